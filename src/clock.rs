@@ -1,0 +1,51 @@
+//! The only reader of the clock.
+//!
+//! Two clocks, both steady: [`now`] is the wall clock of the moment the process started plus the time that has passed
+//! since, so a step of the system clock makes nothing fresh or stale; [`Tick`] is for timeouts. Both go on in suspend
+//! (`CLOCK_BOOTTIME`), which `Instant` does not.
+
+use crate::wire::date::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A point on the steady clock, in milliseconds since the machine booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub u64);
+
+impl Tick {
+    /// The time since `earlier`; zero when `earlier` is later.
+    pub fn since(self, earlier: Tick) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The steady clock.
+pub fn tick() -> Tick {
+    Tick(millis(ClockId::Boottime))
+}
+
+/// The wall clock, which never steps while the process runs.
+pub fn now() -> Timestamp {
+    static OFFSET: OnceLock<u64> = OnceLock::new();
+    let offset = OFFSET.get_or_init(|| millis(ClockId::Realtime).saturating_sub(millis(ClockId::Boottime)));
+    Timestamp(offset + millis(ClockId::Boottime))
+}
+
+fn millis(id: ClockId) -> u64 {
+    let t = clock_gettime(id);
+    t.tv_sec.max(0) as u64 * 1000 + t.tv_nsec.max(0) as u64 / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steady_clock_does_not_run_backwards() {
+        let a = tick();
+        let b = tick();
+        assert!(b >= a);
+        assert!(now().0 > 1_600_000_000_000, "the wall clock is in this century");
+    }
+}

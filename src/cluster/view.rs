@@ -1,0 +1,44 @@
+//! The view that workers route by: immutable but for the health marks and load counts of its nodes.
+
+use crate::config::Address;
+use crate::ring::Ring;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// A numbered ring with its nodes. `nodes[i]` is `ring.members()[i]`.
+#[derive(Debug)]
+pub struct View {
+    /// Grows with every change of members; persistent.
+    pub epoch: u64,
+    pub ring: Ring,
+    pub nodes: Vec<Arc<Node>>,
+}
+
+/// A node as the front sees it. The same `Arc` lives on from view to view while id and address stay.
+#[derive(Debug)]
+pub struct Node {
+    pub id: String,
+    pub address: Address,
+    pub weight: u32,
+    /// Runs on this machine: Unix socket or loopback address.
+    pub same_machine: bool,
+    /// Requests are sent there. False: refused, dead or silent, passed over.
+    up: AtomicBool,
+    /// Boot id of the process behind the address, 0 before the first answer.
+    pub boot: AtomicU64,
+    /// Requests under way from this front.
+    pub load: AtomicU32,
+}
+
+impl Node {
+    pub fn new(id: String, address: Address, weight: u32, same_machine: bool) -> Node {
+        Node { id, address, weight, same_machine, up: AtomicBool::new(false), boot: AtomicU64::new(0), load: AtomicU32::new(0) }
+    }
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+    /// Returns whether this changed it.
+    pub fn set_up(&self, up: bool) -> bool {
+        self.up.swap(up, Ordering::AcqRel) != up
+    }
+}

@@ -1,0 +1,223 @@
+//! TOML -> validated [`Config`]. Every key is optional; an unknown key is an error that names the line.
+
+use crate::ring::Hash;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that a role needs to know, checked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Config {
+    pub proxy: Proxy,
+    pub hot: Hot,
+    pub admin: Admin,
+    pub ring: Ring,
+    pub cache: Cache,
+    pub nodes: Vec<Node>,
+    pub access: Access,
+    pub cluster: Cluster,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub log: Log,
+    pub state: State,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Proxy {
+    pub listen: Vec<SocketAddr>,
+    /// Threads that carry traffic; never 0 here (0 in the file: one per core).
+    pub workers: usize,
+    /// The pseudonym in `Via`; by default `ringhold-` and six random hex digits, new at every start.
+    pub pseudonym: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Hot {
+    /// Bytes; 0: off.
+    pub memory: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub token: Option<Secret>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ring {
+    pub hash: Hash,
+    pub points: u32,
+    /// 0: off; else more than 1.
+    pub load_factor: f64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cache {
+    /// Bytes, as all sizes.
+    pub memory: u64,
+    pub max_object: u64,
+    pub in_flight: u64,
+    pub eviction: Eviction,
+    /// RFC 9213 targeted field names, in order of preference.
+    pub targeted: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Eviction {
+    #[default]
+    TinyLfu,
+    Lru,
+}
+
+/// A node that the file (or the admin API) names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// A token: letters, digits, `-`, `_`, `.`; at most 64 bytes.
+    pub id: String,
+    pub place: Place,
+    pub weight: u32,
+}
+
+/// Where a node runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// A child process of ours on a Unix socket.
+    Spawn,
+    /// Elsewhere.
+    At(Address),
+}
+
+/// How a node is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Address {
+    /// `unix:/path`
+    Unix(PathBuf),
+    /// `host:port`; the host may be a name.
+    Tcp(String),
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Access {
+    /// Who may use the proxy when it listens on other addresses than loopback.
+    pub clients: Vec<IpNet>,
+    /// Ports that CONNECT may reach for clients on other machines; default 443. Clients on this machine reach all.
+    pub connect_ports: Vec<u16>,
+    /// Destination networks that are opened for every client although a rule forbids them (loopback, link-local).
+    pub open: Vec<IpNet>,
+    /// Write `X-Forwarded-For`; default false.
+    pub forwarded_for: bool,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Cluster {
+    /// What front and node prove to each other on TCP.
+    pub secret: Option<Secret>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Limits {
+    /// Client connections of a front; default 16384.
+    pub connections: usize,
+    /// Bytes of a message head; default 64 KiB.
+    pub head: u64,
+    /// Field lines of a message; default 128.
+    pub fields: usize,
+    /// Connections to one origin from one node; default 1024.
+    pub origin_connections: usize,
+    /// Connections from one worker to one node; default 1024.
+    pub node_connections: usize,
+    /// Requests that wait for one of those connections; default 4096.
+    pub queue: usize,
+    /// Variants of one URL; default 32.
+    pub variants: usize,
+}
+
+/// Every wait has a name here.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// To connect to an origin or node, DNS and all addresses included; 5 s.
+    pub connect: Duration,
+    /// From the request to the first byte of the answer; 60 s.
+    pub first_byte: Duration,
+    /// Between two pieces of a body, either way; 30 s.
+    pub body_stall: Duration,
+    /// A kept-alive connection without a request; 60 s.
+    pub idle: Duration,
+    /// A tunnel in which nothing moves; 10 min.
+    pub tunnel_idle: Duration,
+    /// From the first byte of a request head to its last; 15 s.
+    pub header: Duration,
+    /// For requests in flight when draining; 30 s.
+    pub drain: Duration,
+    /// A request that waits for a free connection to an origin or node; 10 s.
+    pub queue: Duration,
+    /// Waiting for `100 Continue` before a body is sent anyway; 1 s.
+    pub expect_continue: Duration,
+    /// Between two probes of a node; 250 ms.
+    pub probe_interval: Duration,
+    /// A probe without an answer for so long makes the node silent; 600 ms.
+    pub probe: Duration,
+    /// For a spawned node to say that it listens; 5 s.
+    pub node_start: Duration,
+    /// A small body may hold its head back for so long, so that a node's death midway costs the client nothing; 10 ms.
+    pub small_body: Duration,
+    /// DNS answers are kept for so long at most; 30 s (failures 1 s).
+    pub dns: Duration,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Log {
+    /// A `tracing` filter, for example `info` or `ringhold=debug`; default `info`.
+    pub level: String,
+    pub format: LogFormat,
+    /// One line a request on standard output; default off.
+    pub access: AccessLog,
+    /// Whether access lines show query strings; default false.
+    pub queries: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    #[default]
+    Off,
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Where changes by the admin API are kept. Default: `$XDG_STATE_HOME/ringhold/<digest of the config file's path>`.
+    pub path: PathBuf,
+}
+
+/// A secret that no log shows.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Unix(p) => write!(f, "unix:{}", p.display()),
+            Address::Tcp(a) => f.write_str(a),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Listen, dial, the driver of one server connection, drain.
+
+pub mod dial;
+pub mod listen;
+pub mod rules;
+pub mod serve;

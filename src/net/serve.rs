@@ -1,0 +1,1 @@
+//! Drives one server connection: hyper, with the time limits and the error answers that hyper lacks.

@@ -1,0 +1,1 @@
+//! moka, and the compact entry.

@@ -1,0 +1,144 @@
+//! The one error of the data plane: whose fault it is, what the client is told, and whether to try elsewhere.
+
+use http::StatusCode;
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+/// Whose fault it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// The client's: bad request, forbidden target, too slow.
+    Client,
+    /// A cache node's: refused, reset, silent. Never shown where another owner can answer.
+    Node,
+    /// The origin's: refused, reset, timed out, broke off.
+    Origin,
+    /// Ours: full, or a bug.
+    Us,
+}
+
+/// What went wrong, by the names of RFC 9209 section 2.3, which fixes the status and `Proxy-Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    DnsTimeout,
+    DnsError,
+    DestinationNotFound,
+    DestinationUnavailable,
+    DestinationIpProhibited,
+    DestinationIpUnroutable,
+    ConnectionRefused,
+    ConnectionTerminated,
+    ConnectionTimeout,
+    ConnectionReadTimeout,
+    ConnectionWriteTimeout,
+    ConnectionLimitReached,
+    HttpRequestError,
+    HttpRequestDenied,
+    HttpResponseIncomplete,
+    HttpResponseTimeout,
+    HttpProtocolError,
+    HttpUpgradeFailed,
+    ProxyInternalError,
+    ProxyLoopDetected,
+}
+
+/// An error of the data plane.
+#[derive(Debug)]
+pub struct Fault {
+    pub whose: Whose,
+    pub kind: Kind,
+    /// What the client is answered.
+    pub status: StatusCode,
+    /// One clear sentence for the person at the client; names the cure where there is one.
+    pub detail: Cow<'static, str>,
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// The client's fault, answered with `status`.
+    pub fn client(status: StatusCode, kind: Kind, detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault { whose: Whose::Client, kind, status, detail: detail.into(), source: None }
+    }
+    /// A malformed request: 400.
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::client(StatusCode::BAD_REQUEST, Kind::HttpRequestError, detail)
+    }
+    /// A request that the rules forbid: 403.
+    pub fn denied(detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::client(StatusCode::FORBIDDEN, Kind::HttpRequestDenied, detail)
+    }
+    /// The origin's fault: 504 for the time-outs, else 502.
+    pub fn origin(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Fault {
+        let status = match kind {
+            Kind::ConnectionTimeout | Kind::ConnectionReadTimeout | Kind::HttpResponseTimeout | Kind::DnsTimeout => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Kind::ConnectionLimitReached => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::DestinationIpProhibited => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        Fault { whose: Whose::Origin, kind, status, detail: detail.into(), source: None }
+    }
+    /// A node's fault: another owner is asked; only when none is left does a client see 503.
+    pub fn node(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault { whose: Whose::Node, kind, status: StatusCode::SERVICE_UNAVAILABLE, detail: detail.into(), source: None }
+    }
+    /// Our own fault: `status` is 503 when full, 502 for a loop, 500 for a bug.
+    pub fn us(status: StatusCode, kind: Kind, detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault { whose: Whose::Us, kind, status, detail: detail.into(), source: None }
+    }
+    /// The same with what caused it.
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Fault {
+        self.source = Some(source.into());
+        self
+    }
+    /// Whether another owner may be asked in this one's place. The caller knows whether the request may be repeated.
+    pub fn try_next_owner(&self) -> bool {
+        self.whose == Whose::Node
+    }
+}
+
+impl Kind {
+    /// The `error` parameter of `Proxy-Status`.
+    pub fn token(self) -> &'static str {
+        match self {
+            Kind::DnsTimeout => "dns_timeout",
+            Kind::DnsError => "dns_error",
+            Kind::DestinationNotFound => "destination_not_found",
+            Kind::DestinationUnavailable => "destination_unavailable",
+            Kind::DestinationIpProhibited => "destination_ip_prohibited",
+            Kind::DestinationIpUnroutable => "destination_ip_unroutable",
+            Kind::ConnectionRefused => "connection_refused",
+            Kind::ConnectionTerminated => "connection_terminated",
+            Kind::ConnectionTimeout => "connection_timeout",
+            Kind::ConnectionReadTimeout => "connection_read_timeout",
+            Kind::ConnectionWriteTimeout => "connection_write_timeout",
+            Kind::ConnectionLimitReached => "connection_limit_reached",
+            Kind::HttpRequestError => "http_request_error",
+            Kind::HttpRequestDenied => "http_request_denied",
+            Kind::HttpResponseIncomplete => "http_response_incomplete",
+            Kind::HttpResponseTimeout => "http_response_timeout",
+            Kind::HttpProtocolError => "http_protocol_error",
+            Kind::HttpUpgradeFailed => "http_upgrade_failed",
+            Kind::ProxyInternalError => "proxy_internal_error",
+            Kind::ProxyLoopDetected => "proxy_loop_detected",
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.detail)?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|s| s.as_ref() as &(dyn Error + 'static))
+    }
+}
