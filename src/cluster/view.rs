@@ -42,3 +42,25 @@ impl Node {
         self.up.swap(up, Ordering::AcqRel) != up
     }
 }
+
+/// What a worker needs of the control plane. Cheap to clone; nothing here blocks.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// The current view. A worker keeps an `Arc` of it and looks again only when `has_changed`.
+    pub views: tokio::sync::watch::Receiver<Arc<View>>,
+    /// Grows whenever some node's `up` changes: then requests that wait on a node that is not up go elsewhere.
+    pub health: tokio::sync::watch::Receiver<u64>,
+    /// Bounded: `try_send`, and count what does not fit.
+    pub reports: tokio::sync::mpsc::Sender<Report>,
+}
+
+/// What a worker tells the control plane.
+#[derive(Debug)]
+pub enum Report {
+    /// A connection was refused or reset: the worker has already called `set_up(false)`; probe it at once.
+    Refused(Arc<Node>),
+    /// A request has waited for some time: probe it at once, out of turn.
+    Suspect(Arc<Node>),
+    /// An answer through `by` to an unsafe method made these URLs invalid: tell the other nodes.
+    Invalidated { urls: Vec<String>, by: Arc<Node> },
+}
