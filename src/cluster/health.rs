@@ -5,7 +5,6 @@ use super::probe::Line;
 use super::verdict::{Action, Event, Standing, Verdict, Why, silent_at_most};
 use super::view::Node;
 use crate::config::Timeouts;
-use bytes::Bytes;
 use http::Method;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -74,19 +73,25 @@ impl Health {
         }
     }
 
+    /// Probes it no longer; its mark stays as it is, since requests may still be under way there.
     pub fn unfollow(&self, id: &str) {
         let mut board = self.board();
         if let Some(old) = board.watched.remove(id) {
             board.departed.insert(old.verdict.boot());
-            old.node.set_up(false);
             old.end();
-            self.changed();
         }
     }
 
     pub fn unfollow_all(&self) {
         let ids: Vec<String> = self.board().watched.keys().cloned().collect();
         ids.iter().for_each(|id| self.unfollow(id));
+    }
+
+    /// A node that is no longer followed has ended.
+    pub fn ended(&self, node: &Node) {
+        if node.set_up(false) {
+            self.changed();
+        }
     }
 
     /// The process is dead, or has just begun to listen: look at once. A worker that was refused has marked the node
@@ -107,7 +112,9 @@ impl Health {
     /// The node was not told of an invalidation: it will be asked to validate all that it holds.
     pub fn missed(&self, node: &Arc<Node>) {
         self.apply(node, Event::Missed);
-        self.look(node);
+        if node.is_up() {
+            self.look(node);
+        }
     }
 
     /// Takes note of an event and acts on the marks; what remains to be done is answered.
@@ -117,10 +124,10 @@ impl Health {
         let may_suspect = others_silent < silent_at_most(board.watched.len());
         let departed = matches!(event, Event::Answered { boot } if board.departed.contains(&boot));
         let Some(watched) = board.of(node) else { return Action::Nothing };
+        let before = watched.verdict.standing;
         if let Event::Answered { boot } = event {
             watched.meet(boot, departed);
         }
-        let before = watched.verdict.standing;
         let action = watched.verdict.on(event, may_suspect);
         self.mark(watched, action);
         if watched.verdict.standing != before {
@@ -188,9 +195,10 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
     let mut looks = 0;
     loop {
         let event = probe(&health, &node, &mut line).await;
-        if health.apply(&node, event) == Action::Revalidate {
+        let mut action = health.apply(&node, event);
+        while action == Action::Revalidate {
             let told = revalidate(&node).await;
-            health.apply(&node, told);
+            action = health.apply(&node, told);
         }
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
         let pause = if looks < EAGER { health.interval / 10 } else { health.interval };
@@ -227,7 +235,7 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
 }
 
 async fn revalidate(node: &Arc<Node>) -> Event {
-    match link::call(&node.address, Method::POST, "/revalidate", Some(Bytes::new()), REVALIDATE).await {
+    match link::call(&node.address, Method::POST, "/revalidate", None, REVALIDATE).await {
         Ok((status, _)) if status.is_success() => Event::Revalidated,
         Ok((status, _)) => {
             tracing::warn!(node = node.id, %status, "node does not revalidate: it stays out");

@@ -77,12 +77,8 @@ impl Verdict {
     pub fn on(&mut self, event: Event, may_suspect: bool) -> Action {
         match event {
             Event::Answered { boot } => self.answered(boot),
-            Event::Revalidated => {
-                self.owes = false;
-                self.put_up()
-            }
-            Event::NotRevalidated => Action::Nothing,
-            Event::Missed => {
+            Event::Revalidated => self.put_up_or_revalidate(),
+            Event::NotRevalidated | Event::Missed => {
                 self.owes = true;
                 Action::Nothing
             }
@@ -98,7 +94,12 @@ impl Verdict {
             self.boot = boot;
             self.owes = false;
         }
-        if self.owes { Action::Revalidate } else { self.put_up() }
+        self.put_up_or_revalidate()
+    }
+
+    fn put_up_or_revalidate(&mut self) -> Action {
+        // Paid in advance: what it misses while it is being told counts anew.
+        if std::mem::take(&mut self.owes) { Action::Revalidate } else { self.put_up() }
     }
 
     fn put_up(&mut self) -> Action {
@@ -157,6 +158,17 @@ mod tests {
                 &[(A, PutUp), (Silent, PassOver(Why::Silent)), (Refused, Nothing), (Silent, Nothing), (B, PutUp)],
             ),
             ("missed a purge while up", &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (Revalidated, Nothing), (A, Nothing)]),
+            (
+                "missed a purge while it was told to revalidate",
+                &[
+                    (A, PutUp),
+                    (Refused, PassOver(Why::Refused)),
+                    (A, Revalidate),
+                    (Missed, Nothing),
+                    (Revalidated, Revalidate),
+                    (Revalidated, PutUp),
+                ],
+            ),
             ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
         ];
         for (name, steps) in cases {
