@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_body_is_the_same_however_it_is_cut() {
-        let text = b"4;ext=\"a;b\"\r\nWiki\r\n5\r\npedia\r\nE\r\n in\r\n\r\nchunks.\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\nGET";
+        let text =
+            b"4;ext=\"a;b\"\r\nWiki\r\n5\r\npedia\r\nE\r\n in\r\n\r\nchunks.\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\n\r\nGET";
         for piece in 1..text.len() {
             let (data, trailers, used) = decode(text, piece).unwrap();
             assert_eq!(data, b"Wikipedia in\r\n\r\nchunks.");

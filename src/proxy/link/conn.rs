@@ -84,7 +84,9 @@ impl Conn {
             let mut scratch = shared.read.borrow_mut();
             let mut buf = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.link.stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => return Poll::Ready(Err(self.died(None, early.is_empty()))),
+                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
+                    return Poll::Ready(Err(self.died(None, early.is_empty())));
+                }
                 Poll::Ready(Ok(())) if early.is_empty() => *early = Bytes::copy_from_slice(buf.filled()),
                 Poll::Ready(Ok(())) => {
                     let mut longer = BytesMut::from(std::mem::take(early));

@@ -230,7 +230,10 @@ mod tests {
             ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
             ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
             ("Transfer-Encoding: gzip, chunked\r\n", Err("a transfer coding other than chunked")),
-            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", Err("a transfer coding other than chunked")),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Err("a transfer coding other than chunked"),
+            ),
             ("", Ok((Ends::Closed, false))),
             ("Connection: close\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
         ] {
@@ -249,7 +252,8 @@ mod tests {
 
     #[test]
     fn a_head_is_partial_at_every_offset_but_the_last() {
-        let text = "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nRinghold-Reach: local\r\nContent-Length: 0\r\n\r\n";
+        let text =
+            "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nRinghold-Reach: local\r\nContent-Length: 0\r\n\r\n";
         for cut in 0..text.len() {
             assert!(read(&text[..cut]).unwrap().is_none(), "{cut}");
         }
@@ -269,7 +273,13 @@ mod tests {
 
     #[test]
     fn noise_is_an_error_and_never_a_panic() {
-        for noise in ["GET / HTTP/1.1\r\n\r\n", "\0\0\0\0\0\0\0\0\0\0", "HTTP/2 200\r\n\r\n", "HTTP/1.1 000 x\r\n\r\n", "220 mail\r\n"] {
+        for noise in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "\0\0\0\0\0\0\0\0\0\0",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 000 x\r\n\r\n",
+            "220 mail\r\n",
+        ] {
             assert!(read(noise).is_err(), "{noise:?}");
         }
     }

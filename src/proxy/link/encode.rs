@@ -93,7 +93,9 @@ mod tests {
     fn a_head_has_our_host_and_no_fields_of_others_links() {
         let key = Key::parse("http://example.com/a?b").unwrap();
         let mut headers = HeaderMap::new();
-        for (name, value) in [("host", "evil"), ("ringhold-client", "local"), ("accept", "*/*"), ("content-length", "9")] {
+        for (name, value) in
+            [("host", "evil"), ("ringhold-client", "local"), ("accept", "*/*"), ("content-length", "9")]
+        {
             headers.append(name, HeaderValue::from_static(value));
         }
         let request = Request {

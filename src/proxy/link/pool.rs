@@ -152,7 +152,9 @@ impl Pool {
             match control.phase() {
                 Phase::Head { .. } if ticks == 3 => swept = Swept::Suspect,
                 // The node has its own limits: this one is for a node that neither moves nor is waited for.
-                Phase::Head { .. } if ticks > in_ticks(timeouts.connect + timeouts.first_byte) && !self.node.is_up() => {
+                Phase::Head { .. }
+                    if ticks > in_ticks(timeouts.connect + timeouts.first_byte) && !self.node.is_up() =>
+                {
                     control.abandon();
                 }
                 Phase::Body if ticks > in_ticks(timeouts.body_stall) + 5 => control.abandon(),
