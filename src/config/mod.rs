@@ -1,6 +1,6 @@
 //! TOML -> validated [`Config`]. Every key is optional; an unknown key is an error that names the line.
 //!
-//! The file is read into [`raw`] tables (typed, defaults filled in, every scalar checked by [`scalar`]), then [`check`]
+//! The file is read into raw tables (typed, defaults filled in, every scalar checked where it is read), then `check`
 //! looks at what only several values together can get wrong, then the tables become a [`Config`].
 
 mod address;
@@ -12,12 +12,13 @@ mod raw;
 mod resolve;
 mod scalar;
 mod suggest;
+mod units;
 
 pub use address::is_loopback;
 pub use error::ConfigError;
 pub use model::*;
 pub use node::{MAX_WEIGHT, check_id};
-pub use scalar::parse_duration;
+pub use units::parse_duration;
 
 use std::net::SocketAddr;
 use std::path::Path;
