@@ -113,6 +113,14 @@ fn one_line(message: &str) -> String {
     line
 }
 
+/// `FILE:LINE`; the file alone for what is written nowhere.
+pub fn place(source: &str, text: &str, span: Range<usize>) -> String {
+    match span.is_empty() {
+        true => source.to_owned(),
+        false => format!("{source}:{}", line_of(text.as_bytes(), span.start)),
+    }
+}
+
 fn line_of(text: &[u8], at: usize) -> usize {
     1 + text[..at.min(text.len())].iter().filter(|b| **b == b'\n').count()
 }
