@@ -48,7 +48,8 @@ struct Ward {
 impl Supervisor {
     pub fn new(program: PathBuf, config: &Config, health: Arc<Health>) -> Result<Supervisor, StartError> {
         let folder = private_folder()?;
-        let line = serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
+        let line =
+            serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
         let timeouts = &config.timeouts;
         let plan = Plan { program, config: line, node_start: timeouts.node_start, drain: timeouts.drain + SLACK };
         let sockets = folder.path().to_owned();
@@ -87,7 +88,9 @@ impl Supervisor {
     /// Ends all processes, at the same time, and removes the folder of their sockets.
     pub async fn stop(&self) {
         let wards = std::mem::take(&mut *self.wards());
-        wards.values().for_each(|ward| drop(ward.end.send_replace(true)));
+        for ward in wards.values() {
+            ward.end.send_replace(true);
+        }
         for ward in wards.into_values() {
             let _ = ward.task.await;
         }
