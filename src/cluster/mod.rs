@@ -12,6 +12,8 @@ pub mod state;
 pub mod view;
 
 mod child;
+#[cfg(test)]
+mod fake_node;
 mod health;
 mod link;
 mod ops;
@@ -187,3 +189,7 @@ async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cluster_test.rs"]
+mod tests;
