@@ -4,6 +4,8 @@
 //! `GMT` (SHOULD, also for `UTC`), and otherwise exactly the grammar: two digits where it says two, no other
 //! separators. A day name that does not fit its date is forgiven, because the date alone says which day is meant.
 
+use super::civil::Civil;
+
 /// Milliseconds since 1970-01-01T00:00:00Z. Arithmetic on it saturates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
@@ -38,7 +40,7 @@ pub fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
 pub fn format(time: Timestamp) -> [u8; 29] {
     let civil = Civil::of(time);
     let mut out = *b"Ddd, 00 Mmm 0000 00:00:00 GMT";
-    out[..3].copy_from_slice(DAYS[civil.weekday()][..3].as_bytes());
+    out[..3].copy_from_slice(&DAYS[civil.weekday()].as_bytes()[..3]);
     put(&mut out[5..7], civil.day);
     out[8..11].copy_from_slice(MONTHS[civil.month as usize].as_bytes());
     put(&mut out[12..16], civil.year);
@@ -50,78 +52,6 @@ pub fn format(time: Timestamp) -> [u8; 29] {
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-const DAY_SECONDS: u64 = 86_400;
-/// 9999-12-31T23:59:59Z
-const LAST_SECOND: u64 = 253_402_300_799;
-
-/// A point in time as a calendar shows it; fields in order of weight, so that comparing compares times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Civil {
-    year: u32,
-    /// From 0.
-    month: u32,
-    /// From 1.
-    day: u32,
-    /// Of the day.
-    second: u32,
-}
-
-impl Civil {
-    fn of(time: Timestamp) -> Civil {
-        let seconds = time.seconds().min(LAST_SECOND);
-        let days = (seconds / DAY_SECONDS) as u32 + days_before_year(1970);
-        // 146,097 days are 400 years: the quotient is within one of the years that have passed, so this is never too
-        // early.
-        let mut year = (u64::from(days) * 400 / 146_097) as u32 + 2;
-        while days_before_year(year) > days {
-            year -= 1;
-        }
-        let mut day = days - days_before_year(year);
-        let mut month = 0;
-        while day >= days_in_month(year, month) {
-            day -= days_in_month(year, month);
-            month += 1;
-        }
-        Civil { year, month, day: day + 1, second: (seconds % DAY_SECONDS) as u32 }
-    }
-
-    /// `None` for a day that its month does not have.
-    fn timestamp(self) -> Option<Timestamp> {
-        if self.day == 0 || self.day > days_in_month(self.year, self.month) {
-            return None;
-        }
-        let Some(days) = self.days().checked_sub(days_before_year(1970)) else { return Some(Timestamp(0)) };
-        Some(Timestamp::from_seconds(u64::from(days) * DAY_SECONDS + u64::from(self.second)))
-    }
-
-    /// Days since the first of January of the year 1.
-    fn days(self) -> u32 {
-        let months: u32 = (0..self.month).map(|month| days_in_month(self.year, month)).sum();
-        days_before_year(self.year) + months + self.day - 1
-    }
-
-    /// The first of January of the year 1 was a Monday.
-    fn weekday(self) -> usize {
-        (self.days() as usize + 1) % 7
-    }
-}
-
-/// Days between the first of January of the year 1 and that of this one; the year 0 counts as the year 1, since both
-/// are long before 1970.
-fn days_before_year(year: u32) -> u32 {
-    let past = year.saturating_sub(1);
-    past * 365 + past / 4 - past / 100 + past / 400
-}
-
-fn days_in_month(year: u32, month: u32) -> u32 {
-    match month {
-        1 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
-        1 => 28,
-        3 | 5 | 8 | 10 => 30,
-        _ => 31,
-    }
-}
-
 /// Writes a number over as many digits as there is room for.
 fn put(out: &mut [u8], mut number: u32) {
     for digit in out.iter_mut().rev() {
@@ -161,7 +91,7 @@ impl Scan<'_> {
         self.literal(" ")?;
         let second = self.time_of_day()?;
         self.literal(" GMT")?;
-        Some(nearest_century(Civil { year: in_century, month, day, second }, now))
+        Some(Civil { year: in_century, month, day, second }.in_nearest_century(now))
     }
 
     /// `Sun Nov  6 08:49:37 1994`
@@ -203,15 +133,6 @@ impl Scan<'_> {
     fn one_of(&mut self, names: &[&str]) -> Option<u32> {
         names.iter().position(|name| self.literal(name).is_some()).map(|index| index as u32)
     }
-}
-
-/// Gives a date whose year has two digits its century: the latest that does not make it lie more than 50 years in the
-/// future (RFC 9110 section 5.6.7).
-fn nearest_century(date: Civil, now: Civil) -> Civil {
-    let limit = Civil { year: now.year + 50, ..now };
-    let first = (now.year / 100 + 1) * 100 + date.year;
-    let at = |year| Civil { year, ..date };
-    [first, first - 100].map(at).into_iter().find(|date| *date <= limit).unwrap_or(at(first - 200))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-use super::{LAST_SECOND, Timestamp, format, parse};
+use super::{Timestamp, format, parse};
+use crate::wire::civil::LAST_SECOND;
 use proptest::prelude::*;
 
 /// 2026-01-02T00:00:00Z

@@ -12,12 +12,17 @@ pub fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<I
 /// The members of a list of entity tags (`If-Match`, `If-None-Match`), in which a backslash is an ordinary character
 /// (RFC 9110 section 8.8.3).
 pub fn entity_tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).into_iter().flat_map(|line| Members::new(line.as_bytes(), Escapes::None))
+    headers.get_all(name).into_iter().flat_map(|line| Members::new(line.as_bytes(), Opaque::EntityTags))
 }
 
 /// The members of one line, as [`members`] reads it.
 pub fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Members::new(line, Escapes::Backslash)
+    Members::new(line, Opaque::Quoted)
+}
+
+/// The members of one line of a field that has comments in parentheses in place of quoted strings (`Via`).
+pub fn split_with_comments(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    Members::new(line, Opaque::Comments)
 }
 
 /// Whether a list field has this token, in any letter case, in any of its lines.
@@ -33,50 +38,73 @@ pub fn trim(mut text: &[u8]) -> &[u8] {
     text
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Escapes {
-    Backslash,
-    None,
+/// What a comma may hide in.
+#[derive(Clone, Copy)]
+enum Opaque {
+    /// RFC 9110 section 5.6.4
+    Quoted,
+    /// RFC 9110 section 8.8.3
+    EntityTags,
+    /// RFC 9110 section 5.6.5
+    Comments,
+    /// Since something was opened that nothing closes: from there on, what opens is an ordinary character, so that it
+    /// cannot hide a `no-store` behind it, and so that a line is scanned at most twice.
+    Nothing,
 }
 
 struct Members<'a> {
     rest: &'a [u8],
-    escapes: Escapes,
-    /// Cleared at the first quote that nothing closes: it is then an ordinary character, so that it cannot hide a
-    /// `no-store` behind it, and no later quote is searched for either, so that a line is scanned at most twice.
-    quotes: bool,
+    opaque: Opaque,
 }
 
 impl<'a> Members<'a> {
-    fn new(rest: &'a [u8], escapes: Escapes) -> Self {
-        Members { rest, escapes, quotes: true }
+    fn new(rest: &'a [u8], opaque: Opaque) -> Self {
+        Members { rest, opaque }
     }
 
     /// Where the member at the front of `rest` ends: at its comma, or at the end of the line.
     fn end(&mut self) -> usize {
         let mut at = 0;
         while let Some(&byte) = self.rest.get(at) {
-            match byte {
-                b',' => return at,
-                b'"' if self.quotes => match self.closing_quote(at + 1) {
-                    Some(close) => at = close,
-                    None => self.quotes = false,
-                },
-                _ => {}
+            let close = match (byte, self.opaque) {
+                (b',', _) => return at,
+                (b'"', Opaque::Quoted) => closing_quote(self.rest, at + 1, 2),
+                (b'"', Opaque::EntityTags) => closing_quote(self.rest, at + 1, 1),
+                (b'(', Opaque::Comments) => closing_parenthesis(self.rest, at + 1),
+                _ => Some(at),
+            };
+            match close {
+                Some(close) => at = close,
+                None => self.opaque = Opaque::Nothing,
             }
             at += 1;
         }
         at
     }
+}
 
-    fn closing_quote(&self, mut at: usize) -> Option<usize> {
-        loop {
-            match self.rest.get(at)? {
-                b'"' => return Some(at),
-                b'\\' if self.escapes == Escapes::Backslash => at += 2,
-                _ => at += 1,
-            }
+/// `backslash` is how many bytes one takes: two where it escapes the next.
+fn closing_quote(line: &[u8], mut at: usize, backslash: usize) -> Option<usize> {
+    loop {
+        match line.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += backslash,
+            _ => at += 1,
         }
+    }
+}
+
+fn closing_parenthesis(line: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 1;
+    loop {
+        match line.get(at)? {
+            b'(' => depth += 1,
+            b')' if depth == 1 => return Some(at),
+            b')' => depth -= 1,
+            b'\\' => at += 1,
+            _ => {}
+        }
+        at += 1;
     }
 }
 

@@ -1,9 +1,14 @@
 //! PURE. Messages as the RFCs define them. No sockets, no tokio, no clock, no logging.
 
+mod authority;
+mod civil;
 pub mod date;
 pub mod fault;
 pub mod hop;
+pub mod link;
 pub mod list;
+mod reference;
 pub mod status;
+mod structured;
 pub mod target;
 pub mod via;
