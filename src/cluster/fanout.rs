@@ -86,11 +86,7 @@ pub async fn purge(health: &Arc<Health>, nodes: Vec<Arc<Node>>, url: &str) -> Pu
 }
 
 /// One request to each of the nodes that are up, at the same time; in the nodes' order.
-pub async fn everywhere(
-    nodes: Vec<Arc<Node>>,
-    method: Method,
-    path: &str,
-) -> Vec<(Arc<Node>, Result<Bytes, Trouble>)> {
+pub async fn everywhere(nodes: Vec<Arc<Node>>, method: Method, path: &str) -> Vec<(Arc<Node>, Result<Bytes, Trouble>)> {
     let mut calls = JoinSet::new();
     for (i, node) in nodes.into_iter().enumerate() {
         let (method, path) = (method.clone(), path.to_owned());
@@ -109,5 +105,9 @@ async fn ask(node: &Node, method: Method, path: &str) -> Result<Bytes, Trouble> 
         return Err(Trouble::Odd("it is down".into()));
     }
     let (status, body) = link::call(&node.address, method, path, None, LIMIT).await?;
-    if status.is_success() { Ok(body) } else { Err(Trouble::Odd(format!("it answered with status {}", status.as_u16()))) }
+    if status.is_success() {
+        Ok(body)
+    } else {
+        Err(Trouble::Odd(format!("it answered with status {}", status.as_u16())))
+    }
 }

@@ -247,3 +247,7 @@ async fn revalidate(node: &Arc<Node>) -> Event {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "health_test.rs"]
+mod tests;

@@ -1,9 +1,8 @@
 //! PURE. The list of members: the file's nodes and what the admin API changed, and the view that they make.
 
-use super::spec::{self, BadSpec};
 use super::state::Delta;
 use super::view::{Node, View};
-use crate::config::{self, Address, Place};
+use crate::config::{self, Address, MAX_WEIGHT, Place};
 use crate::ring::{Hash, Member, Ring};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +39,9 @@ pub enum State {
     Leaving,
 }
 
+/// A ring of more points takes too long to build and too much memory; the file is held to the same.
+const MAX_POINTS: u64 = 1 << 22;
+
 /// What may be done to the list.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -57,10 +59,21 @@ pub enum Change {
 pub enum Refusal {
     Unknown(String),
     Duplicate(String),
-    AddressTaken { address: String, by: String },
+    AddressTaken {
+        address: String,
+        by: String,
+    },
     Leaving(String),
     CannotSpawn(String),
-    Bad(BadSpec),
+    /// The specification itself is wrong; a sentence that names the cure.
+    Bad(String),
+    Weight {
+        id: String,
+        weight: u32,
+    },
+    TooManyPoints {
+        most: u64,
+    },
 }
 
 impl Members {
@@ -132,6 +145,10 @@ impl Members {
             Change::Forget(id) => drop(next.seats.remove(&id)),
         }
         if next.active().ne(self.active()) {
+            let weights: u64 = next.active().map(|m| u64::from(m.weight)).sum();
+            if weights * u64::from(next.points) > MAX_POINTS {
+                return Err(Refusal::TooManyPoints { most: MAX_POINTS });
+            }
             next.delta.epoch += 1;
             next.delta.digest = format!("{:016x}", next.view().ring.digest());
         }
@@ -144,8 +161,6 @@ impl Members {
     }
 
     fn add(&mut self, spec: config::Node) -> Result<(), Refusal> {
-        spec::check_id(&spec.id)?;
-        spec::check_weight(spec.weight)?;
         match self.seats.get(&spec.id) {
             Some(seat) if seat.state == State::Leaving => return Err(Refusal::Leaving(spec.id)),
             Some(_) => return Err(Refusal::Duplicate(spec.id)),
@@ -161,7 +176,9 @@ impl Members {
     }
 
     fn set_weight(&mut self, id: &str, weight: u32) -> Result<(), Refusal> {
-        spec::check_weight(weight)?;
+        if !(1..=MAX_WEIGHT).contains(&weight) {
+            return Err(Refusal::Weight { id: id.to_owned(), weight });
+        }
         self.seated(id)?.spec.weight = weight;
         self.delta.set_weight(id, weight, &self.file);
         Ok(())
@@ -195,7 +212,7 @@ impl Members {
             Place::At(address) => address.clone(),
             Place::Spawn => Address::Unix(socket_path(self.sockets.as_deref()?, &spec.id)),
         };
-        let same_machine = spec::same_machine(&address);
+        let same_machine = address.is_local();
         Some(Arc::new(Node::new(spec.id.clone(), address, spec.weight, same_machine)))
     }
 }
@@ -209,27 +226,38 @@ fn socket_path(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{:016x}.sock", xxhash_rust::xxh3::xxh3_64(id.as_bytes())))
 }
 
-impl From<BadSpec> for Refusal {
-    fn from(bad: BadSpec) -> Refusal {
-        Refusal::Bad(bad)
-    }
-}
-
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Unknown(id) => write!(f, "there is no node {id:?}: `ringhold nodes list` shows those that there are"),
-            Refusal::Duplicate(id) => write!(f, "there is a node {id:?} already: choose another id, or remove it first"),
+            Refusal::Unknown(id) => {
+                write!(f, "there is no node `{id}`: `ringhold nodes list` shows those that there are")
+            }
+            Refusal::Duplicate(id) => {
+                write!(f, "there is a node `{id}` already: choose another id, or remove it first")
+            }
             Refusal::AddressTaken { address, by } => {
-                write!(f, "node {by:?} has the address {address} already: give this node one of its own")
+                write!(f, "node `{by}` has the address {address} already: give this node one of its own")
             }
-            Refusal::Leaving(id) => write!(f, "node {id:?} is being removed: wait until it is gone"),
+            Refusal::Leaving(id) => write!(f, "node `{id}` is being removed: wait until it is gone"),
             Refusal::CannotSpawn(id) => {
-                write!(f, "this front runs no nodes itself, so it cannot spawn {id:?}: give an address, or use `ringhold serve`")
+                write!(
+                    f,
+                    "this front runs no nodes itself, so it cannot spawn `{id}`: give an address, or use `ringhold serve`"
+                )
             }
-            Refusal::Bad(bad) => bad.fmt(f),
+            Refusal::Bad(what) => f.write_str(what),
+            Refusal::Weight { id, weight } => {
+                write!(f, "node `{id}`: {weight} is not a weight; write 1 to {MAX_WEIGHT}")
+            }
+            Refusal::TooManyPoints { most } => {
+                write!(f, "the ring would have more than {most} points; lower the weights, or [ring] points")
+            }
         }
     }
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+#[path = "members_test.rs"]
+mod tests;

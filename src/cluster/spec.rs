@@ -1,12 +1,7 @@
-//! PURE. A node as people write it in JSON: the body of `POST /v1/nodes` and a line of the state file.
+//! PURE. A node as people write it in JSON: the body of `POST /v1/nodes` and an entry of the state file.
 
-use crate::config::{Address, Node, Place};
+use crate::config::{Cluster, Node, Place};
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::net::IpAddr;
-
-/// More would make a ring of millions of points.
-pub const MAX_WEIGHT: u32 = 1000;
 
 /// `{"id":"n4","spawn":true}` or `{"id":"rack2","address":"10.0.0.7:5003","weight":2}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,29 +21,13 @@ fn one() -> u32 {
     1
 }
 
-/// What is wrong with a specification, and the cure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BadSpec {
-    Id(String),
-    Weight(u32),
-    NeitherSpawnNorAddress,
-    BothSpawnAndAddress,
-    Address(String),
-}
-
 impl Spec {
-    /// Checks it; `free` is the id of a node that was given none.
-    pub fn into_node(self, free: impl FnOnce() -> String) -> Result<Node, BadSpec> {
+    /// Checks it by the rules of the configuration file; `free` is the id of a node that was given none. Errors are a
+    /// sentence that names the cure.
+    pub fn into_node(self, cluster: &Cluster, free: impl FnOnce() -> String) -> Result<Node, String> {
         let id = self.id.unwrap_or_else(free);
-        check_id(&id)?;
-        check_weight(self.weight)?;
-        let place = match (self.spawn, self.address) {
-            (true, None) => Place::Spawn,
-            (false, Some(address)) => Place::At(parse_address(&address)?),
-            (true, Some(_)) => return Err(BadSpec::BothSpawnAndAddress),
-            (false, None) => return Err(BadSpec::NeitherSpawnNorAddress),
-        };
-        Ok(Node { id, place, weight: self.weight })
+        let address = self.address.map(|text| text.parse()).transpose()?;
+        Node::new(&id, self.spawn, address, self.weight, cluster)
     }
 }
 
@@ -62,94 +41,35 @@ impl From<&Node> for Spec {
     }
 }
 
-/// Ids are part of socket names, metrics and `Cache-Status`.
-pub fn check_id(id: &str) -> Result<(), BadSpec> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let good = (1..=64).contains(&id.len()) && id.bytes().all(plain) && !id.starts_with('.');
-    if good { Ok(()) } else { Err(BadSpec::Id(id.to_owned())) }
-}
-
-pub fn check_weight(weight: u32) -> Result<(), BadSpec> {
-    if (1..=MAX_WEIGHT).contains(&weight) { Ok(()) } else { Err(BadSpec::Weight(weight)) }
-}
-
-/// `unix:/path` or `host:port`.
-pub fn parse_address(text: &str) -> Result<Address, BadSpec> {
-    let bad = || BadSpec::Address(text.to_owned());
-    if let Some(path) = text.strip_prefix("unix:") {
-        return if path.starts_with('/') && path.len() < 100 { Ok(Address::Unix(path.into())) } else { Err(bad()) };
-    }
-    let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
-    let port_good = port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0);
-    let host_good = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.')),
-    };
-    if port_good && host_good { Ok(Address::Tcp(text.to_owned())) } else { Err(bad()) }
-}
-
-/// Whether what listens there runs on this machine, as far as the address alone can tell.
-pub fn same_machine(address: &Address) -> bool {
-    match address {
-        Address::Unix(_) => true,
-        Address::Tcp(text) => {
-            let host = text.rsplit_once(':').map_or(text.as_str(), |(host, _)| host);
-            let bare = host.trim_start_matches('[').trim_end_matches(']');
-            host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
-    }
-}
-
-impl fmt::Display for BadSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BadSpec::Id(id) => {
-                write!(f, "{id:?} is not a node id: use 1 to 64 letters, digits, '-', '_' or '.', not beginning with '.'")
-            }
-            BadSpec::Weight(w) => write!(f, "a weight of {w} is not possible: use a whole number from 1 to {MAX_WEIGHT}"),
-            BadSpec::NeitherSpawnNorAddress => {
-                f.write_str("say where the node runs: \"spawn\": true for a child process, or \"address\": \"host:port\"")
-            }
-            BadSpec::BothSpawnAndAddress => f.write_str("\"spawn\" and \"address\" exclude each other: leave one out"),
-            BadSpec::Address(a) => {
-                write!(f, "{a:?} is not an address: write \"host:port\", \"[ipv6]:port\" or \"unix:/path\" (under 100 bytes)")
-            }
-        }
-    }
-}
-
-impl std::error::Error for BadSpec {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_a_socket_or_a_host_with_a_port() {
-        for good in ["unix:/run/n1.sock", "10.0.0.7:5003", "rack-2.example:80", "[::1]:5003", "localhost:1"] {
-            assert_eq!(parse_address(good).map(|a| a.to_string()), Ok(good.to_owned()));
-        }
-        for bad in ["", "unix:relative", "host", "host:", "host:0", "host:65536", ":80", "::1:80", "a b:80", "h:+1"] {
-            assert_eq!(parse_address(bad), Err(BadSpec::Address(bad.to_owned())), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_loopback_address_is_on_this_machine() {
-        let cases = [("localhost:1", true), ("127.9.9.9:1", true), ("[::1]:1", true), ("10.0.0.7:1", false), ("h:1", false)];
-        for (text, expected) in cases {
-            assert_eq!(same_machine(&Address::Tcp(text.into())), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_specification_says_exactly_one_place() {
-        let read = |json: &str| serde_json::from_str::<Spec>(json).unwrap().into_node(|| "n9".into());
+    fn a_specification_is_checked_like_the_file() {
+        let read =
+            |json: &str| serde_json::from_str::<Spec>(json).unwrap().into_node(&Cluster::default(), || "n9".into());
         assert_eq!(read(r#"{"spawn":true}"#), Ok(Node { id: "n9".into(), place: Place::Spawn, weight: 1 }));
-        assert_eq!(read("{}"), Err(BadSpec::NeitherSpawnNorAddress));
-        assert_eq!(read(r#"{"spawn":true,"address":"h:1"}"#), Err(BadSpec::BothSpawnAndAddress));
-        assert_eq!(read(r#"{"spawn":true,"weight":0}"#), Err(BadSpec::Weight(0)));
-        assert_eq!(read(r#"{"spawn":true,"id":"../x"}"#), Err(BadSpec::Id("../x".into())));
+        let refused = [
+            ("{}", "neither spawn nor address"),
+            (r#"{"spawn":true,"address":"h:1"}"#, "keep one of them"),
+            (r#"{"spawn":true,"weight":0}"#, "not a weight"),
+            (r#"{"spawn":true,"id":"../x"}"#, "not a node id"),
+            (r#"{"address":"nowhere"}"#, "not an address"),
+            (r#"{"address":"10.0.0.7:1"}"#, "[cluster] secret"),
+        ];
+        for (json, expected) in refused {
+            assert!(read(json).unwrap_err().contains(expected), "{json}");
+        }
         assert!(serde_json::from_str::<Spec>(r#"{"spwan":true}"#).is_err(), "a typo is an error");
+    }
+
+    #[test]
+    fn a_node_that_was_written_is_read_again() {
+        for json in [r#"{"id":"a","spawn":true,"weight":3}"#, r#"{"id":"b","address":"unix:/run/b.sock","weight":1}"#] {
+            let spec: Spec = serde_json::from_str(json).unwrap();
+            let node = spec.into_node(&Cluster::default(), String::new).unwrap();
+            assert_eq!(serde_json::to_string(&Spec::from(&node)).unwrap(), json);
+        }
     }
 }

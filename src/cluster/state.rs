@@ -1,7 +1,7 @@
 //! What the admin API changed, kept in `[state] path`/members.json. The configuration file is never written.
 
 use super::spec::Spec;
-use crate::config::Node;
+use crate::config::{Cluster, MAX_WEIGHT, Node};
 use crate::net::drain::StartError;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,16 +9,17 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The difference between the file's nodes and the members, and the epoch of the last ring.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The difference between the file's nodes and the members, and the epoch of the last ring. `N` is how a node is
+/// written: checked, or as it stands in the state file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Delta {
+pub struct Delta<N = Node> {
     pub epoch: u64,
     /// Of the ring with that epoch, in hex.
     #[serde(default)]
     pub digest: String,
-    #[serde(default)]
-    added: Vec<Spec>,
+    #[serde(default = "Vec::new")]
+    added: Vec<N>,
     /// Ids of the file's nodes that were removed.
     #[serde(default)]
     removed: BTreeSet<String>,
@@ -29,6 +30,13 @@ pub struct Delta {
     pub draining: BTreeSet<String>,
 }
 
+impl Default for Delta {
+    fn default() -> Delta {
+        let (added, removed, weights, draining) = Default::default();
+        Delta { epoch: 0, digest: String::new(), added, removed, weights, draining }
+    }
+}
+
 impl Delta {
     /// The members: the file's nodes with the changes.
     pub fn apply(&self, file: &[Node]) -> Vec<Node> {
@@ -36,8 +44,7 @@ impl Delta {
             node.weight = self.weights.get(&node.id).copied().unwrap_or(node.weight);
             node
         });
-        // What was read was checked; a specification without id cannot get here.
-        kept.chain(self.added.iter().filter_map(|spec| spec.clone().into_node(String::new).ok())).collect()
+        kept.chain(self.added.iter().cloned()).collect()
     }
 
     /// Without what the file has made meaningless: changes of nodes that it no longer names, and added nodes that
@@ -47,9 +54,9 @@ impl Delta {
         self.removed.retain(|id| named(id));
         self.weights.retain(|id, _| named(id));
         let removed = &self.removed;
-        self.added.retain(|s| s.id.as_deref().is_some_and(|id| !named(id) || removed.contains(id)));
+        self.added.retain(|n| !named(&n.id) || removed.contains(&n.id));
         let added = &self.added;
-        self.draining.retain(|id| named(id) || added.iter().any(|s| s.id.as_deref() == Some(id)));
+        self.draining.retain(|id| named(id) || added.iter().any(|n| n.id == *id));
         self
     }
 
@@ -61,11 +68,11 @@ impl Delta {
         if file.iter().any(|n| n.id == node.id) {
             self.removed.insert(node.id.clone());
         }
-        self.added.push(Spec::from(node));
+        self.added.push(node.clone());
     }
 
     pub fn remove(&mut self, id: &str, file: &[Node]) {
-        self.added.retain(|s| s.id.as_deref() != Some(id));
+        self.added.retain(|n| n.id != id);
         self.weights.remove(id);
         self.draining.remove(id);
         if file.iter().any(|n| n.id == id) {
@@ -74,24 +81,37 @@ impl Delta {
     }
 
     pub fn set_weight(&mut self, id: &str, weight: u32, file: &[Node]) {
-        if let Some(spec) = self.added.iter_mut().find(|s| s.id.as_deref() == Some(id)) {
-            spec.weight = weight;
+        if let Some(node) = self.added.iter_mut().find(|n| n.id == id) {
+            node.weight = weight;
         } else if file.iter().any(|n| n.id == id && n.weight == weight) {
             self.weights.remove(id);
         } else {
             self.weights.insert(id.to_owned(), weight);
         }
     }
+}
 
-    fn check(&self) -> Result<(), String> {
-        let mut ids = BTreeSet::new();
-        for spec in &self.added {
-            let node = spec.clone().into_node(String::new).map_err(|bad| bad.to_string())?;
-            if !ids.insert(node.id.clone()) {
-                return Err(format!("node {:?} was added twice", node.id));
-            }
+impl<N> Delta<N> {
+    fn with_added<M>(&self, added: Vec<M>) -> Delta<M> {
+        let (removed, weights, draining) = (self.removed.clone(), self.weights.clone(), self.draining.clone());
+        Delta { epoch: self.epoch, digest: self.digest.clone(), added, removed, weights, draining }
+    }
+}
+
+impl Delta<Spec> {
+    fn checked(&self, cluster: &Cluster) -> Result<Delta, String> {
+        if let Some((id, weight)) = self.weights.iter().find(|(_, w)| !(1..=MAX_WEIGHT).contains(*w)) {
+            return Err(format!("node `{id}`: {weight} is not a weight"));
         }
-        self.weights.values().try_for_each(|w| super::spec::check_weight(*w).map_err(|bad| bad.to_string()))
+        let mut added: Vec<Node> = Vec::new();
+        for spec in &self.added {
+            let node = spec.clone().into_node(cluster, String::new)?;
+            if added.iter().any(|n| n.id == node.id) {
+                return Err(format!("node `{}` is added twice", node.id));
+            }
+            added.push(node);
+        }
+        Ok(self.with_added(added))
     }
 }
 
@@ -112,23 +132,22 @@ impl StateFile {
 
     /// What was saved; nothing when there is no file yet. A broken file stops the start: to go on without it would
     /// bring back nodes that were removed.
-    pub fn load(&self) -> Result<Delta, StartError> {
+    pub fn load(&self, cluster: &Cluster) -> Result<Delta, StartError> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Delta::default()),
             Err(e) => return Err(self.broken(&e.to_string(), "make it readable")),
         };
         let cure = "correct it, or move it away to start from the configuration file alone";
-        let delta: Delta = serde_json::from_str(&text).map_err(|e| self.broken(&e.to_string(), cure))?;
-        delta.check().map_err(|e| self.broken(&e, cure))?;
-        Ok(delta)
+        let delta: Delta<Spec> = serde_json::from_str(&text).map_err(|e| self.broken(&e.to_string(), cure))?;
+        delta.checked(cluster).map_err(|e| self.broken(&e, cure))
     }
 
     /// Replaces the file whole: whoever reads it, also after a power cut, sees the old or the new state.
     pub fn save(&self, delta: &Delta) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
-        let mut text = serde_json::to_vec_pretty(delta)?;
+        let mut text = serde_json::to_vec_pretty(&delta.with_added(delta.added.iter().map(Spec::from).collect()))?;
         text.push(b'\n');
         let mut new = tempfile::Builder::new().prefix(".members").tempfile_in(folder)?;
         new.write_all(&text)?;
@@ -155,12 +174,12 @@ mod tests {
     fn what_is_saved_is_what_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFile::in_folder(&folder.path().join("deep/er"));
-        assert_eq!(state.load().unwrap(), Delta::default());
+        assert_eq!(state.load(&Cluster::default()).unwrap(), Delta::default());
         let mut delta = Delta { epoch: 7, digest: "ab".into(), ..Delta::default() };
         delta.add(&node("n4"), &[node("n1")]);
         delta.remove("n1", &[node("n1")]);
         state.save(&delta).unwrap();
-        assert_eq!(state.load().unwrap(), delta);
+        assert_eq!(state.load(&Cluster::default()).unwrap(), delta);
         let left: Vec<_> = fs::read_dir(state.path().parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays behind");
     }
@@ -179,7 +198,7 @@ mod tests {
         ];
         for text in spoiled {
             fs::write(state.path(), text).unwrap();
-            let error = state.load().unwrap_err().to_string();
+            let error = state.load(&Cluster::default()).unwrap_err().to_string();
             assert!(error.starts_with(&state.path().display().to_string()), "{error}");
             assert!(error.ends_with("move it away to start from the configuration file alone"), "{error}");
             assert!(!error.contains('\n'), "one line: {error}");

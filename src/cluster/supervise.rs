@@ -48,7 +48,8 @@ struct Ward {
 impl Supervisor {
     pub fn new(program: PathBuf, config: &Config, health: Arc<Health>) -> Result<Supervisor, StartError> {
         let folder = private_folder()?;
-        let line = serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
+        let line =
+            serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
         let timeouts = &config.timeouts;
         let plan = Plan { program, config: line, node_start: timeouts.node_start, drain: timeouts.drain + SLACK };
         let sockets = folder.path().to_owned();
@@ -87,7 +88,9 @@ impl Supervisor {
     /// Ends all processes, at the same time, and removes the folder of their sockets.
     pub async fn stop(&self) {
         let wards = std::mem::take(&mut *self.wards());
-        wards.values().for_each(|ward| drop(ward.end.send_replace(true)));
+        for ward in wards.values() {
+            ward.end.send_replace(true);
+        }
         for ward in wards.into_values() {
             let _ = ward.task.await;
         }
@@ -196,21 +199,5 @@ fn private_folder() -> Result<TempDir, StartError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn restarts_come_at_once_then_ever_later_and_at_once_again_after_a_good_while() {
-        let mut backoff = Backoff::default();
-        let pauses: Vec<u128> = (0..9).map(|_| backoff.after(Duration::from_secs(1)).as_millis()).collect();
-        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-        assert_eq!(backoff.after(Duration::from_secs(30)).as_millis(), 50);
-        assert_eq!(backoff.after(Duration::from_secs(1)).as_millis(), 100);
-    }
-
-    #[test]
-    fn the_folder_of_the_sockets_is_private() {
-        let folder = private_folder().unwrap();
-        assert_eq!(std::fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777, 0o700);
-    }
-}
+#[path = "supervise_test.rs"]
+mod tests;

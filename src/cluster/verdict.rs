@@ -23,7 +23,9 @@ pub enum Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A probe was answered by the process with this boot id.
-    Answered { boot: u64 },
+    Answered {
+        boot: u64,
+    },
     /// A connection was refused or broken off, or the process died.
     Refused,
     /// A probe was not answered in time.
@@ -157,7 +159,10 @@ mod tests {
                 "silent, then dead",
                 &[(A, PutUp), (Silent, PassOver(Why::Silent)), (Refused, Nothing), (Silent, Nothing), (B, PutUp)],
             ),
-            ("missed a purge while up", &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (Revalidated, Nothing), (A, Nothing)]),
+            (
+                "missed a purge while up",
+                &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (Revalidated, Nothing), (A, Nothing)],
+            ),
             (
                 "missed a purge while it was told to revalidate",
                 &[

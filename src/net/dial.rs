@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 /// A Unix socket whose backlog is full refuses at once instead of letting us wait: we wait ourselves.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(10);

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -38,7 +39,20 @@ impl Stream {
             Stream::Unix(s) => socket2::SockRef::from(s).shutdown(Shutdown::Both),
         };
     }
-    /// Waits until there is something to read, or the end. Cancel safe.
+    /// Makes the end of this connection a reset, so that a peer that takes nothing holds no memory of the kernel's.
+    pub fn reset_on_drop(&self) {
+        if let Stream::Tcp(s) = self {
+            let _ = socket2::SockRef::from(s).set_linger(Some(Duration::ZERO));
+        }
+    }
+    /// Whether there is something to read, or the end.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Stream::Tcp(s) => s.poll_read_ready(cx),
+            Stream::Unix(s) => s.poll_read_ready(cx),
+        }
+    }
+    /// Waits for that. Cancel safe.
     pub async fn readable(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(s) => s.readable().await,

@@ -1,6 +1,7 @@
 //! PURE. Messages as the RFCs define them. No sockets, no tokio, no clock, no logging.
 
 mod authority;
+pub mod cache_control;
 mod civil;
 pub mod date;
 pub mod fault;
