@@ -49,11 +49,6 @@ impl FakeNode {
         FakeNode { node: Arc::new(node), heard, _folder: folder }
     }
 
-    /// A node whose socket is there but refuses.
-    pub fn refusing(id: &str) -> FakeNode {
-        FakeNode::new(id, [])
-    }
-
     pub fn heard(&self, connection: usize) -> String {
         String::from_utf8_lossy(&self.heard.borrow()[connection]).into_owned()
     }

@@ -26,8 +26,6 @@ pub struct Head {
     pub ends: Ends,
     /// The connection may serve another request after this one.
     pub keep: bool,
-    /// `Connection` names fields, or other hop-by-hop fields may be there.
-    pub upgrade: bool,
     /// `Ringhold-Reach: local`: only clients on this machine may see it.
     pub local: bool,
 }
@@ -94,7 +92,6 @@ struct Fields {
     length: Option<u64>,
     coding: Coding,
     keep: bool,
-    upgrade: bool,
     local: bool,
 }
 
@@ -111,7 +108,7 @@ impl Fields {
         let keep = version == Version::HTTP_11;
         // Two more: Via and Date.
         let headers = HeaderMap::with_capacity(count + 2);
-        Fields { headers, length: None, coding: Coding::Absent, keep, upgrade: false, local: false }
+        Fields { headers, length: None, coding: Coding::Absent, keep, local: false }
     }
 
     fn add(&mut self, buf: &Bytes, field: &httparse::Header<'_>) -> Result<(), &'static str> {
@@ -158,8 +155,6 @@ impl Fields {
         for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.keep = false;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade = true;
             }
         }
     }
@@ -190,8 +185,8 @@ impl Fields {
             self.keep = false;
             Ends::Closed
         };
-        let Fields { headers, keep, upgrade, local, .. } = self;
-        Ok(Head { status, version, headers, ends, keep, upgrade, local })
+        let Fields { headers, keep, local, .. } = self;
+        Ok(Head { status, version, headers, ends, keep, local })
     }
 }
 

@@ -134,10 +134,6 @@ impl Pool {
         self.close(0);
     }
 
-    pub fn is_retired(&self) -> bool {
-        self.retired.get()
-    }
-
     /// Nothing is left of it.
     pub fn is_empty(&self) -> bool {
         self.open.get() == 0
@@ -236,9 +232,6 @@ impl InFlight {
     pub fn new(pool: &Rc<Pool>) -> InFlight {
         pool.node.load.fetch_add(1, Ordering::Relaxed);
         InFlight(pool.clone())
-    }
-    pub fn node(&self) -> &Arc<Node> {
-        &self.0.node
     }
 }
 
