@@ -32,7 +32,15 @@ pub struct Node {
 
 impl Node {
     pub fn new(id: String, address: Address, weight: u32, same_machine: bool) -> Node {
-        Node { id, address, weight, same_machine, up: AtomicBool::new(false), boot: AtomicU64::new(0), load: AtomicU32::new(0) }
+        Node {
+            id,
+            address,
+            weight,
+            same_machine,
+            up: AtomicBool::new(false),
+            boot: AtomicU64::new(0),
+            load: AtomicU32::new(0),
+        }
     }
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
