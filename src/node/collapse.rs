@@ -4,7 +4,7 @@ use super::Node;
 use super::ask::Ask;
 use super::counters::add;
 use super::exchange::{self, Settled, Why};
-use super::fill::{self, Fate, Fill, Head, Reader, Stage, Ticket};
+use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
 use super::origin::OriginBody;
 use crate::clock;
 use crate::net::rules::Reach;
@@ -142,7 +142,12 @@ async fn wait(fill: &Rc<Fill>, ask: &Ask) -> Result<Got, Fault> {
 type Handed = Result<Option<(Response<OriginBody>, Reach, Why)>, Fault>;
 
 /// Fetches in a task of its own, so that the leader may leave and the others still get their answer.
-async fn lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, presumed: Presumed) -> Result<Got, Fault> {
+async fn lead(
+    node: &Rc<Node>,
+    ask: &Rc<Ask>,
+    stale: Option<Arc<Entry>>,
+    presumed: Option<Presumed>,
+) -> Result<Got, Fault> {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
     let ticket: Ticket = fill.ticket();
     let (tx, rx) = oneshot::channel();
@@ -214,11 +219,9 @@ impl Drop for Ending {
     }
 }
 
-type Presumed = Option<(Box<[u8]>, Box<[u8]>)>;
-
 /// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
 fn may_fit(fill: &Fill, ask: &Ask) -> bool {
-    let Some((vary, selecting)) = &fill.presumed else { return true };
+    let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
     policy::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
 }
 
@@ -237,14 +240,14 @@ fn vary_of(head: &Head) -> Vec<u8> {
     lines.map(|v| v.as_bytes()).collect::<Vec<_>>().join(&b','.to_owned())
 }
 
-fn presume(vary: &[u8], ask: &Ask) -> Presumed {
+fn presume(vary: &[u8], ask: &Ask) -> Option<Presumed> {
     if vary.is_empty() {
         return None;
     }
-    policy::selecting_by(vary, &ask.head.headers).map(|selecting| (vary.into(), selecting))
+    policy::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
 }
 
-fn presumed_by_store(node: &Node, ask: &Ask) -> Presumed {
+fn presumed_by_store(node: &Node, ask: &Ask) -> Option<Presumed> {
     let shelf = node.store.get(&ask.key)?;
     presume(shelf.entries().first()?.vary(), ask)
 }

@@ -75,14 +75,21 @@ pub enum Fate {
     Forget,
 }
 
+/// What is known of a `Vary` before the answer is there: its value, and the leader's selecting fields under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presumed {
+    pub vary: Box<[u8]>,
+    pub selecting: Box<[u8]>,
+}
+
 /// A shared fetch.
 pub struct Fill {
     /// The key's text.
     pub key: Box<str>,
     /// Only clients that are alike in this share a fill (DESIGN: Privilege).
     pub same_machine: bool,
-    /// Where the `Vary` of this URL is known: its value and the leader's selecting fields. Others need not wait.
-    pub presumed: Option<(Box<[u8]>, Box<[u8]>)>,
+    /// Where the `Vary` of this URL is known: who would select another variant need not wait.
+    pub presumed: Option<Presumed>,
     stage: RefCell<Stage>,
     settled: Notify,
     fate: Cell<Fate>,
@@ -108,7 +115,7 @@ struct Flow {
 }
 
 impl Fill {
-    pub fn new(key: &str, same_machine: bool, presumed: Option<(Box<[u8]>, Box<[u8]>)>) -> Rc<Fill> {
+    pub fn new(key: &str, same_machine: bool, presumed: Option<Presumed>) -> Rc<Fill> {
         Rc::new(Fill {
             key: key.into(),
             same_machine,
@@ -296,7 +303,7 @@ impl Reader {
         self.ticket.0.fate()
     }
     /// Keeps the fill alive until its body has ended, without reading it.
-    pub async fn to_the_end(mut self) {
+    pub async fn follow_to_the_end(mut self) {
         while poll_fn(|cx| self.poll_frame(cx)).await.is_some_and(|frame| frame.is_ok()) {}
     }
     pub fn length(&self) -> Option<u64> {

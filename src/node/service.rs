@@ -89,7 +89,7 @@ fn refresh(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) {
     let (node, ask) = (node.clone(), ask.clone());
     tokio::task::spawn_local(async move {
         if let Ok(Got::Filling(_, reader, _)) = fetch(&node, &ask, stale).await {
-            reader.to_the_end().await;
+            reader.follow_to_the_end().await;
         }
     });
 }
