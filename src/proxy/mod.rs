@@ -10,6 +10,7 @@
 mod acceptor;
 mod access;
 mod accesslog;
+pub mod admin;
 mod link;
 pub mod metrics;
 mod outcome;
