@@ -71,8 +71,11 @@ impl Cache {
 impl Record {
     pub fn new(shared: Rc<Shared>, line: Option<Box<(Log, Line)>>) -> Record {
         // Until there is an answer: the client did not stay for it.
-        let verdict =
-            Verdict { status: StatusCode::BAD_REQUEST, source: Source::Error(Kind::HttpRequestError), cache: Cache::Unknown };
+        let verdict = Verdict {
+            status: StatusCode::BAD_REQUEST,
+            source: Source::Error(Kind::HttpRequestError),
+            cache: Cache::Unknown,
+        };
         Record { outcome: Outcome { verdict, sent: 0, end: End::ClientLeft }, shared, line }
     }
     /// The head goes out. What is not ended by then was left by the client.
@@ -85,9 +88,13 @@ impl Record {
     pub fn end(&mut self, end: End) {
         self.outcome.end = end;
     }
-    /// The log's line, where there is one.
-    pub fn line(&mut self) -> Option<&mut Line> {
-        self.line.as_mut().map(|line| &mut line.1)
+    /// Who answered, for the log.
+    pub fn note(&mut self, node: &str, headers: &HeaderMap) {
+        if let Some(line) = &mut self.line {
+            line.1.node = Some(node.to_owned());
+            let status = status::last_member(headers).map(|member| String::from_utf8_lossy(member).into_owned());
+            line.1.cache_status = status;
+        }
     }
 
     fn count(&self) {

@@ -16,7 +16,10 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONN
 pub fn help(method: &Method, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
     let status = if method.is_safe() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
     let steps = [
-        ("Shell (curl, pip, git and most others)", format!("export http_proxy=http://{address} https_proxy=http://{address}")),
+        (
+            "Shell (curl, pip, git and most others)",
+            format!("export http_proxy=http://{address} https_proxy=http://{address}"),
+        ),
         ("One curl", format!("curl -x http://{address} http://example.com/")),
         ("Chromium", format!("chromium --proxy-server=http://{address}")),
         ("Who is in the cluster", format!("curl --noproxy '*' http://{admin}/v1/nodes")),

@@ -1,6 +1,6 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
-use super::link::{self, Answer, Framing, Pool, Upload};
+use super::link::{self, Answer, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Content, Reply};
 use super::worker::Client;
