@@ -7,6 +7,11 @@
 //! - `tunnel`, `splice`: CONNECT and Upgrade
 //! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 mod acceptor;
 mod access;
 mod accesslog;

@@ -14,6 +14,9 @@ mod exchange;
 mod pool;
 mod upload;
 
+#[cfg(test)]
+mod tests;
+
 pub use acquire::Want;
 pub use body::Body;
 pub use conn::Conn;
