@@ -46,7 +46,11 @@ fn sources() -> Vec<Source> {
     collect(&root.join("src"), &mut files);
     files.sort();
     assert!(files.len() > 10, "the sources are where they are looked for");
-    files.iter().map(|file| source(root, file)).collect()
+    let texts: Vec<_> = files.into_iter().map(|file| (fs::read_to_string(&file).unwrap(), file)).collect();
+    let tests: Vec<PathBuf> = texts.iter().flat_map(|(text, file)| test_modules(text, file)).collect();
+    let kept =
+        texts.iter().filter(|(_, file)| !tests.iter().any(|t| file.starts_with(t) || *file == t.with_extension("rs")));
+    kept.map(|(text, file)| Source { path: within(root, file), code: code(text) }).collect()
 }
 
 fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -60,13 +64,38 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-fn source(root: &Path, file: &Path) -> Source {
-    let text = fs::read_to_string(file).unwrap();
-    let path = file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or("");
-    let code = code.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n");
-    let is_test = ["tests.rs", "/tests/", "_tests.rs"].iter().any(|t| path.contains(t));
-    Source { path, code: if is_test { String::new() } else { code } }
+fn within(root: &Path, file: &Path) -> String {
+    file.strip_prefix(root).unwrap().to_str().unwrap().to_owned()
+}
+
+/// The folders (or, with `.rs`, files) of the modules that a file declares for tests only.
+fn test_modules(text: &str, file: &Path) -> Vec<PathBuf> {
+    let own = file.file_stem().unwrap().to_str().unwrap();
+    let folder =
+        if ["mod", "lib", "main"].contains(&own) { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+    let mut lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("#[cfg(test)]")).peekable();
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("#[cfg(test)]") {
+            continue;
+        }
+        while lines.peek().is_some_and(|next| next.starts_with("#[")) {
+            let attribute = lines.next().unwrap();
+            let path = attribute.strip_prefix("#[path = \"").and_then(|p| p.strip_suffix(".rs\"]"));
+            found.extend(path.map(|p| file.parent().unwrap().join(p)));
+        }
+        let name = lines
+            .peek()
+            .and_then(|next| next.trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';'));
+        found.extend(name.map(|name| folder.join(name)));
+    }
+    found
+}
+
+/// A source without its comments and without the tests at its end.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
+    code.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
 }
 
 fn level(module: &str) -> Option<u32> {

@@ -1,15 +1,33 @@
 //! Dialling: DNS with a short cache, destination rules on each address, happy eyeballs (RFC 8305).
 
+use super::dns::{Dns, Unresolved};
+use super::eyeballs;
 use super::listen::Stream;
-use super::rules::Reach;
-use crate::config::Config;
-use crate::wire::fault::Fault;
+use super::rules::{Reach, reach};
+use crate::config::{Address, Config};
+use crate::wire::fault::{Fault, Kind};
+use http::StatusCode;
+use ipnet::IpNet;
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tokio::net::UnixStream;
 
-/// Connects to origins. One per thread (not Send needed). Cheap to share by `Rc`.
-pub struct Dialer {}
+/// A Unix socket whose backlog is full refuses at once instead of letting us wait: we wait ourselves.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+/// Connects to origins and nodes. One per thread (not Send needed). Cheap to share by `Rc`.
+pub struct Dialer {
+    dns: Dns,
+    open: Vec<IpNet>,
+    connect: Duration,
+}
 
 /// What was connected.
+#[derive(Debug)]
 pub struct Dialed {
     pub stream: Stream,
     pub address: SocketAddr,
@@ -17,16 +35,170 @@ pub struct Dialed {
     pub reach: Reach,
 }
 
+/// How far a dial has come; what it is blamed on when the time is over.
+#[derive(Clone, Copy)]
+enum Stage {
+    Resolving,
+    Connecting,
+}
+
 impl Dialer {
     pub fn new(config: &Config) -> Dialer {
-        let _ = config;
-        todo!()
+        Dialer {
+            dns: Dns::new(config.timeouts.dns),
+            open: config.access.open.clone(),
+            connect: config.timeouts.connect,
+        }
     }
+
     /// Resolves and connects within `timeouts.connect`. `same_machine`: the client is on this machine.
     /// Faults: `destination_ip_prohibited` (403) when every address is forbidden to this client, DNS errors,
     /// refused, timed out: all the origin's.
     pub async fn dial(&self, host: &str, port: u16, same_machine: bool) -> Result<Dialed, Fault> {
-        let _ = (host, port, same_machine);
-        todo!()
+        let stage = Cell::new(Stage::Resolving);
+        let attempt = async {
+            let found = self.dns.resolve(host).await.map_err(|e| unresolved(host, &e))?;
+            let addresses = self.permitted(host, found.iter().map(|ip| SocketAddr::new(*ip, port)), same_machine)?;
+            stage.set(Stage::Connecting);
+            eyeballs::connect(addresses).await.map_err(|e| unconnected(host, port, e))
+        };
+        let (stream, address) = tokio::time::timeout(self.connect, attempt)
+            .await
+            .unwrap_or_else(|_| Err(self.too_slow(host, port, stage.get())))?;
+        Ok(Dialed { stream: Stream::Tcp(stream), address, reach: reach(address.ip(), &self.open) })
+    }
+
+    /// Whether a client may use a connection that was dialled with this reach (a pooled one).
+    pub fn allowed(&self, reach: Reach, same_machine: bool) -> bool {
+        reach.allows(same_machine)
+    }
+
+    /// Connects to a node within `timeouts.connect`. No rules: nodes are named by the configuration.
+    /// Faults: the node's.
+    pub async fn connect(&self, address: &Address) -> Result<Stream, Fault> {
+        let attempt = async {
+            match address {
+                Address::Unix(path) => Ok(Stream::Unix(connect_unix(path).await?)),
+                Address::Tcp(text) => self.connect_tcp(text).await,
+            }
+        };
+        let timed = tokio::time::timeout(self.connect, attempt).await;
+        let outcome = timed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut)));
+        outcome.map_err(|e| Fault::node(kind(&e), format!("no connection to the cache node at {address}")).because(e))
+    }
+
+    async fn connect_tcp(&self, text: &str) -> std::io::Result<Stream> {
+        let invalid = || std::io::Error::new(ErrorKind::InvalidInput, "an address is host:port");
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let port = port.parse().map_err(|_| invalid())?;
+        let found = self.dns.resolve(host).await.map_err(|e| std::io::Error::other(e.to_string()))?;
+        let addresses = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
+        Ok(Stream::Tcp(eyeballs::connect(addresses).await?.0))
+    }
+
+    /// The addresses that this client may reach: the check is on what will be connected to, so no name and no spelling
+    /// gets around it.
+    fn permitted(
+        &self,
+        host: &str,
+        addresses: impl Iterator<Item = SocketAddr>,
+        same_machine: bool,
+    ) -> Result<Vec<SocketAddr>, Fault> {
+        let mut refused = None;
+        let mut permitted = Vec::new();
+        for address in addresses {
+            let reach = reach(address.ip(), &self.open);
+            if reach.allows(same_machine) {
+                permitted.push(address);
+            } else {
+                refused = Some((address, reach));
+            }
+        }
+        match refused {
+            Some((address, reach)) if permitted.is_empty() => Err(prohibited(host, address, reach)),
+            _ => Ok(permitted),
+        }
+    }
+
+    fn too_slow(&self, host: &str, port: u16, stage: Stage) -> Fault {
+        let limit = self.connect;
+        match stage {
+            Stage::Resolving => Fault::origin(
+                Kind::DnsTimeout,
+                format!("the name {host} was not resolved within {limit:?}: check the DNS of the proxy's machine"),
+            ),
+            Stage::Connecting => Fault::origin(
+                Kind::ConnectionTimeout,
+                format!("{host} did not accept a connection on port {port} within {limit:?}: check that it is up"),
+            ),
+        }
+    }
+}
+
+async fn connect_unix(path: &Path) -> std::io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn prohibited(host: &str, address: SocketAddr, reach: Reach) -> Fault {
+    let ip = address.ip();
+    let detail = match reach {
+        Reach::SameMachine => format!(
+            "{host} is {ip} on the proxy's own machine, which only clients there may reach: \
+             list it in [access] open to change that"
+        ),
+        _ => format!(
+            "{host} is {ip}, a link-local, metadata or reserved address, which nobody may reach through this proxy: \
+             list it in [access] open to change that"
+        ),
+    };
+    Fault::origin(Kind::DestinationIpProhibited, detail)
+}
+
+fn unresolved(host: &str, why: &Unresolved) -> Fault {
+    Fault::origin(Kind::DnsError, format!("the name {host} does not resolve ({why}): check its spelling"))
+}
+
+fn unconnected(host: &str, port: u16, error: std::io::Error) -> Fault {
+    if out_of_descriptors(&error) {
+        let detail = "the proxy has no file descriptor left: raise its limit (ulimit -n)";
+        return Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail).because(error);
+    }
+    let kind = kind(&error);
+    let detail: Cow<'static, str> = match kind {
+        Kind::ConnectionRefused => {
+            format!("{host} refuses connections on port {port}: check the port and that the server runs").into()
+        }
+        Kind::ConnectionTimeout => {
+            format!("{host} did not accept a connection on port {port}: check that it is up").into()
+        }
+        Kind::DestinationIpUnroutable => {
+            format!("there is no route from the proxy to {host}: check the network of the proxy's machine").into()
+        }
+        _ => format!("no connection to {host} on port {port}").into(),
+    };
+    Fault::origin(kind, detail).because(error)
+}
+
+fn out_of_descriptors(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
+/// RFC 9209 section 2.3.
+fn kind(error: &std::io::Error) -> Kind {
+    match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound => Kind::ConnectionRefused,
+        ErrorKind::TimedOut => Kind::ConnectionTimeout,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => Kind::ConnectionTerminated,
+        ErrorKind::HostUnreachable
+        | ErrorKind::NetworkUnreachable
+        | ErrorKind::AddrNotAvailable
+        | ErrorKind::InvalidInput => Kind::DestinationIpUnroutable,
+        _ => Kind::DestinationUnavailable,
     }
 }

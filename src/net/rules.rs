@@ -1,7 +1,7 @@
 //! PURE. Which destinations a client may reach, decided on the address that is really connected to.
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Who can reach an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +14,204 @@ pub enum Reach {
     Nobody,
 }
 
+/// Where clouds hand out credentials to whoever asks from inside a machine; beyond those in 169.254/16.
+const METADATA: [IpAddr; 6] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),                  // Alibaba
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),                      // Oracle
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),                    // Azure
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)), // Amazon
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),  // Amazon, credentials of pods
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),  // Google
+];
+
+impl Reach {
+    /// Whether a client may go there.
+    pub fn allows(self, same_machine: bool) -> bool {
+        match self {
+            Reach::Anyone => true,
+            Reach::SameMachine => same_machine,
+            Reach::Nobody => false,
+        }
+    }
+    /// The narrower of two.
+    fn and(self, other: Reach) -> Reach {
+        match (self, other) {
+            (Reach::Nobody, _) | (_, Reach::Nobody) => Reach::Nobody,
+            (Reach::SameMachine, _) | (_, Reach::SameMachine) => Reach::SameMachine,
+            _ => Reach::Anyone,
+        }
+    }
+}
+
 /// Classifies an address in every spelling (IPv4-mapped, -compatible, NAT64 and 6to4 forms are unwrapped first);
 /// `open` lists networks that the configuration opens for everyone.
 pub fn reach(address: IpAddr, open: &[IpNet]) -> Reach {
-    let _ = (address, open);
-    todo!()
+    if open.iter().any(|net| net.contains(&address)) {
+        return Reach::Anyone;
+    }
+    if METADATA.contains(&address) {
+        return Reach::Nobody;
+    }
+    match address {
+        IpAddr::V4(v4) => reach_v4(v4),
+        IpAddr::V6(v6) => match within(v6) {
+            Some(v4) => reach(IpAddr::V4(v4), open).and(reach_v6(v6)),
+            None => reach_v6(v6),
+        },
+    }
+}
+
+fn reach_v4(a: Ipv4Addr) -> Reach {
+    if a.is_loopback() || a.is_unspecified() {
+        // Connecting to 0.0.0.0 is connecting to loopback.
+        return Reach::SameMachine;
+    }
+    let first = a.octets()[0];
+    // 0/8 is "this network" (RFC 1122 section 3.2.1.3); 240/4 is reserved and has the broadcast address in it.
+    if first == 0 || first >= 240 || a.is_multicast() || a.is_link_local() {
+        return Reach::Nobody;
+    }
+    Reach::Anyone
+}
+
+fn reach_v6(a: Ipv6Addr) -> Reach {
+    if a.is_loopback() || a.is_unspecified() {
+        return Reach::SameMachine;
+    }
+    if a.is_multicast() || a.is_unicast_link_local() {
+        return Reach::Nobody;
+    }
+    Reach::Anyone
+}
+
+/// The IPv4 address that packets to `a` end up at.
+fn within(a: Ipv6Addr) -> Option<Ipv4Addr> {
+    let s = a.segments();
+    let pair = |i: usize| Ipv4Addr::from((u32::from(s[i]) << 16) | u32::from(s[i + 1]));
+    match s {
+        // `::` and `::1` are addresses of their own.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // Mapped (RFC 4291 section 2.5.5.2), compatible (2.5.5.1), translated (RFC 2765 section 2.1).
+        [0, 0, 0, 0, 0, 0xffff | 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => Some(pair(6)),
+        // NAT64, well-known and local-use (RFC 6052 section 2.1, RFC 8215).
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] => Some(pair(6)),
+        // 6to4 (RFC 3056 section 2).
+        [0x2002, ..] => Some(pair(1)),
+        // Teredo (RFC 4380 section 4): the client's address, every bit inverted.
+        [0x2001, 0, ..] => Some(Ipv4Addr::from(!u32::from(pair(6)))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Reach::*;
+
+    fn check(rows: &[(&str, Reach)], open: &[IpNet]) {
+        for (address, expected) in rows {
+            let ip: IpAddr = address.parse().expect(address);
+            assert_eq!(reach(ip, open), *expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_an_address_is_classified_alike() {
+        check(
+            &[
+                // RFC 1122 section 3.2.1.3, RFC 4291 section 2.5.3: loopback; the unspecified address connects to it.
+                ("127.0.0.1", SameMachine),
+                ("127.255.255.254", SameMachine),
+                ("::1", SameMachine),
+                ("0.0.0.0", SameMachine),
+                ("::", SameMachine),
+                ("0.0.0.1", Nobody),
+                ("0.255.255.255", Nobody),
+                // RFC 3927 section 2.1, RFC 4291 section 2.5.6: link-local.
+                ("169.254.0.1", Nobody),
+                ("169.254.169.254", Nobody),
+                ("fe80::1", Nobody),
+                ("febf::1", Nobody),
+                ("fec0::1", Anyone),
+                // What clouds call metadata.
+                ("fd00:ec2::254", Nobody),
+                ("100.100.100.200", Nobody),
+                ("100.100.100.201", Anyone),
+                // RFC 5771 section 3, RFC 4291 section 2.7: multicast. RFC 1112 section 4: class E. RFC 919: broadcast.
+                ("224.0.0.1", Nobody),
+                ("239.255.255.255", Nobody),
+                ("ff02::1", Nobody),
+                ("240.0.0.1", Nobody),
+                ("255.255.255.255", Nobody),
+                // Everything else, private networks too (RFC 1918, RFC 4193).
+                ("10.0.0.1", Anyone),
+                ("172.16.0.1", Anyone),
+                ("192.168.1.1", Anyone),
+                ("223.255.255.255", Anyone),
+                ("1.0.0.0", Anyone),
+                ("126.255.255.255", Anyone),
+                ("128.0.0.1", Anyone),
+                ("2606:2800::1", Anyone),
+                ("fd12:3456::1", Anyone),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn an_address_inside_another_is_found() {
+        check(
+            &[
+                // RFC 4291 section 2.5.5.2: mapped.
+                ("::ffff:127.0.0.1", SameMachine),
+                ("::ffff:0.0.0.0", SameMachine),
+                ("::ffff:169.254.169.254", Nobody),
+                ("::ffff:100.100.100.200", Nobody),
+                ("::ffff:192.0.2.1", Anyone),
+                // RFC 4291 section 2.5.5.1: compatible.
+                ("::127.0.0.1", SameMachine),
+                ("::169.254.169.254", Nobody),
+                ("::2", Nobody),
+                // RFC 2765 section 2.1: translated.
+                ("::ffff:0:127.0.0.1", SameMachine),
+                // RFC 6052 section 2.1 and RFC 8215: NAT64.
+                ("64:ff9b::127.0.0.1", SameMachine),
+                ("64:ff9b::169.254.169.254", Nobody),
+                ("64:ff9b::192.0.2.1", Anyone),
+                ("64:ff9b:1::169.254.169.254", Nobody),
+                // RFC 3056 section 2: 6to4.
+                ("2002:7f00:1::", SameMachine),
+                ("2002:a9fe:a9fe::1", Nobody),
+                ("2002:c000:201::1", Anyone),
+                // RFC 4380 section 4: Teredo, 169.254.169.254 and 127.0.0.1 inverted.
+                ("2001:0:4136:e378:8000:63bf:5601:5601", Nobody),
+                ("2001:0:4136:e378:8000:63bf:80ff:fffe", SameMachine),
+                ("2001:db8::1", Anyone),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn the_configuration_can_open_what_is_closed() {
+        let open: Vec<IpNet> = vec!["127.0.0.0/8".parse().unwrap(), "169.254.7.0/24".parse().unwrap()];
+        check(
+            &[
+                ("127.0.0.1", Anyone),
+                ("::ffff:127.0.0.1", Anyone),
+                ("::1", SameMachine),
+                ("169.254.7.9", Anyone),
+                ("169.254.169.254", Nobody),
+                ("0.0.0.0", SameMachine),
+            ],
+            &open,
+        );
+    }
+
+    #[test]
+    fn only_clients_on_this_machine_reach_this_machine() {
+        assert!(Anyone.allows(false) && Anyone.allows(true));
+        assert!(SameMachine.allows(true) && !SameMachine.allows(false));
+        assert!(!Nobody.allows(true) && !Nobody.allows(false));
+    }
 }

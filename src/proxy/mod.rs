@@ -1,5 +1,8 @@
 //! Under construction.
 
+pub mod link;
+pub mod metrics;
+
 use crate::config::Config;
 use crate::net::drain::{Shutdown, StartError};
 

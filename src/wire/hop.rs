@@ -1,5 +1,7 @@
 //! Hop-by-hop fields (RFC 9110 section 7.6.1).
 
+use super::list;
+use http::header::{CONNECTION, HeaderName, TE, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
 /// What the hop-by-hop fields of a message said, before they were removed.
@@ -16,6 +18,95 @@ pub struct Hop {
 /// `Proxy-Authentication-Info`.
 /// `Content-Length`, `Host`, `Trailer` and the like are never removed because a `Connection` line names them.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
-    let _ = headers;
-    todo!()
+    let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, &TE, "trailers") };
+    for name in nominated(headers) {
+        headers.remove(name);
+    }
+    remove_where(headers, is_hop_by_hop);
+    hop
 }
+
+/// Removes every field whose name begins with this (in lower case), for example those of the link.
+pub fn strip_prefixed(headers: &mut HeaderMap, prefix: &str) {
+    remove_where(headers, |name| name.starts_with(prefix));
+}
+
+fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| condemned(name.as_str())).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authorization"
+            | "proxy-authenticate"
+            | "proxy-authentication-info"
+    )
+}
+
+/// Whether a field stays although a `Connection` line names it. "A sender MUST NOT send a connection option
+/// corresponding to a field that is intended for all recipients" (RFC 9110 section 7.6.1), so nobody who keeps to the
+/// rules loses anything, and a message that does not must not be able to
+/// - change where the message ends, what its body is, or whom it is for: two parties would read two messages;
+/// - lift a restriction on storing it, make it look younger, or hide what it varies by: the next client would be
+///   answered what is not meant for it;
+/// - hide that it has been here before.
+///
+/// Every other field is removed when it is named, `Cookie` and `Authorization` too: who names them might as well have
+/// left them out, as long as nothing is decided by them before they are removed.
+fn is_for_all_recipients(name: &str) -> bool {
+    matches!(
+        name,
+        "content-length"
+            | "content-type"
+            | "content-encoding"
+            | "content-range"
+            | "trailer"
+            | "host"
+            | "cache-control"
+            | "pragma"
+            | "expires"
+            | "age"
+            | "date"
+            | "vary"
+            | "via"
+            | "max-forwards"
+    ) || name.ends_with("-cache-control") // RFC 9213 section 2
+}
+
+/// The fields that the `Connection` lines name and that may be removed for it.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    list::members(headers, &CONNECTION)
+        .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close"))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| !is_for_all_recipients(name.as_str()))
+        .collect()
+}
+
+/// All lines of `Upgrade` as one. RFC 9110 section 7.8: without the connection option it is not meant for us.
+fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let first = lines.next()?;
+    if !list::has_token(headers, &CONNECTION, "upgrade") {
+        return None;
+    }
+    let mut joined = first.as_bytes().to_vec();
+    for line in lines {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::try_from(joined).ok()
+}
+
+#[cfg(test)]
+#[path = "hop_tests.rs"]
+mod tests;

@@ -1,7 +1,13 @@
 //! `Cache-Status` (RFC 9211) and `Proxy-Status` (RFC 9209) members.
 
 use super::fault::Fault;
-use http::HeaderValue;
+use super::list;
+use super::structured::{self, Out, Write};
+use http::header::CACHE_STATUS;
+use http::{HeaderMap, HeaderValue};
+
+/// Text for people is cut after this many characters: it may quote what a client sent.
+const DETAIL_LENGTH: usize = 256;
 
 /// Why a request was forwarded (RFC 9211 section 2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +22,26 @@ pub enum Fwd {
     Partial,
 }
 
+impl Fwd {
+    /// The value of the `fwd` parameter.
+    pub fn token(self) -> &'static str {
+        match self {
+            Fwd::Bypass => "bypass",
+            Fwd::Method => "method",
+            Fwd::UriMiss => "uri-miss",
+            Fwd::VaryMiss => "vary-miss",
+            Fwd::Miss => "miss",
+            Fwd::Request => "request",
+            Fwd::Stale => "stale",
+            Fwd::Partial => "partial",
+        }
+    }
+}
+
 /// One member of `Cache-Status`, ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheStatus {
+    /// Excludes `fwd` (RFC 9211 section 2.1), which is then not written.
     pub hit: bool,
     pub fwd: Option<Fwd>,
     pub fwd_status: Option<u16>,
@@ -33,13 +56,94 @@ pub struct CacheStatus {
 impl CacheStatus {
     /// `n1; hit; ttl=30` as a field value; `cache` is the node's id (written as a token where it can be, else a string).
     pub fn to_value(&self, cache: &str) -> HeaderValue {
-        let _ = cache;
-        todo!()
+        structured::value(&CacheMember { cache, status: self })
     }
 }
 
 /// `ringhold; error=connection_timeout; details="…"` for an error answer that we make.
 pub fn proxy_status(proxy: &str, fault: &Fault) -> HeaderValue {
-    let _ = (proxy, fault);
-    todo!()
+    structured::value(&ProxyMember { proxy, fault })
 }
+
+/// What the last `Cache-Status` member says, without the name of its cache: `hit; ttl=30`.
+pub fn last_member(headers: &HeaderMap) -> Option<&[u8]> {
+    let member = list::members(headers, &CACHE_STATUS).last()?;
+    let name = match member.strip_prefix(b"\"") {
+        Some(rest) => closing_quote(rest).map_or(member.len(), |close| close + 2),
+        None => 0,
+    };
+    let parameters = member[name..].iter().position(|byte| *byte == b';').map_or(member.len(), |at| name + at + 1);
+    Some(list::trim(&member[parameters..]))
+}
+
+fn closing_quote(text: &[u8]) -> Option<usize> {
+    let mut escaped = false;
+    text.iter().position(|byte| {
+        let closes = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        closes
+    })
+}
+
+struct CacheMember<'a> {
+    cache: &'a str,
+    status: &'a CacheStatus,
+}
+
+impl Write for CacheMember<'_> {
+    fn write(&self, out: &mut impl Out) {
+        let status = self.status;
+        structured::token_or_string(out, self.cache);
+        match status.fwd {
+            _ if status.hit => out.put("; hit"),
+            Some(fwd) => {
+                out.put("; fwd=");
+                out.put(fwd.token());
+            }
+            None => {}
+        }
+        integer_parameter(out, "; fwd-status=", status.fwd_status.map(i64::from));
+        integer_parameter(out, "; ttl=", status.ttl);
+        if status.stored {
+            out.put("; stored");
+        }
+        if status.collapsed {
+            out.put("; collapsed");
+        }
+        if let Some(detail) = &status.detail {
+            out.put("; detail=");
+            structured::string(out, shortened(detail));
+        }
+    }
+}
+
+struct ProxyMember<'a> {
+    proxy: &'a str,
+    fault: &'a Fault,
+}
+
+impl Write for ProxyMember<'_> {
+    /// Not what caused the fault: that may tell more of the network behind us than the client should know.
+    fn write(&self, out: &mut impl Out) {
+        structured::token_or_string(out, self.proxy);
+        out.put("; error=");
+        out.put(self.fault.kind.token());
+        out.put("; details=");
+        structured::string(out, shortened(&self.fault.detail));
+    }
+}
+
+fn integer_parameter(out: &mut impl Out, name: &str, value: Option<i64>) {
+    if let Some(value) = value {
+        out.put(name);
+        structured::integer(out, value);
+    }
+}
+
+fn shortened(text: &str) -> &str {
+    text.char_indices().nth(DETAIL_LENGTH).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,15 +1,23 @@
 //! Request targets (RFC 9112 section 3.2) and the key that is hashed onto the ring and compared in the cache.
 
-use super::fault::Fault;
-use http::{Method, Uri};
+use super::authority::{self, Authority, HostText};
+use super::fault::{Fault, Kind};
+use super::reference;
+use http::{Method, StatusCode, Uri};
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// The cache key of a URL: scheme, authority (lower case, default port dropped, IPv6 canonical), path and query.
 /// Percent-encoding and dots are untouched; the fragment is dropped; user information is refused.
+/// It is visible ASCII: what is not is percent-encoded (RFC 3987 section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     text: Box<str>,
     authority: std::ops::Range<u32>,
+    hash: u64,
 }
 
 /// The host of a URL.
@@ -22,13 +30,22 @@ pub enum Host<'a> {
 impl Key {
     /// From an absolute-form target. Errors are the client's fault (400) and name the cure.
     pub fn from_uri(uri: &Uri) -> Result<Key, Fault> {
-        let _ = uri;
-        todo!()
+        let (scheme, default_port) = match uri.scheme_str() {
+            Some("http") => ("http", 80),
+            Some("https") => ("https", 443),
+            Some(_) => return Err(Fault::bad_request("only URLs that begin with http:// can be fetched")),
+            None => return Err(Fault::bad_request("the URL has no scheme: write it as http://host/path")),
+        };
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let path_and_query = uri.path_and_query().map_or("", |path| path.as_str());
+        build(scheme, default_port, &Authority::parse(authority)?, path_and_query)
     }
     /// From text, as a person or the admin API writes it.
     pub fn parse(url: &str) -> Result<Key, Fault> {
-        let _ = url;
-        todo!()
+        match Uri::try_from(url) {
+            Ok(uri) => Key::from_uri(&uri),
+            Err(error) => Err(Fault::bad_request("this is not a URL of the form http://host/path").because(error)),
+        }
     }
     /// The whole normalised URL, for example `http://example.com/a?b`.
     pub fn as_str(&self) -> &str {
@@ -43,27 +60,94 @@ impl Key {
         &self.text[self.authority.end as usize..]
     }
     pub fn scheme(&self) -> &str {
-        todo!()
+        &self.text[..self.authority.start as usize - "://".len()]
     }
     pub fn host(&self) -> Host<'_> {
-        todo!()
+        authority::read_written(self.authority()).0
     }
     pub fn port(&self) -> u16 {
-        todo!()
+        let default = if self.scheme() == "https" { 443 } else { 80 };
+        authority::read_written(self.authority()).1.unwrap_or(default)
     }
     /// 64-bit xxh3 of the text: the store's key (the ring hashes the text by itself, as configured).
     pub fn hash(&self) -> u64 {
-        todo!()
+        self.hash
     }
     /// Resolves a reference (`Location`, `Content-Location`) against this key (RFC 3986 section 5); `None` if invalid.
     pub fn join(&self, reference: &str) -> Option<Key> {
-        let _ = reference;
-        todo!()
+        Key::parse(&reference::resolve(self, reference)).ok()
     }
     /// Same scheme, host and port.
     pub fn same_origin(&self, other: &Key) -> bool {
         self.scheme() == other.scheme() && self.authority() == other.authority()
     }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// As long as the `http` crate takes a URI, so that every key can be sent on.
+const LONGEST: usize = u16::MAX as usize - 1;
+
+fn build(scheme: &str, default_port: u16, authority: &Authority, path_and_query: &str) -> Result<Key, Fault> {
+    let path_and_query = visible_ascii(path_and_query);
+    // An empty path is a slash, with or without a query after it (RFC 9110 section 4.2.3).
+    let slash = if path_and_query.starts_with('/') { "" } else { "/" };
+    let fixed = scheme.len() + "://".len() + slash.len() + path_and_query.len();
+    let mut text = String::with_capacity(fixed + written_length(authority, default_port));
+    text.push_str(scheme);
+    text.push_str("://");
+    let start = text.len();
+    authority.write(&mut text, default_port);
+    let end = text.len();
+    text.push_str(slash);
+    text.push_str(&path_and_query);
+    if text.len() > LONGEST {
+        return Err(Fault::client(
+            StatusCode::URI_TOO_LONG,
+            Kind::HttpRequestError,
+            "the URL is longer than 65534 bytes",
+        ));
+    }
+    let hash = xxh3_64(text.as_bytes());
+    Ok(Key { text: text.into_boxed_str(), authority: start as u32..end as u32, hash })
+}
+
+/// Exact for names, so that the text of a key is allocated once; the most that it can be for IPv6.
+fn written_length(authority: &Authority, default_port: u16) -> usize {
+    let host = match authority.host {
+        HostText::Plain(name) => name.len(),
+        HostText::V6(_) => "[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]".len(),
+    };
+    let digits = |port: u16| port.ilog10() as usize + 1;
+    host + authority.port.filter(|port| *port != default_port).map_or(0, |port| 1 + digits(port))
+}
+
+fn visible_ascii(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut out = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        if byte.is_ascii() {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// The four forms of a request target.
@@ -81,6 +165,38 @@ pub enum Target {
 
 /// Reads a request target. Errors are the client's (400).
 pub fn classify(method: &Method, uri: &Uri) -> Result<Target, Fault> {
-    let _ = (method, uri);
-    todo!()
+    if method == Method::CONNECT {
+        return classify_connect(uri);
+    }
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), _) => Key::from_uri(uri).map(Target::Absolute),
+        (Some("https"), _) => Err(Fault::bad_request(
+            "https URLs cannot be fetched for a client: use CONNECT, as clients do that have https_proxy set to this proxy",
+        )),
+        (Some(_), _) => Err(Fault::bad_request("only URLs that begin with http:// can be fetched through this proxy")),
+        (None, Some(_)) => Err(Fault::bad_request("host:port alone is for CONNECT: send http://host/path")),
+        (None, None) if uri.path() != "*" => Ok(Target::Origin),
+        (None, None) if method == Method::OPTIONS => Ok(Target::Asterisk),
+        (None, None) => Err(Fault::bad_request("the target * is for OPTIONS alone: send http://host/path")),
+    }
 }
+
+/// RFC 9110 section 9.3.6: only the authority, and there is no default port.
+fn classify_connect(uri: &Uri) -> Result<Target, Fault> {
+    const CURE: &str = "CONNECT needs host:port, for example example.com:443";
+    let (None, Some(text), None) = (uri.scheme(), uri.authority(), uri.path_and_query()) else {
+        return Err(Fault::bad_request(CURE));
+    };
+    let Authority { host, port: Some(port) } = Authority::parse(text.as_str())? else {
+        return Err(Fault::bad_request(CURE));
+    };
+    let host = match host {
+        HostText::Plain(name) => name.into(),
+        HostText::V6(address) => address.to_string().into_boxed_str(),
+    };
+    Ok(Target::Authority { host, port })
+}
+
+#[cfg(test)]
+#[path = "target_tests.rs"]
+mod tests;

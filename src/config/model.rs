@@ -1,4 +1,4 @@
-//! TOML -> validated [`Config`]. Every key is optional; an unknown key is an error that names the line.
+//! What the file resolves to: every value there, every unit gone.
 
 use crate::ring::Hash;
 use ipnet::IpNet;
@@ -23,6 +23,16 @@ pub struct Config {
     pub timeouts: Timeouts,
     pub log: Log,
     pub state: State,
+    /// Where this was read, for messages: the file's path, or what stands in for it.
+    pub source: String,
+    pub places: Places,
+}
+
+/// Where addresses were written, so that a port in use can be blamed on its line: `FILE:LINE`, an option, or `source`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Places {
+    pub proxy: String,
+    pub admin: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -73,10 +83,10 @@ pub enum Eviction {
     Lru,
 }
 
-/// A node that the file (or the admin API) names.
+/// A node that the file (or the admin API) names; made by [`Node::new`], which checks it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// A token: letters, digits, `-`, `_`, `.`; at most 64 bytes.
+    /// Letters, digits, `-`, `_`, `.`, a letter or digit first; at most 64 bytes.
     pub id: String,
     pub place: Place,
     pub weight: u32,
@@ -210,14 +220,5 @@ pub struct Secret(pub String);
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Unix(p) => write!(f, "unix:{}", p.display()),
-            Address::Tcp(a) => f.write_str(a),
-        }
     }
 }

@@ -1,0 +1,98 @@
+//! What only several values together can get wrong.
+
+use super::error::Flaw;
+use super::units::KIB;
+use super::{Cluster, is_loopback, raw};
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+/// Of a whole ring; a point takes 16 bytes or so, and every front keeps a ring or two.
+const MAX_POINTS: u64 = 1 << 22;
+
+pub fn file(file: &raw::File) -> Result<(), Flaw> {
+    proxy(&file.proxy)?;
+    admin_table(file)?;
+    head(&file.limits)?;
+    nodes(file)?;
+    points(file)
+}
+
+fn proxy(proxy: &raw::Proxy) -> Result<(), Flaw> {
+    let addresses: Vec<SocketAddr> = proxy.listen.as_ref().iter().map(|l| l.0).collect();
+    listen(&addresses).map_err(|message| flaw(proxy.listen.span(), message))
+}
+
+/// The proxy's addresses, from the file or the command line.
+pub fn listen(addresses: &[SocketAddr]) -> Result<(), String> {
+    if addresses.is_empty() {
+        return Err("the proxy listens nowhere; write at least one address, for example \"127.0.0.1:3128\"".to_owned());
+    }
+    let mut seen = HashSet::new();
+    match addresses.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
+        Some(twice) => Err(format!("{twice} is there twice; remove one")),
+        None => Ok(()),
+    }
+}
+
+fn admin_table(file: &raw::File) -> Result<(), Flaw> {
+    let addresses: Vec<SocketAddr> = file.proxy.listen.as_ref().iter().map(|l| l.0).collect();
+    let listen = &file.admin.listen;
+    admin(listen.as_ref().0, file.admin.token.is_some(), &addresses).map_err(|message| flaw(listen.span(), message))
+}
+
+/// The admin API's address, from the file or the command line.
+pub fn admin(listen: SocketAddr, has_token: bool, proxy: &[SocketAddr]) -> Result<(), String> {
+    if !is_loopback(listen.ip()) && !has_token {
+        return Err(format!("the admin API on {listen} is open to the network; set `[admin] token` or use 127.0.0.1"));
+    }
+    if listen.port() != 0 && proxy.contains(&listen) {
+        return Err(format!("the admin API and the proxy cannot both listen on {listen}; give one another port"));
+    }
+    Ok(())
+}
+
+fn head(limits: &raw::Limits) -> Result<(), Flaw> {
+    let bytes = limits.head.as_ref().0;
+    if (KIB..=KIB * KIB).contains(&bytes) {
+        return Ok(());
+    }
+    Err(flaw(limits.head.span(), format!("{bytes} bytes are no limit for a head; write \"1KiB\" to \"1MiB\"")))
+}
+
+fn nodes(file: &raw::File) -> Result<(), Flaw> {
+    let cluster = Cluster { secret: file.cluster.secret.as_ref().map(|s| s.0.clone()) };
+    let mut seen = HashSet::new();
+    for node in &file.nodes {
+        let id = node.id.as_ref();
+        if !seen.insert(id.as_str()) {
+            return Err(flaw(node.id.span(), format!("a second node `{id}`; every node needs an id of its own")));
+        }
+        let address = node.address.as_ref().map(|a| a.as_ref().0.clone());
+        super::Node::new(id, node.spawn, address, node.weight.0, &cluster)
+            .map_err(|message| flaw(place(node), message))?;
+    }
+    Ok(())
+}
+
+/// The line to blame for where a node runs.
+fn place(node: &raw::Node) -> Range<usize> {
+    node.address.as_ref().map_or_else(|| node.id.span(), |a| a.span())
+}
+
+fn points(file: &raw::File) -> Result<(), Flaw> {
+    let each = &file.ring.points;
+    let weights: u64 = file.nodes.iter().map(|n| u64::from(n.weight.0)).sum();
+    let all = weights * u64::from(each.as_ref().0);
+    if all <= MAX_POINTS {
+        return Ok(());
+    }
+    Err(flaw(
+        each.span(),
+        format!("{all} points on the ring are too many (at most {MAX_POINTS}); lower points or the weights"),
+    ))
+}
+
+fn flaw(span: Range<usize>, message: String) -> Flaw {
+    Flaw { span, message }
+}

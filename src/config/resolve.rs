@@ -1,0 +1,122 @@
+//! Checked tables -> [`Config`].
+
+use super::raw;
+use super::{
+    Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
+};
+use std::path::{Path, PathBuf};
+
+pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
+    let cluster = Cluster { secret: file.cluster.secret.map(|s| s.0) };
+    Config {
+        proxy: proxy(file.proxy),
+        hot: Hot { memory: file.hot.memory.0 },
+        admin: Admin { listen: file.admin.listen.into_inner().0, token: file.admin.token.map(|t| t.0) },
+        ring: ring(file.ring),
+        cache: cache(file.cache),
+        nodes: file.nodes.into_iter().map(node).collect(),
+        access: access(file.access),
+        cluster,
+        limits: limits(file.limits),
+        timeouts: timeouts(file.timeouts),
+        log: log(file.log),
+        state: State { path: state(file.state.path, source) },
+        source: source.to_owned(),
+        places,
+    }
+}
+
+fn proxy(raw: raw::Proxy) -> Proxy {
+    let workers = match raw.workers.0 as usize {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    let listen = raw.listen.into_inner().into_iter().map(|l| l.0).collect();
+    Proxy { listen, workers, pseudonym: raw.pseudonym.map(|p| p.0) }
+}
+
+fn ring(raw: raw::Ring) -> Ring {
+    Ring { hash: raw.hash, points: raw.points.into_inner().0, load_factor: raw.load_factor.0 }
+}
+
+fn cache(raw: raw::Cache) -> Cache {
+    Cache {
+        memory: raw.memory.0,
+        max_object: raw.max_object.0,
+        in_flight: raw.in_flight.0,
+        eviction: raw.eviction,
+        targeted: raw.targeted.into_iter().map(|t| t.0).collect(),
+    }
+}
+
+fn node(raw: raw::Node) -> Node {
+    let place = raw.address.map_or(Place::Spawn, |a| Place::At(a.into_inner().0));
+    Node { id: raw.id.into_inner(), place, weight: raw.weight.0 }
+}
+
+fn access(raw: raw::Access) -> Access {
+    Access {
+        clients: raw.clients.into_iter().map(|n| n.0).collect(),
+        connect_ports: raw.connect_ports.into_iter().map(|p| p.0 as u16).collect(),
+        open: raw.open.into_iter().map(|n| n.0).collect(),
+        forwarded_for: raw.forwarded_for,
+    }
+}
+
+fn limits(raw: raw::Limits) -> Limits {
+    Limits {
+        connections: raw.connections.0 as usize,
+        head: raw.head.into_inner().0,
+        fields: raw.fields.0 as usize,
+        origin_connections: raw.origin_connections.0 as usize,
+        node_connections: raw.node_connections.0 as usize,
+        queue: raw.queue.0 as usize,
+        variants: raw.variants.0 as usize,
+    }
+}
+
+fn timeouts(raw: raw::Timeouts) -> Timeouts {
+    Timeouts {
+        connect: raw.connect.0,
+        first_byte: raw.first_byte.0,
+        body_stall: raw.body_stall.0,
+        idle: raw.idle.0,
+        tunnel_idle: raw.tunnel_idle.0,
+        header: raw.header.0,
+        drain: raw.drain.0,
+        queue: raw.queue.0,
+        expect_continue: raw.expect_continue.0,
+        probe_interval: raw.probe_interval.0,
+        probe: raw.probe.0,
+        node_start: raw.node_start.0,
+        small_body: raw.small_body.0,
+        dns: raw.dns.0,
+    }
+}
+
+fn log(raw: raw::Log) -> Log {
+    Log { level: raw.level.0, format: raw.format, access: raw.access, queries: raw.queries }
+}
+
+/// A relative path starts at the folder of the file that says it.
+fn state(written: Option<PathBuf>, source: &str) -> PathBuf {
+    match written {
+        Some(path) => Path::new(source).parent().unwrap_or(Path::new("")).join(path),
+        None => state_home().join("ringhold").join(digest(source)),
+    }
+}
+
+/// The XDG base directory specification; it says to ignore relative paths. Without a home this is a system service.
+fn state_home() -> PathBuf {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    folder("XDG_STATE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib"))
+}
+
+/// One name per configuration file, however its path is written.
+fn digest(source: &str) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::fs::canonicalize(source).unwrap_or_else(|_| PathBuf::from(source));
+    format!("{:016x}", xxhash_rust::xxh3::xxh3_64(path.as_os_str().as_bytes()))
+}

@@ -1,0 +1,118 @@
+//! Names to addresses: the system's resolver behind a short, bounded cache. Lookups of one name at one time are one.
+
+use crate::clock::{Tick, tick};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Names that are remembered at one time.
+const NAMES: usize = 4096;
+/// How long a failure is remembered.
+const FAILURE: Duration = Duration::from_secs(1);
+
+/// Why a name has no address.
+#[derive(Clone, Debug)]
+pub(super) struct Unresolved(Arc<str>);
+
+type Found = Result<Arc<[IpAddr]>, Unresolved>;
+
+#[derive(Clone)]
+struct Answer {
+    at: Tick,
+    found: Found,
+}
+
+/// A resolver; one per thread.
+pub(super) struct Dns {
+    keep: Duration,
+    /// A lookup under way has no answer yet; whoever asks meanwhile waits for the same one.
+    names: RefCell<HashMap<Box<str>, watch::Receiver<Option<Answer>>>>,
+}
+
+impl Dns {
+    pub(super) fn new(keep: Duration) -> Dns {
+        Dns { keep, names: RefCell::default() }
+    }
+
+    /// The addresses of `host`, in the order in which the system prefers them; never empty. A literal (IPv6 with or
+    /// without brackets) costs no lookup.
+    pub(super) async fn resolve(&self, host: &str) -> Found {
+        if let Some(ip) = literal(host) {
+            return Ok(Arc::from([ip]));
+        }
+        let mut lookup = self.lookup(host);
+        let answer = lookup.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
+        answer.map_or_else(|| Err(Unresolved("the lookup broke off".into())), |a| a.found)
+    }
+
+    /// The lookup that answers a question asked now: one that is kept, one under way, or a new one.
+    fn lookup(&self, host: &str) -> watch::Receiver<Option<Answer>> {
+        let mut names = self.names.borrow_mut();
+        if let Some(known) = names.get(host).filter(|known| self.usable(known)) {
+            return known.clone();
+        }
+        if names.len() >= NAMES {
+            names.retain(|_, known| self.usable(known));
+        }
+        if names.len() >= NAMES
+            && let Some(victim) = names.keys().next().cloned()
+        {
+            names.remove(&victim);
+        }
+        let lookup = start(host.to_owned());
+        names.insert(host.into(), lookup.clone());
+        lookup
+    }
+
+    fn usable(&self, known: &watch::Receiver<Option<Answer>>) -> bool {
+        match &*known.borrow() {
+            Some(Answer { at, found: Ok(_) }) => tick().since(*at) < self.keep,
+            Some(Answer { at, found: Err(_) }) => tick().since(*at) < FAILURE,
+            // Under way, unless the task died.
+            None => known.has_changed().is_ok(),
+        }
+    }
+}
+
+/// Looks up on a task of its own, so that an asker who leaves takes nothing from the others.
+fn start(host: String) -> watch::Receiver<Option<Answer>> {
+    let (tx, rx) = watch::channel(None);
+    tokio::spawn(async move {
+        let found = match tokio::net::lookup_host((host.as_str(), 0)).await {
+            Ok(addresses) => gather(addresses.map(|a| a.ip())),
+            Err(e) => Err(Unresolved(reason(&e).into())),
+        };
+        tx.send_replace(Some(Answer { at: tick(), found }));
+    });
+    rx
+}
+
+fn gather(addresses: impl Iterator<Item = IpAddr>) -> Found {
+    let mut distinct = Vec::new();
+    for ip in addresses {
+        if !distinct.contains(&ip) {
+            distinct.push(ip);
+        }
+    }
+    if distinct.is_empty() { Err(Unresolved("it has no address".into())) } else { Ok(distinct.into()) }
+}
+
+/// What the system says, without the preface that the standard library puts before it.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
+}
+
+fn literal(host: &str) -> Option<IpAddr> {
+    host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).parse().ok()
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,100 @@
+//! The connections (and tunnels) of one thread: counted, and ended within a time.
+
+use super::sweep::Sweeper;
+use super::{End, connection};
+use crate::net::listen::Stream;
+use crate::net::serve::ClientBody;
+use http::{Request, Response};
+use http_body::Body;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::error::Error;
+use std::future::Future;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// Runs each connection as a task of its own on this thread, so that a panic ends one connection only. Cheap to clone.
+#[derive(Clone)]
+pub struct Connections(Rc<Running>);
+
+struct Running {
+    sweeper: Sweeper,
+    tasks: RefCell<HashMap<u64, AbortHandle>>,
+    next: Cell<u64>,
+    ended: Notify,
+}
+
+/// Takes a task off the list, however it ends.
+struct Listed {
+    running: Rc<Running>,
+    id: u64,
+}
+
+impl Connections {
+    pub fn new(sweeper: Sweeper) -> Connections {
+        let (tasks, next, ended) = Default::default();
+        Connections(Rc::new(Running { sweeper, tasks, next, ended }))
+    }
+
+    /// Serves a connection on a task of its own.
+    pub fn serve<S, F, B, E>(&self, stream: Stream, service: S)
+    where
+        S: Fn(Request<ClientBody>) -> F + 'static,
+        F: Future<Output = Result<Response<B>, E>> + 'static,
+        B: Body + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let sweeper = self.0.sweeper.clone();
+        self.spawn(async move {
+            match connection(stream, service, &sweeper).await {
+                End::Closed | End::Upgraded => {}
+                end => tracing::debug!("a connection ended: {end}"),
+            }
+        });
+    }
+
+    /// Runs something else that has to end before the thread does, a tunnel for example.
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let id = self.0.next.get();
+        self.0.next.set(id + 1);
+        let listed = Listed { running: self.0.clone(), id };
+        let handle = tokio::task::spawn_local(async move {
+            let _listed = listed;
+            task.await;
+        });
+        self.0.tasks.borrow_mut().insert(id, handle.abort_handle());
+    }
+
+    /// How many run.
+    pub fn count(&self) -> usize {
+        self.0.tasks.borrow().len()
+    }
+
+    /// Waits until all have ended; ends those that have not within `timeout`, and says how many these were.
+    pub async fn drained(&self, timeout: Duration) -> usize {
+        let _ = tokio::time::timeout(timeout, self.empty()).await;
+        let late: Vec<AbortHandle> = self.0.tasks.borrow().values().cloned().collect();
+        late.iter().for_each(AbortHandle::abort);
+        self.empty().await;
+        late.len()
+    }
+
+    async fn empty(&self) {
+        while self.count() > 0 {
+            self.0.ended.notified().await;
+        }
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.running.tasks.borrow_mut().remove(&self.id);
+        if self.running.tasks.borrow().is_empty() {
+            self.running.ended.notify_waiters();
+            self.running.ended.notify_one();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The socket under hyper: notes what moves, and holds back the bare answers that hyper gives to what it cannot parse.
+
+use super::state::State;
+use crate::net::listen::Stream;
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::upgrade::Upgraded;
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// What a server connection runs on; inside `Upgraded` after an upgrade, see [`upgraded`].
+#[derive(Debug)]
+pub struct Io {
+    pub(super) stream: Stream,
+    pub(super) state: Arc<State>,
+    /// Read already, in an earlier life of the connection.
+    pub(super) before: Bytes,
+}
+
+/// Takes the connection out of hyper's box again, with what was read beyond the head. Fails when it is not one of ours.
+pub fn upgraded(upgraded: Upgraded) -> std::result::Result<(Stream, Bytes), Upgraded> {
+    let parts = upgraded.downcast::<Io>()?;
+    let (read, io) = (parts.read_buf, parts.io);
+    Ok((io.stream, join(read, io.before)))
+}
+
+/// `a` then `b`; copies only in the rare case that there are two.
+pub(super) fn join(a: Bytes, b: Bytes) -> Bytes {
+    match (a.is_empty(), b.is_empty()) {
+        (_, true) => a,
+        (true, _) => b,
+        _ => [a, b].concat().into(),
+    }
+}
+
+impl Io {
+    fn note(&self, outcome: &Poll<Result<usize>>) {
+        match outcome {
+            Poll::Ready(_) => self.state.written(),
+            Poll::Pending => self.state.write_pending(),
+        }
+    }
+
+    /// Swallows an answer of hyper's own: the driver gives a better one.
+    fn hold_back(&self, start: &[u8], len: usize) -> Poll<Result<usize>> {
+        // `HTTP/1.1 400 …`
+        let status = start.get(9..12).and_then(|s| std::str::from_utf8(s).ok()).and_then(|s| s.parse().ok());
+        self.state.refuse(status.unwrap_or(400));
+        Poll::Ready(Ok(len))
+    }
+}
+
+impl Read for Io {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        if !this.before.is_empty() {
+            let piece = this.before.split_to(this.before.len().min(buf.remaining()));
+            buf.put_slice(&piece);
+            this.state.received();
+            return Poll::Ready(Ok(()));
+        }
+        ready!(Read::poll_read(Pin::new(&mut this.stream), cx, buf))?;
+        this.state.received();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Io {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        if this.state.is_refusing() {
+            return this.hold_back(buf, buf.len());
+        }
+        let outcome = Write::poll_write(Pin::new(&mut this.stream), cx, buf);
+        this.note(&outcome);
+        outcome
+    }
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
+        let this = self.get_mut();
+        if this.state.is_refusing() {
+            let start = bufs.first().map_or(&[][..], |b| b);
+            return this.hold_back(start, bufs.iter().map(|b| b.len()).sum());
+        }
+        let outcome = Write::poll_write_vectored(Pin::new(&mut this.stream), cx, bufs);
+        this.note(&outcome);
+        outcome
+    }
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        // hyper calls this when its own buffer is empty, and only then.
+        self.state.flushed();
+        Write::poll_flush(Pin::new(&mut self.get_mut().stream), cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.state.refused().is_some() {
+            // Our answer has yet to go out.
+            return Poll::Ready(Ok(()));
+        }
+        Write::poll_shutdown(Pin::new(&mut self.get_mut().stream), cx)
+    }
+}

@@ -1,0 +1,171 @@
+//! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16};
+
+/// One thread uses it. The atomics (plain loads and stores in machine code) are there because hyper wants the socket
+/// of an upgrade to be Send.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Halves of exchanges under way: a request body that is not read to its end, an answer that is not written out.
+    halves: AtomicU8,
+    /// Bytes of a head have come and the service has not been called.
+    head: AtomicBool,
+    /// The socket belongs to a tunnel now.
+    tunnel: AtomicBool,
+    /// Something has moved since the sweeper last looked.
+    moved: AtomicBool,
+    /// Of our answers, bytes may still be in hyper's buffer.
+    unflushed: AtomicBool,
+    /// A write has been pending since the last one that moved something.
+    write_waits: AtomicBool,
+    /// The service waits for a piece of the request body.
+    body_waits: AtomicBool,
+    /// A request body was given up before its end.
+    unread: AtomicBool,
+    /// The status of an answer that hyper wrote on its own and that was held back; 0: none.
+    refused: AtomicU16,
+}
+
+/// What the sweeper measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No byte of the next request yet.
+    Idle,
+    /// Some bytes; the service is not called yet.
+    Head,
+    /// From the call of the service to the end of both bodies.
+    Busy,
+    /// Out of our hands.
+    Tunnel,
+}
+
+impl State {
+    pub(super) fn phase(&self) -> Phase {
+        if self.tunnel.load(Relaxed) {
+            Phase::Tunnel
+        } else if self.halves.load(Relaxed) > 0 {
+            Phase::Busy
+        } else if self.head.load(Relaxed) {
+            Phase::Head
+        } else {
+            Phase::Idle
+        }
+    }
+
+    /// Bytes came from the socket.
+    pub(super) fn received(&self) {
+        if self.phase() == Phase::Idle {
+            self.head.store(true, Relaxed);
+            self.moved.store(true, Relaxed);
+        }
+    }
+
+    /// Whether what hyper writes now is an answer of its own: none of ours is under way or left over.
+    pub(super) fn is_refusing(&self) -> bool {
+        matches!(self.phase(), Phase::Idle | Phase::Head) && !self.unflushed.load(Relaxed)
+    }
+
+    pub(super) fn refuse(&self, status: u16) {
+        if self.refused.load(Relaxed) == 0 {
+            self.refused.store(status.max(1), Relaxed);
+        }
+    }
+
+    pub(super) fn refused(&self) -> Option<u16> {
+        Some(self.refused.load(Relaxed)).filter(|status| *status != 0)
+    }
+
+    pub(super) fn write_pending(&self) {
+        self.write_waits.store(true, Relaxed);
+    }
+
+    pub(super) fn written(&self) {
+        self.write_waits.store(false, Relaxed);
+        self.progress();
+    }
+
+    pub(super) fn flushed(&self) {
+        self.unflushed.store(false, Relaxed);
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.unflushed.load(Relaxed)
+    }
+
+    /// The service has answered: what is written from now on is ours.
+    pub(super) fn answered(&self) {
+        self.unflushed.store(true, Relaxed);
+        self.progress();
+    }
+
+    pub(super) fn body_pending(&self) {
+        self.body_waits.store(true, Relaxed);
+    }
+
+    pub(super) fn body_moved(&self) {
+        self.body_waits.store(false, Relaxed);
+        self.progress();
+    }
+
+    pub(super) fn body_given_up(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    /// Whether the client may still be sending a body that nobody reads.
+    pub(super) fn has_unread_body(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    pub(super) fn becomes_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
+    }
+
+    /// Whether we wait for the peer in the middle of a message.
+    pub(super) fn waits_for_peer(&self) -> bool {
+        self.write_waits.load(Relaxed) || self.body_waits.load(Relaxed)
+    }
+
+    /// Whether something moved since the last call.
+    pub(super) fn take_moved(&self) -> bool {
+        let moved = self.moved.load(Relaxed);
+        if moved {
+            self.moved.store(false, Relaxed);
+        }
+        moved
+    }
+
+    /// A head that trickles in makes no progress that would buy it time.
+    fn progress(&self) {
+        if self.phase() != Phase::Head {
+            self.moved.store(true, Relaxed);
+        }
+    }
+}
+
+/// One half of an exchange, from the call of the service until it is dropped.
+#[derive(Debug)]
+pub(super) struct Half(Arc<State>);
+
+impl Half {
+    pub(super) fn begin(state: &Arc<State>) -> Half {
+        state.halves.store(state.halves.load(Relaxed) + 1, Relaxed);
+        state.head.store(false, Relaxed);
+        state.moved.store(true, Relaxed);
+        Half(state.clone())
+    }
+    pub(super) fn state(&self) -> &State {
+        &self.0
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        let state = &self.0;
+        // The end of the answer may be in hyper's buffer still.
+        state.unflushed.store(true, Relaxed);
+        state.moved.store(true, Relaxed);
+        state.halves.store(state.halves.load(Relaxed).saturating_sub(1), Relaxed);
+    }
+}

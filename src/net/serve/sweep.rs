@@ -1,0 +1,180 @@
+//! One timer a thread: walks all connections and wakes those whose time is over. A request costs no timer and no look
+//! at the clock; the price is that limits are kept to within one sweep.
+
+use super::Limits;
+use super::state::{Phase, State};
+use crate::clock::{Tick, tick};
+use crate::net::drain::Shutdown;
+use hyper::server::conn::http1::Builder;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+const SWEEP_MIN: Duration = Duration::from_millis(5);
+const SWEEP_MAX: Duration = Duration::from_millis(500);
+
+/// Keeps the time of all connections of a thread that share the same limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Sweeper(Rc<Swept>);
+
+struct Swept {
+    limits: Limits,
+    builder: Builder,
+    entries: RefCell<Vec<Rc<Entry>>>,
+    draining: Cell<bool>,
+}
+
+/// What a driver has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    None,
+    /// Idle for a sweep: give hyper's buffers back.
+    Park,
+    /// The process ends: finish what runs.
+    Drain,
+    IdleTooLong,
+    HeadTooSlow,
+    Stalled,
+}
+
+pub(super) struct Entry {
+    pub(super) state: Arc<State>,
+    index: Cell<usize>,
+    since: Cell<Tick>,
+    order: Cell<Order>,
+    /// Waits without hyper.
+    parked: Cell<bool>,
+    waker: RefCell<Waker>,
+}
+
+/// A connection's place in the sweep, until dropped.
+pub(super) struct Registration {
+    swept: Rc<Swept>,
+    entry: Rc<Entry>,
+}
+
+impl Sweeper {
+    /// Starts sweeping, on this thread (inside a `LocalSet` or local runtime), for as long as a handle or connection
+    /// lives. When `shutdown` begins, all its connections are told.
+    pub fn start(limits: Limits, shutdown: Shutdown) -> Sweeper {
+        let draining = Cell::new(shutdown.has_begun());
+        let builder = limits.builder();
+        let swept = Rc::new(Swept { limits, builder, entries: RefCell::default(), draining });
+        tokio::task::spawn_local(run(Rc::downgrade(&swept), shutdown));
+        Sweeper(swept)
+    }
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+    pub(super) fn builder(&self) -> &Builder {
+        &self.0.builder
+    }
+    pub(super) fn register(&self) -> Registration {
+        let mut entries = self.0.entries.borrow_mut();
+        let order = if self.0.draining.get() { Order::Drain } else { Order::None };
+        let entry = Rc::new(Entry {
+            state: Arc::default(),
+            index: Cell::new(entries.len()),
+            since: Cell::new(tick()),
+            order: Cell::new(order),
+            parked: Cell::new(false),
+            waker: RefCell::new(Waker::noop().clone()),
+        });
+        entries.push(entry.clone());
+        Registration { swept: self.0.clone(), entry }
+    }
+}
+
+async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
+    let Some(period) = swept.upgrade().map(|s| s.limits.sweep()) else { return };
+    let mut timer = tokio::time::interval(period.clamp(SWEEP_MIN, SWEEP_MAX));
+    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let draining = match swept.upgrade() {
+            Some(swept) => swept.draining.get(),
+            None => return,
+        };
+        tokio::select! {
+            _ = timer.tick() => if let Some(swept) = swept.upgrade() { swept.sweep(tick()) },
+            () = shutdown.begun(), if !draining => if let Some(swept) = swept.upgrade() { swept.drain() },
+        }
+    }
+}
+
+impl Swept {
+    fn sweep(&self, now: Tick) {
+        for entry in self.entries.borrow().iter() {
+            let order = entry.judge(now, &self.limits);
+            if order != Order::None {
+                entry.give(order);
+            }
+        }
+    }
+    fn drain(&self) {
+        self.draining.set(true);
+        self.entries.borrow().iter().for_each(|entry| entry.give(Order::Drain));
+    }
+}
+
+impl Entry {
+    fn judge(&self, now: Tick, limits: &Limits) -> Order {
+        if self.state.take_moved() {
+            self.since.set(now);
+            return Order::None;
+        }
+        let age = now.since(self.since.get());
+        if self.state.waits_for_peer() {
+            return if limits.stall.is_some_and(|limit| age >= limit) { Order::Stalled } else { Order::None };
+        }
+        match self.state.phase() {
+            Phase::Idle if age >= limits.idle => Order::IdleTooLong,
+            Phase::Idle if !self.parked.get() && self.state.is_flushed() => Order::Park,
+            Phase::Head if age >= limits.header => Order::HeadTooSlow,
+            _ => Order::None,
+        }
+    }
+    fn give(&self, order: Order) {
+        // An order to drain that is not carried out yet stands above parking.
+        if order == Order::Park && self.order.get() != Order::None {
+            return;
+        }
+        self.order.set(order);
+        self.waker.borrow().wake_by_ref();
+    }
+}
+
+impl Registration {
+    pub(super) fn state(&self) -> &Arc<State> {
+        &self.entry.state
+    }
+    pub(super) fn limits(&self) -> &Limits {
+        &self.swept.limits
+    }
+    /// Who is to be woken for an order.
+    pub(super) fn listen(&self, waker: &Waker) {
+        let mut known = self.entry.waker.borrow_mut();
+        if !known.will_wake(waker) {
+            known.clone_from(waker);
+        }
+    }
+    pub(super) fn set_parked(&self, parked: bool) {
+        self.entry.parked.set(parked);
+    }
+    pub(super) fn take_order(&self) -> Order {
+        self.entry.order.replace(Order::None)
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut entries = self.swept.entries.borrow_mut();
+        let index = self.entry.index.get();
+        entries.swap_remove(index);
+        if let Some(moved) = entries.get(index) {
+            moved.index.set(index);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Last words: the answer to what hyper could not parse or what came too slowly, and a close that lets it arrive.
+
+use super::Limits;
+use crate::clock;
+use crate::net::listen::Stream;
+use crate::wire::date;
+use crate::wire::fault::{Fault, Kind};
+use crate::wire::status::proxy_status;
+use http::StatusCode;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// How long a peer has to take our last words.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers with `fault` and closes.
+pub(super) async fn speak(mut stream: Stream, fault: &Fault) {
+    let answer = answer(fault);
+    let _ = tokio::time::timeout(PATIENCE, async {
+        if stream.write_all(&answer).await.is_ok() {
+            drain(&mut stream).await;
+        }
+    })
+    .await;
+}
+
+/// Closes so that what was written arrives: a socket that is closed with bytes unread resets the connection, and the
+/// answer is lost with it (RFC 9112 section 9.6).
+pub(super) async fn linger(mut stream: Stream) {
+    let _ = tokio::time::timeout(PATIENCE, drain(&mut stream)).await;
+}
+
+async fn drain(stream: &mut Stream) {
+    let mut waste = vec![0; 16 * 1024];
+    if stream.shutdown().await.is_ok() {
+        while matches!(stream.read(&mut waste).await, Ok(n) if n > 0) {}
+    }
+}
+
+fn answer(fault: &Fault) -> Vec<u8> {
+    let status = fault.status;
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let text = &fault.detail;
+    let mut head = format!("HTTP/1.1 {} {reason}\r\nConnection: close\r\nDate: ", status.as_u16()).into_bytes();
+    head.extend_from_slice(&date::format(clock::now()));
+    head.extend_from_slice(b"\r\nProxy-Status: ");
+    head.extend_from_slice(proxy_status("ringhold", fault).as_bytes());
+    head.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");
+    head.extend_from_slice(format!("{}\r\n\r\n{text}\n", text.len() + 1).as_bytes());
+    head
+}
+
+/// What to answer to a head that did not come in time.
+pub(super) fn too_slow(limits: &Limits) -> Fault {
+    let detail = format!("the head of the request was not complete within {:?}", limits.header);
+    Fault::client(StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
+}
+
+/// What to answer to a request that hyper could not parse. `status`: what hyper would have said; `unread`: what it had
+/// read of the head.
+pub(super) fn refusal(status: Option<u16>, error: &hyper::Error, unread: &[u8], limits: &Limits) -> Fault {
+    let (status, detail) = match status {
+        _ if speaks_other_version(unread) => {
+            (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this port speaks HTTP/1.1 and HTTP/1.0 only".to_owned())
+        }
+        Some(414) => (StatusCode::URI_TOO_LONG, "the request target is too long".to_owned()),
+        // One line without an end: it is the target that is too long (RFC 9110 section 15.5.15).
+        Some(431) if !unread.contains(&b'\n') && unread.len() >= limits.head => {
+            (StatusCode::URI_TOO_LONG, format!("the request line is longer than {} bytes", limits.head))
+        }
+        Some(431) => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            format!("the head of the request has more than {} bytes or {} fields", limits.head, limits.fields),
+        ),
+        _ => (StatusCode::BAD_REQUEST, malformed(error, unread)),
+    };
+    Fault::client(status, Kind::HttpRequestError, detail)
+}
+
+fn malformed(error: &hyper::Error, unread: &[u8]) -> String {
+    match unread {
+        // A TLS record of a handshake.
+        [0x16, 3, ..] => {
+            "the client began a TLS handshake on a port that speaks plain HTTP: write the proxy's address with http://"
+                .into()
+        }
+        [4 | 5, ..] => "the client speaks SOCKS to an HTTP proxy: write the proxy's address with http://".into(),
+        _ => format!("the request is malformed: {error}"),
+    }
+}
+
+/// Whether the request line ends in a version that is not HTTP/1 (the preface of HTTP/2 does).
+fn speaks_other_version(unread: &[u8]) -> bool {
+    let line = unread.split(|b| *b == b'\n').next().unwrap_or_default();
+    let version = line.trim_ascii().rsplit(|b| *b == b' ').next().unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', ..] if *major != b'1')
+}

@@ -1,0 +1,113 @@
+//! Host and port of a URL (RFC 3986 section 3.2).
+
+use super::fault::Fault;
+use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::target::Host;
+
+/// An authority that has been checked.
+#[derive(Debug)]
+pub struct Authority<'a> {
+    pub host: HostText<'a>,
+    pub port: Option<u16>,
+}
+
+/// A host as it was written, except that an IPv6 address has many spellings and is therefore read.
+#[derive(Debug)]
+pub enum HostText<'a> {
+    Plain(&'a str),
+    V6(Ipv6Addr),
+}
+
+impl<'a> Authority<'a> {
+    /// Errors are the client's and name the cure.
+    pub fn parse(text: &'a str) -> Result<Self, Fault> {
+        if text.contains('@') {
+            return Err(Fault::bad_request(
+                "the URL contains a user name or password: leave it out and send an Authorization field instead",
+            ));
+        }
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => v6(rest)?,
+            None => plain(text)?,
+        };
+        Ok(Authority { host, port: port.map(parse_port).transpose()?.flatten() })
+    }
+
+    /// Appends it in its one spelling; `default_port` is left out.
+    pub fn write(&self, out: &mut String, default_port: u16) {
+        match self.host {
+            HostText::Plain(name) => {
+                let start = out.len();
+                out.push_str(name);
+                out[start..].make_ascii_lowercase();
+            }
+            // The standard library writes RFC 5952; a String takes all that is written to it.
+            HostText::V6(address) => drop(write!(out, "[{address}]")),
+        }
+        if let Some(port) = self.port.filter(|port| *port != default_port) {
+            out.push(':');
+            out.push_str(itoa::Buffer::new().format(port));
+        }
+    }
+}
+
+/// Host and port of an authority that [`Authority::write`] has written.
+pub fn read_written(authority: &str) -> (Host<'_>, Option<u16>) {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+        _ => (authority, None),
+    };
+    (read_host(host), port)
+}
+
+/// Only dotted decimals are an IPv4 address here. Whatever else a resolver takes for one (`0x7f.1`, `2130706433`) stays
+/// a name: what it resolves to is checked when it is connected to.
+fn read_host(host: &str) -> Host<'_> {
+    let v6 = || host.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
+    let v4 = || host.ends_with(|last: char| last.is_ascii_digit()).then(|| host.parse::<Ipv4Addr>().ok())?;
+    match (v6(), v4()) {
+        (Some(address), _) => Host::Ip(address.into()),
+        (_, Some(address)) => Host::Ip(address.into()),
+        _ => Host::Name(host),
+    }
+}
+
+fn v6(after_bracket: &str) -> Result<(HostText<'_>, Option<&str>), Fault> {
+    let (address, rest) = after_bracket.split_once(']').unwrap_or_default();
+    let port = rest.strip_prefix(':');
+    match address.parse() {
+        Ok(address) if port.is_some() || rest.is_empty() => Ok((HostText::V6(address), port)),
+        _ => Err(Fault::bad_request("what the URL has in brackets is not an IPv6 address (zones are not supported)")),
+    }
+}
+
+fn plain(text: &str) -> Result<(HostText<'_>, Option<&str>), Fault> {
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err(Fault::bad_request("the URL has no host: write it as http://host/path"));
+    }
+    if !name.bytes().all(is_host_byte) {
+        return Err(Fault::bad_request("the host of the URL contains a character that no host name can have"));
+    }
+    Ok((HostText::Plain(name), port))
+}
+
+/// RFC 3986 section 3.2.2, without percent-encoding, which no resolver understands.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+}
+
+/// An empty port is none at all (RFC 3986 section 3.2.3).
+fn parse_port(text: &str) -> Result<Option<u16>, Fault> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<u16>() {
+        _ if text.is_empty() => Ok(None),
+        Ok(port) if digits && port > 0 => Ok(Some(port)),
+        _ => Err(Fault::bad_request("the port of the URL is not a number from 1 to 65535")),
+    }
+}
