@@ -109,11 +109,10 @@ impl Cluster {
     }
 
     pub fn manage_with(&self, method: &str, path: &str, fields: &str, body: &str) -> Response {
-        let host = if fields.to_ascii_lowercase().contains("host:") {
-            String::new()
-        } else {
-            format!("Host: {}\r\n", self.admin)
-        };
+        let mut host = format!("Host: {}\r\n", self.admin);
+        if fields.to_ascii_lowercase().contains("host:") {
+            host.clear();
+        }
         let size = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let mut connection = Connection::to(self.admin);
         connection.send(format!("{method} {path} HTTP/1.1\r\n{host}{fields}{size}\r\n{body}")).expect("admin listens");
