@@ -13,7 +13,7 @@ pub mod view;
 
 mod child;
 #[cfg(test)]
-mod fake_node;
+pub(crate) mod fake_node;
 mod health;
 mod link;
 mod ops;

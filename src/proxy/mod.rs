@@ -15,6 +15,7 @@ mod tests;
 mod acceptor;
 mod access;
 mod accesslog;
+pub mod admin;
 mod link;
 pub mod metrics;
 mod outcome;

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod hop;
 pub mod link;
 pub mod list;
+pub mod percent;
 mod reference;
 pub mod status;
 mod structured;

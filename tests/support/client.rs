@@ -157,23 +157,12 @@ impl Response {
 
     /// The last member of `Cache-Status`, which is ours; empty when there is none.
     pub fn cache_status(&self) -> String {
-        self.members("cache-status").pop().unwrap_or_default()
-    }
-
-    /// The members of a list field over all its lines; a comma inside quotes does not split.
-    pub fn members(&self, name: &str) -> Vec<String> {
-        let mut quoted = false;
-        let joined = self.head.all(name).join(",");
-        let members = joined.split(|c| {
-            quoted ^= c == '"';
-            c == ',' && !quoted
-        });
-        members.map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect()
+        self.head.members("cache-status").pop().unwrap_or_default()
     }
 
     /// The node that answered, by `Cache-Status`.
     pub fn node(&self) -> String {
-        self.cache_status().split(';').next().unwrap_or("").trim().trim_matches('"').to_owned()
+        node_of(&self.head)
     }
 
     pub fn is_hit(&self) -> bool {
@@ -183,12 +172,18 @@ impl Response {
     /// Whether `Proxy-Status` gives this error.
     pub fn has_error(&self, token: &str) -> bool {
         let wanted = format!("error={token}");
-        self.members("proxy-status").iter().any(|m| m.split(';').any(|part| part.trim() == wanted))
+        self.head.members("proxy-status").iter().any(|m| m.split(';').any(|part| part.trim() == wanted))
     }
 }
 
 pub fn status_of(head: &Head) -> u16 {
     head.word(1).parse().unwrap_or_else(|_| panic!("no status line: {}", head.line))
+}
+
+/// The node that answered, by `Cache-Status`.
+pub fn node_of(head: &Head) -> String {
+    let ours = head.members("cache-status").pop().unwrap_or_default();
+    ours.split(';').next().unwrap_or("").trim().trim_matches('"').to_owned()
 }
 
 /// The authority of a URL.

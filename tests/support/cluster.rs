@@ -31,7 +31,8 @@ impl Cluster {
 
     fn launch(folder: TempDir) -> Cluster {
         let begun = Instant::now();
-        let mut front = command(folder.path(), &["serve", "--config", "cluster.toml"]).spawn().expect("ringhold starts");
+        let mut front =
+            command(folder.path(), &["serve", "--config", "cluster.toml"]).spawn().expect("ringhold starts");
         let ready = until("ringhold is ready", PATIENCE, || ready_line(&mut front, folder.path()));
         let ready_after = begun.elapsed();
         let (proxy, admin) = addresses(&ready);
@@ -108,7 +109,10 @@ impl Cluster {
     }
 
     pub fn manage_with(&self, method: &str, path: &str, fields: &str, body: &str) -> Response {
-        let host = if fields.to_ascii_lowercase().contains("host:") { String::new() } else { format!("Host: {}\r\n", self.admin) };
+        let mut host = format!("Host: {}\r\n", self.admin);
+        if fields.to_ascii_lowercase().contains("host:") {
+            host.clear();
+        }
         let size = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
         let mut connection = Connection::to(self.admin);
         connection.send(format!("{method} {path} HTTP/1.1\r\n{host}{fields}{size}\r\n{body}")).expect("admin listens");

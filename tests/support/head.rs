@@ -37,6 +37,17 @@ impl Head {
         self.all(name).iter().any(|line| line.split(',').any(|m| m.trim().eq_ignore_ascii_case(member)))
     }
 
+    /// The members of a list field over all its lines; a comma inside quotes does not split.
+    pub fn members(&self, name: &str) -> Vec<String> {
+        let mut quoted = false;
+        let joined = self.all(name).join(",");
+        let members = joined.split(|c| {
+            quoted ^= c == '"';
+            c == ',' && !quoted
+        });
+        members.map(|m| m.trim().to_owned()).filter(|m| !m.is_empty()).collect()
+    }
+
     /// The n-th word of the first line.
     pub fn word(&self, n: usize) -> &str {
         self.line.split(' ').nth(n).unwrap_or("")

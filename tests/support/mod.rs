@@ -8,6 +8,7 @@ pub mod exchange;
 pub mod framing;
 pub mod head;
 pub mod load;
+pub mod netns;
 pub mod noise;
 pub mod origin;
 pub mod process;

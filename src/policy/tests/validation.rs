@@ -131,6 +131,7 @@ fn a_304_without_a_date_is_as_old_as_its_arrival() {
 #[test]
 fn a_304_may_forbid_what_was_allowed() {
     // (request, 304, verdict, is it the request's doing, section of RFC 9111)
+    #[allow(clippy::type_complexity)] // one row a case, read as a table
     let table: &[(&[&str], &[&str], NotStored, bool, &str)] = &[
         (&[], &["Cache-Control: no-store"], NotStored::NoStore, false, "5.2.2.5"),
         (&[], &["Cache-Control: private"], NotStored::Private, false, "5.2.2.7"),
