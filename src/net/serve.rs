@@ -33,7 +33,7 @@ use std::task::Poll;
 use std::time::Duration;
 use sweep::{Order, Registration};
 
-/// hyper asks for no less.
+/// What hyper may read ahead or gather to write, at least (it asks for no less than 8 KiB).
 const BUFFER_MIN: usize = 64 * 1024;
 
 /// What a peer may take of us. Kept to within one sweep (half a second, or a quarter of the shortest limit).
@@ -86,7 +86,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
     E: Into<Box<dyn Error + Send + Sync>>,
 {
-    let watch = sweeper.register();
+    let watch = sweeper.register(&stream);
     let state = watch.state().clone();
     let service = |request: Request<hyper::body::Incoming>| exchange(&service, request, &state);
     let mut io = Io { stream, state: state.clone(), before: Bytes::new() };

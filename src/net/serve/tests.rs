@@ -331,6 +331,29 @@ fn a_client_that_takes_nothing_is_cut_off() {
 }
 
 #[test]
+fn a_client_that_takes_slowly_is_not_cut_off() {
+    run(async {
+        let stall = Duration::from_secs(1);
+        let server = Server::start(Limits { stall: Some(stall), ..limits() });
+        // Small segments, so that the peer's kernel says often what it has room for, as on a real network.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_tcp_mss(1400).unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.connect(&server.address.parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from_std(socket.into()).unwrap();
+        client.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut piece = [0; 2048];
+        // So slowly that the socket becomes writable less often than the limit asks.
+        for _ in 0..60 {
+            tokio::time::sleep(stall / 25).await;
+            client.read_exact(&mut piece).await.unwrap();
+        }
+        assert!(server.ends.borrow().is_empty());
+    });
+}
+
+#[test]
 fn a_client_that_stops_sending_its_body_is_cut_off() {
     run(async {
         let server = Server::start(Limits { stall: Some(SHORT), ..limits() });
