@@ -1,1 +1,133 @@
-fn main() {}
+//! Arguments -> config -> role -> signals -> exit code. Nothing else.
+
+use clap::Parser;
+use ringhold::cli::{Job, args::Args};
+use ringhold::config::{Config, Log, LogFormat, Place};
+use ringhold::net::drain::{Shutdown, StartError, Trigger};
+use ringhold::{node, proxy};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A mistake in arguments or configuration, or a role that cannot start.
+const MISTAKE: u8 = 2;
+/// A client command that failed.
+const FAILED: u8 = 1;
+/// Ended at once by a second signal.
+const IMPATIENT: i32 = 130;
+
+fn main() -> ExitCode {
+    let ended = match Job::resolve(Args::parse()) {
+        Err(message) => Err((MISTAKE, message)),
+        Ok(Job::Check(config)) => checked(&config),
+        Ok(Job::Errand(errand)) => errand.run().map_err(|failure| (FAILED, format!("error: {failure}"))),
+        Ok(Job::Front { config, spawn }) => front(config, spawn).map_err(|e| (MISTAKE, e.to_string())),
+        Ok(Job::Node { id, listen, config, supervised }) => {
+            cache_node(node::Options { id, listen, config, supervised }).map_err(|e| (MISTAKE, e.to_string()))
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, message)) => {
+            _ = writeln!(std::io::stderr(), "{message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn front(config: Config, spawn: bool) -> Result<(), StartError> {
+    prepare(&config);
+    proxy::run(config, spawn, on_signal(Ending::OnAnySignal)?)
+}
+
+fn cache_node(options: node::Options) -> Result<(), StartError> {
+    prepare(&options.config);
+    let ending = if options.supervised { Ending::OnTerminate } else { Ending::OnAnySignal };
+    node::run(options, on_signal(ending)?)
+}
+
+fn prepare(config: &Config) {
+    log_to_stderr(&config.log);
+    raise_open_files();
+}
+
+fn log_to_stderr(log: &Log) {
+    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let ansi = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    match log.format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}
+
+/// Each connection is a file; the soft limit of many systems is 1024.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        tracing::warn!(%cause, "the limit of open files stays at {:?}", limit.current);
+    }
+}
+
+/// Which signals end a process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    OnAnySignal,
+    /// Ctrl-C in a terminal reaches children too, but a front that drains still needs its nodes.
+    OnTerminate,
+}
+
+/// SIGTERM and SIGINT begin the shutdown; the second one ends the process at once.
+fn on_signal(ending: Ending) -> Result<Shutdown, StartError> {
+    let (trigger, shutdown) = Shutdown::channel();
+    let (ready, registered) = std::sync::mpsc::channel();
+    let watch = move || _ = ready.send(watch_signals(ending, trigger, &ready));
+    let cannot = |cause: &dyn std::fmt::Display| StartError(format!("cannot watch for signals: {cause}"));
+    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(|cause| cannot(&cause))?;
+    match registered.recv() {
+        Ok(Ok(())) => Ok(shutdown),
+        Ok(Err(cause)) => Err(cannot(&cause)),
+        Err(cause) => Err(cannot(&cause)),
+    }
+}
+
+type Ready = std::sync::mpsc::Sender<std::io::Result<()>>;
+
+/// Runs for as long as the process does; says `ready` once signals cannot be missed any more.
+fn watch_signals(ending: Ending, trigger: Trigger, ready: &Ready) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        _ = ready.send(Ok(()));
+        next(&mut terminate, &mut interrupt, ending).await;
+        trigger.begin();
+        next(&mut terminate, &mut interrupt, ending).await;
+        std::process::exit(IMPATIENT)
+    })
+}
+
+async fn next(terminate: &mut Signal, interrupt: &mut Signal, ending: Ending) {
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => if ending == Ending::OnAnySignal { return },
+        }
+    }
+}
+
+fn checked(config: &Config) -> Result<(), (u8, String)> {
+    let spawned = config.nodes.iter().filter(|n| n.place == Place::Spawn).count();
+    let listen: Vec<String> = config.proxy.listen.iter().map(ToString::to_string).collect();
+    let line = format!(
+        "{}: ok: {} nodes ({spawned} spawned), proxy on {}, admin on {}\n",
+        config.source,
+        config.nodes.len(),
+        listen.join(" and "),
+        config.admin.listen
+    );
+    _ = std::io::stdout().write_all(line.as_bytes());
+    Ok(())
+}

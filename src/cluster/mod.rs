@@ -1,3 +1,195 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
+//!
+//! - [`view`]: what workers route by; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
+//! - `verdict` (PURE): is a node up? `probe`, `health`: who asks, and who marks
+//! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
+//! - `ops`: what the admin API asks for and changes
 
+pub mod fanout;
+pub mod members;
+pub mod spec;
+pub mod state;
 pub mod view;
+
+mod child;
+#[cfg(test)]
+pub(crate) mod fake_node;
+mod health;
+mod link;
+mod ops;
+mod probe;
+mod supervise;
+mod verdict;
+
+pub use ops::{Answer, ChangeError, Listed};
+
+use crate::config::{Config, Place};
+use crate::net::drain::StartError;
+use fanout::Invalid;
+use health::Health;
+use members::Members;
+use state::StateFile;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use supervise::Supervisor;
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use view::{Membership, Node, Report, View};
+
+/// Reports of workers that wait to be read.
+const REPORTS: usize = 1024;
+
+/// The control plane of a front: one on the control thread.
+#[derive(Debug)]
+pub struct Cluster {
+    config: Config,
+    members: Mutex<Members>,
+    /// Changes come one after the other, each saved before it is true.
+    changing: tokio::sync::Mutex<()>,
+    state: StateFile,
+    views: watch::Sender<Arc<View>>,
+    health: Arc<Health>,
+    /// `None`: this front spawns no nodes.
+    supervisor: Option<Supervisor>,
+    reports: mpsc::Sender<Report>,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// How many nodes are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    pub up: usize,
+    pub nodes: usize,
+}
+
+impl Cluster {
+    /// Reads the saved changes, publishes the first view, starts to probe and (`spawn`) the nodes of this machine.
+    /// Must be called inside a runtime; its tasks stay there.
+    pub async fn start(config: &Config, spawn: bool) -> Result<Arc<Cluster>, StartError> {
+        let program = std::env::current_exe()
+            .map_err(|e| StartError(format!("this program does not find itself, so it cannot spawn nodes: {e}")))?;
+        Cluster::start_with(config, spawn.then_some(program)).await
+    }
+
+    /// The same with the program to spawn.
+    async fn start_with(config: &Config, program: Option<PathBuf>) -> Result<Arc<Cluster>, StartError> {
+        let state = StateFile::in_folder(&config.state.path);
+        let delta = state.load(&config.cluster)?;
+        let health = Health::new(&config.timeouts);
+        let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
+        let sockets = supervisor.as_ref().map(Supervisor::sockets);
+        let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
+        members.settle_epoch(members.view().ring.digest());
+        if *members.delta() != delta
+            && let Err(e) = state.save(members.delta())
+        {
+            tracing::warn!("{}: {e}: changes of the members will not be kept", state.path().display());
+        }
+        let (reports, incoming) = mpsc::channel(REPORTS);
+        let cluster = Arc::new(Cluster {
+            config: config.clone(),
+            views: watch::Sender::new(Arc::new(members.view())),
+            members: Mutex::new(members),
+            changing: tokio::sync::Mutex::new(()),
+            state,
+            health,
+            supervisor,
+            reports,
+            tasks: Mutex::default(),
+        });
+        cluster.begin(incoming);
+        Ok(cluster)
+    }
+
+    fn begin(self: &Arc<Cluster>, incoming: mpsc::Receiver<Report>) {
+        for seat in self.members().seats() {
+            self.run(&seat.spec.place, &seat.node);
+        }
+        let (invalid, queue) = mpsc::channel(fanout::QUEUE);
+        let cluster = self.clone();
+        let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.nodes()));
+        let reader = tokio::spawn(read_reports(self.clone(), incoming, invalid));
+        self.tasks().extend([fanout.abort_handle(), reader.abort_handle()]);
+    }
+
+    /// Starts a node where it is ours to start, and probes it.
+    fn run(&self, place: &Place, node: &Arc<Node>) {
+        self.health.follow(node);
+        if let (Place::Spawn, Some(supervisor)) = (place, &self.supervisor) {
+            supervisor.keep(node);
+        }
+    }
+
+    /// What a worker needs.
+    pub fn membership(&self) -> Membership {
+        Membership { views: self.views.subscribe(), health: self.health.changes(), reports: self.reports.clone() }
+    }
+
+    /// Waits until every node that is spawned here is up (none is: until some node is), for `timeouts.node_start` and a
+    /// probe at most.
+    pub async fn ready(&self) -> Readiness {
+        let limit = self.config.timeouts.node_start + self.config.timeouts.probe;
+        let mut health = self.health.changes();
+        let all = async { while !self.all_there() && health.changed().await.is_ok() {} };
+        let _ = timeout(limit, all).await;
+        self.readiness()
+    }
+
+    fn all_there(&self) -> bool {
+        let members = self.members();
+        let mut spawned = members.seats().filter(|s| s.spec.place == Place::Spawn).peekable();
+        match spawned.peek() {
+            Some(_) => spawned.all(|s| s.node.is_up()),
+            None => members.seats().next().is_none() || members.seats().any(|s| s.node.is_up()),
+        }
+    }
+
+    /// How many of the ring's nodes are up.
+    pub fn readiness(&self) -> Readiness {
+        let view = self.views.borrow().clone();
+        Readiness { up: view.nodes.iter().filter(|n| n.is_up()).count(), nodes: view.nodes.len() }
+    }
+
+    /// Ends the probes and the spawned nodes: gently, then not.
+    pub async fn stop(&self) {
+        let _no_change_meanwhile = self.changing.lock().await;
+        self.health.unfollow_all();
+        self.tasks().drain(..).for_each(|task| task.abort());
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.stop().await;
+        }
+    }
+
+    /// Every node that runs, also one that drains.
+    fn nodes(&self) -> Vec<Arc<Node>> {
+        self.members().seats().map(|seat| seat.node.clone()).collect()
+    }
+
+    fn members(&self) -> std::sync::MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report>, invalid: mpsc::Sender<Invalid>) {
+    while let Some(report) = incoming.recv().await {
+        match report {
+            Report::Refused(node) => cluster.health.refused(&node, false),
+            Report::Suspect(node) => cluster.health.look(&node),
+            Report::Invalidated { urls, by } => {
+                let told = invalid.try_send(Invalid { urls, by: by.id.clone() });
+                if told.is_err() {
+                    cluster.nodes().iter().filter(|n| n.id != by.id).for_each(|n| cluster.health.missed(n));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cluster_test.rs"]
+mod tests;

@@ -19,7 +19,8 @@ pub struct View {
 pub struct Node {
     pub id: String,
     pub address: Address,
-    pub weight: u32,
+    /// As in the newest view's ring.
+    weight: AtomicU32,
     /// Runs on this machine: Unix socket or loopback address.
     pub same_machine: bool,
     /// Requests are sent there. False: refused, dead or silent, passed over.
@@ -32,7 +33,22 @@ pub struct Node {
 
 impl Node {
     pub fn new(id: String, address: Address, weight: u32, same_machine: bool) -> Node {
-        Node { id, address, weight, same_machine, up: AtomicBool::new(false), boot: AtomicU64::new(0), load: AtomicU32::new(0) }
+        Node {
+            id,
+            address,
+            weight: AtomicU32::new(weight),
+            same_machine,
+            up: AtomicBool::new(false),
+            boot: AtomicU64::new(0),
+            load: AtomicU32::new(0),
+        }
+    }
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+    /// Told by whoever publishes a view in which it changed.
+    pub(super) fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
     }
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)

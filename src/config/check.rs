@@ -1,7 +1,7 @@
 //! What only several values together can get wrong.
 
 use super::error::Flaw;
-use super::scalar::KIB;
+use super::units::KIB;
 use super::{Cluster, is_loopback, raw};
 use std::collections::HashSet;
 use std::net::SocketAddr;

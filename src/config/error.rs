@@ -42,7 +42,10 @@ impl ConfigError {
 
     pub(super) fn from_toml(source: &str, text: &str, mut error: toml::de::Error) -> ConfigError {
         let span = error.span().unwrap_or(0..0);
-        let message = reworded(error.message());
+        let message = match error.message() {
+            "duplicate key" => format!("a second `{}`; keep one of them", text.get(span.clone()).unwrap_or_default()),
+            message => reworded(message),
+        };
         error.set_input(None);
         // Without its input, the only other thing that the error shows is the key that it was found under.
         let shown = error.to_string();
@@ -66,6 +69,9 @@ fn reworded(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("missing field ") {
         return format!("{rest} is missing; add it");
     }
+    if message.starts_with("string values must be quoted") {
+        return "a value is missing, or a text without quotes; write for example \"text\", 5 or true".to_owned();
+    }
     match message.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
         Some((found, wanted)) => format!("{found} is not {}", plain(wanted)),
         None => message.to_owned(),
@@ -80,7 +86,7 @@ fn unknown(rest: &str, what: &str, known_are: &str) -> String {
     match nearest(word, &known) {
         Some(meant) => format!("{what} `{word}`, did you mean `{meant}`?"),
         None if known.is_empty() => format!("{what} `{word}`; remove it"),
-        None => format!("{what} `{word}`; {known_are} `{}`", known.join("`, `")),
+        None => format!("{what} `{word}`; {known_are}: `{}`", known.join("`, `")),
     }
 }
 
@@ -105,6 +111,14 @@ fn one_line(message: &str) -> String {
         }
     }
     line
+}
+
+/// `FILE:LINE`; the file alone for what is written nowhere.
+pub fn place(source: &str, text: &str, span: Range<usize>) -> String {
+    match span.is_empty() {
+        true => source.to_owned(),
+        false => format!("{source}:{}", line_of(text.as_bytes(), span.start)),
+    }
 }
 
 fn line_of(text: &[u8], at: usize) -> usize {

@@ -1,6 +1,6 @@
 //! TOML -> validated [`Config`]. Every key is optional; an unknown key is an error that names the line.
 //!
-//! The file is read into [`raw`] tables (typed, defaults filled in, every scalar checked by [`scalar`]), then [`check`]
+//! The file is read into raw tables (typed, defaults filled in, every scalar checked where it is read), then `check`
 //! looks at what only several values together can get wrong, then the tables become a [`Config`].
 
 mod address;
@@ -12,12 +12,13 @@ mod raw;
 mod resolve;
 mod scalar;
 mod suggest;
+mod units;
 
 pub use address::is_loopback;
 pub use error::ConfigError;
 pub use model::*;
 pub use node::{MAX_WEIGHT, check_id};
-pub use scalar::parse_duration;
+pub use units::parse_duration;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -56,16 +57,22 @@ impl Config {
     pub fn parse(text: &str, source: &str) -> Result<Config, ConfigError> {
         let file: raw::File = toml::from_str(text).map_err(|cause| ConfigError::from_toml(source, text, cause))?;
         check::file(&file).map_err(|flaw| ConfigError::at(source, text, flaw))?;
-        Ok(resolve::config(file, source))
+        let places = Places {
+            proxy: error::place(source, text, file.proxy.listen.span()),
+            admin: error::place(source, text, file.admin.listen.span()),
+        };
+        Ok(resolve::config(file, source, places))
     }
 
     /// The same with the addresses of the command line, held to the same rules. An empty `listen` changes nothing.
     pub fn with_addresses(mut self, listen: Vec<SocketAddr>, admin: Option<SocketAddr>) -> Result<Config, ConfigError> {
         if !listen.is_empty() {
             self.proxy.listen = listen;
+            self.places.proxy = "--listen".to_owned();
         }
         if let Some(admin) = admin {
             self.admin.listen = admin;
+            self.places.admin = "--admin".to_owned();
         }
         check::listen(&self.proxy.listen).map_err(|message| ConfigError::option("--listen", message))?;
         check::admin(self.admin.listen, self.admin.token.is_some(), &self.proxy.listen)
@@ -77,7 +84,9 @@ impl Config {
 /// What an empty file means: all defaults, no nodes.
 impl Default for Config {
     fn default() -> Config {
-        resolve::config(raw::File::default(), "defaults")
+        let source = "defaults";
+        let places = Places { proxy: source.to_owned(), admin: source.to_owned() };
+        resolve::config(raw::File::default(), source, places)
     }
 }
 
@@ -96,7 +105,7 @@ mod tests {
         let ids: Vec<_> = shipped.nodes.drain(..).map(|n| (n.id, n.place, n.weight)).collect();
         assert_eq!(ids, ["n1", "n2", "n3"].map(|id| (id.to_owned(), Place::Spawn, 1)));
         let mut empty = Config::parse("", SHIPPED_NAME).unwrap();
-        empty.source = shipped.source.clone();
+        empty.places = shipped.places.clone();
         assert_eq!(json(&shipped), json(&empty));
     }
 
@@ -126,6 +135,14 @@ mod tests {
         let one: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let config = Config::default().with_addresses(vec![one, one], Some(one)).unwrap();
         assert_eq!(config.proxy.listen, [one, one]);
+    }
+
+    #[test]
+    fn a_port_in_use_can_be_blamed_on_its_line() {
+        let config = Config::parse("[proxy]\n\nlisten = ['127.0.0.1:1']", "a.toml").unwrap();
+        assert_eq!((config.places.proxy.as_str(), config.places.admin.as_str()), ("a.toml:3", "a.toml"));
+        let config = config.with_addresses(vec!["127.0.0.1:2".parse().unwrap()], None).unwrap();
+        assert_eq!(config.places.proxy, "--listen");
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub struct Config {
     pub state: State,
     /// Where this was read, for messages: the file's path, or what stands in for it.
     pub source: String,
+    pub places: Places,
+}
+
+/// Where addresses were written, so that a port in use can be blamed on its line: `FILE:LINE`, an option, or `source`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Places {
+    pub proxy: String,
+    pub admin: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The tables as the file writes them. Every default is here, once.
 
-use super::scalar::{At, Count, Filter, Hidden, KIB, Listen, LoadFactor, MIB, Net, Size, Time, Token};
+use super::scalar::{At, Count, Filter, Hidden, Listen, LoadFactor, Net, Token};
+use super::units::{KIB, MIB, Size, Time};
 use super::{AccessLog, Eviction, LogFormat};
 use crate::ring::Hash;
 use serde::Deserialize;

@@ -1,10 +1,12 @@
 //! Checked tables -> [`Config`].
 
 use super::raw;
-use super::{Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Proxy, Ring, State, Timeouts};
+use super::{
+    Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
+};
 use std::path::{Path, PathBuf};
 
-pub(super) fn config(file: raw::File, source: &str) -> Config {
+pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
     let cluster = Cluster { secret: file.cluster.secret.map(|s| s.0) };
     Config {
         proxy: proxy(file.proxy),
@@ -20,6 +22,7 @@ pub(super) fn config(file: raw::File, source: &str) -> Config {
         log: log(file.log),
         state: State { path: state(file.state.path, source) },
         source: source.to_owned(),
+        places,
     }
 }
 

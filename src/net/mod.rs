@@ -7,4 +7,5 @@ mod eyeballs;
 pub mod listen;
 pub mod rules;
 pub mod serve;
+pub mod splice;
 mod stream;

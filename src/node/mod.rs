@@ -1,21 +1,87 @@
-//! Under construction.
+//! The cache node: a process of its own, one thread, so that a fill needs no lock.
+//!
+//! Follow a request: [`service`] (the spine), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
+//! (the body, into the store), `answer`.
 
-use crate::config::{Address, Config};
-use crate::net::drain::{Shutdown, StartError};
+mod answer;
+mod ask;
+mod body;
+mod collapse;
+mod control;
+mod counters;
+mod exchange;
+mod fill;
+mod forward;
+mod origin;
+mod pump;
+mod run;
+mod service;
+mod upgrade;
+mod upload;
 
-/// What `ringhold node` was asked to be.
-#[derive(Debug)]
-pub struct Options {
-    pub id: String,
-    pub listen: Address,
-    pub config: Config,
-    /// A child of a front: standard input is a pipe whose end means that the parent is gone (the config came down the
-    /// same pipe as its first line, JSON).
-    pub supervised: bool,
+pub use run::{Options, run};
+
+use crate::clock;
+use crate::config::Config;
+use crate::policy::{self, Decision, Rules};
+use crate::store::{Entry, Store, Uncacheable};
+use crate::wire::date::Timestamp;
+use crate::wire::status::Fwd;
+use crate::wire::target::Key;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What the requests of a node share. One thread.
+struct Node {
+    id: String,
+    /// A random number, new at every start.
+    boot: u64,
+    /// In the `Via` of requests that did not come through a front.
+    pseudonym: String,
+    config: Config,
+    rules: Rules,
+    store: Store,
+    uncacheable: Uncacheable,
+    fills: collapse::Fills,
+    origins: origin::Origins,
+    counters: Rc<counters::Counters>,
+    /// Bytes of bodies that are on their way into the store.
+    in_flight: Cell<u64>,
+    /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
+    doubted_before: Cell<Timestamp>,
 }
 
-/// Runs a cache node on this thread until `shutdown`; prints `ringhold node ID listening on ADDRESS` when it listens.
-pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
-    let _ = (options, shutdown);
-    todo!()
+impl Node {
+    /// The stored response that the request selects.
+    fn lookup(&self, ask: &ask::Ask) -> Option<Arc<Entry>> {
+        self.store.get(&ask.key)?.select(&ask.head.headers, ask.same_machine).cloned()
+    }
+
+    fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, now: Timestamp) -> Decision {
+        let decision = policy::decide(&ask.head, entry.map(exchange::stored), now);
+        match (decision, entry) {
+            (Decision::Serve { ttl }, Some(entry)) if entry.terms.received < self.doubted_before.get() => {
+                Decision::Validate { fwd: Fwd::Stale, ttl }
+            }
+            (Decision::Forward { fwd: Fwd::UriMiss }, _) if self.store.get(&ask.key).is_some() => {
+                Decision::Forward { fwd: Fwd::VaryMiss }
+            }
+            (decision, _) => decision,
+        }
+    }
+
+    /// Forgets a URL with all variants, and what is on its way there; whether something was stored.
+    fn invalidate(&self, key: &Key) -> bool {
+        self.fills.forget(key);
+        let removed = self.store.remove(key);
+        counters::add(&self.counters.invalidated, u64::from(removed));
+        removed
+    }
+
+    /// Nothing received until now is reused without validation.
+    fn doubt_all(&self) {
+        self.fills.forget_all();
+        self.doubted_before.set(Timestamp(clock::now().0.saturating_add(1)));
+    }
 }

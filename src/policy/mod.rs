@@ -2,11 +2,38 @@
 //!
 //! In the order of a request's life: [`may_lead`], [`decide`], [`validation`], [`storable`], [`freshen`], [`invalidates`].
 
+mod freshness;
+mod head;
+mod invalidate;
+mod language;
+mod range;
+mod reason;
+mod reuse;
+mod storable;
+mod structured;
+mod targeted;
+mod terms;
+mod validate;
+mod vary;
+
+#[cfg(test)]
+mod tests;
+
+pub use freshness::age;
+pub use head::{HeadEffect, after_head};
+pub use invalidate::invalidates;
+pub use language::speaks;
+pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges};
+pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_lead, stale_if_error};
+pub use storable::{storable, storable_fields};
+pub use terms::{Marks, Source};
+pub use validate::{ensure_date, freshen, not_modified, validation};
+pub use vary::{selecting, selecting_by};
+
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
-use crate::wire::target::Key;
 use http::header::HeaderName;
-use http::{HeaderMap, Method, StatusCode, request, response};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// What the operator configured.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +51,15 @@ pub struct Terms {
     pub received: Timestamp,
     /// Freshness lifetime in milliseconds (section 4.2.1).
     pub lifetime: u64,
-    // the implementer adds: flags (no-cache, must-revalidate, proxy-revalidate/s-maxage, stale-while-revalidate, stale-if-error, heuristic, …)
+    /// Until when a request that asks for nothing special is answered without further questions: the end
+    /// of freshness, or zero where every reuse needs a validation first.
+    pub fresh_until: Timestamp,
+    /// Seconds (RFC 5861 section 3); 0: not allowed.
+    pub stale_while_revalidate: u32,
+    /// Seconds (RFC 5861 section 4); 0: not said.
+    pub stale_if_error: u32,
+    pub source: Source,
+    pub marks: Marks,
 }
 
 /// A stored response, as the policy sees it. `HeaderMap` and the store's compact entry implement [`Fields`].
@@ -44,6 +79,8 @@ pub trait Fields {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStored {
     Method,
+    /// A GET with a body.
+    RequestContent,
     Status,
     RequestNoStore,
     NoStore,
@@ -51,10 +88,11 @@ pub enum NotStored {
     Authorization,
     VaryStar,
     NoFreshness,
+    /// Not fresh, and without a validator.
+    Stale,
     SetCookie,
     Partial,
     MustUnderstand,
-    // the implementer completes
 }
 
 /// What to do with a request for which something is stored (or not).
@@ -62,6 +100,8 @@ pub enum NotStored {
 pub enum Decision {
     /// Answer from the store as it is (a 304 to the client's own condition is [`not_modified`]'s matter).
     Serve { ttl: i64 },
+    /// Answer from the store although it is stale, and validate it once in the background (RFC 5861 section 3).
+    ServeStale { ttl: i64 },
     /// Ask the origin whether what is stored is still good.
     Validate { fwd: Fwd, ttl: i64 },
     /// Pass it on.
@@ -70,72 +110,10 @@ pub enum Decision {
     OnlyIfCached,
 }
 
-/// Whether this request may share its fetch with others: a GET without Range, conditions, `Authorization` or `no-store`.
-pub fn may_lead(req: &request::Parts) -> bool {
-    let _ = req;
-    todo!()
+impl Fields for HeaderMap {
+    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
+        self.get(name).map(HeaderValue::as_bytes)
+    }
 }
 
-/// What to do with `req`, given the selected stored response.
-pub fn decide<F: Fields + ?Sized>(req: &request::Parts, stored: Option<Stored<'_, F>>, now: Timestamp) -> Decision {
-    let _ = (req, stored, now);
-    todo!()
-}
-
-/// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
-/// answer from the store a 304.
-pub fn not_modified<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
-    let _ = (req, stored, now);
-    todo!()
-}
-
-/// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own.
-/// False when it has none: then the request goes out without condition.
-pub fn validation<F: Fields + ?Sized>(stored: &Stored<'_, F>, req: &mut HeaderMap) -> bool {
-    let _ = (stored, req);
-    todo!()
-}
-
-/// Whether a response may be stored, and on what terms; or why not. `sent` and `received` are the times of the exchange.
-pub fn storable(rules: &Rules, req: &request::Parts, res: &response::Parts, sent: Timestamp, received: Timestamp) -> Result<Terms, NotStored> {
-    let _ = (rules, req, res, sent, received);
-    todo!()
-}
-
-/// The fields to store of a response: without hop-by-hop fields, `Age`… (section 3.1). Changes `headers` in place.
-pub fn storable_fields(headers: &mut HeaderMap) {
-    let _ = headers;
-    todo!()
-}
-
-/// The selecting fields of a request under a response's `Vary`, normalised (section 4.1): two requests with the same
-/// value select the same variant. Empty: no `Vary`. `None`: `Vary: *`.
-pub fn selecting(vary: &HeaderMap, req: &HeaderMap) -> Option<Box<[u8]>> {
-    let _ = (vary, req);
-    todo!()
-}
-
-/// The same, from the stored value of `Vary` (all lines joined by commas).
-pub fn selecting_by(vary: &[u8], req: &HeaderMap) -> Option<Box<[u8]>> {
-    let _ = (vary, req);
-    todo!()
-}
-
-/// What a 304 makes of a stored response (section 3.2): its fields, updated in place, and its new terms.
-pub fn freshen(rules: &Rules, req: &request::Parts, status: StatusCode, stored: &mut HeaderMap, not_modified: &HeaderMap, sent: Timestamp, received: Timestamp) -> Result<Terms, NotStored> {
-    let _ = (rules, req, status, stored, not_modified, sent, received);
-    todo!()
-}
-
-/// Age in whole seconds to be sent with a response from the store (section 4.2.3).
-pub fn age(terms: &Terms, now: Timestamp) -> u64 {
-    let _ = (terms, now);
-    todo!()
-}
-
-/// The URLs that an answer to an unsafe method makes invalid (section 4.4): none on an error answer; the target;
-/// `Location` and `Content-Location` of the same origin.
-pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<Key> {
-    let _ = (method, target, res);
-    todo!()
-}
+const _: () = assert!(size_of::<Terms>() <= 48, "one is kept for every stored response");

@@ -1,1 +1,13 @@
-//! moka, and the compact entry.
+//! What a node (and the front's hot copy) remembers: moka, and the compact entry.
+
+mod cache;
+mod entry;
+mod names;
+mod shelf;
+
+pub use cache::{Store, Uncacheable};
+pub use entry::{Body, Entry, Mark};
+pub use shelf::Shelf;
+
+#[cfg(test)]
+mod tests;

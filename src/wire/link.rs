@@ -11,6 +11,11 @@ pub const CLIENT: HeaderName = HeaderName::from_static("ringhold-client");
 /// To the front: `local`, the answer came from an address that only clients on the same machine may reach.
 pub const REACH: HeaderName = HeaderName::from_static("ringhold-reach");
 
+/// The value of [`CLIENT`] and [`REACH`] that says: on this machine only.
+pub const LOCAL: &str = "local";
+/// The value of [`CLIENT`] for a client on another machine.
+pub const REMOTE: &str = "remote";
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -1,12 +1,14 @@
 //! PURE. Messages as the RFCs define them. No sockets, no tokio, no clock, no logging.
 
 mod authority;
+pub mod cache_control;
 mod civil;
 pub mod date;
 pub mod fault;
 pub mod hop;
 pub mod link;
 pub mod list;
+pub mod percent;
 mod reference;
 pub mod status;
 mod structured;

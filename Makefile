@@ -1,0 +1,33 @@
+# `make test` runs every test; `cargo test` runs those that need nothing but Rust and names the others.
+
+# Programs that only the tests use, each with the Debian package that has it.
+TOOLS = chromium:chromium curl:curl git:git ip:iproute2 openssl:openssl python3:python3
+
+.PHONY: build test check tools
+
+build:
+	cargo build --release
+
+# The acceptance numbers are those of the release build.
+test: tools
+	@RINGHOLD_TOOLS=1 cargo test --release --no-fail-fast
+
+check:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+tools:
+	@missing=; \
+	for tool in $(TOOLS); do \
+		command -v $${tool%%:*} >/dev/null 2>&1 || missing="$$missing $${tool##*:}"; \
+	done; \
+	python3 -m pip --version >/dev/null 2>&1 || missing="$$missing python3-pip"; \
+	[ -n "$$missing" ] || exit 0; \
+	as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	if ! command -v apt-get >/dev/null || { [ -n "$$as_root" ] && ! command -v sudo >/dev/null; }; then \
+		echo "make test: not installed:$$missing. The tests that need them are left out."; exit 0; \
+	fi; \
+	echo "make test: installing what only the tests need:$$missing"; \
+	{ $$as_root apt-get update -qq && \
+		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing \
+		>/dev/null; } || echo "make test: could not install$$missing. The tests that need them are left out."

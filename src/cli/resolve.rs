@@ -1,0 +1,173 @@
+//! What the words of the command line and the configuration file mean together.
+
+use super::api::Api;
+use super::args::{Addresses, ApiArgs, Args, Command, Field, NodeArgs, Nodes, Ring};
+use super::get::Get;
+use crate::config::{Address, Config, ConfigError, Secret};
+use std::io::BufRead;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// What this process is to do.
+#[derive(Debug)]
+pub enum Job {
+    Front { config: Config, spawn: bool },
+    Node { id: String, listen: Address, config: Config, supervised: bool },
+    Check(Config),
+    Errand(Errand),
+}
+
+/// A client command, ready to run.
+#[derive(Debug)]
+pub enum Errand {
+    Nodes(Api, Nodes),
+    Ring(Api, Ring),
+    Explain(Api, String, Vec<Field>),
+    Purge(Api, String),
+    Get(Get),
+}
+
+impl Job {
+    /// Reads the configuration that the job needs. Errors are one line.
+    pub fn resolve(args: Args) -> Result<Job, String> {
+        let Args { config, addresses, command } = args;
+        let config = || Config::load(config.as_deref()).map_err(|e| e.to_string());
+        let command = command.unwrap_or(Command::Serve(Addresses::default()));
+        if !addresses.listen.is_empty() && !matches!(command, Command::Serve(_) | Command::Front(_)) {
+            return Err("--listen before the command is for serve and front; write it after the command".to_owned());
+        }
+        let job = match command {
+            Command::Serve(own) => Job::front(config()?, own.or(addresses), true)?,
+            Command::Front(own) => Job::front(config()?, own.or(addresses), false)?,
+            Command::Node(node) if node.supervised => Job::node(from_parent()?, node)?,
+            Command::Node(node) => Job::node(config()?, node)?,
+            Command::Check => Job::Check(config()?),
+            Command::Nodes { api, what } => Job::Errand(Errand::Nodes(Api::find(api, addresses, config)?, what)),
+            Command::Ring { api, what } => Job::Errand(Errand::Ring(Api::find(api, addresses, config)?, what)),
+            Command::Purge { api, url } => Job::Errand(Errand::Purge(Api::find(api, addresses, config)?, url)),
+            Command::Explain { api, url, fields } => {
+                Job::Errand(Errand::Explain(Api::find(api, addresses, config)?, url, fields.fields))
+            }
+            Command::Get(get) => Job::Errand(Errand::Get(Get::resolve(get, config)?)),
+        };
+        Ok(job)
+    }
+
+    fn front(config: Config, over: Addresses, spawn: bool) -> Result<Job, String> {
+        let admin = over.admin.map(|text| listen_address(&text)).transpose()?;
+        let config = config.with_addresses(over.listen, admin).map_err(|e: ConfigError| e.to_string())?;
+        Ok(Job::Front { config, spawn })
+    }
+
+    fn node(config: Config, node: NodeArgs) -> Result<Job, String> {
+        let NodeArgs { id, listen, supervised } = node;
+        if !listen.is_local() && config.cluster.secret.is_none() {
+            return Err(format!(
+                "a node on {listen} is open to the network; set `[cluster] secret` in {} or listen on 127.0.0.1",
+                config.source
+            ));
+        }
+        Ok(Job::Node { id, listen, config, supervised })
+    }
+}
+
+impl Addresses {
+    /// What stands behind the command, or else what stands before it.
+    fn or(self, before: Addresses) -> Addresses {
+        let listen = if self.listen.is_empty() { before.listen } else { self.listen };
+        Addresses { listen, admin: self.admin.or(before.admin) }
+    }
+}
+
+impl Api {
+    /// The file is read only when it is needed. Its token is told to nobody but the address that it names.
+    fn find(args: ApiArgs, before: Addresses, config: impl Fn() -> Result<Config, String>) -> Result<Api, String> {
+        let ApiArgs { admin, token, json } = args;
+        let env = || std::env::var("RINGHOLD_TOKEN").ok().filter(|t| !t.is_empty());
+        let token = token.or_else(env).map(Secret);
+        if let Some(address) = admin.or(before.admin) {
+            return Ok(Api { address, token, json });
+        }
+        let config = config()?;
+        let address = reachable(config.admin.listen).ok_or_else(|| {
+            format!("{} gives the admin API any free port; name the address that it took with --admin", config.source)
+        })?;
+        Ok(Api { address: address.to_string(), token: token.or(config.admin.token), json })
+    }
+}
+
+/// Where to connect to, to reach what listens on `listen`.
+pub(super) fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()))
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("--admin: `{text}` is no address to listen on; write for example 127.0.0.1:3129"))
+}
+
+/// The first line of standard input; the rest of it stays quiet until the parent is gone.
+fn from_parent() -> Result<Config, String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|e| format!("no configuration from the parent: {e}"))?;
+    serde_json::from_str(&line).map_err(|e| format!("no configuration from the parent: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn job(words: &str) -> Result<Job, String> {
+        let args = Args::try_parse_from(words.split(' ')).unwrap();
+        Job::resolve(args)
+    }
+
+    #[test]
+    fn without_a_command_it_serves() {
+        let Job::Front { config, spawn: true } = job("ringhold --listen 127.0.0.1:0 --admin 127.0.0.1:0").unwrap()
+        else {
+            panic!("not a front")
+        };
+        assert_eq!(config.proxy.listen, ["127.0.0.1:0".parse().unwrap()]);
+        assert_eq!(config.admin.listen.port(), 0);
+    }
+
+    #[test]
+    fn addresses_may_stand_on_either_side_of_the_command() {
+        for words in ["ringhold --admin 127.0.0.1:1 front", "ringhold front --admin 127.0.0.1:1"] {
+            let Job::Front { config, spawn: false } = job(words).unwrap() else { panic!("not a front") };
+            assert_eq!(config.admin.listen.port(), 1, "{words}");
+        }
+        for words in
+            ["ringhold --admin h:1 nodes list", "ringhold nodes list --admin h:1", "ringhold nodes --admin h:1 list"]
+        {
+            let Job::Errand(Errand::Nodes(api, _)) = job(words).unwrap() else { panic!("not a client") };
+            assert_eq!(api.address, "h:1", "{words}");
+        }
+        assert!(job("ringhold --listen 127.0.0.1:0 nodes list").is_err());
+    }
+
+    #[test]
+    fn a_node_that_others_can_reach_needs_the_secret() {
+        assert!(job("ringhold node --id n1 --listen 0.0.0.0:5001").unwrap_err().contains("[cluster] secret"));
+        assert!(job("ringhold node --id n1 --listen 127.0.0.1:0").is_ok());
+        assert!(job("ringhold node --id n1 --listen unix:n1.sock").is_ok());
+    }
+
+    #[test]
+    fn what_listens_everywhere_is_reached_on_loopback() {
+        let rows = [
+            ("0.0.0.0:1", Some("127.0.0.1:1")),
+            ("[::]:1", Some("[::1]:1")),
+            ("10.0.0.1:1", Some("10.0.0.1:1")),
+            ("127.0.0.1:0", None),
+        ];
+        for (listen, reached) in rows {
+            assert_eq!(reachable(listen.parse().unwrap()), reached.map(|r| r.parse().unwrap()), "{listen}");
+        }
+    }
+}

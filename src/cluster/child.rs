@@ -1,0 +1,95 @@
+//! One child process: `ringhold node`, started, awaited, told to end. Its end, and that of nothing else, is our doing:
+//! signals go through the child's own handle, which holds its process id until it has been waited for.
+
+use super::view::Node;
+use rustix::process::{Pid, Signal, kill_process};
+use std::io;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child as Process, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// A node's process that listens.
+pub struct Child {
+    process: Process,
+    /// Its end tells the child that we are gone, whatever killed us.
+    _pipe: ChildStdin,
+}
+
+impl Child {
+    /// Starts the process, hands it the configuration (one line of JSON) and waits until it says that it listens.
+    pub async fn start(program: &Path, node: &Node, config: &str, limit: Duration) -> io::Result<Child> {
+        let mut process = Command::new(program)
+            .args(["node", "--id", &node.id, "--listen", &node.address.to_string(), "--supervised"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C at the terminal is for us; we end the children when the requests in flight are done.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let missing = || io::Error::other("a pipe to the child is missing");
+        let mut pipe = process.stdin.take().ok_or_else(missing)?;
+        let stdout = process.stdout.take().ok_or_else(missing)?;
+        let mut lines = BufReader::new(stdout).lines();
+        let ready = format!("ringhold node {} listening on ", node.id);
+        let greeting = async {
+            pipe.write_all(format!("{config}\n").as_bytes()).await?;
+            pipe.flush().await?;
+            listening(&mut lines, &ready).await
+        };
+        match timeout(limit, greeting).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(explain(process, e).await),
+            Err(_) => return Err(io::Error::other(format!("it did not say within {limit:?} that it listens"))),
+        }
+        // Whatever else it says must not fill the pipe.
+        tokio::spawn(pass_on(node.id.clone(), lines));
+        Ok(Child { process, _pipe: pipe })
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Waits for its end. Cancel safe.
+    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.process.wait().await
+    }
+
+    /// SIGTERM, `limit` for the requests in flight, SIGKILL.
+    pub async fn stop(mut self, limit: Duration) {
+        if let Some(pid) = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        if timeout(limit, self.process.wait()).await.is_err() {
+            tracing::warn!(pid = self.process.id(), "node did not end within {limit:?}: killed");
+            let _ = self.process.kill().await;
+        }
+    }
+}
+
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, ready: &str) -> io::Result<()> {
+    while let Some(line) = lines.next_line().await? {
+        if line.starts_with(ready) {
+            return Ok(());
+        }
+        tracing::info!("node says: {line}");
+    }
+    Err(io::ErrorKind::UnexpectedEof.into())
+}
+
+/// A child that ended before it listened has said why on standard error; its exit status is what is left to say.
+async fn explain(mut process: Process, error: io::Error) -> io::Error {
+    match timeout(Duration::from_millis(200), process.wait()).await {
+        Ok(Ok(status)) => io::Error::other(format!("it ended before it listened ({status})")),
+        _ => error,
+    }
+}
+
+async fn pass_on(id: String, mut lines: Lines<BufReader<ChildStdout>>) {
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::info!(node = id, "node says: {line}");
+    }
+}

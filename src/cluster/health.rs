@@ -1,0 +1,253 @@
+//! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
+
+use super::link;
+use super::probe::Line;
+use super::verdict::{Action, Event, Standing, Verdict, Why, silent_at_most};
+use super::view::Node;
+use crate::config::Timeouts;
+use http::Method;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+/// A probe's time limit is waited for in so many slices, and only slices are counted: on a busy machine, where this
+/// thread does not get to run, they stretch with the delays that the node suffers as well.
+const SLICES: u32 = 12;
+/// After so many time limits the connection of the silent node is given up. Not sooner: a stopped process still
+/// accepts, and each new connection would fill its queue.
+const PATIENCE: u32 = 16;
+/// At the start it is looked so often, at a tenth of the interval, whether a node is there.
+const EAGER: u32 = 100;
+/// A suspected node is probed out of turn, but not more often than this.
+const OUT_OF_TURN: Duration = Duration::from_millis(20);
+const REVALIDATE: Duration = Duration::from_secs(2);
+
+/// Keeps the marks of all nodes.
+#[derive(Debug)]
+pub struct Health {
+    board: Mutex<Board>,
+    changes: watch::Sender<u64>,
+    interval: Duration,
+    slice: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    watched: BTreeMap<String, Watched>,
+    /// Boot ids of nodes that were taken out: when one comes back, it has missed something.
+    departed: HashSet<u64>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    node: Arc<Node>,
+    verdict: Verdict,
+    poke: Arc<Notify>,
+    task: Option<AbortHandle>,
+}
+
+impl Health {
+    pub fn new(timeouts: &Timeouts) -> Arc<Health> {
+        Arc::new(Health {
+            board: Mutex::default(),
+            changes: watch::Sender::new(0),
+            interval: timeouts.probe_interval.max(Duration::from_millis(1)),
+            slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
+        })
+    }
+
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Probes this node from now on. Must be called inside a runtime.
+    pub fn follow(self: &Arc<Health>, node: &Arc<Node>) {
+        let poke = Arc::new(Notify::new());
+        let task = tokio::spawn(watch_over(self.clone(), node.clone(), poke.clone())).abort_handle();
+        let watched = Watched { node: node.clone(), verdict: Verdict::default(), poke, task: Some(task) };
+        if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
+            old.end();
+        }
+    }
+
+    /// Probes it no longer; its mark stays as it is, since requests may still be under way there.
+    pub fn unfollow(&self, id: &str) {
+        let mut board = self.board();
+        if let Some(old) = board.watched.remove(id) {
+            board.departed.insert(old.verdict.boot());
+            old.end();
+        }
+    }
+
+    pub fn unfollow_all(&self) {
+        let ids: Vec<String> = self.board().watched.keys().cloned().collect();
+        ids.iter().for_each(|id| self.unfollow(id));
+    }
+
+    /// A node that is no longer followed has ended.
+    pub fn ended(&self, node: &Node) {
+        if node.set_up(false) {
+            self.changed();
+        }
+    }
+
+    /// The process is dead, or has just begun to listen: look at once. A worker that was refused has marked the node
+    /// itself; when the mark is up again by now, the report is old news.
+    pub fn refused(&self, node: &Arc<Node>, certain: bool) {
+        if certain || !node.is_up() {
+            self.apply(node, Event::Refused);
+        }
+        self.look(node);
+    }
+
+    pub fn look(&self, node: &Arc<Node>) {
+        if let Some(watched) = self.board().of(node) {
+            watched.poke.notify_one();
+        }
+    }
+
+    /// The node was not told of an invalidation: it will be asked to validate all that it holds.
+    pub fn missed(&self, node: &Arc<Node>) {
+        self.apply(node, Event::Missed);
+        if node.is_up() {
+            self.look(node);
+        }
+    }
+
+    /// Takes note of an event and acts on the marks; what remains to be done is answered.
+    fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
+        let mut board = self.board();
+        let others_silent = board.watched.values().filter(|w| w.verdict.is_silent() && w.node.id != node.id).count();
+        let may_suspect = others_silent < silent_at_most(board.watched.len());
+        let departed = matches!(event, Event::Answered { boot } if board.departed.contains(&boot));
+        let Some(watched) = board.of(node) else { return Action::Nothing };
+        let before = watched.verdict.standing;
+        if let Event::Answered { boot } = event {
+            watched.meet(boot, departed);
+        }
+        let action = watched.verdict.on(event, may_suspect);
+        self.mark(watched, action);
+        if watched.verdict.standing != before {
+            self.changed();
+        }
+        action
+    }
+
+    fn mark(&self, watched: &Watched, action: Action) {
+        let id = &watched.node.id;
+        match action {
+            Action::PutUp => {
+                tracing::info!(node = id, "node is up");
+                watched.node.set_up(true);
+            }
+            Action::PassOver(why) => {
+                let what = match why {
+                    Why::Refused => "is not reachable",
+                    Why::Silent => "is silent",
+                };
+                tracing::warn!(node = id, "node {what}: its keys go to the next owner");
+                watched.node.set_up(false);
+            }
+            Action::Nothing | Action::Revalidate => {}
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Board {
+    /// The entry of this very node, not of a later one with the same id.
+    fn of(&mut self, node: &Arc<Node>) -> Option<&mut Watched> {
+        self.watched.get_mut(&node.id).filter(|w| Arc::ptr_eq(&w.node, node))
+    }
+}
+
+impl Watched {
+    fn meet(&mut self, boot: u64, departed: bool) {
+        if self.verdict.standing == Standing::New && departed {
+            self.verdict = Verdict::after_absence(boot);
+        }
+        // A worker has marked it and the report of that was lost: as if it had come.
+        if self.verdict.standing == Standing::Up && !self.node.is_up() {
+            self.verdict.on(Event::Refused, false);
+        }
+        self.node.boot.store(boot, std::sync::atomic::Ordering::Release);
+    }
+
+    fn end(&self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
+    let mut line = Line::default();
+    let mut looks = 0;
+    loop {
+        let event = probe(&health, &node, &mut line).await;
+        let mut action = health.apply(&node, event);
+        while action == Action::Revalidate {
+            let told = revalidate(&node).await;
+            action = health.apply(&node, told);
+        }
+        looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
+        let pause = if looks < EAGER { health.interval / 10 } else { health.interval };
+        sleep(OUT_OF_TURN.min(pause)).await;
+        tokio::select! {
+            () = sleep(pause.saturating_sub(OUT_OF_TURN)) => {}
+            () = poke.notified() => {}
+        }
+    }
+}
+
+/// One question, asked until it is answered, refused or given up.
+async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
+    let asked = line.ask(&node.address);
+    let mut asked = std::pin::pin!(asked);
+    for slice in 1..=SLICES * PATIENCE {
+        tokio::select! {
+            biased;
+            answer = &mut asked => return match answer {
+                Ok(boot) => Event::Answered { boot },
+                Err(trouble) => {
+                    tracing::debug!(node = node.id, "probe: {trouble}");
+                    Event::Refused
+                }
+            },
+            () = sleep(health.slice) => {}
+        }
+        if slice >= SLICES {
+            health.apply(node, Event::Silent);
+        }
+    }
+    // The unanswered connection was taken out of `line` by `ask` and ends with it.
+    Event::Silent
+}
+
+async fn revalidate(node: &Arc<Node>) -> Event {
+    match link::call(&node.address, Method::POST, "/revalidate", None, REVALIDATE).await {
+        Ok((status, _)) if status.is_success() => Event::Revalidated,
+        Ok((status, _)) => {
+            tracing::warn!(node = node.id, %status, "node does not revalidate: it stays out");
+            Event::NotRevalidated
+        }
+        Err(trouble) => {
+            tracing::debug!(node = node.id, "revalidate: {trouble}");
+            Event::NotRevalidated
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "health_test.rs"]
+mod tests;

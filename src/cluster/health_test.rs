@@ -1,0 +1,148 @@
+use super::super::fake_node::{FakeNode, Listening, config, on_control_thread, until};
+use super::*;
+use std::sync::atomic::Ordering;
+
+struct Bench {
+    health: Arc<Health>,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let folder = tempfile::tempdir().unwrap();
+        Bench { health: Health::new(&config(folder.path()).timeouts), folder }
+    }
+
+    fn node(&self, id: &str, boot: u64) -> (Arc<FakeNode>, Listening, Arc<Node>) {
+        let fake = FakeNode::new(boot);
+        let listening = fake.listen(&self.folder.path().join(id));
+        let node = Arc::new(Node::new(id.into(), listening.address.clone(), 1, true));
+        self.health.follow(&node);
+        (fake, listening, node)
+    }
+}
+
+#[test]
+fn a_node_that_answers_is_up_and_its_boot_id_is_known() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let mut changes = bench.health.changes();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        changes.changed().await.unwrap();
+        assert!(node.is_up());
+        assert_eq!(node.boot.load(Ordering::Relaxed), 7);
+        assert!(fake.said().is_empty(), "nothing needs to be said to it");
+    });
+}
+
+#[test]
+fn a_node_that_goes_silent_is_passed_over_and_validates_what_it_held_when_it_speaks_again() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        fake.silent.store(true, Ordering::Relaxed);
+        until("passed over", || !node.is_up()).await;
+        fake.silent.store(false, Ordering::Relaxed);
+        until("up again", || node.is_up()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"]);
+    });
+}
+
+#[test]
+fn a_dead_node_is_passed_over_and_a_new_process_in_its_place_is_up_at_once() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        drop(listening);
+        until("passed over", || !node.is_up()).await;
+        fake.boot.store(8, Ordering::Relaxed);
+        let _listening = fake.listen(&bench.folder.path().join("n1"));
+        until("up again", || node.is_up()).await;
+        assert!(fake.said().is_empty(), "its cache is empty");
+    });
+}
+
+#[test]
+fn a_node_that_does_not_revalidate_stays_out() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        fake.status.store(500, Ordering::Relaxed);
+        node.set_up(false);
+        bench.health.refused(&node, false);
+        until("asked more than once", || fake.said().len() > 2).await;
+        assert!(!node.is_up());
+        fake.status.store(0, Ordering::Relaxed);
+        until("up again", || node.is_up()).await;
+    });
+}
+
+#[test]
+fn a_mark_of_a_worker_whose_report_was_lost_is_noticed() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        node.set_up(false);
+        until("up again", || node.is_up()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"]);
+    });
+}
+
+#[test]
+fn a_node_that_missed_something_is_told_and_stays_up() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        bench.health.missed(&node);
+        until("told", || fake.said() == ["POST /revalidate"]).await;
+        assert!(node.is_up());
+    });
+}
+
+#[test]
+fn when_all_are_silent_only_so_many_are_passed_over() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let nodes: Vec<_> = (0..3).map(|i| bench.node(&format!("n{i}"), 7 + i)).collect();
+        until("all up", || nodes.iter().all(|(.., node)| node.is_up())).await;
+        nodes.iter().for_each(|(fake, ..)| fake.silent.store(true, Ordering::Relaxed));
+        until("one passed over", || nodes.iter().any(|(.., node)| !node.is_up())).await;
+        sleep(Duration::from_millis(400)).await;
+        assert_eq!(nodes.iter().filter(|(.., node)| node.is_up()).count(), 2);
+    });
+}
+
+#[test]
+fn a_node_that_was_taken_out_and_comes_back_validates_what_it_held() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        bench.health.unfollow("n1");
+        let again = Arc::new(Node::new("n1".into(), listening.address.clone(), 1, true));
+        bench.health.follow(&again);
+        until("up again", || again.is_up()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"]);
+    });
+}
+
+#[test]
+fn a_connection_that_the_node_closed_between_two_probes_is_no_failure() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        // The old process goes, the new one listens before the next probe.
+        let before = bench.health.changes();
+        drop(listening);
+        let _listening = fake.listen(&bench.folder.path().join("n1"));
+        sleep(Duration::from_millis(100)).await;
+        assert!(node.is_up());
+        assert!(!before.has_changed().unwrap());
+    });
+}

@@ -1,0 +1,138 @@
+//! The control side of the link (docs/link.md): one request, one answer, a connection each.
+
+use crate::config::Address;
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// The largest answer that is read: far more than any control answer has.
+const MAX_ANSWER: usize = 1 << 20;
+
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Why a node did not answer.
+#[derive(Debug)]
+pub enum Trouble {
+    Io(io::Error),
+    Http(hyper::Error),
+    /// The answer is not what a node says.
+    Odd(String),
+    Late(Duration),
+}
+
+/// Connects to a node. Waits while its queue of connections is full, which refuses nobody: it is busy or stopped.
+pub async fn connect(address: &Address) -> io::Result<Box<dyn Io>> {
+    match address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address.as_str()).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream))
+        }
+        Address::Unix(path) => loop {
+            match UnixStream::connect(path).await {
+                Ok(stream) => return Ok(Box::new(stream)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(e) => return Err(e),
+            }
+        },
+    }
+}
+
+/// One request, answered within `limit`.
+pub async fn call(
+    address: &Address,
+    method: Method,
+    path: &str,
+    body: Option<Bytes>,
+    limit: Duration,
+) -> Result<(StatusCode, Bytes), Trouble> {
+    tokio::time::timeout(limit, exchange(address, method, path, body)).await.unwrap_or(Err(Trouble::Late(limit)))
+}
+
+async fn exchange(
+    address: &Address,
+    method: Method,
+    path: &str,
+    body: Option<Bytes>,
+) -> Result<(StatusCode, Bytes), Trouble> {
+    let stream = connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::builder().method(method).uri(path).header(header::HOST, "ringhold");
+    let request = match body {
+        Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
+        None => request,
+    };
+    let request =
+        request.body(Full::new(body.unwrap_or_default())).map_err(|e| Trouble::Odd(format!("no such request: {e}")))?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|e| Trouble::Odd(e.to_string()))?;
+        Ok((head.status, body.to_bytes()))
+    };
+    // The connection is driven here, not in a task of its own: it ends with the exchange. It may end first, when the
+    // answer has been read and waits in the channel.
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        done = &mut answer => done,
+        ended = connection => match ended {
+            Ok(()) => answer.await,
+            Err(e) => answer.await.map_err(|_| Trouble::Http(e)),
+        },
+    }
+}
+
+/// A value for `?url=`.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+impl From<io::Error> for Trouble {
+    fn from(e: io::Error) -> Trouble {
+        Trouble::Io(e)
+    }
+}
+
+impl From<hyper::Error> for Trouble {
+    fn from(e: hyper::Error) -> Trouble {
+        Trouble::Http(e)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Io(e) => e.fmt(f),
+            Trouble::Http(e) => e.fmt(f),
+            Trouble::Odd(what) => f.write_str(what),
+            Trouble::Late(limit) => write!(f, "no answer within {limit:?}"),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_becomes_one_query_value() {
+        assert_eq!(encode("http://h/a b?c=d&e#é"), "http%3A%2F%2Fh%2Fa%20b%3Fc%3Dd%26e%23%C3%A9");
+    }
+}

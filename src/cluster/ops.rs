@@ -1,0 +1,240 @@
+//! What the admin API asks for and changes.
+
+use super::Cluster;
+use super::fanout::{self, Purged};
+use super::link::{self, Trouble};
+use super::members::{Change, Refusal, Seat, State};
+use super::spec::Spec;
+use super::view::{Node, View};
+use crate::config::Place;
+use crate::wire::target::Key;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// For one question to one node.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// Between two looks at whether a leaving node still has requests.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A node as the admin API shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub id: String,
+    pub address: String,
+    pub weight: u32,
+    pub spawn: bool,
+    pub state: State,
+    pub up: bool,
+    /// Of the key space, 0 to 1.
+    pub share: f64,
+    /// Requests under way from this front.
+    pub load: u32,
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum ChangeError {
+    Refused(Refusal),
+    /// It could not be saved.
+    NotSaved {
+        file: String,
+        error: io::Error,
+    },
+}
+
+/// What a node answered to a question of the admin API.
+pub type Answer = Result<(StatusCode, Bytes), Trouble>;
+
+impl Cluster {
+    pub fn view(&self) -> Arc<View> {
+        self.views.borrow().clone()
+    }
+
+    pub fn list(&self) -> Vec<Listed> {
+        let view = self.view();
+        let shares = view.ring.shares();
+        let share = |id: &str| view.ring.members().iter().position(|m| m.id == id).and_then(|i| shares.get(i).copied());
+        self.members().seats().map(|seat| listed(seat, share(&seat.spec.id).unwrap_or(0.0))).collect()
+    }
+
+    pub fn find(&self, id: &str) -> Result<Listed, Refusal> {
+        self.list().into_iter().find(|n| n.id == id).ok_or_else(|| Refusal::Unknown(id.to_owned()))
+    }
+
+    /// Adds a node; when it is spawned here, waits until it is up (for `timeouts.node_start`).
+    pub async fn add(&self, spec: Spec) -> Result<Listed, ChangeError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let free = || self.members().free_id();
+        let spec = spec.into_node(&self.config.cluster, free).map_err(Refusal::Bad)?;
+        let (id, place) = (spec.id.clone(), spec.place.clone());
+        self.commit(Change::Add(spec)).await?;
+        let node = self.members().seat(&id).map(|seat| seat.node.clone());
+        if let Some(node) = node {
+            // Before it is on the ring, a spawned node is there: nobody is sent to it in vain.
+            self.run(&place, &node);
+            if place == Place::Spawn {
+                self.wait_until_up(&node).await;
+            }
+        }
+        self.publish();
+        tracing::info!(node = id, "node added");
+        Ok(self.find(&id)?)
+    }
+
+    pub async fn set_weight(&self, id: &str, weight: u32) -> Result<Listed, ChangeError> {
+        self.change(id, Change::Weight(id.to_owned(), weight)).await
+    }
+
+    /// Takes a node off the ring; it goes on running.
+    pub async fn drain(&self, id: &str) -> Result<Listed, ChangeError> {
+        self.change(id, Change::Drain(id.to_owned())).await
+    }
+
+    /// Puts a draining node back on the ring.
+    pub async fn resume(&self, id: &str) -> Result<Listed, ChangeError> {
+        self.change(id, Change::Resume(id.to_owned())).await
+    }
+
+    /// Takes a node off the ring at once and out of the list when its requests are done, or after `drain` (none: at
+    /// once). A spawned node is then told to end, and finishes what it still has by itself.
+    pub async fn remove(self: &Arc<Cluster>, id: &str, drain: Option<Duration>) -> Result<Listed, ChangeError> {
+        let listed = self.change(id, Change::Remove(id.to_owned())).await?;
+        let leaving = leave(self.clone(), id.to_owned(), drain.unwrap_or_default());
+        let task = tokio::spawn(leaving).abort_handle();
+        let mut tasks = self.tasks();
+        tasks.retain(|t| !t.is_finished());
+        tasks.push(task);
+        Ok(listed)
+    }
+
+    /// Purges a URL on every node.
+    pub async fn purge(&self, key: &Key) -> Purged {
+        fanout::purge(&self.health, self.nodes(), key.as_str()).await
+    }
+
+    /// What a node has stored under a URL, as it says itself: 404 when nothing.
+    pub async fn stored(&self, node: &Node, key: &Key) -> Answer {
+        let path = format!("/cache?url={}", link::encode(key.as_str()));
+        link::call(&node.address, Method::GET, &path, None, LIMIT).await
+    }
+
+    /// The counters of all nodes that are up.
+    pub async fn node_metrics(&self) -> Vec<(String, BTreeMap<String, f64>)> {
+        let up = self.nodes().into_iter().filter(|n| n.is_up()).collect();
+        let answers = fanout::everywhere(up, Method::GET, "/metrics").await;
+        answers.into_iter().filter_map(|(node, body)| Some((node.id.clone(), counters(&body.ok()?)?))).collect()
+    }
+
+    /// How often each spawned node was started again.
+    pub fn restarts(&self) -> Vec<(String, u64)> {
+        self.supervisor.as_ref().map(|s| s.restarts()).unwrap_or_default()
+    }
+
+    async fn change(&self, id: &str, change: Change) -> Result<Listed, ChangeError> {
+        let _one_at_a_time = self.changing.lock().await;
+        tracing::info!(?change, "members change");
+        self.commit(change).await?;
+        self.publish();
+        Ok(self.find(id)?)
+    }
+
+    /// Saves the members after `change`, then makes them true.
+    async fn commit(&self, change: Change) -> Result<(), ChangeError> {
+        let next = self.members().with(change)?;
+        let (state, delta) = (self.state.clone(), next.delta().clone());
+        // fsync takes as long as it takes; probes must not wait for it.
+        let saved = tokio::task::spawn_blocking(move || state.save(&delta)).await;
+        saved
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(|error| ChangeError::NotSaved { file: self.state.path().display().to_string(), error })?;
+        *self.members() = next;
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let (view, old) = (self.members().view(), self.view());
+        if view.epoch != old.epoch {
+            view.nodes.iter().zip(view.ring.members()).for_each(|(node, member)| node.set_weight(member.weight));
+            self.views.send_replace(Arc::new(view));
+        }
+    }
+
+    async fn wait_until_up(&self, node: &Node) {
+        let mut health = self.health.changes();
+        let up = async { while !node.is_up() && health.changed().await.is_ok() {} };
+        let _ = timeout(self.config.timeouts.node_start, up).await;
+    }
+}
+
+/// From the end of a node's share to its end.
+async fn leave(cluster: Arc<Cluster>, id: String, drain: Duration) {
+    let Some(seat) = cluster.members().seat(&id).cloned() else { return };
+    let _ = timeout(drain, idle(&seat.node)).await;
+    cluster.health.unfollow(&id);
+    if let (Place::Spawn, Some(supervisor)) = (&seat.spec.place, &cluster.supervisor) {
+        supervisor.release(&id).await;
+    }
+    cluster.health.ended(&seat.node);
+    let _one_at_a_time = cluster.changing.lock().await;
+    let next = cluster.members().with(Change::Forget(id.clone()));
+    if let Ok(next) = next {
+        *cluster.members() = next;
+    }
+    tracing::info!(node = id, "node is gone");
+}
+
+/// Waits until nothing is under way; twice in a row, since a worker may have routed by the old view just now.
+async fn idle(node: &Node) {
+    let mut looks = 0;
+    while looks < 2 {
+        sleep(LOOK).await;
+        looks = if node.load.load(Ordering::Relaxed) == 0 { looks + 1 } else { 0 };
+    }
+}
+
+/// The numbers of a flat JSON object.
+fn counters(body: &[u8]) -> Option<BTreeMap<String, f64>> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    Some(object.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect())
+}
+
+fn listed(seat: &Seat, share: f64) -> Listed {
+    let Seat { spec, state, node } = seat;
+    Listed {
+        id: spec.id.clone(),
+        address: node.address.to_string(),
+        weight: spec.weight,
+        spawn: spec.place == Place::Spawn,
+        state: *state,
+        up: node.is_up(),
+        share,
+        load: node.load.load(Ordering::Relaxed),
+    }
+}
+
+impl From<Refusal> for ChangeError {
+    fn from(refusal: Refusal) -> ChangeError {
+        ChangeError::Refused(refusal)
+    }
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChangeError::Refused(refusal) => refusal.fmt(f),
+            ChangeError::NotSaved { file, error } => {
+                write!(f, "{file}: {error}: nothing was changed; make the file writable, or set [state] path")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}

@@ -1,0 +1,235 @@
+//! What the admin API changed, kept in `[state] path`/members.json. The configuration file is never written.
+
+use super::spec::Spec;
+use crate::config::{Cluster, MAX_WEIGHT, Node};
+use crate::net::drain::StartError;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The difference between the file's nodes and the members, and the epoch of the last ring. `N` is how a node is
+/// written: checked, or as it stands in the state file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delta<N = Node> {
+    pub epoch: u64,
+    /// Of the ring with that epoch, in hex.
+    #[serde(default)]
+    pub digest: String,
+    #[serde(default = "Vec::new")]
+    added: Vec<N>,
+    /// Ids of the file's nodes that were removed.
+    #[serde(default)]
+    removed: BTreeSet<String>,
+    /// New weights of the file's nodes.
+    #[serde(default)]
+    weights: BTreeMap<String, u32>,
+    #[serde(default)]
+    pub draining: BTreeSet<String>,
+}
+
+impl Default for Delta {
+    fn default() -> Delta {
+        let (added, removed, weights, draining) = Default::default();
+        Delta { epoch: 0, digest: String::new(), added, removed, weights, draining }
+    }
+}
+
+impl Delta {
+    /// The members: the file's nodes with the changes.
+    pub fn apply(&self, file: &[Node]) -> Vec<Node> {
+        let kept = file.iter().filter(|n| !self.removed.contains(&n.id)).cloned().map(|mut node| {
+            node.weight = self.weights.get(&node.id).copied().unwrap_or(node.weight);
+            node
+        });
+        kept.chain(self.added.iter().cloned()).collect()
+    }
+
+    /// Without what the file has made meaningless: changes of nodes that it no longer names, and added nodes that
+    /// it names now (the file is the newer word, unless its node was removed in favour of the added one).
+    pub fn without_leftovers(mut self, file: &[Node]) -> Delta {
+        let named = |id: &str| file.iter().any(|n| n.id == id);
+        self.removed.retain(|id| named(id));
+        self.weights.retain(|id, _| named(id));
+        let removed = &self.removed;
+        self.added.retain(|n| !named(&n.id) || removed.contains(&n.id));
+        let added = &self.added;
+        self.draining.retain(|id| named(id) || added.iter().any(|n| n.id == *id));
+        self
+    }
+
+    pub fn add(&mut self, node: &Node, file: &[Node]) {
+        // The file's own node comes back as it was.
+        if file.contains(node) && self.removed.remove(&node.id) {
+            return;
+        }
+        if file.iter().any(|n| n.id == node.id) {
+            self.removed.insert(node.id.clone());
+        }
+        self.added.push(node.clone());
+    }
+
+    pub fn remove(&mut self, id: &str, file: &[Node]) {
+        self.added.retain(|n| n.id != id);
+        self.weights.remove(id);
+        self.draining.remove(id);
+        if file.iter().any(|n| n.id == id) {
+            self.removed.insert(id.to_owned());
+        }
+    }
+
+    pub fn set_weight(&mut self, id: &str, weight: u32, file: &[Node]) {
+        if let Some(node) = self.added.iter_mut().find(|n| n.id == id) {
+            node.weight = weight;
+        } else if file.iter().any(|n| n.id == id && n.weight == weight) {
+            self.weights.remove(id);
+        } else {
+            self.weights.insert(id.to_owned(), weight);
+        }
+    }
+}
+
+impl<N> Delta<N> {
+    fn with_added<M>(&self, added: Vec<M>) -> Delta<M> {
+        let (removed, weights, draining) = (self.removed.clone(), self.weights.clone(), self.draining.clone());
+        Delta { epoch: self.epoch, digest: self.digest.clone(), added, removed, weights, draining }
+    }
+}
+
+impl Delta<Spec> {
+    fn checked(&self, cluster: &Cluster) -> Result<Delta, String> {
+        if let Some((id, weight)) = self.weights.iter().find(|(_, w)| !(1..=MAX_WEIGHT).contains(*w)) {
+            return Err(format!("node `{id}`: {weight} is not a weight"));
+        }
+        let mut added: Vec<Node> = Vec::new();
+        for spec in &self.added {
+            let node = spec.clone().into_node(cluster, String::new)?;
+            if added.iter().any(|n| n.id == node.id) {
+                return Err(format!("node `{}` is added twice", node.id));
+            }
+            added.push(node);
+        }
+        Ok(self.with_added(added))
+    }
+}
+
+/// Where the changes are kept.
+#[derive(Clone, Debug)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    pub fn in_folder(folder: &Path) -> StateFile {
+        StateFile { path: folder.join("members.json") }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was saved; nothing when there is no file yet. A broken file stops the start: to go on without it would
+    /// bring back nodes that were removed.
+    pub fn load(&self, cluster: &Cluster) -> Result<Delta, StartError> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Delta::default()),
+            Err(e) => return Err(self.broken(&e.to_string(), "make it readable")),
+        };
+        let cure = "correct it, or move it away to start from the configuration file alone";
+        let delta: Delta<Spec> = serde_json::from_str(&text).map_err(|e| self.broken(&e.to_string(), cure))?;
+        delta.checked(cluster).map_err(|e| self.broken(&e, cure))
+    }
+
+    /// Replaces the file whole: whoever reads it, also after a power cut, sees the old or the new state.
+    pub fn save(&self, delta: &Delta) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut text = serde_json::to_vec_pretty(&delta.with_added(delta.added.iter().map(Spec::from).collect()))?;
+        text.push(b'\n');
+        let mut new = tempfile::Builder::new().prefix(".members").tempfile_in(folder)?;
+        new.write_all(&text)?;
+        new.as_file().sync_all()?;
+        new.persist(&self.path)?;
+        File::open(folder)?.sync_all()
+    }
+
+    fn broken(&self, what: &str, cure: &str) -> StartError {
+        StartError(format!("{}: {what}: {cure}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+
+    fn node(id: &str) -> Node {
+        Node { id: id.into(), place: Place::Spawn, weight: 1 }
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFile::in_folder(&folder.path().join("deep/er"));
+        assert_eq!(state.load(&Cluster::default()).unwrap(), Delta::default());
+        let mut delta = Delta { epoch: 7, digest: "ab".into(), ..Delta::default() };
+        delta.add(&node("n4"), &[node("n1")]);
+        delta.remove("n1", &[node("n1")]);
+        state.save(&delta).unwrap();
+        assert_eq!(state.load(&Cluster::default()).unwrap(), delta);
+        let left: Vec<_> = fs::read_dir(state.path().parent().unwrap()).unwrap().collect();
+        assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_broken_file_names_itself_and_the_cure_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFile::in_folder(folder.path());
+        let spoiled = [
+            "",
+            "{\"epoch\":",
+            "{\"epoch\":1,\"addded\":[]}",
+            r#"{"epoch":1,"added":[{"id":"n1"}]}"#,
+            r#"{"epoch":1,"weights":{"n1":0}}"#,
+            r#"{"epoch":1,"added":[{"spawn":true}]}"#,
+        ];
+        for text in spoiled {
+            fs::write(state.path(), text).unwrap();
+            let error = state.load(&Cluster::default()).unwrap_err().to_string();
+            assert!(error.starts_with(&state.path().display().to_string()), "{error}");
+            assert!(error.ends_with("move it away to start from the configuration file alone"), "{error}");
+            assert!(!error.contains('\n'), "one line: {error}");
+            assert_eq!(fs::read_to_string(state.path()).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_file_is_the_newer_word_on_a_node_that_was_added_before() {
+        let mut delta = Delta::default();
+        delta.add(&Node { weight: 5, ..node("n4") }, &[]);
+        let file = [node("n4")];
+        assert_eq!(delta.without_leftovers(&file).apply(&file), file);
+    }
+
+    #[test]
+    fn a_node_added_in_place_of_a_removed_one_stays_in_its_place() {
+        let file = [node("n1")];
+        let other = Node { weight: 5, ..node("n1") };
+        let mut delta = Delta::default();
+        delta.remove("n1", &file);
+        delta.add(&other, &file);
+        assert_eq!(delta.without_leftovers(&file).apply(&file), [other]);
+    }
+
+    #[test]
+    fn a_removed_node_that_the_file_forgets_and_names_again_is_there_again() {
+        let mut delta = Delta::default();
+        delta.remove("n1", &[node("n1")]);
+        assert!(delta.apply(&[node("n1")]).is_empty());
+        let delta = delta.without_leftovers(&[]);
+        assert_eq!(delta.apply(&[node("n1")]), [node("n1")]);
+    }
+}

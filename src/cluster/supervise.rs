@@ -1,0 +1,203 @@
+//! The spawned nodes: started, restarted with back-off when they die, taken down with us.
+
+use super::child::Child;
+use super::health::Health;
+use super::view::Node;
+use crate::clock;
+use crate::config::{Address, Config};
+use crate::net::drain::StartError;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// A node ends by itself within `timeouts.drain`; a little more lets it.
+const SLACK: Duration = Duration::from_millis(500);
+
+#[derive(Debug)]
+pub struct Supervisor {
+    plan: Arc<Plan>,
+    health: Arc<Health>,
+    wards: Mutex<BTreeMap<String, Ward>>,
+    folder: Mutex<Option<TempDir>>,
+    sockets: PathBuf,
+}
+
+/// What every child is started with.
+#[derive(Debug)]
+struct Plan {
+    program: PathBuf,
+    config: String,
+    node_start: Duration,
+    drain: Duration,
+}
+
+#[derive(Debug)]
+struct Ward {
+    end: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    restarts: Arc<AtomicU64>,
+}
+
+impl Supervisor {
+    pub fn new(program: PathBuf, config: &Config, health: Arc<Health>) -> Result<Supervisor, StartError> {
+        let folder = private_folder()?;
+        let line =
+            serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
+        let timeouts = &config.timeouts;
+        let plan = Plan { program, config: line, node_start: timeouts.node_start, drain: timeouts.drain + SLACK };
+        let sockets = folder.path().to_owned();
+        Ok(Supervisor {
+            plan: Arc::new(plan),
+            health,
+            wards: Mutex::default(),
+            folder: Mutex::new(Some(folder)),
+            sockets,
+        })
+    }
+
+    /// The private folder of the sockets.
+    pub fn sockets(&self) -> &Path {
+        &self.sockets
+    }
+
+    /// Keeps a process running for this node until [`Supervisor::release`] or [`Supervisor::stop`].
+    pub fn keep(&self, node: &Arc<Node>) {
+        let (end, ended) = watch::channel(false);
+        let restarts = Arc::new(AtomicU64::new(0));
+        let life = live(self.plan.clone(), self.health.clone(), node.clone(), ended, restarts.clone());
+        let ward = Ward { end, task: tokio::spawn(life), restarts };
+        self.wards().insert(node.id.clone(), ward);
+    }
+
+    /// Ends the node's process, gently first. Returns when it has ended.
+    pub async fn release(&self, id: &str) {
+        let ward = self.wards().remove(id);
+        if let Some(ward) = ward {
+            ward.end.send_replace(true);
+            let _ = ward.task.await;
+        }
+    }
+
+    /// Ends all processes, at the same time, and removes the folder of their sockets.
+    pub async fn stop(&self) {
+        let wards = std::mem::take(&mut *self.wards());
+        for ward in wards.values() {
+            ward.end.send_replace(true);
+        }
+        for ward in wards.into_values() {
+            let _ = ward.task.await;
+        }
+        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// How often each node's process was started again.
+    pub fn restarts(&self) -> Vec<(String, u64)> {
+        self.wards().iter().map(|(id, ward)| (id.clone(), ward.restarts.load(Ordering::Relaxed))).collect()
+    }
+
+    fn wards(&self) -> MutexGuard<'_, BTreeMap<String, Ward>> {
+        self.wards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn live(
+    plan: Arc<Plan>,
+    health: Arc<Health>,
+    node: Arc<Node>,
+    mut end: watch::Receiver<bool>,
+    restarts: Arc<AtomicU64>,
+) {
+    let mut backoff = Backoff::default();
+    loop {
+        let born = clock::tick();
+        one_life(&plan, &health, &node, &mut end).await;
+        // Its end is known here before any probe can tell.
+        health.refused(&node, true);
+        let pause = backoff.after(clock::tick().since(born));
+        tokio::select! {
+            () = told(&mut end) => return,
+            () = sleep(pause) => {}
+        }
+        restarts.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// From the start of the process to its end, by itself or because it was told.
+async fn one_life(plan: &Plan, health: &Health, node: &Arc<Node>, end: &mut watch::Receiver<bool>) {
+    let id = &node.id;
+    if let Address::Unix(path) = &node.address {
+        let _ = std::fs::remove_file(path);
+    }
+    let started = tokio::select! {
+        // What has been started by now is dropped, and that kills it: it serves nobody yet.
+        () = told(end) => return,
+        started = Child::start(&plan.program, node, &plan.config, plan.node_start) => started,
+    };
+    let mut child = match started {
+        Ok(child) => child,
+        Err(e) => return tracing::error!(node = id, "node does not start: {e}"),
+    };
+    tracing::info!(node = id, pid = child.pid(), address = %node.address, "node listens");
+    health.look(node);
+    tokio::select! {
+        () = told(end) => child.stop(plan.drain).await,
+        status = child.ended() => match status {
+            Ok(status) => tracing::warn!(node = id, "node has died: {status}"),
+            Err(e) => tracing::warn!(node = id, "node cannot be waited for: {e}"),
+        }
+    }
+}
+
+/// Waits until a node's process is to end; so it is when nobody is left to say so.
+async fn told(end: &mut watch::Receiver<bool>) {
+    let _ = end.wait_for(|end| *end).await;
+}
+
+/// How long to wait before the next start.
+#[derive(Debug, Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(50);
+    const MOST: Duration = Duration::from_secs(5);
+    /// Who has lived for so long was well.
+    const WELL: Duration = Duration::from_secs(30);
+
+    fn after(&mut self, lived: Duration) -> Duration {
+        if lived >= Backoff::WELL {
+            self.0 = 0;
+        }
+        let pause = Backoff::FIRST.saturating_mul(1 << self.0.min(16)).min(Backoff::MOST);
+        self.0 = self.0.saturating_add(1);
+        pause
+    }
+}
+
+/// A folder that only we may look into, with a name short enough for sockets.
+fn private_folder() -> Result<TempDir, StartError> {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let bases = runtime.into_iter().chain([std::env::temp_dir(), PathBuf::from("/tmp")]);
+    let mut tried = Vec::new();
+    for base in bases.filter(|base| base.is_absolute() && base.as_os_str().len() <= 60) {
+        let private = std::fs::Permissions::from_mode(0o700);
+        match tempfile::Builder::new().prefix("ringhold-").permissions(private).tempdir_in(&base) {
+            Ok(folder) => return Ok(folder),
+            Err(e) => tried.push(format!("{}: {e}", base.display())),
+        }
+    }
+    Err(StartError(format!(
+        "no private folder for the nodes' sockets could be made ({}): set TMPDIR to a folder that can be written",
+        tried.join("; ")
+    )))
+}
+
+#[cfg(test)]
+#[path = "supervise_test.rs"]
+mod tests;

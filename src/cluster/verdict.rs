@@ -1,0 +1,210 @@
+//! PURE. Is a node up? One small state machine a node, fed by probes, workers and the supervisor.
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Never heard of yet.
+    #[default]
+    New,
+    Up,
+    Down(Why),
+}
+
+/// Why a node is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing listens there, or the process is dead: certain.
+    Refused,
+    /// No answer in time: a suspicion, since it may be the machine that is slow.
+    Silent,
+}
+
+/// What was learnt of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A probe was answered by the process with this boot id.
+    Answered {
+        boot: u64,
+    },
+    /// A connection was refused or broken off, or the process died.
+    Refused,
+    /// A probe was not answered in time.
+    Silent,
+    /// The node has promised to validate whatever it holds (or it refused to).
+    Revalidated,
+    NotRevalidated,
+    /// It was not told of an invalidation or a purge.
+    Missed,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Nothing,
+    PutUp,
+    PassOver(Why),
+    /// Send `POST /revalidate` and report how that went.
+    Revalidate,
+}
+
+/// How many nodes may be passed over for silence at once: when more are silent, it is rather this machine that is.
+pub fn silent_at_most(nodes: usize) -> usize {
+    (nodes / 3).max(1)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    pub standing: Standing,
+    /// Of the process that was last heard of.
+    boot: u64,
+    /// That process may hold what has been invalidated meanwhile.
+    owes: bool,
+}
+
+impl Verdict {
+    /// Of a node whose process, if it has this boot id, missed something.
+    pub fn after_absence(boot: u64) -> Verdict {
+        Verdict { boot, owes: boot != 0, ..Verdict::default() }
+    }
+
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    pub fn is_silent(&self) -> bool {
+        self.standing == Standing::Down(Why::Silent)
+    }
+
+    /// `may_suspect`: there is room for one more silent node.
+    pub fn on(&mut self, event: Event, may_suspect: bool) -> Action {
+        match event {
+            Event::Answered { boot } => self.answered(boot),
+            Event::Revalidated => self.put_up_or_revalidate(),
+            Event::NotRevalidated | Event::Missed => {
+                self.owes = true;
+                Action::Nothing
+            }
+            Event::Refused => self.pass_over(Why::Refused),
+            Event::Silent if may_suspect && self.standing == Standing::Up => self.pass_over(Why::Silent),
+            Event::Silent => Action::Nothing,
+        }
+    }
+
+    fn answered(&mut self, boot: u64) -> Action {
+        // A new process has an empty cache.
+        if boot != self.boot {
+            self.boot = boot;
+            self.owes = false;
+        }
+        self.put_up_or_revalidate()
+    }
+
+    fn put_up_or_revalidate(&mut self) -> Action {
+        // Paid in advance: what it misses while it is being told counts anew.
+        if std::mem::take(&mut self.owes) { Action::Revalidate } else { self.put_up() }
+    }
+
+    fn put_up(&mut self) -> Action {
+        match std::mem::replace(&mut self.standing, Standing::Up) {
+            Standing::Up => Action::Nothing,
+            Standing::New | Standing::Down(_) => Action::PutUp,
+        }
+    }
+
+    fn pass_over(&mut self, why: Why) -> Action {
+        match std::mem::replace(&mut self.standing, Standing::Down(why)) {
+            Standing::Up => {
+                self.owes = true;
+                Action::PassOver(why)
+            }
+            Standing::New => {
+                self.standing = Standing::New;
+                Action::Nothing
+            }
+            Standing::Down(_) => Action::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Action::*;
+    use Event::*;
+
+    const A: Event = Answered { boot: 1 };
+    const B: Event = Answered { boot: 2 };
+
+    #[test]
+    fn a_node_goes_up_and_down_by_what_is_learnt_of_it() {
+        let cases: &[(&str, &[(Event, Action)])] = &[
+            ("first answer", &[(A, PutUp), (A, Nothing)]),
+            ("not there yet", &[(Refused, Nothing), (Silent, Nothing), (A, PutUp)]),
+            ("silent and back", &[(A, PutUp), (Silent, PassOver(Why::Silent)), (A, Revalidate), (Revalidated, PutUp)]),
+            ("still silent", &[(A, PutUp), (Silent, PassOver(Why::Silent)), (Silent, Nothing)]),
+            ("dead and born again", &[(A, PutUp), (Refused, PassOver(Why::Refused)), (B, PutUp)]),
+            ("born again unseen", &[(A, PutUp), (B, Nothing)]),
+            (
+                "revalidation fails",
+                &[
+                    (A, PutUp),
+                    (Refused, PassOver(Why::Refused)),
+                    (A, Revalidate),
+                    (NotRevalidated, Nothing),
+                    (A, Revalidate),
+                    (Revalidated, PutUp),
+                ],
+            ),
+            (
+                "silent, then dead",
+                &[(A, PutUp), (Silent, PassOver(Why::Silent)), (Refused, Nothing), (Silent, Nothing), (B, PutUp)],
+            ),
+            (
+                "missed a purge while up",
+                &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (Revalidated, Nothing), (A, Nothing)],
+            ),
+            (
+                "missed a purge while it was told to revalidate",
+                &[
+                    (A, PutUp),
+                    (Refused, PassOver(Why::Refused)),
+                    (A, Revalidate),
+                    (Missed, Nothing),
+                    (Revalidated, Revalidate),
+                    (Revalidated, PutUp),
+                ],
+            ),
+            ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
+        ];
+        for (name, steps) in cases {
+            let mut verdict = Verdict::default();
+            for (i, (event, expected)) in steps.iter().enumerate() {
+                assert_eq!(verdict.on(*event, true), *expected, "{name}, step {i}: {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn silence_alone_takes_no_node_out_when_too_many_are_silent() {
+        let mut verdict = Verdict::default();
+        verdict.on(A, true);
+        assert_eq!(verdict.on(Silent, false), Nothing);
+        assert_eq!(verdict.standing, Standing::Up);
+        assert_eq!(verdict.on(Refused, false), PassOver(Why::Refused), "a refusal is certain");
+        assert!(!verdict.is_silent(), "and takes no room among the silent ones");
+    }
+
+    #[test]
+    fn a_third_of_the_nodes_may_be_silent_and_always_one() {
+        for (nodes, expected) in [(0, 1), (1, 1), (2, 1), (3, 1), (5, 1), (6, 2), (9, 3), (16, 5)] {
+            assert_eq!(silent_at_most(nodes), expected, "{nodes} nodes");
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_taken_out_and_put_back_validates_what_it_held() {
+        assert_eq!(Verdict::after_absence(1).on(A, true), Revalidate);
+        assert_eq!(Verdict::after_absence(1).on(B, true), PutUp);
+        assert_eq!(Verdict::after_absence(0).on(A, true), PutUp);
+    }
+}

@@ -1,0 +1,137 @@
+//! Answers: from an entry, from a fill, from the origin, and our own errors.
+
+use super::Node;
+use super::ask::{Ask, Asker};
+use super::body::NodeBody;
+use super::collapse::Shared;
+use super::exchange::{self, Why};
+use super::fill::{Fate, Head, Reader};
+use super::origin::OriginBody;
+use crate::clock;
+use crate::net::rules::Reach;
+use crate::policy;
+use crate::store::{Entry, Mark};
+use crate::wire::date::Timestamp;
+use crate::wire::fault::{Fault, Kind};
+use crate::wire::link;
+use crate::wire::status::{CacheStatus, Fwd, proxy_status};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Response, StatusCode};
+use std::rc::Rc;
+use std::sync::Arc;
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
+pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, now: Timestamp) -> Response<NodeBody> {
+    let mut headers = entry.headers(4);
+    headers.insert(header::AGE, HeaderValue::from(policy::age(&entry.terms, now)));
+    headers.append(CACHE_STATUS, status.to_value(&node.id));
+    mark(&mut headers, ask, entry.mark);
+    if policy::not_modified(&ask.head.headers, &exchange::stored(entry), now) {
+        return not_modified(headers);
+    }
+    let body = if ask.head.method == Method::HEAD {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(entry.body().len()));
+        NodeBody::Empty
+    } else {
+        NodeBody::of(entry)
+    };
+    respond(entry.status, headers, body)
+}
+
+/// The response that a fill reads, from its first byte.
+pub fn filling(
+    node: &Node,
+    ask: &Ask,
+    head: &Rc<Head>,
+    reader: Reader,
+    fwd: Fwd,
+    shared: Shared,
+) -> Response<NodeBody> {
+    let mut headers = head.headers.clone();
+    let age = policy::age(&head.terms, clock::now());
+    if age > 0 {
+        headers.insert(header::AGE, HeaderValue::from(age));
+    }
+    let stored = reader.fate() == Fate::Store;
+    let status =
+        CacheStatus { fwd: Some(fwd), stored, collapsed: shared == Shared::Collapsed, ..CacheStatus::default() };
+    headers.append(CACHE_STATUS, status.to_value(&node.id));
+    mark(&mut headers, ask, head.mark);
+    respond(head.status, headers, NodeBody::Filling(reader))
+}
+
+/// The origin's response, for one requester.
+pub fn through(
+    node: &Node,
+    ask: &Ask,
+    response: Response<OriginBody>,
+    reach: Reach,
+    fwd: Fwd,
+    why: Why,
+) -> Response<NodeBody> {
+    let mut response = response.map(NodeBody::Through);
+    let detail = Some(why.reason().into()).filter(|_| why != Why::NotForUs);
+    let status = CacheStatus { fwd: Some(fwd), detail, ..CacheStatus::default() };
+    response.headers_mut().append(CACHE_STATUS, status.to_value(&node.id));
+    mark(response.headers_mut(), ask, exchange::mark(reach));
+    response
+}
+
+/// 504 for `only-if-cached` (RFC 9111 section 5.2.1.7).
+pub fn only_if_cached(node: &Node) -> Response<NodeBody> {
+    let mut response =
+        text(StatusCode::GATEWAY_TIMEOUT, "nothing usable is stored, and only-if-cached was asked for\n");
+    let status = CacheStatus { fwd: Some(Fwd::Request), ..CacheStatus::default() };
+    response.headers_mut().append(CACHE_STATUS, status.to_value(&node.id));
+    response
+}
+
+/// An error that we make: one sentence, and `Proxy-Status`.
+pub fn fault(node: &Node, fault: &Fault) -> Response<NodeBody> {
+    tracing::debug!(node = %node.id, kind = fault.kind.token(), %fault, "answered with an error");
+    let mut response = text(fault.status, format!("ringhold: {}\n", fault.detail));
+    response.headers_mut().append(PROXY_STATUS, proxy_status(&node.id, fault));
+    if fault.kind == Kind::ConnectionLimitReached {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+pub fn text(status: StatusCode, text: impl Into<bytes::Bytes>) -> Response<NodeBody> {
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    respond(status, headers, NodeBody::text(text))
+}
+
+/// Only a front is told who may see the answer; it keeps that mark on its hot copy.
+fn mark(headers: &mut HeaderMap, ask: &Ask, mark: Mark) {
+    if mark == Mark::SameMachine && ask.asker == Asker::Front {
+        headers.insert(link::REACH, HeaderValue::from_static(link::LOCAL));
+    }
+}
+
+/// Without the fields that describe a body (RFC 9110 section 15.4.5).
+fn not_modified(mut headers: HeaderMap) -> Response<NodeBody> {
+    let describes_body = [
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LANGUAGE,
+        header::CONTENT_RANGE,
+    ];
+    for name in describes_body {
+        headers.remove(name);
+    }
+    respond(StatusCode::NOT_MODIFIED, headers, NodeBody::Empty)
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: NodeBody) -> Response<NodeBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,253 @@
+//! Many requests, one fetch: who leads, who waits, who reads along (RFC 9111 section 4: collapsed requests).
+
+use super::Node;
+use super::ask::Ask;
+use super::counters::add;
+use super::exchange::{self, Settled, Why};
+use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
+use super::origin::OriginBody;
+use crate::clock;
+use crate::net::rules::Reach;
+use crate::policy::{self, Decision, Stored};
+use crate::store::{Entry, Shelf};
+use crate::wire::fault::Fault;
+use crate::wire::target::Key;
+use http::Response;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The fills under way, by the hash of their key.
+#[derive(Default)]
+pub struct Fills(RefCell<HashMap<u64, Vec<Rc<Fill>>>>);
+
+/// What a request got of the origin.
+pub enum Got {
+    /// A response that is being stored: read along. The flag says whether another request had asked for it.
+    Filling(Rc<Head>, Reader, Shared),
+    /// What was stored, confirmed by the origin.
+    Validated(Arc<Entry>, Shared),
+    /// A response for this request alone.
+    Through(Response<OriginBody>, Reach, Why),
+    /// Somebody else's fetch ended without an answer that fits: look into the store again.
+    Again,
+}
+
+/// Whether the fetch was this request's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shared {
+    Own,
+    Collapsed,
+}
+
+impl Fills {
+    fn insert(&self, hash: u64, fill: Rc<Fill>) {
+        self.0.borrow_mut().entry(hash).or_default().push(fill);
+    }
+    fn remove(&self, hash: u64, fill: &Rc<Fill>) {
+        let mut fills = self.0.borrow_mut();
+        if let Some(list) = fills.get_mut(&hash) {
+            list.retain(|f| !Rc::ptr_eq(f, fill));
+            if list.is_empty() {
+                fills.remove(&hash);
+            }
+        }
+    }
+    fn of(&self, key: &Key) -> Vec<Rc<Fill>> {
+        let fills = self.0.borrow();
+        fills
+            .get(&key.hash())
+            .map_or_else(Vec::new, |list| list.iter().filter(|f| *f.key == *key.as_str()).cloned().collect())
+    }
+    /// A URL was purged or made invalid: what is on its way is not stored, and nobody joins it any more.
+    pub fn forget(&self, key: &Key) {
+        self.of(key).iter().for_each(|fill| fill.set_fate(Fate::Forget));
+    }
+    /// Whether this URL is being fetched.
+    pub fn runs(&self, key: &Key) -> bool {
+        !self.of(key).is_empty()
+    }
+    /// Nothing that is on its way is stored.
+    pub fn forget_all(&self) {
+        self.0.borrow().values().flatten().for_each(|fill| fill.set_fate(Fate::Forget));
+    }
+    pub fn count(&self) -> usize {
+        self.0.borrow().values().map(Vec::len).sum()
+    }
+}
+
+/// Gets a response for a GET that may share: joins a fetch that is under way, or leads one.
+pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
+    let running = node.fills.of(&ask.key);
+    let mut vary = None;
+    for fill in running.iter().filter(|f| f.same_machine == ask.same_machine && f.fate() == Fate::Store) {
+        match fill.stage() {
+            Stage::Asking if may_fit(fill, ask) => return wait(fill, ask).await,
+            Stage::Streaming(head) if fits(&head, ask) => {
+                if is_fresh(&head, ask)
+                    && let Some(reader) = fill.reader(&head)
+                {
+                    return Ok(Got::Filling(head, reader, Shared::Collapsed));
+                }
+            }
+            Stage::Streaming(head) => vary = Some(presume(&vary_of(&head), ask)),
+            _ => {}
+        }
+    }
+    let presumed = vary.unwrap_or_else(|| presumed_by_store(node, ask));
+    lead(node, ask, stale, presumed).await
+}
+
+/// Gets a response for a request that may not share its fetch.
+pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
+    match exchange::exchange(node, ask, None, stale.as_ref()).await? {
+        Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
+        Settled::Through(response, reach, why) => Ok(Got::Through(response, reach, why)),
+        Settled::Store(head, body) => {
+            node.uncacheable.forget(&ask.key);
+            let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
+            fill.settle(Stage::Streaming(head.clone()));
+            let ending = Ending::new(node, &fill, &ask.key);
+            if policy::may_lead(&ask.head) {
+                node.fills.insert(ask.key.hash(), fill.clone());
+            }
+            let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
+            let task = tokio::task::spawn_local(super::pump::pump(ending, head.clone(), body));
+            fill.run_by(task.abort_handle());
+            Ok(Got::Filling(head, reader, Shared::Own))
+        }
+    }
+}
+
+/// Waits for the head of somebody else's fetch.
+async fn wait(fill: &Rc<Fill>, ask: &Ask) -> Result<Got, Fault> {
+    let _ticket = fill.ticket();
+    match fill.outcome().await {
+        // Asked for while this request waited, so it answers it, fresh or not.
+        Stage::Streaming(head) if fits(&head, ask) && fill.fate() == Fate::Store => match fill.reader(&head) {
+            Some(reader) => Ok(Got::Filling(head, reader, Shared::Collapsed)),
+            None => Ok(Got::Again),
+        },
+        Stage::Validated(entry) if Shelf::One(entry.clone()).select(&ask.head.headers, ask.same_machine).is_some() => {
+            Ok(Got::Validated(entry, Shared::Collapsed))
+        }
+        Stage::Failed(fault) => Err(fill::same(&fault)),
+        _ => Ok(Got::Again),
+    }
+}
+
+/// What a leader's task hands to the leader.
+type Handed = Result<Option<(Response<OriginBody>, Reach, Why)>, Fault>;
+
+/// Fetches in a task of its own, so that the leader may leave and the others still get their answer.
+async fn lead(
+    node: &Rc<Node>,
+    ask: &Rc<Ask>,
+    stale: Option<Arc<Entry>>,
+    presumed: Option<Presumed>,
+) -> Result<Got, Fault> {
+    let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
+    let ticket: Ticket = fill.ticket();
+    let (tx, rx) = oneshot::channel();
+    let ending = Ending::new(node, &fill, &ask.key);
+    node.fills.insert(ask.key.hash(), fill.clone());
+    let task = tokio::task::spawn_local(fetch(ending, ask.clone(), stale, tx));
+    fill.run_by(task.abort_handle());
+    let handed: Handed = rx.await.unwrap_or_else(|_| Err(fill::vanished()));
+    let got = match (handed?, fill.stage()) {
+        (Some((response, reach, why)), _) => Got::Through(response, reach, why),
+        (None, Stage::Streaming(head)) => match fill.reader(&head) {
+            Some(reader) => Got::Filling(head, reader, Shared::Own),
+            None => Got::Again,
+        },
+        (None, Stage::Validated(entry)) => Got::Validated(entry, Shared::Own),
+        (None, _) => Got::Again,
+    };
+    drop(ticket);
+    Ok(got)
+}
+
+async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: oneshot::Sender<Handed>) {
+    let (node, fill) = (ending.node.clone(), ending.fill.clone());
+    match exchange::exchange(&node, &ask, None, stale.as_ref()).await {
+        Ok(Settled::Validated(entry)) => {
+            fill.settle(Stage::Validated(entry));
+            let _ = leader.send(Ok(None));
+        }
+        Ok(Settled::Store(head, body)) => {
+            let head = Rc::new(head);
+            fill.settle(Stage::Streaming(head.clone()));
+            let _ = leader.send(Ok(None));
+            super::pump::pump(ending, head, body).await;
+        }
+        Ok(Settled::Through(response, reach, why)) => {
+            // Remembered first: those who are released must not queue up behind a new leader.
+            node.uncacheable.note(&ask.key);
+            fill.settle(Stage::Released);
+            let _ = leader.send(Ok(Some((response, reach, why))));
+        }
+        Err(fault) => {
+            fill.settle(Stage::Failed(Rc::new(fill::same(&fault))));
+            let _ = leader.send(Err(fault));
+        }
+    }
+}
+
+/// Takes a fill out of the table when its task ends, however it ends: done, aborted, or by a panic.
+pub struct Ending {
+    pub node: Rc<Node>,
+    pub fill: Rc<Fill>,
+    hash: u64,
+}
+
+impl Ending {
+    fn new(node: &Rc<Node>, fill: &Rc<Fill>, key: &Key) -> Ending {
+        Ending { node: node.clone(), fill: fill.clone(), hash: key.hash() }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.fill.is_asking() {
+            add(&self.node.counters.abandoned_fills, 1);
+        }
+        self.node.fills.remove(self.hash, &self.fill);
+        self.fill.settle(Stage::Gone);
+        self.fill.broken();
+    }
+}
+
+/// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
+fn may_fit(fill: &Fill, ask: &Ask) -> bool {
+    let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
+    policy::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
+}
+
+fn fits(head: &Head, ask: &Ask) -> bool {
+    policy::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
+}
+
+/// Whether a response that is still arriving may answer a request that came after its head.
+fn is_fresh(head: &Head, ask: &Ask) -> bool {
+    let stored = Stored { terms: &head.terms, status: head.status, fields: &head.headers };
+    matches!(policy::decide(&ask.head, Some(stored), clock::now()), Decision::Serve { .. })
+}
+
+fn vary_of(head: &Head) -> Vec<u8> {
+    let lines = head.headers.get_all(http::header::VARY).iter();
+    lines.map(|v| v.as_bytes()).collect::<Vec<_>>().join(&b','.to_owned())
+}
+
+fn presume(vary: &[u8], ask: &Ask) -> Option<Presumed> {
+    if vary.is_empty() {
+        return None;
+    }
+    policy::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
+}
+
+fn presumed_by_store(node: &Node, ask: &Ask) -> Option<Presumed> {
+    let shelf = node.store.get(&ask.key)?;
+    presume(shelf.entries().first()?.vary(), ask)
+}

@@ -1,0 +1,218 @@
+//! One question to the origin, and what its answer means for the cache.
+
+use super::Node;
+use super::ask::{Ask, Asker};
+use super::counters::add;
+use super::fill::Head;
+use super::origin::{OriginBody, Reply};
+use super::upload::{Gate, Upload};
+use crate::clock;
+use crate::net::rules::Reach;
+use crate::net::serve::ClientBody;
+use crate::policy::{self, NotStored, Stored};
+use crate::store::{Entry, Mark};
+use crate::wire::date::Timestamp;
+use crate::wire::fault::{Fault, Kind};
+use crate::wire::{hop, link, list, via};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode, Uri, response};
+use http_body::Body;
+use std::sync::Arc;
+
+/// What an answer means.
+pub enum Settled {
+    /// A 304 confirmed what was stored; this is it, freshened.
+    Validated(Arc<Entry>),
+    /// It may be stored: read it through a fill.
+    Store(Head, OriginBody),
+    /// It is for its requester alone.
+    Through(Response<OriginBody>, Reach, Why),
+}
+
+/// Why an answer is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Policy(NotStored),
+    /// Longer than `cache.max_object`.
+    TooLarge,
+    /// `cache.in_flight` is used up.
+    Busy,
+    /// Delimited by the end of the connection: nobody can tell whether it is whole (RFC 9112 section 8).
+    NoLength,
+    /// A 304 to the client's own condition, or a 101.
+    NotForUs,
+}
+
+impl Why {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Why::Policy(not_stored) => not_stored.reason(),
+            Why::TooLarge => "longer than cache.max_object",
+            Why::Busy => "cache.in_flight is used up",
+            Why::NoLength => "ends with its connection (RFC 9112 section 8)",
+            Why::NotForUs => "answers the client's own condition",
+        }
+    }
+}
+
+/// Asks the origin. `stale` is to be validated; its validators then stand in place of the client's conditions.
+pub async fn exchange(
+    node: &Node,
+    ask: &Ask,
+    body: Option<ClientBody>,
+    stale: Option<&Arc<Entry>>,
+) -> Result<Settled, Fault> {
+    let (mut request, progress) = outgoing(node, ask, body);
+    let validating = stale.filter(|entry| policy::validation(&stored(entry), request.headers_mut()));
+    let sent = clock::now();
+    let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, progress).await?;
+    let received = clock::now();
+    let (mut head, body) = response.into_parts();
+    let framing = framing(&head, &body)?;
+    hop::strip(&mut head.headers);
+    hop::strip_prefixed(&mut head.headers, link::PREFIX);
+    if head.status == StatusCode::NOT_MODIFIED {
+        if let Some(entry) = validating {
+            return Ok(Settled::Validated(freshened(node, ask, entry, &head.headers, sent, received)));
+        }
+        return Ok(Settled::Through(Response::from_parts(head, body), reach, Why::NotForUs));
+    }
+    let terms = match policy::storable(&node.rules, &ask.head, &head, sent, received) {
+        Ok(terms) => terms,
+        Err(why) => return Ok(Settled::Through(Response::from_parts(head, body), reach, Why::Policy(why))),
+    };
+    if let Some(why) = too_much(node, framing) {
+        return Ok(Settled::Through(Response::from_parts(head, body), reach, why));
+    }
+    let Some(selecting) = policy::selecting(&head.headers, &ask.head.headers) else {
+        return Ok(Settled::Through(Response::from_parts(head, body), reach, Why::Policy(NotStored::VaryStar)));
+    };
+    let length = match framing {
+        Framing::Sized(n) => Some(n),
+        _ => None,
+    };
+    policy::storable_fields(&mut head.headers);
+    let head = Head { status: head.status, headers: head.headers, terms, mark: mark(reach), selecting, length };
+    Ok(Settled::Store(head, body))
+}
+
+/// An entry as the policy sees it.
+pub fn stored(entry: &Entry) -> Stored<'_, Entry> {
+    Stored { terms: &entry.terms, status: entry.status, fields: entry }
+}
+
+/// Who may be answered with what came from there.
+pub fn mark(reach: Reach) -> Mark {
+    match reach {
+        Reach::Anyone => Mark::Anyone,
+        _ => Mark::SameMachine,
+    }
+}
+
+fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (Request<Upload>, Option<super::upload::Progress>) {
+    let expects = list::has_token(&ask.head.headers, &header::EXPECT, "100-continue");
+    let (opener, gate) = match (&body, expects) {
+        (Some(_), true) => {
+            let (opener, gate) = Gate::new(node.config.timeouts.expect_continue);
+            (Some(opener), Some(gate))
+        }
+        _ => (None, None),
+    };
+    let (upload, progress) = match body {
+        Some(body) => {
+            let (upload, progress) = Upload::new(body, gate);
+            (upload, Some(progress))
+        }
+        None => (Upload::None, None),
+    };
+    let mut request = Request::new(upload);
+    *request.method_mut() = ask.head.method.clone();
+    *request.uri_mut() = Uri::try_from(ask.key.path_and_query()).unwrap_or_default();
+    *request.headers_mut() = outgoing_fields(node, ask);
+    if let Some(opener) = opener {
+        hyper::ext::on_informational(&mut request, move |response| {
+            if response.status() == StatusCode::CONTINUE {
+                opener.open();
+            }
+        });
+    }
+    (request, progress)
+}
+
+fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {
+    let mut headers = ask.head.headers.clone();
+    if let Ok(host) = HeaderValue::from_str(ask.key.authority()) {
+        headers.insert(header::HOST, host);
+    }
+    if ask.asker == Asker::Client {
+        via::append(&mut headers, ask.head.version, &node.pseudonym);
+    }
+    if ask.hop.te_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("TE"));
+    }
+    if let Some(upgrade) = &ask.hop.upgrade {
+        headers.insert(header::UPGRADE, upgrade.clone());
+        headers.append(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    headers
+}
+
+/// How the length of an answer's body is known.
+#[derive(Clone, Copy)]
+enum Framing {
+    Sized(u64),
+    Chunked,
+    UntilClose,
+}
+
+fn framing(head: &response::Parts, body: &OriginBody) -> Result<Framing, Fault> {
+    let mut codings = list::members(&head.headers, &header::TRANSFER_ENCODING);
+    match (codings.next(), codings.next()) {
+        (None, _) => {}
+        (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Chunked),
+        // We did not ask for any other (TE), so it can't be undone here.
+        _ => {
+            return Err(Fault::origin(
+                Kind::HttpProtocolError,
+                "the origin used a transfer coding that nobody asked for",
+            ));
+        }
+    }
+    Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized))
+}
+
+fn too_much(node: &Node, framing: Framing) -> Option<Why> {
+    match framing {
+        Framing::UntilClose => Some(Why::NoLength),
+        Framing::Sized(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
+        Framing::Sized(n) if node.in_flight.get().saturating_add(n) > node.config.cache.in_flight => Some(Why::Busy),
+        Framing::Chunked if node.in_flight.get() >= node.config.cache.in_flight => Some(Why::Busy),
+        _ => None,
+    }
+}
+
+/// The entry as a 304 leaves it (RFC 9111 section 4.3.4), in the place of the old one.
+fn freshened(
+    node: &Node,
+    ask: &Ask,
+    entry: &Entry,
+    fields: &HeaderMap,
+    sent: Timestamp,
+    received: Timestamp,
+) -> Arc<Entry> {
+    let mut headers = entry.headers(fields.len());
+    match policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received) {
+        Ok(terms) => {
+            let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key));
+            node.store.put(&ask.key, renewed.clone());
+            renewed
+        }
+        Err(_) => {
+            // It may be sent this once, but not be kept.
+            node.store.remove(&ask.key);
+            add(&node.counters.invalidated, 1);
+            Arc::new(entry.renewed(&headers, entry.terms, &ask.key))
+        }
+    }
+}

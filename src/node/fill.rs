@@ -1,0 +1,395 @@
+//! One fetch that several requests share: from the question to the last byte.
+//!
+//! ```text
+//!            304: Validated   not storable: Released   failed: Failed   nobody left: Gone
+//! Asking ──┬──────┴────────────────┴────────────────────────┴──────────────┘
+//!          └─> Streaming ──> Complete (stored)  or  Broken
+//! ```
+//! A node has one thread, so state changes need no lock: what is checked and then done without an `await` between is one step.
+
+use super::body::BodyError;
+use crate::policy::Terms;
+use crate::store::{Entry, Mark};
+use crate::wire::fault::{Fault, Kind, Whose};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body::Frame;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+/// A fill with this much left, or less, goes on when its last reader has gone.
+const NEARLY_DONE: u64 = 256 * 1024;
+/// How far the fetch of a body that cannot be stored after all runs ahead of its slowest reader, while no other waits.
+const WINDOW: u64 = 1024 * 1024;
+
+/// The head of a response that is being stored.
+#[derive(Debug)]
+pub struct Head {
+    pub status: StatusCode,
+    /// As they will be stored.
+    pub headers: HeaderMap,
+    pub terms: Terms,
+    pub mark: Mark,
+    /// [`crate::policy::selecting`]'s value for the leader's request.
+    pub selecting: Box<[u8]>,
+    /// `Content-Length`.
+    pub length: Option<u64>,
+}
+
+/// How far a fill has come; what waiters learn.
+#[derive(Clone)]
+pub enum Stage {
+    /// No answer yet: wait.
+    Asking,
+    /// The answer may be stored: read along, from its first byte.
+    Streaming(Rc<Head>),
+    /// The stored entry was confirmed by a 304.
+    Validated(Arc<Entry>),
+    /// The answer may not be stored: fetch alone, at once.
+    Released,
+    /// The fetch failed: so does everyone who waited for it.
+    Failed(Rc<Fault>),
+    /// Its leader vanished: look again.
+    Gone,
+}
+
+/// How a body ended.
+enum End {
+    /// The readers go on with the entry.
+    Complete(Option<Arc<Entry>>, Option<HeaderMap>),
+    Broken,
+}
+
+/// Who may read along, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It will be stored when it is whole.
+    Store,
+    /// Whoever reads it may read on; it is neither stored nor joined: it was purged, or outgrew the cache.
+    Forget,
+}
+
+/// What is known of a `Vary` before the answer is there: its value, and the leader's selecting fields under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presumed {
+    pub vary: Box<[u8]>,
+    pub selecting: Box<[u8]>,
+}
+
+/// A shared fetch.
+pub struct Fill {
+    /// The key's text.
+    pub key: Box<str>,
+    /// Only clients that are alike in this share a fill (DESIGN: Privilege).
+    pub same_machine: bool,
+    /// Where the `Vary` of this URL is known: who would select another variant need not wait.
+    pub presumed: Option<Presumed>,
+    stage: RefCell<Stage>,
+    settled: Notify,
+    fate: Cell<Fate>,
+    flow: RefCell<Flow>,
+    interested: Cell<usize>,
+    task: RefCell<Option<AbortHandle>>,
+}
+
+/// The body on its way.
+#[derive(Default)]
+struct Flow {
+    pieces: VecDeque<Bytes>,
+    /// Position of the first byte in `pieces`.
+    base: u64,
+    /// Bytes received so far.
+    received: u64,
+    end: Option<End>,
+    readers: Vec<Waker>,
+    /// Where each reader is, by its number.
+    positions: Vec<Option<u64>>,
+    /// The pump, when it waits for room.
+    pump: Option<Waker>,
+}
+
+impl Fill {
+    pub fn new(key: &str, same_machine: bool, presumed: Option<Presumed>) -> Rc<Fill> {
+        Rc::new(Fill {
+            key: key.into(),
+            same_machine,
+            presumed,
+            stage: RefCell::new(Stage::Asking),
+            settled: Notify::new(),
+            fate: Cell::new(Fate::Store),
+            flow: RefCell::default(),
+            interested: Cell::new(0),
+            task: RefCell::new(None),
+        })
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.stage.borrow().clone()
+    }
+    pub fn fate(&self) -> Fate {
+        self.fate.get()
+    }
+    pub fn set_fate(&self, fate: Fate) {
+        self.fate.set(fate);
+    }
+    pub fn run_by(&self, task: AbortHandle) {
+        *self.task.borrow_mut() = Some(task);
+    }
+    /// Bytes received so far.
+    pub fn received(&self) -> u64 {
+        self.flow.borrow().received
+    }
+    pub fn is_asking(&self) -> bool {
+        matches!(*self.stage.borrow(), Stage::Asking)
+    }
+
+    /// Leaves `Asking`, once.
+    pub fn settle(&self, stage: Stage) {
+        if self.is_asking() {
+            *self.stage.borrow_mut() = stage;
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// Waits until it is no longer `Asking`.
+    pub async fn outcome(&self) -> Stage {
+        loop {
+            // Made before the check, so that a notification between the two is not lost.
+            let settled = self.settled.notified();
+            if !self.is_asking() {
+                return self.stage();
+            }
+            settled.await;
+        }
+    }
+
+    /// Adds to the body and wakes its readers.
+    pub fn push(&self, piece: Bytes) {
+        let mut flow = self.flow.borrow_mut();
+        flow.received += piece.len() as u64;
+        flow.pieces.push_back(piece);
+        flow.wake();
+    }
+
+    /// The body is whole. `entry` is what was made of it; readers go on from there, and the pieces are let go.
+    pub fn complete(&self, entry: Option<Arc<Entry>>, trailers: Option<HeaderMap>) {
+        let mut flow = self.flow.borrow_mut();
+        if entry.is_some() {
+            flow.pieces.clear();
+        }
+        flow.end = Some(End::Complete(entry, trailers));
+        flow.wake();
+    }
+
+    /// The body broke off: every reader sees a broken transfer.
+    pub fn broken(&self) {
+        let mut flow = self.flow.borrow_mut();
+        if flow.end.is_none() {
+            flow.end = Some(End::Broken);
+            flow.wake();
+        }
+    }
+
+    /// The pieces of a whole body, for the entry.
+    pub fn pieces(&self) -> Vec<Bytes> {
+        self.flow.borrow().pieces.iter().cloned().collect()
+    }
+
+    /// Waits until there is room for more. A fill that will be stored has room always (it is bounded by `max_object` and
+    /// `in_flight`). One that will not be goes at the pace of its readers: while one of them has read all there is, the
+    /// others may lag by `lag` bytes and are cut off beyond, so that who dawdles harms nobody.
+    pub fn poll_room(&self, lag: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.fate.get() == Fate::Store {
+            return Poll::Ready(());
+        }
+        let mut flow = self.flow.borrow_mut();
+        let starving = flow.positions.iter().flatten().any(|&at| at == flow.received);
+        let slowest = flow.positions.iter().flatten().min().copied().unwrap_or(flow.received);
+        let kept_from = if starving { slowest.max(flow.received.saturating_sub(lag)) } else { slowest };
+        flow.let_go(kept_from);
+        if starving || flow.received - flow.base <= WINDOW {
+            return Poll::Ready(());
+        }
+        flow.pump = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Says that somebody waits for this fill, until the ticket is dropped.
+    pub fn ticket(self: &Rc<Fill>) -> Ticket {
+        self.interested.set(self.interested.get() + 1);
+        Ticket(self.clone())
+    }
+
+    /// A reader from the first byte. `None` when the beginning is no longer there.
+    pub fn reader(self: &Rc<Fill>, head: &Head) -> Option<Reader> {
+        let mut flow = self.flow.borrow_mut();
+        if flow.base > 0 {
+            return None;
+        }
+        let free = flow.positions.iter().position(Option::is_none);
+        let number = free.unwrap_or(flow.positions.len());
+        match free {
+            Some(i) => flow.positions[i] = Some(0),
+            None => flow.positions.push(Some(0)),
+        }
+        drop(flow);
+        Some(Reader { ticket: self.ticket(), number, at: 0, piece: 0, length: head.length, over: false })
+    }
+
+    /// Nobody waits any more: go on only when nearly done.
+    fn deserted(&self) {
+        let stop = match &*self.stage.borrow() {
+            Stage::Asking => true,
+            Stage::Streaming(head) => {
+                let flow = self.flow.borrow();
+                let left = head.length.map(|length| length.saturating_sub(flow.received));
+                flow.end.is_none() && (self.fate.get() == Fate::Forget || left.is_none_or(|left| left > NEARLY_DONE))
+            }
+            _ => false,
+        };
+        if stop && let Some(task) = self.task.borrow_mut().take() {
+            task.abort();
+        }
+    }
+}
+
+impl Flow {
+    fn wake(&mut self) {
+        self.readers.drain(..).for_each(Waker::wake);
+    }
+    /// Drops the pieces that end at or before `until`.
+    fn let_go(&mut self, until: u64) {
+        while let Some(first) = self.pieces.front()
+            && self.base + first.len() as u64 <= until
+        {
+            self.base += first.len() as u64;
+            self.pieces.pop_front();
+        }
+    }
+}
+
+/// Somebody's interest in a fill.
+pub struct Ticket(Rc<Fill>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let left = self.0.interested.get() - 1;
+        self.0.interested.set(left);
+        if left == 0 {
+            self.0.deserted();
+        }
+    }
+}
+
+/// Reads a fill's body from its first byte, as it arrives; from the entry once that is there.
+pub struct Reader {
+    ticket: Ticket,
+    number: usize,
+    at: u64,
+    /// Index into the pieces, while they stand from the first byte.
+    piece: usize,
+    length: Option<u64>,
+    over: bool,
+}
+
+impl Reader {
+    pub fn fate(&self) -> Fate {
+        self.ticket.0.fate()
+    }
+    /// Keeps the fill alive until its body has ended, without reading it.
+    pub async fn follow_to_the_end(mut self) {
+        while poll_fn(|cx| self.poll_frame(cx)).await.is_some_and(|frame| frame.is_ok()) {}
+    }
+    pub fn length(&self) -> Option<u64> {
+        self.length.map(|length| length.saturating_sub(self.at))
+    }
+    pub fn is_end_stream(&self) -> bool {
+        self.over || self.length == Some(self.at)
+    }
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let fill = &self.ticket.0;
+        let mut flow = fill.flow.borrow_mut();
+        if let Some(piece) = next_piece(&flow, self.at, &mut self.piece) {
+            self.at += piece.len() as u64;
+            flow.positions[self.number] = Some(self.at);
+            if let Some(pump) = flow.pump.take() {
+                pump.wake();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        match &flow.end {
+            _ if self.at < flow.base => {
+                self.over = true;
+                Poll::Ready(Some(Err("too far behind the other readers of a body that is too large to keep".into())))
+            }
+            None => {
+                flow.readers.push(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(End::Complete(_, trailers)) => {
+                self.over = true;
+                Poll::Ready(trailers.clone().map(|t| Ok(Frame::trailers(t))))
+            }
+            Some(End::Broken) => {
+                self.over = true;
+                Poll::Ready(Some(Err("the origin broke off in the middle of the body".into())))
+            }
+        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut flow = self.ticket.0.flow.borrow_mut();
+        flow.positions[self.number] = None;
+        if let Some(pump) = flow.pump.take() {
+            pump.wake();
+        }
+    }
+}
+
+/// What stands at `at`: from the entry when there is one, else from the pieces. `index` is where the reader was among them.
+fn next_piece(flow: &Flow, at: u64, index: &mut usize) -> Option<Bytes> {
+    if let Some(End::Complete(Some(entry), _)) = &flow.end {
+        return Some(entry.body().piece(at)).filter(|piece| !piece.is_empty());
+    }
+    if flow.base == 0 {
+        // Readers take whole pieces, so while none has been let go the position is the boundary before `index`.
+        let piece = flow.pieces.get(*index)?.clone();
+        *index += 1;
+        return Some(piece);
+    }
+    let mut start = flow.base;
+    for piece in &flow.pieces {
+        if start == at {
+            return Some(piece.clone());
+        }
+        start += piece.len() as u64;
+    }
+    None
+}
+
+/// The same fault for one more waiter.
+pub fn same(fault: &Fault) -> Fault {
+    Fault { whose: fault.whose, kind: fault.kind, status: fault.status, detail: fault.detail.clone(), source: None }
+}
+
+/// What a waiter is told when a fill's own task failed.
+pub fn vanished() -> Fault {
+    Fault {
+        whose: Whose::Us,
+        kind: Kind::ProxyInternalError,
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        detail: "the fetch ended without an answer; try again".into(),
+        source: None,
+    }
+}

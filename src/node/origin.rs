@@ -1,0 +1,359 @@
+//! Connections to origins: a bounded pool for each authority, and one exchange on one of them.
+
+use super::body::BodyError;
+use super::counters::{Counters, add};
+use super::upload::{Progress, Upload};
+use crate::clock::{Tick, tick};
+use crate::config::Config;
+use crate::net::dial::Dialer;
+use crate::net::rules::Reach;
+use crate::wire::fault::{Fault, Kind, Whose};
+use crate::wire::target::{Host, Key};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::client::conn::http1::{self, SendRequest};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, timeout};
+
+/// Idle connections kept to one origin.
+const IDLE_PER_ORIGIN: usize = 64;
+
+/// All origins of a node.
+pub struct Origins {
+    dialer: Dialer,
+    pools: RefCell<HashMap<Box<str>, Rc<Pool>>>,
+    limits: Limits,
+    counters: Rc<Counters>,
+}
+
+struct Limits {
+    connections: usize,
+    queue: usize,
+    head: usize,
+    fields: usize,
+    queue_time: Duration,
+    connect: Duration,
+    first_byte: Duration,
+    body_stall: Duration,
+    idle: Duration,
+}
+
+/// Connections to one origin. A permit is held by each that is in use; one that is idle needs none, because a new one is opened
+/// only when none is idle.
+struct Pool {
+    idle: RefCell<Vec<Idle>>,
+    permits: Arc<Semaphore>,
+    waiting: Cell<usize>,
+}
+
+struct Idle {
+    sender: SendRequest<Upload>,
+    reach: Reach,
+    since: Tick,
+}
+
+/// A connection in use.
+struct Lease {
+    pool: Rc<Pool>,
+    sender: SendRequest<Upload>,
+    reach: Reach,
+    reused: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// An answer of an origin.
+pub struct Reply {
+    pub response: Response<OriginBody>,
+    /// Who may see what came from there.
+    pub reach: Reach,
+}
+
+impl Origins {
+    pub fn new(config: &Config, counters: Rc<Counters>) -> Origins {
+        let limits = Limits {
+            connections: config.limits.origin_connections,
+            queue: config.limits.queue,
+            head: usize::try_from(config.limits.head).unwrap_or(usize::MAX),
+            fields: config.limits.fields,
+            queue_time: config.timeouts.queue,
+            connect: config.timeouts.connect,
+            first_byte: config.timeouts.first_byte,
+            body_stall: config.timeouts.body_stall,
+            idle: config.timeouts.idle,
+        };
+        Origins { dialer: Dialer::new(config), pools: RefCell::default(), limits, counters }
+    }
+
+    /// Sends a request (origin-form, `Host` set) and waits for the head of the answer. A kept connection that proves dead is
+    /// replaced by a new one, once, when the request may be repeated (no body, safe or idempotent method).
+    pub async fn exchange(
+        &self,
+        key: &Key,
+        same_machine: bool,
+        request: Request<Upload>,
+        progress: Option<Progress>,
+    ) -> Result<Reply, Fault> {
+        let spare = repeatable(&request).then(|| head_of(&request));
+        let lease = self.lease(key, same_machine, false).await?;
+        let reused = lease.reused;
+        match (self.send(lease, request, progress).await, spare) {
+            (Err(fault), Some(spare)) if reused && fault.kind == Kind::ConnectionTerminated => {
+                let lease = self.lease(key, same_machine, true).await?;
+                self.send(lease, spare, None).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// Closes connections that have been idle for too long, and forgets origins without any.
+    pub fn sweep(&self) {
+        let now = tick();
+        self.pools.borrow_mut().retain(|_, pool| {
+            pool.idle.borrow_mut().retain(|c| !c.sender.is_closed() && now.since(c.since) < self.limits.idle);
+            Rc::strong_count(pool) > 1 || !pool.idle.borrow().is_empty()
+        });
+    }
+
+    async fn lease(&self, key: &Key, same_machine: bool, new: bool) -> Result<Lease, Fault> {
+        let pool = self.pool(key);
+        let permit = self.permit(&pool).await?;
+        while !new
+            && let Some(Idle { mut sender, reach, .. }) = pool.take(|reach| self.dialer.allowed(reach, same_machine))
+        {
+            // The body of its last answer has been read, so it is ready at once, or closed.
+            if timeout(self.limits.connect, sender.ready()).await.is_ok_and(|ready| ready.is_ok()) {
+                return Ok(Lease { pool, sender, reach, reused: true, _permit: permit });
+            }
+        }
+        let (sender, reach) = self.connect(key, same_machine).await?;
+        Ok(Lease { pool, sender, reach, reused: false, _permit: permit })
+    }
+
+    fn pool(&self, key: &Key) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        if let Some(pool) = pools.get(key.authority()) {
+            return pool.clone();
+        }
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
+        let pool = Rc::new(Pool { idle: RefCell::default(), permits, waiting: Cell::new(0) });
+        pools.insert(key.authority().into(), pool.clone());
+        pool
+    }
+
+    async fn permit(&self, pool: &Pool) -> Result<OwnedSemaphorePermit, Fault> {
+        if let Ok(permit) = pool.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let full =
+            || Fault::origin(Kind::ConnectionLimitReached, "too many requests wait for this origin; try again later");
+        if pool.waiting.get() >= self.limits.queue {
+            return Err(full());
+        }
+        let _waiting = Waiting::new(&pool.waiting);
+        match timeout(self.limits.queue_time, pool.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(full()),
+        }
+    }
+
+    async fn connect(&self, key: &Key, same_machine: bool) -> Result<(SendRequest<Upload>, Reach), Fault> {
+        let host = match key.host() {
+            Host::Name(name) => name.to_owned(),
+            Host::Ip(ip) => ip.to_string(),
+        };
+        let dialed = self.dialer.dial(&host, key.port(), same_machine).await?;
+        add(&self.counters.origin_connections, 1);
+        let (sender, connection) = http1::Builder::new()
+            .max_headers(self.limits.fields)
+            .max_buf_size(self.limits.head.max(8192))
+            .handshake(dialed.stream)
+            .await
+            .map_err(|e| {
+                Fault::origin(Kind::ConnectionTerminated, "the origin closed the connection at once").because(e)
+            })?;
+        tokio::task::spawn_local(async move {
+            // Its errors come back through the sender.
+            let _ = connection.with_upgrades().await;
+        });
+        Ok((sender, dialed.reach))
+    }
+
+    async fn send(
+        &self,
+        mut lease: Lease,
+        request: Request<Upload>,
+        progress: Option<Progress>,
+    ) -> Result<Reply, Fault> {
+        add(&self.counters.origin_requests, 1);
+        let head_request = request.method() == http::Method::HEAD;
+        let answer = self.in_time(lease.sender.send_request(request), progress).await;
+        let response = match answer {
+            Some(Ok(response)) => response,
+            Some(Err(error)) => return Err(self.failed(error)),
+            None => {
+                add(&self.counters.origin_failures, 1);
+                return Err(Fault::origin(Kind::HttpResponseTimeout, "the origin did not answer in time"));
+            }
+        };
+        let reach = lease.reach;
+        let stall = self.limits.body_stall;
+        let counters = self.counters.clone();
+        let response = response.map(|incoming| {
+            let ended = head_request || incoming.is_end_stream();
+            let mut body = OriginBody { incoming, lease: Some(lease), stall, sleep: None, counters };
+            if ended {
+                body.give_back();
+            }
+            body
+        });
+        Ok(Reply { response, reach })
+    }
+
+    /// `None` when the origin says nothing for `first_byte`, counted anew from each piece of the request's body that is sent.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>, progress: Option<Progress>) -> Option<T> {
+        let mut answer = std::pin::pin!(answer);
+        let mut wait = self.limits.first_byte;
+        loop {
+            if let Ok(answer) = timeout(wait, answer.as_mut()).await {
+                return Some(answer);
+            }
+            let moved = tick().since(progress.as_ref()?.get());
+            wait = self.limits.first_byte.checked_sub(moved).filter(|left| !left.is_zero())?;
+        }
+    }
+
+    fn failed(&self, error: hyper::Error) -> Fault {
+        if error.is_user() {
+            // The request's body failed: its sender went away.
+            return Fault {
+                whose: Whose::Client,
+                kind: Kind::HttpRequestError,
+                status: StatusCode::BAD_REQUEST,
+                detail: "the request's body broke off".into(),
+                source: Some(error.into()),
+            };
+        }
+        add(&self.counters.origin_failures, 1);
+        let (kind, detail) = match () {
+            () if error.is_parse() => (Kind::HttpProtocolError, "the origin's answer is not HTTP"),
+            () if error.is_timeout() => (Kind::HttpResponseTimeout, "the origin did not answer in time"),
+            () => (Kind::ConnectionTerminated, "the origin closed the connection before it answered"),
+        };
+        Fault::origin(kind, detail).because(error)
+    }
+}
+
+impl Pool {
+    fn take(&self, allowed: impl Fn(Reach) -> bool) -> Option<Idle> {
+        let mut idle = self.idle.borrow_mut();
+        let at = idle.iter().rposition(|c| allowed(c.reach))?;
+        Some(idle.swap_remove(at))
+    }
+}
+
+impl Lease {
+    fn give_back(self) {
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() < IDLE_PER_ORIGIN && !self.sender.is_closed() {
+            idle.push(Idle { sender: self.sender, reach: self.reach, since: tick() });
+        }
+    }
+}
+
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<usize>) -> Waiting<'a> {
+        count.set(count.get() + 1);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+fn repeatable(request: &Request<Upload>) -> bool {
+    matches!(request.body(), Upload::None) && request.method().is_idempotent()
+}
+
+fn head_of(request: &Request<Upload>) -> Request<Upload> {
+    let mut copy = Request::new(Upload::None);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
+
+/// A response's body. Gives its connection back when it has been read to the end; ends with an error when the origin stalls.
+pub struct OriginBody {
+    incoming: hyper::body::Incoming,
+    lease: Option<Lease>,
+    stall: Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+    counters: Rc<Counters>,
+}
+
+impl OriginBody {
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stall = self.stall;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        sleep.as_mut().poll(cx)
+    }
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                if this.poll_stalled(cx).is_ready() {
+                    this.lease = None;
+                    return Poll::Ready(Some(Err("the origin stopped sending".into())));
+                }
+                return Poll::Pending;
+            }
+        };
+        this.sleep = None;
+        match &frame {
+            Some(Ok(frame)) => add(&this.counters.bytes_from_origin, frame.data_ref().map_or(0, |d| d.len() as u64)),
+            Some(Err(_)) => {
+                add(&this.counters.origin_failures, 1);
+                this.lease = None;
+            }
+            None => {}
+        }
+        if frame.is_none() || this.incoming.is_end_stream() {
+            this.give_back();
+        }
+        Poll::Ready(frame.map(|result| result.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

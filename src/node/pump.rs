@@ -1,0 +1,127 @@
+//! Moves a body from the origin into a fill, and the whole of it into the store.
+
+use super::collapse::Ending;
+use super::counters::add;
+use super::fill::{Fate, Fill, Head};
+use super::origin::OriginBody;
+use super::{Node, body::BodyError};
+use crate::store::Entry;
+use crate::wire::target::Key;
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// The memory for pieces is taken in blocks of at most this many bytes.
+const BLOCK: usize = 256 * 1024;
+/// The block for a body of unknown length.
+const UNSIZED_BLOCK: usize = 16 * 1024;
+
+/// Runs until the body is whole and stored, or broken. Dropping it breaks the fill (see [`Ending`]).
+pub async fn pump(ending: Ending, head: Rc<Head>, body: OriginBody) {
+    let (node, fill) = (ending.node.clone(), ending.fill.clone());
+    let mut flight = Flight { node: &node, bytes: 0 };
+    match flow(&node, &fill, &head, body, &mut flight).await {
+        Ok(trailers) => finish(&node, &fill, &head, trailers),
+        Err(_) => {
+            add(&node.counters.broken_fills, 1);
+            fill.broken();
+        }
+    }
+}
+
+async fn flow(
+    node: &Node,
+    fill: &Fill,
+    head: &Head,
+    mut body: OriginBody,
+    flight: &mut Flight<'_>,
+) -> Result<Option<HeaderMap>, BodyError> {
+    let mut block = BytesMut::new();
+    let mut trailers = None;
+    flight.grow(head.length.unwrap_or(0));
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data().map_err(Frame::into_trailers) {
+            Ok(data) => {
+                if head.length.is_none() {
+                    flight.grow(data.len() as u64);
+                }
+                let outgrown = fill.received() + data.len() as u64 > node.config.cache.max_object;
+                if outgrown || (head.length.is_none() && flight.is_too_much()) {
+                    forget(node, fill);
+                }
+                copy(&data, &mut block, head.length, fill);
+                poll_fn(|cx| fill.poll_room(node.config.cache.max_object, cx)).await;
+            }
+            Err(Ok(fields)) => trailers = Some(fields),
+            Err(Err(_)) => {}
+        }
+    }
+    Ok(trailers)
+}
+
+/// The one copy: out of the connection's read buffer (which a slice would keep alive) into memory of the fill's own.
+fn copy(mut data: &[u8], block: &mut BytesMut, length: Option<u64>, fill: &Fill) {
+    while !data.is_empty() {
+        if block.capacity() == 0 {
+            let left = length.map_or(UNSIZED_BLOCK as u64, |length| length.saturating_sub(fill.received()));
+            *block =
+                BytesMut::with_capacity(usize::try_from(left).unwrap_or(BLOCK).clamp(data.len().min(BLOCK), BLOCK));
+        }
+        let n = data.len().min(block.capacity());
+        block.extend_from_slice(&data[..n]);
+        fill.push(block.split().freeze());
+        data = &data[n..];
+    }
+}
+
+/// It turned out to be too large to store: the next request for it does not wait for this one.
+fn forget(node: &Node, fill: &Fill) {
+    if fill.fate() == Fate::Store
+        && let Ok(key) = Key::parse(&fill.key)
+    {
+        node.uncacheable.note(&key);
+    }
+    fill.set_fate(Fate::Forget);
+}
+
+/// The body is whole: what is still wanted is stored, and everyone reads on from the entry.
+fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>) {
+    let Ok(key) = Key::parse(&fill.key) else { return fill.complete(None, trailers) };
+    if fill.fate() == Fate::Forget {
+        return fill.complete(None, trailers);
+    }
+    let mut headers = head.headers.clone();
+    // Trailers went to those who read along; they are not stored (RFC 9111 section 3.1 allows it).
+    headers.remove(http::header::TRAILER);
+    let pieces: Vec<Bytes> = fill.pieces();
+    let entry = Arc::new(Entry::new(&key, head.status, &headers, &head.selecting, head.terms, head.mark, pieces));
+    node.store.put(&key, entry.clone());
+    add(&node.counters.stored, 1);
+    fill.complete(Some(entry), trailers);
+}
+
+/// Counts bytes that are on their way, until dropped.
+struct Flight<'a> {
+    node: &'a Node,
+    bytes: u64,
+}
+
+impl Flight<'_> {
+    fn grow(&mut self, n: u64) {
+        self.bytes += n;
+        self.node.in_flight.set(self.node.in_flight.get().saturating_add(n));
+    }
+    fn is_too_much(&self) -> bool {
+        self.node.in_flight.get() > self.node.config.cache.in_flight
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.node.in_flight.set(self.node.in_flight.get().saturating_sub(self.bytes));
+    }
+}

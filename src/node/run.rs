@@ -1,0 +1,132 @@
+//! Starts and ends a node.
+
+use super::counters::Counters;
+use super::{Node, collapse, origin, service};
+use crate::clock;
+use crate::config::{Address, Config};
+use crate::net::drain::{Shutdown, StartError};
+use crate::net::listen::Listener;
+use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::policy::Rules;
+use crate::store::{Store, Uncacheable};
+use crate::wire::date::Timestamp;
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How many URLs are remembered as not storable, and for how long.
+const UNCACHEABLE: (u64, Duration) = (65_536, Duration::from_secs(120));
+/// Between two looks at idle connections to origins.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What `ringhold node` was asked to be.
+#[derive(Debug)]
+pub struct Options {
+    pub id: String,
+    pub listen: Address,
+    pub config: Config,
+    /// A child of a front: standard input is a pipe whose end means that the parent is gone (the config came down the
+    /// same pipe as its first line, JSON).
+    pub supervised: bool,
+}
+
+/// Runs a cache node on this thread until `shutdown`; prints `ringhold node ID listening on ADDRESS` when it listens.
+pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| StartError(format!("no runtime: {e}")))?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(options, shutdown))
+}
+
+async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartError> {
+    let listener = Listener::bind(&options.listen).map_err(|e| StartError(e.to_string()))?;
+    let address = listener.address();
+    let socket = match &address {
+        Address::Unix(path) => Some(Socket(path.clone(), options.supervised)),
+        Address::Tcp(_) => None,
+    };
+    if options.supervised {
+        end_with_parent(socket.as_ref().map(|s| s.0.clone()));
+    }
+    let drain = options.config.timeouts.drain;
+    let sweeper = Sweeper::start(Limits::of_link(&options.config), shutdown.clone());
+    let node = Rc::new(new_node(options.id, options.config));
+    let _ = writeln!(std::io::stdout(), "ringhold node {} listening on {address}", node.id);
+    let connections = Connections::new(sweeper);
+    let sweeping = tokio::task::spawn_local(sweep(node.clone()));
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.begun() => break,
+        };
+        let node = node.clone();
+        connections.serve(stream, move |request| service::serve(node.clone(), peer, request));
+    }
+    drop(listener);
+    connections.drained(drain).await;
+    sweeping.abort();
+    drop(socket);
+    Ok(())
+}
+
+fn new_node(id: String, config: Config) -> Node {
+    let counters = Rc::new(Counters::default());
+    let boot = random() & ((1 << 53) - 1);
+    Node {
+        pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
+        id,
+        boot,
+        rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
+        store: Store::new(&config.cache, config.limits.variants),
+        uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
+        fills: collapse::Fills::default(),
+        origins: origin::Origins::new(&config, counters.clone()),
+        counters,
+        in_flight: Cell::new(0),
+        doubted_before: Cell::new(Timestamp(0)),
+        config,
+    }
+}
+
+/// The standard library's hasher keys are the random numbers that need no dependency.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u64(clock::now().0);
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}
+
+async fn sweep(node: Rc<Node>) {
+    let mut interval = tokio::time::interval(SWEEP);
+    loop {
+        interval.tick().await;
+        node.origins.sweep();
+    }
+}
+
+/// A child whose parent is gone, even by `kill -9`, reads the end of its standard input and ends.
+fn end_with_parent(socket: Option<PathBuf>) {
+    std::thread::spawn(move || {
+        let mut sink = [0; 64];
+        while matches!(std::io::stdin().read(&mut sink), Ok(n) if n > 0) {}
+        drop(socket.map(|path| Socket(path, true)));
+        std::process::exit(0);
+    });
+}
+
+/// Removes a socket file, and a supervised node's directory when that was the last one in it.
+struct Socket(PathBuf, bool);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+        if self.1
+            && let Some(directory) = self.0.parent()
+        {
+            // Fails while other nodes are in it, as it should.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}

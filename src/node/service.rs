@@ -1,0 +1,160 @@
+//! The spine of a node: one request from its head to its answer, a named step a line.
+
+use super::Node;
+use super::ask::{Ask, Incoming};
+use super::body::NodeBody;
+use super::collapse::{Got, Shared, alone, join_or_lead};
+use super::counters::add;
+use super::{answer, control, forward, upgrade};
+use crate::clock;
+use crate::net::listen::Peer;
+use crate::net::serve::ClientBody;
+use crate::policy::{self, Decision, Failure};
+use crate::store::Entry;
+use crate::wire::fault::{Fault, Whose};
+use crate::wire::status::{CacheStatus, Fwd};
+use http::{Method, Request, Response};
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How often a request looks into the store again because a fetch that it waited for came to nothing.
+const LOOKS: usize = 8;
+
+/// Answers one request; never fails: a fault is an answer too.
+pub async fn serve(node: Rc<Node>, peer: Peer, request: Request<ClientBody>) -> Result<Response<NodeBody>, Infallible> {
+    let answered = match Incoming::read(request, peer) {
+        Ok(Incoming::Control(request)) => Ok(control::serve(&node, peer, request).await),
+        Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(&node, ask, body, upgrade).await,
+        Err(fault) => Err(fault),
+    };
+    Ok(answered.unwrap_or_else(|fault| answer::fault(&node, &fault)))
+}
+
+async fn proxy(
+    node: &Rc<Node>,
+    ask: Ask,
+    body: Option<ClientBody>,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+) -> Result<Response<NodeBody>, Fault> {
+    add(&node.counters.requests, 1);
+    match upgrade {
+        Some(upgrade) => upgrade::serve(node, ask, body, upgrade).await,
+        None if body.is_none() && matches!(ask.head.method, Method::GET | Method::HEAD) => {
+            cached(node, Rc::new(ask)).await
+        }
+        None => forward::serve(node, ask, body).await,
+    }
+}
+
+/// GET and HEAD: lookup, decide, then serve or ask the origin.
+async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
+    for _ in 0..LOOKS {
+        let now = clock::now();
+        let entry = node.lookup(&ask);
+        let (stale, fwd) = match node.decide(&ask, entry.as_deref(), now) {
+            Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
+            Decision::ServeStale { ttl } => {
+                refresh(node, &ask, entry.clone());
+                return hit(node, &ask, entry, ttl);
+            }
+            Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
+            Decision::Validate { fwd, .. } => (entry, fwd),
+            Decision::Forward { fwd } => (None, fwd),
+        };
+        let got = fetch(node, &ask, stale.clone()).await;
+        if let Some(response) = instead_of_error(node, &ask, &got, stale) {
+            return Ok(response);
+        }
+        if let Some(response) = respond(node, &ask, got?, fwd) {
+            return Ok(response);
+        }
+    }
+    let got = alone(node, &ask, None).await?;
+    respond(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
+}
+
+async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
+    match policy::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
+        true => join_or_lead(node, ask, stale).await,
+        false => alone(node, ask, stale).await,
+    }
+}
+
+/// Validates in the background what was just served stale (RFC 5861 section 3); once, whoever else asks meanwhile.
+fn refresh(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) {
+    if node.fills.runs(&ask.key) {
+        return;
+    }
+    let (node, ask) = (node.clone(), ask.clone());
+    tokio::task::spawn_local(async move {
+        if let Ok(Got::Filling(_, reader, _)) = fetch(&node, &ask, stale).await {
+            reader.follow_to_the_end().await;
+        }
+    });
+}
+
+/// The stale entry, where the origin failed and the policy allows it (RFC 5861 section 4, RFC 9111 section 4.2.4).
+fn instead_of_error(
+    node: &Node,
+    ask: &Ask,
+    got: &Result<Got, Fault>,
+    stale: Option<Arc<Entry>>,
+) -> Option<Response<NodeBody>> {
+    let entry = stale?;
+    let (failure, fwd_status) = match got {
+        Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() => (Failure::Unreachable, None),
+        Ok(Got::Through(response, ..)) if response.status().is_server_error() => {
+            (Failure::Status(response.status()), Some(response.status().as_u16()))
+        }
+        _ => return None,
+    };
+    let now = clock::now();
+    let ttl = policy::stale_if_error(&ask.head, &entry.terms, failure, now)?;
+    add(&node.counters.hits, 1);
+    let status = CacheStatus { fwd: Some(Fwd::Stale), fwd_status, ttl: Some(ttl), ..CacheStatus::default() };
+    Some(answer::stored(node, ask, &entry, &status, now))
+}
+
+fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Response<NodeBody>, Fault> {
+    let entry = entry.ok_or_else(super::fill::vanished)?;
+    add(&node.counters.hits, 1);
+    let now = clock::now();
+    entry.touch(now.seconds());
+    let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
+    Ok(answer::stored(node, ask, &entry, &status, now))
+}
+
+/// `None`: look into the store again.
+fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
+    Some(match got {
+        Got::Filling(head, reader, shared) => {
+            count(node, shared);
+            answer::filling(node, ask, &head, reader, fwd, shared)
+        }
+        Got::Validated(entry, shared) => {
+            add(&node.counters.validated, 1);
+            let collapsed = shared == Shared::Collapsed;
+            let status = CacheStatus {
+                fwd: Some(fwd),
+                fwd_status: Some(304),
+                collapsed,
+                stored: true,
+                ..CacheStatus::default()
+            };
+            answer::stored(node, ask, &entry, &status, clock::now())
+        }
+        Got::Through(response, reach, why) => {
+            add(&node.counters.forwarded, 1);
+            answer::through(node, ask, response, reach, fwd, why)
+        }
+        Got::Again => return None,
+    })
+}
+
+fn count(node: &Node, shared: Shared) {
+    match shared {
+        Shared::Own => add(&node.counters.forwarded, 1),
+        Shared::Collapsed => add(&node.counters.collapsed, 1),
+    }
+}

@@ -1,0 +1,51 @@
+//! `Upgrade` (WebSocket): a tunnel, but only after the origin's 101.
+
+use super::Node;
+use super::answer;
+use super::ask::Ask;
+use super::body::NodeBody;
+use super::exchange::{Settled, exchange};
+use crate::net::serve::ClientBody;
+use crate::net::splice;
+use crate::wire::fault::{Fault, Kind};
+use crate::wire::status::Fwd;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::rc::Rc;
+
+/// Asks the origin to switch; whatever it answers is the answer.
+pub async fn serve(
+    node: &Rc<Node>,
+    ask: Ask,
+    body: Option<ClientBody>,
+    client: OnUpgrade,
+) -> Result<Response<NodeBody>, Fault> {
+    match exchange(node, &ask, body, None).await? {
+        Settled::Through(mut response, reach, why) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let origin = response.extensions_mut().remove::<OnUpgrade>();
+            let origin = origin
+                .ok_or_else(|| Fault::origin(Kind::HttpUpgradeFailed, "the origin's 101 came without a connection"))?;
+            tunnel(node, client, origin);
+            let protocol = response.headers_mut().remove(header::UPGRADE).or(ask.hop.upgrade.clone());
+            let mut answer = answer::through(node, &ask, response, reach, Fwd::Request, why);
+            if let Some(protocol) = protocol {
+                answer.headers_mut().insert(header::UPGRADE, protocol);
+            }
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            Ok(answer.map(|_| NodeBody::Empty))
+        }
+        Settled::Through(response, reach, why) => Ok(answer::through(node, &ask, response, reach, Fwd::Request, why)),
+        Settled::Store(..) | Settled::Validated(_) => Err(super::fill::vanished()),
+    }
+}
+
+fn tunnel(node: &Node, client: OnUpgrade, origin: OnUpgrade) {
+    let idle = node.config.timeouts.tunnel_idle;
+    tokio::task::spawn_local(async move {
+        if let (Ok(client), Ok(origin)) = (client.await, origin.await) {
+            splice::both(TokioIo::new(client), TokioIo::new(origin), idle).await;
+        }
+    });
+}

@@ -1,0 +1,89 @@
+//! A request's body on its way to the origin.
+
+use super::body::BodyError;
+use crate::clock::{Tick, tick};
+use crate::net::serve::ClientBody;
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Timeout;
+
+/// When the body last moved.
+pub type Progress = Rc<Cell<Tick>>;
+
+/// The body of a request to an origin.
+pub enum Upload {
+    None,
+    Body { body: ClientBody, progress: Progress, gate: Option<Gate> },
+}
+
+/// Holds a body back until the origin says `100 Continue`, or has been silent for a while (RFC 9110 section 10.1.1).
+/// Until then the body is not polled, so our own `100 Continue` is not sent to whoever sends it.
+pub struct Gate(Pin<Box<Timeout<oneshot::Receiver<()>>>>);
+
+/// Opens a [`Gate`], once; may be called from anywhere.
+#[derive(Clone)]
+pub struct Opener(Arc<Mutex<Option<oneshot::Sender<()>>>>);
+
+impl Gate {
+    pub fn new(wait: Duration) -> (Opener, Gate) {
+        let (tx, rx) = oneshot::channel();
+        (Opener(Arc::new(Mutex::new(Some(tx)))), Gate(Box::pin(tokio::time::timeout(wait, rx))))
+    }
+}
+
+impl Opener {
+    pub fn open(&self) {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            let _ = sender.send(());
+        }
+    }
+}
+
+impl Upload {
+    pub fn new(body: ClientBody, gate: Option<Gate>) -> (Upload, Progress) {
+        let progress = Rc::new(Cell::new(tick()));
+        (Upload::Body { body, progress: progress.clone(), gate }, progress)
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Upload::Body { body, progress, gate } = self.get_mut() else { return Poll::Ready(None) };
+        if let Some(closed) = gate {
+            if closed.0.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            *gate = None;
+        }
+        let frame = Pin::new(body).poll_frame(cx);
+        if frame.is_ready() {
+            progress.set(tick());
+        }
+        frame.map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Upload::None => true,
+            Upload::Body { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Upload::None => SizeHint::with_exact(0),
+            Upload::Body { body, .. } => body.size_hint(),
+        }
+    }
+}

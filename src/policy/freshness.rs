@@ -1,0 +1,85 @@
+//! How old a response is, and how long it is fresh (section 4.2).
+
+use super::Terms;
+use super::terms::Source;
+use crate::wire::cache_control::{self, CacheControl, Set};
+use crate::wire::date::{self, Timestamp};
+use crate::wire::list;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, StatusCode};
+
+/// The longest lifetime that is guessed from `Last-Modified`: one day.
+const HEURISTIC_CEILING: u64 = 24 * 60 * 60 * 1000;
+
+/// Age in whole seconds to be sent with a response from the store (section 4.2.3).
+pub fn age(terms: &Terms, now: Timestamp) -> u64 {
+    now.millis_since(terms.born) / 1000
+}
+
+/// `corrected_initial_age` (section 4.2.3), in milliseconds.
+pub(super) fn initial_age(headers: &HeaderMap, sent: Timestamp, received: Timestamp) -> u64 {
+    // `Date` was cut to a second when it was written: only what is older than that second is surely age.
+    let apparent = date(headers, &header::DATE, received).map_or(0, |d| received.millis_since(d).saturating_sub(999));
+    let corrected = age_value(headers).saturating_add(received.millis_since(sent));
+    apparent.max(corrected)
+}
+
+/// `Age` in milliseconds: the first member of the first line; what is not a number is ignored (section 5.1).
+fn age_value(headers: &HeaderMap) -> u64 {
+    let first = headers.get(header::AGE).and_then(|line| line.as_bytes().split(|&b| b == b',').next());
+    let seconds = first.and_then(|member| cache_control::seconds(list::trim(member)));
+    u64::from(seconds.unwrap_or(0)) * 1000
+}
+
+/// Freshness lifetime in milliseconds, and what gave it (section 4.2.1). `expires` is whether `Expires` counts: not
+/// beside a targeted field (RFC 9213 section 2.1).
+pub(super) fn lifetime(
+    cc: &CacheControl,
+    expires: bool,
+    status: StatusCode,
+    headers: &HeaderMap,
+    received: Timestamp,
+) -> (u64, Source) {
+    if let Some(seconds) = cc.s_maxage {
+        return (u64::from(seconds) * 1000, Source::SMaxage);
+    }
+    if let Some(seconds) = cc.max_age {
+        return (u64::from(seconds) * 1000, Source::MaxAge);
+    }
+    let generated = date(headers, &header::DATE, received).unwrap_or(received);
+    if expires && headers.contains_key(header::EXPIRES) {
+        // A date that is none, `0` above all, is in the past (section 5.3).
+        let until = date(headers, &header::EXPIRES, received);
+        return (until.map_or(0, |until| until.millis_since(generated)), Source::Expires);
+    }
+    heuristic(cc, status, headers, generated, received)
+}
+
+/// Section 4.2.2: only where the status or `public` allows it, only from `Last-Modified`.
+fn heuristic(
+    cc: &CacheControl,
+    status: StatusCode,
+    headers: &HeaderMap,
+    generated: Timestamp,
+    received: Timestamp,
+) -> (u64, Source) {
+    let allowed = heuristically_cacheable(status) || cc.has(Set::PUBLIC);
+    // Whoever writes `Pragma: no-cache` in a response means this (section 5.4 leaves it open).
+    let refused = !cc.present && list::has_token(headers, &header::PRAGMA, "no-cache");
+    match date(headers, &header::LAST_MODIFIED, received) {
+        Some(modified) if allowed && !refused => {
+            ((generated.millis_since(modified) / 10).min(HEURISTIC_CEILING), Source::Heuristic)
+        }
+        _ => (0, Source::Nothing),
+    }
+}
+
+/// RFC 9110 section 15.1, without 206.
+pub(super) fn heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// The first line of a date field.
+pub(super) fn date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
+    date::parse(headers.get(name)?.as_bytes(), now)
+}

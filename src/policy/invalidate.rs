@@ -1,0 +1,32 @@
+//! What an answer to an unsafe method makes invalid (section 4.4).
+
+use crate::wire::target::Key;
+use http::header;
+use http::{Method, response};
+
+/// The URLs that an answer to an unsafe method makes invalid (section 4.4): none on an error answer; the target;
+/// `Location` and `Content-Location` of the same origin.
+pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<Key> {
+    if is_safe(method) || !(res.status.is_success() || res.status.is_redirection()) {
+        return Vec::new();
+    }
+    let mut keys = vec![target.clone()];
+    for name in [header::LOCATION, header::CONTENT_LOCATION] {
+        for line in res.headers.get_all(name) {
+            let key = line.to_str().ok().and_then(|reference| target.join(reference));
+            keys.extend(key.filter(|key| key.same_origin(target)));
+        }
+    }
+    let mut seen = Vec::new();
+    keys.retain(|key| {
+        let new = !seen.contains(key);
+        seen.push(key.clone());
+        new
+    });
+    keys
+}
+
+/// The safe methods of the IANA registry; what is not known counts as unsafe.
+fn is_safe(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PRI" | "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
+}

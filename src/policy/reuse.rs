@@ -1,0 +1,200 @@
+//! What to do with a request, given what is stored (section 4).
+
+use super::storable::has_content;
+use super::terms::Marks;
+use super::{Decision, Fields, Stored, Terms, freshness};
+use crate::wire::cache_control::{CacheControl, Set};
+use crate::wire::date::Timestamp;
+use crate::wire::list;
+use crate::wire::status::Fwd;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, Method, StatusCode, request};
+
+/// How long after its end of freshness a response is still served when the origin cannot be reached (section 4.2.4),
+/// where nothing in the response forbids or says otherwise.
+pub const UNREACHABLE_GRACE: u64 = 60 * 60 * 1000;
+
+/// Whether this request may share its fetch with others: a GET without body, Range, conditions, `Authorization` or
+/// `no-store`.
+pub fn may_lead(req: &request::Parts) -> bool {
+    const OWN: [HeaderName; 7] = [
+        header::RANGE,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_MATCH,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+        header::AUTHORIZATION,
+    ];
+    req.method == Method::GET
+        && !OWN.iter().any(|name| req.headers.contains_key(name))
+        && !has_content(&req.headers)
+        && !CacheControl::read(&req.headers).has(Set::NO_STORE)
+}
+
+/// What to do with `req`, given the selected stored response.
+pub fn decide<F: Fields + ?Sized>(req: &request::Parts, stored: Option<Stored<'_, F>>, now: Timestamp) -> Decision {
+    match stored {
+        Some(Stored { terms, .. }) if now < terms.fresh_until && is_plain(req) => {
+            Decision::Serve { ttl: terms.ttl(now) }
+        }
+        stored => judge(req, stored.map(|stored| stored.terms), now).0,
+    }
+}
+
+/// The same, in a sentence that cites the section.
+pub fn explain<F: Fields + ?Sized>(
+    req: &request::Parts,
+    stored: Option<Stored<'_, F>>,
+    now: Timestamp,
+) -> &'static str {
+    judge(req, stored.map(|stored| stored.terms), now).1
+}
+
+/// The common request: nothing in it bears on whether a fresh response may answer it.
+fn is_plain(req: &request::Parts) -> bool {
+    let headers = &req.headers;
+    matches!(req.method, Method::GET | Method::HEAD)
+        && !headers.contains_key(header::CACHE_CONTROL)
+        && !headers.contains_key(header::PRAGMA)
+        && !headers.contains_key(header::IF_MATCH)
+        && !headers.contains_key(header::IF_UNMODIFIED_SINCE)
+        && !headers.contains_key(header::CONTENT_LENGTH)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn judge(req: &request::Parts, terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
+    let wishes = Wishes::of(&req.headers);
+    if !matches!(req.method, Method::GET | Method::HEAD) {
+        let why = "only GET and HEAD are answered from the store (RFC 9111 section 4)";
+        return contact(&wishes, Decision::Forward { fwd: Fwd::Method }, why);
+    }
+    let Some(terms) = terms else {
+        let why = "nothing is stored that the request selects (RFC 9111 section 4)";
+        return contact(&wishes, Decision::Forward { fwd: Fwd::UriMiss }, why);
+    };
+    if for_the_origin(&req.headers) {
+        let why = "If-Match, If-Unmodified-Since or a body is for the origin to judge (RFC 9110 section 13.2.2)";
+        return contact(&wishes, Decision::Forward { fwd: Fwd::Request }, why);
+    }
+    let ttl = terms.ttl(now);
+    match reuse(&wishes, terms, now) {
+        Reuse::Yes(why) => (Decision::Serve { ttl }, why),
+        Reuse::Meanwhile(why) => (Decision::ServeStale { ttl }, why),
+        Reuse::No(fwd, why) => contact(&wishes, Decision::Validate { fwd, ttl }, why),
+    }
+}
+
+enum Reuse {
+    Yes(&'static str),
+    /// Stale, and the origin said that it may be served while it is validated.
+    Meanwhile(&'static str),
+    No(Fwd, &'static str),
+}
+
+fn reuse(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
+    let fresh = now < terms.fresh_until;
+    let fwd = if fresh { Fwd::Request } else { Fwd::Stale };
+    // RFC 8246 section 2: a fresh immutable response is validated for `no-cache` only.
+    let max_age = wishes.max_age.filter(|_| !(fresh && terms.marks.has(Marks::IMMUTABLE)));
+    if wishes.no_cache {
+        return Reuse::No(fwd, "the request says no-cache (RFC 9111 section 5.2.1.4)");
+    }
+    if max_age.is_some_and(|limit| freshness::age(terms, now) > limit) {
+        return Reuse::No(fwd, "it is older than the max-age of the request (RFC 9111 section 5.2.1.1)");
+    }
+    if wishes.min_fresh.is_some_and(|least| terms.expires().millis_since(now) < least) {
+        return Reuse::No(fwd, "it is fresh for less than the min-fresh of the request (RFC 9111 section 5.2.1.3)");
+    }
+    if fresh { Reuse::Yes("it is fresh (RFC 9111 section 4.2)") } else { reuse_stale(wishes, terms, now) }
+}
+
+/// Section 4.2.4.
+fn reuse_stale(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
+    let stale = terms.staleness(now);
+    if terms.marks.has(Marks::INVALIDATED) {
+        return Reuse::No(Fwd::Stale, "it was invalidated by an unsafe method, or purged (RFC 9111 section 4.4)");
+    }
+    if terms.marks.has(Marks::NO_CACHE) {
+        return Reuse::No(Fwd::Stale, "the response says no-cache (RFC 9111 section 5.2.2.4)");
+    }
+    if terms.never_stale() {
+        let why = "it is stale, and must-revalidate, proxy-revalidate or s-maxage forbids stale answers (RFC 9111 section 4.2.4)";
+        return Reuse::No(Fwd::Stale, why);
+    }
+    if wishes.max_stale.is_some_and(|most| stale <= most) {
+        return Reuse::Yes("it is stale, within the max-stale of the request (RFC 9111 section 5.2.1.2)");
+    }
+    let window = u64::from(terms.stale_while_revalidate) * 1000;
+    // `min-fresh` asked for a fresh one.
+    if window > 0 && stale <= window && wishes.min_fresh.is_none() {
+        return Reuse::Meanwhile("it is stale, within its stale-while-revalidate (RFC 5861 section 3)");
+    }
+    Reuse::No(Fwd::Stale, "it is stale (RFC 9111 section 4.2)")
+}
+
+/// What would need the origin is a 504 under `only-if-cached` (section 5.2.1.7).
+fn contact(wishes: &Wishes, otherwise: Decision, why: &'static str) -> (Decision, &'static str) {
+    match wishes.only_if_cached {
+        true => (Decision::OnlyIfCached, "the request says only-if-cached (RFC 9111 section 5.2.1.7)"),
+        false => (otherwise, why),
+    }
+}
+
+fn for_the_origin(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_UNMODIFIED_SINCE) || has_content(headers)
+}
+
+/// What a request says about reuse (section 5.2.1); `max_age` in seconds, the others in milliseconds.
+struct Wishes {
+    no_cache: bool,
+    only_if_cached: bool,
+    max_age: Option<u64>,
+    min_fresh: Option<u64>,
+    max_stale: Option<u64>,
+}
+
+impl Wishes {
+    fn of(headers: &HeaderMap) -> Wishes {
+        let cc = CacheControl::read(headers);
+        // `Pragma` counts only where `Cache-Control` is absent (section 5.4).
+        let pragma = !cc.present && list::has_token(headers, &header::PRAGMA, "no-cache");
+        let millis = |seconds: u32| if seconds == u32::MAX { u64::MAX } else { u64::from(seconds) * 1000 };
+        Wishes {
+            no_cache: cc.has(Set::NO_CACHE) || pragma,
+            only_if_cached: cc.has(Set::ONLY_IF_CACHED),
+            max_age: cc.max_age.map(u64::from),
+            min_fresh: cc.min_fresh.map(millis),
+            max_stale: cc.max_stale.map(millis),
+        }
+    }
+}
+
+/// How a request to the origin failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Refused, reset, timed out, no address.
+    Unreachable,
+    /// It answered with this status.
+    Status(StatusCode),
+}
+
+/// Whether a stored response may answer although its validation failed (RFC 5861 section 4; section 4.2.4): then its
+/// remaining freshness in seconds, negative when stale.
+pub fn stale_if_error(req: &request::Parts, terms: &Terms, failure: Failure, now: Timestamp) -> Option<i64> {
+    let cc = CacheControl::read(&req.headers);
+    let pragma = !cc.present && list::has_token(&req.headers, &header::PRAGMA, "no-cache");
+    let readable = matches!(req.method, Method::GET | Method::HEAD) && !for_the_origin(&req.headers);
+    if !readable || terms.always_validate() || cc.has(Set::NO_CACHE) || pragma {
+        return None;
+    }
+    let said = u64::from(terms.stale_if_error.max(cc.stale_if_error.unwrap_or(0))) * 1000;
+    let window = match failure {
+        Failure::Unreachable => said.max(UNREACHABLE_GRACE),
+        Failure::Status(status) if matches!(status.as_u16(), 500 | 502..=504) => said,
+        Failure::Status(_) => return None,
+    };
+    let fresh = terms.is_fresh(now) && (said > 0 || failure == Failure::Unreachable);
+    let stale = !terms.is_fresh(now) && !terms.never_stale() && window > 0 && terms.staleness(now) <= window;
+    (fresh || stale).then(|| terms.ttl(now))
+}

@@ -1,0 +1,178 @@
+//! May a response be stored (section 3), and on what terms?
+
+use super::terms::{Marks, Source};
+use super::{NotStored, Rules, Terms, freshness, targeted, vary};
+use crate::wire::cache_control::{self, CacheControl, Set};
+use crate::wire::date::Timestamp;
+use crate::wire::hop;
+use crate::wire::target::Key;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, Method, StatusCode, request, response};
+
+/// Whether a response may be stored, and on what terms; or why not. `sent` and `received` are the times of the exchange.
+/// The answer to a POST that may be stored is stored for later GETs (RFC 9110 section 9.3.3).
+pub fn storable(
+    rules: &Rules,
+    req: &request::Parts,
+    res: &response::Parts,
+    sent: Timestamp,
+    received: Timestamp,
+) -> Result<Terms, NotStored> {
+    request_allows(req, res)?;
+    let age = freshness::initial_age(&res.headers, sent, received);
+    let terms = terms(rules, req, res.status, &res.headers, age, received)?;
+    let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
+    match req.method == Method::POST && !explicit {
+        true => Err(NotStored::Method),
+        false => Ok(terms),
+    }
+}
+
+/// The part that a 304 asks again of the response that it freshened.
+pub(super) fn terms(
+    rules: &Rules,
+    req: &request::Parts,
+    status: StatusCode,
+    headers: &HeaderMap,
+    age: u64,
+    received: Timestamp,
+) -> Result<Terms, NotStored> {
+    let (cc, targeted) = targeted::governing(rules, headers);
+    status_allows(status, &cc)?;
+    directives_allow(req, &cc)?;
+    if vary::selecting(headers, &HeaderMap::new()).is_none() {
+        return Err(NotStored::VaryStar);
+    }
+    let terms = measure(&cc, targeted, status, headers, age, received);
+    worth_storing(&terms, &cc, headers)?;
+    Ok(terms)
+}
+
+fn request_allows(req: &request::Parts, res: &response::Parts) -> Result<(), NotStored> {
+    match req.method {
+        // A body would have to be part of the key: who sends one with a GET could choose what others read.
+        Method::GET if has_content(&req.headers) => return Err(NotStored::RequestContent),
+        Method::GET => {}
+        Method::POST if is_its_own_result(req, res) => {}
+        _ => return Err(NotStored::Method),
+    }
+    match CacheControl::read(&req.headers).has(Set::NO_STORE) {
+        true => Err(NotStored::RequestNoStore), // section 5.2.1.5
+        false => Ok(()),
+    }
+}
+
+/// The answer to a POST is what a GET of the same URL would get when its `Content-Location` is that URL (RFC 9110
+/// section 9.3.3).
+fn is_its_own_result(req: &request::Parts, res: &response::Parts) -> bool {
+    let mut lines = res.headers.get_all(header::CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let (Ok(key), Ok(reference)) = (Key::from_uri(&req.uri), line.to_str()) else { return false };
+    res.status == StatusCode::OK && key.join(reference).is_some_and(|location| location == key)
+}
+
+/// Whether a message announces a body.
+pub(super) fn has_content(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get_all(header::CONTENT_LENGTH).iter().any(|line| line.as_bytes() != b"0")
+}
+
+fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {
+    match status.as_u16() {
+        206 => Err(NotStored::Partial),
+        100..=199 | 304 => Err(NotStored::Status),
+        // These answer one request's fields or connection, which are not in the key.
+        407 | 412 | 416 | 417 | 421 | 425 | 426 | 431 => Err(NotStored::Status),
+        _ if cc.has(Set::MUST_UNDERSTAND) && !understood(status) => Err(NotStored::MustUnderstand), // section 5.2.2.3
+        _ => Ok(()),
+    }
+}
+
+/// The statuses whose caching rules are implemented here (section 5.2.2.3).
+fn understood(status: StatusCode) -> bool {
+    freshness::heuristically_cacheable(status) || matches!(status.as_u16(), 302 | 303 | 307)
+}
+
+fn directives_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotStored> {
+    // `no-store` beside a `must-understand` that is understood is for caches that do not know it (section 5.2.2.3).
+    if cc.has(Set::NO_STORE) && !cc.has(Set::MUST_UNDERSTAND) {
+        return Err(NotStored::NoStore); // section 5.2.2.5
+    }
+    if cc.has(Set::PRIVATE) {
+        return Err(NotStored::Private); // section 5.2.2.7
+    }
+    let shared = cc.has(Set::PUBLIC) || cc.has(Set::MUST_REVALIDATE) || cc.s_maxage.is_some();
+    if req.headers.contains_key(header::AUTHORIZATION) && !shared {
+        return Err(NotStored::Authorization); // section 3.5
+    }
+    Ok(())
+}
+
+fn measure(
+    cc: &CacheControl,
+    targeted: bool,
+    status: StatusCode,
+    headers: &HeaderMap,
+    age: u64,
+    received: Timestamp,
+) -> Terms {
+    let (lifetime, source) = freshness::lifetime(cc, !targeted, status, headers, received);
+    let marks = Marks::NONE
+        .when(cc.has(Set::NO_CACHE), Marks::NO_CACHE)
+        .when(cc.has(Set::MUST_REVALIDATE), Marks::MUST_REVALIDATE)
+        .when(cc.has(Set::PROXY_REVALIDATE), Marks::PROXY_REVALIDATE)
+        .when(cc.s_maxage.is_some(), Marks::S_MAXAGE)
+        .when(cc.has(Set::IMMUTABLE), Marks::IMMUTABLE)
+        .when(targeted, Marks::TARGETED)
+        .when(has_validator(headers), Marks::VALIDATOR);
+    // In this order nothing is lost to saturation, however large the `Age`.
+    let expires = Timestamp(received.0.saturating_add(lifetime).saturating_sub(age));
+    Terms {
+        born: Timestamp(received.0.saturating_sub(age)),
+        received,
+        lifetime,
+        fresh_until: if marks.has(Marks::NO_CACHE) { Timestamp(0) } else { expires },
+        stale_while_revalidate: cc.stale_while_revalidate.unwrap_or(0),
+        stale_if_error: cc.stale_if_error.unwrap_or(0),
+        source,
+        marks,
+    }
+}
+
+pub(super) fn has_validator(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED)
+}
+
+/// Section 3, last condition, and section 7.3.
+fn worth_storing(terms: &Terms, cc: &CacheControl, headers: &HeaderMap) -> Result<(), NotStored> {
+    let window = u64::from(terms.stale_while_revalidate.max(terms.stale_if_error)) * 1000;
+    let lifetime = terms.lifetime > 0 && terms.source != Source::Heuristic && !terms.always_validate();
+    let explicit = cc.has(Set::PUBLIC) || lifetime;
+    if headers.contains_key(header::SET_COOKIE) && !explicit && !withholds(headers, &header::SET_COOKIE) {
+        return Err(NotStored::SetCookie);
+    }
+    let usable = !terms.always_validate() && terms.expires().0.saturating_add(window) > terms.received.0;
+    match usable || terms.marks.has(Marks::VALIDATOR) {
+        true => Ok(()),
+        false if terms.source == Source::Nothing && !terms.always_validate() => Err(NotStored::NoFreshness),
+        false => Err(NotStored::Stale),
+    }
+}
+
+fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
+    cache_control::withheld(headers).contains(name)
+}
+
+/// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and
+/// the link's own (section 3.1). Changes `headers` in place.
+pub fn storable_fields(headers: &mut HeaderMap) {
+    for name in cache_control::withheld(headers) {
+        headers.remove(&name);
+    }
+    hop::strip(headers);
+    headers.remove(header::AGE);
+    let own: Vec<HeaderName> = headers.keys().filter(|n| n.as_str().starts_with("ringhold-")).cloned().collect();
+    for name in own {
+        headers.remove(&name);
+    }
+}

@@ -1,0 +1,96 @@
+//! [`Terms`]: what is kept of the policy for each stored response. Numbers and bits, so that a hit is decided from them.
+
+use super::Terms;
+use crate::wire::date::Timestamp;
+
+/// Where a freshness lifetime came from (section 4.2.1), for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    SMaxage,
+    MaxAge,
+    Expires,
+    /// A tenth of the time since `Last-Modified` (section 4.2.2).
+    Heuristic,
+    /// Nothing said how long: stale from the start.
+    Nothing,
+}
+
+/// What else the response said, as a bit set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u16);
+
+impl Marks {
+    pub const NONE: Marks = Marks(0);
+    /// `no-cache`: never reused without validation (section 5.2.2.4).
+    pub const NO_CACHE: Marks = Marks(1);
+    /// Invalidated (section 4.4): the same until it is validated.
+    pub const INVALIDATED: Marks = Marks(1 << 1);
+    /// `must-revalidate` (section 5.2.2.2).
+    pub const MUST_REVALIDATE: Marks = Marks(1 << 2);
+    /// `proxy-revalidate` (section 5.2.2.8).
+    pub const PROXY_REVALIDATE: Marks = Marks(1 << 3);
+    /// `s-maxage`, which has the meaning of `proxy-revalidate` (section 5.2.2.10).
+    pub const S_MAXAGE: Marks = Marks(1 << 4);
+    /// `immutable` (RFC 8246).
+    pub const IMMUTABLE: Marks = Marks(1 << 5);
+    /// It has an `ETag` or a `Last-Modified`.
+    pub const VALIDATOR: Marks = Marks(1 << 6);
+    /// A targeted field, not `Cache-Control`, decided (RFC 9213).
+    pub const TARGETED: Marks = Marks(1 << 7);
+
+    /// Whether any of these is set.
+    pub fn has(self, any: Marks) -> bool {
+        self.0 & any.0 != 0
+    }
+    pub const fn and(self, other: Marks) -> Marks {
+        Marks(self.0 | other.0)
+    }
+    pub fn when(self, condition: bool, other: Marks) -> Marks {
+        if condition { self.and(other) } else { self }
+    }
+}
+
+const ALWAYS_VALIDATE: Marks = Marks::NO_CACHE.and(Marks::INVALIDATED);
+const NEVER_STALE: Marks = Marks::MUST_REVALIDATE.and(Marks::PROXY_REVALIDATE).and(Marks::S_MAXAGE);
+
+impl Terms {
+    /// When it stops being fresh.
+    pub fn expires(&self) -> Timestamp {
+        match self.fresh_until {
+            Timestamp(0) => Timestamp(self.born.0.saturating_add(self.lifetime)),
+            until => until,
+        }
+    }
+
+    /// Remaining freshness in whole seconds, rounded down: negative when stale.
+    pub fn ttl(&self, now: Timestamp) -> i64 {
+        let until = i64::try_from(self.expires().0).unwrap_or(i64::MAX);
+        let now = i64::try_from(now.0).unwrap_or(i64::MAX);
+        until.saturating_sub(now).div_euclid(1000)
+    }
+
+    /// How long it has been stale, in milliseconds; zero when fresh.
+    pub fn staleness(&self, now: Timestamp) -> u64 {
+        now.millis_since(self.expires())
+    }
+
+    /// Whether it is within its freshness lifetime (section 4.2), whatever else it says.
+    pub fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.expires()
+    }
+
+    /// Whether every reuse needs a validation first: `no-cache`, or invalidated.
+    pub fn always_validate(&self) -> bool {
+        self.marks.has(ALWAYS_VALIDATE)
+    }
+
+    /// Whether the origin forbade to reuse it stale (section 4.2.4).
+    pub fn never_stale(&self) -> bool {
+        self.marks.has(NEVER_STALE.and(ALWAYS_VALIDATE))
+    }
+
+    /// The same, not to be reused without validation (section 4.4).
+    pub fn invalidated(self) -> Terms {
+        Terms { marks: self.marks.and(Marks::INVALIDATED), fresh_until: Timestamp(0), ..self }
+    }
+}

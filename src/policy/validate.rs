@@ -1,0 +1,138 @@
+//! Validation: the client's conditions answered from the store, ours put to the origin, and what its 304 changes
+//! (sections 4.3 and 3.2).
+
+use super::{Fields, NotStored, Rules, Stored, Terms, freshness, storable};
+use crate::wire::cache_control::{CacheControl, Set};
+use crate::wire::date::{self, Timestamp};
+use crate::wire::{hop, list};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode, request};
+
+/// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
+/// answer from the store a 304.
+pub fn not_modified<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
+    // Conditions are for what would be a success without them (RFC 9110 section 13.2.1).
+    if !stored.status.is_success() {
+        return false;
+    }
+    if req.contains_key(header::IF_NONE_MATCH) {
+        let etag = stored.fields.first(&header::ETAG);
+        let matches = |tag: &[u8]| tag == b"*" || etag.is_some_and(|etag| opaque(tag) == opaque(etag));
+        return list::entity_tags(req, &header::IF_NONE_MATCH).any(matches);
+    }
+    unmodified_since(req, stored, now)
+}
+
+/// RFC 9110 section 13.1.3; what stands for a missing `Last-Modified` is said in section 4.3.2.
+fn unmodified_since<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
+    let mut lines = req.get_all(header::IF_MODIFIED_SINCE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let Some(since) = date::parse(line.as_bytes(), now) else { return false };
+    let read = |name: &HeaderName| stored.fields.first(name).and_then(|value| date::parse(value, now));
+    let modified = match stored.fields.first(&header::LAST_MODIFIED) {
+        Some(_) => read(&header::LAST_MODIFIED),
+        None => read(&header::DATE).or(Some(stored.terms.received)),
+    };
+    modified.is_some_and(|modified| modified <= since)
+}
+
+/// An entity tag for the weak comparison (RFC 9110 section 8.8.3.2): without `W/` and, as some write it, without quotes.
+fn opaque(tag: &[u8]) -> &[u8] {
+    let tag = tag.strip_prefix(b"W/").unwrap_or(tag);
+    match tag {
+        [b'"', inner @ .., b'"'] => inner,
+        bare => bare,
+    }
+}
+
+/// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own;
+/// a range goes too, so that the answer is whole. False when it has none: then the request goes out without condition.
+pub fn validation<F: Fields + ?Sized>(stored: &Stored<'_, F>, req: &mut HeaderMap) -> bool {
+    for name in [
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_MATCH,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+        header::RANGE,
+    ] {
+        req.remove(name);
+    }
+    let mut any = false;
+    for (validator, condition) in
+        [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)]
+    {
+        let value = stored.fields.first(&validator).filter(|value| !value.is_empty());
+        if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
+            req.insert(condition, value);
+            any = true;
+        }
+    }
+    any
+}
+
+/// What a 304 makes of a stored response (section 3.2): its fields, updated in place, and its new terms. On an error
+/// the updated fields still answer this request; what is stored is to be dropped, or left as it was where
+/// [`NotStored::is_the_requests`] says so. `Vary` may have changed: select anew.
+pub fn freshen(
+    rules: &Rules,
+    req: &request::Parts,
+    status: StatusCode,
+    stored: &mut HeaderMap,
+    not_modified: &HeaderMap,
+    sent: Timestamp,
+    received: Timestamp,
+) -> Result<Terms, NotStored> {
+    update(stored, not_modified, received);
+    let age = freshness::initial_age(not_modified, sent, received);
+    let terms = storable::terms(rules, req, status, stored, age, received);
+    storable::storable_fields(stored);
+    if CacheControl::read(&req.headers).has(Set::NO_STORE) {
+        return Err(NotStored::RequestNoStore);
+    }
+    terms
+}
+
+/// Every field of the 304 takes the place of all lines of that name, new ones too; except those that describe the
+/// stored bytes (section 3.2), among them an `ETag`: the 304 confirmed the one that we asked with.
+pub(super) fn update(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
+    // Its `Connection` names fields of its own only, not stored ones.
+    let mut fresh = fresh.clone();
+    hop::strip(&mut fresh);
+    for name in fresh.keys().filter(|name| !describes_content(name)) {
+        if *name == header::ETAG && stored.contains_key(header::ETAG) {
+            continue;
+        }
+        stored.remove(name);
+        for value in fresh.get_all(name) {
+            stored.append(name, value.clone());
+        }
+    }
+    // Without a date of its own it is as old as its arrival (RFC 9110 section 6.6.1), not as the stored response.
+    if freshness::date(&fresh, &header::DATE, received).is_none() {
+        stored.remove(header::DATE);
+        ensure_date(stored, received);
+    }
+}
+
+/// Gives a response without `Date` the time at which it arrived (RFC 9110 section 6.6.1).
+pub fn ensure_date(headers: &mut HeaderMap, received: Timestamp) {
+    if !headers.contains_key(header::DATE)
+        && let Ok(value) = HeaderValue::from_bytes(&date::format(received))
+    {
+        headers.insert(header::DATE, value);
+    }
+}
+
+fn describes_content(name: &HeaderName) -> bool {
+    const NAMES: [&str; 7] = [
+        "content-length",
+        "content-encoding",
+        "content-range",
+        "content-md5",
+        "content-digest",
+        "repr-digest",
+        "digest",
+    ];
+    NAMES.contains(&name.as_str())
+}

@@ -1,0 +1,114 @@
+//! Which stored response a request selects (section 4.1).
+
+use crate::wire::list;
+use http::HeaderMap;
+use http::header::{self, HeaderName};
+
+/// The selecting fields of a request under a response's `Vary`, normalised (section 4.1): two requests with the same
+/// value select the same variant. Empty: no `Vary`. `None`: `Vary: *`.
+pub fn selecting(vary: &HeaderMap, req: &HeaderMap) -> Option<Box<[u8]>> {
+    select(list::members(vary, &header::VARY), req)
+}
+
+/// The same, from the stored value of `Vary` (all lines joined by commas).
+pub fn selecting_by(vary: &[u8], req: &HeaderMap) -> Option<Box<[u8]>> {
+    select(list::split(vary), req)
+}
+
+/// A member that is no field name is a `*`: nobody can tell what it meant.
+fn select<'a>(members: impl Iterator<Item = &'a [u8]>, req: &HeaderMap) -> Option<Box<[u8]>> {
+    let valid = |member: &[u8]| HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*");
+    let mut names = members.map(valid).collect::<Option<Vec<_>>>()?;
+    names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    names.dedup();
+    let mut out = Vec::new();
+    for name in &names {
+        field(name, req, &mut out);
+    }
+    Some(out.into_boxed_slice())
+}
+
+/// `name:value` and a line feed, which no value contains; an absent field has no colon, so it is not an empty one.
+fn field(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    if req.contains_key(name) {
+        out.push(b':');
+        match *name {
+            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE => preferences(name, req, out),
+            _ => combined(name, req, out),
+        }
+    }
+    out.push(b'\n');
+}
+
+/// An unknown field: its lines joined, without white space around commas outside quoted strings.
+fn combined(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
+    for (n, line) in req.get_all(name).iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        squeeze(line.as_bytes(), out);
+    }
+}
+
+fn squeeze(line: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut rest = list::trim(line);
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        if byte == b'"' {
+            let close = quoted_end(tail);
+            out.push(byte);
+            out.extend_from_slice(&tail[..close]);
+            rest = &tail[close..];
+        } else if byte == b',' {
+            while out.len() > start && matches!(out.last(), Some(b' ' | b'\t')) {
+                out.pop();
+            }
+            out.push(byte);
+            rest = list::trim(tail);
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// The length of a quoted string after its first quote, with the closing one; all of it when nothing closes it.
+fn quoted_end(text: &[u8]) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// A list with weights whose members are tokens in any letter case and any order (RFC 9110 sections 12.4.2, 12.5.3,
+/// 12.5.4): lower case, no white space, sorted, `q=1` left out.
+fn preferences(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
+    let mut members: Vec<Vec<u8>> = list::members(req, name).map(preference).collect();
+    members.sort_unstable();
+    members.dedup();
+    out.extend_from_slice(&members.join(&b','));
+}
+
+fn preference(member: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = member.iter().filter(|b| !matches!(b, b' ' | b'\t')).map(u8::to_ascii_lowercase).collect();
+    let Some(at) = out.windows(3).position(|w| w == b";q=") else { return out };
+    if out[at + 3..].contains(&b'.') {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+        if out.last() == Some(&b'.') {
+            out.pop();
+        }
+    }
+    if &out[at + 3..] == b"1" {
+        out.truncate(at);
+    }
+    out
+}

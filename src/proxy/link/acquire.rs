@@ -1,0 +1,81 @@
+//! A connection for a request: from the pool, new, or from whoever is done first.
+
+use super::Broken;
+use super::conn::{Conn, Link};
+use super::control::Control;
+use super::pool::{Grant, Pool, Slot};
+use crate::config::Address;
+use crate::net::listen::Stream;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+/// Which connections will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Any: the request may be sent again when the connection turns out to be dead.
+    Any,
+    /// One that was looked at and found alive: the request must not be sent twice.
+    Alive,
+    /// A new one: a pooled one has just turned out to be dead.
+    New,
+}
+
+/// Waits for a connection. Cancel safe.
+pub async fn acquire(pool: &Rc<Pool>, want: Want) -> Result<Conn, Broken> {
+    if want != Want::New {
+        while let Some(mut conn) = pool.pop_idle() {
+            if want == Want::Any || !conn.is_stale() {
+                pool.shared.counters.link_reused.add(1);
+                return Ok(conn);
+            }
+        }
+    }
+    match pool.take_slot() {
+        Some(slot) => open(slot).await,
+        None => queue(pool).await,
+    }
+}
+
+async fn queue(pool: &Rc<Pool>) -> Result<Conn, Broken> {
+    let place = pool.enqueue().ok_or(Broken::Full)?;
+    match timeout(pool.shared.timeouts.queue, place).await {
+        Ok(Ok(Grant::Conn(conn))) => Ok(conn),
+        Ok(Ok(Grant::Slot(slot))) => open(slot).await,
+        // The sender is dropped only when the node is given up.
+        Ok(Err(_)) => Err(Broken::Abandoned),
+        Err(_) => Err(Broken::Full),
+    }
+}
+
+async fn open(slot: Slot) -> Result<Conn, Broken> {
+    let pool = slot.pool().clone();
+    let stream = match timeout(pool.shared.timeouts.connect, connect(&pool)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(e)) => return Err(Broken::Unreachable(e)),
+        Err(_) => return Err(Broken::Unreachable(io::ErrorKind::TimedOut.into())),
+    };
+    pool.shared.counters.link_opened.add(1);
+    Ok(slot.connected(Link { stream, control: Control::new() }))
+}
+
+async fn connect(pool: &Pool) -> io::Result<Stream> {
+    match &pool.node.address {
+        Address::Tcp(address) => {
+            let stream = TcpStream::connect(address.as_str()).await?;
+            stream.set_nodelay(true)?;
+            Ok(Stream::Tcp(stream))
+        }
+        Address::Unix(path) => loop {
+            match UnixStream::connect(path).await {
+                // Its backlog is full. There is no event for that: look again, as long as the node is thought alive.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && pool.node.is_up() => {
+                    sleep(Duration::from_millis(2)).await;
+                }
+                result => return Ok(Stream::Unix(result?)),
+            }
+        },
+    }
+}

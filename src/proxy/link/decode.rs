@@ -1,0 +1,286 @@
+//! PURE. The head of a node's answer, parsed once (RFC 9112 sections 4 to 6).
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode, Version};
+use std::mem::MaybeUninit;
+
+/// How the body of an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// There is none.
+    None,
+    After(u64),
+    Chunked,
+    /// With the connection.
+    Closed,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub struct Head {
+    pub status: StatusCode,
+    pub version: Version,
+    /// As sent, without the `Ringhold-*` fields.
+    pub headers: HeaderMap,
+    pub ends: Ends,
+    /// The connection may serve another request after this one.
+    pub keep: bool,
+    /// `Connection` names fields, or other hop-by-hop fields may be there.
+    pub upgrade: bool,
+    /// `Ringhold-Reach: local`: only clients on this machine may see it.
+    pub local: bool,
+}
+
+/// Heads with more fields than this are parsed with an allocation.
+const SLOTS: usize = 64;
+
+/// Limits of a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub bytes: usize,
+    pub fields: usize,
+}
+
+/// Parses the head at the start of `buf`: it and its length; `None` when it is not complete yet. The values share
+/// `buf`'s memory. `bodiless`: the request was HEAD.
+pub fn head(buf: &Bytes, bounds: Bounds, bodiless: bool) -> Result<Option<(Head, usize)>, &'static str> {
+    let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
+    match parse(buf, bounds, bodiless, &mut slots) {
+        Err(Parse::TooMany) if bounds.fields > SLOTS => {
+            let mut slots = vec![MaybeUninit::uninit(); bounds.fields];
+            parse(buf, bounds, bodiless, &mut slots)
+        }
+        other => other,
+    }
+    .map_err(|e| match e {
+        Parse::TooMany => "too many fields",
+        Parse::Bad(why) => why,
+    })
+}
+
+enum Parse {
+    TooMany,
+    Bad(&'static str),
+}
+
+fn parse<'b>(
+    buf: &'b Bytes,
+    bounds: Bounds,
+    bodiless: bool,
+    slots: &mut [MaybeUninit<httparse::Header<'b>>],
+) -> Result<Option<(Head, usize)>, Parse> {
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let length = match config.parse_response_with_uninit_headers(&mut response, buf, slots) {
+        Ok(httparse::Status::Complete(length)) if length <= bounds.bytes => length,
+        Ok(httparse::Status::Partial) if buf.len() < bounds.bytes => return Ok(None),
+        Ok(_) => return Err(Parse::Bad("head too long")),
+        Err(httparse::Error::TooManyHeaders) => return Err(Parse::TooMany),
+        Err(_) => return Err(Parse::Bad("not HTTP/1.1")),
+    };
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Parse::Bad("no status"))?;
+    let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    let mut fields = Fields::new(response.headers.len(), version);
+    for field in response.headers.iter() {
+        fields.add(buf, field).map_err(Parse::Bad)?;
+    }
+    fields.finish(status, version, bodiless).map(|head| Some((head, length))).map_err(Parse::Bad)
+}
+
+/// The fields, and what those that frame the message said.
+struct Fields {
+    headers: HeaderMap,
+    length: Option<u64>,
+    coding: Coding,
+    keep: bool,
+    upgrade: bool,
+    local: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Coding {
+    Absent,
+    Chunked,
+    /// Something that we cannot undo, or `chunked` not last.
+    Other,
+}
+
+impl Fields {
+    fn new(count: usize, version: Version) -> Fields {
+        let keep = version == Version::HTTP_11;
+        // Two more: Via and Date.
+        let headers = HeaderMap::with_capacity(count + 2);
+        Fields { headers, length: None, coding: Coding::Absent, keep, upgrade: false, local: false }
+    }
+
+    fn add(&mut self, buf: &Bytes, field: &httparse::Header<'_>) -> Result<(), &'static str> {
+        let name = field.name.as_bytes();
+        if is_ringhold(name) {
+            self.local |= name.eq_ignore_ascii_case(b"ringhold-reach") && field.value.eq_ignore_ascii_case(b"local");
+            return Ok(());
+        }
+        let name = HeaderName::from_bytes(name).map_err(|_| "malformed field name")?;
+        if name == CONTENT_LENGTH {
+            self.content_length(field.value)?;
+        } else if name == TRANSFER_ENCODING {
+            self.transfer_encoding(field.value);
+        } else if name == CONNECTION {
+            self.connection(field.value);
+        }
+        let start = field.value.as_ptr() as usize - buf.as_ptr() as usize;
+        let value = buf.slice(start..start + field.value.len());
+        let value = HeaderValue::from_maybe_shared(value).map_err(|_| "malformed field value")?;
+        self.headers.append(name, value);
+        Ok(())
+    }
+
+    /// RFC 9110 section 8.6: a list of the same number is that number; anything else cannot be framed.
+    fn content_length(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        for member in value.split(|b| *b == b',') {
+            let number = decimal(member.trim_ascii()).ok_or("malformed Content-Length")?;
+            if self.length.is_some_and(|known| known != number) {
+                return Err("two different lengths");
+            }
+            self.length = Some(number);
+        }
+        Ok(())
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) {
+        for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|c| !c.is_empty()) {
+            let chunked = coding.eq_ignore_ascii_case(b"chunked");
+            self.coding = if chunked && self.coding == Coding::Absent { Coding::Chunked } else { Coding::Other };
+        }
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.keep = false;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            }
+        }
+    }
+
+    /// RFC 9112 section 6.3, the length of a message body.
+    fn finish(mut self, status: StatusCode, version: Version, bodiless: bool) -> Result<Head, &'static str> {
+        let ends = if bodiless || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
+            Ends::None
+        } else if self.coding == Coding::Other {
+            return Err("a transfer coding other than chunked");
+        } else if self.coding == Coding::Chunked {
+            if version == Version::HTTP_10 {
+                return Err("chunked in HTTP/1.0");
+            }
+            // Both may be an attempt at smuggling: the coding wins, the length goes, and so does the connection.
+            if self.length.is_some() {
+                self.headers.remove(CONTENT_LENGTH);
+                self.keep = false;
+            }
+            Ends::Chunked
+        } else if let Some(length) = self.length {
+            // One line of it is enough, and what hyper expects.
+            if self.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+                self.headers.insert(CONTENT_LENGTH, length.into());
+            }
+            Ends::After(length)
+        } else {
+            self.keep = false;
+            Ends::Closed
+        };
+        let Fields { headers, keep, upgrade, local, .. } = self;
+        Ok(Head { status, version, headers, ends, keep, upgrade, local })
+    }
+}
+
+/// Whether a field is between front and node only.
+pub fn is_ringhold(name: &[u8]) -> bool {
+    name.len() > 9 && matches!(name[0], b'r' | b'R') && name[..9].eq_ignore_ascii_case(b"ringhold-")
+}
+
+/// Digits only: `+1`, `1_0` and the empty text are no lengths.
+fn decimal(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { bytes: 4096, fields: 100 };
+
+    fn read(text: &str) -> Result<Option<(Head, usize)>, &'static str> {
+        head(&Bytes::copy_from_slice(text.as_bytes()), BOUNDS, false)
+    }
+
+    #[test]
+    fn the_end_of_a_body_follows_rfc_9112_section_6_3() {
+        for (fields, expected) in [
+            ("Content-Length: 5\r\n", Ok((Ends::After(5), true))),
+            ("Content-Length: 5, 5\r\n", Ok((Ends::After(5), true))),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok((Ends::After(5), true))),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", Err("two different lengths")),
+            ("Content-Length: +5\r\n", Err("malformed Content-Length")),
+            ("Content-Length: 99999999999999999999\r\n", Err("malformed Content-Length")),
+            ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
+            ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
+            ("Transfer-Encoding: gzip, chunked\r\n", Err("a transfer coding other than chunked")),
+            (
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                Err("a transfer coding other than chunked"),
+            ),
+            ("", Ok((Ends::Closed, false))),
+            ("Connection: close\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
+        ] {
+            let got = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
+            assert_eq!(got, expected.map(Some), "{fields}");
+        }
+    }
+
+    #[test]
+    fn some_answers_have_no_body_whatever_they_say() {
+        for status in ["204 No", "304 No", "101 Sw", "100 Co"] {
+            let (head, _) = read(&format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n")).unwrap().unwrap();
+            assert_eq!(head.ends, Ends::None, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_head_is_partial_at_every_offset_but_the_last() {
+        let text =
+            "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nRinghold-Reach: local\r\nContent-Length: 0\r\n\r\n";
+        for cut in 0..text.len() {
+            assert!(read(&text[..cut]).unwrap().is_none(), "{cut}");
+        }
+        let (head, length) = read(text).unwrap().unwrap();
+        assert_eq!(length, text.len());
+        assert!(head.local);
+        assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
+        assert!(!head.headers.contains_key("ringhold-reach"));
+    }
+
+    #[test]
+    fn heads_beyond_the_limits_are_refused() {
+        assert!(read(&format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(5000))).is_err());
+        assert!(read(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(101))).is_err());
+        assert!(read(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(100))).unwrap().is_some());
+    }
+
+    #[test]
+    fn noise_is_an_error_and_never_a_panic() {
+        for noise in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "\0\0\0\0\0\0\0\0\0\0",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 000 x\r\n\r\n",
+            "220 mail\r\n",
+        ] {
+            assert!(read(noise).is_err(), "{noise:?}");
+        }
+    }
+}

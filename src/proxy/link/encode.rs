@@ -1,0 +1,120 @@
+//! PURE. The head of a request on the link, written into one buffer.
+
+use super::decode::is_ringhold;
+use crate::wire::target::Key;
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Method, Version};
+use std::net::IpAddr;
+
+/// How the body of a request is framed on the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    None,
+    Sized(u64),
+    Chunked,
+}
+
+/// A request as it is sent to a node.
+pub struct Request<'a> {
+    pub method: &'a Method,
+    pub key: &'a Key,
+    /// The client's fields, without those of its hop.
+    pub headers: &'a HeaderMap,
+    /// Of the client's message, for `Via`.
+    pub version: Version,
+    /// The client runs on this machine.
+    pub local: bool,
+    pub te_trailers: bool,
+    pub upgrade: Option<&'a HeaderValue>,
+    pub framing: Framing,
+    /// `Expect: 100-continue`
+    pub expect: bool,
+    /// Written as `X-Forwarded-For`.
+    pub forwarded_for: Option<IpAddr>,
+}
+
+impl Request<'_> {
+    /// Appends the head to `out`.
+    pub fn encode(&self, via: &HeaderValue, out: &mut Vec<u8>) {
+        put(out, &[self.method.as_str().as_bytes(), b" ", self.key.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
+        field(out, b"host", self.key.authority().as_bytes());
+        for (name, value) in self.headers {
+            if *name != HOST && *name != CONTENT_LENGTH && *name != EXPECT && !is_ringhold(name.as_str().as_bytes()) {
+                field(out, name.as_str().as_bytes(), value.as_bytes());
+            }
+        }
+        field(out, b"via", via.as_bytes());
+        out.extend_from_slice(if self.local { b"ringhold-client: local\r\n" } else { b"ringhold-client: remote\r\n" });
+        self.encode_hop(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// What holds for this hop only.
+    fn encode_hop(&self, out: &mut Vec<u8>) {
+        match self.framing {
+            Framing::None => {}
+            Framing::Sized(n) => field(out, b"content-length", itoa::Buffer::new().format(n).as_bytes()),
+            Framing::Chunked => field(out, b"transfer-encoding", b"chunked"),
+        }
+        if self.expect {
+            field(out, b"expect", b"100-continue");
+        }
+        if let Some(address) = self.forwarded_for {
+            field(out, b"x-forwarded-for", address.to_canonical().to_string().as_bytes());
+        }
+        if let Some(protocol) = self.upgrade {
+            field(out, b"upgrade", protocol.as_bytes());
+        }
+        // RFC 9110 section 10.1.4: who sends TE names it in Connection.
+        match (self.te_trailers, self.upgrade.is_some()) {
+            (false, false) => {}
+            (false, true) => field(out, b"connection", b"upgrade"),
+            (true, false) => out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n"),
+            (true, true) => out.extend_from_slice(b"te: trailers\r\nconnection: upgrade, te\r\n"),
+        }
+    }
+}
+
+fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    put(out, &[name, b": ", value, b"\r\n"]);
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_has_our_host_and_no_fields_of_others_links() {
+        let key = Key::parse("http://example.com/a?b").unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [("host", "evil"), ("ringhold-client", "local"), ("accept", "*/*"), ("content-length", "9")]
+        {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let request = Request {
+            method: &Method::POST,
+            key: &key,
+            headers: &headers,
+            version: Version::HTTP_11,
+            local: false,
+            te_trailers: true,
+            upgrade: None,
+            framing: Framing::Chunked,
+            expect: true,
+            forwarded_for: None,
+        };
+        let mut out = Vec::new();
+        request.encode(&HeaderValue::from_static("1.1 r"), &mut out);
+        let expected = "POST http://example.com/a?b HTTP/1.1\r\nhost: example.com\r\naccept: */*\r\nvia: 1.1 r\r\n\
+                        ringhold-client: remote\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\
+                        te: trailers\r\nconnection: te\r\n\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

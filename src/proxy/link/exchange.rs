@@ -1,0 +1,190 @@
+//! One request to one node and the head of its answer, with the whole body where it is small.
+
+use super::acquire::{Want, acquire};
+use super::body::Body;
+use super::chunked::{Chunked, Step};
+use super::conn::Conn;
+use super::control::Phase;
+use super::decode::{Ends, Head};
+use super::{Broken, InFlight, Pool, Request, Upload};
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::time::timeout;
+
+/// A body up to this size is waited for (for [`crate::config::Timeouts::small_body`]) before its head is passed on, so
+/// that a node's death midway costs the client nothing.
+const SMALL: u64 = 16 * 1024;
+
+/// What a node answered.
+pub struct Answer {
+    pub head: Head,
+    pub content: Content,
+}
+
+/// What comes after the head.
+pub enum Content {
+    /// All of it; the connection is back in its pool.
+    Full(Bytes),
+    Stream(Box<Body>),
+    /// 101: the connection speaks another protocol now; the bytes are its first.
+    Switched(Conn, Bytes),
+}
+
+/// Sends `request` on a connection of `pool`. `upload` is taken from once the node wants it.
+pub async fn exchange(
+    pool: &Rc<Pool>,
+    request: &Request<'_>,
+    upload: &mut Option<Upload>,
+    want: Want,
+) -> Result<Answer, Broken> {
+    let load = InFlight::new(pool);
+    let movable = upload.is_none() && request.method.is_idempotent();
+    let mut conn = acquire(pool, want).await?;
+    conn.send(request, movable).await?;
+    let mut early = Bytes::new();
+    let mut head = match upload {
+        None => final_head(&mut conn, &mut early, request.method).await?,
+        Some(body) => head_beside(&mut conn, &mut early, request, body).await?,
+    };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        if request.upgrade.is_none() {
+            return Err(Broken::Protocol("an upgrade that nobody asked for"));
+        }
+        conn.link.control.enter(Phase::Resting);
+        return Ok(Answer { head, content: Content::Switched(conn, early) });
+    }
+    let upload = upload.take().filter(|upload| !upload.is_done());
+    // Refused before it began (Expect): the node still waits for the body on this connection, or knows that none comes.
+    let refused = upload.as_ref().is_some_and(Upload::is_untouched) && request.expect;
+    head.keep &= !refused;
+    let upload = upload.filter(|_| !refused);
+    content(conn, head, early, upload, load).await
+}
+
+/// Reads heads until one that is final (or 101).
+async fn final_head(conn: &mut Conn, early: &mut Bytes, method: &Method) -> Result<Head, Broken> {
+    poll_fn(|cx| poll_final(conn, cx, early, method)).await
+}
+
+fn poll_final(conn: &mut Conn, cx: &mut Context<'_>, early: &mut Bytes, method: &Method) -> Poll<Result<Head, Broken>> {
+    loop {
+        match conn.poll_head(cx, early, *method == Method::HEAD) {
+            // 103 and the like end here: hyper's server cannot write them.
+            Poll::Ready(Ok(head)) if is_interim(&head) => {}
+            other => return other,
+        }
+    }
+}
+
+fn is_interim(head: &Head) -> bool {
+    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// The same with a body to send: at once, or when the node says `100 Continue` (or says nothing for a while).
+async fn head_beside(
+    conn: &mut Conn,
+    early: &mut Bytes,
+    request: &Request<'_>,
+    upload: &mut Upload,
+) -> Result<Head, Broken> {
+    if request.expect && upload.is_untouched() {
+        let wait = conn.slot.pool().shared.timeouts.expect_continue;
+        let first = poll_fn(|cx| conn.poll_head(cx, early, false));
+        match timeout(wait, first).await {
+            Ok(Ok(head)) if head.status != StatusCode::CONTINUE && !is_interim(&head) => return Ok(head),
+            Ok(Ok(_)) | Err(_) => {}
+            Ok(Err(e)) => return Err(e),
+        }
+    }
+    poll_fn(|cx| {
+        let sent = upload.poll(conn, cx);
+        match (poll_final(conn, cx, early, request.method), sent) {
+            (Poll::Pending, Poll::Ready(Err(e))) => Poll::Ready(Err(e)),
+            (head, _) => head,
+        }
+    })
+    .await
+}
+
+async fn content(
+    mut conn: Conn,
+    mut head: Head,
+    mut early: Bytes,
+    upload: Option<Upload>,
+    load: InFlight,
+) -> Result<Answer, Broken> {
+    if upload.is_none() {
+        if let Ends::After(size) = head.ends
+            && size <= SMALL
+            && (early.len() as u64) < size
+        {
+            early = gather(&mut conn, early, size as usize).await?;
+        }
+        if let Some(body) = whole(&mut head, &mut early) {
+            if head.keep && early.is_empty() {
+                conn.give_back();
+            }
+            return Ok(Answer { head, content: Content::Full(body) });
+        }
+    }
+    let body = Body::new(conn, head.ends, head.keep, early, upload, load);
+    Ok(Answer { head, content: Content::Stream(Box::new(body)) })
+}
+
+/// Waits for the rest of a small body; what is there when the wait is over is passed on as it is.
+async fn gather(conn: &mut Conn, early: Bytes, size: usize) -> Result<Bytes, Broken> {
+    let wait = conn.slot.pool().shared.timeouts.small_body;
+    let mut buf = BytesMut::from(early);
+    buf.reserve(size - buf.len());
+    let rest = poll_fn(|cx| {
+        while buf.len() < size {
+            match conn.poll_piece(cx, &mut buf) {
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(Broken::Died { .. })) => return Poll::Ready(Err(Broken::Cut)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    });
+    match timeout(wait, rest).await {
+        Ok(Err(e)) => Err(e),
+        Ok(Ok(())) | Err(_) => Ok(buf.freeze()),
+    }
+}
+
+/// The body, when all of it is in `early`; what is left there is not part of it.
+fn whole(head: &mut Head, early: &mut Bytes) -> Option<Bytes> {
+    match head.ends {
+        Ends::None | Ends::After(0) => Some(Bytes::new()),
+        Ends::After(size) if early.len() as u64 >= size => Some(early.split_to(size as usize)),
+        Ends::Chunked => {
+            let (body, used) = whole_chunked(early)?;
+            drop(early.split_to(used));
+            Some(body)
+        }
+        Ends::After(_) | Ends::Closed => None,
+    }
+}
+
+/// A chunked body that is complete and has no trailers: it goes on with a length.
+fn whole_chunked(early: &Bytes) -> Option<(Bytes, usize)> {
+    if !early.ends_with(b"0\r\n\r\n") {
+        return None;
+    }
+    let mut input = early.clone();
+    let mut decoder = Chunked::new(2);
+    let mut body: Option<BytesMut> = None;
+    let mut first = Bytes::new();
+    loop {
+        match decoder.step(&mut input).ok()? {
+            Step::More | Step::End(Some(_)) => return None,
+            Step::Data(data) if first.is_empty() => first = data,
+            Step::Data(data) => body.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data),
+            Step::End(None) => return Some((body.map_or(first, BytesMut::freeze), early.len() - input.len())),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The front's side of the link (`docs/link.md`): a lean HTTP/1.1 client with one pool a worker and node.
+//!
+//! A request head is one buffer and one write; an answer head is read into a buffer that the whole worker shares and is
+//! parsed once; a small body that came along is one `Bytes`, and the connection is back in its pool at once.
+
+mod acquire;
+mod body;
+mod chunked;
+mod conn;
+mod control;
+mod decode;
+mod encode;
+mod exchange;
+mod pool;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+pub use acquire::Want;
+pub use body::Body;
+pub use conn::Conn;
+pub use encode::{Framing, Request};
+pub use exchange::{Answer, Content, exchange};
+pub use pool::{InFlight, Pool, Swept};
+pub use upload::Upload;
+
+use crate::config::{Limits, Timeouts};
+use crate::proxy::metrics::Counters;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How often a worker looks at the connections that wait. Waits are counted in ticks of it, so that a request costs no
+/// timer and no look at the clock.
+pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What all connections of a worker share.
+pub struct Shared {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub counters: Arc<Counters>,
+    /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
+    pub via: [http::HeaderValue; 2],
+    /// Answers are read here first. Never borrowed across an await.
+    read: RefCell<Box<[u8]>>,
+    /// Request heads are written here first. Never borrowed across an await.
+    write: RefCell<Vec<u8>>,
+}
+
+/// As much as is read from a node at once.
+const READ: usize = 64 * 1024;
+
+impl Shared {
+    pub fn new(limits: Limits, timeouts: Timeouts, counters: Arc<Counters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
+        let read = RefCell::new(vec![0; READ].into_boxed_slice());
+        Rc::new(Shared { limits, timeouts, counters, via, read, write: RefCell::new(Vec::with_capacity(2048)) })
+    }
+    /// The member of `Via` for a message of this version.
+    pub fn via(&self, version: http::Version) -> &http::HeaderValue {
+        &self.via[usize::from(version != http::Version::HTTP_10)]
+    }
+}
+
+/// Why an exchange with a node came to nothing.
+#[derive(Debug)]
+pub enum Broken {
+    /// No connection came about: refused, no socket, timed out.
+    Unreachable(std::io::Error),
+    /// Closed or reset before the whole answer was there; `silent`: before any byte of it; `reused`: the connection had
+    /// served before.
+    Died { silent: bool, reused: bool, source: Option<std::io::Error> },
+    /// A small body ended before its length: the node's death or the origin's, nothing of it has been passed on.
+    Cut,
+    /// The node was found silent or dead while the request waited.
+    Abandoned,
+    /// What came is not HTTP/1.1 as we can relay it.
+    Protocol(&'static str),
+    /// Every connection is busy and the queue is full, or the wait in it was too long.
+    Full,
+    /// The client's body broke off or was malformed.
+    Client(String),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Unreachable(e) => write!(f, "could not connect: {e}"),
+            Broken::Died { source: Some(e), .. } => write!(f, "broke off before an answer: {e}"),
+            Broken::Died { .. } => f.write_str("closed before an answer"),
+            Broken::Cut => f.write_str("broke off within the body"),
+            Broken::Abandoned => f.write_str("went silent"),
+            Broken::Protocol(what) => write!(f, "sent a malformed answer: {what}"),
+            Broken::Full => f.write_str("is busy: all connections are in use"),
+            Broken::Client(e) => write!(f, "the request body broke off: {e}"),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The connections of one worker to one node.
+
+use super::conn::{Conn, Link};
+use super::control::{Control, Phase};
+use super::{Shared, TICK};
+use crate::cluster::view::Node;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// See the module.
+pub struct Pool {
+    pub node: Arc<Node>,
+    pub shared: Rc<Shared>,
+    /// The last returned is the first taken, so that what is not needed grows old and is closed.
+    idle: RefCell<Vec<Link>>,
+    /// Every open connection, idle or in use.
+    controls: RefCell<Vec<Rc<Control>>>,
+    /// Slots handed out, whether the connection is there yet or not.
+    open: Cell<usize>,
+    queue: RefCell<VecDeque<oneshot::Sender<Grant>>>,
+    /// The node has left the view: connections are closed after use.
+    retired: Cell<bool>,
+}
+
+/// What a request that waits in the queue is given.
+pub enum Grant {
+    Conn(Conn),
+    /// Leave to open a connection.
+    Slot(Slot),
+}
+
+/// The right to one connection; dropped, the next in the queue has it.
+pub struct Slot {
+    pool: Rc<Pool>,
+    control: Option<Rc<Control>>,
+    /// Its connection went back to the pool: there is nothing to free.
+    kept: bool,
+}
+
+/// One request under way at a node: part of its load until dropped.
+pub struct InFlight(Rc<Pool>);
+
+/// What a look at the connections found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Swept {
+    #[default]
+    Well,
+    /// Some request has waited for longer than a probe would.
+    Suspect,
+}
+
+impl Pool {
+    pub fn new(node: Arc<Node>, shared: Rc<Shared>) -> Rc<Pool> {
+        Rc::new(Pool {
+            node,
+            shared,
+            idle: RefCell::default(),
+            controls: RefCell::default(),
+            open: Cell::new(0),
+            queue: RefCell::default(),
+            retired: Cell::new(false),
+        })
+    }
+
+    pub fn pop_idle(self: &Rc<Self>) -> Option<Conn> {
+        let link = self.idle.borrow_mut().pop()?;
+        let control = Some(link.control.clone());
+        Some(Conn { link, slot: Slot { pool: self.clone(), control, kept: false }, reused: true })
+    }
+
+    /// The right to open a connection, when fewer than the limit are open.
+    pub fn take_slot(self: &Rc<Self>) -> Option<Slot> {
+        if self.open.get() >= self.shared.limits.node_connections {
+            return None;
+        }
+        self.open.set(self.open.get() + 1);
+        Some(Slot { pool: self.clone(), control: None, kept: false })
+    }
+
+    /// A place in the queue; `None` when it is full.
+    pub fn enqueue(&self) -> Option<oneshot::Receiver<Grant>> {
+        let mut queue = self.queue.borrow_mut();
+        if queue.len() >= self.shared.limits.queue {
+            queue.retain(|sender| !sender.is_closed());
+        }
+        if queue.len() >= self.shared.limits.queue {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        queue.push_back(sender);
+        Some(receiver)
+    }
+
+    /// Gives `grant` to the first in the queue who still waits; back when nobody does.
+    fn grant(&self, mut grant: Grant) -> Option<Grant> {
+        while let Some(next) = self.next_in_queue() {
+            match next.send(grant) {
+                Ok(()) => return None,
+                Err(refused) => grant = refused,
+            }
+        }
+        Some(grant)
+    }
+
+    fn next_in_queue(&self) -> Option<oneshot::Sender<Grant>> {
+        self.queue.borrow_mut().pop_front()
+    }
+
+    /// The node is not up: requests that may move are told so, nobody waits for it, nothing idle is kept.
+    pub fn abandon(self: &Rc<Self>) {
+        self.close_idle();
+        // Dropped outside of the borrow: whoever waited is woken and asks elsewhere.
+        drop(std::mem::take(&mut *self.queue.borrow_mut()));
+        for control in self.controls.borrow().iter() {
+            if control.phase() == (Phase::Head { movable: true }) {
+                control.abandon();
+            }
+        }
+    }
+
+    /// The node has left the view: what runs finishes, nothing is kept.
+    pub fn retire(self: &Rc<Self>) {
+        self.retired.set(true);
+        self.close_idle();
+    }
+
+    /// Closes all idle connections: one of them turned out to be dead.
+    pub fn close_idle(self: &Rc<Self>) {
+        self.close(0);
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    /// Nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.open.get() == 0
+    }
+
+    /// Once a [`TICK`]: who has waited for how long.
+    pub fn sweep(self: &Rc<Self>) -> Swept {
+        let timeouts = &self.shared.timeouts;
+        let mut swept = Swept::Well;
+        for control in self.controls.borrow().iter() {
+            let ticks = control.tick();
+            match control.phase() {
+                Phase::Head { .. } if ticks == 3 => swept = Swept::Suspect,
+                // The node has its own limits: this one is for a node that neither moves nor is waited for.
+                Phase::Head { .. }
+                    if ticks > in_ticks(timeouts.connect + timeouts.first_byte) && !self.node.is_up() =>
+                {
+                    control.abandon();
+                }
+                Phase::Body if ticks > in_ticks(timeouts.body_stall) + 5 => control.abandon(),
+                _ => {}
+            }
+        }
+        // The node closes after the whole time: the one who sends must not be surprised.
+        self.close(in_ticks(timeouts.idle / 2));
+        swept
+    }
+
+    /// Closes what was idle for more than so many ticks.
+    fn close(self: &Rc<Self>, limit: u32) {
+        let mut idle = self.idle.borrow_mut();
+        let old = idle.iter().take_while(|link| link.control.ticks() >= limit).count();
+        let closed: Vec<Link> = idle.drain(..old).collect();
+        drop(idle);
+        for link in closed {
+            drop(Slot { pool: self.clone(), control: Some(link.control), kept: false });
+        }
+    }
+
+    /// A connection is closed: whoever waits may open one.
+    fn vacate(self: &Rc<Self>) {
+        let slot = Slot { pool: self.clone(), control: None, kept: false };
+        if let Some(Grant::Slot(mut slot)) = self.grant(Grant::Slot(slot)) {
+            slot.kept = true;
+            self.open.set(self.open.get() - 1);
+        }
+    }
+}
+
+impl Slot {
+    pub fn pool(&self) -> &Rc<Pool> {
+        &self.pool
+    }
+
+    /// The connection that was opened with it.
+    pub fn connected(mut self, link: Link) -> Conn {
+        self.pool.controls.borrow_mut().push(link.control.clone());
+        self.control = Some(link.control.clone());
+        Conn { link, slot: self, reused: false }
+    }
+
+    /// Hands the connection to the next in the queue, else keeps it for whoever comes.
+    pub fn give_back(mut self, link: Link) {
+        let pool = self.pool.clone();
+        if pool.retired.get() || link.control.is_abandoned() {
+            return;
+        }
+        link.control.enter(Phase::Idle);
+        if pool.queue.borrow().is_empty() {
+            self.kept = true;
+            pool.idle.borrow_mut().push(link);
+        } else if let Some(Grant::Conn(conn)) = pool.grant(Grant::Conn(Conn { link, slot: self, reused: true })) {
+            let Conn { link, mut slot, .. } = conn;
+            slot.kept = true;
+            pool.idle.borrow_mut().push(link);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        if let Some(control) = self.control.take() {
+            let mut controls = self.pool.controls.borrow_mut();
+            if let Some(at) = controls.iter().position(|c| Rc::ptr_eq(c, &control)) {
+                controls.swap_remove(at);
+            }
+        }
+        self.pool.vacate();
+    }
+}
+
+impl InFlight {
+    pub fn new(pool: &Rc<Pool>) -> InFlight {
+        pool.node.load.fetch_add(1, Ordering::Relaxed);
+        InFlight(pool.clone())
+    }
+    pub fn node(&self) -> &Arc<Node> {
+        &self.0.node
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.node.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn in_ticks(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
+}

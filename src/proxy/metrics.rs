@@ -1,0 +1,165 @@
+//! Counters of a worker, and how all workers' counters become samples.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that one thread writes and others read: no locked instruction is needed.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    /// Only from the worker that owns it.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+    /// Only from the worker that owns it.
+    pub fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_sub(n), Ordering::Relaxed);
+    }
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker has counted.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Answers by class of status: `[1]` is 1xx (upgrades) to `[5]`, `[0]` anything else.
+    pub answers: [Count; 6],
+    pub hits: Count,
+    pub misses: Count,
+    /// Answers that we made: pages, errors.
+    pub own: Count,
+    pub errors: Count,
+    /// Answers that did not reach the client whole: it left, or the node broke off.
+    pub cut_client: Count,
+    pub cut_node: Count,
+    pub body_bytes: Count,
+    pub connections: Count,
+    pub connections_open: Count,
+    pub tunnels: Count,
+    pub tunnels_open: Count,
+    pub tunnel_bytes: Count,
+    pub link_opened: Count,
+    pub link_reused: Count,
+    /// Requests that another owner answered because theirs could not.
+    pub failovers: Count,
+    /// Reports to the control plane that did not fit.
+    pub reports_lost: Count,
+    pub log_lines_lost: Count,
+}
+
+/// Whether a value can go down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One line of `/metrics`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub kind: Kind,
+    pub labels: Vec<(&'static str, String)>,
+    pub value: f64,
+}
+
+/// One family of samples: its name, help, kind, and for each label value where it is counted.
+type Family = (&'static str, &'static str, Kind, &'static str, &'static [(&'static str, fn(&Counters) -> &Count)]);
+
+const FAMILIES: &[Family] = &[
+    (
+        "ringhold_front_answers_total",
+        "Answers to clients by class of status.",
+        Kind::Counter,
+        "class",
+        &[
+            ("1xx", |c| &c.answers[1]),
+            ("2xx", |c| &c.answers[2]),
+            ("3xx", |c| &c.answers[3]),
+            ("4xx", |c| &c.answers[4]),
+            ("5xx", |c| &c.answers[5]),
+        ],
+    ),
+    (
+        "ringhold_front_cache_total",
+        "Relayed answers by what the cache did.",
+        Kind::Counter,
+        "result",
+        &[("hit", |c| &c.hits), ("miss", |c| &c.misses)],
+    ),
+    (
+        "ringhold_front_own_answers_total",
+        "Answers that the front made itself.",
+        Kind::Counter,
+        "kind",
+        &[("page", |c| &c.own), ("error", |c| &c.errors)],
+    ),
+    (
+        "ringhold_front_cut_answers_total",
+        "Answers that did not reach the client whole, by who broke off.",
+        Kind::Counter,
+        "by",
+        &[("client", |c| &c.cut_client), ("node", |c| &c.cut_node)],
+    ),
+    one("ringhold_front_body_bytes_total", "Bytes of answer bodies sent.", Kind::Counter, &[("", |c| &c.body_bytes)]),
+    one("ringhold_front_connections_total", "Client connections accepted.", Kind::Counter, &[("", |c| &c.connections)]),
+    one("ringhold_front_connections", "Client connections open.", Kind::Gauge, &[("", |c| &c.connections_open)]),
+    one("ringhold_front_tunnels_total", "Tunnels (CONNECT, Upgrade) begun.", Kind::Counter, &[("", |c| &c.tunnels)]),
+    one("ringhold_front_tunnels", "Tunnels open.", Kind::Gauge, &[("", |c| &c.tunnels_open)]),
+    one("ringhold_front_tunnel_bytes_total", "Bytes through tunnels.", Kind::Counter, &[("", |c| &c.tunnel_bytes)]),
+    (
+        "ringhold_front_link_connections_total",
+        "Requests to nodes by the connection they took.",
+        Kind::Counter,
+        "connection",
+        &[("new", |c| &c.link_opened), ("reused", |c| &c.link_reused)],
+    ),
+    one("ringhold_front_failovers_total", "Requests moved to another node.", Kind::Counter, &[("", |c| &c.failovers)]),
+    (
+        "ringhold_front_lost_total",
+        "What was dropped because a queue was full.",
+        Kind::Counter,
+        "what",
+        &[("report", |c| &c.reports_lost), ("log_line", |c| &c.log_lines_lost)],
+    ),
+];
+
+const fn one(
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    of: &'static [(&'static str, fn(&Counters) -> &Count)],
+) -> Family {
+    (name, help, kind, "", of)
+}
+
+/// The sums over all workers, families together, for `/metrics`.
+pub fn samples(workers: &[Arc<Counters>]) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for (name, help, kind, label, members) in FAMILIES {
+        for (label_value, count) in *members {
+            let labels = if label.is_empty() { Vec::new() } else { vec![(*label, label_value.to_string())] };
+            let value = workers.iter().map(|w| count(w).get()).sum::<u64>() as f64;
+            samples.push(Sample { name, help, kind: *kind, labels, value });
+        }
+    }
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_sums_over_the_workers() {
+        let workers = [Arc::new(Counters::default()), Arc::new(Counters::default())];
+        workers[0].hits.add(2);
+        workers[1].hits.add(3);
+        let samples = samples(&workers);
+        let hit = samples.iter().find(|s| s.labels == [("result", "hit".to_owned())]).unwrap();
+        assert_eq!((hit.name, hit.value), ("ringhold_front_cache_total", 5.0));
+    }
+}

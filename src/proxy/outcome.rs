@@ -1,0 +1,154 @@
+//! What became of a request: a [`Verdict`] when its head goes out, an [`Outcome`] when the last byte has. Counters and
+//! the access log are written from the outcome alone, so they cannot disagree.
+
+use super::accesslog::{Line, Log, Logged};
+use super::link::Shared;
+use crate::wire::fault::Kind;
+use crate::wire::status;
+use http::{HeaderMap, StatusCode};
+use std::rc::Rc;
+
+/// Who made the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Node,
+    /// A page of our own.
+    Page,
+    Error(Kind),
+    Tunnel,
+}
+
+/// What the last member of `Cache-Status` says, which is the node's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    Hit,
+    Miss,
+    Unknown,
+}
+
+/// Known when the head goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub status: StatusCode,
+    pub source: Source,
+    pub cache: Cache,
+}
+
+/// How the answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Complete,
+    ClientLeft,
+    NodeBroke,
+}
+
+/// Known when the last byte has gone, or cannot go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub verdict: Verdict,
+    /// Bytes of the body.
+    pub sent: u64,
+    pub end: End,
+}
+
+/// Follows a request to its end, and writes down what it was when dropped.
+pub struct Record {
+    outcome: Outcome,
+    shared: Rc<Shared>,
+    line: Option<Box<(Log, Line)>>,
+}
+
+impl Cache {
+    pub fn of(headers: &HeaderMap) -> Cache {
+        match status::last_member(headers) {
+            Some(member) if member.split(|b| *b == b';').next() == Some(b"hit") => Cache::Hit,
+            Some(_) => Cache::Miss,
+            None => Cache::Unknown,
+        }
+    }
+}
+
+impl Record {
+    pub fn new(shared: Rc<Shared>, line: Option<Box<(Log, Line)>>) -> Record {
+        // Until there is an answer: the client did not stay for it.
+        let verdict = Verdict {
+            status: StatusCode::BAD_REQUEST,
+            source: Source::Error(Kind::HttpRequestError),
+            cache: Cache::Unknown,
+        };
+        Record { outcome: Outcome { verdict, sent: 0, end: End::ClientLeft }, shared, line }
+    }
+    /// The head goes out. What is not ended by then was left by the client.
+    pub fn decide(&mut self, verdict: Verdict) {
+        self.outcome.verdict = verdict;
+    }
+    pub fn sent(&mut self, bytes: usize) {
+        self.outcome.sent += bytes as u64;
+    }
+    pub fn end(&mut self, end: End) {
+        self.outcome.end = end;
+    }
+    /// Who answered, for the log.
+    pub fn note(&mut self, node: &str, headers: &HeaderMap) {
+        if let Some(line) = &mut self.line {
+            line.1.node = Some(node.to_owned());
+            let status = status::last_member(headers).map(|member| String::from_utf8_lossy(member).into_owned());
+            line.1.cache_status = status;
+        }
+    }
+
+    fn count(&self) {
+        let Outcome { verdict, sent, end } = self.outcome;
+        let counters = &self.shared.counters;
+        let class = usize::from(verdict.status.as_u16() / 100);
+        counters.answers[if class < 6 { class } else { 0 }].add(1);
+        counters.body_bytes.add(sent);
+        match (verdict.source, verdict.cache) {
+            (Source::Node, Cache::Hit) => counters.hits.add(1),
+            (Source::Node, Cache::Miss) => counters.misses.add(1),
+            (Source::Node, Cache::Unknown) => {}
+            (Source::Page, _) => counters.own.add(1),
+            (Source::Error(_), _) => counters.errors.add(1),
+            (Source::Tunnel, _) => counters.tunnel_bytes.add(sent),
+        }
+        match end {
+            End::Complete => {}
+            End::ClientLeft => counters.cut_client.add(1),
+            End::NodeBroke => counters.cut_node.add(1),
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.count();
+        if let Some(line) = &self.line
+            && line.0.write(&line.1, &self.outcome) == Logged::Dropped
+        {
+            self.shared.counters.log_lines_lost.add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_member_of_cache_status_is_the_nodes() {
+        for (lines, expected) in [
+            (&["n1; hit; ttl=3"][..], Cache::Hit),
+            (&["n1; fwd=uri-miss; stored"], Cache::Miss),
+            (&["origin; hit", "n1; fwd=miss"], Cache::Miss),
+            (&["origin; fwd=miss, n1;hit"], Cache::Hit),
+            (&["n1; detail=\"; hit\"; fwd=miss"], Cache::Miss),
+            (&[], Cache::Unknown),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("cache-status", line.parse().unwrap());
+            }
+            assert_eq!(Cache::of(&headers), expected, "{lines:?}");
+        }
+    }
+}

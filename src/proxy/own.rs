@@ -1,0 +1,108 @@
+//! Requests that end here although their target is a URL.
+
+use super::Front;
+use crate::wire::target::{Host, Key};
+use http::header::MAX_FORWARDS;
+use http::request::Parts;
+use http::{HeaderValue, Method};
+use std::net::{IpAddr, SocketAddr};
+
+/// Whose address a URL has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Admin,
+    Proxy,
+    Other,
+}
+
+/// How far a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hops {
+    Onward,
+    Here,
+}
+
+pub fn whose(key: &Key, front: &Front) -> Whose {
+    let port = key.port();
+    if port == front.admin.port() && is_at(key, front.admin) {
+        Whose::Admin
+    } else if front.listen.iter().any(|listen| port == listen.port() && is_at(key, *listen)) {
+        Whose::Proxy
+    } else {
+        Whose::Other
+    }
+}
+
+/// Whether the host is this address; the port was compared. A listener on every address has the loopback ones too.
+fn is_at(key: &Key, address: SocketAddr) -> bool {
+    let ours = address.ip().to_canonical();
+    match key.host() {
+        Host::Ip(ip) => same(ip.to_canonical(), ours),
+        Host::Name(name) => name == "localhost" && (ours.is_loopback() || ours.is_unspecified()),
+    }
+}
+
+fn same(ip: IpAddr, ours: IpAddr) -> bool {
+    ip == ours || (ours.is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+}
+
+/// RFC 9110 section 7.6.2: `Max-Forwards` of TRACE and OPTIONS, one less when the request goes on.
+pub fn last_hop(request: &mut Parts) -> Hops {
+    if request.method != Method::TRACE && request.method != Method::OPTIONS {
+        return Hops::Onward;
+    }
+    let Some(value) = request.headers.get(MAX_FORWARDS).and_then(|v| v.to_str().ok()) else { return Hops::Onward };
+    if value.is_empty() || !value.bytes().all(|b| b.is_ascii_digit()) {
+        return Hops::Onward;
+    }
+    match value.parse::<u64>().unwrap_or(u64::MAX) {
+        0 => Hops::Here,
+        left => {
+            request.headers.insert(MAX_FORWARDS, HeaderValue::from(left - 1));
+            Hops::Onward
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, max_forwards: &str) -> Parts {
+        let request = http::Request::builder().method(method).uri("http://a/").header("max-forwards", max_forwards);
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn max_forwards_counts_down_for_trace_and_options_only() {
+        for (method, value, hops, after) in [
+            ("TRACE", "0", Hops::Here, "0"),
+            ("OPTIONS", "0", Hops::Here, "0"),
+            ("OPTIONS", "00", Hops::Here, "00"),
+            ("OPTIONS", "2", Hops::Onward, "1"),
+            ("GET", "0", Hops::Onward, "0"),
+            ("TRACE", "x", Hops::Onward, "x"),
+            ("TRACE", "99999999999999999999999", Hops::Onward, "18446744073709551614"),
+        ] {
+            let mut parts = request(method, value);
+            assert_eq!(last_hop(&mut parts), hops, "{method} {value}");
+            assert_eq!(parts.headers["max-forwards"], after, "{method} {value}");
+        }
+    }
+
+    #[test]
+    fn our_own_addresses_are_recognised_in_every_spelling() {
+        let front = |listen: &str| Front::new("t", vec![listen.parse().unwrap()], "127.0.0.1:3129".parse().unwrap());
+        for (listen, url, expected) in [
+            ("127.0.0.1:3128", "http://127.0.0.1:3129/v1/nodes", Whose::Admin),
+            ("127.0.0.1:3128", "http://localhost:3129/", Whose::Admin),
+            ("127.0.0.1:3128", "http://[::ffff:127.0.0.1]:3129/", Whose::Admin),
+            ("127.0.0.1:3128", "http://127.0.0.1:3128/", Whose::Proxy),
+            ("0.0.0.0:3128", "http://127.0.0.1:3128/", Whose::Proxy),
+            ("127.0.0.1:3128", "http://example.com:3128/", Whose::Other),
+            ("127.0.0.1:3128", "http://127.0.0.1:80/", Whose::Other),
+        ] {
+            assert_eq!(whose(&Key::parse(url).unwrap(), &front(listen)), expected, "{url} at {listen}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What ringhold itself says to clients: how to use it, and what went wrong.
+
+use super::reply::Content;
+use crate::wire::fault::Fault;
+use crate::wire::status;
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT";
+
+/// Someone opened the proxy's address in a browser: what this is and how to use it. `address` is what they opened.
+pub fn help(method: &Method, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
+    let status = if method.is_safe() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let steps = [
+        (
+            "Shell (curl, pip, git and most others)",
+            format!("export http_proxy=http://{address} https_proxy=http://{address}"),
+        ),
+        ("One curl", format!("curl -x http://{address} http://example.com/")),
+        ("Chromium", format!("chromium --proxy-server=http://{address}")),
+        ("Who is in the cluster", format!("curl --noproxy '*' http://{admin}/v1/nodes")),
+    ];
+    if !wants_html(headers) {
+        let steps: String = steps.iter().map(|(what, how)| format!("\n{what}:\n  {how}\n")).collect();
+        return text(status, format!("This is ringhold, a caching HTTP proxy. It is used as a proxy:\n{steps}"));
+    }
+    let steps: String =
+        steps.iter().map(|(what, how)| format!("<dt>{what}</dt><dd><code>{}</code></dd>", escape(how))).collect();
+    let page = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>ringhold</title>\
+         <style>body{{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}}\
+         dt{{margin-top:1rem}}dd{{margin:0}}code{{background:#8882;padding:.2rem .4rem}}</style>\
+         <h1>This is ringhold</h1><p>A caching HTTP proxy. It is not a web site: set it as a proxy.<dl>{steps}</dl></html>\n"
+    );
+    page_of(status, HTML, page)
+}
+
+/// Someone asked for the admin address through the proxy.
+pub fn use_noproxy(admin: &str) -> Response<Content> {
+    let text_of = format!(
+        "http://{admin} is ringhold's own admin address. It is not served through the proxy: ask it directly, for \
+         example with\n  curl --noproxy '*' http://{admin}/v1/nodes\n"
+    );
+    text(StatusCode::MISDIRECTED_REQUEST, text_of)
+}
+
+/// `OPTIONS *`, or with `Max-Forwards: 0` (RFC 9110 section 7.6.2): what we can do.
+pub fn options() -> Response<Content> {
+    let mut response = page_of(StatusCode::NO_CONTENT, TEXT, String::new());
+    response.headers_mut().remove(CONTENT_TYPE);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
+    response
+}
+
+/// `TRACE` with `Max-Forwards: 0`: the request as it came, without what may be secret (RFC 9110 section 9.3.8).
+pub fn trace(request: &http::request::Parts) -> Response<Content> {
+    let mut echo = format!("TRACE {} {:?}\r\n", request.uri, request.version).into_bytes();
+    for (name, value) in &request.headers {
+        if !matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie") && !value.is_sensitive() {
+            echo.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+    }
+    echo.extend_from_slice(b"\r\n");
+    page_of(StatusCode::OK, HeaderValue::from_static("message/http"), echo)
+}
+
+/// What went wrong, in a sentence.
+pub fn error(proxy: &str, fault: &Fault) -> Response<Content> {
+    let mut response = text(fault.status, format!("{}\n", fault.detail));
+    response.headers_mut().insert(PROXY_STATUS, status::proxy_status(proxy, fault));
+    if fault.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn text(status: StatusCode, text: String) -> Response<Content> {
+    page_of(status, TEXT, text)
+}
+
+fn page_of(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response<Content> {
+    let mut response = Response::new(Content::Full(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn wants_html(headers: &HeaderMap) -> bool {
+    headers.get_all(ACCEPT).iter().any(|accept| accept.as_bytes().windows(9).any(|w| w == b"text/html"))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::fault::Kind;
+
+    fn body(response: Response<Content>) -> String {
+        let Content::Full(bytes) = response.into_body() else { panic!("a page is whole") };
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_browser_gets_html_and_everyone_else_text() {
+        let mut headers = HeaderMap::new();
+        assert!(body(help(&Method::GET, &headers, "127.0.0.1:3128", "127.0.0.1:3129")).starts_with("This is ringhold"));
+        headers.insert(ACCEPT, HeaderValue::from_static("text/html,*/*"));
+        let page = body(help(&Method::GET, &headers, "\"><script>:1", "127.0.0.1:3129"));
+        assert!(page.starts_with("<!doctype html>"));
+        assert!(!page.contains("<script>"), "what the client wrote is escaped");
+    }
+
+    #[test]
+    fn a_trace_keeps_secrets_to_itself() {
+        let (parts, ()) = http::Request::builder()
+            .method("TRACE")
+            .uri("http://a.example/")
+            .header("authorization", "Basic c2VjcmV0")
+            .header("cookie", "a=b")
+            .header("x-other", "1")
+            .body(())
+            .unwrap()
+            .into_parts();
+        let echo = body(trace(&parts));
+        assert_eq!(echo, "TRACE http://a.example/ HTTP/1.1\r\nx-other: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn an_error_is_a_sentence_with_proxy_status() {
+        let response = error("ringhold-abc", &Fault::node(Kind::DestinationUnavailable, "No cache node can answer."));
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        assert!(response.headers()["proxy-status"].to_str().unwrap().contains("error=destination_unavailable"));
+        assert_eq!(body(response), "No cache node can answer.\n");
+    }
+}

@@ -1,0 +1,115 @@
+//! Asks the owners of a key, in order, until one answers.
+
+use super::link::{self, Answer, Broken, Pool, Upload};
+use super::route::{self, Where};
+use super::worker::Worker;
+use crate::cluster::view::Report;
+use crate::wire::fault::{Fault, Kind};
+use http::StatusCode;
+use link::Want;
+use std::rc::Rc;
+
+/// How often a request may break something that was alive before it came: what breaks three nodes is not repeated.
+const BREAKS: usize = 3;
+
+/// What is to be done after a failed attempt.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    /// Nothing of the request was acted on, or it may be repeated.
+    Another,
+    GiveUp,
+}
+
+/// Relays to the owner, or to the next that is up; an upload is never sent twice once a byte of it was taken. Also says
+/// which pool answered.
+pub async fn relay(
+    worker: &Worker,
+    request: &link::Request<'_>,
+    upload: &mut Option<Upload>,
+) -> Result<(Answer, Rc<Pool>), Fault> {
+    let routing = worker.routing();
+    let factor = worker.config.ring.load_factor;
+    let place = route::place(request.key);
+    let mut breaks = 0;
+    for index in route::candidates(&routing.view, request.key, place, factor) {
+        let Some(pool) = routing.pools.get(index) else { continue };
+        let broken = match attempt(pool, request, upload).await {
+            Ok(answer) => return Ok((answer, pool.clone())),
+            Err(broken) => broken,
+        };
+        tracing::debug!(node = %pool.node.id, "{} {}: the node {broken}", request.method, request.key.as_str());
+        blame(worker, pool, &broken);
+        breaks += usize::from(!matches!(broken, Broken::Unreachable(_) | Broken::Abandoned));
+        if next(&broken, request, upload.as_ref()) == Next::GiveUp || breaks >= BREAKS {
+            return Err(fault(&broken, &pool.node.id));
+        }
+        worker.shared.counters.failovers.add(1);
+    }
+    Err(nobody(place))
+}
+
+/// One node, twice where a connection that was kept alive turns out to be dead.
+async fn attempt(pool: &Rc<Pool>, request: &link::Request<'_>, upload: &mut Option<Upload>) -> Result<Answer, Broken> {
+    let repeatable = upload.is_none() && request.method.is_idempotent();
+    let want = if repeatable { Want::Any } else { Want::Alive };
+    match link::exchange(pool, request, upload, want).await {
+        Err(Broken::Died { silent: true, reused: true, .. }) if repeatable => {
+            // Its neighbours in the pool are dead as well.
+            pool.close_idle();
+            link::exchange(pool, request, upload, Want::New).await
+        }
+        result => result,
+    }
+}
+
+/// Tells the control plane what the link has shown.
+fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
+    match broken {
+        Broken::Unreachable(_) | Broken::Died { .. } => {
+            pool.close_idle();
+            // Others see it as well: one report is enough.
+            if pool.node.set_up(false) {
+                worker.report(Report::Refused(pool.node.clone()));
+            }
+        }
+        // Perhaps it was the origin that broke off: a probe will tell.
+        Broken::Cut | Broken::Protocol(_) => worker.report(Report::Suspect(pool.node.clone())),
+        Broken::Abandoned | Broken::Full | Broken::Client(_) => {}
+    }
+}
+
+fn next(broken: &Broken, request: &link::Request<'_>, upload: Option<&Upload>) -> Next {
+    let untouched = upload.is_none_or(Upload::is_untouched);
+    match broken {
+        Broken::Full | Broken::Client(_) => Next::GiveUp,
+        // Not a byte was sent.
+        Broken::Unreachable(_) if untouched => Next::Another,
+        // RFC 9110 section 9.2.2: only what is idempotent may be repeated when nobody knows how far it came.
+        _ if untouched && request.method.is_idempotent() => Next::Another,
+        _ => Next::GiveUp,
+    }
+}
+
+fn fault(broken: &Broken, node: &str) -> Fault {
+    let detail = format!("The cache node {node} {broken}.");
+    match broken {
+        Broken::Full => Fault::node(Kind::ConnectionLimitReached, detail),
+        Broken::Client(_) => Fault::bad_request(detail),
+        Broken::Unreachable(_) => Fault::node(Kind::ConnectionRefused, detail),
+        Broken::Died { .. } | Broken::Abandoned => Fault::node(Kind::ConnectionTerminated, detail),
+        Broken::Cut => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpResponseIncomplete, detail) },
+        Broken::Protocol(_) => {
+            Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpProtocolError, detail) }
+        }
+    }
+}
+
+fn nobody(place: Where) -> Fault {
+    let detail = match place {
+        Where::Anywhere => "No cache node can answer at the moment. Try again in a second.",
+        Where::ThisMachine => {
+            "No cache node on this machine can answer at the moment, and others cannot reach its loopback."
+        }
+    };
+    Fault::node(Kind::DestinationUnavailable, detail)
+}

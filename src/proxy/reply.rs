@@ -1,0 +1,105 @@
+//! The body of an answer to a client, which also follows the answer to its end.
+
+use super::link;
+use super::outcome::{End, Record};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// What an answer's body is made of.
+pub enum Content {
+    Full(Bytes),
+    Node(Box<link::Body>),
+}
+
+/// See the module.
+pub struct Reply {
+    content: Content,
+    /// `None` for the head of a tunnel, which keeps the record itself.
+    record: Option<Record>,
+}
+
+/// The node broke off: hyper then closes the connection, so that the client sees a broken transfer.
+#[derive(Debug)]
+pub struct BrokeOff(link::Broken);
+
+impl Content {
+    pub fn empty() -> Content {
+        Content::Full(Bytes::new())
+    }
+}
+
+impl Reply {
+    pub fn new(content: Content, record: Option<Record>) -> Reply {
+        let mut reply = Reply { content, record };
+        reply.note_end();
+        reply
+    }
+
+    fn note_end(&mut self) {
+        if self.is_end_stream() {
+            self.end(End::Complete);
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(record) = &mut self.record {
+            record.end(end);
+        }
+    }
+
+    fn poll_node(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, link::Broken>>> {
+        match &mut self.content {
+            Content::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Content::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Content::Node(body) => body.poll(cx),
+        }
+    }
+}
+
+impl Body for Reply {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        let frame = match ready!(self.poll_node(cx)) {
+            None => {
+                self.end(End::Complete);
+                return Poll::Ready(None);
+            }
+            Some(Err(broken)) => {
+                self.end(End::NodeBroke);
+                return Poll::Ready(Some(Err(BrokeOff(broken))));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
+            record.sent(data.len());
+        }
+        self.note_end();
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Node(body) => body.is_end(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Node(body) => body.size_hint(),
+        }
+    }
+}
+
+impl std::fmt::Display for BrokeOff {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the node {}", self.0)
+    }
+}
+
+impl std::error::Error for BrokeOff {}

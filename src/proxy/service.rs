@@ -1,0 +1,178 @@
+//! The spine of the front: one request, from its head to the head of its answer.
+
+use super::link::{self, Answer, Pool};
+use super::outcome::{Cache, Record, Source, Verdict};
+use super::reply::{Content, Reply};
+use super::worker::Client;
+use super::{access, own, pages, relay, tunnel, upload};
+use crate::cluster::view::Report;
+use crate::net::serve::ClientBody;
+use crate::policy;
+use crate::wire::fault::{Fault, Kind};
+use crate::wire::target::{Key, Target};
+use crate::wire::{hop, target, via};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use std::convert::Infallible;
+use std::rc::Rc;
+
+/// Answers one request, whatever it is.
+pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
+    let (request, body) = request.into_parts();
+    let head_only = request.method == Method::HEAD;
+    let mut record = Some(client.worker.record(client.peer, &request));
+    let answer = answer(&client, request, body, &mut record).await;
+    Ok(answer.unwrap_or_else(|fault| {
+        tracing::debug!(kind = fault.kind.token(), "{fault}");
+        let page = pages::error(&client.worker.front.pseudonym, &fault);
+        own_answer(page, Source::Error(fault.kind), head_only, record.take())
+    }))
+}
+
+async fn answer(
+    client: &Rc<Client>,
+    mut request: Parts,
+    body: ClientBody,
+    record: &mut Option<Record>,
+) -> Result<Response<Reply>, Fault> {
+    refuse_loops(client, &request)?;
+    access::admit(client.peer, &client.worker.config.access)?;
+    let page = match target::classify(&request.method, &request.uri)? {
+        Target::Absolute(key) => match page_of_ours(client, &key, &mut request)? {
+            None => return forward(client, key, request, body, record).await,
+            Some(page) => page,
+        },
+        Target::Authority { host, port } => {
+            let upgrade = request.extensions.remove::<OnUpgrade>();
+            return tunnel::connect(client, &host, port, upgrade, record).await;
+        }
+        Target::Origin => help(client, &request),
+        Target::Asterisk => pages::options(),
+    };
+    Ok(own_answer(page, Source::Page, request.method == Method::HEAD, record.take()))
+}
+
+/// Relays a request to the node that owns its key.
+async fn forward(
+    client: &Rc<Client>,
+    key: Key,
+    mut request: Parts,
+    body: ClientBody,
+    record: &mut Option<Record>,
+) -> Result<Response<Reply>, Fault> {
+    let hop = hop::strip(&mut request.headers);
+    let (framing, expect) = upload::framing(&request, &body);
+    let mut upload = upload::of(body, framing);
+    // An upgrade to HTTP/2 would take the connection away from the cache, and browsers do not ask for it.
+    let upgrade = hop.upgrade.as_ref().filter(|u| upload.is_none() && !u.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    let asked = link::Request {
+        method: &request.method,
+        key: &key,
+        headers: &request.headers,
+        version: request.version,
+        local: client.peer.same_machine,
+        te_trailers: hop.te_trailers,
+        upgrade,
+        framing,
+        expect,
+        forwarded_for: client.peer.addr.map(|a| a.ip()).filter(|_| client.worker.config.access.forwarded_for),
+    };
+    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    let upgrade = request.extensions.remove::<OnUpgrade>();
+    Ok(deliver(client, &request.method, &key, answer, &pool, upgrade, record))
+}
+
+/// Makes a node's answer the client's.
+fn deliver(
+    client: &Rc<Client>,
+    method: &Method,
+    key: &Key,
+    answer: Answer,
+    pool: &Rc<Pool>,
+    upgrade: Option<OnUpgrade>,
+    record: &mut Option<Record>,
+) -> Response<Reply> {
+    let worker = &client.worker;
+    let Answer { head, content } = answer;
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = head.status;
+    parts.headers = head.headers;
+    let hop = hop::strip(&mut parts.headers);
+    parts.headers.append(VIA, worker.shared.via(head.version).clone());
+    if !method.is_safe() {
+        invalidate(client, method, key, &parts, pool);
+    }
+    if let Some(record) = record {
+        record.decide(Verdict { status: parts.status, source: Source::Node, cache: Cache::of(&parts.headers) });
+        record.note(&pool.node.id, &parts.headers);
+    }
+    let reply = match content {
+        link::Content::Full(bytes) => Reply::new(Content::Full(bytes), record.take()),
+        link::Content::Stream(body) => Reply::new(Content::Node(body), record.take()),
+        link::Content::Switched(conn, early) => {
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            if let Some(protocol) = hop.upgrade {
+                parts.headers.insert(UPGRADE, protocol);
+            }
+            tunnel::switch(client, upgrade, conn, early, record)
+        }
+    };
+    Response::from_parts(parts, reply)
+}
+
+/// RFC 9111 section 4.4: other nodes may hold copies from a time when they stood in for the owner.
+fn invalidate(client: &Client, method: &Method, key: &Key, parts: &http::response::Parts, pool: &Pool) {
+    let urls: Vec<String> = policy::invalidates(method, key, parts).iter().map(|key| key.as_str().to_owned()).collect();
+    if !urls.is_empty() {
+        client.worker.report(Report::Invalidated { urls, by: pool.node.clone() });
+    }
+}
+
+fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
+    if request.headers.contains_key(VIA) && via::contains(&request.headers, &client.worker.front.pseudonym) {
+        let detail = "This request has been here before: the proxies on its way form a loop.";
+        return Err(Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyLoopDetected, detail));
+    }
+    Ok(())
+}
+
+/// What of absolute-form is not relayed: https, our own addresses, and requests that end here.
+fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Option<Response<Content>>, Fault> {
+    if key.scheme() != "http" {
+        let detail = "https:// is fetched through a tunnel (CONNECT): set https_proxy to this proxy's http:// address.";
+        return Err(Fault::bad_request(detail));
+    }
+    match own::whose(key, &client.worker.front) {
+        own::Whose::Admin => return Ok(Some(pages::use_noproxy(&client.worker.front.admin.to_string()))),
+        own::Whose::Proxy => return Ok(Some(help(client, request))),
+        own::Whose::Other => {}
+    }
+    Ok(match own::last_hop(request) {
+        own::Hops::Onward => None,
+        own::Hops::Here if request.method == Method::TRACE => Some(pages::trace(request)),
+        own::Hops::Here => Some(pages::options()),
+    })
+}
+
+fn help(client: &Client, request: &Parts) -> Response<Content> {
+    let front = &client.worker.front;
+    let asked = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let address = asked.map_or_else(|| front.address(), str::to_owned);
+    pages::help(&request.method, &request.headers, &address, &front.admin.to_string())
+}
+
+/// An answer that we make ourselves.
+fn own_answer(page: Response<Content>, source: Source, head_only: bool, record: Option<Record>) -> Response<Reply> {
+    let (mut parts, mut content) = page.into_parts();
+    let mut record = record;
+    if let Some(record) = &mut record {
+        record.decide(Verdict { status: parts.status, source, cache: Cache::Unknown });
+    }
+    if let (true, Content::Full(bytes)) = (head_only, &content) {
+        parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
+        content = Content::empty();
+    }
+    Response::from_parts(parts, Reply::new(content, record))
+}

@@ -1,0 +1,1 @@
+//! A worker between a client and fake nodes.

@@ -1,0 +1,86 @@
+//! Tunnels: CONNECT, and connections that a 101 has switched to another protocol.
+
+use super::access;
+use super::link;
+use super::outcome::{Cache, End, Record, Source, Verdict};
+use super::reply::{Content, Reply};
+use super::splice::{self, splice};
+use super::worker::{Client, Worker};
+use crate::net::listen::Stream;
+use crate::net::serve::upgraded;
+use crate::wire::fault::Fault;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use std::rc::Rc;
+
+/// What the client is connected to.
+enum Far {
+    Origin(Stream),
+    Node(link::Conn),
+}
+
+/// CONNECT: dials, answers 200, and copies both ways until both have ended.
+pub async fn connect(
+    client: &Rc<Client>,
+    host: &str,
+    port: u16,
+    upgrade: Option<OnUpgrade>,
+    record: &mut Option<Record>,
+) -> Result<Response<Reply>, Fault> {
+    let worker = &client.worker;
+    access::may_connect(port, client.peer, &worker.config.access)?;
+    let dialed = worker.dialer.dial(host, port, client.peer.same_machine).await?;
+    decide(record, StatusCode::OK);
+    start(client, upgrade, Far::Origin(dialed.stream), Bytes::new(), record.take());
+    Ok(Response::new(Reply::new(Content::empty(), None)))
+}
+
+/// A node has answered 101: the same with its connection, of which `early` was read already.
+pub fn switch(
+    client: &Rc<Client>,
+    upgrade: Option<OnUpgrade>,
+    conn: link::Conn,
+    early: Bytes,
+    record: &mut Option<Record>,
+) -> Reply {
+    decide(record, StatusCode::SWITCHING_PROTOCOLS);
+    start(client, upgrade, Far::Node(conn), early, record.take());
+    Reply::new(Content::empty(), None)
+}
+
+fn decide(record: &mut Option<Record>, status: StatusCode) {
+    if let Some(record) = record {
+        record.decide(Verdict { status, source: Source::Tunnel, cache: Cache::Unknown });
+    }
+}
+
+fn start(client: &Rc<Client>, upgrade: Option<OnUpgrade>, far: Far, early: Bytes, record: Option<Record>) {
+    let Some(upgrade) = upgrade else { return };
+    let (client, worker) = (client.clone(), client.worker.clone());
+    let connections = worker.connections.clone();
+    connections.spawn(async move {
+        worker.shared.counters.tunnels.add(1);
+        worker.shared.counters.tunnels_open.add(1);
+        run(&worker, upgrade, far, early, record).await;
+        worker.shared.counters.tunnels_open.sub(1);
+        drop(client);
+    });
+}
+
+async fn run(worker: &Worker, upgrade: OnUpgrade, mut far: Far, early: Bytes, mut record: Option<Record>) {
+    let Ok(upgraded_client) = upgrade.await else { return };
+    let Ok((mut near, sent_ahead)) = upgraded(upgraded_client) else { return };
+    let far_stream = match &mut far {
+        Far::Origin(stream) => stream,
+        Far::Node(conn) => &mut conn.link.stream,
+    };
+    let limits = splice::Limits { idle: worker.config.timeouts.tunnel_idle, shutdown: worker.shutdown.clone() };
+    let (moved, end) = splice(&mut near, sent_ahead, far_stream, early, limits).await;
+    if let Some(record) = &mut record {
+        record.sent(usize::try_from(moved.up + moved.down).unwrap_or(usize::MAX));
+        if end == splice::End::Closed {
+            record.end(End::Complete);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A worker: one thread, one runtime, its own pools. A connection stays on the worker that it was given to.
+
+use super::Front;
+use super::accesslog::{Line, Log};
+use super::link::{Pool, Shared, Swept, TICK};
+use super::metrics::Counters;
+use super::outcome::Record;
+use super::service;
+use crate::clock;
+use crate::cluster::view::{Membership, Report, View};
+use crate::config::Config;
+use crate::net::dial::Dialer;
+use crate::net::drain::Shutdown;
+use crate::net::listen::{Detached, Peer};
+use crate::net::serve::{Connections, Limits, Sweeper};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, thread};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::LocalSet;
+
+/// What a worker works with. Everything in it belongs to its thread.
+pub struct Worker {
+    pub config: Arc<Config>,
+    pub front: Arc<Front>,
+    pub shared: Rc<Shared>,
+    pub dialer: Dialer,
+    pub connections: Connections,
+    pub shutdown: Shutdown,
+    log: Option<Log>,
+    membership: Membership,
+    views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
+    routing: RefCell<Rc<Routing>>,
+    /// Of nodes that have left the view, while requests run there.
+    retired: RefCell<Vec<Rc<Pool>>>,
+}
+
+/// A view, and the pool of each of its nodes.
+pub struct Routing {
+    pub view: Arc<View>,
+    pub pools: Vec<Rc<Pool>>,
+}
+
+/// A connection on its way from the acceptor to its worker.
+pub struct Arrival {
+    pub stream: Detached,
+    pub peer: Peer,
+    pub place: Place,
+}
+
+/// What a connection occupies until its last request or tunnel has ended.
+pub struct Place {
+    pub _permit: OwnedSemaphorePermit,
+    pub load: Arc<AtomicUsize>,
+}
+
+/// A connected client.
+pub struct Client {
+    pub worker: Rc<Worker>,
+    pub peer: Peer,
+    _place: Place,
+}
+
+/// A worker as the acceptor sees it.
+pub struct Handle {
+    pub arrivals: mpsc::UnboundedSender<Arrival>,
+    pub load: Arc<AtomicUsize>,
+    pub counters: Arc<Counters>,
+    /// Resolves when it has drained.
+    pub done: oneshot::Receiver<()>,
+}
+
+/// What every worker is given.
+#[derive(Clone)]
+pub struct Start {
+    pub config: Arc<Config>,
+    pub front: Arc<Front>,
+    pub membership: Membership,
+    pub log: Option<Log>,
+    pub shutdown: Shutdown,
+}
+
+/// Starts the thread of a worker.
+pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
+    let (arrivals, queue) = mpsc::unbounded_channel();
+    let (finished, done) = oneshot::channel();
+    let (load, counters) = (Arc::new(AtomicUsize::new(0)), Arc::new(Counters::default()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let of_worker = counters.clone();
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        LocalSet::new().block_on(&runtime, run(start, of_worker, queue));
+        let _ = finished.send(());
+    })?;
+    Ok(Handle { arrivals, load, counters, done })
+}
+
+/// Serves what arrives until the acceptor is gone, then drains.
+async fn run(start: Start, counters: Arc<Counters>, mut queue: mpsc::UnboundedReceiver<Arrival>) {
+    let drain = start.config.timeouts.drain;
+    let worker = Worker::new(start, counters);
+    tokio::task::spawn_local(watch_health(worker.clone()));
+    tokio::task::spawn_local(sweep(worker.clone()));
+    while let Some(arrival) = queue.recv().await {
+        worker.take(arrival);
+    }
+    let late = worker.connections.drained(drain).await;
+    if late > 0 {
+        tracing::warn!("{late} connections were cut off after {drain:?} of draining");
+    }
+}
+
+/// As soon as a node is not up, what waits for it goes elsewhere.
+async fn watch_health(worker: Rc<Worker>) {
+    let mut health = worker.membership.health.clone();
+    while health.changed().await.is_ok() {
+        worker.for_each_pool(|pool| {
+            if !pool.node.is_up() {
+                pool.abandon();
+            }
+        });
+    }
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        worker.for_each_pool(|pool| {
+            if pool.sweep() == Swept::Suspect {
+                worker.report(Report::Suspect(pool.node.clone()));
+            }
+        });
+        worker.retired.borrow_mut().retain(|pool| !pool.is_empty());
+    }
+}
+
+impl Worker {
+    fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
+        let Start { config, front, membership, log, shutdown } = start;
+        let shared = Shared::new(config.limits.clone(), config.timeouts.clone(), counters, front.via.clone());
+        let mut views = membership.views.clone();
+        let view = views.borrow_and_update().clone();
+        let routing = Routing::new(view, &shared, &[]);
+        let sweeper = Sweeper::start(Limits::of(&config), shutdown.clone());
+        Rc::new(Worker {
+            dialer: Dialer::new(&config),
+            connections: Connections::new(sweeper),
+            routing: RefCell::new(Rc::new(routing)),
+            views: RefCell::new(views),
+            retired: RefCell::default(),
+            config,
+            front,
+            shared,
+            shutdown,
+            log,
+            membership,
+        })
+    }
+
+    fn take(self: &Rc<Self>, arrival: Arrival) {
+        let Arrival { stream, peer, place } = arrival;
+        let stream = match stream.attach() {
+            Ok(stream) => stream,
+            Err(e) => return tracing::warn!("cannot take a connection: {e}"),
+        };
+        self.shared.counters.connections.add(1);
+        self.shared.counters.connections_open.add(1);
+        let client = Rc::new(Client { worker: self.clone(), peer, _place: place });
+        self.connections.serve(stream, move |request| service::serve(client.clone(), request));
+    }
+
+    /// The current view with its pools.
+    pub fn routing(&self) -> Rc<Routing> {
+        let mut views = self.views.borrow_mut();
+        if views.has_changed().unwrap_or(false) {
+            let view = views.borrow_and_update().clone();
+            self.install(view);
+        }
+        self.routing.borrow().clone()
+    }
+
+    fn install(&self, view: Arc<View>) {
+        let mut routing = self.routing.borrow_mut();
+        let next = Routing::new(view, &self.shared, &routing.pools);
+        for pool in routing.pools.iter().filter(|pool| !next.pools.iter().any(|kept| Rc::ptr_eq(kept, pool))) {
+            pool.retire();
+            self.retired.borrow_mut().push(pool.clone());
+        }
+        *routing = Rc::new(next);
+    }
+
+    fn for_each_pool(&self, look: impl Fn(&Rc<Pool>)) {
+        let routing = self.routing();
+        let retired = self.retired.borrow().clone();
+        routing.pools.iter().chain(&retired).for_each(look);
+    }
+
+    /// Tells the control plane something, if it has room for it.
+    pub fn report(&self, report: Report) {
+        if self.membership.reports.try_send(report).is_err() {
+            self.shared.counters.reports_lost.add(1);
+        }
+    }
+
+    /// Follows a request of this client from now on.
+    pub fn record(&self, peer: Peer, request: &http::request::Parts) -> Record {
+        let line = self.log.as_ref().map(|log| {
+            let line = Line {
+                client: peer.addr,
+                method: request.method.clone(),
+                target: log.target(&request.uri),
+                version: request.version,
+                began: clock::tick(),
+                node: None,
+                cache_status: None,
+            };
+            Box::new((log.clone(), line))
+        });
+        Record::new(self.shared.clone(), line)
+    }
+}
+
+impl Routing {
+    /// Pools of nodes that stay are kept.
+    fn new(view: Arc<View>, shared: &Rc<Shared>, known: &[Rc<Pool>]) -> Routing {
+        let pool = |node: &Arc<_>| {
+            let kept = known.iter().find(|pool| Arc::ptr_eq(&pool.node, node)).cloned();
+            kept.unwrap_or_else(|| Pool::new(node.clone(), shared.clone()))
+        };
+        let pools = view.nodes.iter().map(pool).collect();
+        Routing { view, pools }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.worker.shared.counters.connections_open.sub(1);
+    }
+}

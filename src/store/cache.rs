@@ -1,0 +1,105 @@
+//! The one file that names moka.
+
+use super::entry::Entry;
+use super::shelf::Shelf;
+use crate::config::{self, Eviction};
+use crate::wire::target::Key;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Stored responses by URL, bounded in bytes. Freshness is decided when an entry is read (RFC 9111 section 4.2), so a
+/// stale entry stays for revalidation until it is evicted for room.
+pub struct Store {
+    cache: Cache<u64, Shelf, BuildHasherDefault<AsIs>>,
+    variants: usize,
+}
+
+impl Store {
+    pub fn new(config: &config::Cache, variants: usize) -> Store {
+        let policy = match config.eviction {
+            Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
+            Eviction::Lru => EvictionPolicy::lru(),
+        };
+        let cache = Cache::builder()
+            .max_capacity(config.memory)
+            .weigher(|_, shelf: &Shelf| shelf.weight())
+            .eviction_policy(policy)
+            .build_with_hasher(BuildHasherDefault::default());
+        Store { cache, variants }
+    }
+
+    /// What is stored under exactly this URL. The cache is keyed by a 64-bit hash, so the key itself is compared.
+    pub fn get(&self, key: &Key) -> Option<Shelf> {
+        let shelf = self.cache.get(&key.hash())?;
+        shelf.entries().first().is_some_and(|e| e.key() == key.as_str().as_bytes()).then_some(shelf)
+    }
+
+    /// Adds an entry, or puts it in the place of the variant that it replaces.
+    pub fn put(&self, key: &Key, entry: Arc<Entry>) {
+        let shelf = match self.get(key) {
+            Some(shelf) => shelf.with(entry, self.variants),
+            None => Shelf::One(entry),
+        };
+        self.cache.insert(key.hash(), shelf);
+    }
+
+    /// Removes a URL with all its variants; whether there was something.
+    pub fn remove(&self, key: &Key) -> bool {
+        self.get(key).is_some() && self.cache.remove(&key.hash()).is_some()
+    }
+
+    /// How many URLs are stored, and their weight in bytes. Pending work is done first, so the numbers are exact.
+    pub fn size(&self) -> (u64, u64) {
+        self.cache.run_pending_tasks();
+        (self.cache.entry_count(), self.cache.weighted_size())
+    }
+}
+
+/// The URLs whose answers could not be stored lately: requests for them do not wait for each other.
+pub struct Uncacheable {
+    urls: Cache<u64, (), BuildHasherDefault<AsIs>>,
+}
+
+impl Uncacheable {
+    /// Remembers at most `most` URLs, each for `time`.
+    pub fn new(most: u64, time: Duration) -> Uncacheable {
+        let urls = Cache::builder()
+            .max_capacity(most)
+            .time_to_live(time)
+            .eviction_policy(EvictionPolicy::lru())
+            .build_with_hasher(BuildHasherDefault::default());
+        Uncacheable { urls }
+    }
+    pub fn note(&self, key: &Key) {
+        self.urls.insert(key.hash(), ());
+    }
+    pub fn forget(&self, key: &Key) {
+        self.urls.invalidate(&key.hash());
+    }
+    pub fn holds(&self, key: &Key) -> bool {
+        self.urls.contains_key(&key.hash())
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}

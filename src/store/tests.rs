@@ -1,0 +1,136 @@
+use super::{Entry, Mark, Shelf, Store, Uncacheable};
+use crate::config::{Cache, Eviction};
+use crate::policy::{self, Fields, Terms};
+use crate::wire::date::Timestamp;
+use crate::wire::target::Key;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers
+}
+
+fn terms(received: u64) -> Terms {
+    let request = Request::get("http://h/").body(()).unwrap().into_parts().0;
+    let response = Response::builder().header("cache-control", "max-age=60").body(()).unwrap().into_parts().0;
+    let at = Timestamp::from_seconds(received);
+    policy::storable(&policy::Rules::default(), &request, &response, at, at).unwrap()
+}
+
+fn entry(url: &str, lines: &[(&'static str, &'static str)], request: &HeaderMap, body: Vec<Bytes>, at: u64) -> Entry {
+    let fields = headers(lines);
+    let selecting = policy::selecting(&fields, request).unwrap();
+    Entry::new(&Key::parse(url).unwrap(), StatusCode::OK, &fields, &selecting, terms(at), Mark::Anyone, body)
+}
+
+fn store(memory: u64) -> Store {
+    let config =
+        Cache { memory, max_object: memory, in_flight: memory, eviction: Eviction::TinyLfu, targeted: Vec::new() };
+    Store::new(&config, 3)
+}
+
+#[test]
+fn an_entry_gives_back_the_fields_it_was_made_of_in_order_and_repeated() {
+    let lines =
+        [("content-type", "text/html"), ("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-own", "q"), ("x-own", "")];
+    let entry = entry("http://h/a", &lines, &HeaderMap::new(), vec![Bytes::from_static(b"body")], 1);
+    assert_eq!(entry.headers(0), headers(&lines));
+    assert_eq!(entry.key(), b"http://h/a");
+    assert_eq!(entry.first(&header::CONTENT_TYPE), Some(&b"text/html"[..]));
+    assert_eq!(entry.first(&HeaderName::from_static("x-own")), Some(&b"q"[..]));
+    assert_eq!(entry.first(&header::ETAG), None);
+}
+
+#[test]
+fn a_small_body_lies_behind_its_head_and_a_large_one_keeps_its_pieces() {
+    let small =
+        entry("http://h/s", &[], &HeaderMap::new(), vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cd")], 1);
+    assert_eq!(small.body().whole().unwrap(), "abcd");
+    assert_eq!(small.body().piece(3), "d");
+    assert!(small.body().piece(4).is_empty() && small.body().piece(99).is_empty());
+    let piece = Bytes::from(vec![7; 700_000]);
+    let large = entry("http://h/l", &[], &HeaderMap::new(), vec![piece.clone(), piece], 1);
+    assert_eq!(large.body().len(), 1_400_000);
+    assert!(large.body().whole().is_none());
+    assert_eq!(large.body().piece(699_999).len(), 1);
+    assert_eq!(large.body().piece(700_000).len(), 700_000);
+    assert!(large.body().piece(1_400_000).is_empty());
+}
+
+#[test]
+fn an_entry_weighs_its_key_its_head_and_its_body() {
+    let none = entry("http://h/", &[], &HeaderMap::new(), vec![], 1).weight();
+    let some =
+        entry("http://h/12345", &[("etag", "\"x\"")], &HeaderMap::new(), vec![Bytes::from(vec![0; 1000])], 1).weight();
+    assert_eq!(some - none, 5 + 3 + 3 + 1000);
+}
+
+#[test]
+fn variants_live_side_by_side_and_the_least_recently_used_gives_way() {
+    let store = store(1 << 20);
+    let key = Key::parse("http://h/v").unwrap();
+    for (at, language) in [(1, "de"), (2, "en"), (3, "fr"), (4, "it")] {
+        let request = headers(&[("accept-language", language)]);
+        let entry =
+            Arc::new(entry("http://h/v", &[("vary", "accept-language")], &request, vec![Bytes::from(language)], at));
+        entry.touch(at);
+        store.put(&key, entry);
+    }
+    let shelf = store.get(&key).unwrap();
+    let body = |language| {
+        let request = headers(&[("accept-language", language)]);
+        shelf.select(&request, true).map(|e| e.body().whole().unwrap())
+    };
+    assert_eq!(body("de"), None, "three variants at most, and this was the oldest");
+    assert_eq!(body("it").unwrap(), "it");
+    assert_eq!(body("en").unwrap(), "en");
+}
+
+#[test]
+fn what_only_this_machine_may_reach_is_there_for_nobody_else() {
+    let fields = HeaderMap::new();
+    let key = Key::parse("http://localhost/").unwrap();
+    let entry = Entry::new(&key, StatusCode::OK, &fields, &[], terms(1), Mark::SameMachine, vec![]);
+    let shelf = Shelf::One(Arc::new(entry));
+    assert!(shelf.select(&fields, true).is_some());
+    assert!(shelf.select(&fields, false).is_none());
+}
+
+#[test]
+fn the_store_stays_within_its_bytes() {
+    let store = store(100_000);
+    for i in 0..1000 {
+        let url = format!("http://h/{i}");
+        let key = Key::parse(&url).unwrap();
+        store.put(&key, Arc::new(entry(&url, &[], &HeaderMap::new(), vec![Bytes::from(vec![0; 1000])], 1)));
+    }
+    let (entries, bytes) = store.size();
+    assert!(bytes <= 100_000 && entries > 30, "{entries} entries, {bytes} bytes");
+}
+
+#[test]
+fn a_purged_url_is_gone_with_all_its_variants() {
+    let store = store(1 << 20);
+    let key = Key::parse("http://h/p").unwrap();
+    assert!(!store.remove(&key));
+    store.put(&key, Arc::new(entry("http://h/p", &[], &HeaderMap::new(), vec![], 1)));
+    assert!(store.remove(&key));
+    assert!(store.get(&key).is_none());
+}
+
+#[test]
+fn a_url_that_can_not_be_stored_is_remembered_until_it_can() {
+    let uncacheable = Uncacheable::new(10, Duration::from_secs(60));
+    let key = Key::parse("http://h/u").unwrap();
+    uncacheable.note(&key);
+    assert!(uncacheable.holds(&key));
+    uncacheable.forget(&key);
+    assert!(!uncacheable.holds(&key));
+}

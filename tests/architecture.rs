@@ -1,0 +1,174 @@
+//! The arrows of DESIGN.md run one way, and pure modules stay pure.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder or file of the crate may use those that stand lower, and itself. `main` may use everything.
+const LEVELS: &[(&str, u32)] =
+    &[("wire", 0), ("policy", 1), ("ring", 1), ("store", 2), ("net", 2), ("cluster", 3), ("node", 4), ("proxy", 4)];
+
+const PURE: &[&str] = &["src/wire", "src/policy", "src/ring", "src/net/rules.rs"];
+
+/// What has no place in a pure module, and why.
+const IMPURE: &[(&str, &str)] = &[
+    ("tokio", "async and sockets"),
+    ("hyper", "connections"),
+    ("moka", "the cache"),
+    ("tracing", "logging"),
+    ("println!", "output"),
+    ("eprintln!", "output"),
+    ("std::fs", "files"),
+    ("std::io", "input and output"),
+    ("std::env", "the environment"),
+    ("std::process", "processes"),
+    ("std::thread", "threads"),
+    ("Instant", "a clock: the time is an argument"),
+    ("SystemTime", "a clock: the time is an argument"),
+    ("crate::clock", "a clock: the time is an argument"),
+    ("TcpStream", "sockets"),
+    ("TcpListener", "sockets"),
+    ("UdpSocket", "sockets"),
+    ("UnixStream", "sockets"),
+    ("ToSocketAddrs", "name resolution"),
+    ("rustix", "system calls"),
+];
+
+struct Source {
+    path: String,
+    /// Without comments and without the tests at its end.
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join("src"), &mut files);
+    files.sort();
+    assert!(files.len() > 10, "the sources are where they are looked for");
+    let texts: Vec<_> = files.into_iter().map(|file| (fs::read_to_string(&file).unwrap(), file)).collect();
+    let tests: Vec<PathBuf> = texts.iter().flat_map(|(text, file)| test_modules(text, file)).collect();
+    let kept =
+        texts.iter().filter(|(_, file)| !tests.iter().any(|t| file.starts_with(t) || *file == t.with_extension("rs")));
+    kept.map(|(text, file)| Source { path: within(root, file), code: code(text) }).collect()
+}
+
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        match path.is_dir() {
+            true => collect(&path, into),
+            false if path.extension().is_some_and(|e| e == "rs") => into.push(path),
+            false => {}
+        }
+    }
+}
+
+fn within(root: &Path, file: &Path) -> String {
+    file.strip_prefix(root).unwrap().to_str().unwrap().to_owned()
+}
+
+/// The folders (or, with `.rs`, files) of the modules that a file declares for tests only.
+fn test_modules(text: &str, file: &Path) -> Vec<PathBuf> {
+    let own = file.file_stem().unwrap().to_str().unwrap();
+    let folder =
+        if ["mod", "lib", "main"].contains(&own) { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+    let mut lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("#[cfg(test)]")).peekable();
+    let mut found = Vec::new();
+    while let Some(line) = lines.next() {
+        if !line.starts_with("#[cfg(test)]") {
+            continue;
+        }
+        while lines.peek().is_some_and(|next| next.starts_with("#[")) {
+            let attribute = lines.next().unwrap();
+            let path = attribute.strip_prefix("#[path = \"").and_then(|p| p.strip_suffix(".rs\"]"));
+            found.extend(path.map(|p| file.parent().unwrap().join(p)));
+        }
+        let name = lines
+            .peek()
+            .and_then(|next| next.trim_start_matches("pub(crate) ").strip_prefix("mod ")?.strip_suffix(';'));
+        found.extend(name.map(|name| folder.join(name)));
+    }
+    found
+}
+
+/// A source without its comments and without the tests at its end.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or("");
+    code.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+}
+
+fn level(module: &str) -> Option<u32> {
+    LEVELS.iter().find(|(name, _)| *name == module).map(|(_, level)| *level)
+}
+
+/// The modules of the crate that a source names by `crate::…`, groups included.
+fn uses(code: &str) -> BTreeSet<&str> {
+    let mut found = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let group = rest.strip_prefix('{').map(|r| r.split('}').next().unwrap_or(""));
+        let names = group.map_or_else(|| vec![rest], |g| g.split(',').collect());
+        found.extend(names.iter().filter_map(|n| n.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next()));
+    }
+    found
+}
+
+#[test]
+fn arrows_run_one_way() {
+    for source in sources() {
+        let module = source.path["src/".len()..].split(['/', '.']).next().unwrap();
+        let Some(own) = level(module) else { continue };
+        for used in uses(&source.code) {
+            let Some(theirs) = level(used) else { continue };
+            assert!(used == module || theirs < own, "{} uses crate::{used}: the arrow runs the other way", source.path);
+        }
+    }
+}
+
+#[test]
+fn front_and_node_never_name_each_other() {
+    for source in sources() {
+        for (folder, other) in [("src/proxy", "node"), ("src/node", "proxy")] {
+            let crossed = source.path.starts_with(folder) && uses(&source.code).contains(other);
+            assert!(!crossed, "{} uses crate::{other}: they meet on the wire only (docs/link.md)", source.path);
+        }
+    }
+}
+
+#[test]
+fn pure_modules_have_no_sockets_no_clock_and_no_logging() {
+    let all = sources();
+    let pure: Vec<_> = all.iter().filter(|s| PURE.iter().any(|p| s.path.starts_with(p))).collect();
+    assert!(pure.len() >= 4, "the pure modules are where they are looked for");
+    for source in pure {
+        for (word, what) in IMPURE {
+            assert!(!names(&source.code, word), "{} names {word} ({what}) and is to be pure", source.path);
+        }
+    }
+}
+
+#[test]
+fn one_file_names_moka() {
+    let all = sources();
+    let files: Vec<_> = all.iter().filter(|s| names(&s.code, "moka")).map(|s| &s.path).collect();
+    assert!(files.len() <= 1, "moka is named in {files:?}");
+    assert!(files.iter().all(|path| path.starts_with("src/store")), "{files:?}");
+}
+
+#[test]
+fn one_file_reads_the_clock() {
+    for source in sources().iter().filter(|s| s.path != "src/clock.rs") {
+        for word in ["SystemTime", "Instant::now", "clock_gettime"] {
+            assert!(!names(&source.code, word), "{} reads a clock ({word}); only src/clock.rs does", source.path);
+        }
+    }
+}
+
+/// Whether a word occurs as a whole.
+fn names(code: &str, word: &str) -> bool {
+    let inside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    code.match_indices(word).any(|(at, _)| {
+        let (before, after) = (code[..at].chars().next_back(), code[at + word.len()..].chars().next());
+        !inside(before) && !inside(after)
+    })
+}

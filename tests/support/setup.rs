@@ -1,0 +1,48 @@
+//! The configuration of a test cluster: every port is 0, the state is in the cluster's own folder.
+
+use std::fs;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    nodes: usize,
+    tables: Table,
+}
+
+impl Default for Setup {
+    /// Three nodes; no hot copy in the front, so that `Cache-Status` names the node that has the answer.
+    fn default() -> Setup {
+        let setup = Setup { nodes: 3, tables: Table::new() };
+        let setup = setup.set("proxy", "listen", vec!["127.0.0.1:0"]).set("admin", "listen", "127.0.0.1:0");
+        setup.set("hot", "memory", "0")
+    }
+}
+
+impl Setup {
+    pub fn nodes(mut self, nodes: usize) -> Setup {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Sets a key of a table, in place of what it was.
+    pub fn set(mut self, table: &str, key: &str, value: impl Into<Value>) -> Setup {
+        let table = self.tables.entry(table).or_insert_with(|| Table::new().into());
+        table.as_table_mut().expect("it is a table").insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Writes `cluster.toml` into a folder, with the state beside it.
+    pub fn write_into(&self, folder: &Path) {
+        let state = folder.join("state").display().to_string();
+        let mut tables = self.clone().set("state", "path", state).tables;
+        let nodes: Vec<Value> = (1..=self.nodes).map(|n| node(&format!("n{n}")).into()).collect();
+        tables.insert("nodes".to_owned(), nodes.into());
+        fs::write(folder.join("cluster.toml"), tables.to_string()).expect("a file can be written");
+    }
+}
+
+fn node(id: &str) -> Table {
+    Table::from_iter([("id".to_owned(), id.into()), ("spawn".to_owned(), true.into())])
+}
