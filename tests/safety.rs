@@ -122,6 +122,7 @@ fn malformed_requests_are_refused_and_the_next_client_is_served() {
     let get = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
     let cases: Vec<(&str, String, &[u16])> = vec![
         ("two hosts (9112 3.2)", format!("GET {url} HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"), &[400]),
+        ("no host (9112 3.2)", format!("GET {url} HTTP/1.1\r\n\r\n"), &[400]),
         ("a folded line (9112 5.2)", format!("GET {url} HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n"), &[400]),
         ("a space before the colon (9112 5.1)", format!("GET {url} HTTP/1.1\r\nHost : a\r\n\r\n"), &[400]),
         ("a field without a name", format!("GET {url} HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n"), &[400]),

@@ -191,5 +191,5 @@ async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report
 }
 
 #[cfg(test)]
-#[path = "cluster_test.rs"]
+#[path = "cluster_tests.rs"]
 mod tests;

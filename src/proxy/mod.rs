@@ -67,8 +67,8 @@ pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartE
 /// The control plane's thread, which also accepts.
 async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<(), StartError> {
     let (listeners, listen) = bind(&config.proxy.listen, &config.places.proxy)?;
-    let (_admin, admin) = bind(&[config.admin.listen], &config.places.admin)?;
-    let front = Arc::new(Front::new(&pseudonym(&config), listen, admin[0]));
+    let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
+    let front = Arc::new(Front::new(&pseudonym(&config), listen.clone(), admin[0]));
     let (log, writer) = accesslog::Log::start(&config.log).map_err(|e| cannot("start the access log", &e))?.unzip();
     let cluster = Cluster::start(&config, spawn).await?;
     let start = worker::Start {
@@ -79,6 +79,12 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         shutdown: shutdown.clone(),
     };
     let workers = start_workers(start)?;
+    let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
+    let bound = with_bound(config.clone(), listen, admin[0]);
+    for listener in admin_listeners {
+        let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
+        spawn_local(async move { admin::serve(listener, cluster, counters, &bound, shutdown).await });
+    }
     let permits = Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)));
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -111,6 +117,13 @@ fn bind(addresses: &[SocketAddr], place: &str) -> Result<(Vec<Listener>, Vec<Soc
         listeners.push(listener);
     }
     Ok((listeners, bound))
+}
+
+/// The configuration with the addresses that were bound, for those who show them.
+fn with_bound(mut config: Config, listen: Vec<SocketAddr>, admin: SocketAddr) -> Config {
+    config.proxy.listen = listen;
+    config.admin.listen = admin;
+    config
 }
 
 fn start_workers(start: worker::Start) -> Result<Rc<Vec<Handle>>, StartError> {

@@ -102,14 +102,13 @@ impl Record {
         let counters = &self.shared.counters;
         let class = usize::from(verdict.status.as_u16() / 100);
         counters.answers[if class < 6 { class } else { 0 }].add(1);
-        counters.body_bytes.add(sent);
+        (if verdict.source == Source::Tunnel { &counters.tunnel_bytes } else { &counters.body_bytes }).add(sent);
         match (verdict.source, verdict.cache) {
             (Source::Node, Cache::Hit) => counters.hits.add(1),
             (Source::Node, Cache::Miss) => counters.misses.add(1),
-            (Source::Node, Cache::Unknown) => {}
             (Source::Page, _) => counters.own.add(1),
             (Source::Error(_), _) => counters.errors.add(1),
-            (Source::Tunnel, _) => counters.tunnel_bytes.add(sent),
+            (Source::Node, Cache::Unknown) | (Source::Tunnel, _) => {}
         }
         match end {
             End::Complete => {}

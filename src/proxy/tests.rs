@@ -180,24 +180,29 @@ fn a_kept_connection_that_died_is_replaced_without_blame() {
 #[test]
 fn a_request_waiting_for_a_silent_node_moves_when_the_probes_say_so() {
     run(async {
-        let mut stage = Stage::new(vec![
-            vec![vec![Act::Head, Act::Silence]],
-            vec![vec![Act::Head, answer("", "hello"), Act::Silence]],
-        ]);
-        let verdict = async {
-            // The sweep has noticed that the request waits.
-            let Some(Report::Suspect(node)) = stage.reports.recv().await else { panic!("suspect") };
-            node.set_up(false);
-            stage.health.send_replace(1);
-        };
-        let address = stage.address;
-        let talk = async {
-            let mut client = TcpStream::connect(address).await.unwrap();
-            client.write_all(GET.as_bytes()).await.unwrap();
-            read_until(&mut client, "hello").await
-        };
-        let ((), text) = tokio::join!(verdict, talk);
-        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        // Also when it was sent just after everyone was told.
+        for told in [true, false] {
+            let mut stage = Stage::new(vec![
+                vec![vec![Act::Head, Act::Silence]],
+                vec![vec![Act::Head, answer("", "hello"), Act::Silence]],
+            ]);
+            let verdict = async {
+                // The sweep has noticed that the request waits.
+                let Some(Report::Suspect(node)) = stage.reports.recv().await else { panic!("suspect") };
+                node.set_up(false);
+                if told {
+                    stage.health.send_replace(1);
+                }
+            };
+            let address = stage.address;
+            let talk = async {
+                let mut client = TcpStream::connect(address).await.unwrap();
+                client.write_all(GET.as_bytes()).await.unwrap();
+                read_until(&mut client, "hello").await
+            };
+            let ((), text) = tokio::join!(verdict, talk);
+            assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        }
     });
 }
 
@@ -320,5 +325,43 @@ fn draining_lets_a_request_finish_and_then_ends() {
             drop(handle.arrivals);
             handle.done.await.unwrap();
         }
+    });
+}
+
+#[test]
+fn an_answer_to_head_keeps_its_length_and_the_connection() {
+    run(async {
+        let head = Act::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\n\r\n".to_vec());
+        let unchanged = Act::Write(b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n".to_vec());
+        let stage = Stage::new(vec![vec![vec![Act::Head, head, Act::Head, unchanged, Act::Silence]]]);
+        let (first, last) = (GET.replace("GET", "HEAD"), GET.replace("Host", "Connection: close\r\nHost"));
+        let text = stage.talk(&format!("{first}{last}"), "never").await;
+        assert!(text.contains("content-length: 1234\r\n"), "{text}");
+        assert!(text.contains("HTTP/1.1 304"), "{text}");
+        assert_eq!(stage.nodes[0].heard.borrow().len(), 1);
+    });
+}
+
+#[test]
+fn trailers_reach_a_client_that_wants_them() {
+    run(async {
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 5\r\n\r\n";
+        let stage = Stage::new(vec![vec![vec![Act::Head, Act::Write(chunked.to_vec()), Act::Silence]]]);
+        let request = GET.replace("Host", "TE: trailers\r\nConnection: TE, close\r\nHost");
+        let text = stage.talk(&request, "never").await;
+        assert!(text.ends_with("5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n"), "{text}");
+        assert!(stage.nodes[0].heard(0).contains("te: trailers\r\nconnection: te\r\n"));
+    });
+}
+
+#[test]
+fn a_body_that_stalls_in_the_middle_is_broken_off() {
+    run(async {
+        let mut config = config();
+        config.timeouts.body_stall = Duration::from_millis(100);
+        let some = Act::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome".to_vec());
+        let stage = Stage::with(config, vec![vec![vec![Act::Head, some, Act::Silence]]]);
+        assert!(stage.talk(GET, "never").await.ends_with("some"));
+        assert!(stage.nodes[0].node.is_up());
     });
 }

@@ -146,6 +146,8 @@ impl Pool {
         for control in self.controls.borrow().iter() {
             let ticks = control.tick();
             match control.phase() {
+                // Whoever found the node up and sent only after it was given up has missed that.
+                Phase::Head { movable: true } if !self.node.is_up() => control.abandon(),
                 Phase::Head { .. } if ticks == 3 => swept = Swept::Suspect,
                 // The node has its own limits: this one is for a node that neither moves nor is waited for.
                 Phase::Head { .. }
