@@ -17,6 +17,12 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// So long an answer that invalidates waits for the other nodes to know.
+const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
 /// Answers one request, whatever it is.
 pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
@@ -80,16 +86,17 @@ async fn forward(
         expect,
         forwarded_for: client.peer.addr.map(|a| a.ip()).filter(|_| client.worker.config.access.forwarded_for),
     };
-    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    let (mut answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    if !request.method.is_safe() {
+        invalidate(client, &request.method, &key, &mut answer, &pool).await;
+    }
     let upgrade = request.extensions.remove::<OnUpgrade>();
-    Ok(deliver(client, &request.method, &key, answer, &pool, upgrade, record))
+    Ok(deliver(client, answer, &pool, upgrade, record))
 }
 
 /// Makes a node's answer the client's.
 fn deliver(
     client: &Rc<Client>,
-    method: &Method,
-    key: &Key,
     answer: Answer,
     pool: &Rc<Pool>,
     upgrade: Option<OnUpgrade>,
@@ -102,9 +109,6 @@ fn deliver(
     parts.headers = head.headers;
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
-    if !method.is_safe() {
-        invalidate(client, method, key, &parts, pool);
-    }
     if let Some(record) = record {
         record.decide(Verdict { status: parts.status, source: Source::Node, cache: Cache::of(&parts.headers) });
         record.note(&pool.node.id, &parts.headers);
@@ -123,12 +127,21 @@ fn deliver(
     Response::from_parts(parts, reply)
 }
 
-/// RFC 9111 section 4.4: other nodes may hold copies from a time when they stood in for the owner.
-fn invalidate(client: &Client, method: &Method, key: &Key, parts: &http::response::Parts, pool: &Pool) {
-    let urls: Vec<String> = policy::invalidates(method, key, parts).iter().map(|key| key.as_str().to_owned()).collect();
-    if !urls.is_empty() {
-        client.worker.report(Report::Invalidated { urls, by: pool.node.clone() });
+/// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
+/// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
+async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut Answer, pool: &Pool) {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
+    let urls: Vec<String> =
+        policy::invalidates(method, key, &parts).iter().map(|key| key.as_str().to_owned()).collect();
+    answer.head.headers = parts.headers;
+    if urls.is_empty() || client.worker.routing().pools.len() < 2 {
+        return;
     }
+    let (told, done) = oneshot::channel();
+    client.worker.report(Report::Invalidated { urls, by: pool.node.clone(), told });
+    // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
+    _ = timeout(UNTIL_TOLD, done).await;
 }
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
