@@ -57,9 +57,11 @@ pub fn filling(
     shared: Shared,
 ) -> Response<NodeBody> {
     let mut headers = head.headers.clone();
-    let age = policy::age(&head.terms, clock::now());
-    if age > 0 {
-        headers.insert(header::AGE, HeaderValue::from(age));
+    match shared {
+        Shared::Own => headers.extend(head.withheld.clone()),
+        Shared::Collapsed => {
+            headers.insert(header::AGE, HeaderValue::from(policy::age(&head.terms, clock::now())));
+        }
     }
     let stored = reader.fate() == Fate::Store;
     let status =

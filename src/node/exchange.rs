@@ -94,10 +94,10 @@ pub async fn exchange(
         Framing::Sized(n) => Some(n),
         _ => None,
     };
-    policy::storable_fields(&mut head.headers);
+    let withheld = policy::storable_fields(&mut head.headers);
     policy::ensure_date(&mut head.headers, received);
-    let head = Head { status: head.status, headers: head.headers, terms, mark: mark(reach), selecting, length };
-    Ok(Settled::Store(head, body))
+    let (status, headers, mark) = (head.status, head.headers, mark(reach));
+    Ok(Settled::Store(Head { status, headers, withheld, terms, mark, selecting, length }, body))
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).

@@ -34,6 +34,8 @@ pub struct Head {
     pub status: StatusCode,
     /// As they will be stored.
     pub headers: HeaderMap,
+    /// What only the request that fetched it is answered with, besides.
+    pub withheld: HeaderMap,
     pub terms: Terms,
     pub mark: Mark,
     /// [`crate::policy::selecting`]'s value for the leader's request.

@@ -4,8 +4,8 @@ use super::terms::{Marks, Source};
 use super::{NotStored, Rules, Terms, freshness, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
-use crate::wire::hop;
 use crate::wire::target::Key;
+use crate::wire::{hop, link};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, StatusCode, request, response};
 
@@ -164,15 +164,17 @@ fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and
-/// the link's own (section 3.1). Changes `headers` in place.
-pub fn storable_fields(headers: &mut HeaderMap) {
-    for name in cache_control::withheld(headers) {
-        headers.remove(&name);
-    }
+/// the link's own (section 3.1). Changes `headers` in place; gives back what only the client that was waiting for this
+/// response is to see: `Age` as it came, and what is withheld.
+pub fn storable_fields(headers: &mut HeaderMap) -> HeaderMap {
     hop::strip(headers);
-    headers.remove(header::AGE);
-    let own: Vec<HeaderName> = headers.keys().filter(|n| n.as_str().starts_with("ringhold-")).cloned().collect();
-    for name in own {
+    hop::strip_prefixed(headers, link::PREFIX);
+    let mut withheld = HeaderMap::new();
+    for name in cache_control::withheld(headers).into_iter().chain([header::AGE]) {
+        for line in headers.get_all(&name) {
+            withheld.append(name.clone(), line.clone());
+        }
         headers.remove(&name);
     }
+    withheld
 }
