@@ -1,8 +1,9 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
 use super::entry::{Entry, Mark};
-use crate::policy;
+use crate::policy::{self, Fields};
 use http::HeaderMap;
+use http::header::CONTENT_LANGUAGE;
 use std::sync::Arc;
 
 /// The variants of a URL. Cheap to clone.
@@ -23,8 +24,11 @@ impl Shelf {
     /// The entry that a request selects: of several that match, the latest. What only clients on the same machine may
     /// reach is there for nobody else.
     pub fn select(&self, request: &HeaderMap, same_machine: bool) -> Option<&Arc<Entry>> {
-        let allowed = |e: &&Arc<Entry>| same_machine || e.mark == Mark::Anyone;
-        self.entries().iter().filter(allowed).filter(|e| matches(e, request)).max_by_key(|e| e.terms.received)
+        let latest = |fits: fn(&Entry, &HeaderMap) -> bool| {
+            let allowed = |e: &&Arc<Entry>| (same_machine || e.mark == Mark::Anyone) && fits(e, request);
+            self.entries().iter().filter(allowed).max_by_key(|e| e.terms.received)
+        };
+        latest(matches).or_else(|| latest(speaks))
     }
 
     /// With `entry` in place of the variant that it replaces; at most `most` variants, the least recently used gives way.
@@ -49,6 +53,12 @@ impl Shelf {
 fn matches(entry: &Entry, request: &HeaderMap) -> bool {
     let vary = entry.vary();
     vary.is_empty() || policy::selecting_by(vary, request).is_some_and(|s| *s == *entry.selecting())
+}
+
+/// Whether it is in the language that the request likes best, and differs in nothing else.
+fn speaks(entry: &Entry, request: &HeaderMap) -> bool {
+    let language = entry.first(&CONTENT_LANGUAGE).filter(|_| !entry.vary().is_empty());
+    language.is_some_and(|language| policy::speaks(entry.vary(), entry.selecting(), language, request))
 }
 
 /// A new response replaces the variant with the same selecting fields. One without `Vary` replaces the others like it; those with
