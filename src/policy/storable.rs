@@ -1,7 +1,7 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, targeted, vary};
+use super::{NotStored, Rules, Terms, freshness, part, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -19,6 +19,9 @@ pub fn storable(
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
     request_allows(req, res)?;
+    if res.status == StatusCode::PARTIAL_CONTENT && !part::is_one(req, res) {
+        return Err(NotStored::Partial); // section 3.3
+    }
     let age = freshness::initial_age(&res.headers, sent, received);
     let terms = terms(rules, req, res.status, &res.headers, age, received)?;
     let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
@@ -79,7 +82,6 @@ pub(super) fn has_content(headers: &HeaderMap) -> bool {
 
 fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {
     match status.as_u16() {
-        206 => Err(NotStored::Partial),
         100..=199 | 304 => Err(NotStored::Status),
         // These answer one request's fields or connection, which are not in the key.
         407 | 412 | 416 | 417 | 421 | 425 | 426 | 431 => Err(NotStored::Status),
