@@ -5,7 +5,7 @@ mod entry;
 mod names;
 mod shelf;
 
-pub use cache::{Store, Uncacheable};
+pub use cache::{Bounded, Store, Uncacheable, Weigh};
 pub use entry::{Body, Entry, Mark};
 pub use shelf::Shelf;
 

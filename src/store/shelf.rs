@@ -1,6 +1,7 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
 use super::entry::{Entry, Mark};
+use super::cache::Weigh;
 use crate::policy;
 use http::HeaderMap;
 use std::sync::Arc;
@@ -41,7 +42,10 @@ impl Shelf {
         Shelf::Many(kept.into())
     }
 
-    pub fn weight(&self) -> u32 {
+}
+
+impl Weigh for Shelf {
+    fn weight(&self) -> u32 {
         self.entries().iter().fold(0u32, |sum, e| sum.saturating_add(e.weight()))
     }
 }
