@@ -62,6 +62,8 @@ impl Child {
     pub async fn stop(mut self, limit: Duration) {
         if let Some(pid) = self.process.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             let _ = kill_process(pid, Signal::TERM);
+            // One that was stopped would not hear of it.
+            let _ = kill_process(pid, Signal::CONT);
         }
         if timeout(limit, self.process.wait()).await.is_err() {
             tracing::warn!(pid = self.process.id(), "node did not end within {limit:?}: killed");

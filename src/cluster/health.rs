@@ -249,5 +249,5 @@ async fn revalidate(node: &Arc<Node>) -> Event {
 }
 
 #[cfg(test)]
-#[path = "health_test.rs"]
+#[path = "health_tests.rs"]
 mod tests;

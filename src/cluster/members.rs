@@ -259,5 +259,5 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 #[cfg(test)]
-#[path = "members_test.rs"]
+#[path = "members_tests.rs"]
 mod tests;

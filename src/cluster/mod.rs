@@ -13,7 +13,7 @@ pub mod view;
 
 mod child;
 #[cfg(test)]
-mod fake_node;
+pub(crate) mod fake_node;
 mod health;
 mod link;
 mod ops;
@@ -191,5 +191,5 @@ async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report
 }
 
 #[cfg(test)]
-#[path = "cluster_test.rs"]
+#[path = "cluster_tests.rs"]
 mod tests;

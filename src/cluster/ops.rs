@@ -127,11 +127,10 @@ impl Cluster {
     }
 
     /// The counters of all nodes that are up.
-    pub async fn node_metrics(&self) -> Vec<(String, BTreeMap<String, u64>)> {
+    pub async fn node_metrics(&self) -> Vec<(String, BTreeMap<String, f64>)> {
         let up = self.nodes().into_iter().filter(|n| n.is_up()).collect();
         let answers = fanout::everywhere(up, Method::GET, "/metrics").await;
-        let counters = |body: Bytes| serde_json::from_slice(&body).ok();
-        answers.into_iter().filter_map(|(node, body)| Some((node.id.clone(), counters(body.ok()?)?))).collect()
+        answers.into_iter().filter_map(|(node, body)| Some((node.id.clone(), counters(&body.ok()?)?))).collect()
     }
 
     /// How often each spawned node was started again.
@@ -199,6 +198,12 @@ async fn idle(node: &Node) {
         sleep(LOOK).await;
         looks = if node.load.load(Ordering::Relaxed) == 0 { looks + 1 } else { 0 };
     }
+}
+
+/// The numbers of a flat JSON object.
+fn counters(body: &[u8]) -> Option<BTreeMap<String, f64>> {
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    Some(object.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect())
 }
 
 fn listed(seat: &Seat, share: f64) -> Listed {

@@ -199,5 +199,5 @@ fn private_folder() -> Result<TempDir, StartError> {
 }
 
 #[cfg(test)]
-#[path = "supervise_test.rs"]
+#[path = "supervise_tests.rs"]
 mod tests;

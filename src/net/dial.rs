@@ -202,3 +202,94 @@ fn kind(error: &std::io::Error) -> Kind {
         _ => Kind::DestinationUnavailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::listen::Listener;
+    use crate::wire::fault::Whose;
+    use tokio::net::TcpListener;
+
+    fn dialer(change: impl FnOnce(&mut Config)) -> Dialer {
+        let mut config = Config::default();
+        change(&mut config);
+        Dialer::new(&config)
+    }
+
+    async fn origin() -> (TcpListener, u16) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        (listener, port)
+    }
+
+    #[tokio::test]
+    async fn this_machine_is_reached_by_its_own_clients_only_in_whatever_spelling() {
+        let (_listener, port) = origin().await;
+        let dialer = dialer(|_| {});
+        for host in ["127.0.0.1", "localhost", "127.1", "0x7f.1", "2130706433", "0.0.0.0", "::ffff:127.0.0.1"] {
+            let dialed = dialer.dial(host, port, true).await.expect(host);
+            assert_eq!(dialed.reach, Reach::SameMachine, "{host}");
+            let fault = dialer.dial(host, port, false).await.expect_err(host);
+            assert_eq!((fault.kind, fault.status.as_u16()), (Kind::DestinationIpProhibited, 403), "{host}");
+            assert!(fault.detail.contains(host) && fault.detail.contains("[access] open"), "{}", fault.detail);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_reaches_metadata() {
+        let dialer = dialer(|_| {});
+        for host in ["169.254.169.254", "0xa9fea9fe", "::ffff:169.254.169.254", "[fd00:ec2::254]"] {
+            let fault = dialer.dial(host, 80, true).await.expect_err(host);
+            assert_eq!(fault.kind, Kind::DestinationIpProhibited, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_opened_network_is_for_everyone() {
+        let (_listener, port) = origin().await;
+        let dialer = dialer(|c| c.access.open = vec!["127.0.0.0/8".parse().unwrap()]);
+        let dialed = dialer.dial("127.0.0.1", port, false).await.unwrap();
+        assert_eq!(dialed.reach, Reach::Anyone);
+        assert!(dialer.allowed(dialed.reach, false));
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_is_the_origins_refusal() {
+        let (listener, port) = origin().await;
+        drop(listener);
+        let fault = dialer(|_| {}).dial("localhost", port, true).await.unwrap_err();
+        assert_eq!((fault.whose, fault.kind, fault.status.as_u16()), (Whose::Origin, Kind::ConnectionRefused, 502));
+        assert!(fault.detail.contains(&format!("localhost refuses connections on port {port}")), "{}", fault.detail);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_is_a_dns_error() {
+        let fault = dialer(|_| {}).dial("a..invalid", 80, true).await.unwrap_err();
+        assert_eq!((fault.kind, fault.status.as_u16()), (Kind::DnsError, 502));
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_is_given_up_in_time() {
+        let (_socket, _queued, silent) = crate::net::eyeballs::tests::silent().await;
+        let dialer = dialer(|c| c.timeouts.connect = Duration::from_millis(50));
+        let fault = dialer.dial("127.0.0.1", silent.port(), true).await.unwrap_err();
+        assert_eq!((fault.kind, fault.status.as_u16()), (Kind::ConnectionTimeout, 504));
+        let fault = dialer.connect(&Address::Tcp(silent.to_string())).await.unwrap_err();
+        assert_eq!((fault.whose, fault.kind), (Whose::Node, Kind::ConnectionTimeout));
+    }
+
+    #[tokio::test]
+    async fn a_node_is_reached_on_either_kind_of_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let dialer = dialer(|_| {});
+        for address in [Address::Unix(dir.path().join("n1.sock")), Address::Tcp("127.0.0.1:0".into())] {
+            let listener = Listener::bind(&address).unwrap();
+            let address = listener.address();
+            dialer.connect(&address).await.unwrap();
+            drop(listener);
+            let fault = dialer.connect(&address).await.unwrap_err();
+            assert_eq!((fault.whose, fault.kind), (Whose::Node, Kind::ConnectionRefused));
+            assert!(fault.try_next_owner());
+        }
+    }
+}

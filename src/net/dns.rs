@@ -29,13 +29,14 @@ struct Answer {
 /// A resolver; one per thread.
 pub(super) struct Dns {
     keep: Duration,
+    room: usize,
     /// A lookup under way has no answer yet; whoever asks meanwhile waits for the same one.
     names: RefCell<HashMap<Box<str>, watch::Receiver<Option<Answer>>>>,
 }
 
 impl Dns {
     pub(super) fn new(keep: Duration) -> Dns {
-        Dns { keep, names: RefCell::default() }
+        Dns { keep, room: NAMES, names: RefCell::default() }
     }
 
     /// The addresses of `host`, in the order in which the system prefers them; never empty. A literal (IPv6 with or
@@ -55,10 +56,10 @@ impl Dns {
         if let Some(known) = names.get(host).filter(|known| self.usable(known)) {
             return known.clone();
         }
-        if names.len() >= NAMES {
+        if names.len() >= self.room {
             names.retain(|_, known| self.usable(known));
         }
-        if names.len() >= NAMES
+        if names.len() >= self.room
             && let Some(victim) = names.keys().next().cloned()
         {
             names.remove(&victim);
@@ -114,5 +115,64 @@ fn literal(host: &str) -> Option<IpAddr> {
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn a_literal_costs_no_lookup() {
+        let dns = Dns::new(KEEP);
+        for (host, ip) in [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("[2001:db8::1]", "2001:db8::1")]
+        {
+            assert_eq!(dns.resolve(host).await.unwrap()[..], [ip.parse::<IpAddr>().unwrap()]);
+        }
+        assert!(dns.names.borrow().is_empty());
+    }
+
+    #[tokio::test]
+    async fn askers_at_one_time_and_later_share_one_lookup() {
+        let dns = Dns::new(KEEP);
+        let (a, b) = tokio::join!(dns.resolve("localhost"), dns.resolve("localhost"));
+        let (a, b, c) = (a.unwrap(), b.unwrap(), dns.resolve("localhost").await.unwrap());
+        assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&b, &c));
+        assert!(!a.is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_asker_who_leaves_takes_nothing_from_the_next() {
+        let dns = Dns::new(KEEP);
+        let mut left = Box::pin(dns.resolve("localhost"));
+        assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(left.as_mut().poll(cx).is_pending())).await);
+        drop(left);
+        dns.resolve("localhost").await.unwrap();
+        assert_eq!(dns.names.borrow().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_old_is_asked_for_again() {
+        let dns = Dns::new(Duration::ZERO);
+        let (a, b) = (dns.resolve("localhost").await.unwrap(), dns.resolve("localhost").await.unwrap());
+        assert!(!Arc::ptr_eq(&a, &b));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_is_none_is_an_error_that_is_remembered() {
+        let dns = Dns::new(KEEP);
+        let (a, b) = (dns.resolve("a..invalid").await.unwrap_err(), dns.resolve("a..invalid").await.unwrap_err());
+        assert!(Arc::ptr_eq(&a.0, &b.0), "{a}");
+    }
+
+    #[tokio::test]
+    async fn the_cache_does_not_grow_beyond_its_room() {
+        let dns = Dns { room: 3, ..Dns::new(KEEP) };
+        for i in 0..9 {
+            let _ = dns.resolve(&format!("a..{i}")).await;
+            assert!(dns.names.borrow().len() <= 3);
+        }
     }
 }

@@ -80,3 +80,73 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::TcpListener;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|a| a.parse().unwrap()).collect()
+    }
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    async fn refusing() -> SocketAddr {
+        listener().await.1
+    }
+
+    /// An address that answers no attempt: its backlog is full.
+    pub(in crate::net) async fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queued = Vec::new();
+        while let Ok(Ok(s)) = tokio::time::timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
+            queued.push(s);
+        }
+        (socket, queued, address)
+    }
+
+    #[test]
+    fn families_alternate_beginning_with_the_preferred_one() {
+        let rows: [(&[&str], &[&str]); 4] = [
+            (&["[::1]:1", "[::2]:1", "1.1.1.1:1", "2.2.2.2:1"], &["[::1]:1", "1.1.1.1:1", "[::2]:1", "2.2.2.2:1"]),
+            (&["1.1.1.1:1", "2.2.2.2:1", "3.3.3.3:1", "[::1]:1"], &["1.1.1.1:1", "[::1]:1", "2.2.2.2:1", "3.3.3.3:1"]),
+            (&["1.1.1.1:1"], &["1.1.1.1:1"]),
+            (&[], &[]),
+        ];
+        for (given, expected) in rows {
+            assert_eq!(interleave(addresses(given)), addresses(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_starts_the_next_attempt_at_once() {
+        let (_listener, good) = listener().await;
+        let (stream, address) = connect(vec![refusing().await, good]).await.unwrap();
+        assert_eq!(address, good);
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_hold_up_the_others() {
+        let (_socket, _queued, silent) = silent().await;
+        let (_listener, good) = listener().await;
+        assert_eq!(connect(vec![silent, good]).await.unwrap().1, good);
+    }
+
+    #[tokio::test]
+    async fn when_all_fail_the_most_telling_error_is_given() {
+        let refusing = vec![refusing().await, refusing().await];
+        assert_eq!(connect(refusing).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let known = Some(Error::from(ErrorKind::ConnectionRefused));
+        assert_eq!(worse(known, ErrorKind::NetworkUnreachable.into()).kind(), ErrorKind::ConnectionRefused);
+    }
+}

@@ -3,6 +3,7 @@
 use hyper::rt::ReadBufCursor;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -66,6 +67,24 @@ impl Stream {
             Stream::Unix(s) => s.try_read(buf),
         }
     }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Tcp(s) => s.as_fd(),
+            Stream::Unix(s) => s.as_fd(),
+        }
+    }
+}
+
+/// Bytes that were written to a socket and that its peer has not taken yet.
+pub(super) fn untaken(socket: BorrowedFd<'_>) -> usize {
+    // SIOCOUTQ, which is TIOCOUTQ.
+    const OUTQ: rustix::ioctl::Opcode = 0x5411;
+    // SAFETY: this request writes one int.
+    let queued = unsafe { rustix::ioctl::ioctl(socket, rustix::ioctl::Getter::<OUTQ, i32>::new()) };
+    queued.unwrap_or(0).max(0) as usize
 }
 
 impl Detached {

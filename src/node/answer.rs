@@ -7,6 +7,7 @@ use super::collapse::Shared;
 use super::exchange::{self, Why};
 use super::fill::{Fate, Head, Reader};
 use super::origin::OriginBody;
+use super::ranged;
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy;
@@ -32,6 +33,11 @@ pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, 
     if policy::not_modified(&ask.head.headers, &exchange::stored(entry), now) {
         return not_modified(headers);
     }
+    let wanted = policy::ranges(&ask.head, &exchange::stored(entry), entry.body().len(), now);
+    let mut headers = match ranged::answer(entry, headers, wanted) {
+        Ok(response) => return response,
+        Err(headers) => headers,
+    };
     let body = if ask.head.method == Method::HEAD {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(entry.body().len()));
         NodeBody::Empty
@@ -129,7 +135,7 @@ fn not_modified(mut headers: HeaderMap) -> Response<NodeBody> {
     respond(StatusCode::NOT_MODIFIED, headers, NodeBody::Empty)
 }
 
-fn respond(status: StatusCode, headers: HeaderMap, body: NodeBody) -> Response<NodeBody> {
+pub fn respond(status: StatusCode, headers: HeaderMap, body: NodeBody) -> Response<NodeBody> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

@@ -5,7 +5,9 @@ use super::origin::OriginBody;
 use crate::store::Entry;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use std::collections::VecDeque;
 use std::error::Error;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,10 +26,18 @@ pub enum NodeBody {
         at: u64,
         end: u64,
     },
+    /// Parts of an entry and what frames them.
+    Pieces(VecDeque<Piece>),
     /// Of a fill that is running.
     Filling(Reader),
     /// Straight from the origin.
     Through(OriginBody),
+}
+
+/// A part of a body in several parts.
+pub enum Piece {
+    Text(Bytes),
+    Of(Arc<Entry>, Range<u64>),
 }
 
 impl NodeBody {
@@ -52,6 +62,7 @@ impl Body for NodeBody {
             NodeBody::Empty => Poll::Ready(None),
             NodeBody::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
             NodeBody::Stored { entry, at, end } => Poll::Ready(next_piece(entry, at, *end).map(|b| Ok(Frame::data(b)))),
+            NodeBody::Pieces(pieces) => Poll::Ready(next_of(pieces).map(|b| Ok(Frame::data(b)))),
             NodeBody::Filling(reader) => reader.poll_frame(cx),
             NodeBody::Through(body) => Pin::new(body).poll_frame(cx),
         }
@@ -62,6 +73,7 @@ impl Body for NodeBody {
             NodeBody::Empty => true,
             NodeBody::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             NodeBody::Stored { at, end, .. } => at >= end,
+            NodeBody::Pieces(pieces) => pieces.is_empty(),
             NodeBody::Filling(reader) => reader.is_end_stream(),
             NodeBody::Through(body) => body.is_end_stream(),
         }
@@ -72,9 +84,35 @@ impl Body for NodeBody {
             NodeBody::Empty => SizeHint::with_exact(0),
             NodeBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             NodeBody::Stored { at, end, .. } => SizeHint::with_exact(end.saturating_sub(*at)),
+            NodeBody::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(Piece::len).sum()),
             NodeBody::Filling(reader) => reader.length().map_or_else(SizeHint::default, SizeHint::with_exact),
             NodeBody::Through(body) => body.size_hint(),
         }
+    }
+}
+
+impl Piece {
+    fn len(&self) -> u64 {
+        match self {
+            Piece::Text(text) => text.len() as u64,
+            Piece::Of(_, part) => part.end.saturating_sub(part.start),
+        }
+    }
+}
+
+fn next_of(pieces: &mut VecDeque<Piece>) -> Option<Bytes> {
+    match pieces.front_mut()? {
+        Piece::Of(entry, part) if part.start < part.end => {
+            let piece = next_piece(entry, &mut part.start, part.end);
+            if part.start >= part.end {
+                pieces.pop_front();
+            }
+            piece
+        }
+        _ => match pieces.pop_front() {
+            Some(Piece::Text(text)) => Some(text),
+            _ => next_of(pieces),
+        },
     }
 }
 

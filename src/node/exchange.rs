@@ -9,13 +9,13 @@ use super::upload::{Gate, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::net::serve::ClientBody;
-use crate::policy::{self, NotStored, Stored};
+use crate::policy::{self, HeadEffect, NotStored, Stored};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::{hop, link, list, via};
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, response};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, response};
 use http_body::Body;
 use std::sync::Arc;
 
@@ -71,6 +71,9 @@ pub async fn exchange(
     let framing = framing(&head, &body)?;
     hop::strip(&mut head.headers);
     hop::strip_prefixed(&mut head.headers, link::PREFIX);
+    if ask.head.method == Method::HEAD {
+        heed(node, ask, &head, sent, received);
+    }
     if head.status == StatusCode::NOT_MODIFIED {
         if let Some(entry) = validating {
             return Ok(Settled::Validated(freshened(node, ask, entry, &head.headers, sent, received)));
@@ -92,8 +95,25 @@ pub async fn exchange(
         _ => None,
     };
     policy::storable_fields(&mut head.headers);
+    policy::ensure_date(&mut head.headers, received);
     let head = Head { status: head.status, headers: head.headers, terms, mark: mark(reach), selecting, length };
     Ok(Settled::Store(head, body))
+}
+
+/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
+fn heed(node: &Node, ask: &Ask, head: &response::Parts, sent: Timestamp, received: Timestamp) {
+    let Some(entry) = node.lookup(ask) else { return };
+    let mut headers = entry.headers(head.headers.len());
+    match policy::after_head(&node.rules, &ask.head, &mut headers, entry.body().len(), head, sent, received) {
+        HeadEffect::Freshened(terms) => {
+            let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
+            node.store.put(&ask.key, Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting)));
+        }
+        HeadEffect::Invalidated => {
+            node.invalidate(&ask.key);
+        }
+        HeadEffect::None => {}
+    }
 }
 
 /// An entry as the policy sees it.
@@ -202,17 +222,22 @@ fn freshened(
     received: Timestamp,
 ) -> Arc<Entry> {
     let mut headers = entry.headers(fields.len());
-    match policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received) {
+    let freshened = policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
+    // `Vary` may have changed.
+    let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
+    match freshened {
         Ok(terms) => {
-            let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key));
+            let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting));
             node.store.put(&ask.key, renewed.clone());
             renewed
         }
-        Err(_) => {
-            // It may be sent this once, but not be kept.
-            node.store.remove(&ask.key);
-            add(&node.counters.invalidated, 1);
-            Arc::new(entry.renewed(&headers, entry.terms, &ask.key))
+        Err(why) => {
+            // Its fields answer this request; what is stored stays as it was only if it was the request that forbade it.
+            if !why.is_the_requests() {
+                node.store.remove(&ask.key);
+                add(&node.counters.invalidated, 1);
+            }
+            Arc::new(entry.renewed(&headers, entry.terms, &ask.key, &selecting))
         }
     }
 }

@@ -14,6 +14,7 @@ mod fill;
 mod forward;
 mod origin;
 mod pump;
+mod ranged;
 mod run;
 mod service;
 mod upgrade;

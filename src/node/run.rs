@@ -90,7 +90,7 @@ fn new_node(id: String, config: Config) -> Node {
 }
 
 /// The standard library's hasher keys are the random numbers that need no dependency.
-fn random() -> u64 {
+pub fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::hash::RandomState::new().build_hasher();
     hasher.write_u64(clock::now().0);

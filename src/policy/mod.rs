@@ -3,10 +3,15 @@
 //! In the order of a request's life: [`may_lead`], [`decide`], [`validation`], [`storable`], [`freshen`], [`invalidates`].
 
 mod freshness;
+mod head;
 mod invalidate;
+mod language;
+mod range;
 mod reason;
 mod reuse;
 mod storable;
+mod structured;
+mod targeted;
 mod terms;
 mod validate;
 mod vary;
@@ -15,8 +20,11 @@ mod vary;
 mod tests;
 
 pub use freshness::age;
+pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
-pub use reuse::{Failure, UNREACHABLE_GRACE, decide, may_lead, stale_if_error};
+pub use language::speaks;
+pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges};
+pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_lead, stale_if_error};
 pub use storable::{storable, storable_fields};
 pub use terms::{Marks, Source};
 pub use validate::{ensure_date, freshen, not_modified, validation};

@@ -6,7 +6,9 @@ impl NotStored {
     /// One sentence that cites the section of RFC 9111: usable in `Cache-Status; detail=` and explanations.
     pub fn reason(&self) -> &'static str {
         match self {
-            NotStored::Method => "only answers to GET are stored (RFC 9111 section 3)",
+            NotStored::Method => {
+                "only answers to GET are stored, and to a POST with explicit freshness and its own URL as Content-Location (RFC 9111 section 3)"
+            }
             NotStored::RequestContent => "the GET had a body, which is no part of the key (RFC 9110 section 9.3.1)",
             NotStored::Status => "answers with this status are not stored (RFC 9111 section 3)",
             NotStored::RequestNoStore => "Cache-Control of the request says no-store (RFC 9111 section 5.2.1.5)",

@@ -38,9 +38,17 @@ pub fn decide<F: Fields + ?Sized>(req: &request::Parts, stored: Option<Stored<'_
         Some(Stored { terms, .. }) if now < terms.fresh_until && is_plain(req) => {
             Decision::Serve { ttl: terms.ttl(now) }
         }
-        Some(Stored { terms, .. }) => consider(req, terms, now),
-        None => contact(&Wishes::of(&req.headers), Decision::Forward { fwd: miss(&req.method) }),
+        stored => judge(req, stored.map(|stored| stored.terms), now).0,
     }
+}
+
+/// The same, in a sentence that cites the section.
+pub fn explain<F: Fields + ?Sized>(
+    req: &request::Parts,
+    stored: Option<Stored<'_, F>>,
+    now: Timestamp,
+) -> &'static str {
+    judge(req, stored.map(|stored| stored.terms), now).1
 }
 
 /// The common request: nothing in it bears on whether a fresh response may answer it.
@@ -55,61 +63,82 @@ fn is_plain(req: &request::Parts) -> bool {
         && !headers.contains_key(header::TRANSFER_ENCODING)
 }
 
-fn consider(req: &request::Parts, terms: &Terms, now: Timestamp) -> Decision {
+fn judge(req: &request::Parts, terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
     let wishes = Wishes::of(&req.headers);
     if !matches!(req.method, Method::GET | Method::HEAD) {
-        return contact(&wishes, Decision::Forward { fwd: Fwd::Method });
+        let why = "only GET and HEAD are answered from the store (RFC 9111 section 4)";
+        return contact(&wishes, Decision::Forward { fwd: Fwd::Method }, why);
     }
-    // Only an origin can judge these conditions (RFC 9110 section 13.2.2), and only it can judge a body.
+    let Some(terms) = terms else {
+        let why = "nothing is stored that the request selects (RFC 9111 section 4)";
+        return contact(&wishes, Decision::Forward { fwd: Fwd::UriMiss }, why);
+    };
     if for_the_origin(&req.headers) {
-        return contact(&wishes, Decision::Forward { fwd: Fwd::Request });
+        let why = "If-Match, If-Unmodified-Since or a body is for the origin to judge (RFC 9110 section 13.2.2)";
+        return contact(&wishes, Decision::Forward { fwd: Fwd::Request }, why);
     }
     let ttl = terms.ttl(now);
     match reuse(&wishes, terms, now) {
-        Reuse::Fresh | Reuse::Accepted => Decision::Serve { ttl },
-        Reuse::Meanwhile => Decision::ServeStale { ttl },
-        Reuse::Refused(fwd) => contact(&wishes, Decision::Validate { fwd, ttl }),
+        Reuse::Yes(why) => (Decision::Serve { ttl }, why),
+        Reuse::Meanwhile(why) => (Decision::ServeStale { ttl }, why),
+        Reuse::No(fwd, why) => contact(&wishes, Decision::Validate { fwd, ttl }, why),
     }
 }
 
 enum Reuse {
-    Fresh,
-    /// Stale, and the client said that it takes it so.
-    Accepted,
+    Yes(&'static str),
     /// Stale, and the origin said that it may be served while it is validated.
-    Meanwhile,
-    Refused(Fwd),
+    Meanwhile(&'static str),
+    No(Fwd, &'static str),
 }
 
 fn reuse(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
     let fresh = now < terms.fresh_until;
+    let fwd = if fresh { Fwd::Request } else { Fwd::Stale };
     // RFC 8246 section 2: a fresh immutable response is validated for `no-cache` only.
     let max_age = wishes.max_age.filter(|_| !(fresh && terms.marks.has(Marks::IMMUTABLE)));
-    let left = terms.expires().millis_since(now);
-    if wishes.no_cache || max_age.is_some_and(|limit| freshness::age(terms, now) > limit) {
-        return Reuse::Refused(if fresh { Fwd::Request } else { Fwd::Stale });
+    if wishes.no_cache {
+        return Reuse::No(fwd, "the request says no-cache (RFC 9111 section 5.2.1.4)");
     }
-    if wishes.min_fresh.is_some_and(|least| left < least) {
-        return Reuse::Refused(if fresh { Fwd::Request } else { Fwd::Stale });
+    if max_age.is_some_and(|limit| freshness::age(terms, now) > limit) {
+        return Reuse::No(fwd, "it is older than the max-age of the request (RFC 9111 section 5.2.1.1)");
     }
-    match terms.staleness(now) {
-        _ if fresh => Reuse::Fresh,
-        _ if terms.never_stale() => Reuse::Refused(Fwd::Stale), // section 4.2.4
-        stale if wishes.max_stale.is_some_and(|most| stale <= most) => Reuse::Accepted, // section 5.2.1.2
-        stale if stale <= u64::from(terms.stale_while_revalidate) * 1000 && terms.stale_while_revalidate > 0 => {
-            Reuse::Meanwhile // RFC 5861 section 3
-        }
-        _ => Reuse::Refused(Fwd::Stale),
+    if wishes.min_fresh.is_some_and(|least| terms.expires().millis_since(now) < least) {
+        return Reuse::No(fwd, "it is fresh for less than the min-fresh of the request (RFC 9111 section 5.2.1.3)");
     }
+    if fresh { Reuse::Yes("it is fresh (RFC 9111 section 4.2)") } else { reuse_stale(wishes, terms, now) }
+}
+
+/// Section 4.2.4.
+fn reuse_stale(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
+    let stale = terms.staleness(now);
+    if terms.marks.has(Marks::INVALIDATED) {
+        return Reuse::No(Fwd::Stale, "it was invalidated by an unsafe method, or purged (RFC 9111 section 4.4)");
+    }
+    if terms.marks.has(Marks::NO_CACHE) {
+        return Reuse::No(Fwd::Stale, "the response says no-cache (RFC 9111 section 5.2.2.4)");
+    }
+    if terms.never_stale() {
+        let why = "it is stale, and must-revalidate, proxy-revalidate or s-maxage forbids stale answers (RFC 9111 section 4.2.4)";
+        return Reuse::No(Fwd::Stale, why);
+    }
+    if wishes.max_stale.is_some_and(|most| stale <= most) {
+        return Reuse::Yes("it is stale, within the max-stale of the request (RFC 9111 section 5.2.1.2)");
+    }
+    let window = u64::from(terms.stale_while_revalidate) * 1000;
+    // `min-fresh` asked for a fresh one.
+    if window > 0 && stale <= window && wishes.min_fresh.is_none() {
+        return Reuse::Meanwhile("it is stale, within its stale-while-revalidate (RFC 5861 section 3)");
+    }
+    Reuse::No(Fwd::Stale, "it is stale (RFC 9111 section 4.2)")
 }
 
 /// What would need the origin is a 504 under `only-if-cached` (section 5.2.1.7).
-fn contact(wishes: &Wishes, otherwise: Decision) -> Decision {
-    if wishes.only_if_cached { Decision::OnlyIfCached } else { otherwise }
-}
-
-fn miss(method: &Method) -> Fwd {
-    if matches!(*method, Method::GET | Method::HEAD) { Fwd::UriMiss } else { Fwd::Method }
+fn contact(wishes: &Wishes, otherwise: Decision, why: &'static str) -> (Decision, &'static str) {
+    match wishes.only_if_cached {
+        true => (Decision::OnlyIfCached, "the request says only-if-cached (RFC 9111 section 5.2.1.7)"),
+        false => (otherwise, why),
+    }
 }
 
 fn for_the_origin(headers: &HeaderMap) -> bool {

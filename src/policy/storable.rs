@@ -1,14 +1,16 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, vary};
+use super::{NotStored, Rules, Terms, freshness, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::hop;
+use crate::wire::target::Key;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, StatusCode, request, response};
 
 /// Whether a response may be stored, and on what terms; or why not. `sent` and `received` are the times of the exchange.
+/// The answer to a POST that may be stored is stored for later GETs (RFC 9110 section 9.3.3).
 pub fn storable(
     rules: &Rules,
     req: &request::Parts,
@@ -16,9 +18,14 @@ pub fn storable(
     sent: Timestamp,
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
-    request_allows(req)?;
+    request_allows(req, res)?;
     let age = freshness::initial_age(&res.headers, sent, received);
-    terms(rules, req, res.status, &res.headers, age, received)
+    let terms = terms(rules, req, res.status, &res.headers, age, received)?;
+    let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
+    match req.method == Method::POST && !explicit {
+        true => Err(NotStored::Method),
+        false => Ok(terms),
+    }
 }
 
 /// The part that a 304 asks again of the response that it freshened.
@@ -30,30 +37,38 @@ pub(super) fn terms(
     age: u64,
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
-    let _ = rules;
-    let cc = CacheControl::read(headers);
+    let (cc, targeted) = targeted::governing(rules, headers);
     status_allows(status, &cc)?;
     directives_allow(req, &cc)?;
     if vary::selecting(headers, &HeaderMap::new()).is_none() {
         return Err(NotStored::VaryStar);
     }
-    let terms = measure(&cc, status, headers, age, received);
+    let terms = measure(&cc, targeted, status, headers, age, received);
     worth_storing(&terms, &cc, headers)?;
     Ok(terms)
 }
 
-fn request_allows(req: &request::Parts) -> Result<(), NotStored> {
-    if req.method != Method::GET {
-        return Err(NotStored::Method);
-    }
-    // A body would have to be part of the key: who sends one with a GET could choose what others read.
-    if has_content(&req.headers) {
-        return Err(NotStored::RequestContent);
+fn request_allows(req: &request::Parts, res: &response::Parts) -> Result<(), NotStored> {
+    match req.method {
+        // A body would have to be part of the key: who sends one with a GET could choose what others read.
+        Method::GET if has_content(&req.headers) => return Err(NotStored::RequestContent),
+        Method::GET => {}
+        Method::POST if is_its_own_result(req, res) => {}
+        _ => return Err(NotStored::Method),
     }
     match CacheControl::read(&req.headers).has(Set::NO_STORE) {
         true => Err(NotStored::RequestNoStore), // section 5.2.1.5
         false => Ok(()),
     }
+}
+
+/// The answer to a POST is what a GET of the same URL would get when its `Content-Location` is that URL (RFC 9110
+/// section 9.3.3).
+fn is_its_own_result(req: &request::Parts, res: &response::Parts) -> bool {
+    let mut lines = res.headers.get_all(header::CONTENT_LOCATION).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let (Ok(key), Ok(reference)) = (Key::from_uri(&req.uri), line.to_str()) else { return false };
+    res.status == StatusCode::OK && key.join(reference).is_some_and(|location| location == key)
 }
 
 /// Whether a message announces a body.
@@ -93,14 +108,22 @@ fn directives_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotSt
     Ok(())
 }
 
-fn measure(cc: &CacheControl, status: StatusCode, headers: &HeaderMap, age: u64, received: Timestamp) -> Terms {
-    let (lifetime, source) = freshness::lifetime(cc, true, status, headers, received);
+fn measure(
+    cc: &CacheControl,
+    targeted: bool,
+    status: StatusCode,
+    headers: &HeaderMap,
+    age: u64,
+    received: Timestamp,
+) -> Terms {
+    let (lifetime, source) = freshness::lifetime(cc, !targeted, status, headers, received);
     let marks = Marks::NONE
         .when(cc.has(Set::NO_CACHE), Marks::NO_CACHE)
         .when(cc.has(Set::MUST_REVALIDATE), Marks::MUST_REVALIDATE)
         .when(cc.has(Set::PROXY_REVALIDATE), Marks::PROXY_REVALIDATE)
         .when(cc.s_maxage.is_some(), Marks::S_MAXAGE)
         .when(cc.has(Set::IMMUTABLE), Marks::IMMUTABLE)
+        .when(targeted, Marks::TARGETED)
         .when(has_validator(headers), Marks::VALIDATOR);
     // In this order nothing is lost to saturation, however large the `Age`.
     let expires = Timestamp(received.0.saturating_add(lifetime).saturating_sub(age));

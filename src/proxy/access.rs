@@ -6,11 +6,14 @@ use crate::wire::fault::Fault;
 
 /// Whether a client may use the proxy. Who is on this machine could do all of it without us.
 pub fn admit(peer: Peer, access: &Access) -> Result<(), Fault> {
-    let listed = || peer.addr.is_some_and(|addr| access.clients.iter().any(|net| net.contains(&addr.ip().to_canonical())));
+    let listed =
+        || peer.addr.is_some_and(|addr| access.clients.iter().any(|net| net.contains(&addr.ip().to_canonical())));
     if peer.same_machine || listed() {
         return Ok(());
     }
-    Err(Fault::denied("Your address is not among those that may use this proxy. Its operator can add it to [access] clients."))
+    Err(Fault::denied(
+        "Your address is not among those that may use this proxy. Its operator can add it to [access] clients.",
+    ))
 }
 
 /// Whether a client may tunnel to a port.

@@ -73,7 +73,7 @@ impl Log {
 fn text_line(line: &Line, outcome: &Outcome) -> String {
     let time = date::format(clock::now());
     format!(
-        "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} \"{}\"\n",
+        "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} {:?}\n",
         String::from_utf8_lossy(&time),
         line.client.map_or_else(|| "unix".to_owned(), |c| c.ip().to_canonical().to_string()),
         line.method,

@@ -67,7 +67,10 @@ pub struct Sample {
 }
 
 /// One family of samples: its name, help, kind, and for each label value where it is counted.
-type Family = (&'static str, &'static str, Kind, &'static str, &'static [(&'static str, fn(&Counters) -> &Count)]);
+type Family = (&'static str, &'static str, Kind, &'static str, &'static [Member]);
+
+/// A label's value and what is counted under it.
+type Member = (&'static str, fn(&Counters) -> &Count);
 
 const FAMILIES: &[Family] = &[
     (
@@ -127,12 +130,7 @@ const FAMILIES: &[Family] = &[
     ),
 ];
 
-const fn one(
-    name: &'static str,
-    help: &'static str,
-    kind: Kind,
-    of: &'static [(&'static str, fn(&Counters) -> &Count)],
-) -> Family {
+const fn one(name: &'static str, help: &'static str, kind: Kind, of: &'static [Member]) -> Family {
     (name, help, kind, "", of)
 }
 

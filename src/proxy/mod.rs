@@ -1,14 +1,194 @@
-//! Under construction.
+//! The front: accepts clients and relays each request to the cache node that owns its URL.
+//!
+//! In the order of a request's life:
+//! - `acceptor`, `worker`: one thread accepts, one runtime a thread serves
+//! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
+//! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
+//! - `tunnel`, `splice`: CONNECT and Upgrade
+//! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
-pub mod link;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+mod acceptor;
+mod access;
+mod accesslog;
+pub mod admin;
+mod link;
 pub mod metrics;
+mod outcome;
+mod own;
+mod pages;
+mod relay;
+mod reply;
+mod route;
+mod service;
+mod splice;
+mod tunnel;
+mod upload;
+mod worker;
 
-use crate::config::Config;
+use crate::cluster::Cluster;
+use crate::config::{Address, Config};
 use crate::net::drain::{Shutdown, StartError};
+use crate::net::listen::Listener;
+use http::HeaderValue;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::{LocalSet, spawn_local};
+use worker::Handle;
+
+/// The names of this front.
+pub struct Front {
+    pub pseudonym: String,
+    /// Our member of `Via`, by version of the message.
+    pub via: [HeaderValue; 2],
+    /// Where it listens, with the real ports.
+    pub listen: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+}
 
 /// Runs a front (listeners, workers, admin, membership) until `shutdown`, then drains. `spawn`: also run the nodes that
 /// the configuration marks so (`ringhold serve`). Prints the ready line.
 pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartError> {
-    let _ = (config, spawn, shutdown);
-    todo!()
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| StartError(format!("cannot start a runtime: {e}")))?;
+    LocalSet::new().block_on(&runtime, control(config, spawn, shutdown))
+}
+
+/// The control plane's thread, which also accepts.
+async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<(), StartError> {
+    let (listeners, listen) = bind(&config.proxy.listen, &config.places.proxy)?;
+    let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
+    let front = Arc::new(Front::new(&pseudonym(&config), listen.clone(), admin[0]));
+    let (log, writer) = accesslog::Log::start(&config.log).map_err(|e| cannot("start the access log", &e))?.unzip();
+    let cluster = Cluster::start(&config, spawn).await?;
+    let start = worker::Start {
+        config: Arc::new(config.clone()),
+        front: front.clone(),
+        membership: cluster.membership(),
+        log,
+        shutdown: shutdown.clone(),
+    };
+    let workers = start_workers(start)?;
+    let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
+    let bound = with_bound(config.clone(), listen, admin[0]);
+    for listener in admin_listeners {
+        let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
+        spawn_local(async move { admin::serve(listener, cluster, counters, &bound, shutdown).await });
+    }
+    let permits = Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)));
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| spawn_local(acceptor::run(listener, workers.clone(), permits.clone(), shutdown.clone())))
+        .collect();
+    tokio::select! {
+        readiness = cluster.ready() => announce(&front, &cluster, readiness.up),
+        () = shutdown.begun() => {}
+    }
+    shutdown.begun().await;
+    for acceptor in accepting {
+        let _ = acceptor.await;
+    }
+    drain(workers).await;
+    cluster.stop().await;
+    if let Some(writer) = writer {
+        let _ = writer.join();
+    }
+    Ok(())
+}
+
+fn bind(addresses: &[SocketAddr], place: &str) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {
+    let mut listeners = Vec::new();
+    let mut bound = Vec::new();
+    for address in addresses {
+        let listener =
+            Listener::bind_for(&Address::Tcp(address.to_string()), place).map_err(|e| StartError(e.to_string()))?;
+        // What a listener says of itself is an address: only the port may differ.
+        bound.push(listener.address().to_string().parse().unwrap_or(*address));
+        listeners.push(listener);
+    }
+    Ok((listeners, bound))
+}
+
+/// The configuration with the addresses that were bound, for those who show them.
+fn with_bound(mut config: Config, listen: Vec<SocketAddr>, admin: SocketAddr) -> Config {
+    config.proxy.listen = listen;
+    config.admin.listen = admin;
+    config
+}
+
+fn start_workers(start: worker::Start) -> Result<Rc<Vec<Handle>>, StartError> {
+    let count = start.config.proxy.workers.max(1);
+    let workers = (0..count).map(|index| worker::spawn(index, start.clone())).collect::<Result<Vec<_>, _>>();
+    workers.map(Rc::new).map_err(|e| cannot("start a worker thread", &e))
+}
+
+/// Waits for the workers, which end when no acceptor is left to give them work and theirs is done.
+async fn drain(workers: Rc<Vec<Handle>>) {
+    let Ok(workers) = Rc::try_unwrap(workers) else { return };
+    let done: Vec<_> = workers.into_iter().map(|worker| worker.done).collect();
+    for done in done {
+        let _ = done.await;
+    }
+}
+
+/// The line that people copy from, once.
+fn announce(front: &Front, cluster: &Cluster, up: usize) {
+    let view = cluster.view();
+    let ids: Vec<&str> = view.nodes.iter().filter(|node| node.is_up()).map(|node| node.id.as_str()).collect();
+    let nodes = if up == 0 { "no node is up yet".to_owned() } else { format!("nodes {}", ids.join(" ")) };
+    let (proxy, admin) = (front.address(), reachable(front.admin));
+    let line = format!(
+        "ringhold is ready: export http_proxy=http://{proxy} https_proxy=http://{proxy} (admin http://{admin}, {nodes})\n"
+    );
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading: that is no reason not to serve.
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+}
+
+fn pseudonym(config: &Config) -> String {
+    config.proxy.pseudonym.clone().unwrap_or_else(|| {
+        // Every `RandomState` has keys of its own.
+        let random = RandomState::new().hash_one("ringhold") & 0xff_ffff;
+        format!("ringhold-{random:06x}")
+    })
+}
+
+fn cannot(what: &str, cause: &std::io::Error) -> StartError {
+    StartError(format!("cannot {what}: {cause}"))
+}
+
+/// An address that a client on this machine can use.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+impl Front {
+    pub fn new(pseudonym: &str, listen: Vec<SocketAddr>, admin: SocketAddr) -> Front {
+        // The configuration admits only tokens.
+        let via = ["1.0", "1.1"].map(|version| {
+            HeaderValue::try_from(format!("{version} {pseudonym}"))
+                .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
+        });
+        Front { pseudonym: pseudonym.to_owned(), via, listen, admin }
+    }
+    /// The address to be set as a proxy.
+    pub fn address(&self) -> String {
+        self.listen.first().map(|address| reachable(*address).to_string()).unwrap_or_default()
+    }
 }

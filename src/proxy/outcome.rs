@@ -71,8 +71,11 @@ impl Cache {
 impl Record {
     pub fn new(shared: Rc<Shared>, line: Option<Box<(Log, Line)>>) -> Record {
         // Until there is an answer: the client did not stay for it.
-        let verdict =
-            Verdict { status: StatusCode::BAD_REQUEST, source: Source::Error(Kind::HttpRequestError), cache: Cache::Unknown };
+        let verdict = Verdict {
+            status: StatusCode::BAD_REQUEST,
+            source: Source::Error(Kind::HttpRequestError),
+            cache: Cache::Unknown,
+        };
         Record { outcome: Outcome { verdict, sent: 0, end: End::ClientLeft }, shared, line }
     }
     /// The head goes out. What is not ended by then was left by the client.
@@ -85,9 +88,13 @@ impl Record {
     pub fn end(&mut self, end: End) {
         self.outcome.end = end;
     }
-    /// The log's line, where there is one.
-    pub fn line(&mut self) -> Option<&mut Line> {
-        self.line.as_mut().map(|line| &mut line.1)
+    /// Who answered, for the log.
+    pub fn note(&mut self, node: &str, headers: &HeaderMap) {
+        if let Some(line) = &mut self.line {
+            line.1.node = Some(node.to_owned());
+            let status = status::last_member(headers).map(|member| String::from_utf8_lossy(member).into_owned());
+            line.1.cache_status = status;
+        }
     }
 
     fn count(&self) {
@@ -95,14 +102,13 @@ impl Record {
         let counters = &self.shared.counters;
         let class = usize::from(verdict.status.as_u16() / 100);
         counters.answers[if class < 6 { class } else { 0 }].add(1);
-        counters.body_bytes.add(sent);
+        (if verdict.source == Source::Tunnel { &counters.tunnel_bytes } else { &counters.body_bytes }).add(sent);
         match (verdict.source, verdict.cache) {
             (Source::Node, Cache::Hit) => counters.hits.add(1),
             (Source::Node, Cache::Miss) => counters.misses.add(1),
-            (Source::Node, Cache::Unknown) => {}
             (Source::Page, _) => counters.own.add(1),
             (Source::Error(_), _) => counters.errors.add(1),
-            (Source::Tunnel, _) => counters.tunnel_bytes.add(sent),
+            (Source::Node, Cache::Unknown) | (Source::Tunnel, _) => {}
         }
         match end {
             End::Complete => {}

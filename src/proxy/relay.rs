@@ -98,14 +98,18 @@ fn fault(broken: &Broken, node: &str) -> Fault {
         Broken::Unreachable(_) => Fault::node(Kind::ConnectionRefused, detail),
         Broken::Died { .. } | Broken::Abandoned => Fault::node(Kind::ConnectionTerminated, detail),
         Broken::Cut => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpResponseIncomplete, detail) },
-        Broken::Protocol(_) => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpProtocolError, detail) },
+        Broken::Protocol(_) => {
+            Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpProtocolError, detail) }
+        }
     }
 }
 
 fn nobody(place: Where) -> Fault {
     let detail = match place {
         Where::Anywhere => "No cache node can answer at the moment. Try again in a second.",
-        Where::ThisMachine => "No cache node on this machine can answer at the moment, and others cannot reach its loopback.",
+        Where::ThisMachine => {
+            "No cache node on this machine can answer at the moment, and others cannot reach its loopback."
+        }
     };
     Fault::node(Kind::DestinationUnavailable, detail)
 }

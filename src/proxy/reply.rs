@@ -18,6 +18,7 @@ pub struct Reply {
     content: Content,
     /// `None` for the head of a tunnel, which keeps the record itself.
     record: Option<Record>,
+    broken: Option<link::Broken>,
 }
 
 /// The node broke off: hyper then closes the connection, so that the client sees a broken transfer.
@@ -32,7 +33,7 @@ impl Content {
 
 impl Reply {
     pub fn new(content: Content, record: Option<Record>) -> Reply {
-        let mut reply = Reply { content, record };
+        let mut reply = Reply { content, record, broken: None };
         reply.note_end();
         reply
     }
@@ -63,6 +64,9 @@ impl Body for Reply {
     type Error = BrokeOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(BrokeOff(broken))));
+        }
         let frame = match ready!(self.poll_node(cx)) {
             None => {
                 self.end(End::Complete);
@@ -70,7 +74,10 @@ impl Body for Reply {
             }
             Some(Err(broken)) => {
                 self.end(End::NodeBroke);
-                return Poll::Ready(Some(Err(BrokeOff(broken))));
+                // hyper drops what it has not written yet when a body fails: let it write first what did come.
+                self.broken = Some(broken);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             Some(Ok(frame)) => frame,
         };

@@ -58,7 +58,8 @@ fn decide(record: &mut Option<Record>, status: StatusCode) {
 fn start(client: &Rc<Client>, upgrade: Option<OnUpgrade>, far: Far, early: Bytes, record: Option<Record>) {
     let Some(upgrade) = upgrade else { return };
     let (client, worker) = (client.clone(), client.worker.clone());
-    client.worker.connections.spawn(async move {
+    let connections = worker.connections.clone();
+    connections.spawn(async move {
         worker.shared.counters.tunnels.add(1);
         worker.shared.counters.tunnels_open.add(1);
         run(&worker, upgrade, far, early, record).await;

@@ -84,12 +84,12 @@ impl Entry {
     }
 
     /// The same body under new fields and terms (after a 304). The body is copied when it is small.
-    pub fn renewed(&self, headers: &HeaderMap, terms: Terms, key: &Key) -> Entry {
+    pub fn renewed(&self, headers: &HeaderMap, terms: Terms, key: &Key, selecting: &[u8]) -> Entry {
         let body = match self.pieces.len() {
             0 => vec![self.blob.slice(self.ends[3] as usize..)],
             _ => self.pieces.to_vec(),
         };
-        Entry::new(key, self.status, headers, self.selecting(), terms, self.mark, body)
+        Entry::new(key, self.status, headers, selecting, terms, self.mark, body)
     }
 
     pub fn key(&self) -> &[u8] {

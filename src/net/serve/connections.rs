@@ -1,9 +1,8 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
 use super::sweep::Sweeper;
-use super::{End, connection};
+use super::{ClientBody, End, connection};
 use crate::net::listen::Stream;
-use crate::net::serve::ClientBody;
 use http::{Request, Response};
 use http_body::Body;
 use std::cell::{Cell, RefCell};

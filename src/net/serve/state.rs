@@ -122,6 +122,10 @@ impl State {
         self.tunnel.store(true, Relaxed);
     }
 
+    pub(super) fn write_waits(&self) -> bool {
+        self.write_waits.load(Relaxed)
+    }
+
     /// Whether we wait for the peer in the middle of a message.
     pub(super) fn waits_for_peer(&self) -> bool {
         self.write_waits.load(Relaxed) || self.body_waits.load(Relaxed)

@@ -5,8 +5,11 @@ use super::Limits;
 use super::state::{Phase, State};
 use crate::clock::{Tick, tick};
 use crate::net::drain::Shutdown;
+use crate::net::listen::Stream;
+use crate::net::stream::untaken;
 use hyper::server::conn::http1::Builder;
 use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
@@ -42,6 +45,10 @@ pub(super) enum Order {
 
 pub(super) struct Entry {
     pub(super) state: Arc<State>,
+    /// Open for as long as the entry is listed; after that nobody asks.
+    socket: RawFd,
+    /// What the peer had not taken when a write was seen to wait.
+    untaken: Cell<usize>,
     index: Cell<usize>,
     since: Cell<Tick>,
     order: Cell<Order>,
@@ -72,11 +79,13 @@ impl Sweeper {
     pub(super) fn builder(&self) -> &Builder {
         &self.0.builder
     }
-    pub(super) fn register(&self) -> Registration {
+    pub(super) fn register(&self, stream: &Stream) -> Registration {
         let mut entries = self.0.entries.borrow_mut();
         let order = if self.0.draining.get() { Order::Drain } else { Order::None };
         let entry = Rc::new(Entry {
             state: Arc::default(),
+            socket: stream.as_fd().as_raw_fd(),
+            untaken: Cell::new(0),
             index: Cell::new(entries.len()),
             since: Cell::new(tick()),
             order: Cell::new(order),
@@ -127,6 +136,9 @@ impl Entry {
         }
         let age = now.since(self.since.get());
         if self.state.waits_for_peer() {
+            if self.takes_slowly() {
+                self.since.set(now);
+            }
             return if limits.stall.is_some_and(|limit| age >= limit) { Order::Stalled } else { Order::None };
         }
         match self.state.phase() {
@@ -135,6 +147,15 @@ impl Entry {
             Phase::Head if age >= limits.header => Order::HeadTooSlow,
             _ => Order::None,
         }
+    }
+    /// A socket becomes writable only when much of its queue is gone; a slow reader is heard by the queue alone.
+    fn takes_slowly(&self) -> bool {
+        if !self.state.write_waits() {
+            return false;
+        }
+        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        let left = untaken(unsafe { BorrowedFd::borrow_raw(self.socket) });
+        self.untaken.replace(left) > left
     }
     fn give(&self, order: Order) {
         // An order to drain that is not carried out yet stands above parking.

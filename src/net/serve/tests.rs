@@ -1,1 +1,520 @@
+//! Over real sockets on ports of the system's choice.
 
+use super::*;
+use crate::config::Address;
+use crate::net::drain::{Shutdown, Trigger};
+use crate::net::listen::Listener;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+type Reply = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
+
+const LONG: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_millis(60);
+
+/// A server whose service is below: what it does is asked for by the path.
+struct Server {
+    address: String,
+    trigger: Trigger,
+    connections: Connections,
+    /// How its connections have ended.
+    ends: Rc<RefCell<Vec<End>>>,
+    ended: Rc<Notify>,
+    /// Lets `/wait` answer.
+    go: Rc<Notify>,
+    /// Tells that `/wait` waits.
+    waiting: Rc<Notify>,
+}
+
+fn limits() -> Limits {
+    Limits { idle: LONG, header: LONG, stall: Some(LONG), head: 16 * 1024, fields: 20, date: false }
+}
+
+impl Server {
+    fn start(limits: Limits) -> Server {
+        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
+        let (trigger, shutdown) = Shutdown::channel();
+        let sweeper = Sweeper::start(limits, shutdown);
+        let server = Server {
+            address: listener.address().to_string(),
+            trigger,
+            connections: Connections::new(sweeper.clone()),
+            ends: Rc::default(),
+            ended: Rc::default(),
+            go: Rc::default(),
+            waiting: Rc::default(),
+        };
+        let (connections, ends, ended) = (server.connections.clone(), server.ends.clone(), server.ended.clone());
+        let (go, waiting) = (server.go.clone(), server.waiting.clone());
+        tokio::task::spawn_local(async move {
+            loop {
+                let (stream, _) = listener.accept().await;
+                let (sweeper, ends, ended) = (sweeper.clone(), ends.clone(), ended.clone());
+                let (go, waiting, tunnels) = (go.clone(), waiting.clone(), connections.clone());
+                connections.spawn(async move {
+                    let service = move |r| serve(r, go.clone(), waiting.clone(), tunnels.clone());
+                    let end = connection(stream, service, &sweeper).await;
+                    ends.borrow_mut().push(end);
+                    ended.notify_one();
+                });
+            }
+        });
+        server
+    }
+    async fn dial(&self) -> TcpStream {
+        TcpStream::connect(&self.address).await.unwrap()
+    }
+    async fn end(&self) -> End {
+        loop {
+            if let Some(end) = self.ends.borrow_mut().pop() {
+                return end;
+            }
+            self.ended.notified().await;
+        }
+    }
+    /// Sends `bytes`, and gives all that comes back until the server closes.
+    async fn talk(&self, bytes: &[u8]) -> String {
+        let mut client = self.dial().await;
+        client.write_all(bytes).await.unwrap();
+        rest(&mut client).await
+    }
+}
+
+async fn serve(
+    request: Request<ClientBody>,
+    go: Rc<Notify>,
+    waiting: Rc<Notify>,
+    tunnels: Connections,
+) -> Result<Response<Reply>, Infallible> {
+    match request.uri().path() {
+        "/wait" => {
+            waiting.notify_one();
+            go.notified().await;
+        }
+        "/panic" => panic!("on purpose"),
+        "/read" => drop(request.into_body().collect().await),
+        "/endless" => return Ok(Response::new(endless())),
+        "/upgrade" => {
+            tunnels.spawn(echo(request));
+            let answer = Response::builder().status(101).header("upgrade", "echo").header("connection", "upgrade");
+            return Ok(answer.body(text("")).unwrap());
+        }
+        _ => {}
+    }
+    Ok(Response::new(text("hello")))
+}
+
+fn text(text: &'static str) -> Reply {
+    Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn endless() -> Reply {
+    struct Zeros;
+    impl Body for Zeros {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            static ZEROS: [u8; 16384] = [0; 16384];
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&ZEROS)))))
+        }
+    }
+    Zeros.boxed_unsync()
+}
+
+async fn echo(mut request: Request<ClientBody>) {
+    let (mut stream, early) = upgraded(hyper::upgrade::on(&mut request).await.unwrap()).unwrap();
+    stream.write_all(&early).await.unwrap();
+    let mut buf = [0; 64];
+    while let Ok(n @ 1..) = stream.read(&mut buf).await {
+        stream.write_all(&buf[..n]).await.unwrap();
+    }
+}
+
+/// Runs a test on one thread, as a worker does; none may hang.
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let test = async { tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test hangs") };
+    runtime.block_on(LocalSet::new().run_until(test));
+}
+
+async fn rest(client: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    // A reset after the answer ends it as well.
+    let _ = client.read_to_end(&mut all).await;
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Reads one answer whose body is "hello".
+async fn hello(client: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    while !all.ends_with(b"hello") {
+        let read = client.read_buf(&mut all).await.unwrap();
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&all));
+    }
+    String::from_utf8(all).unwrap()
+}
+
+fn assert_refused(answer: &str, status: &str, why: &str) {
+    let head = format!("HTTP/1.1 {status} ");
+    assert!(answer.starts_with(&head), "{status} expected, got {answer:?}");
+    assert_eq!(answer.matches("HTTP/1.1 ").count() - answer.matches("speaks HTTP/1.1").count(), 1, "{answer:?}");
+    assert!(answer.contains("\r\nProxy-Status: ringhold; error=http_request_error; details=\""), "{answer:?}");
+    assert!(answer.contains("\r\nConnection: close\r\n"), "{answer:?}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("\r\nContent-Length: {}", body.len())), "{answer:?}");
+    assert!(body.contains(why), "{why:?} expected in {body:?}");
+}
+
+#[test]
+fn requests_are_answered_one_after_the_other_on_one_connection() {
+    run(async {
+        let server = Server::start(limits());
+        let mut client = server.dial().await;
+        for _ in 0..3 {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            assert!(hello(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+        }
+        drop(client);
+        assert!(matches!(server.end().await, End::Closed));
+        assert_eq!(server.connections.count(), 0);
+    });
+}
+
+#[test]
+fn pipelined_requests_are_all_answered() {
+    run(async {
+        let server = Server::start(limits());
+        let one = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        let answer = server.talk(format!("{}{last}", one.repeat(40)).as_bytes()).await;
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 41);
+    });
+}
+
+#[test]
+fn a_parked_connection_serves_the_next_request() {
+    run(async {
+        let server = Server::start(Limits { idle: Duration::from_secs(2), header: SHORT, ..limits() });
+        let mut client = server.dial().await;
+        for _ in 0..3 {
+            // Three sweeps: without hyper from the second on.
+            tokio::time::sleep(SHORT).await;
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            hello(&mut client).await;
+        }
+    });
+}
+
+#[test]
+fn every_malformed_request_is_told_why() {
+    let long = "a".repeat(20_000);
+    let rows: Vec<(Vec<u8>, &str, &str)> = vec![
+        // RFC 9112 section 3: the request line.
+        (b"GET\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"G@T / HTTP/1.1\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"GET / FOO/1.1\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"GET http://a b/ HTTP/1.1\r\n\r\n".to_vec(), "400", "malformed"),
+        // RFC 9112 section 5: field lines.
+        (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"GET / HTTP/1.1\r\nHo st: a\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"GET / HTTP/1.1\r\nA: b\r\n folded\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"GET / HTTP/1.1\r\nA: \0\r\n\r\n".to_vec(), "400", "malformed"),
+        // RFC 9112 section 6.3: lengths that disagree or are none.
+        (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n".to_vec(), "400", "malformed"),
+        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(), "400", "malformed"),
+        // RFC 9110 sections 15.5.15 and RFC 6585 section 5: too long, too large, too many.
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes(), "414", "longer than 16384 bytes"),
+        (format!("GET / HTTP/1.1\r\nA: {long}\r\n\r\n").into_bytes(), "431", "more than 16384 bytes or 20 fields"),
+        (format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(21)).into_bytes(), "431", "or 20 fields"),
+        // RFC 9110 section 15.6.6: versions. RFC 9113 section 3.4: the preface of HTTP/2.
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_vec(), "505", "speaks HTTP/1.1"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec(), "505", "speaks HTTP/1.1"),
+        // Other protocols.
+        (b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03".to_vec(), "400", "TLS handshake"),
+        (b"\x05\x01\0".to_vec(), "400", "SOCKS"),
+    ];
+    run(async {
+        let server = Server::start(limits());
+        for (bytes, status, why) in rows {
+            let answer = server.talk(&bytes).await;
+            assert_refused(&answer, status, why);
+            assert!(matches!(server.end().await, End::Refused(f) if f.status.as_str() == status));
+        }
+    });
+}
+
+#[test]
+fn a_malformed_request_after_a_good_one_is_told_why_too() {
+    run(async {
+        let server = Server::start(limits());
+        let answer = server.talk(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nG@T / HTTP/1.1\r\n\r\n").await;
+        let (good, bad) = answer.split_once("hello").unwrap();
+        assert!(good.starts_with("HTTP/1.1 200 OK"));
+        assert_refused(bad, "400", "malformed");
+    });
+}
+
+#[test]
+fn a_head_within_the_limits_is_served() {
+    run(async {
+        let server = Server::start(limits());
+        let mut client = server.dial().await;
+        let fields = format!("A: {}\r\n", "b".repeat(790)).repeat(19);
+        client.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes()).await.unwrap();
+        hello(&mut client).await;
+    });
+}
+
+#[test]
+fn a_connection_without_a_request_is_closed_without_a_word() {
+    run(async {
+        let server = Server::start(Limits { idle: SHORT, ..limits() });
+        assert_eq!(rest(&mut server.dial().await).await, "");
+        assert!(matches!(server.end().await, End::IdleTooLong));
+        let mut client = server.dial().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        hello(&mut client).await;
+        assert_eq!(rest(&mut client).await, "");
+        assert!(matches!(server.end().await, End::IdleTooLong));
+    });
+}
+
+#[test]
+fn a_head_that_trickles_is_answered_408() {
+    run(async {
+        let server = Server::start(Limits { header: SHORT, ..limits() });
+        let (mut read, mut write) = server.dial().await.into_split();
+        let trickle = tokio::task::spawn_local(async move {
+            while write.write_all(b"A").await.is_ok() {
+                tokio::time::sleep(SHORT / 10).await;
+            }
+        });
+        let mut all = Vec::new();
+        let _ = read.read_to_end(&mut all).await;
+        assert_refused(&String::from_utf8(all).unwrap(), "408", "not complete within 60ms");
+        trickle.abort();
+        assert!(matches!(server.end().await, End::Refused(_)));
+    });
+}
+
+#[test]
+fn a_request_in_service_has_no_time_limit_here() {
+    run(async {
+        let server = Server::start(Limits { idle: SHORT, header: SHORT, stall: Some(SHORT), ..limits() });
+        let mut client = server.dial().await;
+        client.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        server.waiting.notified().await;
+        tokio::time::sleep(SHORT * 4).await;
+        server.go.notify_one();
+        hello(&mut client).await;
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut_off() {
+    run(async {
+        let server = Server::start(Limits { stall: Some(SHORT), ..limits() });
+        let mut client = server.dial().await;
+        client.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert!(matches!(server.end().await, End::Stalled));
+    });
+}
+
+#[test]
+fn a_client_that_takes_slowly_is_not_cut_off() {
+    run(async {
+        let stall = Duration::from_secs(1);
+        let server = Server::start(Limits { stall: Some(stall), ..limits() });
+        // Small segments, so that the peer's kernel says often what it has room for, as on a real network.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_tcp_mss(1400).unwrap();
+        socket.set_recv_buffer_size(8 * 1024).unwrap();
+        socket.connect(&server.address.parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from_std(socket.into()).unwrap();
+        client.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut piece = [0; 2048];
+        // So slowly that the socket becomes writable less often than the limit asks.
+        for _ in 0..60 {
+            tokio::time::sleep(stall / 25).await;
+            client.read_exact(&mut piece).await.unwrap();
+        }
+        assert!(server.ends.borrow().is_empty());
+    });
+}
+
+#[test]
+fn a_client_that_stops_sending_its_body_is_cut_off() {
+    run(async {
+        let server = Server::start(Limits { stall: Some(SHORT), ..limits() });
+        let mut client = server.dial().await;
+        client.write_all(b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345").await.unwrap();
+        assert!(matches!(server.end().await, End::Stalled));
+    });
+}
+
+#[test]
+fn without_a_stall_limit_a_slow_peer_is_waited_for() {
+    run(async {
+        let server = Server::start(Limits { stall: None, idle: SHORT, ..limits() });
+        let mut client = server.dial().await;
+        client.write_all(b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345").await.unwrap();
+        tokio::time::sleep(SHORT * 4).await;
+        client.write_all(b"67890").await.unwrap();
+        hello(&mut client).await;
+    });
+}
+
+#[test]
+fn an_early_answer_to_a_long_upload_arrives() {
+    run(async {
+        let server = Server::start(limits());
+        let (mut read, mut write) = server.dial().await.into_split();
+        let upload = tokio::task::spawn_local(async move {
+            let head = b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n";
+            let _ = write.write_all(head).await;
+            while write.write_all(&[b'x'; 65536]).await.is_ok() {}
+        });
+        let mut all = Vec::new();
+        let _ = read.read_to_end(&mut all).await;
+        assert!(String::from_utf8_lossy(&all).ends_with("hello"), "the answer was lost");
+        upload.abort();
+    });
+}
+
+#[test]
+fn shutdown_closes_idle_connections_and_lets_requests_finish() {
+    run(async {
+        let server = Server::start(limits());
+        let (mut fresh, mut used, mut busy) = (server.dial().await, server.dial().await, server.dial().await);
+        used.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        hello(&mut used).await;
+        busy.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        server.waiting.notified().await;
+        server.trigger.begin();
+        assert_eq!(rest(&mut fresh).await, "");
+        assert_eq!(rest(&mut used).await, "");
+        server.go.notify_one();
+        let answer = rest(&mut busy).await;
+        assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("hello"), "{answer:?}");
+        assert_eq!(server.connections.drained(LONG).await, 0);
+    });
+}
+
+#[test]
+fn what_does_not_finish_while_draining_is_ended() {
+    run(async {
+        let server = Server::start(limits());
+        let mut busy = server.dial().await;
+        busy.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        server.waiting.notified().await;
+        server.trigger.begin();
+        assert_eq!(server.connections.drained(SHORT).await, 1);
+        assert_eq!(server.connections.count(), 0);
+        assert_eq!(rest(&mut busy).await, "");
+    });
+}
+
+#[test]
+fn a_connection_that_comes_while_draining_gets_one_chance_to_be_none() {
+    run(async {
+        let server = Server::start(limits());
+        server.trigger.begin();
+        assert_eq!(rest(&mut server.dial().await).await, "");
+    });
+}
+
+#[test]
+fn a_panic_ends_one_connection_only() {
+    run(async {
+        let server = Server::start(limits());
+        let mut other = server.dial().await;
+        assert_eq!(server.talk(b"GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await, "");
+        other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        hello(&mut other).await;
+        assert_eq!(server.connections.count(), 1);
+    });
+}
+
+#[test]
+fn an_upgrade_hands_over_the_socket_and_what_was_read_early() {
+    run(async {
+        let server = Server::start(Limits { idle: SHORT, header: SHORT, ..limits() });
+        let mut client = server.dial().await;
+        let head = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly";
+        client.write_all(head).await.unwrap();
+        let mut all = Vec::new();
+        while !all.ends_with(b"early") {
+            assert!(client.read_buf(&mut all).await.unwrap() > 0);
+        }
+        assert!(all.starts_with(b"HTTP/1.1 101 "));
+        assert!(matches!(server.end().await, End::Upgraded));
+        tokio::time::sleep(SHORT * 4).await;
+        client.write_all(b"late").await.unwrap();
+        let mut got = [0; 4];
+        client.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"late", "a tunnel is not timed by the sweeper");
+    });
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_service() {
+    run(async {
+        let server = Server::start(limits());
+        let mut client = server.dial().await;
+        client.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        server.waiting.notified().await;
+        drop(client);
+        assert!(matches!(server.end().await, End::Broken(_)));
+    });
+}
+
+#[test]
+fn a_streamed_answer_goes_out_piece_by_piece() {
+    run(async {
+        let (pieces, rx) = mpsc::unbounded_channel();
+        let rx = RefCell::new(Some(rx));
+        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
+        let mut client = TcpStream::connect(listener.address().to_string()).await.unwrap();
+        let (stream, _) = listener.accept().await;
+        let (_trigger, shutdown) = Shutdown::channel();
+        let sweeper = Sweeper::start(Limits { idle: SHORT, ..limits() }, shutdown);
+        let service = move |_| {
+            let pieces = rx.borrow_mut().take().map(Pieces);
+            async move { Ok::<_, Infallible>(Response::new(pieces.unwrap())) }
+        };
+        tokio::task::spawn_local(async move { connection(stream, service, &sweeper).await });
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        pieces.send("first").unwrap();
+        let mut all = Vec::new();
+        while !all.windows(5).any(|w| w == b"first") {
+            assert!(client.read_buf(&mut all).await.unwrap() > 0);
+        }
+        pieces.send("last").unwrap();
+        drop(pieces);
+        assert!(rest(&mut client).await.contains("last"));
+    });
+}
+
+struct Pieces(mpsc::UnboundedReceiver<&'static str>);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|piece| piece.map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
+    }
+}

@@ -65,7 +65,7 @@ pub(super) fn refusal(status: Option<u16>, error: &hyper::Error, unread: &[u8], 
         }
         Some(414) => (StatusCode::URI_TOO_LONG, "the request target is too long".to_owned()),
         // One line without an end: it is the target that is too long (RFC 9110 section 15.5.15).
-        Some(431) if !unread.contains(&b'\n') && unread.len() >= limits.head => {
+        Some(431) if unread.get(..limits.head).is_some_and(|line| !line.contains(&b'\n')) => {
             (StatusCode::URI_TOO_LONG, format!("the request line is longer than {} bytes", limits.head))
         }
         Some(431) => (

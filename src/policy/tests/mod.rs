@@ -1,9 +1,12 @@
 //! Tables: a struct per case and one runner; each row cites its section (of RFC 9111, where no other is named).
 
+mod effects;
 mod freshness;
 mod props;
+mod ranges;
 mod reuse;
 mod storing;
+mod targeted;
 mod validation;
 mod vary;
 

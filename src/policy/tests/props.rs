@@ -117,6 +117,18 @@ proptest! {
             decide(&ask, Some(stored()), now);
             not_modified(&ask.headers, &stored(), now);
             validation(&stored(), &mut ask.headers.clone());
+            explain(&ask, Some(stored()), now);
+            let length = received.0 % 64;
+            match ranges(&ask, &stored(), length, now) {
+                Ranged::Part(part) => prop_assert!(part.start < part.end && part.end <= length),
+                Ranged::Parts(parts) => prop_assert!(parts.iter().all(|p| p.start < p.end && p.end <= length)),
+                Ranged::Whole | Ranged::Refused => {}
+            }
+            let mut kept = res.clone();
+            after_head(rules, &ask, &mut kept, length, &answer, sent, received);
+            if let Some(selected) = selecting(&res, &ask.headers) {
+                speaks(b"accept-language, foo", &selected, b"de", &ask.headers);
+            }
             stale_if_error(&ask, &terms, Failure::Unreachable, now);
             let mut kept = res.clone();
             let _ = freshen(rules, &ask, StatusCode::OK, &mut kept, &fresh, sent, received);

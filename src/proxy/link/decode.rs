@@ -26,10 +26,6 @@ pub struct Head {
     pub ends: Ends,
     /// The connection may serve another request after this one.
     pub keep: bool,
-    /// `Connection` names fields, or other hop-by-hop fields may be there.
-    pub upgrade: bool,
-    /// `Ringhold-Reach: local`: only clients on this machine may see it.
-    pub local: bool,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -94,8 +90,6 @@ struct Fields {
     length: Option<u64>,
     coding: Coding,
     keep: bool,
-    upgrade: bool,
-    local: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -111,13 +105,12 @@ impl Fields {
         let keep = version == Version::HTTP_11;
         // Two more: Via and Date.
         let headers = HeaderMap::with_capacity(count + 2);
-        Fields { headers, length: None, coding: Coding::Absent, keep, upgrade: false, local: false }
+        Fields { headers, length: None, coding: Coding::Absent, keep }
     }
 
     fn add(&mut self, buf: &Bytes, field: &httparse::Header<'_>) -> Result<(), &'static str> {
         let name = field.name.as_bytes();
         if is_ringhold(name) {
-            self.local |= name.eq_ignore_ascii_case(b"ringhold-reach") && field.value.eq_ignore_ascii_case(b"local");
             return Ok(());
         }
         let name = HeaderName::from_bytes(name).map_err(|_| "malformed field name")?;
@@ -158,8 +151,6 @@ impl Fields {
         for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.keep = false;
-            } else if option.eq_ignore_ascii_case(b"upgrade") {
-                self.upgrade = true;
             }
         }
     }
@@ -190,8 +181,8 @@ impl Fields {
             self.keep = false;
             Ends::Closed
         };
-        let Fields { headers, keep, upgrade, local, .. } = self;
-        Ok(Head { status, version, headers, ends, keep, upgrade, local })
+        let Fields { headers, keep, .. } = self;
+        Ok(Head { status, version, headers, ends, keep })
     }
 }
 
@@ -259,7 +250,6 @@ mod tests {
         }
         let (head, length) = read(text).unwrap().unwrap();
         assert_eq!(length, text.len());
-        assert!(head.local);
         assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
         assert!(!head.headers.contains_key("ringhold-reach"));
     }

@@ -15,17 +15,15 @@ mod pool;
 mod upload;
 
 #[cfg(test)]
-mod fake;
-#[cfg(test)]
 mod tests;
 
+pub use acquire::Want;
 pub use body::Body;
 pub use conn::Conn;
-pub use decode::Head;
 pub use encode::{Framing, Request};
 pub use exchange::{Answer, Content, exchange};
-pub use pool::{InFlight, Pool};
-pub use upload::{Source, Upload};
+pub use pool::{InFlight, Pool, Swept};
+pub use upload::Upload;
 
 use crate::config::{Limits, Timeouts};
 use crate::proxy::metrics::Counters;

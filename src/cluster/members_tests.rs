@@ -44,12 +44,15 @@ fn a_view_has_the_rings_nodes_in_the_rings_order() {
     assert!(view.nodes[0].same_machine);
 }
 
+/// Name, changes, the ring after them, its epoch.
+type Case<'a> = (&'a str, &'a [Change], &'a [(&'a str, u32)], u64);
+
 #[test]
 fn every_change_has_its_ring_its_epoch_and_its_memory() {
     use Change::*;
     let id = || "n1".to_owned();
     let all: [(&str, u32); 3] = [("n1", 1), ("n2", 1), ("n3", 1)];
-    let cases: &[(&str, &[Change], &[(&str, u32)], u64)] = &[
+    let cases: &[Case] = &[
         ("add", &[Add(spawn("n4", 2))], &[("n1", 1), ("n2", 1), ("n3", 1), ("n4", 2)], 1),
         ("weight", &[Weight(id(), 3)], &[("n1", 3), ("n2", 1), ("n3", 1)], 1),
         ("the same weight", &[Weight(id(), 1)], &all, 0),

@@ -78,6 +78,21 @@ fn a_child_that_ignores_sigterm_is_killed_when_its_time_is_over() {
 }
 
 #[test]
+fn a_child_that_is_stopped_hears_sigterm_all_the_same() {
+    on_control_thread(async {
+        let mut bench = Bench::new(OBEDIENT);
+        let plan = Arc::get_mut(&mut bench.supervisor.plan).unwrap();
+        plan.drain = Duration::from_secs(60);
+        bench.supervisor.keep(&bench.node);
+        let pid = bench.life(0).await;
+        sleep(Duration::from_millis(100)).await;
+        kill_process(pid, Signal::STOP).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), bench.supervisor.stop()).await.unwrap();
+        assert!(!lives(pid));
+    });
+}
+
+#[test]
 fn a_child_that_never_says_that_it_listens_goes_with_its_release() {
     on_control_thread(async {
         let bench = Bench::new(MUTE);

@@ -1,0 +1,54 @@
+//! Parts of a stored whole (RFC 9110 section 14): 206 with one or several, or 416.
+
+use super::answer;
+use super::body::{NodeBody, Piece};
+use crate::policy::{Ranged, content_range, multipart};
+use crate::store::Entry;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The answer to a range request, with the fields of the whole. The fields back: the whole is the answer.
+pub fn answer(entry: &Arc<Entry>, mut headers: HeaderMap, wanted: Ranged) -> Result<Response<NodeBody>, HeaderMap> {
+    let length = entry.body().len();
+    match wanted {
+        Ranged::Whole => Err(headers),
+        Ranged::Part(part) => {
+            set(&mut headers, header::CONTENT_RANGE, content_range(Some(&part), length));
+            headers.remove(header::CONTENT_LENGTH);
+            let body = NodeBody::Stored { entry: entry.clone(), at: part.start, end: part.end };
+            Ok(answer::respond(StatusCode::PARTIAL_CONTENT, headers, body))
+        }
+        Ranged::Parts(parts) => Ok(several(entry, headers, &parts)),
+        Ranged::Refused => {
+            for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_TYPE] {
+                headers.remove(name);
+            }
+            set(&mut headers, header::CONTENT_RANGE, content_range(None, length));
+            Ok(answer::respond(StatusCode::RANGE_NOT_SATISFIABLE, headers, NodeBody::Empty))
+        }
+    }
+}
+
+fn several(entry: &Arc<Entry>, mut headers: HeaderMap, parts: &[Range<u64>]) -> Response<NodeBody> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let boundary = format!("{:016x}{:016x}", super::run::random(), super::run::random());
+    let frame = multipart(parts, entry.body().len(), kind, &boundary);
+    set(&mut headers, header::CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}"));
+    headers.remove(header::CONTENT_LENGTH);
+    let mut pieces = VecDeque::with_capacity(parts.len() * 2 + 1);
+    for (head, part) in frame.heads.into_iter().zip(parts) {
+        pieces.push_back(Piece::Text(head.into()));
+        pieces.push_back(Piece::Of(entry.clone(), part.clone()));
+    }
+    pieces.push_back(Piece::Text(frame.tail.into()));
+    answer::respond(StatusCode::PARTIAL_CONTENT, headers, NodeBody::Pieces(pieces))
+}
+
+fn set(headers: &mut HeaderMap, name: header::HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,56 @@
+//! Choosing a stored language although the `Accept-Language` is another one (section 4.1).
+
+use super::selecting_by;
+use crate::wire::list;
+use http::HeaderMap;
+use http::header;
+
+/// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
+/// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
+/// `selected` what [`selecting`](super::selecting) gave for the variant's own request.
+pub fn speaks(vary: &[u8], selected: &[u8], content_language: &[u8], req: &HeaderMap) -> bool {
+    let Some(wanted) = selecting_by(vary, req) else { return false };
+    let others = |line: &&[u8]| !line.starts_with(b"accept-language:");
+    let rest = |text: &[u8]| text.split(|&b| b == b'\n').filter(others).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let both = |text: &[u8]| text.split(|&b| b == b'\n').any(|line| !others(&line));
+    both(selected)
+        && both(&wanted)
+        && rest(selected) == rest(&wanted)
+        && favourite(req).is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language)))
+}
+
+/// The language with the highest weight, if there is one alone (RFC 9110 section 12.5.4).
+fn favourite(req: &HeaderMap) -> Option<&[u8]> {
+    let mut best: Option<(&[u8], u16)> = None;
+    let mut alone = false;
+    for member in list::members(req, &header::ACCEPT_LANGUAGE) {
+        let (tag, weight) = weighted(member)?;
+        match best {
+            Some((_, most)) if weight < most => {}
+            Some((_, most)) if weight == most => alone = false,
+            _ => (best, alone) = (Some((tag, weight)), true),
+        }
+    }
+    best.filter(|(tag, weight)| alone && *weight > 0 && *tag != b"*").map(|(tag, _)| tag)
+}
+
+/// A tag and its weight in thousandths; `None` when it is not written as section 12.4.2 of RFC 9110 says.
+fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
+    let mut parts = member.splitn(2, |&b| b == b';');
+    let tag = list::trim(parts.next()?);
+    let Some(weight) = parts.next() else { return Some((tag, 1000)) };
+    let value = list::trim(weight);
+    let digits = value.strip_prefix(b"q=").or_else(|| value.strip_prefix(b"Q="))?;
+    let (whole, fraction) = match digits {
+        [b'0'] => (0, &b""[..]),
+        [b'1'] => (1, &b""[..]),
+        [b'0', b'.', fraction @ ..] => (0, fraction),
+        [b'1', b'.', fraction @ ..] => (1, fraction),
+        _ => return None,
+    };
+    if fraction.len() > 3 || !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let thousandths = [100, 10, 1].iter().zip(fraction).map(|(unit, b)| unit * u16::from(b - b'0')).sum::<u16>();
+    Some((tag, (whole * 1000 + thousandths).min(1000)))
+}

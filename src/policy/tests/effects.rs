@@ -1,0 +1,108 @@
+use super::{NOW, fields, request_of, response};
+use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, selecting, speaks, storable};
+use crate::wire::target::Key;
+use http::Method;
+
+#[test]
+fn an_unsafe_method_makes_urls_of_its_own_origin_invalid() {
+    const ALL: &[&str] = &["Location: /b", "Content-Location: http://EXAMPLE.com:80/c?d"];
+    const THREE: &[&str] = &["http://example.com/a", "http://example.com/b", "http://example.com/c?d"];
+    const ONE: &[&str] = &["http://example.com/a"];
+    // (method, status, response fields, keys, section of RFC 9111)
+    let table: &[(&str, u16, &[&str], &[&str], &str)] = &[
+        ("POST", 201, ALL, THREE, "4.4"),
+        ("PUT", 204, ALL, THREE, "4.4"),
+        ("DELETE", 200, &[], ONE, "4.4"),
+        ("PATCH", 303, &[], ONE, "4.4: a redirection is no error"),
+        ("M-SEARCH", 200, &[], ONE, "4.4: unknown methods count as unsafe"),
+        ("POST", 500, ALL, &[], "4.4: an error"),
+        ("POST", 404, ALL, &[], "4.4: an error"),
+        ("GET", 200, ALL, &[], "4.4: safe"),
+        ("HEAD", 200, ALL, &[], "4.4: safe"),
+        ("OPTIONS", 200, ALL, &[], "4.4: safe"),
+        ("POST", 200, &["Location: http://other.example/"], ONE, "4.4: another origin"),
+        ("POST", 200, &["Location: https://example.com/b"], ONE, "4.4: another scheme"),
+        ("POST", 200, &["Location: http://example.com:81/b"], ONE, "4.4: another port"),
+        ("POST", 200, &["Location: a", "Content-Location: http://["], ONE, "4.4: once, and what is a URL"),
+    ];
+    let target = Key::parse("http://example.com/a").unwrap();
+    for (method, status, lines, expected, section) in table {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let keys = invalidates(&method, &target, &response(*status, lines));
+        let text: Vec<&str> = keys.iter().map(Key::as_str).collect();
+        assert_eq!(text, *expected, "{method} {status} {lines:?} (section {section})");
+    }
+}
+
+#[test]
+fn a_post_is_stored_for_later_gets_only_where_it_says_so() {
+    const FRESH: &str = "Cache-Control: max-age=60";
+    // (status, response fields, verdict, section of RFC 9110)
+    let table: &[(u16, &[&str], Result<i64, NotStored>, &str)] = &[
+        (200, &[FRESH, "Content-Location: /a"], Ok(60), "9.3.3"),
+        (200, &[FRESH, "Content-Location: http://example.com/a"], Ok(60), "9.3.3"),
+        (200, &[FRESH, "Content-Location: /b"], Err(NotStored::Method), "9.3.3: another URL"),
+        (200, &[FRESH], Err(NotStored::Method), "9.3.3"),
+        (200, &["ETag: \"a\"", "Content-Location: /a"], Err(NotStored::Method), "9.3.3: explicit freshness"),
+        (200, &["Last-Modified: @-1000", "Content-Location: /a"], Err(NotStored::Method), "9.3.3: explicit freshness"),
+        (201, &[FRESH, "Content-Location: /a"], Err(NotStored::Method), "9.3.3: 200 only"),
+    ];
+    for (status, lines, expected, section) in table {
+        let req = request_of(Method::POST, &["Content-Length: 5"]);
+        let verdict = storable(&Rules::default(), &req, &response(*status, lines), NOW, NOW);
+        assert_eq!(verdict.map(|terms| terms.ttl(NOW)), *expected, "{lines:?} (section {section})");
+    }
+}
+
+#[test]
+fn a_head_freshens_or_invalidates_the_stored_get() {
+    const KEPT: &[&str] = &["Cache-Control: max-age=60", "ETag: \"a\"", "Last-Modified: @-9", "Date: @0", "x: 1"];
+    // (status, fields of the HEAD, seconds of freshness or invalidated, section of RFC 9111)
+    let table: &[(u16, &[&str], Option<i64>, &str)] = &[
+        (200, &["Cache-Control: max-age=90", "x: 2", "Date: @0"], Some(90), "4.3.5"),
+        (200, &["ETag: \"a\"", "Last-Modified: @-9", "Content-Length: 5", "x: 2"], Some(60), "4.3.5"),
+        (200, &["ETag: \"b\""], None, "4.3.5: another validator"),
+        (200, &["Last-Modified: @-8"], None, "4.3.5: another validator"),
+        (200, &["Content-Length: 6"], None, "4.3.5: another length"),
+        (200, &["Cache-Control: no-store"], None, "5.2.2.5"),
+    ];
+    let head = request_of(Method::HEAD, &[]);
+    for (status, lines, expected, section) in table {
+        let mut kept = fields(KEPT);
+        let effect = after_head(&Rules::default(), &head, &mut kept, 5, &response(*status, lines), NOW, NOW);
+        match (effect, expected) {
+            (HeadEffect::Freshened(terms), Some(ttl)) => {
+                assert_eq!((terms.ttl(NOW), kept["x"].as_bytes()), (*ttl, &b"2"[..]), "{lines:?} (section {section})");
+            }
+            (HeadEffect::Invalidated, None) => assert_eq!(kept, fields(KEPT)),
+            other => panic!("{lines:?}: {other:?} (section {section})"),
+        }
+    }
+    let mut kept = fields(KEPT);
+    let effect = after_head(&Rules::default(), &head, &mut kept, 5, &response(410, &["x: 2"]), NOW, NOW);
+    assert_eq!((effect, kept), (HeadEffect::None, fields(KEPT)), "section 4.3.5: only a 200");
+}
+
+#[test]
+fn a_stored_language_answers_who_likes_it_best() {
+    // (Vary, its request, Content-Language, the request, answers)
+    let table: &[(&str, &[&str], &str, &[&str], bool)] = &[
+        ("accept-language", &["Accept-Language: en, de"], "de", &["Accept-Language: fr;q=0.5, DE;q=1.0"], true),
+        ("Accept-Language", &["Accept-Language: en"], "de", &["Accept-Language: de, en;q=0.9"], true),
+        ("accept-language", &["Accept-Language: en"], "de", &["Accept-Language: en, de"], false),
+        ("accept-language", &["Accept-Language: en"], "de", &["Accept-Language: de;q=0.5, en"], false),
+        ("accept-language", &["Accept-Language: en"], "de, en", &["Accept-Language: de"], false),
+        ("accept-language", &["Accept-Language: en"], "*", &["Accept-Language: *"], false),
+        ("accept-language", &["Accept-Language: en"], "de", &["Accept-Language: de;q=0"], false),
+        ("accept-language", &["Accept-Language: en"], "de", &["Accept-Language: de;x=1"], false),
+        ("accept-language", &["Accept-Language: en"], "de", &[], false),
+        ("foo, accept-language", &["Accept-Language: en", "foo: 1"], "de", &["Accept-Language: de", "foo: 1"], true),
+        ("foo, accept-language", &["Accept-Language: en", "foo: 1"], "de", &["Accept-Language: de", "foo: 2"], false),
+        ("foo", &["foo: 1"], "de", &["Accept-Language: de", "foo: 1"], false),
+    ];
+    for (vary, own, language, asked, expected) in table {
+        let selected = selecting(&fields(&[&format!("Vary: {vary}")]), &fields(own)).unwrap();
+        let answers = speaks(vary.as_bytes(), &selected, language.as_bytes(), &fields(asked));
+        assert_eq!(answers, *expected, "{own:?} in {language} for {asked:?} (section 4.1)");
+    }
+}

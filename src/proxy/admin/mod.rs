@@ -1,0 +1,162 @@
+//! The admin API: `docs` are the README's. In the order of a request: `guard` (may this be asked?), `route` (what is
+//! asked?), then `nodes`, `ring`, `cache`, `metrics` or `pac`; `problem`: what went wrong.
+
+mod cache;
+mod guard;
+mod metrics;
+mod nodes;
+mod pac;
+mod problem;
+mod query;
+mod ring;
+mod route;
+#[cfg(test)]
+mod tests;
+
+use super::metrics::Counters;
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::net::drain::Shutdown;
+use crate::net::listen::Listener;
+use crate::net::serve::{ClientBody, Connections, Limits, Sweeper};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use problem::{Problem, Reply, json};
+use route::{Thing, Verb};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// No change of a node needs more.
+const MAX_BODY: usize = 64 * 1024;
+const MAX_CONNECTIONS: usize = 256;
+/// For the answers that are under way when it ends.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What the answers are made of.
+struct Admin {
+    cluster: Arc<Cluster>,
+    counters: Vec<Arc<Counters>>,
+    config: Config,
+    /// Where the API is reached, as bound.
+    address: String,
+}
+
+/// Serves the admin API until `shutdown`. Must run inside a `LocalSet`. `config` holds the addresses that were bound.
+pub async fn serve(
+    listener: Listener,
+    cluster: Arc<Cluster>,
+    counters: Vec<Arc<Counters>>,
+    config: &Config,
+    mut shutdown: Shutdown,
+) {
+    let limits = Limits { head: 32 * 1024, fields: 64, ..Limits::of(config) };
+    let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
+    let address = listener.address().to_string();
+    let admin = Rc::new(Admin { cluster, counters, config: config.clone(), address });
+    loop {
+        let (stream, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.begun() => break,
+        };
+        // The configuration asks for a token on every other address; here it is made sure of.
+        let loopback = peer.addr.is_none_or(|a: SocketAddr| a.ip().to_canonical().is_loopback());
+        if connections.count() >= MAX_CONNECTIONS || !(loopback || admin.config.admin.token.is_some()) {
+            continue;
+        }
+        let admin = admin.clone();
+        connections.serve(stream, move |request| {
+            let admin = admin.clone();
+            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+        });
+    }
+    drop(listener);
+    connections.drained(DRAIN).await;
+}
+
+impl Admin {
+    async fn answer(&self, request: Request<ClientBody>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let reply = self.respond(request).await.unwrap_or_else(Problem::into_reply);
+        tracing::debug!(%method, path, status = reply.status().as_u16(), "admin");
+        reply
+    }
+
+    async fn respond(&self, request: Request<ClientBody>) -> Result<Reply, Problem> {
+        let (head, body) = request.into_parts();
+        // What cannot be found is guarded as well: a stranger learns nothing.
+        let thing = route::thing(head.uri.path());
+        let guarded = thing.as_ref().unwrap_or(&Thing::Index);
+        guard::check(self.config.admin.token.as_ref(), &head, guarded, !body.is_end_stream())?;
+        let thing = thing?;
+        let verb = thing.verb(&head.method)?;
+        let query = head.uri.query();
+        match (thing, verb) {
+            (Thing::Nodes, Verb::Post) => self.add_node(read(body).await?).await,
+            (Thing::Nodes, _) => Ok(self.nodes()),
+            (Thing::Node(id), Verb::Patch) => self.change_node(id, read(body).await?).await,
+            (Thing::Node(id), Verb::Delete) => self.remove_node(id, query).await,
+            (Thing::Node(id), _) => self.node(id),
+            (Thing::Ring, _) => Ok(self.ring()),
+            (Thing::Owner, _) => self.owner(query),
+            (Thing::Explain, _) => self.explain(query).await,
+            (Thing::Cache, _) => self.purge(query).await,
+            (Thing::Cluster, _) => Ok(self.overview()),
+            (Thing::Metrics, _) => Ok(self.metrics().await),
+            (Thing::ProxyPac, _) => Ok(pac::file(&self.config.proxy.listen, &head.headers)),
+            (Thing::Health, _) => Ok(json(StatusCode::OK, &json!({"status": "ok"}))),
+            (Thing::Readiness, _) => self.readiness(),
+            (Thing::Index, _) => Ok(index()),
+        }
+    }
+
+    fn readiness(&self) -> Result<Reply, Problem> {
+        let readiness = self.cluster.readiness();
+        if readiness.up == 0 {
+            let detail = format!("none of {} nodes is up", readiness.nodes);
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        }
+        Ok(json(StatusCode::OK, &json!({"status": "ready", "up": readiness.up, "nodes": readiness.nodes})))
+    }
+
+    /// What this front knows of the cluster: in static mode, itself.
+    fn overview(&self) -> Reply {
+        let (view, readiness) = (self.cluster.view(), self.cluster.readiness());
+        let front = json!({"self": true, "proxy": self.config.proxy.listen, "admin": self.address});
+        json(
+            StatusCode::OK,
+            &json!({
+                "mode": "static",
+                "fronts": [front],
+                "epoch": view.epoch,
+                "digest": format!("{:016x}", view.ring.digest()),
+                "nodes": readiness.nodes,
+                "up": readiness.up,
+            }),
+        )
+    }
+}
+
+fn index() -> Reply {
+    json(StatusCode::OK, &json!({"name": "ringhold", "version": env!("CARGO_PKG_VERSION"), "endpoints": route::INDEX}))
+}
+
+/// A body of JSON.
+async fn read<T: DeserializeOwned>(body: ClientBody) -> Result<T, Problem> {
+    let bytes =
+        Limited::new(body, MAX_BODY).collect().await.map_err(|e| match e.downcast_ref::<LengthLimitError>() {
+            Some(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {MAX_BODY} bytes here")),
+            None => Problem::bad_request("the body broke off"),
+        })?;
+    parse(&bytes.to_bytes())
+}
+
+fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, Problem> {
+    serde_json::from_slice(bytes).map_err(|e| Problem::bad_request(format!("the body: {e}")))
+}

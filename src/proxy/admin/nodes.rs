@@ -1,0 +1,91 @@
+//! `/v1/nodes`: who is in the cluster.
+
+use super::problem::{Problem, Reply, json};
+use super::{Admin, query};
+use crate::cluster::Listed;
+use crate::cluster::members::State;
+use crate::cluster::spec::Spec;
+use crate::config::parse_duration;
+use http::header::LOCATION;
+use http::{HeaderValue, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The body of a PATCH.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patch {
+    weight: Option<u32>,
+    state: Option<Wanted>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wanted {
+    Active,
+    Draining,
+}
+
+impl Admin {
+    pub fn nodes(&self) -> Reply {
+        let nodes: Vec<Value> = self.cluster.list().iter().map(shown).collect();
+        json(StatusCode::OK, &json!({"epoch": self.cluster.view().epoch, "nodes": nodes}))
+    }
+
+    pub fn node(&self, id: &str) -> Result<Reply, Problem> {
+        Ok(json(StatusCode::OK, &shown(&self.cluster.find(id)?)))
+    }
+
+    pub async fn add_node(&self, spec: Spec) -> Result<Reply, Problem> {
+        let listed = self.cluster.add(spec).await?;
+        let mut reply = json(StatusCode::CREATED, &shown(&listed));
+        if let Ok(location) = HeaderValue::try_from(format!("/v1/nodes/{}", listed.id)) {
+            reply.headers_mut().insert(LOCATION, location);
+        }
+        Ok(reply)
+    }
+
+    pub async fn change_node(&self, id: &str, patch: Patch) -> Result<Reply, Problem> {
+        let mut listed = None;
+        if let Some(weight) = patch.weight {
+            listed = Some(self.cluster.set_weight(id, weight).await?);
+        }
+        match patch.state {
+            Some(Wanted::Active) => listed = Some(self.cluster.resume(id).await?),
+            Some(Wanted::Draining) => listed = Some(self.cluster.drain(id).await?),
+            None => {}
+        }
+        match listed {
+            Some(listed) => Ok(json(StatusCode::OK, &shown(&listed))),
+            None => {
+                Err(Problem::bad_request("say what to change: \"weight\", or \"state\": \"active\" or \"draining\""))
+            }
+        }
+    }
+
+    /// 202: its keys are the next owners' from now on; it goes when its requests are done.
+    pub async fn remove_node(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+        let drain = query::one(&query::pairs(query, &["drain"])?, "drain")?;
+        let wrong = || Problem::bad_request("drain is a time, for example 30s");
+        let drain = drain.map(|text| parse_duration(&text).ok_or_else(wrong)).transpose()?;
+        let listed = self.cluster.remove(id, drain).await?;
+        Ok(json(StatusCode::ACCEPTED, &shown(&listed)))
+    }
+}
+
+fn shown(node: &Listed) -> Value {
+    let state = match node.state {
+        State::Active => "active",
+        State::Draining | State::Leaving => "draining",
+    };
+    json!({
+        "id": node.id,
+        "address": node.address,
+        "weight": node.weight,
+        "spawn": node.spawn,
+        "state": state,
+        "up": node.up,
+        "share": (node.share * 1e4).round() / 1e4,
+        "load": node.load,
+    })
+}

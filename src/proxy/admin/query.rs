@@ -1,0 +1,89 @@
+//! PURE. The query of a request: percent-encoded `name=value` pairs. `+` is itself, since URLs contain it.
+
+use super::problem::Problem;
+use crate::wire::target::Key;
+
+/// The value of every pair, by name. A name that is not `known` is most likely a part of a URL that was not encoded.
+pub fn pairs(query: Option<&str>, known: &[&'static str]) -> Result<Vec<(&'static str, String)>, Problem> {
+    let parts = query.unwrap_or("").split('&').filter(|part| !part.is_empty());
+    parts.map(|part| pair(part, known)).collect()
+}
+
+fn pair(part: &str, known: &[&'static str]) -> Result<(&'static str, String), Problem> {
+    let (name, value) = part.split_once('=').unwrap_or((part, ""));
+    let Some(name) = known.iter().find(|k| **k == name) else {
+        let hint =
+            if known.contains(&"url") { "; percent-encode the URL (curl -G --data-urlencode url=…)" } else { "" };
+        return Err(Problem::bad_request(format!("there is no parameter {name:?} here{hint}")));
+    };
+    let value =
+        decode(value).ok_or_else(|| Problem::bad_request(format!("{name}: this is not percent-encoded UTF-8")))?;
+    Ok((name, value))
+}
+
+/// The one value of a name.
+pub fn one(pairs: &[(&'static str, String)], name: &str) -> Result<Option<String>, Problem> {
+    let mut values = pairs.iter().filter(|(n, _)| *n == name).map(|(_, value)| value);
+    let first = values.next().cloned();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(Problem::bad_request(format!("{name} is there twice"))),
+    }
+}
+
+/// The key of `?url=`.
+pub fn key(query: Option<&str>, more: &'static [&'static str]) -> Result<Key, Problem> {
+    let known: Vec<&'static str> = ["url"].iter().chain(more).copied().collect();
+    let url = one(&pairs(query, &known)?, "url")?.filter(|url| !url.is_empty());
+    let url = url.ok_or_else(|| Problem::bad_request("say which URL: ?url=http%3A%2F%2F…"))?;
+    Ok(Key::parse(&url)?)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let [high, low, after @ ..] = rest else { return None };
+        let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        bytes.push(digit(*high)? << 4 | digit(*low)?);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_decoded_once() {
+        let cases = [
+            ("url=http%3A%2F%2Fh%2Fa%3Fb%3Dc%26d", Ok("http://h/a?b=c&d")),
+            ("url=http://h/a", Ok("http://h/a")),
+            ("url=http://h/a%2520b", Ok("http://h/a%20b")),
+            ("url=http://h/a+b", Ok("http://h/a+b")),
+            ("url=http%3a%2f%2fH:80", Ok("http://h/")),
+            ("header=a%3Ab&url=http://h/", Ok("http://h/")),
+            ("url=http://h/?a=b&c=d", Err("percent-encode the URL")),
+            ("url=http://h/%2", Err("not percent-encoded")),
+            ("url=http://h/%zz", Err("not percent-encoded")),
+            ("url=%ff", Err("not percent-encoded")),
+            ("url=http://h/&url=http://g/", Err("twice")),
+            ("url=", Err("say which URL")),
+            ("", Err("say which URL")),
+        ];
+        for (query, expected) in cases {
+            match (key(Some(query), &["header"]), expected) {
+                (Ok(key), Ok(expected)) => assert_eq!(key.as_str(), expected, "{query}"),
+                (Err(problem), Err(expected)) => assert!(problem.detail.contains(expected), "{query}: {problem:?}"),
+                (found, _) => panic!("{query}: {found:?}"),
+            }
+        }
+        assert!(key(None, &[]).is_err());
+    }
+}
