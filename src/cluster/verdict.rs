@@ -47,7 +47,11 @@ pub enum Action {
     Revalidate,
 }
 
-/// How many nodes may be passed over for silence at once: when more are silent, it is rather this machine that is.
+/// So many probes in a row without an answer are no suspicion any more, however many nodes are silent.
+const CERTAIN: u8 = 6;
+
+/// How many nodes may be passed over at once on the suspicion that silence is: when more are silent, it is rather this
+/// machine that is slow.
 pub fn silent_at_most(nodes: usize) -> usize {
     (nodes / 3).max(1)
 }
@@ -59,6 +63,8 @@ pub struct Verdict {
     boot: u64,
     /// That process may hold what has been invalidated meanwhile.
     owes: bool,
+    /// Probes without an answer since the last one that had one.
+    unanswered: u8,
 }
 
 impl Verdict {
@@ -85,12 +91,20 @@ impl Verdict {
                 Action::Nothing
             }
             Event::Refused => self.pass_over(Why::Refused),
-            Event::Silent if may_suspect && self.standing == Standing::Up => self.pass_over(Why::Silent),
-            Event::Silent => Action::Nothing,
+            Event::Silent => self.silent(may_suspect),
+        }
+    }
+
+    fn silent(&mut self, may_suspect: bool) -> Action {
+        self.unanswered = self.unanswered.saturating_add(1);
+        match self.standing {
+            Standing::Up if may_suspect || self.unanswered >= CERTAIN => self.pass_over(Why::Silent),
+            _ => Action::Nothing,
         }
     }
 
     fn answered(&mut self, boot: u64) -> Action {
+        self.unanswered = 0;
         // A new process has an empty cache.
         if boot != self.boot {
             self.boot = boot;
@@ -192,6 +206,17 @@ mod tests {
         assert_eq!(verdict.standing, Standing::Up);
         assert_eq!(verdict.on(Refused, false), PassOver(Why::Refused), "a refusal is certain");
         assert!(!verdict.is_silent(), "and takes no room among the silent ones");
+    }
+
+    #[test]
+    fn long_silence_is_certain_however_many_are_silent() {
+        let mut verdict = Verdict::default();
+        verdict.on(A, true);
+        for _ in 1..CERTAIN {
+            assert_eq!(verdict.on(Silent, false), Nothing);
+        }
+        assert_eq!(verdict.on(Silent, false), PassOver(Why::Silent));
+        assert_eq!(verdict.on(A, false), Revalidate);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What ringhold itself says to clients: how to use it, and what went wrong.
 
 use super::reply::Content;
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Fault, Kind};
 use crate::wire::status;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
@@ -40,12 +40,12 @@ pub fn help(method: &Method, headers: &HeaderMap, address: &str, admin: &str) ->
 }
 
 /// Someone asked for the admin address through the proxy.
-pub fn use_noproxy(admin: &str) -> Response<Content> {
-    let text_of = format!(
+pub fn use_noproxy(admin: &str) -> Fault {
+    let detail = format!(
         "http://{admin} is ringhold's own admin address. It is not served through the proxy: ask it directly, for \
-         example with\n  curl --noproxy '*' http://{admin}/v1/nodes\n"
+         example with: curl --noproxy '*' http://{admin}/v1/nodes"
     );
-    text(StatusCode::MISDIRECTED_REQUEST, text_of)
+    Fault::client(StatusCode::MISDIRECTED_REQUEST, Kind::HttpRequestDenied, detail)
 }
 
 /// `OPTIONS *`, or with `Max-Forwards: 0` (RFC 9110 section 7.6.2): what we can do.
@@ -101,7 +101,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::fault::Kind;
 
     fn body(response: Response<Content>) -> String {
         let Content::Full(bytes) = response.into_body() else { panic!("a page is whole") };

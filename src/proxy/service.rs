@@ -13,7 +13,7 @@ use crate::wire::target::{Key, Target};
 use crate::wire::{hop, target, via};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -37,6 +37,7 @@ async fn answer(
     body: ClientBody,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
+    refuse_hosts(&request)?;
     refuse_loops(client, &request)?;
     access::admit(client.peer, &client.worker.config.access)?;
     let page = match target::classify(&request.method, &request.uri)? {
@@ -132,10 +133,24 @@ fn invalidate(client: &Client, method: &Method, key: &Key, parts: &http::respons
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
     if request.headers.contains_key(VIA) && via::contains(&request.headers, &client.worker.front.pseudonym) {
-        let detail = "This request has been here before: the proxies on its way form a loop.";
-        return Err(Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyLoopDetected, detail));
+        return Err(looped());
     }
     Ok(())
+}
+
+fn looped() -> Fault {
+    let detail = "This request comes back to the proxy that it came from: the way to its target is a loop.";
+    Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyLoopDetected, detail)
+}
+
+/// RFC 9112 section 3.2: one Host line, which HTTP/1.0 may do without. The target decides all the same.
+fn refuse_hosts(request: &Parts) -> Result<(), Fault> {
+    match request.headers.get_all(HOST).iter().count() {
+        1 => Ok(()),
+        0 if request.version < Version::HTTP_11 => Ok(()),
+        0 => Err(Fault::bad_request("The request has no Host field, which HTTP/1.1 demands.")),
+        _ => Err(Fault::bad_request("The request has more than one Host field.")),
+    }
 }
 
 /// What of absolute-form is not relayed: https, our own addresses, and requests that end here.
@@ -145,8 +160,8 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
         return Err(Fault::bad_request(detail));
     }
     match own::whose(key, &client.worker.front) {
-        own::Whose::Admin => return Ok(Some(pages::use_noproxy(&client.worker.front.admin.to_string()))),
-        own::Whose::Proxy => return Ok(Some(help(client, request))),
+        own::Whose::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
+        own::Whose::Proxy => return Err(looped()),
         own::Whose::Other => {}
     }
     Ok(match own::last_hop(request) {

@@ -238,7 +238,9 @@ fn what_is_not_for_the_cluster_is_answered_here() {
         let proxy = stage.address;
         for (request, status, contains) in [
             ("GET / HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 200, "This is ringhold"),
-            (format!("GET http://{proxy}/ HTTP/1.1\r\nHost: p\r\n\r\n"), 200, "This is ringhold"),
+            (format!("GET http://{proxy}/ HTTP/1.1\r\nHost: p\r\n\r\n"), 502, "proxy_loop_detected"),
+            ("GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), 400, "http_request_error"),
+            ("GET http://a/ HTTP/1.1\r\nAccept: */*\r\n\r\n".to_owned(), 400, "http_request_error"),
             ("GET http://127.0.0.1:9/v1/nodes HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 421, "--noproxy"),
             ("GET https://a.example/ HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 400, "CONNECT"),
             ("OPTIONS * HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 204, "allow: GET"),

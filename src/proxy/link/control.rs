@@ -36,6 +36,10 @@ impl Control {
         self.phase.set(phase);
         self.ticks.set(0);
     }
+    /// Something moved.
+    pub fn touch(&self) {
+        self.ticks.set(0);
+    }
     pub fn phase(&self) -> Phase {
         self.phase.get()
     }

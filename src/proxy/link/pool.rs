@@ -149,12 +149,7 @@ impl Pool {
                 // Whoever found the node up and sent only after it was given up has missed that.
                 Phase::Head { movable: true } if !self.node.is_up() => control.abandon(),
                 Phase::Head { .. } if ticks == 3 => swept = Swept::Suspect,
-                // The node has its own limits: this one is for a node that neither moves nor is waited for.
-                Phase::Head { .. }
-                    if ticks > in_ticks(timeouts.connect + timeouts.first_byte) && !self.node.is_up() =>
-                {
-                    control.abandon();
-                }
+                Phase::Head { .. } if ticks > self.patience() => control.abandon(),
                 Phase::Body if ticks > in_ticks(timeouts.body_stall) + 5 => control.abandon(),
                 _ => {}
             }
@@ -162,6 +157,14 @@ impl Pool {
         // The node closes after the whole time: the one who sends must not be surprised.
         self.close(in_ticks(timeouts.idle / 2));
         swept
+    }
+
+    /// How long an answer may take when no probe has said anything. A node keeps the limits of the origin itself, and
+    /// may have to keep them twice: this is for one that does not, or that has been down for long.
+    fn patience(&self) -> u32 {
+        let timeouts = &self.shared.timeouts;
+        let once = in_ticks(timeouts.queue + timeouts.connect + timeouts.first_byte);
+        if self.node.is_up() { once.saturating_mul(2) } else { once }
     }
 
     /// Closes what was idle for more than so many ticks.

@@ -70,7 +70,10 @@ impl Upload {
                 match Pin::new(&mut conn.link.stream).poll_write_vectored(cx, &parts) {
                     Poll::Pending => return conn.pending(cx),
                     Poll::Ready(Ok(0)) | Poll::Ready(Err(_)) => self.state = State::GivenUp,
-                    Poll::Ready(Ok(n)) => self.written(n),
+                    Poll::Ready(Ok(n)) => {
+                        conn.link.control.touch();
+                        self.written(n);
+                    }
                 }
             }
         }

@@ -1,0 +1,92 @@
+// Runs the HTTP working group's cache-tests through a forward proxy; prints one line of JSON for each test.
+//
+//   node run.mjs PROXY_HOST:PORT [--suite default|targeted] [--test ID]…
+//
+// The suite's client sends origin-form to a base URL; `ThroughProxy` is the whole of the adaption.
+
+import http from 'node:http'
+import fetch from 'node-fetch'
+import { getResults, runTests } from 'http-cache-tests/client/runner.mjs'
+import handleConfig from 'http-cache-tests/server/handle-config.mjs'
+import handleState from 'http-cache-tests/server/handle-state.mjs'
+import handleTest from 'http-cache-tests/server/handle-test.mjs'
+import published from 'http-cache-tests/tests/index.mjs'
+import surrogate from 'http-cache-tests/tests/surrogate-control.mjs'
+import superseded from './superseded.mjs'
+import targeted from './targeted.mjs'
+
+const SUITES = { default: published, targeted: [targeted, surrogate] }
+// All at once: the pauses of 3 s that many tests make then overlap.
+const AT_ONCE = 1000
+
+/** Connects to the proxy, and names the origin in the request line. */
+class ThroughProxy extends http.Agent {
+  constructor (host, port) {
+    super({ keepAlive: true, maxSockets: Infinity })
+    this.proxy = { host, port }
+  }
+
+  addRequest (request, options) {
+    request.path = `http://${request.getHeader('host')}${request.path}`
+    super.addRequest(request, { ...options, ...this.proxy })
+  }
+}
+
+/** The suite's own server, on a port of its own. What it logs would mix with the results. */
+async function startOrigin () {
+  const parts = { config: handleConfig, state: handleState, test: handleTest }
+  const server = http.createServer((request, response) => {
+    const [, part, ...rest] = new URL(request.url, 'http://origin').pathname.split('/')
+    if (part in parts) parts[part](rest, request, response)
+    else response.writeHead(404).end()
+  })
+  server.keepAliveTimeout = 300_000
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  return `http://127.0.0.1:${server.address().port}`
+}
+
+/** As the suite's site shows it: a test counts only when what it depends on holds. */
+function outcome (test, tests, results) {
+  const result = results[test.id]
+  if (result === undefined) return ['missing', 'not run']
+  const missing = (test.depends_on ?? []).find(id => outcome(tests.get(id), tests, results)[0] !== 'pass')
+  if (missing !== undefined) return ['dependency', `depends on ${missing}`]
+  if (result === true) return ['pass', '']
+  return [{ Assertion: 'fail', Setup: 'setup' }[result[0]] ?? 'error', `${result[1]}`]
+}
+
+function arguments_ (argv) {
+  const wanted = { suite: 'default', ids: [] }
+  for (let i = 3; i < argv.length; i += 2) {
+    if (argv[i] === '--suite') wanted.suite = argv[i + 1]
+    else if (argv[i] === '--test') wanted.ids.push(argv[i + 1])
+    else throw new Error(`unknown argument ${argv[i]}`)
+  }
+  const [host, port] = argv[2].split(/:(?=\d+$)/)
+  return { host, port: Number(port), ...wanted }
+}
+
+const { host, port, suite, ids } = arguments_(process.argv)
+const agent = new ThroughProxy(host, port)
+const tests = new Map([...published, ...SUITES.targeted].flatMap(group => group.tests.map(test => [test.id, test])))
+const needed = id => [id, ...(tests.get(id).depends_on ?? []).flatMap(needed)]
+const groups = SUITES[suite]
+const also = new Set((ids.length ? ids : groups.flatMap(g => g.tests.map(t => t.id))).flatMap(needed))
+const chosen = [...tests.values()].filter(test => also.has(test.id) && !test.browser_only)
+for (const id of ids) tests.get(id).dump = true
+for (const [id, [second]] of Object.entries(superseded)) tests.get(id).requests[1] = second
+
+const base = await startOrigin()
+const print = console.log
+if (!ids.length) console.log = () => {}
+await runTests([{ tests: chosen }], (url, init) => fetch(url, { ...init, agent }), false, base, AT_ONCE)
+const results = getResults()
+for (const group of groups) {
+  for (const test of group.tests.filter(test => chosen.includes(test))) {
+    const [result, why] = outcome(test, tests, results)
+    print(JSON.stringify({
+      group: group.id, id: test.id, kind: test.kind ?? 'required', result, why, superseded: test.id in superseded
+    }))
+  }
+}
+process.exit(0)

@@ -1,0 +1,144 @@
+//! What each test of the suite came to, one line each in a committed file: a test that passed must not fail again.
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One test: how it is meant, and what it came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub group: String,
+    pub id: String,
+    /// `required`, `optimal` or `check` (neither way is wrong, but one is decided on).
+    pub kind: String,
+    /// `pass`; or `fail`, `setup`, `dependency`, `error`; of a check `yes` or `no`.
+    pub result: String,
+    /// The package's expectation was replaced (superseded.mjs).
+    pub superseded: bool,
+    why: String,
+}
+
+impl Line {
+    /// A line as run.mjs prints it.
+    pub fn of_json(line: &str) -> Line {
+        let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let text = |name: &str| value[name].as_str().unwrap_or_else(|| panic!("no {name}: {line}")).to_owned();
+        let (kind, result) = (text("kind"), text("result"));
+        let result = match (kind.as_str(), result.as_str()) {
+            ("check", "pass") => "yes".to_owned(),
+            ("check", "fail") => "no".to_owned(),
+            _ => result,
+        };
+        Line {
+            group: text("group"),
+            id: text("id"),
+            kind,
+            result,
+            superseded: value["superseded"] == true,
+            why: text("why"),
+        }
+    }
+
+    fn is_better_than(&self, recorded: &str) -> bool {
+        recorded != "pass" && self.result == "pass"
+    }
+
+    /// Of a check, any change is one that somebody has to decide on.
+    fn is_worse_than(&self, recorded: &str) -> bool {
+        match self.kind.as_str() {
+            "check" => self.result != recorded,
+            _ => recorded == "pass" && self.result != "pass",
+        }
+    }
+
+    fn written(&self) -> String {
+        let note = if self.superseded { " (superseded)" } else { "" };
+        format!("{} {} {} {}{note}", self.group, self.id, self.kind, self.result)
+    }
+}
+
+/// The committed file.
+pub struct Scoreboard {
+    file: PathBuf,
+    /// The result by test id.
+    recorded: BTreeMap<String, String>,
+}
+
+impl Scoreboard {
+    /// Empty when there is no such file.
+    pub fn read(file: &Path) -> Scoreboard {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let entry = |line: &str| {
+            let mut words = line.split(' ').skip(1);
+            let id = words.next()?.to_owned();
+            Some((id, words.nth(1)?.to_owned()))
+        };
+        let recorded = text.lines().filter(|l| !l.starts_with('#')).filter_map(entry).collect();
+        Scoreboard { file: file.to_owned(), recorded }
+    }
+
+    /// What is worse than recorded, or missing.
+    pub fn compare(&self, found: &[Line]) -> Vec<String> {
+        let mut worse: Vec<String> = Vec::new();
+        for line in found {
+            if let Some(recorded) =
+                self.recorded.get(&line.id).filter(|r| line.is_worse_than(r) && !recording_check(line))
+            {
+                worse.push(format!("  {}: was {recorded}: {}", line.written(), line.why));
+            }
+        }
+        let missing = self.recorded.keys().filter(|id| found.iter().all(|l| l.id != **id));
+        worse.extend(missing.map(|id| format!("  {id} was not run")));
+        worse
+    }
+
+    /// What is better than recorded, or new.
+    pub fn news(&self, found: &[Line]) -> Vec<String> {
+        let is_news = |line: &&Line| self.recorded.get(&line.id).is_none_or(|r| line.is_better_than(r));
+        found.iter().filter(is_news).map(|line| format!("  {}", line.written())).collect()
+    }
+
+    /// Records what was found; call only where nothing is worse.
+    pub fn grow(&mut self, found: &[Line]) {
+        let lines: Vec<String> = found.iter().map(Line::written).collect();
+        let head = "# group, test, kind, result. Written by RINGHOLD_RECORD_SCOREBOARD=1 (tests/cache_tests.rs).";
+        fs::write(&self.file, format!("{head}\n{}\n", lines.join("\n"))).expect("the scoreboard can be written");
+    }
+}
+
+/// A check that is recorded anew was decided on by whoever records it.
+fn recording_check(line: &Line) -> bool {
+    line.kind == "check" && std::env::var_os("RINGHOLD_RECORD_SCOREBOARD").is_some_and(|v| v == "1")
+}
+
+/// Passed of all, per group and kind, and below it what does not pass.
+pub fn table(name: &str, found: &[Line]) -> String {
+    let mut groups: Vec<&str> = Vec::new();
+    for line in found {
+        if !groups.contains(&line.group.as_str()) {
+            groups.push(&line.group);
+        }
+    }
+    let mut text = format!("{name}\n{:<20} {:>9} {:>9} {:>11}\n", "group", "required", "optimal", "check: yes");
+    for group in groups {
+        text.push_str(&row(group, &|l| l.group == group, found));
+    }
+    text.push_str(&row("all", &|_| true, found));
+    for line in found.iter().filter(|l| l.kind != "check" && l.result != "pass") {
+        text.push_str(&format!("  {}: {}\n", line.written(), line.why));
+    }
+    text
+}
+
+fn row(name: &str, of_row: &dyn Fn(&Line) -> bool, found: &[Line]) -> String {
+    let cell = |kind: &str| {
+        let all = found.iter().filter(|l| of_row(l) && l.kind == kind);
+        let passed = all.clone().filter(|l| matches!(l.result.as_str(), "pass" | "yes")).count();
+        match all.count() {
+            0 => "-".to_owned(),
+            all => format!("{passed}/{all}"),
+        }
+    };
+    format!("{name:<20} {:>9} {:>9} {:>11}\n", cell("required"), cell("optimal"), cell("check"))
+}

@@ -1,0 +1,38 @@
+// Tests of the published package (0.4.5) that RFC 9111 has since decided the other way, or that no cache can pass as
+// they are written. Each is run with the expectation given here, and is marked as such in the scoreboard.
+
+const singleAge = 'RFC 9111 section 5.1: the first member of the first line counts'
+const invalidAge = 'RFC 9111 section 5.1: an Age that is no number is ignored'
+const unanswerable = 'the origin cannot be reached: there is an error to be seen, and no answer of the origin'
+
+const cached = { expected_type: 'cached' }
+const gatewayError = {
+  disconnect: true, expected_status: 502, check_body: false, expected_response_headers_missing: ['server-request-count']
+}
+
+/** Test id: what its second request is to be, and why. */
+export default {
+  'age-parse-nonnumeric': [cached, invalidAge],
+  'age-parse-negative': [cached, invalidAge],
+  'age-parse-float': [cached, invalidAge],
+  'age-parse-parameter': [cached, invalidAge],
+  'age-parse-numeric-parameter': [cached, invalidAge],
+  'age-parse-prefix-twoline': [cached, singleAge],
+  'age-parse-dup-0': [cached, singleAge],
+  'age-parse-dup-0-twoline': [cached, singleAge],
+  'age-parse-dup-old': [cached, singleAge],
+  'stale-close-must-revalidate': [gatewayError, unanswerable],
+  'stale-close-proxy-revalidate': [gatewayError, unanswerable],
+  'stale-close-no-cache': [gatewayError, unanswerable],
+  'stale-close-s-maxage=2': [gatewayError, unanswerable],
+  'conditional-lm-fresh-no-lm': [
+    {
+      request_headers: [['If-Modified-Since', -3000]],
+      magic_ims: true,
+      expected_type: 'cached',
+      expected_status: 200,
+      setup_tests: ['expected_type']
+    },
+    'RFC 9111 section 4.3.2: without Last-Modified a 304 needs a Date that is not later than If-Modified-Since'
+  ]
+}
