@@ -19,7 +19,7 @@ def first(path, pattern):
     return found[1].strip() if found else "?"
 
 
-def lines(root, bench, origin):
+def lines(root, bench, origin, given):
     """Name and value of what somebody who compares two results needs to know."""
     memory = int(first("/proc/meminfo", r"^MemTotal:\s*(\d+)")) / (1 << 20)
     processor = first("/proc/cpuinfo", r"^model name\s*:(.*)")
@@ -28,7 +28,7 @@ def lines(root, bench, origin):
         ("processor", f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB"),
         ("kernel", f"{platform.system()} {platform.release()} {platform.machine()}"),
         ("system", first("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)')),
-        ("ringhold", told("git", "describe", "--always", "--dirty", "--exclude", "*", cwd=root) or "?"),
+        ("ringhold", given or told("git", "describe", "--always", "--dirty", "--exclude", "*", cwd=root) or "?"),
         ("rustc", told("rustc", "--version", cwd=root)),
         ("load", f"wrk {wrk[1] if wrk else '?'}, one thread on core {bench.load_core}, with the origin "
                  f"({origin.program}); all servers on core {bench.server_core}"),

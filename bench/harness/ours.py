@@ -10,9 +10,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 LIMITS = os.path.join(ROOT, "bench", "limits")
 
 
-def built(folder):
+def built(folder, *more):
     """The release build's programs, by name."""
-    words = ["cargo", "build", "--release", "--locked", "--bins", "--message-format=json-render-diagnostics"]
+    words = ["cargo", "build", "--release", "--locked", "--bins", "--message-format=json-render-diagnostics", *more]
     told = subprocess.run(words, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
     messages = [json.loads(line) for line in told.splitlines()]
     return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}

@@ -109,6 +109,8 @@ def family(pid):
 
 def end(child, patience=4):
     """Asks, waits, and then insists; a child's children are known before it is gone."""
+    if child.poll() is not None:
+        return  # its number may be somebody else's by now
     members = family(child.pid)[1:]
     child.terminate()
     try:
