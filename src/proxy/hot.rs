@@ -101,7 +101,12 @@ impl Hot {
     }
 
     /// The entry that answers a request as a fresh hit would, and its remaining freshness in seconds.
-    pub fn answer(copy: &Copy, request: &request::Parts, same_machine: bool, now: Timestamp) -> Option<(Arc<Entry>, i64)> {
+    pub fn answer(
+        copy: &Copy,
+        request: &request::Parts,
+        same_machine: bool,
+        now: Timestamp,
+    ) -> Option<(Arc<Entry>, i64)> {
         let entry = copy.shelf.select(&request.headers, same_machine)?;
         let stored = Stored { terms: &entry.terms, status: entry.status, fields: &**entry };
         match policy::decide(request, Some(stored), now) {

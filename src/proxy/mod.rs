@@ -4,7 +4,7 @@
 //! - `acceptor`, `worker`: one thread accepts, one runtime a thread serves
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
-//! - `hot`: what everyone asks for, kept here; `quick`: that, by its bytes
+//! - `hot`, `copied`: what everyone asks for, kept here; `quick`: that, by its bytes
 //! - `tunnel`, `splice`: CONNECT and Upgrade
 //! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
@@ -17,6 +17,7 @@ mod acceptor;
 mod access;
 mod accesslog;
 pub mod admin;
+mod copied;
 mod hot;
 mod link;
 pub mod metrics;

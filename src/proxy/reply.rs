@@ -49,14 +49,17 @@ impl Reply {
         reply
     }
 
-    /// The same, keeping a copy of the body.
-    pub fn captured(content: Content, record: Option<Record>, mut capture: Box<Capture>) -> Reply {
-        if let Content::Full(bytes) = &content {
-            capture.pieces.push(bytes.clone());
-            capture.finish();
-            return Reply::new(content, record);
+    /// The same, keeping a copy of the body where one is wanted.
+    pub fn capturing(content: Content, record: Option<Record>, capture: Option<Box<Capture>>) -> Reply {
+        match (capture, &content) {
+            (Some(mut capture), Content::Full(bytes)) => {
+                capture.pieces.push(bytes.clone());
+                capture.finish();
+                Reply::new(content, record)
+            }
+            (Some(capture), Content::Node(_)) => Reply { content, record, broken: None, capture: Some(capture) },
+            (None, _) => Reply::new(content, record),
         }
-        Reply { content, record, broken: None, capture: Some(capture) }
     }
 
     fn note_end(&mut self) {

@@ -2,24 +2,27 @@
 
 use super::link::{self, Answer, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
-use super::hot::{self, Candidate, Found, Hot};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
-use super::{access, own, pages, relay, tunnel, upload};
-use crate::clock;
+use super::{access, copied, own, pages, relay, tunnel, upload};
 use crate::cluster::view::Report;
 use crate::net::serve::ClientBody;
 use crate::policy;
 use crate::wire::fault::{Fault, Kind};
-use crate::wire::status::CacheStatus;
 use crate::wire::target::{Key, Target};
 use crate::wire::{hop, target, via};
-use http::header::{AGE, CACHE_STATUS, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// So long an answer that invalidates waits for the other nodes to know.
+const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
 /// Answers one request, whatever it is.
 pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
@@ -67,11 +70,10 @@ async fn forward(
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
-    let plain = client.worker.hot.is_some() && hop.upgrade.is_none() && policy::may_lead(&request);
-    if plain && let Some(response) = from_hot(client, &key, &request, record) {
+    let watch = copied::Watch::of(client, &request, hop.upgrade.is_some());
+    if let Some(response) = watch.answer(client, &key, &request, record) {
         return Ok(response);
     }
-    let generation = client.worker.hot.as_ref().map_or(0, |hot| hot.generation());
     let (framing, expect) = upload::framing(&request, &body);
     let mut upload = upload::of(body, framing);
     // An upgrade to HTTP/2 would take the connection away from the cache, and browsers do not ask for it.
@@ -88,71 +90,18 @@ async fn forward(
         expect,
         forwarded_for: client.peer.addr.map(|a| a.ip()).filter(|_| client.worker.config.access.forwarded_for),
     };
-    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    let (mut answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    if !request.method.is_safe() {
+        invalidate(client, &request.method, &key, &mut answer, &pool).await;
+    }
     let upgrade = request.extensions.remove::<OnUpgrade>();
-    let method = request.method.clone();
-    let capture = plain.then(|| capture(client, &key, request, &answer, &pool, generation)).flatten();
-    Ok(deliver(client, &method, &key, answer, &pool, upgrade, capture, record))
-}
-
-/// The hot copy, where it answers as the node would (`hot`).
-fn from_hot(client: &Client, key: &Key, request: &Parts, record: &mut Option<Record>) -> Option<Response<Reply>> {
-    let worker = &client.worker;
-    let Found::Copy(copy) = worker.hot.as_ref()?.find(key.hash(), key.as_str().as_bytes()) else { return None };
-    let now = clock::now();
-    let (entry, ttl) = Hot::answer(&copy, request, client.peer.same_machine, now)?;
-    let mut response = Response::new(());
-    *response.status_mut() = entry.status;
-    *response.headers_mut() = entry.headers(3);
-    let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() }.to_value(&copy.node);
-    response.headers_mut().append(CACHE_STATUS, status);
-    response.headers_mut().insert(AGE, policy::age(&entry.terms, now).into());
-    response.headers_mut().append(VIA, worker.shared.via(request.version).clone());
-    let body = entry.body().whole()?;
-    if let Some(record) = record {
-        record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit });
-        record.note(&copy.node, response.headers());
-    }
-    Some(response.map(|()| Reply::new(Content::Full(body), record.take())))
-}
-
-/// Whether a node's answer is to be copied on its way to the client; an answer that is no hit outdates the copy.
-fn capture(
-    client: &Client,
-    key: &Key,
-    request: Parts,
-    answer: &Answer,
-    pool: &Pool,
-    generation: u64,
-) -> Option<Box<Capture>> {
-    let hot = client.worker.hot.as_ref()?;
-    let head = &answer.head;
-    if Cache::of(&head.headers) != Cache::Hit {
-        hot.outdated(key);
-        return None;
-    }
-    let length = match &answer.content {
-        link::Content::Full(bytes) => Some(bytes.len() as u64),
-        link::Content::Stream(body) => body.size_hint().exact(),
-        link::Content::Switched(..) => None,
-    };
-    if !hot::is_copyable(head.status) || !hot.wants(key, length) {
-        return None;
-    }
-    let (mut response, ()) = Response::new(()).into_parts();
-    response.status = head.status;
-    response.headers = head.headers.clone();
-    hop::strip(&mut response.headers);
-    let (key, node) = (key.clone(), pool.node.id.as_str().into());
-    let candidate = Candidate { generation, key, request, response, node, local: head.local };
-    Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
+    let capture = watch.capture(client, &key, request, &answer, &pool);
+    Ok(deliver(client, answer, &pool, upgrade, capture, record))
 }
 
 /// Makes a node's answer the client's.
 fn deliver(
     client: &Rc<Client>,
-    method: &Method,
-    key: &Key,
     answer: Answer,
     pool: &Rc<Pool>,
     upgrade: Option<OnUpgrade>,
@@ -166,19 +115,14 @@ fn deliver(
     parts.headers = head.headers;
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
-    if !method.is_safe() {
-        invalidate(client, method, key, &parts, pool);
-    }
     if let Some(record) = record {
         record.decide(Verdict { status: parts.status, source: Source::Node, cache: Cache::of(&parts.headers) });
         record.note(&pool.node.id, &parts.headers);
     }
-    let reply = match (content, capture) {
-        (link::Content::Full(bytes), Some(capture)) => Reply::captured(Content::Full(bytes), record.take(), capture),
-        (link::Content::Stream(body), Some(capture)) => Reply::captured(Content::Node(body), record.take(), capture),
-        (link::Content::Full(bytes), None) => Reply::new(Content::Full(bytes), record.take()),
-        (link::Content::Stream(body), None) => Reply::new(Content::Node(body), record.take()),
-        (link::Content::Switched(conn, early), _) => {
+    let reply = match content {
+        link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),
+        link::Content::Stream(body) => Reply::capturing(Content::Node(body), record.take(), capture),
+        link::Content::Switched(conn, early) => {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = hop.upgrade {
                 parts.headers.insert(UPGRADE, protocol);
@@ -189,16 +133,24 @@ fn deliver(
     Response::from_parts(parts, reply)
 }
 
-/// RFC 9111 section 4.4: other nodes may hold copies from a time when they stood in for the owner.
-fn invalidate(client: &Client, method: &Method, key: &Key, parts: &http::response::Parts, pool: &Pool) {
-    let keys = policy::invalidates(method, key, parts);
+/// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
+/// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
+async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut Answer, pool: &Pool) {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
+    let keys = policy::invalidates(method, key, &parts);
+    answer.head.headers = parts.headers;
     if let Some(hot) = &client.worker.hot {
         keys.iter().for_each(|key| hot.forget(key));
     }
     let urls: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
-    if !urls.is_empty() {
-        client.worker.report(Report::Invalidated { urls, by: pool.node.clone() });
+    if urls.is_empty() || client.worker.routing().pools.len() < 2 {
+        return;
     }
+    let (told, done) = oneshot::channel();
+    client.worker.report(Report::Invalidated { urls, by: pool.node.clone(), told });
+    // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
+    _ = timeout(UNTIL_TOLD, done).await;
 }
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {

@@ -2,8 +2,8 @@
 
 use super::Front;
 use super::accesslog::{Line, Log};
-use super::link::{Pool, Shared, Swept, TICK};
 use super::hot::Hot;
+use super::link::{Pool, Shared, Swept, TICK};
 use super::metrics::Counters;
 use super::outcome::Record;
 use super::quick::Quick;

@@ -3,6 +3,7 @@
 mod cache;
 mod entry;
 mod names;
+mod parts;
 mod shelf;
 
 pub use cache::{Bounded, Store, Uncacheable, Weigh};

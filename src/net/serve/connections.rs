@@ -1,7 +1,7 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
-use super::sweep::Sweeper;
 use super::shortcut::ShortcutTo;
+use super::sweep::Sweeper;
 use super::{ClientBody, End, connection};
 use crate::net::listen::Stream;
 use http::{Request, Response};

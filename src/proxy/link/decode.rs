@@ -115,7 +115,8 @@ impl Fields {
     fn add(&mut self, buf: &Bytes, field: &httparse::Header<'_>) -> Result<(), &'static str> {
         let name = field.name.as_bytes();
         if is_ringhold(name) {
-            self.local |= name.eq_ignore_ascii_case(link::REACH.as_str().as_bytes()) && field.value == link::LOCAL.as_bytes();
+            self.local |=
+                name.eq_ignore_ascii_case(link::REACH.as_str().as_bytes()) && field.value == link::LOCAL.as_bytes();
             return Ok(());
         }
         let name = HeaderName::from_bytes(name).map_err(|_| "malformed field name")?;
