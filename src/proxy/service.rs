@@ -2,9 +2,9 @@
 
 use super::link::{self, Answer, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
-use super::reply::{Content, Reply};
+use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
-use super::{access, own, pages, relay, tunnel, upload};
+use super::{access, copied, own, pages, relay, tunnel, upload};
 use crate::cluster::view::Report;
 use crate::net::serve::ClientBody;
 use crate::policy;
@@ -70,6 +70,10 @@ async fn forward(
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
+    let watch = copied::Watch::of(client, &request, hop.upgrade.is_some());
+    if let Some(response) = watch.answer(client, &key, &request, record) {
+        return Ok(response);
+    }
     let (framing, expect) = upload::framing(&request, &body);
     let mut upload = upload::of(body, framing);
     // An upgrade to HTTP/2 would take the connection away from the cache, and browsers do not ask for it.
@@ -91,7 +95,8 @@ async fn forward(
         invalidate(client, &request.method, &key, &mut answer, &pool).await;
     }
     let upgrade = request.extensions.remove::<OnUpgrade>();
-    Ok(deliver(client, answer, &pool, upgrade, record))
+    let capture = watch.capture(client, &key, request, &answer, &pool);
+    Ok(deliver(client, answer, &pool, upgrade, capture, record))
 }
 
 /// Makes a node's answer the client's.
@@ -100,6 +105,7 @@ fn deliver(
     answer: Answer,
     pool: &Rc<Pool>,
     upgrade: Option<OnUpgrade>,
+    capture: Option<Box<Capture>>,
     record: &mut Option<Record>,
 ) -> Response<Reply> {
     let worker = &client.worker;
@@ -114,8 +120,8 @@ fn deliver(
         record.note(&pool.node.id, &parts.headers);
     }
     let reply = match content {
-        link::Content::Full(bytes) => Reply::new(Content::Full(bytes), record.take()),
-        link::Content::Stream(body) => Reply::new(Content::Node(body), record.take()),
+        link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),
+        link::Content::Stream(body) => Reply::capturing(Content::Node(body), record.take(), capture),
         link::Content::Switched(conn, early) => {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = hop.upgrade {
@@ -132,9 +138,12 @@ fn deliver(
 async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut Answer, pool: &Pool) {
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
-    let urls: Vec<String> =
-        policy::invalidates(method, key, &parts).iter().map(|key| key.as_str().to_owned()).collect();
+    let keys = policy::invalidates(method, key, &parts);
     answer.head.headers = parts.headers;
+    if let Some(hot) = &client.worker.hot {
+        keys.iter().for_each(|key| hot.forget(key));
+    }
+    let urls: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
     if urls.is_empty() || client.worker.routing().pools.len() < 2 {
         return;
     }

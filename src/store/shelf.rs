@@ -1,5 +1,6 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
+use super::cache::Weigh;
 use super::entry::{Entry, Mark};
 use super::parts;
 use crate::policy::{self, Fields, Part};
@@ -59,8 +60,10 @@ impl Shelf {
         kept.push(entry);
         Shelf::Many(kept.into())
     }
+}
 
-    pub fn weight(&self) -> u32 {
+impl Weigh for Shelf {
+    fn weight(&self) -> u32 {
         self.entries().iter().fold(0u32, |sum, e| sum.saturating_add(e.weight()))
     }
 }
