@@ -3,6 +3,7 @@
 mod body;
 mod connections;
 mod drive;
+mod interim;
 mod io;
 mod shortcut;
 mod state;
@@ -14,6 +15,7 @@ mod words;
 pub use body::ClientBody;
 pub use connections::Connections;
 pub use drive::connection;
+pub use interim::Interim;
 pub use io::{Io, upgraded};
 pub use shortcut::{Answer, Known, ShortcutTo};
 pub use sweep::Sweeper;

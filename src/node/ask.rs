@@ -1,7 +1,7 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
 use crate::net::listen::Peer;
-use crate::net::serve::ClientBody;
+use crate::net::serve::{ClientBody, Interim};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
 use crate::wire::link;
@@ -26,6 +26,8 @@ pub struct Ask {
     pub head: request::Parts,
     pub hop: Hop,
     pub asker: Asker,
+    /// Where interim responses go: whoever leads a fetch sees them.
+    pub interim: Option<Interim>,
     /// The client (not only the peer) is on this machine.
     pub same_machine: bool,
 }
@@ -58,9 +60,11 @@ impl Incoming {
         let (asker, same_machine) = who(&head, peer);
         let hop = hop::strip(&mut head.headers);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
+        // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
+        let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
         let body = (!body.is_end_stream()).then_some(body);
         let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
-        Ok(Incoming::Proxy { ask: Ask { key, head, hop, asker, same_machine }, body, upgrade })
+        Ok(Incoming::Proxy { ask: Ask { key, head, hop, asker, interim, same_machine }, body, upgrade })
     }
 }
 

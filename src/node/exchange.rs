@@ -6,10 +6,10 @@ use super::complete;
 use super::counters::add;
 use super::fill::Head;
 use super::origin::{OriginBody, Reply};
-use super::upload::{Gate, Upload};
+use super::upload::{Gate, Opener, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
-use crate::net::serve::ClientBody;
+use crate::net::serve::{ClientBody, Interim};
 use crate::policy::{self, HeadEffect, NotStored, Stored};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
@@ -193,14 +193,26 @@ pub fn outgoing(
     *request.method_mut() = ask.head.method.clone();
     *request.uri_mut() = Uri::try_from(ask.key.path_and_query()).unwrap_or_default();
     *request.headers_mut() = outgoing_fields(node, ask);
-    if let Some(opener) = opener {
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                opener.open();
-            }
-        });
-    }
+    hear_interim(&mut request, opener, ask.interim.clone());
     (request, progress)
+}
+
+/// Interim responses go on to the client (RFC 9110 section 15.2), except for the `100 Continue` that it waits for: that is
+/// sent when its body is asked for, once this one has opened the gate.
+fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: Option<Interim>) {
+    if opener.is_none() && interim.is_none() {
+        return;
+    }
+    hyper::ext::on_informational(request, move |response| match (&opener, &interim) {
+        (Some(opener), _) if response.status() == StatusCode::CONTINUE => opener.open(),
+        (_, Some(interim)) => {
+            let mut headers = response.headers().clone();
+            hop::strip(&mut headers);
+            hop::strip_prefixed(&mut headers, link::PREFIX);
+            interim.send(response.status(), &headers);
+        }
+        _ => {}
+    });
 }
 
 fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {

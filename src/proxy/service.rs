@@ -74,11 +74,13 @@ async fn forward(
     if let Some(response) = watch.answer(client, &key, &request, record) {
         return Ok(response);
     }
+    let interim = (request.version > Version::HTTP_10).then(|| body.interim());
     let (framing, expect) = upload::framing(&request, &body);
     let mut upload = upload::of(body, framing);
     // An upgrade to HTTP/2 would take the connection away from the cache, and browsers do not ask for it.
     let upgrade = hop.upgrade.as_ref().filter(|u| upload.is_none() && !u.as_bytes().eq_ignore_ascii_case(b"h2c"));
     let asked = link::Request {
+        interim: interim.as_ref(),
         method: &request.method,
         key: &key,
         headers: &request.headers,

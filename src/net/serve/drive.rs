@@ -44,7 +44,8 @@ where
     let state = watch.state().clone();
     let service = |request: Request<Incoming>| exchange(&service, request, &state);
     let shortcut = shortcut.map(|(known, same_machine)| Shortcut::new(known, same_machine));
-    let mut io = Io { stream, state: state.clone(), before: Bytes::new(), shortcut };
+    let open = io::Open::new(&state, &stream);
+    let mut io = Io { stream, state: state.clone(), before: Bytes::new(), shortcut, _open: open };
     loop {
         // hyper's buffers exist only while there is something to do.
         if let Some(end) = first_bytes(&mut io, &watch).await {
@@ -75,6 +76,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
 {
     let half = Half::begin(state);
+    state.asked();
     let answer = service(request.map(|body| ClientBody::new(body, state)));
     async move {
         let response = answer.await?;

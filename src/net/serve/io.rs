@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::upgrade::Upgraded;
 use std::io::{IoSlice, Result};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,6 +21,24 @@ pub struct Io {
     pub(super) before: Bytes,
     /// Answers what it can before hyper sees it.
     pub(super) shortcut: Option<Shortcut>,
+    pub(super) _open: Open,
+}
+
+/// The socket is known to the state until this is dropped.
+#[derive(Debug)]
+pub(super) struct Open(Arc<State>);
+
+impl Open {
+    pub(super) fn new(state: &Arc<State>, stream: &Stream) -> Open {
+        state.set_socket(Some(stream.as_fd()));
+        Open(state.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set_socket(None);
+    }
 }
 
 /// Takes the connection out of hyper's box again, with what was read beyond the head. Fails when it is not one of ours.
@@ -44,6 +63,18 @@ impl Io {
             Poll::Ready(_) => self.state.written(),
             Poll::Pending => self.state.write_pending(),
         }
+    }
+
+    /// Writes what is left of an interim response.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Some(mut rest) = self.state.rest() {
+            while !rest.is_empty() {
+                let written = ready!(Write::poll_write(Pin::new(&mut self.stream), cx, &rest))?;
+                rest.drain(..written);
+            }
+            self.state.no_rest();
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Swallows an answer of hyper's own: the driver gives a better one.
@@ -79,6 +110,7 @@ impl Write for Io {
         if this.state.is_refusing() {
             return this.hold_back(buf, buf.len());
         }
+        ready!(this.poll_rest(cx))?;
         let outcome = Write::poll_write(Pin::new(&mut this.stream), cx, buf);
         this.note(&outcome);
         outcome
@@ -89,6 +121,7 @@ impl Write for Io {
             let start = bufs.first().map_or(&[][..], |b| b);
             return this.hold_back(start, bufs.iter().map(|b| b.len()).sum());
         }
+        ready!(this.poll_rest(cx))?;
         let outcome = Write::poll_write_vectored(Pin::new(&mut this.stream), cx, bufs);
         this.note(&outcome);
         outcome

@@ -34,6 +34,7 @@ impl Asked {
     }
     fn request(&self) -> Request<'_> {
         Request {
+            interim: None,
             method: &self.method,
             key: &self.key,
             headers: &self.headers,
