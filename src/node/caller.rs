@@ -103,7 +103,6 @@ impl Caller {
             _ => None,
         };
         let Some(proved) = proved else {
-            tracing::info!(peer = ?self.peer.addr, "a proof does not hold: is [cluster] secret the same on both sides?");
             return self
                 .refuse(node, "this proves nothing: set the same `[cluster] secret` on the front and on this node");
         };
@@ -119,6 +118,11 @@ impl Caller {
     /// 403 and the end of the connection.
     fn refuse(&self, node: &Node, detail: &'static str) -> Response<NodeBody> {
         add(&node.counters.strangers, 1);
+        let total = node.counters.strangers.get();
+        // Ever more rarely, so that nobody can fill the log.
+        if total.is_power_of_two() {
+            tracing::info!(peer = ?self.peer.addr, total, "refused a stranger: {detail}");
+        }
         let mut response = answer::fault(node, &Fault::denied(detail));
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
