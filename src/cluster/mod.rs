@@ -76,7 +76,7 @@ impl Cluster {
     async fn start_with(config: &Config, program: Option<PathBuf>) -> Result<Arc<Cluster>, StartError> {
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
-        let health = Health::new(&config.timeouts);
+        let health = Health::new(config);
         let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
         let sockets = supervisor.as_ref().map(Supervisor::sockets);
         let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);

@@ -7,7 +7,6 @@ use super::{
 use std::path::{Path, PathBuf};
 
 pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
-    let cluster = Cluster { secret: file.cluster.secret.map(|s| s.0) };
     Config {
         proxy: proxy(file.proxy),
         hot: Hot { memory: file.hot.memory.0 },
@@ -16,7 +15,7 @@ pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
         cache: cache(file.cache),
         nodes: file.nodes.into_iter().map(node).collect(),
         access: access(file.access),
-        cluster,
+        cluster: cluster(&file.cluster),
         limits: limits(file.limits),
         timeouts: timeouts(file.timeouts),
         log: log(file.log),
@@ -60,6 +59,13 @@ fn access(raw: raw::Access) -> Access {
         connect_ports: raw.connect_ports.into_iter().map(|p| p.0 as u16).collect(),
         open: raw.open.into_iter().map(|n| n.0).collect(),
         forwarded_for: raw.forwarded_for,
+    }
+}
+
+pub(super) fn cluster(raw: &raw::Cluster) -> Cluster {
+    Cluster {
+        secret: raw.secret.as_ref().map(|s| s.0.clone()),
+        previous_secret: raw.previous_secret.as_ref().map(|s| s.as_ref().0.clone()),
     }
 }
 

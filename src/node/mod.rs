@@ -1,11 +1,12 @@
 //! The cache node: a process of its own, one thread, so that a fill needs no lock.
 //!
-//! Follow a request: [`service`] (the spine), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
+//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
 //! (the body, into the store), `answer`.
 
 mod answer;
 mod ask;
 mod body;
+mod caller;
 mod collapse;
 mod complete;
 mod control;

@@ -150,7 +150,7 @@ impl Worker {
             let quick: Arc<dyn Known> = Arc::new(Quick { hot, counters: counters.clone() });
             quick
         });
-        let shared = Shared::new(config.limits.clone(), config.timeouts.clone(), counters, front.via.clone());
+        let shared = Shared::new(&config, counters, front.via.clone());
         let mut views = membership.views.clone();
         let view = views.borrow_and_update().clone();
         let routing = Routing::new(view, &shared, &[]);
