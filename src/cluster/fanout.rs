@@ -7,15 +7,13 @@ use bytes::Bytes;
 use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 /// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
 pub const QUEUE: usize = 1024;
-/// So many are told in one request, and for so long one waits for more of them.
+/// So many are told in one request: those that came while the ones before were told.
 const BATCH: usize = 256;
-const GATHER: Duration = Duration::from_millis(5);
 const LIMIT: Duration = Duration::from_secs(1);
 
 /// URLs that became invalid by an answer through the node `by`, which knows it already.
@@ -23,15 +21,14 @@ const LIMIT: Duration = Duration::from_secs(1);
 pub struct Invalid {
     pub urls: Vec<String>,
     pub by: String,
+    /// Dropped when every node that is up has been told: somebody's answer waits for that.
+    pub told: oneshot::Sender<()>,
 }
 
 /// Tells every other node, in batches, until the queue is closed.
 pub async fn invalidate(mut queue: mpsc::Receiver<Invalid>, health: Arc<Health>, nodes: impl Fn() -> Vec<Arc<Node>>) {
     let mut batch = Vec::new();
     while queue.recv_many(&mut batch, BATCH).await > 0 {
-        if batch.len() < BATCH {
-            let _ = timeout(GATHER, queue.recv_many(&mut batch, BATCH)).await;
-        }
         let mut told = JoinSet::new();
         for node in nodes() {
             let urls: Vec<&String> = batch.iter().filter(|i| i.by != node.id).flat_map(|i| &i.urls).collect();

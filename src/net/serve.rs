@@ -4,6 +4,7 @@ mod body;
 mod connections;
 mod drive;
 mod io;
+mod shortcut;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use body::ClientBody;
 pub use connections::Connections;
 pub use drive::connection;
 pub use io::{Io, upgraded};
+pub use shortcut::{Answer, Known, ShortcutTo};
 pub use sweep::Sweeper;
 
 use crate::config::Config;

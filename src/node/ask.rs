@@ -6,7 +6,7 @@ use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
 use crate::wire::link;
 use crate::wire::target::{Key, Target, classify};
-use http::{Request, request};
+use http::{Request, header, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 
@@ -28,6 +28,13 @@ pub struct Ask {
     pub asker: Asker,
     /// The client (not only the peer) is on this machine.
     pub same_machine: bool,
+}
+
+impl Ask {
+    /// Whether it is for all of a representation, not for a range.
+    pub fn wants_the_whole(&self) -> bool {
+        !self.head.headers.contains_key(header::RANGE)
+    }
 }
 
 /// What came in, sorted.

@@ -60,7 +60,10 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
             }
             Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
             Decision::Validate { fwd, .. } => (entry, fwd),
-            Decision::Forward { fwd } => (None, fwd),
+            Decision::Forward { fwd } => match node.begun(&ask, now) {
+                Some(part) => (Some(part), Fwd::Partial),
+                None => (None, fwd),
+            },
         };
         let got = fetch(node, &ask, stale.clone()).await;
         if let Some(response) = instead_of_error(node, &ask, &got, stale) {
@@ -101,7 +104,7 @@ fn instead_of_error(
     got: &Result<Got, Fault>,
     stale: Option<Arc<Entry>>,
 ) -> Option<Response<NodeBody>> {
-    let entry = stale?;
+    let entry = stale.filter(|entry| entry.part().is_none() || !ask.wants_the_whole())?;
     let (failure, fwd_status) = match got {
         Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() => (Failure::Unreachable, None),
         Ok(Got::Through(response, ..)) if response.status().is_server_error() => {

@@ -1,5 +1,6 @@
 //! The socket under hyper: notes what moves, and holds back the bare answers that hyper gives to what it cannot parse.
 
+use super::shortcut::Shortcut;
 use super::state::State;
 use crate::net::listen::Stream;
 use bytes::Bytes;
@@ -17,6 +18,8 @@ pub struct Io {
     pub(super) state: Arc<State>,
     /// Read already, in an earlier life of the connection.
     pub(super) before: Bytes,
+    /// Answers what it can before hyper sees it.
+    pub(super) shortcut: Option<Shortcut>,
 }
 
 /// Takes the connection out of hyper's box again, with what was read beyond the head. Fails when it is not one of ours.
@@ -55,6 +58,9 @@ impl Io {
 impl Read for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
+        if let Some(shortcut) = &mut this.shortcut {
+            ready!(shortcut.poll(&mut this.stream, &this.state, &mut this.before, cx))?;
+        }
         if !this.before.is_empty() {
             let piece = this.before.split_to(this.before.len().min(buf.remaining()));
             buf.put_slice(&piece);
@@ -100,6 +106,10 @@ impl Write for Io {
             // Our answer has yet to go out.
             return Poll::Ready(Ok(()));
         }
-        Write::poll_shutdown(Pin::new(&mut self.get_mut().stream), cx)
+        let this = self.get_mut();
+        if let Some(shortcut) = &mut this.shortcut {
+            ready!(shortcut.poll_write_out(&mut this.stream, &this.state, cx))?;
+        }
+        Write::poll_shutdown(Pin::new(&mut this.stream), cx)
     }
 }

@@ -62,6 +62,16 @@ impl State {
         }
     }
 
+    /// Between two messages, with nothing of ours left to be written.
+    pub(super) fn is_between(&self) -> bool {
+        self.phase() == Phase::Idle && self.is_flushed()
+    }
+
+    /// A request was answered without hyper.
+    pub(super) fn answered_shortly(&self) {
+        self.moved.store(true, Relaxed);
+    }
+
     /// Whether what hyper writes now is an answer of its own: none of ours is under way or left over.
     pub(super) fn is_refusing(&self) -> bool {
         matches!(self.phase(), Phase::Idle | Phase::Head) && !self.unflushed.load(Relaxed)
