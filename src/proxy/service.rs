@@ -10,8 +10,8 @@ use crate::net::serve::ClientBody;
 use crate::policy;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::target::{Key, Target};
-use crate::wire::{hop, target, via};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
+use crate::wire::{hop, list, target, via};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
@@ -44,6 +44,7 @@ async fn answer(
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     refuse_hosts(&request)?;
+    refuse_codings(&request)?;
     refuse_loops(client, &request)?;
     access::admit(client.peer, &client.worker.config.access)?;
     let page = match target::classify(&request.method, &request.uri)? {
@@ -174,6 +175,20 @@ fn refuse_hosts(request: &Parts) -> Result<(), Fault> {
         0 if request.version < Version::HTTP_11 => Ok(()),
         0 => Err(Fault::bad_request("The request has no Host field, which HTTP/1.1 demands.")),
         _ => Err(Fault::bad_request("The request has more than one Host field.")),
+    }
+}
+
+/// RFC 9112 section 6.1: only `chunked`, once. hyper undoes that one; what it would leave of another could not be told
+/// from the content once the field is gone.
+fn refuse_codings(request: &Parts) -> Result<(), Fault> {
+    let mut codings = list::members(&request.headers, &TRANSFER_ENCODING);
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => {
+            let detail = "The only transfer coding of a request is chunked, once.";
+            Err(Fault::client(StatusCode::NOT_IMPLEMENTED, Kind::HttpRequestError, detail))
+        }
     }
 }
 
