@@ -9,10 +9,10 @@ use super::origin::OriginBody;
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy::{self, Decision, Stored};
-use crate::store::{Entry, Shelf};
+use crate::store::{Entry, Shelf, Then};
 use crate::wire::fault::Fault;
 use crate::wire::target::Key;
-use http::Response;
+use http::{Method, Response};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -104,7 +104,12 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     match exchange::exchange(node, ask, None, stale.as_ref()).await? {
         Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
-        Settled::Through(response, reach, why) => Ok(Got::Through(response, reach, why)),
+        Settled::Through(response, reach, why) => {
+            if ask.head.method == Method::GET && why != Why::NotForUs {
+                node.uncacheable.note(&ask.key, why, Then::AsBefore);
+            }
+            Ok(Got::Through(response, reach, why))
+        }
         Settled::Store(head, body) => {
             let (head, reader) = keep(node, ask, head, body)?;
             Ok(Got::Filling(head, reader, Shared::Own))
@@ -183,6 +188,7 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
             let _ = leader.send(Ok(None));
         }
         Ok(Settled::Store(head, body)) => {
+            node.uncacheable.forget(&ask.key);
             let head = Rc::new(head);
             fill.settle(Stage::Streaming(head.clone()));
             let _ = leader.send(Ok(None));
@@ -190,7 +196,7 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
         }
         Ok(Settled::Through(response, reach, why)) => {
             // Remembered first: those who are released must not queue up behind a new leader.
-            node.uncacheable.note(&ask.key);
+            node.uncacheable.note(&ask.key, why, Then::Alone);
             fill.settle(Stage::Released);
             let _ = leader.send(Ok(Some((response, reach, why))));
         }

@@ -1,9 +1,9 @@
 //! Origin-form on a node's port: what fronts ask of it (docs/link.md).
 
 use super::Node;
-use super::answer;
 use super::body::NodeBody;
 use super::counters::add;
+use super::{answer, explain};
 use crate::clock;
 use crate::net::listen::Peer;
 use crate::net::serve::ClientBody;
@@ -28,6 +28,7 @@ pub async fn serve(node: &Rc<Node>, peer: Peer, request: Request<ClientBody>) ->
         (&Method::GET, "/healthz") => json(StatusCode::OK, &health(node)),
         (&Method::GET, "/metrics") => json(StatusCode::OK, &metrics(node)),
         (&Method::GET, "/cache") => with_key(&request, |key| stored(node, key)),
+        (&Method::GET, "/explain") => explain(node, &request),
         (&Method::DELETE, "/cache") => with_key(&request, |key| purge(node, key)),
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
         (&Method::POST, "/revalidate") => {
@@ -61,6 +62,13 @@ fn stored(node: &Node, key: &Key) -> Response<NodeBody> {
     };
     let entries: Vec<Value> = shelf.entries().iter().map(|e| describe(e)).collect();
     json(StatusCode::OK, &json!({"key": key.as_str(), "entries": entries}))
+}
+
+fn explain(node: &Node, request: &Request<ClientBody>) -> Response<NodeBody> {
+    with_key(request, |key| match explain::question(key, request.uri().query().unwrap_or("")) {
+        Some(ask) => json(StatusCode::OK, &explain::answer(node, &ask)),
+        None => answer::text(StatusCode::BAD_REQUEST, "a header is name:value\n"),
+    })
 }
 
 fn describe(entry: &Entry) -> Value {

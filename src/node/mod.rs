@@ -11,6 +11,7 @@ mod complete;
 mod control;
 mod counters;
 mod exchange;
+mod explain;
 mod fill;
 mod forward;
 mod origin;
@@ -44,7 +45,7 @@ struct Node {
     config: Config,
     rules: Rules,
     store: Store,
-    uncacheable: Uncacheable,
+    uncacheable: Uncacheable<exchange::Why>,
     fills: collapse::Fills,
     origins: origin::Origins,
     counters: Rc<counters::Counters>,
