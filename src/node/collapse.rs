@@ -65,6 +65,18 @@ impl Fills {
     pub fn forget(&self, key: &Key) {
         self.of(key).iter().for_each(|fill| fill.set_fate(Fate::Forget));
     }
+    /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
+    pub fn forget_groups(&self, of: &Key, names: &[String]) {
+        let may_be_in = |fill: &Fill| match fill.stage() {
+            Stage::Asking => true,
+            Stage::Streaming(head) => policy::is_in(&head.headers, names),
+            _ => false,
+        };
+        let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
+        let fills = self.0.borrow();
+        let concerned = fills.values().flatten().filter(|fill| of_origin(fill) && may_be_in(fill));
+        concerned.for_each(|fill| fill.set_fate(Fate::Forget));
+    }
     /// Whether this URL is being fetched.
     pub fn runs(&self, key: &Key) -> bool {
         !self.of(key).is_empty()

@@ -13,6 +13,7 @@ use crate::wire::target::Key;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -94,12 +95,29 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
     let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list of URLs could not be read\n");
     };
-    let Ok(urls) = serde_json::from_slice::<Vec<String>>(&body.to_bytes()) else {
-        return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs is expected\n");
+    let Ok(told) = serde_json::from_slice::<Vec<Told>>(&body.to_bytes()) else {
+        return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs and groups is expected\n");
     };
-    let keys = urls.iter().filter_map(|url| Key::parse(url).ok());
-    let count = keys.map(|key| node.invalidate(&key)).filter(|done| *done).count();
+    let count = told.iter().filter(|told| told.is_heeded(node)).count();
     json(StatusCode::OK, &json!({"invalidated": count}))
+}
+
+/// What became invalid through another node.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Url(String),
+    Groups { origin: String, groups: Vec<String> },
+}
+
+impl Told {
+    /// Whether there was, or may have been, something to forget.
+    fn is_heeded(&self, node: &Node) -> bool {
+        match self {
+            Told::Url(url) => Key::parse(url).is_ok_and(|key| node.invalidate(&key)),
+            Told::Groups { origin, groups } => Key::parse(origin).map(|of| node.invalidate_groups(&of, groups)).is_ok(),
+        }
+    }
 }
 
 fn with_key(request: &Request<ClientBody>, then: impl FnOnce(&Key) -> Response<NodeBody>) -> Response<NodeBody> {

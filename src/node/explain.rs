@@ -4,7 +4,7 @@ use super::Node;
 use super::ask::{Ask, Asker};
 use super::exchange::stored;
 use crate::clock;
-use crate::policy::{self, Decision, Fields};
+use crate::policy::{self, Decision, Fields, Stored};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 const AWAY: &str =
     "this node was away and may have missed an invalidation, so it validates what it held (RFC 9111 section 4.4)";
+const GROUP: &str = "a group that its Cache-Groups names was invalidated (RFC 9875 section 3)";
 const OTHER_VARIANT: &str = "what is stored answered other values of the fields that its Vary names, or is a part that does not cover what is asked for (RFC 9111 section 4.1, 3.3)";
 const REST_ONLY: &str = "a part of it is stored, and only the rest is fetched (RFC 9111 section 3.4)";
 
@@ -77,14 +78,19 @@ fn describe(entry: &Arc<Entry>, selected: Option<&Arc<Entry>>, now: Timestamp) -
 /// As the spine decides, with the sentence that belongs to it.
 fn verdict(node: &Node, ask: &Ask, entry: Option<&Entry>, now: Timestamp) -> Value {
     let decision = node.decide(ask, entry, now);
-    let why = policy::explain(&ask.head, entry.map(stored), now);
+    let terms = entry.map(|entry| node.terms(&ask.key, entry));
+    let seen = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..stored(entry) });
+    let why = policy::explain(&ask.head, seen, now);
     match decision {
         Decision::Serve { ttl } => served("hit", entry, ask, ttl, why, now),
         Decision::ServeStale { ttl } => served("hit, and validated meanwhile", entry, ask, ttl, why, now),
         Decision::OnlyIfCached => json!({"does": "504", "status": 504, "why": why}),
         Decision::Validate { fwd, ttl } => {
-            let doubted = entry.is_some_and(|entry| entry.terms.received < node.doubted_before.get());
-            let why = if doubted { AWAY } else { why };
+            let why = match entry {
+                Some(entry) if node.may_have_missed(entry) => AWAY,
+                Some(entry) if node.is_outdated(&ask.key, entry) => GROUP,
+                _ => why,
+            };
             json!({"does": "validate", "fwd": fwd.token(), "ttl": ttl, "why": why})
         }
         Decision::Forward { fwd } => match node.begun(ask, now) {

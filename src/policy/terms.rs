@@ -50,10 +50,12 @@ impl Marks {
     pub const VALIDATOR: Marks = Marks(1 << 6);
     /// A targeted field, not `Cache-Control`, decided (RFC 9213).
     pub const TARGETED: Marks = Marks(1 << 7);
+    /// It names its groups (RFC 9875).
+    pub const GROUPED: Marks = Marks(1 << 8);
 
     /// Those that bear on reuse, by the name of what said it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Marks, &str); 7] = [
+        const NAMES: [(Marks, &str); 8] = [
             (Marks::NO_CACHE, "no-cache"),
             (Marks::INVALIDATED, "invalidated"),
             (Marks::MUST_REVALIDATE, "must-revalidate"),
@@ -61,6 +63,7 @@ impl Marks {
             (Marks::S_MAXAGE, "s-maxage"),
             (Marks::IMMUTABLE, "immutable"),
             (Marks::TARGETED, "targeted"),
+            (Marks::GROUPED, "cache-groups"),
         ];
         NAMES.into_iter().filter(move |(mark, _)| self.has(*mark)).map(|(_, name)| name)
     }
