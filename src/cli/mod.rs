@@ -2,6 +2,7 @@
 
 mod api;
 pub mod args;
+mod explained;
 mod get;
 mod nodes;
 mod resolve;

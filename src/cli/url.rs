@@ -3,6 +3,7 @@
 use super::Failure;
 use super::api::{Api, encoded};
 use super::args::Field;
+use super::explained::sentences;
 use super::show::outline;
 use http::Method;
 use serde_json::Value;
@@ -14,7 +15,7 @@ pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), Failu
         let value = String::from_utf8_lossy(value.as_bytes());
         path.push_str(&format!("&header={}", encoded(&format!("{name}:{value}"))));
     }
-    api.show(Method::GET, &path, None, outline).await
+    api.show(Method::GET, &path, None, sentences).await
 }
 
 pub async fn purge(api: &Api, url: &str) -> Result<(), Failure> {

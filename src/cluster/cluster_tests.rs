@@ -1,6 +1,7 @@
 use super::fake_node::{FakeNode, Listening, config, on_control_thread, until};
 use super::members::{Refusal, State};
 use super::spec::Spec;
+use super::view::Outdated;
 use super::*;
 use crate::wire::target::Key;
 use std::sync::atomic::Ordering;
@@ -129,10 +130,11 @@ fn what_an_unsafe_method_made_invalid_is_told_to_the_others() {
         let by = bench.cluster.view().nodes[1].clone();
         let reports = bench.cluster.membership().reports;
         let (told, done) = oneshot::channel();
-        let urls = vec!["http://h/a".into(), "http://h/b".into()];
-        reports.send(Report::Invalidated { urls, by, told }).await.unwrap();
+        let groups = Outdated::Groups { origin: "http://h".into(), groups: vec!["g".into()] };
+        let what = vec![Outdated::Url("http://h/a".into()), Outdated::Url("http://h/b".into()), groups];
+        reports.send(Report::Invalidated { what, by, told }).await.unwrap();
         assert!(done.await.is_err(), "it is dropped when all have been told");
-        let expected = [r#"POST /invalidate ["http://h/a","http://h/b"]"#];
+        let expected = [r#"POST /invalidate ["http://h/a","http://h/b",{"origin":"http://h","groups":["g"]}]"#];
         assert!([0, 2].iter().all(|i| bench.fakes[*i].0.said() == expected));
         assert!(bench.fakes[1].0.said().is_empty(), "it knows already");
     });

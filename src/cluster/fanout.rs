@@ -2,7 +2,7 @@
 
 use super::health::Health;
 use super::link::{self, Link, Trouble};
-use super::view::Node;
+use super::view::{Node, Outdated};
 use bytes::Bytes;
 use http::Method;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ pub const QUEUE: usize = 1024;
 const BATCH: usize = 256;
 const LIMIT: Duration = Duration::from_secs(1);
 
-/// URLs that became invalid by an answer through the node `by`, which knows it already.
+/// What became invalid by an answer through the node `by`, which knows it already.
 #[derive(Debug)]
 pub struct Invalid {
-    pub urls: Vec<String>,
+    pub what: Vec<Outdated>,
     pub by: String,
     /// Dropped when every node that is up has been told: somebody's answer waits for that.
     pub told: oneshot::Sender<()>,
@@ -31,9 +31,9 @@ pub async fn invalidate(mut queue: mpsc::Receiver<Invalid>, health: Arc<Health>,
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let mut told = JoinSet::new();
         for node in nodes() {
-            let urls: Vec<&String> = batch.iter().filter(|i| i.by != node.id).flat_map(|i| &i.urls).collect();
-            if !urls.is_empty() {
-                let body = serde_json::to_vec(&urls).unwrap_or_default();
+            let what: Vec<&Outdated> = batch.iter().filter(|i| i.by != node.id).flat_map(|i| &i.what).collect();
+            if !what.is_empty() {
+                let body = serde_json::to_vec(&what).unwrap_or_default();
                 told.spawn(tell(health.clone(), node, body.into()));
             }
         }

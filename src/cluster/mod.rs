@@ -180,8 +180,8 @@ async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report
         match report {
             Report::Refused(node) => cluster.health.refused(&node, false),
             Report::Suspect(node) => cluster.health.look(&node),
-            Report::Invalidated { urls, by, told } => {
-                let queued = invalid.try_send(Invalid { urls, by: by.id.clone(), told });
+            Report::Invalidated { what, by, told } => {
+                let queued = invalid.try_send(Invalid { what, by: by.id.clone(), told });
                 if queued.is_err() {
                     cluster.nodes().iter().filter(|n| n.id != by.id).for_each(|n| cluster.health.missed(n));
                 }

@@ -120,9 +120,10 @@ impl Cluster {
         fanout::purge(&self.health, self.nodes(), key.as_str()).await
     }
 
-    /// What a node has stored under a URL, as it says itself: 404 when nothing.
-    pub async fn stored(&self, node: &Node, key: &Key) -> Answer {
-        let path = format!("/cache?url={}", link::encode(key.as_str()));
+    /// What a node has stored under a URL, and what it would answer to a GET with these fields (`name:value`).
+    pub async fn explain(&self, node: &Node, key: &Key, fields: &[String]) -> Answer {
+        let fields: String = fields.iter().map(|field| format!("&header={}", link::encode(field))).collect();
+        let path = format!("/explain?url={}{fields}", link::encode(key.as_str()));
         self.health.link().call(&node.address, Method::GET, &path, None, LIMIT).await
     }
 

@@ -2,6 +2,7 @@
 
 use crate::config::Address;
 use crate::ring::Ring;
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -78,7 +79,19 @@ pub enum Report {
     Refused(Arc<Node>),
     /// A request has waited for some time: probe it at once, out of turn.
     Suspect(Arc<Node>),
-    /// An answer through `by` to an unsafe method made these URLs invalid: tell the other nodes. `told` is dropped when
+    /// An answer through `by` to an unsafe method made these invalid: tell the other nodes. `told` is dropped when
     /// that has been done.
-    Invalidated { urls: Vec<String>, by: Arc<Node>, told: oneshot::Sender<()> },
+    Invalidated { what: Vec<Outdated>, by: Arc<Node>, told: oneshot::Sender<()> },
+}
+
+/// What became invalid, as `POST /invalidate` says it (docs/link.md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Outdated {
+    Url(String),
+    /// Groups (RFC 9875) of an origin.
+    Groups {
+        origin: String,
+        groups: Vec<String>,
+    },
 }

@@ -9,10 +9,10 @@ use super::origin::OriginBody;
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy::{self, Decision, Stored};
-use crate::store::{Entry, Shelf};
+use crate::store::{Entry, Shelf, Then};
 use crate::wire::fault::Fault;
 use crate::wire::target::Key;
-use http::Response;
+use http::{Method, Response};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -65,6 +65,18 @@ impl Fills {
     pub fn forget(&self, key: &Key) {
         self.of(key).iter().for_each(|fill| fill.set_fate(Fate::Forget));
     }
+    /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
+    pub fn forget_groups(&self, of: &Key, names: &[String]) {
+        let may_be_in = |fill: &Fill| match fill.stage() {
+            Stage::Asking => true,
+            Stage::Streaming(head) => policy::is_in(&head.headers, names),
+            _ => false,
+        };
+        let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
+        let fills = self.0.borrow();
+        let concerned = fills.values().flatten().filter(|fill| of_origin(fill) && may_be_in(fill));
+        concerned.for_each(|fill| fill.set_fate(Fate::Forget));
+    }
     /// Whether this URL is being fetched.
     pub fn runs(&self, key: &Key) -> bool {
         !self.of(key).is_empty()
@@ -104,7 +116,12 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     match exchange::exchange(node, ask, None, stale.as_ref()).await? {
         Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
-        Settled::Through(response, reach, why) => Ok(Got::Through(response, reach, why)),
+        Settled::Through(response, reach, why) => {
+            if ask.head.method == Method::GET && why != Why::NotForUs {
+                node.uncacheable.note(&ask.key, why, Then::AsBefore);
+            }
+            Ok(Got::Through(response, reach, why))
+        }
         Settled::Store(head, body) => {
             let (head, reader) = keep(node, ask, head, body)?;
             Ok(Got::Filling(head, reader, Shared::Own))
@@ -183,6 +200,7 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
             let _ = leader.send(Ok(None));
         }
         Ok(Settled::Store(head, body)) => {
+            node.uncacheable.forget(&ask.key);
             let head = Rc::new(head);
             fill.settle(Stage::Streaming(head.clone()));
             let _ = leader.send(Ok(None));
@@ -190,7 +208,7 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
         }
         Ok(Settled::Through(response, reach, why)) => {
             // Remembered first: those who are released must not queue up behind a new leader.
-            node.uncacheable.note(&ask.key);
+            node.uncacheable.note(&ask.key, why, Then::Alone);
             fill.settle(Stage::Released);
             let _ = leader.send(Ok(Some((response, reach, why))));
         }

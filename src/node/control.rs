@@ -1,9 +1,9 @@
 //! Origin-form on a node's port: what fronts ask of it (docs/link.md).
 
 use super::Node;
-use super::answer;
 use super::body::NodeBody;
 use super::counters::add;
+use super::{answer, explain};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::policy;
@@ -12,6 +12,7 @@ use crate::wire::target::Key;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -25,6 +26,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
         (&Method::GET, "/healthz") => json(StatusCode::OK, &health(node)),
         (&Method::GET, "/metrics") => json(StatusCode::OK, &metrics(node)),
         (&Method::GET, "/cache") => with_key(&request, |key| stored(node, key)),
+        (&Method::GET, "/explain") => explain(node, &request),
         (&Method::DELETE, "/cache") => with_key(&request, |key| purge(node, key)),
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
         (&Method::POST, "/revalidate") => {
@@ -60,6 +62,13 @@ fn stored(node: &Node, key: &Key) -> Response<NodeBody> {
     json(StatusCode::OK, &json!({"key": key.as_str(), "entries": entries}))
 }
 
+fn explain(node: &Node, request: &Request<ClientBody>) -> Response<NodeBody> {
+    with_key(request, |key| match explain::question(key, request.uri().query().unwrap_or("")) {
+        Some(ask) => json(StatusCode::OK, &explain::answer(node, &ask)),
+        None => answer::text(StatusCode::BAD_REQUEST, "a header is name:value\n"),
+    })
+}
+
 fn describe(entry: &Entry) -> Value {
     let now = clock::now();
     let (age, lifetime) = (policy::age(&entry.terms, now), entry.terms.lifetime / 1000);
@@ -83,12 +92,29 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
     let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list of URLs could not be read\n");
     };
-    let Ok(urls) = serde_json::from_slice::<Vec<String>>(&body.to_bytes()) else {
-        return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs is expected\n");
+    let Ok(told) = serde_json::from_slice::<Vec<Told>>(&body.to_bytes()) else {
+        return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs and groups is expected\n");
     };
-    let keys = urls.iter().filter_map(|url| Key::parse(url).ok());
-    let count = keys.map(|key| node.invalidate(&key)).filter(|done| *done).count();
+    let count = told.iter().filter(|told| told.is_heeded(node)).count();
     json(StatusCode::OK, &json!({"invalidated": count}))
+}
+
+/// What became invalid through another node.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Url(String),
+    Groups { origin: String, groups: Vec<String> },
+}
+
+impl Told {
+    /// Whether there was, or may have been, something to forget.
+    fn is_heeded(&self, node: &Node) -> bool {
+        match self {
+            Told::Url(url) => Key::parse(url).is_ok_and(|key| node.invalidate(&key)),
+            Told::Groups { origin, groups } => Key::parse(origin).map(|of| node.invalidate_groups(&of, groups)).is_ok(),
+        }
+    }
 }
 
 fn with_key(request: &Request<ClientBody>, then: impl FnOnce(&Key) -> Response<NodeBody>) -> Response<NodeBody> {

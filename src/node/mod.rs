@@ -12,6 +12,7 @@ mod complete;
 mod control;
 mod counters;
 mod exchange;
+mod explain;
 mod fill;
 mod forward;
 mod origin;
@@ -26,12 +27,12 @@ pub use run::{Options, run};
 
 use crate::clock;
 use crate::config::Config;
-use crate::policy::{self, Decision, Part, Rules};
+use crate::policy::{self, Decision, Groups, Marks, Part, Rules, Stored, Terms};
 use crate::store::{Entry, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ struct Node {
     config: Config,
     rules: Rules,
     store: Store,
-    uncacheable: Uncacheable,
+    uncacheable: Uncacheable<exchange::Why>,
     fills: collapse::Fills,
     origins: origin::Origins,
     counters: Rc<counters::Counters>,
@@ -53,6 +54,8 @@ struct Node {
     in_flight: Cell<u64>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
     doubted_before: Cell<Timestamp>,
+    /// Groups that became invalid (RFC 9875).
+    groups: RefCell<Groups>,
 }
 
 impl Node {
@@ -78,16 +81,32 @@ impl Node {
     }
 
     fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, now: Timestamp) -> Decision {
-        let decision = policy::decide(&ask.head, entry.map(exchange::stored), now);
-        match (decision, entry) {
-            (Decision::Serve { ttl }, Some(entry)) if entry.terms.received < self.doubted_before.get() => {
-                Decision::Validate { fwd: Fwd::Stale, ttl }
-            }
-            (Decision::Forward { fwd: Fwd::UriMiss }, _) if self.store.get(&ask.key).is_some() => {
+        let terms = entry.map(|entry| self.terms(&ask.key, entry));
+        let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..exchange::stored(entry) });
+        match policy::decide(&ask.head, stored, now) {
+            Decision::Forward { fwd: Fwd::UriMiss } if self.store.get(&ask.key).is_some() => {
                 Decision::Forward { fwd: Fwd::VaryMiss }
             }
-            (decision, _) => decision,
+            decision => decision,
         }
+    }
+
+    /// An entry's terms, in the light of what became invalid since it was received.
+    fn terms(&self, key: &Key, entry: &Entry) -> Terms {
+        match self.may_have_missed(entry) || self.is_outdated(key, entry) {
+            true => entry.terms.invalidated(),
+            false => entry.terms,
+        }
+    }
+
+    fn may_have_missed(&self, entry: &Entry) -> bool {
+        entry.terms.received < self.doubted_before.get()
+    }
+
+    /// One of its groups became invalid.
+    fn is_outdated(&self, key: &Key, entry: &Entry) -> bool {
+        let Entry { terms, .. } = entry;
+        terms.marks.has(Marks::GROUPED) && self.groups.borrow().outdate(key, &entry.headers(0), terms.received)
     }
 
     /// Forgets a URL with all variants, and what is on its way there; whether something was stored.
@@ -96,6 +115,13 @@ impl Node {
         let removed = self.store.remove(key);
         counters::add(&self.counters.invalidated, u64::from(removed));
         removed
+    }
+
+    /// Groups of `of`'s origin became invalid, and so does what is on its way and may be in one of them.
+    fn invalidate_groups(&self, of: &Key, names: &[String]) {
+        self.groups.borrow_mut().invalidate(of, names, clock::now());
+        self.fills.forget_groups(of, names);
+        counters::add(&self.counters.invalidated, 1);
     }
 
     /// Nothing received until now is reused without validation.

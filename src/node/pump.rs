@@ -2,11 +2,12 @@
 
 use super::collapse::Ending;
 use super::counters::add;
+use super::exchange::Why;
 use super::fill::{Fate, Fill, Head, Place};
 use super::origin::OriginBody;
 use super::{Node, body::BodyError};
 use crate::policy::Part;
-use crate::store::Entry;
+use crate::store::{Entry, Then};
 use crate::wire::target::Key;
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
@@ -98,7 +99,7 @@ fn forget(node: &Node, fill: &Fill) {
     if fill.fate() == Fate::Store
         && let Ok(key) = Key::parse(&fill.key)
     {
-        node.uncacheable.note(&key);
+        node.uncacheable.note(&key, Why::TooLarge, Then::Alone);
     }
     fill.set_fate(Fate::Forget);
 }

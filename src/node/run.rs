@@ -8,10 +8,10 @@ use crate::config::{Address, Config};
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::serve::{Connections, Limits, Sweeper};
-use crate::policy::Rules;
+use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How many URLs are remembered as not storable, and for how long.
 const UNCACHEABLE: (u64, Duration) = (65_536, Duration::from_secs(120));
+/// How many invalidated groups are remembered one by one.
+const GROUPS: usize = 16_384;
 /// Between two looks at idle connections to origins.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -98,6 +100,7 @@ pub(super) fn new_node(id: String, config: Config) -> Node {
         counters,
         in_flight: Cell::new(0),
         doubted_before: Cell::new(Timestamp(0)),
+        groups: RefCell::new(Groups::new(GROUPS)),
         config,
     }
 }

@@ -125,7 +125,7 @@ fn instead_of_error(
         _ => return None,
     };
     let now = clock::now();
-    let ttl = policy::stale_if_error(&ask.head, &entry.terms, failure, now)?;
+    let ttl = policy::stale_if_error(&ask.head, &node.terms(&ask.key, &entry), failure, now)?;
     add(&node.counters.hits, 1);
     let status = CacheStatus { fwd: Some(Fwd::Stale), fwd_status, ttl: Some(ttl), ..CacheStatus::default() };
     Some(answer::stored(node, ask, &entry, &status, now))

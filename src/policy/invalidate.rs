@@ -2,12 +2,12 @@
 
 use crate::wire::target::Key;
 use http::header;
-use http::{Method, response};
+use http::{Method, StatusCode, response};
 
 /// The URLs that an answer to an unsafe method makes invalid (section 4.4): none on an error answer; the target;
 /// `Location` and `Content-Location` of the same origin.
 pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<Key> {
-    if is_safe(method) || !(res.status.is_success() || res.status.is_redirection()) {
+    if !is_unsafe(method, res.status) {
         return Vec::new();
     }
     let mut keys = vec![target.clone()];
@@ -24,6 +24,11 @@ pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<
         new
     });
     keys
+}
+
+/// Whether an answer is that of an unsafe method, and no error.
+pub(super) fn is_unsafe(method: &Method, status: StatusCode) -> bool {
+    !is_safe(method) && (status.is_success() || status.is_redirection())
 }
 
 /// The safe methods of the IANA registry; what is not known counts as unsafe.

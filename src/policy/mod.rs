@@ -3,6 +3,7 @@
 //! In the order of a request's life: [`may_lead`], [`decide`], [`validation`], [`storable`], [`freshen`], [`invalidates`].
 
 mod freshness;
+mod groups;
 mod head;
 mod invalidate;
 mod language;
@@ -21,6 +22,7 @@ mod vary;
 mod tests;
 
 pub use freshness::age;
+pub use groups::{Groups, invalidated_groups, is_in};
 pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
 pub use language::speaks;

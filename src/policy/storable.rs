@@ -1,7 +1,7 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, part, targeted, vary};
+use super::{NotStored, Rules, Terms, freshness, groups, part, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -126,6 +126,7 @@ fn measure(
         .when(cc.s_maxage.is_some(), Marks::S_MAXAGE)
         .when(cc.has(Set::IMMUTABLE), Marks::IMMUTABLE)
         .when(targeted, Marks::TARGETED)
+        .when(headers.contains_key(groups::CACHE_GROUPS), Marks::GROUPED)
         .when(has_validator(headers), Marks::VALIDATOR);
     // In this order nothing is lost to saturation, however large the `Age`.
     let expires = Timestamp(received.0.saturating_add(lifetime).saturating_sub(age));

@@ -1,4 +1,4 @@
-//! Reading a structured field dictionary (RFC 9651 section 4.2.2), strictly: anything wrong makes the whole invalid.
+//! Reading structured fields (RFC 9651 section 4.2): dictionaries, and lists of strings, strictly: anything wrong makes the whole invalid.
 
 /// The value of a member, as far as a cache directive needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,29 @@ pub(super) fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Value)>> {
         input.parameters()?;
         members.retain(|(other, _)| *other != key);
         members.push((key, value));
+        input.skip(b" \t");
+        if input.0.is_empty() {
+            break;
+        }
+        if !input.take(b',') {
+            return None;
+        }
+        input.skip(b" \t");
+        if input.0.is_empty() {
+            return None; // a comma at the end
+        }
+    }
+    Some(members)
+}
+
+/// The members of a list of strings (section 4.2.1), without their parameters. `None`: it is no such list.
+pub(super) fn strings(text: &[u8]) -> Option<Vec<String>> {
+    let mut input = Input(text);
+    let mut members = Vec::new();
+    input.skip(b" ");
+    while !input.0.is_empty() {
+        members.push(input.string()?);
+        input.parameters()?;
         input.skip(b" \t");
         if input.0.is_empty() {
             break;
@@ -106,7 +129,7 @@ impl<'a> Input<'a> {
     fn item(&mut self) -> Option<Value> {
         match *self.0.first()? {
             b'-' | b'0'..=b'9' => self.number(),
-            b'"' => self.string().map(|()| Value::Other),
+            b'"' => self.string().map(|_| Value::Other),
             b'*' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.run(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:/".contains(&b));
                 Some(Value::Other)
@@ -139,13 +162,16 @@ impl<'a> Input<'a> {
         matches!(digits.len(), 1..=15).then_some(Value::Integer(sign * value))
     }
 
-    fn string(&mut self) -> Option<()> {
-        self.next();
+    fn string(&mut self) -> Option<String> {
+        if !self.take(b'"') {
+            return None;
+        }
+        let mut text = String::new();
         loop {
             match self.next()? {
-                b'"' => return Some(()),
-                b'\\' if !matches!(self.next()?, b'"' | b'\\') => return None,
-                b'\\' | b' '..=b'~' => {}
+                b'"' => return Some(text),
+                b'\\' => text.push(self.next().filter(|b| matches!(b, b'"' | b'\\'))?.into()),
+                byte @ b' '..=b'~' => text.push(byte.into()),
                 _ => return None,
             }
         }

@@ -15,6 +15,19 @@ pub enum Source {
     Nothing,
 }
 
+impl Source {
+    /// With its section, after "fresh for … by".
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::SMaxage => "s-maxage (RFC 9111 section 5.2.2.10)",
+            Source::MaxAge => "max-age (RFC 9111 section 5.2.2.1)",
+            Source::Expires => "Expires (RFC 9111 section 5.3)",
+            Source::Heuristic => "a tenth of the time since Last-Modified (RFC 9111 section 4.2.2)",
+            Source::Nothing => "nothing: the response does not say (RFC 9111 section 4.2.1)",
+        }
+    }
+}
+
 /// What else the response said, as a bit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks(u16);
@@ -37,6 +50,23 @@ impl Marks {
     pub const VALIDATOR: Marks = Marks(1 << 6);
     /// A targeted field, not `Cache-Control`, decided (RFC 9213).
     pub const TARGETED: Marks = Marks(1 << 7);
+    /// It names its groups (RFC 9875).
+    pub const GROUPED: Marks = Marks(1 << 8);
+
+    /// Those that bear on reuse, by the name of what said it.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        const NAMES: [(Marks, &str); 8] = [
+            (Marks::NO_CACHE, "no-cache"),
+            (Marks::INVALIDATED, "invalidated"),
+            (Marks::MUST_REVALIDATE, "must-revalidate"),
+            (Marks::PROXY_REVALIDATE, "proxy-revalidate"),
+            (Marks::S_MAXAGE, "s-maxage"),
+            (Marks::IMMUTABLE, "immutable"),
+            (Marks::TARGETED, "targeted"),
+            (Marks::GROUPED, "cache-groups"),
+        ];
+        NAMES.into_iter().filter(move |(mark, _)| self.has(*mark)).map(|(_, name)| name)
+    }
 
     /// Whether any of these is set.
     pub fn has(self, any: Marks) -> bool {

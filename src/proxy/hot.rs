@@ -5,7 +5,7 @@
 
 use crate::clock::{Tick, tick};
 use crate::config::{Config, Eviction};
-use crate::policy::{self, Decision, Rules, Stored};
+use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
 use crate::wire::status::CacheStatus;
@@ -13,8 +13,8 @@ use crate::wire::target::Key;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// A copy is checked with its node after this many milliseconds.
 const STANDS: u64 = 1000;
@@ -22,6 +22,8 @@ const STANDS: u64 = 1000;
 const LARGEST: u64 = 1024 * 1024;
 /// Places in the record of what was hit lately.
 const SEEN: usize = 8192;
+/// How many invalidated groups are remembered one by one.
+const GROUPS: usize = 4096;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// See the module.
@@ -31,6 +33,8 @@ pub struct Hot {
     largest: u64,
     /// Grows with every removal: what was fetched before is not kept after.
     generation: AtomicU64,
+    /// Groups that became invalid.
+    groups: RwLock<Groups>,
     /// By the hash of a URL, a mark of the one that was hit there last: a copy is made at the second hit.
     seen: Box<[AtomicU32]>,
     via: HeaderValue,
@@ -75,6 +79,7 @@ impl Hot {
                 rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
                 largest: LARGEST.min(memory / 64),
                 generation: AtomicU64::new(0),
+                groups: RwLock::new(Groups::new(GROUPS)),
                 seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
                 via,
             })
@@ -88,13 +93,15 @@ impl Hot {
     /// The copy under exactly this URL, as long as nobody has to ask the node again.
     pub fn standing(&self, hash: u64, url: &[u8]) -> Option<Arc<Copy>> {
         let now = tick();
-        self.copies.get(hash).filter(|copy| now.0 < copy.again.load(Relaxed) && copy.entry().key() == url)
+        let copy = self.copies.get(hash).filter(|copy| now.0 < copy.again.load(Relaxed) && copy.entry().key() == url);
+        copy.filter(|copy| !self.is_outdated(copy))
     }
 
     /// The copy under exactly this URL, while it stands.
     pub fn find(&self, hash: u64, url: &[u8]) -> Found {
         match self.copies.get(hash).filter(|copy| copy.entry().key() == url) {
             None => Found::Nothing,
+            Some(copy) if self.is_outdated(&copy) => Found::Nothing,
             Some(copy) if copy.stands(tick()) => Found::Copy(copy),
             Some(_) => Found::AskAgain,
         }
@@ -119,6 +126,24 @@ impl Hot {
     pub fn forget(&self, key: &Key) {
         self.generation.fetch_add(1, Relaxed);
         self.copies.remove(key.hash());
+    }
+
+    /// Groups of `of`'s origin became invalid (RFC 9875).
+    pub fn forget_groups(&self, of: &Key, names: &[String], now: Timestamp) {
+        if !names.is_empty() {
+            self.generation.fetch_add(1, Relaxed);
+            self.groups.write().unwrap_or_else(PoisonError::into_inner).invalidate(of, names, now);
+        }
+    }
+
+    fn is_outdated(&self, copy: &Copy) -> bool {
+        let entry = copy.entry();
+        let key = || Key::parse(std::str::from_utf8(entry.key()).ok()?).ok();
+        let outdate = |key: Key| {
+            let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+            groups.outdate(&key, &entry.headers(0), entry.terms.received)
+        };
+        entry.terms.marks.has(Marks::GROUPED) && key().is_none_or(outdate)
     }
 
     /// What the node answered with other than a hit is no longer what the copy says.

@@ -5,7 +5,8 @@ use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use super::{access, copied, own, pages, relay, tunnel, upload};
-use crate::cluster::view::Report;
+use crate::clock;
+use crate::cluster::view::{Outdated, Report};
 use crate::net::serve::ClientBody;
 use crate::policy;
 use crate::wire::fault::{Fault, Kind};
@@ -142,16 +143,21 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut An
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
     let keys = policy::invalidates(method, key, &parts);
+    let groups = policy::invalidated_groups(method, &parts);
     answer.head.headers = parts.headers;
     if let Some(hot) = &client.worker.hot {
         keys.iter().for_each(|key| hot.forget(key));
+        hot.forget_groups(key, &groups, clock::now());
     }
-    let urls: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
-    if urls.is_empty() || client.worker.routing().pools.len() < 2 {
+    let mut what: Vec<Outdated> = keys.iter().map(|key| Outdated::Url(key.as_str().to_owned())).collect();
+    if !groups.is_empty() {
+        what.push(Outdated::Groups { origin: format!("{}://{}", key.scheme(), key.authority()), groups });
+    }
+    if what.is_empty() || client.worker.routing().pools.len() < 2 {
         return;
     }
     let (told, done) = oneshot::channel();
-    client.worker.report(Report::Invalidated { urls, by: pool.node.clone(), told });
+    client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
     _ = timeout(UNTIL_TOLD, done).await;
 }

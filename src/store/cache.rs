@@ -87,14 +87,23 @@ impl Store {
     }
 }
 
-/// The URLs whose answers could not be stored lately: requests for them do not wait for each other.
-pub struct Uncacheable {
-    urls: Cache<u64, (), BuildHasherDefault<AsIs>>,
+/// The URLs whose answers could not be stored lately, and why (`W`).
+pub struct Uncacheable<W: Copy + PartialEq + Send + Sync + 'static> {
+    urls: Cache<u64, (W, Then), BuildHasherDefault<AsIs>>,
 }
 
-impl Uncacheable {
+/// What follows from an answer that could not be stored for the next requests for its URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// They do not wait for each other: nor will their answers be.
+    Alone,
+    /// Nothing: it was that one request's own doing.
+    AsBefore,
+}
+
+impl<W: Copy + PartialEq + Send + Sync + 'static> Uncacheable<W> {
     /// Remembers at most `most` URLs, each for `time`.
-    pub fn new(most: u64, time: Duration) -> Uncacheable {
+    pub fn new(most: u64, time: Duration) -> Uncacheable<W> {
         let urls = Cache::builder()
             .max_capacity(most)
             .time_to_live(time)
@@ -102,14 +111,24 @@ impl Uncacheable {
             .build_with_hasher(BuildHasherDefault::default());
         Uncacheable { urls }
     }
-    pub fn note(&self, key: &Key) {
-        self.urls.insert(key.hash(), ());
+    pub fn note(&self, key: &Key, why: W, then: Then) {
+        let known = self.urls.get(&key.hash());
+        let then = if known.is_some_and(|(_, then)| then == Then::Alone) { Then::Alone } else { then };
+        // A page that is never storable is asked for often: it costs a look, not a write.
+        if known != Some((why, then)) {
+            self.urls.insert(key.hash(), (why, then));
+        }
+    }
+    /// Why the last answer was not stored, when that is not long ago.
+    pub fn why(&self, key: &Key) -> Option<W> {
+        self.urls.get(&key.hash()).map(|(why, _)| why)
     }
     pub fn forget(&self, key: &Key) {
         self.urls.invalidate(&key.hash());
     }
+    /// Whether requests for it do not wait for each other.
     pub fn holds(&self, key: &Key) -> bool {
-        self.urls.contains_key(&key.hash())
+        self.urls.get(&key.hash()).is_some_and(|(_, then)| then == Then::Alone)
     }
 }
 

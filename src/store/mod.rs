@@ -6,7 +6,7 @@ mod names;
 mod parts;
 mod shelf;
 
-pub use cache::{Bounded, Store, Uncacheable, Weigh};
+pub use cache::{Bounded, Store, Then, Uncacheable, Weigh};
 pub use entry::{Body, Entry, Mark};
 pub use shelf::Shelf;
 

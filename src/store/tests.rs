@@ -1,4 +1,4 @@
-use super::{Entry, Mark, Shelf, Store, Uncacheable};
+use super::{Entry, Mark, Shelf, Store, Then, Uncacheable};
 use crate::config::{Cache, Eviction};
 use crate::policy::{self, Fields, Terms};
 use crate::wire::date::Timestamp;
@@ -129,10 +129,16 @@ fn a_purged_url_is_gone_with_all_its_variants() {
 fn a_url_that_can_not_be_stored_is_remembered_until_it_can() {
     let uncacheable = Uncacheable::new(10, Duration::from_secs(60));
     let key = Key::parse("http://h/u").unwrap();
-    uncacheable.note(&key);
+    uncacheable.note(&key, "a request's own doing", Then::AsBefore);
+    assert!(!uncacheable.holds(&key));
+    uncacheable.note(&key, "private", Then::Alone);
     assert!(uncacheable.holds(&key));
+    uncacheable.note(&key, "a request's own doing", Then::AsBefore);
+    assert!(uncacheable.holds(&key), "one request does not undo what is known of all");
+    assert_eq!(uncacheable.why(&key), Some("a request's own doing"));
     uncacheable.forget(&key);
     assert!(!uncacheable.holds(&key));
+    assert_eq!(uncacheable.why(&key), None);
 }
 
 /// A part of ten bytes whose entity tag is `tag`.

@@ -3,13 +3,15 @@ use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, selec
 use crate::wire::target::Key;
 use http::Method;
 
+type Lines = &'static [&'static str];
+
 #[test]
 fn an_unsafe_method_makes_urls_of_its_own_origin_invalid() {
     const ALL: &[&str] = &["Location: /b", "Content-Location: http://EXAMPLE.com:80/c?d"];
     const THREE: &[&str] = &["http://example.com/a", "http://example.com/b", "http://example.com/c?d"];
     const ONE: &[&str] = &["http://example.com/a"];
     // (method, status, response fields, keys, section of RFC 9111)
-    let table: &[(&str, u16, &[&str], &[&str], &str)] = &[
+    let table: &[(&'static str, u16, Lines, Lines, &'static str)] = &[
         ("POST", 201, ALL, THREE, "4.4"),
         ("PUT", 204, ALL, THREE, "4.4"),
         ("DELETE", 200, &[], ONE, "4.4"),
@@ -38,7 +40,7 @@ fn an_unsafe_method_makes_urls_of_its_own_origin_invalid() {
 fn a_post_is_stored_for_later_gets_only_where_it_says_so() {
     const FRESH: &str = "Cache-Control: max-age=60";
     // (status, response fields, verdict, section of RFC 9110)
-    let table: &[(u16, &[&str], Result<i64, NotStored>, &str)] = &[
+    let table: &[(u16, Lines, Result<i64, NotStored>, &'static str)] = &[
         (200, &[FRESH, "Content-Location: /a"], Ok(60), "9.3.3"),
         (200, &[FRESH, "Content-Location: http://example.com/a"], Ok(60), "9.3.3"),
         (200, &[FRESH, "Content-Location: /b"], Err(NotStored::Method), "9.3.3: another URL"),
@@ -86,7 +88,7 @@ fn a_head_freshens_or_invalidates_the_stored_get() {
 #[test]
 fn a_stored_language_answers_who_likes_it_best() {
     // (Vary, its request, Content-Language, the request, answers)
-    let table: &[(&str, &[&str], &str, &[&str], bool)] = &[
+    let table: &[(&'static str, Lines, &'static str, Lines, bool)] = &[
         ("accept-language", &["Accept-Language: en, de"], "de", &["Accept-Language: fr;q=0.5, DE;q=1.0"], true),
         ("Accept-Language", &["Accept-Language: en"], "de", &["Accept-Language: de, en;q=0.9"], true),
         ("accept-language", &["Accept-Language: en"], "de", &["Accept-Language: en, de"], false),

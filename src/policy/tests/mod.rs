@@ -2,6 +2,7 @@
 
 mod effects;
 mod freshness;
+mod groups;
 mod parts;
 mod props;
 mod ranges;

@@ -9,7 +9,7 @@ impl Admin {
     /// 200: every node has done it. 202: those under `missed` have not; each of them is asked to validate whatever it
     /// holds before it is sent another request, so nothing purged is answered from there either.
     pub async fn purge(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let key = query::key(query, &[])?;
+        let key = query::key(query)?;
         let purged = self.cluster.purge(&key).await;
         if let Some(hot) = &self.hot {
             hot.forget(&key);

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use crate::wire::target::Key;
+use http::{HeaderName, HeaderValue};
 
 /// The value of every pair, by name. A name that is not `known` is most likely a part of a URL that was not encoded.
 pub fn pairs(query: Option<&str>, known: &[&'static str]) -> Result<Vec<(&'static str, String)>, Problem> {
@@ -32,11 +33,30 @@ pub fn one(pairs: &[(&'static str, String)], name: &str) -> Result<Option<String
 }
 
 /// The key of `?url=`.
-pub fn key(query: Option<&str>, more: &'static [&'static str]) -> Result<Key, Problem> {
-    let known: Vec<&'static str> = ["url"].iter().chain(more).copied().collect();
-    let url = one(&pairs(query, &known)?, "url")?.filter(|url| !url.is_empty());
+pub fn key(query: Option<&str>) -> Result<Key, Problem> {
+    key_of(&pairs(query, &["url"])?)
+}
+
+/// The key of `?url=`, and every `header=name:value`.
+pub fn key_and_fields(query: Option<&str>) -> Result<(Key, Vec<String>), Problem> {
+    let pairs = pairs(query, &["url", "header"])?;
+    let key = key_of(&pairs)?;
+    let fields: Vec<String> = pairs.into_iter().filter(|(name, _)| *name == "header").map(|(_, field)| field).collect();
+    match fields.iter().find(|field| !is_field(field)) {
+        Some(bad) => Err(Problem::bad_request(format!("header: {bad:?} is not name:value"))),
+        None => Ok((key, fields)),
+    }
+}
+
+fn key_of(pairs: &[(&'static str, String)]) -> Result<Key, Problem> {
+    let url = one(pairs, "url")?.filter(|url| !url.is_empty());
     let url = url.ok_or_else(|| Problem::bad_request("say which URL: ?url=http%3A%2F%2F…"))?;
     Ok(Key::parse(&url)?)
+}
+
+fn is_field(text: &str) -> bool {
+    let Some((name, value)) = text.split_once(':') else { return false };
+    HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value.trim()).is_ok()
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -74,16 +94,18 @@ mod tests {
             ("url=http://h/%zz", Err("not percent-encoded")),
             ("url=%ff", Err("not percent-encoded")),
             ("url=http://h/&url=http://g/", Err("twice")),
+            ("header=a&url=http://h/", Err("not name:value")),
+            ("header=a%20b%3Ac&url=http://h/", Err("not name:value")),
             ("url=", Err("say which URL")),
             ("", Err("say which URL")),
         ];
         for (query, expected) in cases {
-            match (key(Some(query), &["header"]), expected) {
-                (Ok(key), Ok(expected)) => assert_eq!(key.as_str(), expected, "{query}"),
+            match (key_and_fields(Some(query)), expected) {
+                (Ok((key, _)), Ok(expected)) => assert_eq!(key.as_str(), expected, "{query}"),
                 (Err(problem), Err(expected)) => assert!(problem.detail.contains(expected), "{query}: {problem:?}"),
                 (found, _) => panic!("{query}: {found:?}"),
             }
         }
-        assert!(key(None, &[]).is_err());
+        assert!(key(None).is_err() && key(Some("header=a%3Ab&url=http://h/")).is_err());
     }
 }

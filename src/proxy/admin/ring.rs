@@ -5,7 +5,7 @@ use super::{Admin, query};
 use crate::cluster::view::{Node, View};
 use crate::wire::target::Key;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 impl Admin {
@@ -25,32 +25,33 @@ impl Admin {
     }
 
     pub fn owner(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let key = query::key(query, &[])?;
+        let key = query::key(query)?;
         Ok(json(StatusCode::OK, &placed(&self.cluster.view(), &key)))
     }
 
-    /// Who owns a URL, who answers for it now, and what is stored there. (`header`s select nothing yet.)
+    /// Who owns a URL, who answers for it now, what is stored there, and what a GET with these `header`s would get and why.
     pub async fn explain(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let key = query::key(query, &["header"])?;
+        let (key, fields) = query::key_and_fields(query)?;
         let view = self.cluster.view();
         let mut explained = placed(&view, &key);
         let serving = successors(&view, &key).into_iter().find(|node| node.is_up());
         explained["serving"] = json!(serving.as_ref().map(|node| &node.id));
-        explained["stored"] = match serving {
-            Some(node) => self.stored(&node, &key).await?,
-            None => Value::Null,
+        let said = match serving {
+            Some(node) => self.said_of(&node, &key, &fields).await?,
+            None => Map::new(),
         };
+        if let Value::Object(all) = &mut explained {
+            said.into_iter().for_each(|(name, value)| _ = all.entry(name).or_insert(value));
+        }
         Ok(json(StatusCode::OK, &explained))
     }
 
-    /// What the node says of it; null when it has nothing.
-    async fn stored(&self, node: &Node, key: &Key) -> Result<Value, Problem> {
+    async fn said_of(&self, node: &Node, key: &Key, fields: &[String]) -> Result<Map<String, Value>, Problem> {
         let failed = |why: String| Problem::new(StatusCode::BAD_GATEWAY, format!("node `{}`: {why}", node.id));
-        let (status, body) = self.cluster.stored(node, key).await.map_err(|trouble| failed(trouble.to_string()))?;
-        match status {
-            StatusCode::OK => serde_json::from_slice(&body).map_err(|e| failed(e.to_string())),
-            StatusCode::NOT_FOUND => Ok(Value::Null),
-            status => Err(failed(format!("it answered with status {}", status.as_u16()))),
+        let answer = self.cluster.explain(node, key, fields).await;
+        match answer.map_err(|trouble| failed(trouble.to_string()))? {
+            (StatusCode::OK, body) => serde_json::from_slice(&body).map_err(|e| failed(e.to_string())),
+            (status, _) => Err(failed(format!("it answered with status {}", status.as_u16()))),
         }
     }
 }

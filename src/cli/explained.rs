@@ -1,0 +1,125 @@
+//! What `ringhold explain` prints: sentences.
+
+use super::show::text;
+use serde_json::Value;
+
+/// `/v1/explain`'s answer, for people.
+pub fn sentences(answer: &Value) -> String {
+    let mut lines = vec![text(&answer["key"]), placed(answer)];
+    match answer["stored"].as_array() {
+        Some(stored) if !stored.is_empty() => lines.extend(stored.iter().map(entry)),
+        _ => lines.push("Stored: nothing.".into()),
+    }
+    if answer["being_fetched"] == true {
+        lines.push("It is being fetched at this moment.".into());
+    }
+    lines.push(verdict(&answer["answer"]));
+    lines.push(not_stored(answer));
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
+}
+
+fn placed(answer: &Value) -> String {
+    let others = answer["successors"].as_array().map_or(&[][..], |all| all.get(1..).unwrap_or_default());
+    let others: Vec<String> = others.iter().map(text).collect();
+    let then = if others.is_empty() { String::new() } else { format!("; after it come {}", others.join(", ")) };
+    let (owner, position, epoch) = (text(&answer["owner"]), text(&answer["position"]), text(&answer["epoch"]));
+    let mut line = format!("Its place on the ring is {position} (epoch {epoch}), owned by {owner}{then}.");
+    match &answer["serving"] {
+        Value::Null => line += " No node is up.",
+        serving if *serving != answer["owner"] => line += &format!(" {owner} is down: {} answers.", text(serving)),
+        _ => {}
+    }
+    line
+}
+
+fn entry(entry: &Value) -> String {
+    let (status, size, age) = (text(&entry["status"]), text(&entry["size"]), text(&entry["age"]));
+    let mut line = match &entry["part"] {
+        Value::Null => format!("Stored: {status}, {size} bytes, {age} s old"),
+        part => {
+            let (from, to, of) = (text(&part["from"]), text(&part["to"]), text(&part["of"]));
+            format!("Stored: the bytes from {from} up to {to} of {of}, {age} s old")
+        }
+    };
+    let (lifetime, from) = (text(&entry["lifetime"]), text(&entry["lifetime_from"]));
+    line += &match entry["ttl"].as_i64().unwrap_or(0) {
+        ttl if ttl > 0 => format!(", fresh for {ttl} s more of {lifetime} s"),
+        ttl => format!(", stale since {} s after {lifetime} s", ttl.unsigned_abs()),
+    };
+    line += &format!(" by {from}");
+    for (name, label) in [("etag", "ETag"), ("last_modified", "Last-Modified"), ("vary", "Vary")] {
+        if !entry[name].is_null() {
+            line += &format!("; {label}: {}", text(&entry[name]));
+        }
+    }
+    let says: Vec<String> = entry["says"].as_array().map_or(&[][..], |says| says).iter().map(text).collect();
+    if !says.is_empty() {
+        line += &format!("; it says {}", says.join(", "));
+    }
+    if entry["for"] != "anyone" {
+        line += &format!("; for {} only", text(&entry["for"]));
+    }
+    let selected = if entry["selected"] == true { ". This is the one that the request selects." } else { "." };
+    line + selected
+}
+
+fn verdict(answer: &Value) -> String {
+    let why = text(&answer["why"]);
+    match answer["does"].as_str() {
+        None => String::new(),
+        Some("hit") => format!("A GET now is answered from the cache with {}: {why}.", text(&answer["status"])),
+        Some("504") => format!("A GET now is answered with 504: nothing usable is stored, and {why}."),
+        Some("validate") => format!("A GET now asks the origin whether what is stored is still good: {why}."),
+        Some("forward") => format!("A GET now goes to the origin ({}): {why}.", text(&answer["fwd"])),
+        Some(_) => format!(
+            "A GET now is answered from the cache with {}, and the origin asked meanwhile: {why}.",
+            text(&answer["status"])
+        ),
+    }
+}
+
+fn not_stored(answer: &Value) -> String {
+    let nothing = answer["stored"].as_array().is_some_and(Vec::is_empty);
+    match &answer["not_stored"] {
+        Value::Null if nothing => {
+            "No answer was refused a place in the last minutes either: it was not asked for, was purged or made way."
+                .into()
+        }
+        Value::Null => String::new(),
+        why => format!("The last answer from the origin was not stored: {}.", text(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_answer_is_no_panic() {
+        assert!(sentences(&json!({})).contains("Stored: nothing."));
+        assert!(
+            sentences(&json!({"stored": [{"part": 1, "says": 2}], "answer": 3, "successors": []})).contains("Stored")
+        );
+    }
+
+    #[test]
+    fn a_stale_part_and_a_fresh_whole_are_told_apart() {
+        let entry = |part: Value, ttl| {
+            super::entry(
+                &json!({"status": 200, "size": 5, "age": 3, "ttl": ttl, "lifetime": 2, "lifetime_from": "max-age",
+                "part": part, "for": "anyone", "etag": "\"a\"", "says": ["no-cache"], "selected": true}),
+            )
+        };
+        assert_eq!(
+            entry(Value::Null, 7),
+            "Stored: 200, 5 bytes, 3 s old, fresh for 7 s more of 2 s by max-age; ETag: \"a\"; it says no-cache. This is the one that the request selects."
+        );
+        let part = entry(json!({"from": 0, "to": 5, "of": 9}), -1);
+        assert!(
+            part.starts_with("Stored: the bytes from 0 up to 5 of 9, 3 s old, stale since 1 s after 2 s"),
+            "{part}"
+        );
+    }
+}

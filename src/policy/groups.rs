@@ -1,0 +1,83 @@
+//! Cache groups (RFC 9875): responses of one origin that an unsafe request makes invalid together.
+//!
+//! No index from a group to its responses is kept: what is remembered is when a group was invalidated, and a response
+//! that names the group and came before is not reused without validation.
+
+use super::invalidate::is_unsafe;
+use super::structured;
+use crate::wire::date::Timestamp;
+use crate::wire::target::Key;
+use http::header::HeaderName;
+use http::{HeaderMap, Method, response};
+use std::collections::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Names the groups of a response.
+pub const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
+const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
+/// So many members of a field are read; RFC 9875 section 2 asks for 32.
+const MOST: usize = 128;
+
+/// The groups that an answer to an unsafe method makes invalid (RFC 9875 section 3); none on an error answer, as for URLs.
+pub fn invalidated_groups(method: &Method, res: &response::Parts) -> Vec<String> {
+    match is_unsafe(method, res.status) {
+        true => members(&res.headers, &CACHE_GROUP_INVALIDATION),
+        false => Vec::new(),
+    }
+}
+
+/// The strings of a list; none where the field is no list of strings, which is then ignored (RFC 9651 section 4.2).
+fn members(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+    let mut members = structured::strings(&lines.join(&b", "[..])).unwrap_or_default();
+    members.truncate(MOST);
+    members
+}
+
+/// When which groups were invalidated. Bounded: what does not fit makes all grouped responses doubtful, once.
+#[derive(Debug)]
+pub struct Groups {
+    /// By the hash of origin and group; two that share a hash cost a validation.
+    times: HashMap<u64, Timestamp>,
+    most: usize,
+    /// Nothing that names a group and came until then is reused without validation.
+    all_until: Option<Timestamp>,
+}
+
+impl Groups {
+    /// Remembers at most so many.
+    pub fn new(most: usize) -> Groups {
+        Groups { times: HashMap::new(), most: most.max(1), all_until: None }
+    }
+
+    /// These groups of `of`'s origin became invalid.
+    pub fn invalidate(&mut self, of: &Key, names: &[String], now: Timestamp) {
+        for name in names {
+            let hash = hash(of, name);
+            if self.times.len() >= self.most && !self.times.contains_key(&hash) {
+                self.times.clear();
+                self.all_until = Some(now);
+            }
+            self.times.insert(hash, now);
+        }
+    }
+
+    /// Whether one of the groups of a stored response was invalidated since it was received.
+    pub fn outdate(&self, key: &Key, fields: &HeaderMap, received: Timestamp) -> bool {
+        if self.all_until.is_some_and(|until| received <= until) {
+            return true;
+        }
+        let is_later = |name: &String| self.times.get(&hash(key, name)).is_some_and(|time| received <= *time);
+        !self.times.is_empty() && members(fields, &CACHE_GROUPS).iter().any(is_later)
+    }
+}
+
+/// Whether a response is in one of these groups.
+pub fn is_in(fields: &HeaderMap, groups: &[String]) -> bool {
+    members(fields, &CACHE_GROUPS).iter().any(|name| groups.contains(name))
+}
+
+/// Groups are the same when their origins and all their characters are (RFC 9875 section 2.1).
+fn hash(of: &Key, name: &str) -> u64 {
+    xxh3_64(format!("{}://{}\n{name}", of.scheme(), of.authority()).as_bytes())
+}
