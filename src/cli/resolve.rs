@@ -35,6 +35,10 @@ impl Job {
         if !addresses.listen.is_empty() && !matches!(command, Command::Serve(_) | Command::Front(_)) {
             return Err("--listen before the command is for serve and front; write it after the command".to_owned());
         }
+        let cluster = addresses.zookeeper.is_some() || addresses.advertise.is_some();
+        if cluster && !matches!(command, Command::Serve(_) | Command::Front(_)) {
+            return Err("write --zookeeper and --advertise after the command".to_owned());
+        }
         let job = match command {
             Command::Serve(own) => Job::front(config()?, own.or(addresses), true)?,
             Command::Front(own) => Job::front(config()?, own.or(addresses), false)?,
@@ -54,12 +58,23 @@ impl Job {
 
     fn front(config: Config, over: Addresses, spawn: bool) -> Result<Job, String> {
         let admin = over.admin.map(|text| listen_address(&text)).transpose()?;
-        let config = config.with_addresses(over.listen, admin).map_err(|e: ConfigError| e.to_string())?;
+        let config = config
+            .with_addresses(over.listen, admin)
+            .and_then(|config| config.with_zookeeper(over.zookeeper.as_deref(), over.advertise.as_deref()))
+            .map_err(|e: ConfigError| e.to_string())?;
+        if spawn {
+            config.check_spawned()?;
+        }
         Ok(Job::Front { config, spawn })
     }
 
     fn node(config: Config, node: NodeArgs) -> Result<Job, String> {
-        let NodeArgs { id, listen, supervised } = node;
+        let NodeArgs { id, listen, zookeeper, advertise, supervised } = node;
+        // The file's nodes are not this one's business.
+        let config = Config { nodes: if supervised { config.nodes } else { Vec::new() }, ..config };
+        let config = config
+            .with_zookeeper(zookeeper.as_deref(), advertise.as_deref())
+            .map_err(|e: ConfigError| e.to_string())?;
         if !listen.is_local() && config.cluster.secret.is_none() {
             return Err(format!(
                 "a node on {listen} is open to the network; set `[cluster] secret` in {} or listen on 127.0.0.1",
@@ -74,7 +89,12 @@ impl Addresses {
     /// What stands behind the command, or else what stands before it.
     fn or(self, before: Addresses) -> Addresses {
         let listen = if self.listen.is_empty() { before.listen } else { self.listen };
-        Addresses { listen, admin: self.admin.or(before.admin) }
+        Addresses {
+            listen,
+            admin: self.admin.or(before.admin),
+            zookeeper: self.zookeeper.or(before.zookeeper),
+            advertise: self.advertise.or(before.advertise),
+        }
     }
 }
 
