@@ -115,7 +115,7 @@ fn owners(membership: &dyn Membership) -> Vec<String> {
 
 fn keeps_the_contract(mut membership: impl Membership) {
     let m: &mut dyn Membership = &mut membership;
-    ["a", "b", "c"].map(|id| m.add(id, 1));
+    ["a", "b", "c"].iter().for_each(|id| m.add(id, 1));
     let (all, epoch) = state(m);
     assert_eq!(all, [("a".to_owned(), 1), ("b".to_owned(), 1), ("c".to_owned(), 1)]);
     let steps: [(&str, fn(&mut dyn Membership), &[(&str, u32)], u64); 7] = [

@@ -64,7 +64,8 @@ impl Cluster {
         let off = |id: &str| seats.iter().any(|s| s.spec.id == id && s.state != State::Active);
         match own.is_empty() {
             true => view.nodes.iter().any(|n| n.is_up()),
-            false => own.iter().all(|node| up(&node.id) || off(&node.id)),
+            // Epoch 0: no ring of the cluster is known yet.
+            false => view.epoch > 0 && own.iter().all(|node| up(&node.id) || off(&node.id)),
         }
     }
 

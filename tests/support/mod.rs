@@ -14,6 +14,7 @@ pub mod origin;
 pub mod process;
 pub mod setup;
 pub mod tools;
+pub mod zookeeper;
 
 pub use client::{Connection, Response};
 pub use cluster::Cluster;

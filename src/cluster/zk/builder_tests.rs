@@ -182,10 +182,10 @@ fn half_of_the_nodes_may_die_one_more_may_not_and_an_admin_has_the_last_word() {
     let mut world = World::new(1);
     (1..=4).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
     world.settle();
-    ["n1", "n2"].map(|id| world.nodes.remove(id));
+    ["n1", "n2"].iter().for_each(|id| drop(world.nodes.remove(*id)));
     world.settle();
     assert_eq!(ids(&world.ring), ["n3", "n4"]);
-    ["n3", "n4"].map(|id| world.nodes.remove(id));
+    ["n3", "n4"].iter().for_each(|id| drop(world.nodes.remove(*id)));
     world.settle();
     assert_eq!(ids(&world.ring), ["n3", "n4"], "rather the network");
     world.join("n9", 1, 1009);
