@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use support::cluster::command;
 use support::cluster::run;
 use support::load::{Load, Report, Running};
-use support::zookeeper::{Zookeeper, wanted};
+use support::relay::Relay;
+use support::zookeeper::{Zookeeper, wanted, with_client};
 use support::*;
 
 const SESSION: Duration = Duration::from_secs(2);
@@ -348,4 +350,115 @@ fn a_leader_that_sleeps_for_three_sessions_does_not_write_when_it_wakes() {
     fronts.push(sleeper);
     until_ring(&fronts, 4);
     figure(&format!("{} epochs, each with one content", history.is_one()));
+}
+
+#[test]
+fn a_leader_whose_lock_is_gone_is_refused_and_queues_up_again() {
+    if !wanted("ZooKeeper: a write without the lock") {
+        return;
+    }
+    let zookeeper = Zookeeper::alone();
+    let fronts = three(&zookeeper.connect());
+    let history = History::of(&fronts);
+    let old = leader(&fronts);
+    let first = fronts[old].manage("GET", "/metrics", "").text();
+    assert!(first.contains("ringhold_ring_writes_refused_total 0"), "{first}");
+    // As if its session had ended while it did not know: its record says that it leads, its lock is another's.
+    with_client(&zookeeper.connect(), async |client| {
+        let locks = client.list_children("/ringhold/election").await.unwrap();
+        let lowest = locks.iter().min_by_key(|l| l.rsplit('-').next().unwrap().to_owned()).unwrap();
+        client.delete(&format!("/ringhold/election/{lowest}"), None).await.unwrap();
+    });
+    let node = format!("{}-n1", fronts[(old + 1) % 3].proxy.ip());
+    for weight in [2, 3, 4] {
+        assert_eq!(weigh(&fronts[(old + 1) % 3], &node, weight).status, 200);
+    }
+    until_true("its write was refused", PATIENCE, || {
+        fronts[old].manage("GET", "/metrics", "").text().contains("ringhold_ring_writes_refused_total 1")
+    });
+    until_true("one front leads", PATIENCE, || {
+        let leads = |f: &&Cluster| f.manage("GET", "/metrics", "").text().contains("ringhold_leader 1");
+        fronts.iter().filter(leads).count() == 1
+    });
+    assert!(leader(&fronts) != old);
+    until_ring(&fronts, 4);
+    figure(&format!("a write without the lock refused; {} epochs, each with one content", history.is_one()));
+}
+
+#[test]
+fn a_machine_cut_off_from_zookeeper_goes_on_serving_and_its_nodes_come_back() {
+    if !wanted("ZooKeeper: a partition") {
+        return;
+    }
+    let _alone = alone();
+    let zookeeper = Zookeeper::of(3);
+    let relay = Relay::to(&zookeeper.connect());
+    let (_origin, urls) = objects();
+    let through = relay.address.to_string();
+    let all = zookeeper.connect();
+    // The machine behind the relay is the first to lead.
+    let mut fronts = vec![machine(&through, 3, 1).start()];
+    fronts.extend([machine(&all, 2, 2).start(), machine(&all, 4, 1).start()]);
+    until_ring(&fronts, 4);
+    let history = History::of(&fronts);
+    let loads: Vec<Running> = fronts.iter().map(|f| load(f, &urls)).collect();
+    loads[0].until(200, Instant::now() + Duration::from_secs(1));
+    for (there, back, name) in [(true, true, "both ways"), (true, false, "there"), (false, true, "back")] {
+        let before = ring(&fronts[0]);
+        relay.cut(there, back);
+        let cut = Instant::now();
+        until_true("it notices", PATIENCE, || !connected(&fronts[0]));
+        until_true("the others go on without its node", PATIENCE, || fronts[1..].iter().all(|f| ring(f).2.len() == 3));
+        let gone = cut.elapsed();
+        assert_eq!(ring(&fronts[0]).1, before.1, "its own ring stands");
+        assert_eq!(weigh(&fronts[0], "127.0.0.2-n1", 2).status, 503);
+        until_true("one of the others leads", PATIENCE, || {
+            fronts[1..].iter().any(|f| cluster(f)["leader"] == id_of(f))
+        });
+        relay.mend();
+        let mended = Instant::now();
+        until_ring(&fronts, 4);
+        figure(&format!("cut off {name}: off the ring after {gone:?}, back on it after {:?}", mended.elapsed()));
+    }
+    none_failed(loads, "front and node cut off from ZooKeeper");
+    figure(&format!("{} epochs, each with one content", history.is_one()));
+}
+
+#[test]
+fn a_node_started_by_hand_registers_itself_and_takes_its_place_back() {
+    if !wanted("ZooKeeper: a node by hand") {
+        return;
+    }
+    let zookeeper = Zookeeper::alone();
+    let fronts = vec![machine(&zookeeper.connect(), 2, 1).start()];
+    let folder = tempfile::TempDir::with_prefix("rh").unwrap();
+    fs_write(folder.path(), "[zookeeper]\nconnect = 'nowhere:1'\nsession = '2s'\n");
+    let hosts = zookeeper.connect();
+    let words = ["node", "--config", "node.toml", "--id", "by-hand", "--listen", "127.0.0.1:0", "--zookeeper", &hosts];
+    let mut node = command(folder.path(), &words).spawn().unwrap();
+    until_ring(&fronts, 2);
+    let (epoch, ..) = ring(&fronts[0]);
+    process::signal(node.id(), Signal::KILL);
+    node.wait().unwrap();
+    // Another process under the same id, on another port, before the session of the first one is over.
+    let mut node = command(folder.path(), &words).spawn().unwrap();
+    let address = until("it listens", PATIENCE, || {
+        let said = std::fs::read_to_string(folder.path().join("stdout")).unwrap_or_default();
+        Some(said.split_once("listening on ")?.1.lines().next()?.trim().to_owned())
+    });
+    until_true("its new address is known", PATIENCE, || {
+        fronts[0].manage("GET", "/v1/nodes/by-hand", "").json()["address"] == address.as_str()
+    });
+    until_ring(&fronts, 2);
+    thread::sleep(SESSION + 2 * TICK);
+    assert_eq!(ring(&fronts[0]).0, epoch, "the ring has not changed");
+    process::signal(node.id(), Signal::TERM);
+    let told = Instant::now();
+    assert!(node.wait().unwrap().success());
+    until_ring(&fronts, 1);
+    assert!(told.elapsed() < SESSION, "it says goodbye: {:?}", told.elapsed());
+}
+
+fn fs_write(folder: &std::path::Path, text: &str) {
+    std::fs::write(folder.join("node.toml"), text).unwrap();
 }

@@ -12,6 +12,7 @@ pub mod netns;
 pub mod noise;
 pub mod origin;
 pub mod process;
+pub mod relay;
 pub mod setup;
 pub mod tools;
 pub mod zookeeper;

@@ -135,6 +135,12 @@ impl Zookeeper {
     }
 }
 
+/// Does something to ZooKeeper's contents, by a session of its own.
+pub fn with_client<T>(servers: &str, act: impl AsyncFnOnce(zookeeper_client::Client) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { act(zookeeper_client::Client::connect(servers).await.expect("ZooKeeper is there")).await })
+}
+
 impl Server {
     fn has_ended(&mut self) -> bool {
         self.process.as_mut().is_some_and(|p| !matches!(p.try_wait(), Ok(None)))
