@@ -136,7 +136,7 @@ impl History {
         let Some(answer) = sent.ok().and_then(|()| connection.response("GET").ok()) else { return };
         let ring = answer.json();
         let epoch = ring["epoch"].as_u64().unwrap();
-        let contents = rings.lock().unwrap().entry(epoch).or_insert_with(Vec::new).clone();
+        let contents = rings.lock().unwrap().entry(epoch).or_default().clone();
         let content = format!("{} {}", ring["digest"], ring["members"]);
         if !contents.contains(&content) {
             rings.lock().unwrap().get_mut(&epoch).unwrap().push(content);
@@ -144,7 +144,7 @@ impl History {
     }
 
     /// How many epochs there were.
-    fn is_one(self) -> usize {
+    fn one(self) -> usize {
         self.over.store(true, Ordering::Relaxed);
         self.watcher.join().unwrap();
         let seen = self.seen.lock().unwrap();
@@ -237,10 +237,10 @@ fn killing_the_leading_front_costs_nobody_a_request() {
     let nodes = 4 - dead.file().parent().map_or(0, |_| if dead.proxy.ip().to_string() == "127.0.0.2" { 2 } else { 1 });
     until_ring(&fronts, nodes);
     none_failed(loads, "kill -9 of the leading front and its nodes");
-    let epochs = history.is_one();
+    let epochs = history.one();
     figure(&format!("another front led after {led:?}, an admin call was through after {managed:?}; {epochs} epochs"));
     assert!(led < SESSION + TICK + Duration::from_secs(1), "led after {led:?}");
-    assert!(managed < SESSION + TICK + Duration::from_secs(2), "managed after {managed:?}");
+    assert!(managed < SESSION + TICK + Duration::from_secs(1), "managed after {managed:?}");
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn killing_zookeepers_leader_changes_nothing() {
     until_true("all fronts are connected", PATIENCE, || fronts.iter().all(connected));
     assert_eq!(fronts.iter().map(ring).collect::<Vec<_>>(), vec![before.clone(); 3], "no ring change");
     none_failed(loads, "kill -9 of ZooKeeper's leader");
-    assert_eq!(history.is_one(), 1);
+    assert_eq!(history.one(), 1);
     assert_eq!(weigh(&fronts[1], "127.0.0.2-n1", 2).status, 200);
 }
 
@@ -313,7 +313,7 @@ fn without_any_zookeeper_the_ring_stands_also_over_a_restart() {
     });
     until_ring(&fronts, 4);
     none_failed(loads, "the whole ensemble down");
-    let epochs = history.is_one();
+    let epochs = history.one();
     figure(&format!(
         "down for {outage:?}, a front restarted within {restarted:?} of it; reconnected after {reconnected:?}; {epochs} epochs"
     ));
@@ -349,7 +349,7 @@ fn a_leader_that_sleeps_for_three_sessions_does_not_write_when_it_wakes() {
     none_failed(loads, "SIGSTOP of the leading front");
     fronts.push(sleeper);
     until_ring(&fronts, 4);
-    figure(&format!("{} epochs, each with one content", history.is_one()));
+    figure(&format!("{} epochs, each with one content", history.one()));
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn a_leader_whose_lock_is_gone_is_refused_and_queues_up_again() {
     });
     assert!(leader(&fronts) != old);
     until_ring(&fronts, 4);
-    figure(&format!("a write without the lock refused; {} epochs, each with one content", history.is_one()));
+    figure(&format!("a write without the lock refused; {} epochs, each with one content", history.one()));
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn a_machine_cut_off_from_zookeeper_goes_on_serving_and_its_nodes_come_back() {
         figure(&format!("cut off {name}: off the ring after {gone:?}, back on it after {:?}", mended.elapsed()));
     }
     none_failed(loads, "front and node cut off from ZooKeeper");
-    figure(&format!("{} epochs, each with one content", history.is_one()));
+    figure(&format!("{} epochs, each with one content", history.one()));
 }
 
 #[test]

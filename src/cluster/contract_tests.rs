@@ -113,12 +113,15 @@ fn owners(membership: &dyn Membership) -> Vec<String> {
     (0..500).map(owner).collect()
 }
 
+/// Name, change, the ring after it, epochs since the beginning.
+type Step<'a> = (&'a str, fn(&mut dyn Membership), &'a [(&'a str, u32)], u64);
+
 fn keeps_the_contract(mut membership: impl Membership) {
     let m: &mut dyn Membership = &mut membership;
     ["a", "b", "c"].iter().for_each(|id| m.add(id, 1));
     let (all, epoch) = state(m);
     assert_eq!(all, [("a".to_owned(), 1), ("b".to_owned(), 1), ("c".to_owned(), 1)]);
-    let steps: [(&str, fn(&mut dyn Membership), &[(&str, u32)], u64); 7] = [
+    let steps: [Step; 7] = [
         ("a joiner", |m| m.add("d", 2), &[("a", 1), ("b", 1), ("c", 1), ("d", 2)], 1),
         ("another weight", |m| m.weight("d", 3), &[("a", 1), ("b", 1), ("c", 1), ("d", 3)], 2),
         ("the same weight", |m| m.weight("d", 3), &[("a", 1), ("b", 1), ("c", 1), ("d", 3)], 2),

@@ -14,8 +14,9 @@ pub type Millis = u64;
 
 /// A change of the ring waits until nothing has changed for so long, so that nodes that start together join together.
 const SETTLE: Millis = 250;
-/// The same where a node has gone: those that go together are seen to go together.
-const SETTLE_GONE: Millis = 1000;
+/// A node that has gone keeps its place for so long: those that go together are seen to go together, and who changes its
+/// session is not missed.
+const LINGER: Millis = 1000;
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -48,6 +49,8 @@ pub struct Builder {
     found: Option<RingDoc>,
     /// What this front routes by.
     held: Option<RingDoc>,
+    /// Members of the ring that are not registered, and since when.
+    gone: BTreeMap<String, Millis>,
     /// What the ring should be, and since when.
     wanted: Option<(Vec<Member>, Millis)>,
     seats: BTreeMap<String, Seat>,
@@ -68,6 +71,7 @@ impl Builder {
             local: BTreeMap::new(),
             found: None,
             held: saved,
+            gone: BTreeMap::new(),
             wanted: None,
             seats: BTreeMap::new(),
             view: Arc::new(View { epoch: 0, ring: Ring::new(ring.hash, ring.points, []), nodes: Vec::new() }),
@@ -130,16 +134,19 @@ impl Builder {
         Some(doc)
     }
 
-    /// The ring that this front is to write now, over the one that was found; and whether it is too early for that yet:
-    /// then in how many milliseconds to ask again.
-    pub fn due(&self, now: Millis) -> Due {
-        let Some((wanted, since)) = self.wanted.as_ref().filter(|_| self.leads()) else { return Due::Nothing };
-        let gone = self.held.iter().flat_map(|h| &h.members).any(|m| !self.nodes.contains_key(&m.id));
-        let settled = since.saturating_add(if gone { SETTLE_GONE } else { SETTLE });
-        if now < settled {
-            return Due::In(settled - now);
+    /// The ring that this front is to write now, over the one that was found, or when to ask again.
+    pub fn due(&mut self, now: Millis) -> Due {
+        if !self.leads() {
+            return Due::Nothing;
         }
-        Due::Now(self.doc(wanted))
+        // Time alone makes those that linger go.
+        self.notice(now);
+        let settled = self.wanted.as_ref().map(|(_, since)| since.saturating_add(SETTLE));
+        if let Some((wanted, _)) = self.wanted.as_ref().filter(|_| settled.is_some_and(|at| at <= now)) {
+            return Due::Now(self.doc(wanted));
+        }
+        let gone = self.gone.values().map(|since| since.saturating_add(LINGER)).filter(|at| *at > now);
+        settled.into_iter().chain(gone).min().map_or(Due::Nothing, |at| Due::In(at - now))
     }
 
     fn doc(&self, wanted: &[Member]) -> RingDoc {
@@ -164,9 +171,14 @@ impl Builder {
         rings.chain(self.fronts.values().map(|f| f.epoch)).max().unwrap_or(0)
     }
 
-    /// Takes note of since when the ring should be another.
+    /// Takes note of who has gone, of what the ring should be, and since when.
     fn notice(&mut self, now: Millis) {
-        let should = self.should_be();
+        let members = self.held.iter().flat_map(|held| &held.members).map(|m| &m.id);
+        let gone = members.filter(|id| self.is_active(id) && !self.nodes.contains_key(*id));
+        // A clock that was put back would make them linger for ever.
+        let since = |id: &String| self.gone.get(id).copied().filter(|since| *since <= now).unwrap_or(now);
+        self.gone = gone.map(|id| (id.clone(), since(id))).collect();
+        let should = self.should_be(now);
         let is = self.found.as_ref().map(RingDoc::weights);
         let behind = self.found.as_ref().is_none_or(|f| f.epoch < self.newest_epoch());
         let right = !behind && is.as_ref() == Some(&should);
@@ -177,18 +189,18 @@ impl Builder {
         }
     }
 
-    /// The members that the ring should have: who is there and active. When more than half of its members are gone, it is
-    /// the network that is gone: they stay, and each front routes by its own verdicts.
-    fn should_be(&self) -> Vec<Member> {
+    /// The members that the ring should have: who is there and active, and who has gone just now. When more than half of
+    /// its members are gone, it is the network that is gone: they stay, and each front routes by its own verdicts.
+    fn should_be(&self, now: Millis) -> Vec<Member> {
         let held: Vec<Member> = self.held.as_ref().map(RingDoc::weights).unwrap_or_default();
-        let mut active: BTreeMap<String, u32> = BTreeMap::new();
-        active.extend(self.nodes.keys().filter(|id| self.is_active(id)).map(|id| (id.clone(), self.weight(id, 1))));
-        let stay: Vec<&Member> = held.iter().filter(|m| self.is_active(&m.id)).collect();
-        let gone: Vec<&&Member> = stay.iter().filter(|m| !self.nodes.contains_key(&m.id)).collect();
-        if 2 * gone.len() > stay.len() {
-            active.extend(gone.iter().map(|m| (m.id.clone(), self.weight(&m.id, m.weight))));
-        }
-        active.into_iter().map(|(id, weight)| Member { id, weight }).collect()
+        let there = self.nodes.keys().filter(|id| self.is_active(id)).map(|id| (id.clone(), self.weight(id, 1)));
+        let mut members: BTreeMap<String, u32> = there.collect();
+        let count = held.iter().filter(|m| self.is_active(&m.id)).count();
+        let too_many = 2 * self.gone.len() > count;
+        let lingers = |id: &str| self.gone.get(id).is_some_and(|since| too_many || now < since.saturating_add(LINGER));
+        let stay = held.iter().filter(|m| lingers(&m.id));
+        members.extend(stay.map(|m| (m.id.clone(), self.weight(&m.id, m.weight))));
+        members.into_iter().map(|(id, weight)| Member { id, weight }).collect()
     }
 
     fn is_active(&self, id: &str) -> bool {

@@ -29,8 +29,8 @@ fn registered(world: &World) -> Vec<String> {
     world.nodes.keys().cloned().collect()
 }
 
-/// One random event. More than half of the nodes gone at once comes with a check of its own.
-fn event(world: &mut World, dice: &mut Dice) {
+/// One random event; whether it was that more than half of the nodes went at once, which comes with a check of its own.
+fn event(world: &mut World, dice: &mut Dice) -> bool {
     let front = dice.below(world.fronts.len());
     match dice.below(16) {
         0..=3 => {
@@ -68,17 +68,18 @@ fn event(world: &mut World, dice: &mut Dice) {
         11 | 12 => (0..world.fronts.len()).for_each(|f| world.connect(f)),
         13 => world.restart(front),
         14 => world.now = if dice.below(2) == 0 { world.now + dice.next() % (1 << 40) } else { dice.next() % 1000 },
-        _ => mass_death(world, dice),
+        _ => return mass_death(world, dice),
     }
+    false
 }
 
 /// More than half of the ring's nodes go at once, nobody says so, and nothing else happens.
-fn mass_death(world: &mut World, dice: &mut Dice) {
+fn mass_death(world: &mut World, dice: &mut Dice) -> bool {
     world.settle();
     let mut members = ids(&world.ring);
     let active: Vec<String> = members.iter().filter(|id| world.nodes.contains_key(*id)).cloned().collect();
-    if active.len() < members.len() || world.queue.is_empty() {
-        return;
+    if active.len() < members.len() || world.queue.is_empty() || members.is_empty() {
+        return false;
     }
     let dead = members.len() / 2 + 1;
     let before = world.ring.clone();
@@ -88,6 +89,7 @@ fn mass_death(world: &mut World, dice: &mut Dice) {
     }
     world.settle();
     assert_eq!(world.ring, before, "the ring is kept");
+    true
 }
 
 /// A key that changes hands was its old owner's that left or grew lighter, or is its new owner's that came or grew heavier.
@@ -103,12 +105,14 @@ fn survivors_exchange_nothing(before: &View, after: &View) {
     }
 }
 
-fn play(seed: u64, events: usize) {
+/// How often more than half of the nodes went at once.
+fn play(seed: u64, events: usize) -> usize {
+    let mut mass_deaths = 0;
     let (mut world, mut dice) = (World::new(3), Dice(seed));
     for step in 0..events {
         let before: Vec<Arc<View>> = world.fronts.iter().map(|f| f.builder.view()).collect();
         let was: Vec<bool> = world.fronts.iter().map(|f| f.connected).collect();
-        event(&mut world, &mut dice);
+        mass_deaths += usize::from(event(&mut world, &mut dice));
         // Now and then a front hears of it before the others do.
         world.tell(step % 3);
         world.settle();
@@ -133,13 +137,13 @@ fn play(seed: u64, events: usize) {
         }
     }
     assert!(world.history.len() > events / 10, "something happened: {} epochs", world.history.len());
+    mass_deaths
 }
 
 #[test]
 fn after_500_random_events_all_fronts_that_saw_the_same_hold_the_same_ring() {
-    for seed in 1..=12 {
-        play(seed, 500);
-    }
+    let mass_deaths: usize = (1..=6).map(|seed| play(seed, 500)).sum();
+    assert!(mass_deaths >= 6, "{mass_deaths}");
 }
 
 #[test]
@@ -150,11 +154,14 @@ fn a_leader_that_slept_through_its_session_cannot_write() {
     // It sees a node go, and sleeps before it writes.
     world.nodes.remove("n1");
     world.tell(0);
+    world.now += LINGER;
+    assert_eq!(world.act(0), Written::Nothing);
     world.queue.retain(|f| *f != 0);
     world.nodes.remove("n2");
-    world.now += 60_000;
     (1..3).for_each(|f| world.tell(f));
-    world.now += 60_000;
+    world.now += LINGER;
+    assert_eq!(world.act(1), Written::Nothing, "what has gone is seen now");
+    world.now += SETTLE;
     assert_eq!(world.act(1), Written::Done, "another one leads");
     let ring = world.ring.clone();
     assert_eq!(world.act(0), Written::Refused);
@@ -162,6 +169,24 @@ fn a_leader_that_slept_through_its_session_cannot_write() {
     world.queue.push(0);
     world.settle();
     assert_eq!(world.fronts[0].builder.view().ring.digest(), world.fronts[1].builder.view().ring.digest());
+}
+
+#[test]
+fn an_admin_call_does_not_wait_for_those_that_linger() {
+    let mut world = World::new(1);
+    (1..=4).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    world.nodes.remove("n4");
+    world.say("n1", |said| said.weight = Some(2));
+    world.tell(0);
+    world.now += SETTLE;
+    assert_eq!(world.act(0), Written::Done);
+    world.tell(0);
+    assert_eq!((ids(&world.ring).len(), world.ring.as_ref().unwrap().members[0].weight), (4, 2));
+    assert_eq!(world.fronts[0].builder.due(world.now), Due::In(LINGER - SETTLE));
+    world.join("n4", 1, 1004);
+    world.settle();
+    assert_eq!(world.history.len(), 2, "it is back in time");
 }
 
 #[test]
@@ -252,5 +277,5 @@ fn a_front_with_another_file_does_not_move_every_key() {
     world.join("n2", 1, 1002);
     world.settle();
     let ring = world.ring.as_ref().unwrap();
-    assert_eq!((ring.points, ring.members.len(), ring.previous.len()), (32, 2, 1));
+    assert_eq!((ring.points, ring.members.len(), ring.previous.len()), (16, 2, 1));
 }

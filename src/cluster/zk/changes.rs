@@ -6,7 +6,6 @@ use super::client::{Kind, Session, Trouble};
 use super::record::{Said, Wanted, written};
 use crate::cluster::ChangeError;
 use crate::cluster::members::{Change, MAX_POINTS, Refusal, State};
-use crate::cluster::view::View;
 use crate::config::{MAX_WEIGHT, Place};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -25,7 +24,7 @@ impl Keeper {
         let (id, wish) = wish(change, drain);
         self.say(&session, id, &wish).await?;
         let mut changes = self.changes();
-        let applied = async { while !is_applied(change, &self.view()) && changes.changed().await.is_ok() {} };
+        let applied = async { while !self.is_applied(change) && changes.changed().await.is_ok() {} };
         let _ = timeout(self.settings.session + SLACK, applied).await;
         Ok(())
     }
@@ -42,6 +41,20 @@ impl Keeper {
             }
         }
         Err(unsure(Trouble::Conflict))
+    }
+
+    /// Whether the ring that this front routes by says so.
+    fn is_applied(&self, change: &Change) -> bool {
+        let view = self.view();
+        let weight = |id: &str| view.ring.index_of(id).map(|i| view.ring.members()[i].weight);
+        let drains = |id: &str| self.seats().iter().any(|seat| seat.spec.id == id && seat.state == State::Draining);
+        match change {
+            Change::Add(node) => weight(&node.id) == Some(node.weight),
+            // A node that drains weighs nothing yet.
+            Change::Weight(id, wanted) => weight(id).map_or_else(|| drains(id), |w| w == *wanted),
+            Change::Resume(id) => weight(id).is_some(),
+            Change::Drain(id) | Change::Remove(id) | Change::Forget(id) => weight(id).is_none(),
+        }
     }
 
     fn check(&self, change: &Change) -> Result<(), Refusal> {
@@ -108,17 +121,6 @@ fn wish(change: &Change, drain: Option<Duration>) -> (&str, impl Fn(&mut Said)) 
         }
     };
     (id, wish)
-}
-
-fn is_applied(change: &Change, view: &View) -> bool {
-    let weight = |id: &str| view.ring.index_of(id).map(|i| view.ring.members()[i].weight);
-    match change {
-        Change::Add(node) => weight(&node.id) == Some(node.weight),
-        // Off the ring, it weighs nothing yet.
-        Change::Weight(id, wanted) => weight(id).is_none_or(|w| w == *wanted),
-        Change::Resume(id) => weight(id).is_some(),
-        Change::Drain(id) | Change::Remove(id) | Change::Forget(id) => weight(id).is_none(),
-    }
 }
 
 fn gone(why: String) -> ChangeError {

@@ -28,7 +28,7 @@ pub struct Front {
 
 impl World {
     pub fn new(fronts: usize) -> World {
-        let settings = config::Ring { hash: Hash::Xxh3, points: 32, load_factor: 0.0 };
+        let settings = config::Ring { hash: Hash::Xxh3, points: 16, load_factor: 0.0 };
         let front =
             |_| Front { builder: Builder::new(&settings, "127.0.0.1", None), connected: true, version: 0, told: None };
         let mut world = World {
@@ -84,17 +84,28 @@ impl World {
     /// Tells everyone who is connected what there is, until nobody has anything to write.
     pub fn settle(&mut self) {
         for _ in 0..8 {
-            self.tell_all();
-            self.now += 2 * SETTLE_GONE;
             let before = self.version;
-            for front in 0..self.fronts.len() {
-                self.act(front);
-            }
+            self.tell_all();
+            // First what is due at once, then what lingers.
+            self.now += SETTLE;
+            self.act_all();
+            self.tell_all();
+            self.now += LINGER;
+            self.act_all();
+            self.tell_all();
+            self.now += SETTLE;
+            self.act_all();
             if self.version == before {
                 return;
             }
         }
         panic!("the ring never comes to rest");
+    }
+
+    fn act_all(&mut self) {
+        for front in 0..self.fronts.len() {
+            self.act(front);
+        }
     }
 
     fn tell_all(&mut self) {
