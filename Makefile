@@ -1,7 +1,7 @@
 # `make test` runs every test; `cargo test` runs those that need nothing but Rust and names the others.
 
 # Programs that only the tests use, each with the Debian package that has it.
-TOOLS = chromium:chromium curl:curl git:git ip:iproute2 openssl:openssl python3:python3
+TOOLS = chromium:chromium curl:curl git:git ip:iproute2 node:nodejs npm:npm openssl:openssl python3:python3
 
 .PHONY: build test check tools
 
@@ -9,8 +9,14 @@ build:
 	cargo build --release
 
 # The acceptance numbers are those of the release build.
-test: tools
+test: tools tests/cache-tests/node_modules
 	@RINGHOLD_TOOLS=1 cargo test --release --no-fail-fast
+
+# The HTTP working group's own tests of caches, at the versions that the lock file pins.
+tests/cache-tests/node_modules: tests/cache-tests/package-lock.json | tools
+	@echo "make test: installing the cache-tests: npm ci --prefix tests/cache-tests"
+	@npm ci --prefix tests/cache-tests --no-audit --no-fund --loglevel=error && touch $@ || \
+		echo "make test: could not install the cache-tests. They are left out."
 
 check:
 	cargo fmt --check

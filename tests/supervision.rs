@@ -107,7 +107,7 @@ fn terminating_finishes_what_is_in_flight_and_exits_with_0() {
         assert!(cluster.exit_status().is_none(), "a request is in flight");
         gate.open();
         assert_eq!(client.read_exact(4).unwrap(), b"done");
-        let status = cluster.terminate(signal);
+        let status = until("it ends", PATIENCE, || cluster.exit_status());
         assert_eq!(status.code(), Some(0), "{signal:?}");
     }
 }

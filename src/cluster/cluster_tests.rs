@@ -5,6 +5,7 @@ use super::*;
 use crate::wire::target::Key;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 struct Bench {
     folder: tempfile::TempDir,
@@ -127,9 +128,12 @@ fn what_an_unsafe_method_made_invalid_is_told_to_the_others() {
         let bench = Bench::new().await;
         let by = bench.cluster.view().nodes[1].clone();
         let reports = bench.cluster.membership().reports;
-        reports.send(Report::Invalidated { urls: vec!["http://h/a".into(), "http://h/b".into()], by }).await.unwrap();
+        let (told, done) = oneshot::channel();
+        let urls = vec!["http://h/a".into(), "http://h/b".into()];
+        reports.send(Report::Invalidated { urls, by, told }).await.unwrap();
+        assert!(done.await.is_err(), "it is dropped when all have been told");
         let expected = [r#"POST /invalidate ["http://h/a","http://h/b"]"#];
-        until("told", || [0, 2].iter().all(|i| bench.fakes[*i].0.said() == expected)).await;
+        assert!([0, 2].iter().all(|i| bench.fakes[*i].0.said() == expected));
         assert!(bench.fakes[1].0.said().is_empty(), "it knows already");
     });
 }

@@ -1,10 +1,10 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
-use super::link;
+use super::link::{Link, Trouble};
 use super::probe::Line;
 use super::verdict::{Action, Event, Standing, Verdict, Why, silent_at_most};
 use super::view::Node;
-use crate::config::Timeouts;
+use crate::config::Config;
 use http::Method;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +28,7 @@ const REVALIDATE: Duration = Duration::from_secs(2);
 /// Keeps the marks of all nodes.
 #[derive(Debug)]
 pub struct Health {
+    link: Link,
     board: Mutex<Board>,
     changes: watch::Sender<u64>,
     interval: Duration,
@@ -47,16 +48,25 @@ struct Watched {
     verdict: Verdict,
     poke: Arc<Notify>,
     task: Option<AbortHandle>,
+    /// What was last said of why it is not reached.
+    complaint: String,
 }
 
 impl Health {
-    pub fn new(timeouts: &Timeouts) -> Arc<Health> {
+    pub fn new(config: &Config) -> Arc<Health> {
+        let timeouts = &config.timeouts;
         Arc::new(Health {
+            link: Link::new(&config.cluster),
             board: Mutex::default(),
             changes: watch::Sender::new(0),
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
         })
+    }
+
+    /// How nodes are called.
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -67,7 +77,13 @@ impl Health {
     pub fn follow(self: &Arc<Health>, node: &Arc<Node>) {
         let poke = Arc::new(Notify::new());
         let task = tokio::spawn(watch_over(self.clone(), node.clone(), poke.clone())).abort_handle();
-        let watched = Watched { node: node.clone(), verdict: Verdict::default(), poke, task: Some(task) };
+        let watched = Watched {
+            node: node.clone(),
+            verdict: Verdict::default(),
+            poke,
+            task: Some(task),
+            complaint: String::new(),
+        };
         if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
             old.end();
         }
@@ -155,6 +171,19 @@ impl Health {
         }
     }
 
+    /// Says why a node is not reached: loudly and once, when somebody has to do something about it.
+    fn complain(&self, node: &Arc<Node>, trouble: &Trouble) {
+        let mut board = self.board();
+        let Some(watched) = board.of(node) else { return };
+        let what = trouble.to_string();
+        if trouble.is_lasting() && watched.complaint != what {
+            tracing::warn!(node = node.id, address = %node.address, "node is not trusted: {what}");
+            watched.complaint = what;
+        } else {
+            tracing::debug!(node = node.id, "probe: {what}");
+        }
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
@@ -173,6 +202,7 @@ impl Board {
 
 impl Watched {
     fn meet(&mut self, boot: u64, departed: bool) {
+        self.complaint.clear();
         if self.verdict.standing == Standing::New && departed {
             self.verdict = Verdict::after_absence(boot);
         }
@@ -197,7 +227,7 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
         let event = probe(&health, &node, &mut line).await;
         let mut action = health.apply(&node, event);
         while action == Action::Revalidate {
-            let told = revalidate(&node).await;
+            let told = revalidate(&health.link, &node).await;
             action = health.apply(&node, told);
         }
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
@@ -212,7 +242,7 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
 
 /// One question, asked until it is answered, refused or given up.
 async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
-    let asked = line.ask(&node.address);
+    let asked = line.ask(&health.link, &node.address);
     let mut asked = std::pin::pin!(asked);
     for slice in 1..=SLICES * PATIENCE {
         tokio::select! {
@@ -220,7 +250,7 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
             answer = &mut asked => return match answer {
                 Ok(boot) => Event::Answered { boot },
                 Err(trouble) => {
-                    tracing::debug!(node = node.id, "probe: {trouble}");
+                    health.complain(node, &trouble);
                     Event::Refused
                 }
             },
@@ -234,8 +264,8 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
     Event::Silent
 }
 
-async fn revalidate(node: &Arc<Node>) -> Event {
-    match link::call(&node.address, Method::POST, "/revalidate", None, REVALIDATE).await {
+async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {
+    match link.call(&node.address, Method::POST, "/revalidate", None, REVALIDATE).await {
         Ok((status, _)) if status.is_success() => Event::Revalidated,
         Ok((status, _)) => {
             tracing::warn!(node = node.id, %status, "node does not revalidate: it stays out");

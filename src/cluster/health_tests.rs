@@ -10,7 +10,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        Bench { health: Health::new(&config(folder.path()).timeouts), folder }
+        Bench { health: Health::new(&config(folder.path())), folder }
     }
 
     fn node(&self, id: &str, boot: u64) -> (Arc<FakeNode>, Listening, Arc<Node>) {

@@ -1,6 +1,7 @@
 //! The control side of the link (docs/link.md): one request, one answer, a connection each.
 
-use crate::config::Address;
+use crate::config::{self, Address};
+use crate::net::prove;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -8,9 +9,11 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
+use tokio::time::{sleep, timeout};
 
 /// The largest answer that is read: far more than any control answer has.
 const MAX_ANSWER: usize = 1 << 20;
@@ -28,42 +31,50 @@ pub enum Trouble {
     Late(Duration),
 }
 
-/// Connects to a node. Waits while its queue of connections is full, which refuses nobody: it is busy or stopped.
-pub async fn connect(address: &Address) -> io::Result<Box<dyn Io>> {
-    match address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address.as_str()).await?;
-            stream.set_nodelay(true)?;
-            Ok(Box::new(stream))
+/// How the nodes of a cluster are reached: with its secrets. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Link(Arc<config::Cluster>);
+
+impl Link {
+    pub fn new(cluster: &config::Cluster) -> Link {
+        Link(Arc::new(cluster.clone()))
+    }
+
+    /// Connects to a node, which is then known to be one of ours. Waits while its queue of connections is full, which
+    /// refuses nobody: it is busy or stopped.
+    pub async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
+        match address {
+            Address::Tcp(address) => Ok(Box::new(prove::connect(address, &self.0).await?)),
+            Address::Unix(path) => loop {
+                match UnixStream::connect(path).await {
+                    Ok(stream) => return Ok(Box::new(stream)),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => sleep(Duration::from_millis(10)).await,
+                    Err(e) => return Err(e),
+                }
+            },
         }
-        Address::Unix(path) => loop {
-            match UnixStream::connect(path).await {
-                Ok(stream) => return Ok(Box::new(stream)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(Duration::from_millis(10)).await,
-                Err(e) => return Err(e),
-            }
-        },
+    }
+
+    /// One request, answered within `limit`.
+    pub async fn call(
+        &self,
+        address: &Address,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), Trouble> {
+        let answered = async { exchange(self.connect(address).await?, method, path, body).await };
+        timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
     }
 }
 
-/// One request, answered within `limit`.
-pub async fn call(
-    address: &Address,
-    method: Method,
-    path: &str,
-    body: Option<Bytes>,
-    limit: Duration,
-) -> Result<(StatusCode, Bytes), Trouble> {
-    tokio::time::timeout(limit, exchange(address, method, path, body)).await.unwrap_or(Err(Trouble::Late(limit)))
-}
-
 async fn exchange(
-    address: &Address,
+    stream: Box<dyn Io>,
     method: Method,
     path: &str,
     body: Option<Bytes>,
 ) -> Result<(StatusCode, Bytes), Trouble> {
-    let stream = connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::builder().method(method).uri(path).header(header::HOST, "ringhold");
     let request = match body {
@@ -87,6 +98,17 @@ async fn exchange(
             Ok(()) => answer.await,
             Err(e) => answer.await.map_err(|_| Trouble::Http(e)),
         },
+    }
+}
+
+impl Trouble {
+    /// It will be the same the next time: something is set up wrong.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Trouble::Odd(_) => true,
+            Trouble::Io(e) => matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData),
+            Trouble::Http(_) | Trouble::Late(_) => false,
+        }
     }
 }
 

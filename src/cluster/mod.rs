@@ -88,7 +88,7 @@ impl Cluster {
         }
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
-        let health = Health::new(&config.timeouts);
+        let health = Health::new(config);
         let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
         let sockets = supervisor.as_ref().map(Supervisor::sockets);
         let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
@@ -217,9 +217,9 @@ async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report
         match report {
             Report::Refused(node) => cluster.health.refused(&node, false),
             Report::Suspect(node) => cluster.health.look(&node),
-            Report::Invalidated { urls, by } => {
-                let told = invalid.try_send(Invalid { urls, by: by.id.clone() });
-                if told.is_err() {
+            Report::Invalidated { urls, by, told } => {
+                let queued = invalid.try_send(Invalid { urls, by: by.id.clone(), told });
+                if queued.is_err() {
                     cluster.nodes().iter().filter(|n| n.id != by.id).for_each(|n| cluster.health.missed(n));
                 }
             }

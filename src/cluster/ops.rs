@@ -141,13 +141,13 @@ impl Cluster {
     /// What a node has stored under a URL, as it says itself: 404 when nothing.
     pub async fn stored(&self, node: &Node, key: &Key) -> Answer {
         let path = format!("/cache?url={}", link::encode(key.as_str()));
-        link::call(&node.address, Method::GET, &path, None, LIMIT).await
+        self.health.link().call(&node.address, Method::GET, &path, None, LIMIT).await
     }
 
     /// The counters of all nodes that are up.
     pub async fn node_metrics(&self) -> Vec<(String, BTreeMap<String, f64>)> {
         let up = self.nodes().into_iter().filter(|n| n.is_up()).collect();
-        let answers = fanout::everywhere(up, Method::GET, "/metrics").await;
+        let answers = fanout::everywhere(self.health.link(), up, Method::GET, "/metrics").await;
         answers.into_iter().filter_map(|(node, body)| Some((node.id.clone(), counters(&body.ok()?)?))).collect()
     }
 

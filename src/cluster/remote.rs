@@ -31,7 +31,7 @@ impl Cluster {
     ) -> Result<Arc<Cluster>, StartError> {
         let keeper = Arc::new(Keeper::new(config, settings));
         let config = own_config(config, settings, &keeper)?;
-        let health = Health::new(&config.timeouts);
+        let health = Health::new(&config);
         let (told, heard) = mpsc::unbounded_channel();
         let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
         let (reports, incoming) = mpsc::channel(REPORTS);

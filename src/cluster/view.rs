@@ -4,6 +4,7 @@ use crate::config::Address;
 use crate::ring::Ring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use tokio::sync::oneshot;
 
 /// A numbered ring with its nodes. `nodes[i]` is `ring.members()[i]`.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ pub enum Report {
     Refused(Arc<Node>),
     /// A request has waited for some time: probe it at once, out of turn.
     Suspect(Arc<Node>),
-    /// An answer through `by` to an unsafe method made these URLs invalid: tell the other nodes.
-    Invalidated { urls: Vec<String>, by: Arc<Node> },
+    /// An answer through `by` to an unsafe method made these URLs invalid: tell the other nodes. `told` is dropped when
+    /// that has been done.
+    Invalidated { urls: Vec<String>, by: Arc<Node>, told: oneshot::Sender<()> },
 }

@@ -2,7 +2,7 @@
 
 use super::error::Flaw;
 use super::units::KIB;
-use super::{Cluster, is_loopback, raw};
+use super::{is_loopback, raw, resolve};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -14,6 +14,7 @@ pub fn file(file: &raw::File) -> Result<(), Flaw> {
     proxy(&file.proxy)?;
     admin_table(file)?;
     head(&file.limits)?;
+    cluster(&file.cluster)?;
     nodes(file)?;
     own_nodes(file)?;
     points(file)
@@ -61,8 +62,17 @@ fn head(limits: &raw::Limits) -> Result<(), Flaw> {
     Err(flaw(limits.head.span(), format!("{bytes} bytes are no limit for a head; write \"1KiB\" to \"1MiB\"")))
 }
 
+fn cluster(cluster: &raw::Cluster) -> Result<(), Flaw> {
+    match (&cluster.secret, &cluster.previous_secret) {
+        (None, Some(previous)) => {
+            Err(flaw(previous.span(), "previous_secret without secret; add the one that comes after it".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn nodes(file: &raw::File) -> Result<(), Flaw> {
-    let cluster = Cluster { secret: file.cluster.secret.as_ref().map(|s| s.0.clone()) };
+    let cluster = resolve::cluster(&file.cluster);
     let mut seen = HashSet::new();
     for node in &file.nodes {
         let id = node.id.as_ref();

@@ -128,6 +128,15 @@ pub struct Access {
 pub struct Cluster {
     /// What front and node prove to each other on TCP.
     pub secret: Option<Secret>,
+    /// The one before, while a new one is brought to every machine; never without `secret`.
+    pub previous_secret: Option<Secret>,
+}
+
+impl Cluster {
+    /// In the order in which they are to be tried.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secret.iter().chain(&self.previous_secret).map(|secret| secret.0.as_str())
+    }
 }
 
 /// Where the cluster's members find each other.

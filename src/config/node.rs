@@ -69,7 +69,7 @@ mod tests {
     use crate::config::Secret;
 
     fn at(address: &str, secret: Option<&str>) -> Result<Node, String> {
-        let cluster = Cluster { secret: secret.map(|s| Secret(s.to_owned())) };
+        let cluster = Cluster { secret: secret.map(|s| Secret(s.to_owned())), ..Cluster::default() };
         Node::new("n1", false, Some(address.parse().unwrap()), 1, &cluster)
     }
 

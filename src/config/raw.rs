@@ -75,6 +75,7 @@ tables! {
     }
     Cluster {
         secret: Option<Hidden> = None,
+        previous_secret: Option<Spanned<Hidden>> = None,
     }
     Limits {
         connections: Count<1, 1_048_576> = Count(16_384),

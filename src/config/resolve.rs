@@ -8,7 +8,6 @@ use super::{
 use std::path::{Path, PathBuf};
 
 pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
-    let cluster = Cluster { secret: file.cluster.secret.map(|s| s.0) };
     Config {
         proxy: proxy(file.proxy),
         hot: Hot { memory: file.hot.memory.0 },
@@ -17,7 +16,7 @@ pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
         cache: cache(file.cache),
         nodes: file.nodes.into_iter().map(node).collect(),
         access: access(file.access),
-        cluster,
+        cluster: cluster(&file.cluster),
         zookeeper: file.zookeeper.map(zookeeper),
         limits: limits(file.limits),
         timeouts: timeouts(file.timeouts),
@@ -71,6 +70,13 @@ fn zookeeper(raw: raw::Zookeeper) -> Zookeeper {
         path: raw.path.0,
         session: raw.session.0,
         advertise: raw.advertise.map(|host| host.0),
+    }
+}
+
+pub(super) fn cluster(raw: &raw::Cluster) -> Cluster {
+    Cluster {
+        secret: raw.secret.as_ref().map(|s| s.0.clone()),
+        previous_secret: raw.previous_secret.as_ref().map(|s| s.as_ref().0.clone()),
     }
 }
 

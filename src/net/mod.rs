@@ -1,10 +1,12 @@
 //! Listen, dial, the driver of one server connection, drain.
 
+pub mod brief;
 pub mod dial;
 mod dns;
 pub mod drain;
 mod eyeballs;
 pub mod listen;
+pub mod prove;
 pub mod rules;
 pub mod serve;
 pub mod splice;

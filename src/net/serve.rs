@@ -3,7 +3,9 @@
 mod body;
 mod connections;
 mod drive;
+mod interim;
 mod io;
+mod shortcut;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -13,7 +15,9 @@ mod words;
 pub use body::ClientBody;
 pub use connections::Connections;
 pub use drive::connection;
+pub use interim::Interim;
 pub use io::{Io, upgraded};
+pub use shortcut::{Answer, Known, ShortcutTo};
 pub use sweep::Sweeper;
 
 use crate::config::Config;

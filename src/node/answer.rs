@@ -33,6 +33,9 @@ pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, 
     if policy::not_modified(&ask.head.headers, &exchange::stored(entry), now) {
         return not_modified(headers);
     }
+    if let Some(part) = entry.part() {
+        return ranged::of_part(entry, part, headers, &ask.head, now);
+    }
     let wanted = policy::ranges(&ask.head, &exchange::stored(entry), entry.body().len(), now);
     let mut headers = match ranged::answer(entry, headers, wanted) {
         Ok(response) => return response,
@@ -57,9 +60,11 @@ pub fn filling(
     shared: Shared,
 ) -> Response<NodeBody> {
     let mut headers = head.headers.clone();
-    let age = policy::age(&head.terms, clock::now());
-    if age > 0 {
-        headers.insert(header::AGE, HeaderValue::from(age));
+    match shared {
+        Shared::Own => headers.extend(head.withheld.clone()),
+        Shared::Collapsed => {
+            headers.insert(header::AGE, HeaderValue::from(policy::age(&head.terms, clock::now())));
+        }
     }
     let stored = reader.fate() == Fate::Store;
     let status =

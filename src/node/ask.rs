@@ -1,12 +1,12 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
-use crate::net::listen::Peer;
-use crate::net::serve::ClientBody;
+use super::caller::Standing;
+use crate::net::serve::{ClientBody, Interim};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
 use crate::wire::link;
 use crate::wire::target::{Key, Target, classify};
-use http::{Request, request};
+use http::{Request, header, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 
@@ -26,8 +26,17 @@ pub struct Ask {
     pub head: request::Parts,
     pub hop: Hop,
     pub asker: Asker,
+    /// Where interim responses go: whoever leads a fetch sees them.
+    pub interim: Option<Interim>,
     /// The client (not only the peer) is on this machine.
     pub same_machine: bool,
+}
+
+impl Ask {
+    /// Whether it is for all of a representation, not for a range.
+    pub fn wants_the_whole(&self) -> bool {
+        !self.head.headers.contains_key(header::RANGE)
+    }
 }
 
 /// What came in, sorted.
@@ -38,7 +47,7 @@ pub enum Incoming {
 
 impl Incoming {
     /// Reads a request's head. Errors are the client's (400).
-    pub fn read(mut request: Request<ClientBody>, peer: Peer) -> Result<Incoming, Fault> {
+    pub fn read(mut request: Request<ClientBody>, standing: Standing) -> Result<Incoming, Fault> {
         let key = match classify(request.method(), request.uri())? {
             Target::Absolute(key) => key,
             Target::Origin => return Ok(Incoming::Control(request)),
@@ -48,19 +57,49 @@ impl Incoming {
         };
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let (mut head, body) = request.into_parts();
-        let (asker, same_machine) = who(&head, peer);
+        let (asker, same_machine) = who(&head, standing);
         let hop = hop::strip(&mut head.headers);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
+        // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
+        let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
         let body = (!body.is_end_stream()).then_some(body);
         let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
-        Ok(Incoming::Proxy { ask: Ask { key, head, hop, asker, same_machine }, body, upgrade })
+        Ok(Incoming::Proxy { ask: Ask { key, head, hop, asker, interim, same_machine }, body, upgrade })
     }
 }
 
-/// `Ringhold-Client` is believed from trusted peers only (docs/link.md).
-fn who(head: &request::Parts, peer: Peer) -> (Asker, bool) {
-    match head.headers.get(link::CLIENT) {
-        Some(said) if peer.same_machine => (Asker::Front, said == link::LOCAL),
-        _ => (Asker::Client, peer.same_machine),
+/// `Ringhold-Client` is believed from trusted peers only (docs/link.md), and from another machine it never means this one.
+fn who(head: &request::Parts, standing: Standing) -> (Asker, bool) {
+    match (head.headers.get(link::CLIENT), standing) {
+        (Some(said), Standing::SameMachine) => (Asker::Front, said == link::LOCAL),
+        (Some(_), Standing::Front) => (Asker::Front, false),
+        (None, Standing::SameMachine) => (Asker::Client, true),
+        (None, Standing::Front) | (_, Standing::Stranger) => (Asker::Client, false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_peer_on_this_machine_can_speak_for_a_client_on_it() {
+        use Standing::{Front, SameMachine, Stranger};
+        let rows = [
+            (SameMachine, Some("local"), Asker::Front, true),
+            (SameMachine, Some("remote"), Asker::Front, false),
+            (SameMachine, Some("anything"), Asker::Front, false),
+            (SameMachine, None, Asker::Client, true),
+            (Front, Some("local"), Asker::Front, false),
+            (Front, Some("remote"), Asker::Front, false),
+            (Front, None, Asker::Client, false),
+            (Stranger, Some("local"), Asker::Client, false),
+            (Stranger, None, Asker::Client, false),
+        ];
+        for (standing, said, asker, same_machine) in rows {
+            let request = said.into_iter().fold(Request::get("http://a/"), |r, said| r.header(link::CLIENT, said));
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(who(&head, standing), (asker, same_machine), "{standing:?} {said:?}");
+        }
     }
 }

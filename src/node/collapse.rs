@@ -106,19 +106,25 @@ pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) ->
         Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
         Settled::Through(response, reach, why) => Ok(Got::Through(response, reach, why)),
         Settled::Store(head, body) => {
-            node.uncacheable.forget(&ask.key);
-            let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
-            fill.settle(Stage::Streaming(head.clone()));
-            let ending = Ending::new(node, &fill, &ask.key);
-            if policy::may_lead(&ask.head) {
-                node.fills.insert(ask.key.hash(), fill.clone());
-            }
-            let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
-            let task = tokio::task::spawn_local(super::pump::pump(ending, head.clone(), body));
-            fill.run_by(task.abort_handle());
+            let (head, reader) = keep(node, ask, head, body)?;
             Ok(Got::Filling(head, reader, Shared::Own))
         }
     }
+}
+
+/// Stores a response that was fetched for one request, while that request reads it.
+pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: OriginBody) -> Result<(Rc<Head>, Reader), Fault> {
+    node.uncacheable.forget(&ask.key);
+    let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
+    fill.settle(Stage::Streaming(head.clone()));
+    let ending = Ending::new(node, &fill, &ask.key);
+    if policy::may_lead(&ask.head) {
+        node.fills.insert(ask.key.hash(), fill.clone());
+    }
+    let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
+    let task = tokio::task::spawn_local(super::pump::pump(ending, head.clone(), body));
+    fill.run_by(task.abort_handle());
+    Ok((head, reader))
 }
 
 /// Waits for the head of somebody else's fetch.

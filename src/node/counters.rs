@@ -30,6 +30,7 @@ counters! {
     origin_requests: "requests sent to origins",
     origin_connections: "connections opened to origins",
     origin_failures: "exchanges that failed because of the origin",
+    strangers: "requests and proofs of strangers that were refused",
     bytes_from_origin: "body bytes received from origins",
 }
 

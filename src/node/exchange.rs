@@ -2,13 +2,14 @@
 
 use super::Node;
 use super::ask::{Ask, Asker};
+use super::complete;
 use super::counters::add;
 use super::fill::Head;
 use super::origin::{OriginBody, Reply};
-use super::upload::{Gate, Upload};
+use super::upload::{Gate, Opener, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
-use crate::net::serve::ClientBody;
+use crate::net::serve::{ClientBody, Interim};
 use crate::policy::{self, HeadEffect, NotStored, Stored};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
@@ -55,56 +56,95 @@ impl Why {
     }
 }
 
-/// Asks the origin. `stale` is to be validated; its validators then stand in place of the client's conditions.
+/// Asks the origin. `stale` is to be validated (its validators then stand in place of the client's conditions) or, where
+/// it is a part, to be completed.
 pub async fn exchange(
     node: &Node,
     ask: &Ask,
     body: Option<ClientBody>,
     stale: Option<&Arc<Entry>>,
 ) -> Result<Settled, Fault> {
+    let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| ask.wants_the_whole())?)));
+    if let Some(settled) = match part {
+        Some((entry, part)) => complete::exchange(node, ask, entry, part).await?,
+        None => None,
+    } {
+        return Ok(settled);
+    }
     let (mut request, progress) = outgoing(node, ask, body);
+    let stale = stale.filter(|_| part.is_none());
     let validating = stale.filter(|entry| policy::validation(&stored(entry), request.headers_mut()));
-    let sent = clock::now();
-    let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, progress).await?;
-    let received = clock::now();
-    let (mut head, body) = response.into_parts();
-    let framing = framing(&head, &body)?;
-    hop::strip(&mut head.headers);
-    hop::strip_prefixed(&mut head.headers, link::PREFIX);
+    let answered = Answered::to(node, ask, request, progress).await?;
     if ask.head.method == Method::HEAD {
-        heed(node, ask, &head, sent, received);
+        heed(node, ask, &answered);
     }
-    if head.status == StatusCode::NOT_MODIFIED {
-        if let Some(entry) = validating {
-            return Ok(Settled::Validated(freshened(node, ask, entry, &head.headers, sent, received)));
+    if answered.head.status == StatusCode::NOT_MODIFIED {
+        return Ok(match validating {
+            Some(entry) => Settled::Validated(freshened(node, ask, entry, &answered)),
+            None => answered.through(Why::NotForUs),
+        });
+    }
+    Ok(answered.settle(node, ask))
+}
+
+/// An answer of the origin, without fields of its connection.
+pub struct Answered {
+    pub head: response::Parts,
+    pub body: OriginBody,
+    framing: Framing,
+    pub reach: Reach,
+    pub sent: Timestamp,
+    pub received: Timestamp,
+}
+
+impl Answered {
+    pub async fn to(
+        node: &Node,
+        ask: &Ask,
+        request: Request<Upload>,
+        progress: Option<super::upload::Progress>,
+    ) -> Result<Answered, Fault> {
+        let sent = clock::now();
+        let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, progress).await?;
+        let received = clock::now();
+        let (mut head, body) = response.into_parts();
+        let framing = framing(&head, &body)?;
+        hop::strip(&mut head.headers);
+        hop::strip_prefixed(&mut head.headers, link::PREFIX);
+        Ok(Answered { head, body, framing, reach, sent, received })
+    }
+
+    /// For its requester alone.
+    fn through(self, why: Why) -> Settled {
+        Settled::Through(Response::from_parts(self.head, self.body), self.reach, why)
+    }
+
+    /// To be stored, or the reason why not.
+    pub fn settle(mut self, node: &Node, ask: &Ask) -> Settled {
+        let terms = match policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received) {
+            Ok(terms) => terms,
+            Err(why) => return self.through(Why::Policy(why)),
+        };
+        if let Some(why) = too_much(node, self.framing) {
+            return self.through(why);
         }
-        return Ok(Settled::Through(Response::from_parts(head, body), reach, Why::NotForUs));
+        let Some(selecting) = policy::selecting(&self.head.headers, &ask.head.headers) else {
+            return self.through(Why::Policy(NotStored::VaryStar));
+        };
+        let withheld = policy::storable_fields(&mut self.head.headers);
+        policy::ensure_date(&mut self.head.headers, self.received);
+        let (status, headers, mark) = (self.head.status, self.head.headers, mark(self.reach));
+        let length = self.framing.length();
+        Settled::Store(Head { status, headers, withheld, terms, mark, selecting, length, seed: None }, self.body)
     }
-    let terms = match policy::storable(&node.rules, &ask.head, &head, sent, received) {
-        Ok(terms) => terms,
-        Err(why) => return Ok(Settled::Through(Response::from_parts(head, body), reach, Why::Policy(why))),
-    };
-    if let Some(why) = too_much(node, framing) {
-        return Ok(Settled::Through(Response::from_parts(head, body), reach, why));
-    }
-    let Some(selecting) = policy::selecting(&head.headers, &ask.head.headers) else {
-        return Ok(Settled::Through(Response::from_parts(head, body), reach, Why::Policy(NotStored::VaryStar)));
-    };
-    let length = match framing {
-        Framing::Sized(n) => Some(n),
-        _ => None,
-    };
-    policy::storable_fields(&mut head.headers);
-    policy::ensure_date(&mut head.headers, received);
-    let head = Head { status: head.status, headers: head.headers, terms, mark: mark(reach), selecting, length };
-    Ok(Settled::Store(head, body))
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-fn heed(node: &Node, ask: &Ask, head: &response::Parts, sent: Timestamp, received: Timestamp) {
+fn heed(node: &Node, ask: &Ask, answered: &Answered) {
     let Some(entry) = node.lookup(ask) else { return };
+    let Answered { head, sent, received, .. } = answered;
     let mut headers = entry.headers(head.headers.len());
-    match policy::after_head(&node.rules, &ask.head, &mut headers, entry.body().len(), head, sent, received) {
+    match policy::after_head(&node.rules, &ask.head, &mut headers, entry.body().len(), head, *sent, *received) {
         HeadEffect::Freshened(terms) => {
             let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
             node.store.put(&ask.key, Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting)));
@@ -129,7 +169,11 @@ pub fn mark(reach: Reach) -> Mark {
     }
 }
 
-fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (Request<Upload>, Option<super::upload::Progress>) {
+pub fn outgoing(
+    node: &Node,
+    ask: &Ask,
+    body: Option<ClientBody>,
+) -> (Request<Upload>, Option<super::upload::Progress>) {
     let expects = list::has_token(&ask.head.headers, &header::EXPECT, "100-continue");
     let (opener, gate) = match (&body, expects) {
         (Some(_), true) => {
@@ -149,14 +193,26 @@ fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (Request<Upload
     *request.method_mut() = ask.head.method.clone();
     *request.uri_mut() = Uri::try_from(ask.key.path_and_query()).unwrap_or_default();
     *request.headers_mut() = outgoing_fields(node, ask);
-    if let Some(opener) = opener {
-        hyper::ext::on_informational(&mut request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                opener.open();
-            }
-        });
-    }
+    hear_interim(&mut request, opener, ask.interim.clone());
     (request, progress)
+}
+
+/// Interim responses go on to the client (RFC 9110 section 15.2), except for the `100 Continue` that it waits for: that is
+/// sent when its body is asked for, once this one has opened the gate.
+fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: Option<Interim>) {
+    if opener.is_none() && interim.is_none() {
+        return;
+    }
+    hyper::ext::on_informational(request, move |response| match (&opener, &interim) {
+        (Some(opener), _) if response.status() == StatusCode::CONTINUE => opener.open(),
+        (_, Some(interim)) => {
+            let mut headers = response.headers().clone();
+            hop::strip(&mut headers);
+            hop::strip_prefixed(&mut headers, link::PREFIX);
+            interim.send(response.status(), &headers);
+        }
+        _ => {}
+    });
 }
 
 fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {
@@ -186,6 +242,15 @@ enum Framing {
     UntilClose,
 }
 
+impl Framing {
+    fn length(self) -> Option<u64> {
+        match self {
+            Framing::Sized(n) => Some(n),
+            _ => None,
+        }
+    }
+}
+
 fn framing(head: &response::Parts, body: &OriginBody) -> Result<Framing, Fault> {
     let mut codings = list::members(&head.headers, &header::TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
@@ -213,14 +278,8 @@ fn too_much(node: &Node, framing: Framing) -> Option<Why> {
 }
 
 /// The entry as a 304 leaves it (RFC 9111 section 4.3.4), in the place of the old one.
-fn freshened(
-    node: &Node,
-    ask: &Ask,
-    entry: &Entry,
-    fields: &HeaderMap,
-    sent: Timestamp,
-    received: Timestamp,
-) -> Arc<Entry> {
+fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered) -> Arc<Entry> {
+    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
     let mut headers = entry.headers(fields.len());
     let freshened = policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
     // `Vary` may have changed.

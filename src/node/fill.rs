@@ -34,12 +34,30 @@ pub struct Head {
     pub status: StatusCode,
     /// As they will be stored.
     pub headers: HeaderMap,
+    /// What only the request that fetched it is answered with, besides.
+    pub withheld: HeaderMap,
     pub terms: Terms,
     pub mark: Mark,
     /// [`crate::policy::selecting`]'s value for the leader's request.
     pub selecting: Box<[u8]>,
-    /// `Content-Length`.
+    /// Of the body that readers get.
     pub length: Option<u64>,
+    /// A stored part that the body is completed with.
+    pub seed: Option<Seed>,
+}
+
+/// The part of a whole that need not be fetched (RFC 9111 section 3.4).
+#[derive(Debug)]
+pub struct Seed {
+    pub entry: Arc<Entry>,
+    pub place: Place,
+}
+
+/// Where a stored part stands: before what is fetched, or behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Before,
+    Behind,
 }
 
 /// How far a fill has come; what waiters learn.

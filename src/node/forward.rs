@@ -4,8 +4,10 @@ use super::Node;
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
+use super::collapse::{Shared, keep};
 use super::counters::add;
-use super::exchange::{Settled, Why, exchange};
+use super::exchange::{Settled, exchange};
+use super::fill::Head;
 use crate::net::serve::ClientBody;
 use crate::policy;
 use crate::wire::fault::Fault;
@@ -24,21 +26,20 @@ pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Resul
             invalidate(node, &ask, &head);
             Ok(answer::through(node, &ask, Response::from_parts(head, body), reach, Fwd::Method, why))
         }
-        // The policy stores answers to GET only, and nothing was to be validated.
+        // The answer to a POST that later GETs of the same URL may have (RFC 9110 section 9.3.3).
         Settled::Store(head, body) => {
-            let mut response = Response::new(body);
-            *response.status_mut() = head.status;
-            *response.headers_mut() = head.headers;
-            let (parts, body) = response.into_parts();
-            invalidate(node, &ask, &parts);
-            let reach = match head.mark {
-                crate::store::Mark::Anyone => crate::net::rules::Reach::Anyone,
-                crate::store::Mark::SameMachine => crate::net::rules::Reach::SameMachine,
-            };
-            Ok(answer::through(node, &ask, Response::from_parts(parts, body), reach, Fwd::Method, Why::NotForUs))
+            invalidate(node, &ask, &parts(&head));
+            let (head, reader) = keep(node, &ask, head, body)?;
+            Ok(answer::filling(node, &ask, &head, reader, Fwd::Method, Shared::Own))
         }
         Settled::Validated(_) => Err(super::fill::vanished()),
     }
+}
+
+fn parts(head: &Head) -> response::Parts {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.headers) = (head.status, head.headers.clone());
+    parts
 }
 
 fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) {

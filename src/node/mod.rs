@@ -1,12 +1,14 @@
 //! The cache node: a process of its own, one thread, so that a fill needs no lock.
 //!
-//! Follow a request: [`service`] (the spine), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
+//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
 //! (the body, into the store), `answer`.
 
 mod answer;
 mod ask;
 mod body;
+mod caller;
 mod collapse;
+mod complete;
 mod control;
 mod counters;
 mod exchange;
@@ -24,7 +26,7 @@ pub use run::{Options, run};
 
 use crate::clock;
 use crate::config::Config;
-use crate::policy::{self, Decision, Rules};
+use crate::policy::{self, Decision, Part, Rules};
 use crate::store::{Entry, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
@@ -56,7 +58,23 @@ struct Node {
 impl Node {
     /// The stored response that the request selects.
     fn lookup(&self, ask: &ask::Ask) -> Option<Arc<Entry>> {
-        self.store.get(&ask.key)?.select(&ask.head.headers, ask.same_machine).cloned()
+        let shelf = self.store.get(&ask.key)?;
+        let answers = |entry: &Entry, part: &Part| {
+            policy::part_wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
+        };
+        let whole = shelf.select(&ask.head.headers, ask.same_machine);
+        whole.or_else(|| shelf.part(&ask.head.headers, ask.same_machine, answers)).cloned()
+    }
+
+    /// A stored part of what a request wants whole, where only the rest need be fetched.
+    fn begun(&self, ask: &ask::Ask, now: Timestamp) -> Option<Arc<Entry>> {
+        if !ask.wants_the_whole() || !policy::may_lead(&ask.head) {
+            return None;
+        }
+        let is_usable = |entry: &Entry, part: &Part| {
+            part.missing().is_some() && matches!(self.decide(ask, Some(entry), now), Decision::Serve { .. })
+        };
+        self.store.get(&ask.key)?.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
     }
 
     fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, now: Timestamp) -> Decision {

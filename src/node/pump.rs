@@ -2,13 +2,14 @@
 
 use super::collapse::Ending;
 use super::counters::add;
-use super::fill::{Fate, Fill, Head};
+use super::fill::{Fate, Fill, Head, Place};
 use super::origin::OriginBody;
 use super::{Node, body::BodyError};
+use crate::policy::Part;
 use crate::store::Entry;
 use crate::wire::target::Key;
-use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use bytes::BytesMut;
+use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use std::future::poll_fn;
@@ -25,8 +26,8 @@ pub async fn pump(ending: Ending, head: Rc<Head>, body: OriginBody) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     let mut flight = Flight { node: &node, bytes: 0 };
     match flow(&node, &fill, &head, body, &mut flight).await {
-        Ok(trailers) => finish(&node, &fill, &head, trailers),
-        Err(_) => {
+        Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers),
+        _ => {
             add(&node.counters.broken_fills, 1);
             fill.broken();
         }
@@ -43,6 +44,7 @@ async fn flow(
     let mut block = BytesMut::new();
     let mut trailers = None;
     flight.grow(head.length.unwrap_or(0));
+    seed(fill, head, Place::Before);
     while let Some(frame) = body.frame().await {
         match frame?.into_data().map_err(Frame::into_trailers) {
             Ok(data) => {
@@ -60,7 +62,20 @@ async fn flow(
             Err(Err(_)) => {}
         }
     }
+    seed(fill, head, Place::Behind);
     Ok(trailers)
+}
+
+/// A rest that was sent in chunks may be shorter or longer than it said.
+fn is_all(fill: &Fill, head: &Head) -> bool {
+    head.seed.is_none() || head.length == Some(fill.received())
+}
+
+/// What is stored already, where it belongs.
+fn seed(fill: &Fill, head: &Head, place: Place) {
+    if let Some(seed) = head.seed.as_ref().filter(|seed| seed.place == place) {
+        seed.entry.body().pieces().into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| fill.push(piece));
+    }
 }
 
 /// The one copy: out of the connection's read buffer (which a slice would keep alive) into memory of the fill's own.
@@ -97,11 +112,35 @@ fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>) {
     let mut headers = head.headers.clone();
     // Trailers went to those who read along; they are not stored (RFC 9111 section 3.1 allows it).
     headers.remove(http::header::TRAILER);
-    let pieces: Vec<Bytes> = fill.pieces();
-    let entry = Arc::new(Entry::new(&key, head.status, &headers, &head.selecting, head.terms, head.mark, pieces));
+    let Some(entry) = entry(fill, head, &key, headers) else { return fill.complete(None, trailers) };
+    let entry = Arc::new(entry);
     node.store.put(&key, entry.clone());
     add(&node.counters.stored, 1);
     fill.complete(Some(entry), trailers);
+}
+
+/// `None` for a 206 whose content is not what its `Content-Range` says.
+fn entry(fill: &Fill, head: &Head, key: &Key, mut headers: HeaderMap) -> Option<Entry> {
+    let part = match head.status {
+        StatusCode::PARTIAL_CONTENT => Some(Part::of(&headers, fill.received())?),
+        _ => None,
+    };
+    if part.is_some() {
+        headers.remove(http::header::CONTENT_RANGE);
+        headers.remove(http::header::CONTENT_LENGTH);
+    }
+    let part = part.filter(|part| !part.is_whole());
+    let status = if part.is_some() { head.status } else { whole(head.status) };
+    let entry = Entry::new(key, status, &headers, &head.selecting, head.terms, head.mark, fill.pieces());
+    Some(match part {
+        Some(part) => entry.part_of_whole(part),
+        None => entry,
+    })
+}
+
+/// A 206 that brought everything is stored as a 200.
+fn whole(status: StatusCode) -> StatusCode {
+    if status == StatusCode::PARTIAL_CONTENT { StatusCode::OK } else { status }
 }
 
 /// Counts bytes that are on their way, until dropped.

@@ -2,10 +2,12 @@
 
 use super::answer;
 use super::body::{NodeBody, Piece};
-use crate::policy::{Ranged, content_range, multipart};
+use super::exchange;
+use crate::policy::{Part, Ranged, content_range, multipart, part_wanted};
 use crate::store::Entry;
+use crate::wire::date::Timestamp;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, request};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +32,21 @@ pub fn answer(entry: &Arc<Entry>, mut headers: HeaderMap, wanted: Ranged) -> Res
             Ok(answer::respond(StatusCode::RANGE_NOT_SATISFIABLE, headers, NodeBody::Empty))
         }
     }
+}
+
+/// The answer to a range request from a stored part that has it.
+pub fn of_part(
+    entry: &Arc<Entry>,
+    part: &Part,
+    mut headers: HeaderMap,
+    req: &request::Parts,
+    now: Timestamp,
+) -> Response<NodeBody> {
+    let wanted = part_wanted(req, &exchange::stored(entry), part, now).unwrap_or_else(|| part.at.clone());
+    set(&mut headers, header::CONTENT_RANGE, content_range(Some(&wanted), part.whole));
+    let (at, end) = (wanted.start - part.at.start, wanted.end - part.at.start);
+    let body = NodeBody::Stored { entry: entry.clone(), at, end };
+    answer::respond(StatusCode::PARTIAL_CONTENT, headers, body)
 }
 
 fn several(entry: &Arc<Entry>, mut headers: HeaderMap, parts: &[Range<u64>]) -> Response<NodeBody> {

@@ -1,5 +1,6 @@
 //! Starts and ends a node.
 
+use super::caller::Caller;
 use super::counters::Counters;
 use super::{Node, collapse, origin, service};
 use crate::clock;
@@ -44,6 +45,7 @@ pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
 async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartError> {
     let listener = Listener::bind(&options.listen).map_err(|e| StartError(e.to_string()))?;
     let address = listener.address();
+    guarded(&address, &options.config)?;
     let socket = match &address {
         Address::Unix(path) => Some(Socket(path.clone(), options.supervised)),
         Address::Tcp(_) => None,
@@ -64,8 +66,8 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
             accepted = listener.accept() => accepted,
             () = shutdown.begun() => break,
         };
-        let node = node.clone();
-        connections.serve(stream, move |request| service::serve(node.clone(), peer, request));
+        let (node, caller) = (node.clone(), Rc::new(Caller::new(peer)));
+        connections.serve(stream, move |request| service::serve(node.clone(), caller.clone(), request));
     }
     drop(listener);
     // Whoever asks ZooKeeper is not sent here any more.
@@ -99,7 +101,18 @@ fn reached_at(settings: &Zookeeper, asked: &Address, bound: &Address) -> Address
     Address::Tcp(authority(&settings.advertise.clone().or(told).unwrap_or_else(machine), port))
 }
 
-fn new_node(id: String, config: Config) -> Node {
+/// Judged by the address that was bound, not by the name that was written. Nobody has been accepted yet.
+fn guarded(address: &Address, config: &Config) -> Result<(), StartError> {
+    if address.is_local() || config.cluster.secret.is_some() {
+        return Ok(());
+    }
+    Err(StartError(format!(
+        "a node on {address} is open to the network; set `[cluster] secret` in {} or listen on 127.0.0.1",
+        config.source
+    )))
+}
+
+pub(super) fn new_node(id: String, config: Config) -> Node {
     let counters = Rc::new(Counters::default());
     let boot = random() & ((1 << 53) - 1);
     Node {
@@ -156,6 +169,35 @@ impl Drop for Socket {
         {
             // Fails while other nodes are in it, as it should.
             let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+
+    #[test]
+    fn a_node_that_others_can_reach_needs_the_secret() {
+        let rows = [
+            ("127.0.0.1:5001", true),
+            ("[::1]:5001", true),
+            ("[::ffff:127.0.0.1]:5001", true),
+            ("unix:/run/n1.sock", true),
+            ("0.0.0.0:5001", false),
+            ("[::]:5001", false),
+            ("10.0.0.7:5001", false),
+        ];
+        let mut config = Config::default();
+        for (address, open) in rows {
+            let address = address.parse().unwrap();
+            config.cluster.secret = None;
+            let refused = guarded(&address, &config).err().map(|e| e.to_string());
+            assert_eq!(refused.is_none(), open, "{address}: {refused:?}");
+            assert!(refused.is_none_or(|why| why.contains("[cluster] secret")));
+            config.cluster.secret = Some(Secret("0123456789abcdef".to_owned()));
+            assert!(guarded(&address, &config).is_ok(), "{address}");
         }
     }
 }

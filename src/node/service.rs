@@ -3,11 +3,11 @@
 use super::Node;
 use super::ask::{Ask, Incoming};
 use super::body::NodeBody;
+use super::caller::{Caller, Standing, Step};
 use super::collapse::{Got, Shared, alone, join_or_lead};
 use super::counters::add;
 use super::{answer, control, forward, upgrade};
 use crate::clock;
-use crate::net::listen::Peer;
 use crate::net::serve::ClientBody;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
@@ -22,13 +22,25 @@ use std::sync::Arc;
 const LOOKS: usize = 8;
 
 /// Answers one request; never fails: a fault is an answer too.
-pub async fn serve(node: Rc<Node>, peer: Peer, request: Request<ClientBody>) -> Result<Response<NodeBody>, Infallible> {
-    let answered = match Incoming::read(request, peer) {
-        Ok(Incoming::Control(request)) => Ok(control::serve(&node, peer, request).await),
-        Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(&node, ask, body, upgrade).await,
+pub async fn serve(
+    node: Rc<Node>,
+    caller: Rc<Caller>,
+    request: Request<ClientBody>,
+) -> Result<Response<NodeBody>, Infallible> {
+    Ok(match (Step::of(&request), caller.standing()) {
+        (Some(step), _) => caller.step(&node, step, request).await,
+        (None, Standing::Stranger) => caller.turn_away(&node),
+        (None, standing) => trusted(&node, standing, request).await,
+    })
+}
+
+async fn trusted(node: &Rc<Node>, standing: Standing, request: Request<ClientBody>) -> Response<NodeBody> {
+    let answered = match Incoming::read(request, standing) {
+        Ok(Incoming::Control(request)) => Ok(control::serve(node, request).await),
+        Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
         Err(fault) => Err(fault),
     };
-    Ok(answered.unwrap_or_else(|fault| answer::fault(&node, &fault)))
+    answered.unwrap_or_else(|fault| answer::fault(node, &fault))
 }
 
 async fn proxy(
@@ -60,7 +72,10 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
             }
             Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
             Decision::Validate { fwd, .. } => (entry, fwd),
-            Decision::Forward { fwd } => (None, fwd),
+            Decision::Forward { fwd } => match node.begun(&ask, now) {
+                Some(part) => (Some(part), Fwd::Partial),
+                None => (None, fwd),
+            },
         };
         let got = fetch(node, &ask, stale.clone()).await;
         if let Some(response) = instead_of_error(node, &ask, &got, stale) {
@@ -101,7 +116,7 @@ fn instead_of_error(
     got: &Result<Got, Fault>,
     stale: Option<Arc<Entry>>,
 ) -> Option<Response<NodeBody>> {
-    let entry = stale?;
+    let entry = stale.filter(|entry| entry.part().is_none() || !ask.wants_the_whole())?;
     let (failure, fwd_status) = match got {
         Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() => (Failure::Unreachable, None),
         Ok(Got::Through(response, ..)) if response.status().is_server_error() => {

@@ -74,9 +74,9 @@ fn heuristic(
     }
 }
 
-/// RFC 9110 section 15.1, without 206.
+/// RFC 9110 section 15.1.
 pub(super) fn heuristically_cacheable(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 /// The first line of a date field.

@@ -26,9 +26,22 @@ pub enum Ranged {
 /// Which parts of a stored whole of `length` bytes a request wants; to be asked after
 /// [`not_modified`](super::not_modified) (RFC 9110 section 13.2.2).
 pub fn ranges<F: Fields + ?Sized>(req: &request::Parts, stored: &Stored<'_, F>, length: u64, now: Timestamp) -> Ranged {
+    match stored.status {
+        StatusCode::OK => wanted(req, stored, length, now),
+        _ => Ranged::Whole, // section 14.2
+    }
+}
+
+/// The same, whatever its status.
+pub(super) fn wanted<F: Fields + ?Sized>(
+    req: &request::Parts,
+    stored: &Stored<'_, F>,
+    length: u64,
+    now: Timestamp,
+) -> Ranged {
     let Some(range) = req.headers.get(header::RANGE) else { return Ranged::Whole };
     let lines = req.headers.get_all(header::RANGE).iter().count();
-    if req.method != Method::GET || stored.status != StatusCode::OK || lines > 1 {
+    if req.method != Method::GET || lines > 1 {
         return Ranged::Whole; // section 14.2
     }
     if !if_range(&req.headers, stored, now) {

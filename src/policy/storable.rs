@@ -1,11 +1,11 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, targeted, vary};
+use super::{NotStored, Rules, Terms, freshness, part, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
-use crate::wire::hop;
 use crate::wire::target::Key;
+use crate::wire::{hop, link};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method, StatusCode, request, response};
 
@@ -19,6 +19,9 @@ pub fn storable(
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
     request_allows(req, res)?;
+    if res.status == StatusCode::PARTIAL_CONTENT && !part::is_one(req, res) {
+        return Err(NotStored::Partial); // section 3.3
+    }
     let age = freshness::initial_age(&res.headers, sent, received);
     let terms = terms(rules, req, res.status, &res.headers, age, received)?;
     let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
@@ -79,7 +82,6 @@ pub(super) fn has_content(headers: &HeaderMap) -> bool {
 
 fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {
     match status.as_u16() {
-        206 => Err(NotStored::Partial),
         100..=199 | 304 => Err(NotStored::Status),
         // These answer one request's fields or connection, which are not in the key.
         407 | 412 | 416 | 417 | 421 | 425 | 426 | 431 => Err(NotStored::Status),
@@ -164,15 +166,17 @@ fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and
-/// the link's own (section 3.1). Changes `headers` in place.
-pub fn storable_fields(headers: &mut HeaderMap) {
-    for name in cache_control::withheld(headers) {
-        headers.remove(&name);
-    }
+/// the link's own (section 3.1). Changes `headers` in place; gives back what only the client that was waiting for this
+/// response is to see: `Age` as it came, and what is withheld.
+pub fn storable_fields(headers: &mut HeaderMap) -> HeaderMap {
     hop::strip(headers);
-    headers.remove(header::AGE);
-    let own: Vec<HeaderName> = headers.keys().filter(|n| n.as_str().starts_with("ringhold-")).cloned().collect();
-    for name in own {
+    hop::strip_prefixed(headers, link::PREFIX);
+    let mut withheld = HeaderMap::new();
+    for name in cache_control::withheld(headers).into_iter().chain([header::AGE]) {
+        for line in headers.get_all(&name) {
+            withheld.append(name.clone(), line.clone());
+        }
         headers.remove(&name);
     }
+    withheld
 }

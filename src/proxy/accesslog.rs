@@ -116,6 +116,7 @@ fn end(end: End) -> &'static str {
 fn source(outcome: &Outcome) -> &'static str {
     match outcome.verdict.source {
         Source::Node => "node",
+        Source::Hot => "hot",
         Source::Page => "page",
         Source::Tunnel => "tunnel",
         Source::Error(kind) => kind.token(),

@@ -110,7 +110,7 @@ pub fn config() -> Config {
 
 pub fn shared(config: &Config) -> Rc<Shared> {
     let via = [HeaderValue::from_static("1.0 test"), HeaderValue::from_static("1.1 test")];
-    Shared::new(config.limits.clone(), config.timeouts.clone(), Arc::new(Counters::default()), via)
+    Shared::new(config, Arc::new(Counters::default()), via)
 }
 
 pub fn pool(node: &FakeNode, config: &Config) -> Rc<Pool> {

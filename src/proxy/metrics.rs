@@ -27,6 +27,8 @@ pub struct Counters {
     /// Answers by class of status: `[1]` is 1xx (upgrades) to `[5]`, `[0]` anything else.
     pub answers: [Count; 6],
     pub hits: Count,
+    /// Of the hits, those from the hot copy.
+    pub hot_hits: Count,
     pub misses: Count,
     /// Answers that we made: pages, errors.
     pub own: Count,
@@ -93,6 +95,7 @@ const FAMILIES: &[Family] = &[
         "result",
         &[("hit", |c| &c.hits), ("miss", |c| &c.misses)],
     ),
+    one("ringhold_front_hot_hits_total", "Hits from the hot copy.", Kind::Counter, &[("", |c| &c.hot_hits)]),
     (
         "ringhold_front_own_answers_total",
         "Answers that the front made itself.",

@@ -4,6 +4,7 @@
 //! - `acceptor`, `worker`: one thread accepts, one runtime a thread serves
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
+//! - `hot`, `copied`: what everyone asks for, kept here; `quick`: that, by its bytes
 //! - `tunnel`, `splice`: CONNECT and Upgrade
 //! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
@@ -16,11 +17,14 @@ mod acceptor;
 mod access;
 mod accesslog;
 pub mod admin;
+mod copied;
+mod hot;
 mod link;
 pub mod metrics;
 mod outcome;
 mod own;
 mod pages;
+mod quick;
 mod relay;
 mod reply;
 mod route;
@@ -70,6 +74,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
     let front = Arc::new(Front::new(&pseudonym(&config), listen.clone(), admin[0]));
     let (log, writer) = accesslog::Log::start(&config.log).map_err(|e| cannot("start the access log", &e))?.unzip();
+    let hot = hot::Hot::new(&config, front.via[1].clone());
     let bound = with_bound(config.clone(), listen, admin[0]);
     let cluster = Cluster::start(&bound, spawn).await?;
     let start = worker::Start {
@@ -77,13 +82,15 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         front: front.clone(),
         membership: cluster.membership(),
         log,
+        hot: hot.clone(),
         shutdown: shutdown.clone(),
     };
     let workers = start_workers(start)?;
     let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
     for listener in admin_listeners {
         let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
-        spawn_local(async move { admin::serve(listener, cluster, counters, &bound, shutdown).await });
+        let hot = hot.clone();
+        spawn_local(async move { admin::serve(listener, cluster, counters, hot, &bound, shutdown).await });
     }
     let permits = Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)));
     let accepting: Vec<_> = listeners

@@ -12,6 +12,8 @@ use std::rc::Rc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Node,
+    /// The front's own copy of a node's answer.
+    Hot,
     /// A page of our own.
     Page,
     Error(Kind),
@@ -105,6 +107,10 @@ impl Record {
         (if verdict.source == Source::Tunnel { &counters.tunnel_bytes } else { &counters.body_bytes }).add(sent);
         match (verdict.source, verdict.cache) {
             (Source::Node, Cache::Hit) => counters.hits.add(1),
+            (Source::Hot, _) => {
+                counters.hits.add(1);
+                counters.hot_hits.add(1);
+            }
             (Source::Node, Cache::Miss) => counters.misses.add(1),
             (Source::Page, _) => counters.own.add(1),
             (Source::Error(_), _) => counters.errors.add(1),

@@ -1,10 +1,13 @@
 //! The body of an answer to a client, which also follows the answer to its end.
 
+use super::hot::{Candidate, Hot};
 use super::link;
 use super::outcome::{End, Record};
+use crate::clock;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// What an answer's body is made of.
@@ -19,6 +22,14 @@ pub struct Reply {
     /// `None` for the head of a tunnel, which keeps the record itself.
     record: Option<Record>,
     broken: Option<link::Broken>,
+    capture: Option<Box<Capture>>,
+}
+
+/// What passes is also kept as a hot copy, once it is whole.
+pub struct Capture {
+    pub hot: Arc<Hot>,
+    pub candidate: Candidate,
+    pub pieces: Vec<Bytes>,
 }
 
 /// The node broke off: hyper then closes the connection, so that the client sees a broken transfer.
@@ -33,14 +44,33 @@ impl Content {
 
 impl Reply {
     pub fn new(content: Content, record: Option<Record>) -> Reply {
-        let mut reply = Reply { content, record, broken: None };
+        let mut reply = Reply { content, record, broken: None, capture: None };
         reply.note_end();
         reply
+    }
+
+    /// The same, keeping a copy of the body where one is wanted.
+    pub fn capturing(content: Content, record: Option<Record>, capture: Option<Box<Capture>>) -> Reply {
+        match (capture, &content) {
+            (Some(mut capture), Content::Full(bytes)) => {
+                capture.pieces.push(bytes.clone());
+                capture.finish();
+                Reply::new(content, record)
+            }
+            (Some(capture), Content::Node(_)) => Reply { content, record, broken: None, capture: Some(capture) },
+            (None, _) => Reply::new(content, record),
+        }
     }
 
     fn note_end(&mut self) {
         if self.is_end_stream() {
             self.end(End::Complete);
+        }
+    }
+
+    fn finish_capture(&mut self) {
+        if let Some(capture) = self.capture.take() {
+            capture.finish();
         }
     }
 
@@ -59,6 +89,13 @@ impl Reply {
     }
 }
 
+impl Capture {
+    fn finish(self: Box<Capture>) {
+        let Capture { hot, candidate, pieces } = *self;
+        hot.keep(candidate, pieces, clock::now());
+    }
+}
+
 impl Body for Reply {
     type Data = Bytes;
     type Error = BrokeOff;
@@ -70,6 +107,7 @@ impl Body for Reply {
         let frame = match ready!(self.poll_node(cx)) {
             None => {
                 self.end(End::Complete);
+                self.finish_capture();
                 return Poll::Ready(None);
             }
             Some(Err(broken)) => {
@@ -84,7 +122,13 @@ impl Body for Reply {
         if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
             record.sent(data.len());
         }
-        self.note_end();
+        if let (Some(capture), Some(data)) = (&mut self.capture, frame.data_ref()) {
+            capture.pieces.push(data.clone());
+        }
+        if self.is_end_stream() {
+            self.end(End::Complete);
+            self.finish_capture();
+        }
         Poll::Ready(Some(Ok(frame)))
     }
 

@@ -2,9 +2,9 @@
 
 use super::link::{self, Answer, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
-use super::reply::{Content, Reply};
+use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
-use super::{access, own, pages, relay, tunnel, upload};
+use super::{access, copied, own, pages, relay, tunnel, upload};
 use crate::cluster::view::Report;
 use crate::net::serve::ClientBody;
 use crate::policy;
@@ -17,6 +17,12 @@ use http::{Method, Request, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// So long an answer that invalidates waits for the other nodes to know.
+const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
 /// Answers one request, whatever it is.
 pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
@@ -64,11 +70,17 @@ async fn forward(
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
+    let watch = copied::Watch::of(client, &request, hop.upgrade.is_some());
+    if let Some(response) = watch.answer(client, &key, &request, record) {
+        return Ok(response);
+    }
+    let interim = (request.version > Version::HTTP_10).then(|| body.interim());
     let (framing, expect) = upload::framing(&request, &body);
     let mut upload = upload::of(body, framing);
     // An upgrade to HTTP/2 would take the connection away from the cache, and browsers do not ask for it.
     let upgrade = hop.upgrade.as_ref().filter(|u| upload.is_none() && !u.as_bytes().eq_ignore_ascii_case(b"h2c"));
     let asked = link::Request {
+        interim: interim.as_ref(),
         method: &request.method,
         key: &key,
         headers: &request.headers,
@@ -80,19 +92,22 @@ async fn forward(
         expect,
         forwarded_for: client.peer.addr.map(|a| a.ip()).filter(|_| client.worker.config.access.forwarded_for),
     };
-    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    let (mut answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    if !request.method.is_safe() {
+        invalidate(client, &request.method, &key, &mut answer, &pool).await;
+    }
     let upgrade = request.extensions.remove::<OnUpgrade>();
-    Ok(deliver(client, &request.method, &key, answer, &pool, upgrade, record))
+    let capture = watch.capture(client, &key, request, &answer, &pool);
+    Ok(deliver(client, answer, &pool, upgrade, capture, record))
 }
 
 /// Makes a node's answer the client's.
 fn deliver(
     client: &Rc<Client>,
-    method: &Method,
-    key: &Key,
     answer: Answer,
     pool: &Rc<Pool>,
     upgrade: Option<OnUpgrade>,
+    capture: Option<Box<Capture>>,
     record: &mut Option<Record>,
 ) -> Response<Reply> {
     let worker = &client.worker;
@@ -102,16 +117,13 @@ fn deliver(
     parts.headers = head.headers;
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
-    if !method.is_safe() {
-        invalidate(client, method, key, &parts, pool);
-    }
     if let Some(record) = record {
         record.decide(Verdict { status: parts.status, source: Source::Node, cache: Cache::of(&parts.headers) });
         record.note(&pool.node.id, &parts.headers);
     }
     let reply = match content {
-        link::Content::Full(bytes) => Reply::new(Content::Full(bytes), record.take()),
-        link::Content::Stream(body) => Reply::new(Content::Node(body), record.take()),
+        link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),
+        link::Content::Stream(body) => Reply::capturing(Content::Node(body), record.take(), capture),
         link::Content::Switched(conn, early) => {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = hop.upgrade {
@@ -123,12 +135,24 @@ fn deliver(
     Response::from_parts(parts, reply)
 }
 
-/// RFC 9111 section 4.4: other nodes may hold copies from a time when they stood in for the owner.
-fn invalidate(client: &Client, method: &Method, key: &Key, parts: &http::response::Parts, pool: &Pool) {
-    let urls: Vec<String> = policy::invalidates(method, key, parts).iter().map(|key| key.as_str().to_owned()).collect();
-    if !urls.is_empty() {
-        client.worker.report(Report::Invalidated { urls, by: pool.node.clone() });
+/// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
+/// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
+async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut Answer, pool: &Pool) {
+    let (mut parts, ()) = Response::new(()).into_parts();
+    (parts.status, parts.headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
+    let keys = policy::invalidates(method, key, &parts);
+    answer.head.headers = parts.headers;
+    if let Some(hot) = &client.worker.hot {
+        keys.iter().for_each(|key| hot.forget(key));
     }
+    let urls: Vec<String> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    if urls.is_empty() || client.worker.routing().pools.len() < 2 {
+        return;
+    }
+    let (told, done) = oneshot::channel();
+    client.worker.report(Report::Invalidated { urls, by: pool.node.clone(), told });
+    // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
+    _ = timeout(UNTIL_TOLD, done).await;
 }
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {

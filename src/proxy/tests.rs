@@ -58,6 +58,7 @@ impl Stage {
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
         let start = Start {
+            hot: None,
             config: Arc::new(config),
             front: Arc::new(Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap())),
             membership: Membership { views, health, reports },

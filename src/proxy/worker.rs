@@ -2,9 +2,11 @@
 
 use super::Front;
 use super::accesslog::{Line, Log};
+use super::hot::Hot;
 use super::link::{Pool, Shared, Swept, TICK};
 use super::metrics::Counters;
 use super::outcome::Record;
+use super::quick::Quick;
 use super::service;
 use crate::clock;
 use crate::cluster::view::{Membership, Report, View};
@@ -12,7 +14,7 @@ use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
-use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::net::serve::{Connections, Known, Limits, Sweeper};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +31,9 @@ pub struct Worker {
     pub dialer: Dialer,
     pub connections: Connections,
     pub shutdown: Shutdown,
+    pub hot: Option<Arc<Hot>>,
+    /// Hot hits by their bytes; not where there is an access log, which wants to know more of a request.
+    quick: Option<Arc<dyn Known>>,
     log: Option<Log>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
@@ -79,6 +84,7 @@ pub struct Start {
     pub front: Arc<Front>,
     pub membership: Membership,
     pub log: Option<Log>,
+    pub hot: Option<Arc<Hot>>,
     pub shutdown: Shutdown,
 }
 
@@ -139,8 +145,12 @@ async fn sweep(worker: Rc<Worker>) {
 
 impl Worker {
     fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
-        let Start { config, front, membership, log, shutdown } = start;
-        let shared = Shared::new(config.limits.clone(), config.timeouts.clone(), counters, front.via.clone());
+        let Start { config, front, membership, log, hot, shutdown } = start;
+        let quick = hot.clone().filter(|_| log.is_none()).map(|hot| {
+            let quick: Arc<dyn Known> = Arc::new(Quick { hot, counters: counters.clone() });
+            quick
+        });
+        let shared = Shared::new(&config, counters, front.via.clone());
         let mut views = membership.views.clone();
         let view = views.borrow_and_update().clone();
         let routing = Routing::new(view, &shared, &[]);
@@ -155,6 +165,8 @@ impl Worker {
             front,
             shared,
             shutdown,
+            hot,
+            quick,
             log,
             membership,
         })
@@ -169,7 +181,8 @@ impl Worker {
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
         let client = Rc::new(Client { worker: self.clone(), peer, _place: place });
-        self.connections.serve(stream, move |request| service::serve(client.clone(), request));
+        let shortcut = self.quick.clone().map(|quick| (quick, peer.same_machine));
+        self.connections.serve_with(stream, shortcut, move |request| service::serve(client.clone(), request));
     }
 
     /// The current view with its pools.

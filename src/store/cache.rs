@@ -10,30 +10,60 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What is kept in a [`Bounded`].
+pub trait Weigh: Clone + Send + Sync + 'static {
+    /// Bytes of memory.
+    fn weight(&self) -> u32;
+}
+
+/// Anything by the hash of its URL, bounded in bytes; many threads may use it.
+pub struct Bounded<V: Weigh>(Cache<u64, V, BuildHasherDefault<AsIs>>);
+
+impl<V: Weigh> Bounded<V> {
+    /// Holds at most `memory` bytes.
+    pub fn new(memory: u64, eviction: Eviction) -> Bounded<V> {
+        let policy = match eviction {
+            Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
+            Eviction::Lru => EvictionPolicy::lru(),
+        };
+        let cache = Cache::builder()
+            .max_capacity(memory)
+            .weigher(|_, value: &V| value.weight())
+            .eviction_policy(policy)
+            .build_with_hasher(BuildHasherDefault::default());
+        Bounded(cache)
+    }
+    pub fn get(&self, hash: u64) -> Option<V> {
+        self.0.get(&hash)
+    }
+    pub fn insert(&self, hash: u64, value: V) {
+        self.0.insert(hash, value);
+    }
+    pub fn remove(&self, hash: u64) -> Option<V> {
+        self.0.remove(&hash)
+    }
+    /// How many there are, and their weight in bytes. Pending work is done first, so the numbers are exact.
+    pub fn size(&self) -> (u64, u64) {
+        self.0.run_pending_tasks();
+        (self.0.entry_count(), self.0.weighted_size())
+    }
+}
+
 /// Stored responses by URL, bounded in bytes. Freshness is decided when an entry is read (RFC 9111 section 4.2), so a
 /// stale entry stays for revalidation until it is evicted for room.
 pub struct Store {
-    cache: Cache<u64, Shelf, BuildHasherDefault<AsIs>>,
+    cache: Bounded<Shelf>,
     variants: usize,
 }
 
 impl Store {
     pub fn new(config: &config::Cache, variants: usize) -> Store {
-        let policy = match config.eviction {
-            Eviction::TinyLfu => EvictionPolicy::tiny_lfu(),
-            Eviction::Lru => EvictionPolicy::lru(),
-        };
-        let cache = Cache::builder()
-            .max_capacity(config.memory)
-            .weigher(|_, shelf: &Shelf| shelf.weight())
-            .eviction_policy(policy)
-            .build_with_hasher(BuildHasherDefault::default());
-        Store { cache, variants }
+        Store { cache: Bounded::new(config.memory, config.eviction), variants }
     }
 
     /// What is stored under exactly this URL. The cache is keyed by a 64-bit hash, so the key itself is compared.
     pub fn get(&self, key: &Key) -> Option<Shelf> {
-        let shelf = self.cache.get(&key.hash())?;
+        let shelf = self.cache.get(key.hash())?;
         shelf.entries().first().is_some_and(|e| e.key() == key.as_str().as_bytes()).then_some(shelf)
     }
 
@@ -48,13 +78,12 @@ impl Store {
 
     /// Removes a URL with all its variants; whether there was something.
     pub fn remove(&self, key: &Key) -> bool {
-        self.get(key).is_some() && self.cache.remove(&key.hash()).is_some()
+        self.get(key).is_some() && self.cache.remove(key.hash()).is_some()
     }
 
-    /// How many URLs are stored, and their weight in bytes. Pending work is done first, so the numbers are exact.
+    /// How many URLs are stored, and their weight in bytes.
     pub fn size(&self) -> (u64, u64) {
-        self.cache.run_pending_tasks();
-        (self.cache.entry_count(), self.cache.weighted_size())
+        self.cache.size()
     }
 }
 

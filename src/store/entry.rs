@@ -3,7 +3,7 @@
 //! A `HeaderMap` alone costs more memory than a small body; here a field costs three bytes and its value.
 
 use super::names;
-use crate::policy::{Fields, Terms};
+use crate::policy::{Fields, Part, Terms};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -37,6 +37,8 @@ pub struct Entry {
     blob: Bytes,
     /// The pieces of a body that is not in `blob`.
     pieces: Box<[Bytes]>,
+    /// What the body is of the whole, where it is not all of it.
+    part: Option<Box<Part>>,
 }
 
 /// The body of an entry, to be sent.
@@ -80,16 +82,20 @@ impl Entry {
             fields,
             blob: Bytes::from(blob.into_boxed_slice()),
             pieces,
+            part: None,
         }
+    }
+
+    /// The same, as a part of a whole (206).
+    pub fn part_of_whole(mut self, part: Part) -> Entry {
+        self.part = Some(Box::new(part));
+        self
     }
 
     /// The same body under new fields and terms (after a 304). The body is copied when it is small.
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, key: &Key, selecting: &[u8]) -> Entry {
-        let body = match self.pieces.len() {
-            0 => vec![self.blob.slice(self.ends[3] as usize..)],
-            _ => self.pieces.to_vec(),
-        };
-        Entry::new(key, self.status, headers, selecting, terms, self.mark, body)
+        let entry = Entry::new(key, self.status, headers, selecting, terms, self.mark, self.body().pieces());
+        Entry { part: self.part.clone(), ..entry }
     }
 
     pub fn key(&self) -> &[u8] {
@@ -101,6 +107,9 @@ impl Entry {
     }
     pub fn selecting(&self) -> &[u8] {
         &self.blob[self.ends[1] as usize..self.ends[2] as usize]
+    }
+    pub fn part(&self) -> Option<&Part> {
+        self.part.as_deref()
     }
     pub fn body(&self) -> Body<'_> {
         Body(self)
@@ -170,6 +179,10 @@ impl Body<'_> {
             before = end;
         }
         Bytes::new()
+    }
+    /// All of it, in one piece or several.
+    pub fn pieces(&self) -> Vec<Bytes> {
+        self.whole().map_or_else(|| self.0.pieces.to_vec(), |whole| vec![whole])
     }
     /// The whole body, when it lies in one piece.
     pub fn whole(&self) -> Option<Bytes> {

@@ -3,9 +3,10 @@
 mod cache;
 mod entry;
 mod names;
+mod parts;
 mod shelf;
 
-pub use cache::{Store, Uncacheable};
+pub use cache::{Bounded, Store, Uncacheable, Weigh};
 pub use entry::{Body, Entry, Mark};
 pub use shelf::Shelf;
 

@@ -1,8 +1,11 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
+use super::cache::Weigh;
 use super::entry::{Entry, Mark};
-use crate::policy;
+use super::parts;
+use crate::policy::{self, Fields, Part};
 use http::HeaderMap;
+use http::header::CONTENT_LANGUAGE;
 use std::sync::Arc;
 
 /// The variants of a URL. Cheap to clone.
@@ -23,13 +26,30 @@ impl Shelf {
     /// The entry that a request selects: of several that match, the latest. What only clients on the same machine may
     /// reach is there for nobody else.
     pub fn select(&self, request: &HeaderMap, same_machine: bool) -> Option<&Arc<Entry>> {
-        let allowed = |e: &&Arc<Entry>| same_machine || e.mark == Mark::Anyone;
-        self.entries().iter().filter(allowed).filter(|e| matches(e, request)).max_by_key(|e| e.terms.received)
+        let latest = |fits: fn(&Entry, &HeaderMap) -> bool| {
+            let whole = |e: &&Arc<Entry>| e.part().is_none() && is_for(e, same_machine) && fits(e, request);
+            self.entries().iter().filter(whole).max_by_key(|e| e.terms.received)
+        };
+        latest(matches).or_else(|| latest(speaks))
+    }
+
+    /// The stored part that a request selects, of those that will do.
+    pub fn part(
+        &self,
+        request: &HeaderMap,
+        same_machine: bool,
+        will_do: impl Fn(&Entry, &Part) -> bool,
+    ) -> Option<&Arc<Entry>> {
+        let fits = |e: &&Arc<Entry>| is_for(e, same_machine) && matches(e, request);
+        let parts = self.entries().iter().filter(fits).filter(|e| e.part().is_some_and(|part| will_do(e, part)));
+        parts.max_by_key(|e| e.terms.received)
     }
 
     /// With `entry` in place of the variant that it replaces; at most `most` variants, the least recently used gives way.
     pub fn with(&self, entry: Arc<Entry>, most: usize) -> Shelf {
+        let entry = parts::joined(entry, self.entries());
         let mut kept: Vec<Arc<Entry>> = self.entries().iter().filter(|old| !replaces(&entry, old)).cloned().collect();
+        parts::thin(&entry, &mut kept);
         while kept.len() >= most.max(1) {
             let Some(oldest) = (0..kept.len()).min_by_key(|&i| kept[i].used()) else { break };
             kept.swap_remove(oldest);
@@ -40,8 +60,10 @@ impl Shelf {
         kept.push(entry);
         Shelf::Many(kept.into())
     }
+}
 
-    pub fn weight(&self) -> u32 {
+impl Weigh for Shelf {
+    fn weight(&self) -> u32 {
         self.entries().iter().fold(0u32, |sum, e| sum.saturating_add(e.weight()))
     }
 }
@@ -51,8 +73,23 @@ fn matches(entry: &Entry, request: &HeaderMap) -> bool {
     vary.is_empty() || policy::selecting_by(vary, request).is_some_and(|s| *s == *entry.selecting())
 }
 
+/// Whether it is in the language that the request likes best, and differs in nothing else.
+fn speaks(entry: &Entry, request: &HeaderMap) -> bool {
+    let language = entry.first(&CONTENT_LANGUAGE).filter(|_| !entry.vary().is_empty());
+    language.is_some_and(|language| policy::speaks(entry.vary(), entry.selecting(), language, request))
+}
+
 /// A new response replaces the variant with the same selecting fields. One without `Vary` replaces the others like it; those with
 /// `Vary` stay, for the requests that select them.
 fn replaces(new: &Entry, old: &Entry) -> bool {
-    new.vary() == old.vary() && new.selecting() == old.selecting() && new.mark == old.mark
+    is_same_variant(new, old) && parts::replaces(new, old)
+}
+
+pub(super) fn is_same_variant(a: &Entry, b: &Entry) -> bool {
+    a.vary() == b.vary() && a.selecting() == b.selecting() && a.mark == b.mark
+}
+
+/// What only clients on the same machine may reach is there for nobody else.
+fn is_for(entry: &Entry, same_machine: bool) -> bool {
+    same_machine || entry.mark == Mark::Anyone
 }

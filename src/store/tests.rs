@@ -134,3 +134,51 @@ fn a_url_that_can_not_be_stored_is_remembered_until_it_can() {
     uncacheable.forget(&key);
     assert!(!uncacheable.holds(&key));
 }
+
+/// A part of ten bytes whose entity tag is `tag`.
+fn part(at: std::ops::Range<u64>, tag: &'static str, received: u64) -> Arc<Entry> {
+    let body: Vec<u8> = (at.start..at.end).map(|n| b'0' + n as u8).collect();
+    let mut entry = entry("http://h/p", &[("etag", tag)], &HeaderMap::new(), vec![body.into()], received);
+    entry.status = StatusCode::PARTIAL_CONTENT;
+    Arc::new(entry.part_of_whole(policy::Part { at, whole: 10 }))
+}
+
+fn kept(parts: &[Arc<Entry>]) -> Vec<(Option<policy::Part>, Bytes)> {
+    let shelf = parts[1..].iter().fold(Shelf::One(parts[0].clone()), |shelf, part| shelf.with(part.clone(), 32));
+    shelf.entries().iter().map(|e| (e.part().cloned(), e.body().whole().unwrap())).collect()
+}
+
+#[test]
+fn parts_that_touch_become_one_and_all_together_the_whole() {
+    let part_of = |at, whole| Some(policy::Part { at, whole });
+    assert_eq!(kept(&[part(0..3, "\"a\"", 1), part(3..6, "\"a\"", 2)]), [(part_of(0..6, 10), "012345".into())]);
+    assert_eq!(kept(&[part(2..6, "\"a\"", 1), part(0..4, "\"a\"", 2)]), [(part_of(0..6, 10), "012345".into())]);
+    assert_eq!(kept(&[part(0..6, "\"a\"", 1), part(2..4, "\"a\"", 2)]), [(part_of(0..6, 10), "012345".into())]);
+    let both_sides = [part(0..3, "\"a\"", 1), part(6..10, "\"a\"", 2), part(2..7, "\"a\"", 3)];
+    assert_eq!(kept(&both_sides), [(None, "0123456789".into())]);
+    let whole = Shelf::One(both_sides[0].clone()).with(both_sides[1].clone(), 32).with(both_sides[2].clone(), 32);
+    let whole = whole.select(&HeaderMap::new(), true).unwrap();
+    assert_eq!((whole.status, whole.terms.received), (StatusCode::OK, Timestamp::from_seconds(3)));
+}
+
+#[test]
+fn parts_of_another_representation_give_way() {
+    for tag in ["\"b\"", "W/\"a\"", ""] {
+        let left = kept(&[part(0..3, "\"a\"", 1), part(3..6, tag, 2)]);
+        assert_eq!(left.len(), 1, "RFC 9111 section 3.4: {tag}");
+        assert_eq!(left[0].1, "345");
+    }
+}
+
+#[test]
+fn at_most_eight_parts_stay_apart() {
+    let whole = 100;
+    let apart = |n: u64| {
+        let entry = entry("http://h/p", &[("etag", "\"a\"")], &HeaderMap::new(), vec![Bytes::from_static(b"x")], n);
+        Arc::new(entry.part_of_whole(policy::Part { at: 2 * n..2 * n + 1, whole }))
+    };
+    let left = kept(&(1..=20).map(apart).collect::<Vec<_>>());
+    let starts: Vec<u64> = left.iter().map(|(part, _)| part.as_ref().unwrap().at.start / 2).collect();
+    assert_eq!(starts.len(), 8);
+    assert!(starts.iter().all(|n| *n > 12), "the least recently used went: {starts:?}");
+}

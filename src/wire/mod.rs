@@ -9,6 +9,7 @@ pub mod hop;
 pub mod link;
 pub mod list;
 pub mod percent;
+pub mod proof;
 mod reference;
 pub mod status;
 mod structured;

@@ -5,7 +5,10 @@ const singleAge = 'RFC 9111 section 5.1: the first member of the first line coun
 const invalidAge = 'RFC 9111 section 5.1: an Age that is no number is ignored'
 const unanswerable = 'the origin cannot be reached: there is an error to be seen, and no answer of the origin'
 
+const noDictionary = 'RFC 9213 section 2: not a Structured Field, so it is ignored (the test is of an older W3C note)'
+
 const cached = { expected_type: 'cached' }
+const notCached = { expected_type: 'not_cached' }
 const gatewayError = {
   disconnect: true, expected_status: 502, check_body: false, expected_response_headers_missing: ['server-request-count']
 }
@@ -25,6 +28,9 @@ export default {
   'stale-close-proxy-revalidate': [gatewayError, unanswerable],
   'stale-close-no-cache': [gatewayError, unanswerable],
   'stale-close-s-maxage=2': [gatewayError, unanswerable],
+  'surrogate-max-age-me-target': [notCached, noDictionary],
+  'surrogate-max-age-case-insensitive': [notCached, noDictionary],
+  'surrogate-fresh-cc-nostore': [notCached, noDictionary],
   'conditional-lm-fresh-no-lm': [
     {
       request_headers: [['If-Modified-Since', -3000]],

@@ -171,9 +171,15 @@ pub fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 
 /// The program in a process group of its own, with nothing of the tester's environment that could matter.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringhold"));
+    command_after(&[], folder, arguments)
+}
+
+/// The same started by another command, which is given the program with its arguments.
+pub fn command_after(prefix: &[&str], folder: &Path, arguments: &[&str]) -> Command {
+    let words = [prefix, &[env!("CARGO_BIN_EXE_ringhold")], arguments].concat();
+    let mut command = Command::new(words[0]);
     let into = |name| Stdio::from(File::create(folder.join(name)).expect("a file can be made"));
-    command.args(arguments).current_dir(folder).env("XDG_STATE_HOME", folder.join("xdg-state")).process_group(0);
+    command.args(&words[1..]).current_dir(folder).env("XDG_STATE_HOME", folder.join("xdg-state")).process_group(0);
     for name in ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "RUST_LOG"] {
         command.env_remove(name);
     }

@@ -8,8 +8,9 @@ use std::time::Duration;
 /// A client elsewhere. It knows how to run commands there.
 pub struct Elsewhere {
     name: String,
-    /// Our end of the cable.
+    /// Our end of the cable, and theirs.
     pub here: IpAddr,
+    pub there: IpAddr,
 }
 
 impl Elsewhere {
@@ -21,7 +22,8 @@ impl Elsewhere {
         // A /30 out of 10.64.0.0/10, by process and test, so that parallel runs do not meet.
         let base = 0x0a40_0000 + (id * 16 + number % 16) * 4;
         let [here, there] = [base + 1, base + 2].map(|a| Ipv4Addr::from(a).to_string());
-        let elsewhere = Elsewhere { name: name.clone(), here: here.parse().expect("an address") };
+        let [ours, theirs] = [&here, &there].map(|ip| ip.parse().expect("an address"));
+        let elsewhere = Elsewhere { name: name.clone(), here: ours, there: theirs };
         let (a, b) = (format!("{name}a"), format!("{name}b"));
         let steps = [
             format!("netns add {name}"),
@@ -38,6 +40,11 @@ impl Elsewhere {
                 None
             }
         }
+    }
+
+    /// What to write before a command that is to run there.
+    pub fn prefix(&self) -> [&str; 4] {
+        ["ip", "netns", "exec", &self.name]
     }
 
     /// Sends bytes to an address from there; everything that comes back until the connection ends.

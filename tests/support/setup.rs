@@ -8,13 +8,14 @@ use toml::{Table, Value};
 #[derive(Clone, Debug)]
 pub struct Setup {
     nodes: usize,
+    elsewhere: Vec<(String, String)>,
     tables: Table,
 }
 
 impl Default for Setup {
     /// Three nodes; no hot copy in the front, so that `Cache-Status` names the node that has the answer.
     fn default() -> Setup {
-        let setup = Setup { nodes: 3, tables: Table::new() };
+        let setup = Setup { nodes: 3, elsewhere: Vec::new(), tables: Table::new() };
         let setup = setup.set("proxy", "listen", vec!["127.0.0.1:0"]).set("admin", "listen", "127.0.0.1:0");
         setup.set("hot", "memory", "0")
     }
@@ -23,6 +24,12 @@ impl Default for Setup {
 impl Setup {
     pub fn nodes(mut self, nodes: usize) -> Setup {
         self.nodes = nodes;
+        self
+    }
+
+    /// A node that somebody else runs.
+    pub fn node_at(mut self, id: &str, address: &str) -> Setup {
+        self.elsewhere.push((id.to_owned(), address.to_owned()));
         self
     }
 
@@ -37,12 +44,14 @@ impl Setup {
     pub fn write_into(&self, folder: &Path) {
         let state = folder.join("state").display().to_string();
         let mut tables = self.clone().set("state", "path", state).tables;
-        let nodes: Vec<Value> = (1..=self.nodes).map(|n| node(&format!("n{n}")).into()).collect();
+        let spawned = (1..=self.nodes).map(|n| node(&format!("n{n}"), ("spawn", true.into())));
+        let elsewhere = self.elsewhere.iter().map(|(id, address)| node(id, ("address", address.clone().into())));
+        let nodes: Vec<Value> = spawned.chain(elsewhere).map(Value::from).collect();
         tables.insert("nodes".to_owned(), nodes.into());
         fs::write(folder.join("cluster.toml"), tables.to_string()).expect("a file can be written");
     }
 }
 
-fn node(id: &str) -> Table {
-    Table::from_iter([("id".to_owned(), id.into()), ("spawn".to_owned(), true.into())])
+fn node(id: &str, place: (&str, Value)) -> Table {
+    Table::from_iter([("id".to_owned(), id.into()), (place.0.to_owned(), place.1)])
 }

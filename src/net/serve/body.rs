@@ -1,5 +1,6 @@
 //! The two bodies of an exchange, noting when they begin, wait, move and end.
 
+use super::interim::Interim;
 use super::state::{Half, State};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -14,12 +15,20 @@ pub struct ClientBody {
     body: Incoming,
     /// `None` once it has come to its end.
     half: Option<Half>,
+    interim: Interim,
 }
 
 impl ClientBody {
     pub(super) fn new(body: Incoming, state: &Arc<State>) -> ClientBody {
         let half = (!body.is_end_stream()).then(|| Half::begin(state));
-        ClientBody { body, half }
+        ClientBody { body, half, interim: Interim { state: state.clone(), exchange: state.exchange() } }
+    }
+}
+
+impl ClientBody {
+    /// What sends interim responses to this request.
+    pub fn interim(&self) -> Interim {
+        self.interim.clone()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
+use super::shortcut::ShortcutTo;
 use super::sweep::Sweeper;
 use super::{ClientBody, End, connection};
 use crate::net::listen::Stream;
@@ -46,9 +47,21 @@ impl Connections {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
+        self.serve_with(stream, None, service);
+    }
+
+    /// The same, where some answers are known before hyper sees the request.
+    pub fn serve_with<S, F, B, E>(&self, stream: Stream, shortcut: Option<ShortcutTo>, service: S)
+    where
+        S: Fn(Request<ClientBody>) -> F + 'static,
+        F: Future<Output = Result<Response<B>, E>> + 'static,
+        B: Body + Unpin + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
         let sweeper = self.0.sweeper.clone();
         self.spawn(async move {
-            match connection(stream, service, &sweeper).await {
+            match connection(stream, service, &sweeper, shortcut).await {
                 End::Closed | End::Upgraded => {}
                 end => tracing::debug!("a connection ended: {end}"),
             }

@@ -2,6 +2,7 @@
 
 use super::body::{ClientBody, Reply};
 use super::io::{self, Io};
+use super::shortcut::{Shortcut, ShortcutTo};
 use super::state::{Half, Phase, State};
 use super::sweep::{Order, Registration, Sweeper};
 use super::{End, words};
@@ -31,7 +32,7 @@ enum Life {
 
 /// Serves `stream` until it ends. Needs neither the service nor the bodies to be Send, but a thread that does nothing
 /// else meanwhile: spawn it locally, or use [`Connections`]. Upgrades work by `hyper::upgrade::on` and [`upgraded`].
-pub async fn connection<S, F, B, E>(stream: Stream, service: S, sweeper: &Sweeper) -> End
+pub async fn connection<S, F, B, E>(stream: Stream, service: S, sweeper: &Sweeper, shortcut: Option<ShortcutTo>) -> End
 where
     S: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Result<Response<B>, E>>,
@@ -42,7 +43,9 @@ where
     let watch = sweeper.register(&stream);
     let state = watch.state().clone();
     let service = |request: Request<Incoming>| exchange(&service, request, &state);
-    let mut io = Io { stream, state: state.clone(), before: Bytes::new() };
+    let shortcut = shortcut.map(|(known, same_machine)| Shortcut::new(known, same_machine));
+    let open = io::Open::new(&state, &stream);
+    let mut io = Io { stream, state: state.clone(), before: Bytes::new(), shortcut, _open: open };
     loop {
         // hyper's buffers exist only while there is something to do.
         if let Some(end) = first_bytes(&mut io, &watch).await {
@@ -73,6 +76,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
 {
     let half = Half::begin(state);
+    state.asked();
     let answer = service(request.map(|body| ClientBody::new(body, state)));
     async move {
         let response = answer.await?;

@@ -1,11 +1,13 @@
 //! The socket under hyper: notes what moves, and holds back the bare answers that hyper gives to what it cannot parse.
 
+use super::shortcut::Shortcut;
 use super::state::State;
 use crate::net::listen::Stream;
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::upgrade::Upgraded;
 use std::io::{IoSlice, Result};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,6 +19,26 @@ pub struct Io {
     pub(super) state: Arc<State>,
     /// Read already, in an earlier life of the connection.
     pub(super) before: Bytes,
+    /// Answers what it can before hyper sees it.
+    pub(super) shortcut: Option<Shortcut>,
+    pub(super) _open: Open,
+}
+
+/// The socket is known to the state until this is dropped.
+#[derive(Debug)]
+pub(super) struct Open(Arc<State>);
+
+impl Open {
+    pub(super) fn new(state: &Arc<State>, stream: &Stream) -> Open {
+        state.set_socket(Some(stream.as_fd()));
+        Open(state.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set_socket(None);
+    }
 }
 
 /// Takes the connection out of hyper's box again, with what was read beyond the head. Fails when it is not one of ours.
@@ -43,6 +65,18 @@ impl Io {
         }
     }
 
+    /// Writes what is left of an interim response.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if let Some(mut rest) = self.state.rest() {
+            while !rest.is_empty() {
+                let written = ready!(Write::poll_write(Pin::new(&mut self.stream), cx, &rest))?;
+                rest.drain(..written);
+            }
+            self.state.no_rest();
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Swallows an answer of hyper's own: the driver gives a better one.
     fn hold_back(&self, start: &[u8], len: usize) -> Poll<Result<usize>> {
         // `HTTP/1.1 400 …`
@@ -55,6 +89,9 @@ impl Io {
 impl Read for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
+        if let Some(shortcut) = &mut this.shortcut {
+            ready!(shortcut.poll(&mut this.stream, &this.state, &mut this.before, cx))?;
+        }
         if !this.before.is_empty() {
             let piece = this.before.split_to(this.before.len().min(buf.remaining()));
             buf.put_slice(&piece);
@@ -73,6 +110,7 @@ impl Write for Io {
         if this.state.is_refusing() {
             return this.hold_back(buf, buf.len());
         }
+        ready!(this.poll_rest(cx))?;
         let outcome = Write::poll_write(Pin::new(&mut this.stream), cx, buf);
         this.note(&outcome);
         outcome
@@ -83,6 +121,7 @@ impl Write for Io {
             let start = bufs.first().map_or(&[][..], |b| b);
             return this.hold_back(start, bufs.iter().map(|b| b.len()).sum());
         }
+        ready!(this.poll_rest(cx))?;
         let outcome = Write::poll_write_vectored(Pin::new(&mut this.stream), cx, bufs);
         this.note(&outcome);
         outcome
@@ -100,6 +139,10 @@ impl Write for Io {
             // Our answer has yet to go out.
             return Poll::Ready(Ok(()));
         }
-        Write::poll_shutdown(Pin::new(&mut self.get_mut().stream), cx)
+        let this = self.get_mut();
+        if let Some(shortcut) = &mut this.shortcut {
+            ready!(shortcut.poll_write_out(&mut this.stream, &this.state, cx))?;
+        }
+        Write::poll_shutdown(Pin::new(&mut this.stream), cx)
     }
 }

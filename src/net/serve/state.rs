@@ -1,12 +1,13 @@
 //! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
 
-use std::sync::Arc;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One thread uses it. The atomics (plain loads and stores in machine code) are there because hyper wants the socket
 /// of an upgrade to be Send.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     /// Halves of exchanges under way: a request body that is not read to its end, an answer that is not written out.
     halves: AtomicU8,
@@ -24,6 +25,14 @@ pub(super) struct State {
     body_waits: AtomicBool,
     /// A request body was given up before its end.
     unread: AtomicBool,
+    /// How many exchanges have begun, and whether the answer of the last one has.
+    exchanges: AtomicU32,
+    answered: AtomicBool,
+    /// The socket, while it is ours: -1 before and after.
+    socket: AtomicI32,
+    /// The rest of an interim response that the socket had no room for.
+    rest: Mutex<Vec<u8>>,
+    has_rest: AtomicBool,
     /// The status of an answer that hyper wrote on its own and that was held back; 0: none.
     refused: AtomicU16,
 }
@@ -41,7 +50,70 @@ pub(super) enum Phase {
     Tunnel,
 }
 
+impl Default for State {
+    fn default() -> State {
+        State {
+            socket: AtomicI32::new(-1),
+            halves: AtomicU8::default(),
+            head: AtomicBool::default(),
+            tunnel: AtomicBool::default(),
+            moved: AtomicBool::default(),
+            unflushed: AtomicBool::default(),
+            write_waits: AtomicBool::default(),
+            body_waits: AtomicBool::default(),
+            unread: AtomicBool::default(),
+            exchanges: AtomicU32::default(),
+            answered: AtomicBool::default(),
+            rest: Mutex::default(),
+            has_rest: AtomicBool::default(),
+            refused: AtomicU16::default(),
+        }
+    }
+}
+
 impl State {
+    /// The connection has this socket from now on; `None`: it has no more.
+    pub(super) fn set_socket(&self, socket: Option<BorrowedFd<'_>>) {
+        self.socket.store(socket.map_or(-1, |s| s.as_raw_fd()), Relaxed);
+    }
+
+    /// The number of the exchange that has just begun.
+    pub(super) fn exchange(&self) -> u32 {
+        self.exchanges.load(Relaxed)
+    }
+
+    /// Whether nothing has been written, or is left to be, since this exchange began.
+    pub(super) fn is_silent(&self, exchange: u32) -> bool {
+        self.exchange() == exchange
+            && self.phase() == Phase::Busy
+            && self.is_flushed()
+            && !self.answered.load(Relaxed)
+            && !self.has_rest.load(Relaxed)
+    }
+
+    /// Writes to the socket, if there is one; what `write` could not is kept for [`State::take_rest`].
+    pub(super) fn with_socket(&self, write: impl FnOnce(BorrowedFd<'_>) -> Option<Vec<u8>>) {
+        let socket = self.socket.load(Relaxed);
+        if socket < 0 {
+            return;
+        }
+        // SAFETY: it is set while the connection holds the socket open, and cleared before that ends, on one thread.
+        let rest = write(unsafe { BorrowedFd::borrow_raw(socket) });
+        if let Some(rest) = rest {
+            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+            self.has_rest.store(true, Relaxed);
+        }
+    }
+
+    /// What must be written before anything else.
+    pub(super) fn rest(&self) -> Option<MutexGuard<'_, Vec<u8>>> {
+        self.has_rest.load(Relaxed).then(|| self.rest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn no_rest(&self) {
+        self.has_rest.store(false, Relaxed);
+    }
+
     pub(super) fn phase(&self) -> Phase {
         if self.tunnel.load(Relaxed) {
             Phase::Tunnel
@@ -60,6 +132,16 @@ impl State {
             self.head.store(true, Relaxed);
             self.moved.store(true, Relaxed);
         }
+    }
+
+    /// Between two messages, with nothing of ours left to be written.
+    pub(super) fn is_between(&self) -> bool {
+        self.phase() == Phase::Idle && self.is_flushed()
+    }
+
+    /// A request was answered without hyper.
+    pub(super) fn answered_shortly(&self) {
+        self.moved.store(true, Relaxed);
     }
 
     /// Whether what hyper writes now is an answer of its own: none of ours is under way or left over.
@@ -94,9 +176,16 @@ impl State {
         !self.unflushed.load(Relaxed)
     }
 
+    /// The service is called for a request.
+    pub(super) fn asked(&self) {
+        self.exchanges.store(self.exchange().wrapping_add(1), Relaxed);
+        self.answered.store(false, Relaxed);
+    }
+
     /// The service has answered: what is written from now on is ours.
     pub(super) fn answered(&self) {
         self.unflushed.store(true, Relaxed);
+        self.answered.store(true, Relaxed);
         self.progress();
     }
 

@@ -64,7 +64,7 @@ impl Server {
                 let (go, waiting, tunnels) = (go.clone(), waiting.clone(), connections.clone());
                 connections.spawn(async move {
                     let service = move |r| serve(r, go.clone(), waiting.clone(), tunnels.clone());
-                    let end = connection(stream, service, &sweeper).await;
+                    let end = connection(stream, service, &sweeper, None).await;
                     ends.borrow_mut().push(end);
                     ended.notify_one();
                 });
@@ -496,7 +496,7 @@ fn a_streamed_answer_goes_out_piece_by_piece() {
             let pieces = rx.borrow_mut().take().map(Pieces);
             async move { Ok::<_, Infallible>(Response::new(pieces.unwrap())) }
         };
-        tokio::task::spawn_local(async move { connection(stream, service, &sweeper).await });
+        tokio::task::spawn_local(async move { connection(stream, service, &sweeper, None).await });
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
         pieces.send("first").unwrap();
         let mut all = Vec::new();

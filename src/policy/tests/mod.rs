@@ -2,6 +2,7 @@
 
 mod effects;
 mod freshness;
+mod parts;
 mod props;
 mod ranges;
 mod reuse;

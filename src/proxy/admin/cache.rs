@@ -11,6 +11,9 @@ impl Admin {
     pub async fn purge(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let key = query::key(query, &[])?;
         let purged = self.cluster.purge(&key).await;
+        if let Some(hot) = &self.hot {
+            hot.forget(&key);
+        }
         let mut body = json!({"key": key.as_str(), "done": purged.done});
         if purged.missed.is_empty() {
             return Ok(json(StatusCode::OK, &body));

@@ -14,6 +14,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+use super::hot::Hot;
 use super::metrics::Counters;
 use crate::cluster::Cluster;
 use crate::config::Config;
@@ -44,6 +45,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 struct Admin {
     cluster: Arc<Cluster>,
     counters: Vec<Arc<Counters>>,
+    hot: Option<Arc<Hot>>,
     config: Config,
     /// Where the API is reached, as bound.
     address: String,
@@ -54,13 +56,14 @@ pub async fn serve(
     listener: Listener,
     cluster: Arc<Cluster>,
     counters: Vec<Arc<Counters>>,
+    hot: Option<Arc<Hot>>,
     config: &Config,
     mut shutdown: Shutdown,
 ) {
     let limits = Limits { head: 32 * 1024, fields: 64, ..Limits::of(config) };
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
     let address = listener.address().to_string();
-    let admin = Rc::new(Admin { cluster, counters, config: config.clone(), address });
+    let admin = Rc::new(Admin { cluster, counters, hot, config: config.clone(), address });
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => accepted,

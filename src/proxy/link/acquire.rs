@@ -2,14 +2,17 @@
 
 use super::Broken;
 use super::conn::{Conn, Link};
-use super::control::Control;
 use super::pool::{Grant, Pool, Slot};
 use crate::config::Address;
 use crate::net::listen::Stream;
-use std::io;
+use crate::net::prove;
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind::TimedOut};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 /// Which connections will do.
@@ -50,24 +53,27 @@ async fn queue(pool: &Rc<Pool>) -> Result<Conn, Broken> {
     }
 }
 
-async fn open(slot: Slot) -> Result<Conn, Broken> {
+async fn open(mut slot: Slot) -> Result<Conn, Broken> {
     let pool = slot.pool().clone();
-    let stream = match timeout(pool.shared.timeouts.connect, connect(&pool)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(e)) => return Err(Broken::Unreachable(e)),
-        Err(_) => return Err(Broken::Unreachable(io::ErrorKind::TimedOut.into())),
-    };
+    let control = slot.opening();
+    let mut connecting = pin!(timeout(pool.shared.timeouts.connect, connect(&pool)));
+    // Not `Abandoned`: of the request, not a byte was sent.
+    let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
+        _ if control.is_abandoned() => Poll::Ready(Err(io::Error::new(TimedOut, "it went silent"))),
+        Poll::Ready(done) => Poll::Ready(done.unwrap_or_else(|_| Err(TimedOut.into()))),
+        Poll::Pending => {
+            control.wait(cx);
+            Poll::Pending
+        }
+    });
+    let stream = connected.await.map_err(Broken::Unreachable)?;
     pool.shared.counters.link_opened.add(1);
-    Ok(slot.connected(Link { stream, control: Control::new() }))
+    Ok(slot.connected(Link { stream, control }))
 }
 
 async fn connect(pool: &Pool) -> io::Result<Stream> {
     match &pool.node.address {
-        Address::Tcp(address) => {
-            let stream = TcpStream::connect(address.as_str()).await?;
-            stream.set_nodelay(true)?;
-            Ok(Stream::Tcp(stream))
-        }
+        Address::Tcp(address) => Ok(Stream::Tcp(prove::connect(address, &pool.shared.cluster).await?)),
         Address::Unix(path) => loop {
             match UnixStream::connect(path).await {
                 // Its backlog is full. There is no event for that: look again, as long as the node is thought alive.

@@ -1,5 +1,6 @@
 //! PURE. The head of a node's answer, parsed once (RFC 9112 sections 4 to 6).
 
+use crate::wire::link;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, Version};
@@ -26,6 +27,8 @@ pub struct Head {
     pub ends: Ends,
     /// The connection may serve another request after this one.
     pub keep: bool,
+    /// `Ringhold-Reach: local`: only for clients on this machine.
+    pub local: bool,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -90,6 +93,7 @@ struct Fields {
     length: Option<u64>,
     coding: Coding,
     keep: bool,
+    local: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -105,12 +109,14 @@ impl Fields {
         let keep = version == Version::HTTP_11;
         // Two more: Via and Date.
         let headers = HeaderMap::with_capacity(count + 2);
-        Fields { headers, length: None, coding: Coding::Absent, keep }
+        Fields { headers, length: None, coding: Coding::Absent, keep, local: false }
     }
 
     fn add(&mut self, buf: &Bytes, field: &httparse::Header<'_>) -> Result<(), &'static str> {
         let name = field.name.as_bytes();
         if is_ringhold(name) {
+            self.local |=
+                name.eq_ignore_ascii_case(link::REACH.as_str().as_bytes()) && field.value == link::LOCAL.as_bytes();
             return Ok(());
         }
         let name = HeaderName::from_bytes(name).map_err(|_| "malformed field name")?;
@@ -181,8 +187,8 @@ impl Fields {
             self.keep = false;
             Ends::Closed
         };
-        let Fields { headers, keep, .. } = self;
-        Ok(Head { status, version, headers, ends, keep })
+        let Fields { headers, keep, local, .. } = self;
+        Ok(Head { status, version, headers, ends, keep, local })
     }
 }
 

@@ -1,6 +1,7 @@
 //! PURE. The head of a request on the link, written into one buffer.
 
 use super::decode::is_ringhold;
+use crate::net::serve::Interim;
 use crate::wire::target::Key;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -16,6 +17,8 @@ pub enum Framing {
 
 /// A request as it is sent to a node.
 pub struct Request<'a> {
+    /// Where interim responses go.
+    pub interim: Option<&'a Interim>,
     pub method: &'a Method,
     pub key: &'a Key,
     /// The client's fields, without those of its hop.
@@ -99,6 +102,7 @@ mod tests {
             headers.append(name, HeaderValue::from_static(value));
         }
         let request = Request {
+            interim: None,
             method: &Method::POST,
             key: &key,
             headers: &headers,

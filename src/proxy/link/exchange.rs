@@ -7,6 +7,7 @@ use super::conn::Conn;
 use super::control::Phase;
 use super::decode::{Ends, Head};
 use super::{Broken, InFlight, Pool, Request, Upload};
+use crate::wire::hop;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use std::future::poll_fn;
@@ -46,7 +47,7 @@ pub async fn exchange(
     conn.send(request, movable).await?;
     let mut early = Bytes::new();
     let mut head = match upload {
-        None => final_head(&mut conn, &mut early, request.method).await?,
+        None => final_head(&mut conn, &mut early, request).await?,
         Some(body) => head_beside(&mut conn, &mut early, request, body).await?,
     };
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -65,17 +66,42 @@ pub async fn exchange(
 }
 
 /// Reads heads until one that is final (or 101).
-async fn final_head(conn: &mut Conn, early: &mut Bytes, method: &Method) -> Result<Head, Broken> {
-    poll_fn(|cx| poll_final(conn, cx, early, method)).await
+async fn final_head(conn: &mut Conn, early: &mut Bytes, request: &Request<'_>) -> Result<Head, Broken> {
+    poll_fn(|cx| poll_final(conn, cx, early, request)).await
 }
 
-fn poll_final(conn: &mut Conn, cx: &mut Context<'_>, early: &mut Bytes, method: &Method) -> Poll<Result<Head, Broken>> {
+fn poll_final(
+    conn: &mut Conn,
+    cx: &mut Context<'_>,
+    early: &mut Bytes,
+    request: &Request<'_>,
+) -> Poll<Result<Head, Broken>> {
     loop {
-        match conn.poll_head(cx, early, *method == Method::HEAD) {
-            // 103 and the like end here: hyper's server cannot write them.
-            Poll::Ready(Ok(head)) if is_interim(&head) => {}
+        match conn.poll_head(cx, early, *request.method == Method::HEAD) {
+            Poll::Ready(Ok(head)) if is_interim(&head) => pass_on(head, request),
             other => return other,
         }
+    }
+}
+
+/// Waits for `100 Continue`; a final head that comes in its place.
+async fn go_ahead(conn: &mut Conn, early: &mut Bytes, request: &Request<'_>) -> Result<Option<Head>, Broken> {
+    loop {
+        let head = poll_fn(|cx| conn.poll_head(cx, early, false)).await?;
+        match head.status {
+            StatusCode::CONTINUE => return Ok(None),
+            _ if is_interim(&head) => pass_on(head, request),
+            _ => return Ok(Some(head)),
+        }
+    }
+}
+
+/// RFC 9110 section 15.2: interim responses are forwarded, but for the `100 Continue` that was asked for on the link: the
+/// client's own is sent when its body is read.
+fn pass_on(mut head: Head, request: &Request<'_>) {
+    if let Some(interim) = request.interim.filter(|_| !(request.expect && head.status == StatusCode::CONTINUE)) {
+        hop::strip(&mut head.headers);
+        interim.send(head.status, &head.headers);
     }
 }
 
@@ -92,16 +118,15 @@ async fn head_beside(
 ) -> Result<Head, Broken> {
     if request.expect && upload.is_untouched() {
         let wait = conn.slot.pool().shared.timeouts.expect_continue;
-        let first = poll_fn(|cx| conn.poll_head(cx, early, false));
-        match timeout(wait, first).await {
-            Ok(Ok(head)) if head.status != StatusCode::CONTINUE && !is_interim(&head) => return Ok(head),
-            Ok(Ok(_)) | Err(_) => {}
+        match timeout(wait, go_ahead(conn, early, request)).await {
+            Ok(Ok(Some(head))) => return Ok(head),
+            Ok(Ok(None)) | Err(_) => {}
             Ok(Err(e)) => return Err(e),
         }
     }
     poll_fn(|cx| {
         let sent = upload.poll(conn, cx);
-        match (poll_final(conn, cx, early, request.method), sent) {
+        match (poll_final(conn, cx, early, request), sent) {
             (Poll::Pending, Poll::Ready(Err(e))) => Poll::Ready(Err(e)),
             (head, _) => head,
         }

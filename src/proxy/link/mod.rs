@@ -25,7 +25,7 @@ pub use exchange::{Answer, Content, exchange};
 pub use pool::{InFlight, Pool, Swept};
 pub use upload::Upload;
 
-use crate::config::{Limits, Timeouts};
+use crate::config::{Cluster, Config, Limits, Timeouts};
 use crate::proxy::metrics::Counters;
 use std::cell::RefCell;
 use std::fmt;
@@ -40,6 +40,8 @@ pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);
 pub struct Shared {
     pub limits: Limits,
     pub timeouts: Timeouts,
+    /// Its secrets are proved on new connections.
+    pub cluster: Cluster,
     pub counters: Arc<Counters>,
     /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
     pub via: [http::HeaderValue; 2],
@@ -53,9 +55,11 @@ pub struct Shared {
 const READ: usize = 64 * 1024;
 
 impl Shared {
-    pub fn new(limits: Limits, timeouts: Timeouts, counters: Arc<Counters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
+    pub fn new(config: &Config, counters: Arc<Counters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
         let read = RefCell::new(vec![0; READ].into_boxed_slice());
-        Rc::new(Shared { limits, timeouts, counters, via, read, write: RefCell::new(Vec::with_capacity(2048)) })
+        let write = RefCell::new(Vec::with_capacity(2048));
+        let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
+        Rc::new(Shared { limits, timeouts, cluster, counters, via, read, write })
     }
     /// The member of `Via` for a message of this version.
     pub fn via(&self, version: http::Version) -> &http::HeaderValue {

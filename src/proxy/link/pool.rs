@@ -193,10 +193,17 @@ impl Slot {
         &self.pool
     }
 
+    /// A connection is being opened with it: whoever waits for that may go elsewhere.
+    pub fn opening(&mut self) -> Rc<Control> {
+        let control = Control::new();
+        control.enter(Phase::Head { movable: true });
+        self.pool.controls.borrow_mut().push(control.clone());
+        self.control = Some(control.clone());
+        control
+    }
+
     /// The connection that was opened with it.
-    pub fn connected(mut self, link: Link) -> Conn {
-        self.pool.controls.borrow_mut().push(link.control.clone());
-        self.control = Some(link.control.clone());
+    pub fn connected(self, link: Link) -> Conn {
         Conn { link, slot: self, reused: false }
     }
 

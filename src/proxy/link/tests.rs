@@ -1,14 +1,16 @@
 //! The link's client against fake nodes, over real sockets.
 
 use super::*;
-use crate::config::Config;
-use crate::proxy::fake::{Act, FakeNode, config, pool};
+use crate::cluster::view::Node;
+use crate::config::{Address, Config, Secret};
+use crate::proxy::fake::{self, Act, FakeNode, config, pool};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -34,6 +36,7 @@ impl Asked {
     }
     fn request(&self) -> Request<'_> {
         Request {
+            interim: None,
             method: &self.method,
             key: &self.key,
             headers: &self.headers,
@@ -324,5 +327,25 @@ fn after_101_the_connection_is_handed_over_with_what_came_along() {
         assert!(node.heard(0).contains("upgrade: echo\r\n"));
         let unasked = ask(&pool, &Asked::get()).await;
         assert!(matches!(unasked, Err(Broken::Protocol(_))), "{unasked:?}");
+    });
+}
+
+#[test]
+fn a_node_that_goes_silent_before_it_has_proved_itself_is_left_and_was_sent_nothing() {
+    run(async {
+        // Accepts, by its queue of connections, and says nothing.
+        let stopped = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(stopped.local_addr().unwrap().to_string());
+        let mut config = config();
+        config.cluster.secret = Some(Secret("0123456789abcdef".into()));
+        let pool = Pool::new(Arc::new(Node::new("n1".into(), address, 1, true)), fake::shared(&config));
+        let give_up = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            pool.abandon();
+        };
+        let asked = Asked::get();
+        let (result, ()) = tokio::join!(ask(&pool, &asked), give_up);
+        assert!(matches!(result, Err(Broken::Unreachable(_))), "so that any request may go elsewhere: {result:?}");
+        assert!(pool.is_empty(), "its place is free again");
     });
 }

@@ -1,0 +1,35 @@
+"""Where it was measured, and with what."""
+
+import os
+import platform
+import re
+import subprocess
+
+
+def told(*words, cwd=None):
+    try:
+        return subprocess.run(words, capture_output=True, text=True, cwd=cwd).stdout.strip()
+    except OSError:
+        return ""
+
+
+def first(path, pattern):
+    with open(path) as file:
+        found = re.search(pattern, file.read(), re.M)
+    return found[1].strip() if found else "?"
+
+
+def lines(root, bench, origin, given):
+    """Name and value of what somebody who compares two results needs to know."""
+    memory = int(first("/proc/meminfo", r"^MemTotal:\s*(\d+)")) / (1 << 20)
+    processor = first("/proc/cpuinfo", r"^model name\s*:(.*)")
+    wrk = re.search(r"wrk (\S+)", told("wrk", "-v"))
+    return [
+        ("processor", f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB"),
+        ("kernel", f"{platform.system()} {platform.release()} {platform.machine()}"),
+        ("system", first("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)')),
+        ("ringhold", given or told("git", "describe", "--always", "--dirty", "--exclude", "*", cwd=root) or "?"),
+        ("rustc", told("rustc", "--version", cwd=root)),
+        ("load", f"wrk {wrk[1] if wrk else '?'}, one thread on core {bench.load_core}, with the origin "
+                 f"({origin.program}); all servers on core {bench.server_core}"),
+    ]

@@ -1,0 +1,125 @@
+"""The measurements as Markdown."""
+
+from .latency import KINDS
+from .throughput import REMARKS
+
+OBJECT, CONNECTION, TRANSFER, P999 = 1.6 * 1024, 12 * 1024, 4 << 20, 2000
+CACHES = ["squid", "traffic-server", "nginx", "haproxy", "varnish"]
+CLUSTERS = ["haproxy+3varnish", "squid-carp+3squid", "nginx-hash+3nginx"]
+
+# Workload, what of ours, next to the best of whom, at least how many times as fast.
+TARGETS = [
+    ("k1", "ringhold", CACHES, "the fastest cache", 1.2),
+    ("k1", "ringhold", ["bare-server"], "a bare hyper server", 0.85),
+    ("k10", "ringhold", CACHES, "the fastest cache", 1.2),
+    ("k100", "ringhold", CACHES, "the fastest cache", 1.2),
+    ("k1", "ringhold-relay", CLUSTERS, "the fastest front plus nodes", 2.0),
+    ("k100", "ringhold-relay", CLUSTERS, "the fastest front plus nodes", 1.5),
+    ("k1", "ringhold-relay", ["bare-relay"], "a bare hyper relay", None),
+    ("nostore", "ringhold", CLUSTERS, "the fastest front plus nodes", 1.5),
+    ("nostore", "ringhold", ["squid", "nginx", "varnish"], "the fastest of Squid, nginx and Varnish", 1.0),
+]
+
+
+def table(head, rows):
+    rows = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def verdict(met):
+    return "yes" if met else "**no**"
+
+
+def machine(lines, subjects, left_out, noise):
+    versions = {name: subject.version for name, subject in subjects.items() if subject.version}
+    rows = lines + [("peers", "; ".join(f"{name} {version}" for name, version in versions.items()) or "none")]
+    rows += [("left out", "; ".join(f"{name}: {why}" for name, why in left_out.items()))] if left_out else []
+    rows += [("busy while nothing was asked", "; ".join(
+        f"{when} {' and '.join(f'{share:.0%}' for share in busy)} of the two cores" for when, busy in noise.items()))]
+    return "".join(f"- {name}: {value}\n" for name, value in rows)
+
+
+def throughput(cells, names, workloads, rounds, seconds):
+    seen = set()
+
+    def shown(name, workload):
+        cell = cells.get((name, workload.name))
+        if not cell:
+            return ""
+        letters = cell.remarks(workload.cached)
+        seen.update(letters)
+        spread = f" ±{cell.spread:.0%}" if rounds > 1 else ""
+        return f"{cell.rate:,.0f}{spread}" + (f" ({letters})" if letters else "")
+    rows = [[name] + [shown(name, workload) for workload in workloads] for name in names]
+    stolen = max((run.stolen for cell in cells.values() for run in cell.runs), default=0)
+    text = (f"Requests a second, 64 connections, 1,000 URLs; {f'median of {rounds} rounds' if rounds > 1 else 'one round'} "
+            f"of {seconds} s{', ± half the range' if rounds > 1 else ''}. "
+            f"The host took at most {stolen:.1%} of a run's processor time for others.\n\n")
+    text += table([""] + [workload.title for workload in workloads], rows)
+    return text + "".join(f"\n({letter}) {REMARKS[letter]}\n" for letter in REMARKS if letter in seen)
+
+
+def targets(cells, workloads):
+    titles = {workload.name: workload.title for workload in workloads}
+    rows = []
+    for workload, ours, rivals, title, wanted in TARGETS:
+        rates = {name: cells[name, workload].rate for name in rivals if (name, workload) in cells}
+        if workload not in titles or (ours, workload) not in cells or not rates:
+            continue
+        best = max(rates, key=rates.get)
+        ratio = cells[ours, workload].rate / max(rates[best], 1e-9)
+        rows.append([f"{titles[workload]}, {ours}", f"{title} ({best})" if len(rivals) > 1 else title, f"{ratio:.2f}",
+                     f"{wanted:.2f}" if wanted else "", verdict(ratio >= wanted) if wanted else ""])
+    return table(["what", "next to", "ratio", "wanted", "met"], rows) if rows else ""
+
+
+def memory(objects, connections, transfers):
+    text = ""
+    if objects:
+        rows = [[name, f"{found.bytes / 1024:.2f} KiB", f"{found.held:.1%}",
+                 verdict(found.bytes <= OBJECT and found.held >= 0.99) if name == "node" else ""]
+                for name, found in objects.items()]
+        count = next(iter(objects.values())).objects
+        text += table([f"{count:,} objects of 1 KiB", "memory an object", "held", "at most 1.6 KiB"], rows) + "\n"
+    names = dict.fromkeys([*connections, *transfers])
+    if names:
+        rows = []
+        for name in names:
+            each, grown, ours = connections.get(name), transfers.get(name), name == "ringhold"
+            broken = name in transfers and grown is None
+            rows.append([name, f"{each / 1024:.1f} KiB" if each is not None else "",
+                         verdict(each <= CONNECTION) if ours and each is not None else "",
+                         f"{grown / (1 << 20):.1f} MiB" if grown is not None else "broken off" if broken else "",
+                         verdict(grown <= TRANSFER) if ours and grown is not None else ""])
+        text += table(["", "an idle connection", "at most 12 KiB", "a transfer of 1 GiB, over idle", "at most 4 MiB"], rows)
+        text += "\nMemory is that of all the server's processes (PSS); nginx keeps bodies in files, which do not count here.\n"
+    return text
+
+
+def latency(found, names):
+    text = ("Microseconds from when a request was due, at a fixed rate of half of what each can do; "
+            "the round with the median p99.9.\n\n")
+    for title, kind in KINDS:
+        rows = []
+        for name in names:
+            run = found.get((name, kind))
+            if run:
+                bad = f" ({run.errors} errors, {run.unanswered} unanswered)" if run.errors or run.unanswered else ""
+                rows.append([name, f"{run.rate:,.0f}{bad}"] + [f"{value:,.0f}" for value in
+                                                              (run.p50, run.p99, run.p999, run.worst)])
+        if rows:
+            text += table([title, "rate", "p50", "p99", "p99.9", "max"], rows) + "\n"
+    return text + latency_targets(found)
+
+
+def latency_targets(found):
+    ours = found.get(("ringhold", "c/k1"))
+    if not ours:
+        return ""
+    rows = [["p99.9 of hits below 2 ms", f"{ours.p999 / 1000:.2f} ms", verdict(ours.p999 < P999)]]
+    rivals = {name: run.p999 for (name, kind), run in found.items() if kind == "c/k1" and name in CACHES + CLUSTERS}
+    if rivals:
+        best = min(rivals, key=rivals.get)
+        rows.append([f"p99.9 no worse than the best peer's ({best})", f"{ours.p999 / rivals[best]:.2f} of it",
+                     verdict(ours.p999 <= rivals[best])])
+    return table(["what", "measured", "met"], rows)

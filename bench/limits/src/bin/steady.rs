@@ -1,0 +1,218 @@
+//! Asks at a fixed rate, whether the last answers have come or not, and measures from when a request was due: a server
+//! that stalls for a second delays all that was due in it, and each counts. It spins, for a sleep is too coarse.
+
+use limits::latency::Latencies;
+use limits::serve::argument;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+const USAGE: &str =
+    "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N
+  prints: requests/s, then microseconds p50 p99 p99.9 max, then errors and what was due but never answered";
+
+/// How long answers are waited for when nothing is due any more.
+const GRACE: Duration = Duration::from_secs(2);
+
+fn main() -> io::Result<()> {
+    let mut load = Load::new()?;
+    let started = Instant::now();
+    let due_in_all = (load.rate * load.seconds) as u64;
+    let end = started + Duration::from_secs_f64(load.seconds) + GRACE;
+    let mut events = Events::with_capacity(1024);
+    while load.answered() < due_in_all && Instant::now() < end {
+        load.ask(started, due_in_all)?;
+        load.poll.poll(&mut events, Some(Duration::ZERO))?;
+        for event in &events {
+            load.read(event.token().0)?;
+        }
+    }
+    load.report(due_in_all, started.elapsed().min(Duration::from_secs_f64(load.seconds)));
+    Ok(())
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// When the request that it carries was due.
+    due: Option<Instant>,
+    head: Vec<u8>,
+    body_left: usize,
+}
+
+struct Load {
+    poll: Poll,
+    proxy: SocketAddr,
+    requests: Vec<String>,
+    rate: f64,
+    seconds: f64,
+    connections: Vec<Connection>,
+    free: Vec<usize>,
+    asked: u64,
+    random: u64,
+    latencies: Latencies,
+    errors: u64,
+    buffer: Vec<u8>,
+}
+
+fn number(name: &str) -> f64 {
+    argument(name, USAGE).parse().unwrap_or_else(|_| panic!("{name} needs a number"))
+}
+
+impl Load {
+    fn new() -> io::Result<Self> {
+        let (origin, kind) = (argument("--origin", USAGE), argument("--kind", USAGE));
+        let request =
+            |url| format!("GET http://{origin}/{kind}/{url} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: steady\r\n\r\n");
+        let proxy = argument("--proxy", USAGE).parse().map_err(io::Error::other)?;
+        let mut load = Self {
+            poll: Poll::new()?,
+            proxy,
+            requests: (1..=number("--urls") as usize).map(request).collect(),
+            rate: number("--rate"),
+            seconds: number("--seconds"),
+            connections: Vec::new(),
+            free: Vec::new(),
+            asked: 0,
+            random: 42,
+            latencies: Latencies::default(),
+            errors: 0,
+            buffer: vec![0; 1 << 20],
+        };
+        for index in 0..number("--connections") as usize {
+            let connection = load.connect(index)?;
+            load.connections.push(connection);
+            load.free.push(index);
+        }
+        Ok(load)
+    }
+
+    fn connect(&self, index: usize) -> io::Result<Connection> {
+        let stream = std::net::TcpStream::connect(self.proxy)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        Ok(Connection { stream, due: None, head: Vec::new(), body_left: 0 })
+    }
+
+    fn answered(&self) -> u64 {
+        self.latencies.count() + self.errors
+    }
+
+    /// Sends what is due, as far as connections are free.
+    fn ask(&mut self, started: Instant, due_in_all: u64) -> io::Result<()> {
+        let due_by_now = (started.elapsed().as_secs_f64() * self.rate) as u64;
+        while self.asked < due_by_now.min(due_in_all) {
+            let Some(index) = self.free.pop() else { return Ok(()) };
+            let due = started + Duration::from_secs_f64(self.asked as f64 / self.rate);
+            self.asked += 1;
+            let url = self.pick();
+            let connection = &mut self.connections[index];
+            connection.due = Some(due);
+            if connection.stream.write_all(self.requests[url].as_bytes()).is_err() {
+                self.fail(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pick(&mut self) -> usize {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random % self.requests.len() as u64) as usize
+    }
+
+    fn read(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            match connection.stream.read(&mut self.buffer) {
+                Ok(0) => return self.fail(index),
+                Ok(length) => match connection.take(&self.buffer[..length]) {
+                    Some(Answer::Good(due)) => {
+                        self.latencies.add(due.elapsed());
+                        self.free.push(index);
+                    }
+                    Some(Answer::Bad) => return self.fail(index),
+                    None => {}
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(_) => return self.fail(index),
+            }
+        }
+    }
+
+    /// Only a request that was asked counts; either way there is a new connection in place of the broken one.
+    fn fail(&mut self, index: usize) -> io::Result<()> {
+        let busy = self.connections[index].due.is_some();
+        self.connections[index] = self.connect(index)?;
+        if busy {
+            self.errors += 1;
+            self.free.push(index);
+        }
+        Ok(())
+    }
+
+    fn report(&self, due: u64, elapsed: Duration) {
+        let microseconds = |part| self.latencies.quantile(part).as_nanos() as f64 / 1000.0;
+        println!(
+            "{:.0} {:.0} {:.0} {:.0} {:.0} {} {}",
+            self.latencies.count() as f64 / elapsed.as_secs_f64(),
+            microseconds(0.5),
+            microseconds(0.99),
+            microseconds(0.999),
+            self.latencies.max().as_nanos() as f64 / 1000.0,
+            self.errors,
+            due - self.answered().min(due),
+        );
+    }
+}
+
+enum Answer {
+    Good(Instant),
+    Bad,
+}
+
+impl Connection {
+    /// Bytes of an answer; something when they end it.
+    fn take(&mut self, bytes: &[u8]) -> Option<Answer> {
+        if self.due.is_none() {
+            return Some(Answer::Bad);
+        }
+        if self.body_left > 0 {
+            return self.body(bytes.len());
+        }
+        self.head.extend_from_slice(bytes);
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut fields);
+        let Ok(parsed) = response.parse(&self.head) else { return Some(Answer::Bad) };
+        let httparse::Status::Complete(end) = parsed else { return None };
+        let Some(length) = length(&response) else { return Some(Answer::Bad) };
+        let read = self.head.len() - end;
+        self.head.clear();
+        self.body_left = length;
+        self.body(read)
+    }
+
+    fn body(&mut self, read: usize) -> Option<Answer> {
+        if read > self.body_left {
+            return Some(Answer::Bad);
+        }
+        self.body_left -= read;
+        if self.body_left > 0 {
+            return None;
+        }
+        self.due.take().map(Answer::Good)
+    }
+}
+
+/// Of the body of a 200; anything else is not what was asked for.
+fn length(response: &httparse::Response) -> Option<usize> {
+    if response.code != Some(200) {
+        return None;
+    }
+    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+    std::str::from_utf8(field.value).ok()?.trim().parse().ok()
+}

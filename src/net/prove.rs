@@ -1,0 +1,184 @@
+//! The front's side of a new TCP connection to a node: where the cluster has a secret, both prove that they know it
+//! (`docs/link.md`, Trust on TCP).
+
+use super::brief::{self, odd};
+use crate::config::Cluster;
+use crate::wire::proof::{self, HELLO, Hello, Hex, Nonce, PROVE, Prove, Proved, Side};
+use serde::de::DeserializeOwned;
+use std::io::{self, Error, ErrorKind};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// What the node said to a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It knows the secret as well.
+    Trusted,
+    /// It does not know this secret, and closes.
+    Refused,
+}
+
+/// Connects to a node. Takes as long as it takes. A node that proves nothing is `PermissionDenied`.
+pub async fn connect(address: &str, cluster: &Cluster) -> io::Result<TcpStream> {
+    let mut secrets = cluster.secrets().peekable();
+    if secrets.peek().is_none() {
+        return open(address).await;
+    }
+    for secret in secrets {
+        let mut stream = open(address).await?;
+        if over(&mut stream, secret).await? == Said::Trusted {
+            return Ok(stream);
+        }
+    }
+    Err(denied("it does not accept our proof: set the same `[cluster] secret` here and there"))
+}
+
+async fn open(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// One secret on one connection.
+async fn over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), secret: &str) -> io::Result<Said> {
+    let hello: Hello = match brief::ask(stream, &request("GET", HELLO, "")).await? {
+        answer if answer.status == 200 => read(&answer.body)?,
+        answer => return Err(odd(&format!("status {}", answer.status))),
+    };
+    let own = nonce()?;
+    let prove = Prove { nonce: own, mac: proof::prove(secret, Side::Front, &hello.nonce, &own) };
+    let answer = brief::ask(stream, &request("POST", PROVE, &serde_json::to_string(&prove)?)).await?;
+    match answer.status {
+        200 if !answer.keep => Err(odd("it closes what it has trusted")),
+        200 => verified(&read(&answer.body)?, secret, &own, &hello.nonce),
+        403 => Ok(Said::Refused),
+        status => Err(odd(&format!("status {status}"))),
+    }
+}
+
+/// A node that accepts any proof without one of its own is none of ours.
+fn verified(proved: &Proved, secret: &str, challenge: &Nonce, own: &Nonce) -> io::Result<Said> {
+    match proof::holds(&proved.mac, secret, Side::Node, challenge, own) {
+        true => Ok(Said::Trusted),
+        false => Err(denied("it does not know our `[cluster] secret`: something else listens there")),
+    }
+}
+
+/// A number that nobody has seen before, from the system.
+pub fn nonce() -> io::Result<Nonce> {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(n) => filled += n,
+            Err(e) if e == rustix::io::Errno::INTR => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(Hex(bytes))
+}
+
+fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
+    let length = match body {
+        "" => String::new(),
+        body => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
+    };
+    format!("{method} {path} HTTP/1.1\r\nHost: ringhold\r\n{length}\r\n{body}").into_bytes()
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(body).map_err(|e| odd(&e.to_string()))
+}
+
+fn denied(what: &str) -> Error {
+    Error::new(ErrorKind::PermissionDenied, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Secret;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    const HELLO_ANSWER: &str = r#"{"nonce":"00000000000000000000000000000000"}"#;
+
+    fn answer(status: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// Something that says one thing after the other, whatever it is asked, on each connection; what it heard.
+    async fn script(
+        answers: &'static [(&'static str, &'static str)],
+    ) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let played = tokio::spawn(async move {
+            let mut heard = Vec::new();
+            while let Ok(accepted) =
+                tokio::time::timeout(std::time::Duration::from_millis(300), listener.accept()).await
+            {
+                let mut stream = accepted.unwrap().0;
+                for (status, body) in answers {
+                    let mut buf = vec![0; 4096];
+                    let n = stream.read(&mut buf).await.unwrap();
+                    heard.push(String::from_utf8_lossy(&buf[..n]).into_owned());
+                    stream.write_all(answer(status, body).as_bytes()).await.unwrap();
+                }
+            }
+            heard
+        });
+        (address, played)
+    }
+
+    fn cluster(secret: Option<&str>, previous: Option<&str>) -> Cluster {
+        let secret_of = |s: &str| Secret(s.to_owned());
+        Cluster { secret: secret.map(secret_of), previous_secret: previous.map(secret_of) }
+    }
+
+    #[tokio::test]
+    async fn without_a_secret_nothing_is_said() {
+        let (address, played) = script(&[]).await;
+        connect(&address, &cluster(None, None)).await.unwrap();
+        assert!(played.await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_accepts_everything_and_proves_nothing_is_not_trusted() {
+        const NOTHING: &str = r#"{"mac":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
+        let (address, _played) = script(&[("200 OK", HELLO_ANSWER), ("200 OK", NOTHING)]).await;
+        let error = connect(&address, &cluster(Some("new"), Some("old"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    }
+
+    #[tokio::test]
+    async fn refused_with_one_secret_the_front_tries_the_other_on_a_new_connection() {
+        let (address, played) = script(&[("200 OK", HELLO_ANSWER), ("403 Forbidden", "no\n")]).await;
+        let error = connect(&address, &cluster(Some("new"), Some("old"))).await.unwrap_err();
+        assert!(error.to_string().contains("[cluster] secret"), "{error}");
+        let heard = played.await.unwrap();
+        assert_eq!(heard.len(), 4, "{heard:?}");
+        let proofs: Vec<Prove> =
+            [&heard[1], &heard[3]].map(|h| serde_json::from_str(h.split_once("\r\n\r\n").unwrap().1).unwrap()).to_vec();
+        for (prove, secret) in proofs.iter().zip(["new", "old"]) {
+            assert!(proof::holds(&prove.mac, secret, Side::Front, &Hex([0; 16]), &prove.nonce), "{secret}");
+        }
+        assert_ne!(proofs[0].nonce, proofs[1].nonce);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_node_is_said_to_be_none() {
+        for answers in [
+            &[("404 Not Found", "")][..],
+            &[("403 Forbidden", "")],
+            &[("200 OK", "hello")],
+            &[("200 OK", r#"{"nonce":"00"}"#)],
+            &[("200 OK", HELLO_ANSWER), ("500 Oops", "")],
+            &[("200 OK", HELLO_ANSWER), ("200 OK", "{}")],
+        ] {
+            let (address, _played) = script(answers).await;
+            let error = connect(&address, &cluster(Some("new"), None)).await.unwrap_err();
+            assert!(error.to_string().contains("not a ringhold node"), "{answers:?}: {error}");
+        }
+    }
+}

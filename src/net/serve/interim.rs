@@ -1,0 +1,51 @@
+//! Interim responses (RFC 9110 section 15.2), which hyper's server cannot write.
+//!
+//! Between the call of the service and its answer the connection's write side is silent, so they can be written there
+//! straight to the socket. They are optional: where that is not so, they are left out.
+
+use super::state::State;
+use http::{HeaderMap, StatusCode};
+use rustix::net::{SendFlags, send};
+use std::sync::Arc;
+
+/// Sends interim responses to whoever waits for the answer to one request. Does nothing once that answer has begun, or
+/// its connection is gone.
+#[derive(Clone, Debug)]
+pub struct Interim {
+    pub(super) state: Arc<State>,
+    /// Which request of the connection it was.
+    pub(super) exchange: u32,
+}
+
+impl Interim {
+    /// `status` is 1xx, but neither 101 nor the `100 Continue` that hyper writes itself.
+    pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
+        if !status.is_informational() || !self.state.is_silent(self.exchange) {
+            return;
+        }
+        let message = write(status, headers);
+        self.state.with_socket(|socket| {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            let sent = send(socket, &message, flags).unwrap_or(0);
+            // The rest goes out before anything else does.
+            (sent > 0 && sent < message.len()).then(|| message[sent..].to_vec())
+        });
+    }
+}
+
+fn write(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+    let mut message = Vec::with_capacity(256);
+    message.extend_from_slice(b"HTTP/1.1 ");
+    message.extend_from_slice(status.as_str().as_bytes());
+    message.push(b' ');
+    message.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    message.extend_from_slice(b"\r\n");
+    for (name, value) in headers {
+        message.extend_from_slice(name.as_str().as_bytes());
+        message.extend_from_slice(b": ");
+        message.extend_from_slice(value.as_bytes());
+        message.extend_from_slice(b"\r\n");
+    }
+    message.extend_from_slice(b"\r\n");
+    message
+}

@@ -1,0 +1,141 @@
+//! Who is at the other end of a connection, and the proof that makes a front of a stranger (`docs/link.md`).
+
+use super::Node;
+use super::answer;
+use super::body::NodeBody;
+use super::control::json;
+use super::counters::add;
+use crate::net::listen::Peer;
+use crate::net::prove::nonce;
+use crate::net::serve::ClientBody;
+use crate::wire::fault::Fault;
+use crate::wire::proof::{self, HELLO, Hello, Nonce, PROVE, Prove, Proved, Side};
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
+use std::cell::Cell;
+use tokio::time::timeout;
+
+/// A proof has 120 bytes or so.
+const PROOF_LIMIT: usize = 1024;
+
+/// What a peer may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It runs on this machine: everything, and its word counts on who is local.
+    SameMachine,
+    /// A front elsewhere that has proved it: everything but what is for clients on this machine.
+    Front,
+    /// Nothing but to prove that it is a front.
+    Stranger,
+}
+
+/// One a connection: what was proved on one says nothing of the next from the same address.
+#[derive(Debug)]
+pub struct Caller {
+    peer: Peer,
+    /// What the next proof has to answer; each is good for one.
+    challenge: Cell<Option<Nonce>>,
+    proved: Cell<bool>,
+}
+
+/// The two requests of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Hello,
+    Prove,
+}
+
+impl Step {
+    /// `None`: the request is about something else.
+    pub fn of<B>(request: &Request<B>) -> Option<Step> {
+        let origin_form = request.uri().authority().is_none();
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, HELLO) if origin_form => Some(Step::Hello),
+            (&Method::POST, PROVE) if origin_form => Some(Step::Prove),
+            _ => None,
+        }
+    }
+}
+
+impl Caller {
+    pub fn new(peer: Peer) -> Caller {
+        Caller { peer, challenge: Cell::new(None), proved: Cell::new(false) }
+    }
+
+    pub fn standing(&self) -> Standing {
+        match (self.peer.same_machine, self.proved.get()) {
+            (true, _) => Standing::SameMachine,
+            (false, true) => Standing::Front,
+            (false, false) => Standing::Stranger,
+        }
+    }
+
+    /// Takes one step of the proof.
+    pub async fn step(&self, node: &Node, step: Step, request: Request<ClientBody>) -> Response<NodeBody> {
+        match step {
+            Step::Hello => self.hello(node),
+            Step::Prove => self.prove(node, request).await,
+        }
+    }
+
+    fn hello(&self, node: &Node) -> Response<NodeBody> {
+        match nonce() {
+            Ok(nonce) => {
+                self.challenge.set(Some(nonce));
+                json(StatusCode::OK, &json!(Hello { nonce }))
+            }
+            Err(e) => {
+                tracing::error!("no random numbers: {e}");
+                self.refuse(node, "this node has no random numbers, so nobody can prove anything to it")
+            }
+        }
+    }
+
+    async fn prove(&self, node: &Node, request: Request<ClientBody>) -> Response<NodeBody> {
+        // The sweeper sets a front no limit for its bodies; a stranger has one.
+        let body = Limited::new(request.into_body(), PROOF_LIMIT).collect();
+        let body = timeout(node.config.timeouts.header, body).await.ok().and_then(Result::ok);
+        let prove = body.and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
+        let proved = match (self.challenge.take(), prove) {
+            (Some(challenge), Some(prove)) => proved(node, &challenge, &prove),
+            _ => None,
+        };
+        let Some(proved) = proved else {
+            return self
+                .refuse(node, "this proves nothing: set the same `[cluster] secret` on the front and on this node");
+        };
+        self.proved.set(true);
+        json(StatusCode::OK, &json!(proved))
+    }
+
+    /// For all that a stranger asks.
+    pub fn turn_away(&self, node: &Node) -> Response<NodeBody> {
+        self.refuse(node, "this is a ringhold cache node, for the fronts of its cluster: ask one of those")
+    }
+
+    /// 403 and the end of the connection.
+    fn refuse(&self, node: &Node, detail: &'static str) -> Response<NodeBody> {
+        add(&node.counters.strangers, 1);
+        let total = node.counters.strangers.get();
+        // Ever more rarely, so that nobody can fill the log.
+        if total.is_power_of_two() {
+            tracing::info!(peer = ?self.peer.addr, total, "refused a stranger: {detail}");
+        }
+        let mut response = answer::fault(node, &Fault::denied(detail));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// Our own proof, by the secret that theirs holds for.
+fn proved(node: &Node, challenge: &Nonce, prove: &Prove) -> Option<Proved> {
+    let mut secrets = node.config.cluster.secrets();
+    let secret = secrets.find(|secret| proof::holds(&prove.mac, secret, Side::Front, challenge, &prove.nonce))?;
+    Some(Proved { mac: proof::prove(secret, Side::Node, &prove.nonce, challenge) })
+}
+
+#[cfg(test)]
+#[path = "caller_tests.rs"]
+mod tests;

@@ -1,0 +1,233 @@
+//! A node over real sockets, whose peers are taken for ones on another machine.
+
+use super::super::{run, service};
+use super::*;
+use crate::config::{Address, Cluster, Config, Secret};
+use crate::net::brief;
+use crate::net::drain::Shutdown;
+use crate::net::listen::Listener;
+use crate::net::prove;
+use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::wire::proof::{Hex, Tag};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::{LocalSet, spawn_local};
+
+const SECRET: &str = "0123456789abcdef";
+
+fn on_one_thread(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limited = async { timeout(Duration::from_secs(20), test).await.expect("the test came to its end") };
+    LocalSet::new().block_on(&runtime, limited);
+}
+
+fn secrets(secret: &str, previous: &str) -> Cluster {
+    let some = |text: &str| Some(Secret(text.to_owned())).filter(|_| !text.is_empty());
+    Cluster { secret: some(secret), previous_secret: some(previous) }
+}
+
+/// Where a node listens. It lives as long as the test.
+fn listen(cluster: Cluster, same_machine: bool) -> String {
+    let mut config = Config { cluster, ..Config::default() };
+    config.timeouts.header = Duration::from_millis(200);
+    let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
+    let address = listener.address().to_string();
+    let (trigger, shutdown) = Shutdown::channel();
+    let connections = Connections::new(Sweeper::start(Limits::of_link(&config), shutdown));
+    let node = Rc::new(run::new_node("n1".into(), config));
+    spawn_local(async move {
+        let _trigger = trigger;
+        loop {
+            let (stream, peer) = listener.accept().await;
+            let (node, caller) = (node.clone(), Rc::new(Caller::new(Peer { same_machine, ..peer })));
+            connections.serve(stream, move |request| service::serve(node.clone(), caller.clone(), request));
+        }
+    });
+    address
+}
+
+fn get(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+}
+
+fn post(target: &str, body: &str) -> String {
+    format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+async fn ask(stream: &mut TcpStream, request: &str) -> (u16, String, bool) {
+    let answer = brief::ask(stream, request.as_bytes()).await.unwrap();
+    (answer.status, String::from_utf8(answer.body).unwrap(), answer.keep)
+}
+
+async fn hello(stream: &mut TcpStream) -> Nonce {
+    let (status, body, keep) = ask(stream, &get("/hello")).await;
+    assert!((status, keep) == (200, true), "{status}: {body}");
+    serde_json::from_str::<Hello>(&body).unwrap().nonce
+}
+
+fn proof(challenge: &Nonce) -> String {
+    let own = Hex([7; 16]);
+    let prove = Prove { nonce: own, mac: proof::prove(SECRET, Side::Front, challenge, &own) };
+    post("/prove", &serde_json::to_string(&prove).unwrap())
+}
+
+/// Everything that comes until the connection ends.
+async fn last_words(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[test]
+fn a_stranger_is_turned_away_with_one_sentence_and_the_connection_ends() {
+    on_one_thread(async {
+        let address = listen(secrets(SECRET, ""), false);
+        for request in [
+            get("http://a.example/"),
+            get("http://a.example/hello"),
+            get("/healthz"),
+            get("/metrics"),
+            get("/cache?url=http://a.example/"),
+            get("/prove"),
+            get("//hello"),
+            post("/hello", ""),
+            post("/invalidate", "[]"),
+            post("/revalidate", ""),
+            post("http://a.example/prove", "{}"),
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n".into(),
+            "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".into(),
+            "GET http://a.example/ HTTP/1.1\r\nHost: x\r\nRinghold-Client: local\r\n\r\n".into(),
+            "GET http://a.example/ HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n".into(),
+        ] {
+            let answer = last_words(&address, &request).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{request}{answer}");
+            assert!(answer.contains("\r\nproxy-status: n1; error=http_request_denied"), "{request}{answer}");
+            assert!(answer.contains("\r\nconnection: close\r\n"), "{request}{answer}");
+            assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.lines().count(), 1, "{request}{answer}");
+        }
+    });
+}
+
+#[test]
+fn a_front_that_has_proved_itself_is_served_on_that_connection_alone() {
+    on_one_thread(async {
+        let cluster = secrets(SECRET, "");
+        let address = listen(cluster.clone(), false);
+        let mut proved = prove::connect(&address, &cluster).await.unwrap();
+        for _ in 0..2 {
+            let (status, body, keep) = ask(&mut proved, &get("/healthz")).await;
+            assert!(status == 200 && keep && body.contains("\"boot\""), "{status}: {body}");
+        }
+        assert_eq!(ask(&mut proved, &post("/revalidate", "")).await.0, 200);
+        let mut another = TcpStream::connect(&address).await.unwrap();
+        assert_eq!(ask(&mut another, &get("/healthz")).await.0, 403);
+        assert_eq!(ask(&mut proved, &get("/healthz")).await.0, 200, "others change nothing");
+    });
+}
+
+#[test]
+fn a_front_elsewhere_cannot_reach_the_nodes_machine_for_its_local_clients() {
+    on_one_thread(async {
+        let cluster = secrets(SECRET, "");
+        let address = listen(cluster.clone(), false);
+        let mut proved = prove::connect(&address, &cluster).await.unwrap();
+        for said in ["", "Ringhold-Client: local\r\n", "Ringhold-Client: remote\r\n"] {
+            let request = format!("GET http://{address}/healthz HTTP/1.1\r\nHost: {address}\r\n{said}\r\n");
+            let (status, body, _) = ask(&mut proved, &request).await;
+            assert_eq!(status, 403, "{said}{body}");
+        }
+    });
+}
+
+#[test]
+fn a_peer_on_this_machine_needs_no_proof_and_may_give_one() {
+    on_one_thread(async {
+        let cluster = secrets(SECRET, "");
+        let address = listen(cluster.clone(), true);
+        let mut plain = TcpStream::connect(&address).await.unwrap();
+        assert_eq!(ask(&mut plain, &get("/healthz")).await.0, 200);
+        let mut proved = prove::connect(&address, &cluster).await.unwrap();
+        assert_eq!(ask(&mut proved, &get("/healthz")).await.0, 200);
+    });
+}
+
+#[test]
+fn either_side_may_have_the_new_secret_first() {
+    on_one_thread(async {
+        // What the node has, what the front has, and whether they trust each other.
+        let rows = [
+            (("a", ""), ("a", ""), true),
+            (("a", ""), ("b", ""), false),
+            (("a", ""), ("a0", ""), false),
+            (("", ""), ("a", ""), false),
+            (("b", "a"), ("a", ""), true),
+            (("b", "a"), ("b", ""), true),
+            (("b", "a"), ("b", "a"), true),
+            (("b", "a"), ("c", ""), false),
+            (("a", ""), ("b", "a"), true),
+            (("b", ""), ("b", "a"), true),
+            (("c", "b"), ("b", "a"), true),
+            (("c", "b"), ("a", "0"), false),
+        ];
+        for (node, front, trusted) in rows {
+            let address = listen(secrets(node.0, node.1), false);
+            let connected = prove::connect(&address, &secrets(front.0, front.1)).await;
+            assert_eq!(connected.is_ok(), trusted, "node {node:?}, front {front:?}: {connected:?}");
+            if let Ok(mut stream) = connected {
+                assert_eq!(ask(&mut stream, &get("/healthz")).await.0, 200);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_proof_is_good_for_one_challenge_on_one_connection() {
+    on_one_thread(async {
+        let address = listen(secrets(SECRET, ""), false);
+        let mut first = TcpStream::connect(&address).await.unwrap();
+        let proof_of_first = proof(&hello(&mut first).await);
+        let mut second = TcpStream::connect(&address).await.unwrap();
+        hello(&mut second).await;
+        assert_eq!(ask(&mut second, &proof_of_first).await, refused(), "replayed on another connection");
+        assert_eq!(ask(&mut first, &proof_of_first).await.0, 200);
+        assert_eq!(ask(&mut first, &proof_of_first).await, refused(), "replayed on the same one");
+
+        let mut early = TcpStream::connect(&address).await.unwrap();
+        let old = hello(&mut early).await;
+        assert_ne!(hello(&mut early).await, old);
+        assert_eq!(ask(&mut early, &proof(&old)).await, refused(), "the challenge is another one by now");
+        let mut unasked = TcpStream::connect(&address).await.unwrap();
+        assert_eq!(ask(&mut unasked, &proof(&Hex([0; 16]))).await, refused(), "nothing was asked");
+    });
+}
+
+fn refused() -> (u16, String, bool) {
+    let said = "ringhold: this proves nothing: set the same `[cluster] secret` on the front and on this node\n";
+    (403, said.into(), false)
+}
+
+#[test]
+fn what_is_no_proof_is_refused_and_waited_for_no_longer_than_a_head() {
+    on_one_thread(async {
+        let address = listen(secrets(SECRET, ""), false);
+        let zeros = serde_json::to_string(&Prove { nonce: Hex([0; 16]), mac: Tag::parse(&"0".repeat(64)).unwrap() });
+        let cut = "POST /prove HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{".to_owned();
+        let endless =
+            "POST /prove HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n".to_owned() + &" ".repeat(4096);
+        for request in
+            [post("/prove", &zeros.unwrap()), post("/prove", ""), post("/prove", "\u{0}\u{ff}"), cut, endless]
+        {
+            let mut stream = TcpStream::connect(&address).await.unwrap();
+            hello(&mut stream).await;
+            assert_eq!(ask(&mut stream, &request).await, refused(), "{request:.80}");
+            let mut rest = Vec::new();
+            // The end, or a reset where part of the request was never read.
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(rest.is_empty());
+        }
+    });
+}

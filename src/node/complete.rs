@@ -1,0 +1,48 @@
+//! Completing a stored part: only what is missing is asked for (RFC 9111 sections 3.3 and 3.4).
+
+use super::Node;
+use super::ask::Ask;
+use super::exchange::{Answered, Settled, mark, outgoing, stored};
+use super::fill::{Head, Place, Seed};
+use crate::policy::{self, Part};
+use crate::store::Entry;
+use crate::wire::fault::Fault;
+use http::{StatusCode, header};
+use std::sync::Arc;
+
+/// Asks for what a stored part misses. `None` where what came does not fit it: then the whole is to be asked for.
+pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -> Result<Option<Settled>, Fault> {
+    let Some(missing) = part.missing().filter(|_| part.whole <= node.config.cache.max_object) else { return Ok(None) };
+    let (mut request, progress) = outgoing(node, ask, None);
+    policy::completion(&stored(entry), &missing, part.whole, request.headers_mut());
+    let answered = Answered::to(node, ask, request, progress).await?;
+    match answered.head.status {
+        StatusCode::PARTIAL_CONTENT if policy::completes(&stored(entry), &missing, part.whole, &answered.head) => {
+            Ok(completed(node, ask, entry, part, answered))
+        }
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => Ok(None),
+        _ => Ok(Some(answered.settle(node, ask))),
+    }
+}
+
+/// The whole, of which the body brings only the rest.
+fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: Answered) -> Option<Settled> {
+    let mut headers = entry.headers(answered.head.headers.len() + 1);
+    let fresh = &answered.head.headers;
+    let (sent, received) = (answered.sent, answered.received);
+    let terms = policy::freshen(&node.rules, &ask.head, StatusCode::OK, &mut headers, fresh, sent, received).ok()?;
+    headers.insert(header::CONTENT_LENGTH, part.whole.into());
+    let selecting = policy::selecting(&headers, &ask.head.headers)?;
+    let place = if part.at.start == 0 { Place::Before } else { Place::Behind };
+    let head = Head {
+        status: StatusCode::OK,
+        headers,
+        withheld: Default::default(),
+        terms,
+        mark: mark(answered.reach),
+        selecting,
+        length: Some(part.whole),
+        seed: Some(Seed { entry: entry.clone(), place }),
+    };
+    Some(Settled::Store(head, answered.body))
+}

@@ -1,0 +1,126 @@
+//! Stored parts (206): what one holds, what it answers, and what completes it (section 3.3, 3.4; RFC 9110 section 14).
+
+use super::range::{Ranged, wanted};
+use super::{Fields, Stored};
+use crate::wire::date::Timestamp;
+use crate::wire::list;
+use http::header;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, request, response};
+use std::ops::Range;
+
+/// Which bytes of a whole are stored. Never empty, and never all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub at: Range<u64>,
+    /// The length of the whole.
+    pub whole: u64,
+}
+
+impl Part {
+    /// What a 206 with `length` bytes of content holds. `None` where its `Content-Range` does not say so, or says
+    /// otherwise. One that says that it goes to the end does: where its content is shorter than its `Content-Range`,
+    /// the whole is.
+    pub fn of(headers: &HeaderMap, length: u64) -> Option<Part> {
+        let (first, last, whole) = content_range(headers)?;
+        let end = first.checked_add(length)?;
+        let said = last.checked_add(1)?;
+        let whole = match end == said {
+            true => whole,
+            false if end < said && said == whole => end,
+            false => return None,
+        };
+        (length > 0 && end <= whole).then_some(Part { at: first..end, whole })
+    }
+
+    /// The `Range` that asks for what is missing, where that is in one piece.
+    pub fn missing(&self) -> Option<Range<u64>> {
+        match (self.at.start, self.at.end) {
+            (0, end) if end < self.whole => Some(end..self.whole),
+            (start, end) if start > 0 && end == self.whole => Some(0..start),
+            _ => None,
+        }
+    }
+
+    /// Both in one, where they touch or overlap.
+    pub fn joined(&self, other: &Part) -> Option<Part> {
+        let touch = self.at.start <= other.at.end && other.at.start <= self.at.end;
+        let at = self.at.start.min(other.at.start)..self.at.end.max(other.at.end);
+        (touch && self.whole == other.whole).then_some(Part { at, whole: self.whole })
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.at == (0..self.whole)
+    }
+}
+
+/// Whether a 206 may be stored as a part: it answers one range, and says which.
+pub(super) fn is_one(req: &request::Parts, res: &response::Parts) -> bool {
+    req.method == Method::GET && req.headers.contains_key(header::RANGE) && content_range(&res.headers).is_some()
+}
+
+/// The bytes (of the whole) of a stored part that answer a request; `None` where it does not.
+pub fn part_wanted<F: Fields + ?Sized>(
+    req: &request::Parts,
+    stored: &Stored<'_, F>,
+    part: &Part,
+    now: Timestamp,
+) -> Option<Range<u64>> {
+    match wanted(req, stored, part.whole, now) {
+        Ranged::Part(range) if part.at.start <= range.start && range.end <= part.at.end => Some(range),
+        _ => None,
+    }
+}
+
+/// Puts the `Range` that completes a part on a request, with `If-Range` where there is something to say.
+pub fn completion<F: Fields + ?Sized>(stored: &Stored<'_, F>, missing: &Range<u64>, whole: u64, req: &mut HeaderMap) {
+    let range = match missing.end == whole {
+        true => format!("bytes={}-", missing.start),
+        false => format!("bytes={}-{}", missing.start, missing.end.saturating_sub(1)),
+    };
+    if let Ok(range) = HeaderValue::try_from(range) {
+        req.insert(header::RANGE, range);
+    }
+    if let Some(Ok(tag)) = strong(stored.fields).map(HeaderValue::from_bytes) {
+        req.insert(header::IF_RANGE, tag);
+    }
+}
+
+/// Whether a 206 brings exactly what a stored part misses, of the same representation: only a strong validator says so
+/// (section 3.4).
+pub fn completes<F: Fields + ?Sized>(
+    stored: &Stored<'_, F>,
+    missing: &Range<u64>,
+    whole: u64,
+    res: &response::Parts,
+) -> bool {
+    let brings =
+        content_range(&res.headers).is_some_and(|said| said == (missing.start, missing.end.saturating_sub(1), whole));
+    res.status == StatusCode::PARTIAL_CONTENT && brings && same(stored.fields, &res.headers)
+}
+
+/// Whether two responses have the same strong validator, so that their parts may be combined (section 3.4).
+pub fn same<A: Fields + ?Sized, B: Fields + ?Sized>(a: &A, b: &B) -> bool {
+    strong(a).is_some_and(|tag| strong(b) == Some(tag))
+}
+
+fn strong<F: Fields + ?Sized>(fields: &F) -> Option<&[u8]> {
+    fields.first(&header::ETAG).filter(|tag| tag.starts_with(b"\""))
+}
+
+/// `bytes first-last/whole` as numbers (RFC 9110 section 14.4): `None` where it is anything else, is not valid, or the
+/// length of the whole is not known.
+fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
+    let mut lines = headers.get_all(header::CONTENT_RANGE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let text = std::str::from_utf8(list::trim(line.as_bytes())).ok()?;
+    let (unit, rest) = text.split_once(' ')?;
+    let (range, whole) = rest.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, whole) = (number(first)?, number(last)?, number(whole)?);
+    (unit.eq_ignore_ascii_case("bytes") && first <= last && last < whole).then_some((first, last, whole))
+}
+
+/// Digits only, and no more than can be counted.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+}

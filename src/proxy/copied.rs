@@ -1,0 +1,92 @@
+//! The hot copy on a request's way: asked first, and made of what passes.
+
+use super::hot::{self, Candidate, Found, Hot};
+use super::link::{Answer, Content as Body, Pool};
+use super::outcome::{Cache, Record, Source, Verdict};
+use super::reply::{Capture, Content, Reply};
+use super::worker::Client;
+use crate::clock;
+use crate::policy;
+use crate::wire::hop;
+use crate::wire::status::CacheStatus;
+use crate::wire::target::Key;
+use http::Response;
+use http::header::{AGE, CACHE_STATUS, VIA};
+use http::request::Parts;
+
+/// What a request has to do with the hot copy.
+pub enum Watch {
+    /// It is switched off, or this request is not one that others could share.
+    Aside,
+    /// The state of the copies when the request came: what is made invalid meanwhile is not copied.
+    Since(u64),
+}
+
+impl Watch {
+    pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
+        match &client.worker.hot {
+            Some(hot) if !upgrade && policy::may_lead(request) => Watch::Since(hot.generation()),
+            _ => Watch::Aside,
+        }
+    }
+
+    /// The copy, where it answers as the node would (a fresh hit).
+    pub fn answer(
+        &self,
+        client: &Client,
+        key: &Key,
+        request: &Parts,
+        record: &mut Option<Record>,
+    ) -> Option<Response<Reply>> {
+        let (Watch::Since(_), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let Found::Copy(copy) = hot.find(key.hash(), key.as_str().as_bytes()) else { return None };
+        let now = clock::now();
+        let (entry, ttl) = Hot::answer(&copy, request, client.peer.same_machine, now)?;
+        let body = entry.body().whole()?;
+        let mut response = Response::new(());
+        *response.status_mut() = entry.status;
+        let headers = response.headers_mut();
+        *headers = entry.headers(3);
+        let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
+        headers.append(CACHE_STATUS, status.to_value(&copy.node));
+        headers.insert(AGE, policy::age(&entry.terms, now).into());
+        headers.append(VIA, client.worker.shared.via(http::Version::HTTP_11).clone());
+        if let Some(record) = record {
+            record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit });
+            record.note(&copy.node, headers);
+        }
+        Some(response.map(|()| Reply::new(Content::Full(body), record.take())))
+    }
+
+    /// Whether a node's answer is to be copied on its way to the client; an answer that is no hit outdates the copy.
+    pub fn capture(
+        &self,
+        client: &Client,
+        key: &Key,
+        request: Parts,
+        answer: &Answer,
+        pool: &Pool,
+    ) -> Option<Box<Capture>> {
+        let (&Watch::Since(generation), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let head = &answer.head;
+        if Cache::of(&head.headers) != Cache::Hit {
+            hot.outdated(key);
+            return None;
+        }
+        let length = match &answer.content {
+            Body::Full(bytes) => Some(bytes.len() as u64),
+            Body::Stream(body) => body.size_hint().exact(),
+            Body::Switched(..) => None,
+        };
+        if !hot::is_copyable(head.status) || !hot.wants(key, length) {
+            return None;
+        }
+        let (mut response, ()) = Response::new(()).into_parts();
+        response.status = head.status;
+        response.headers = head.headers.clone();
+        hop::strip(&mut response.headers);
+        let (key, node) = (key.clone(), pool.node.id.as_str().into());
+        let candidate = Candidate { generation, key, request, response, node, local: head.local };
+        Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
+    }
+}

@@ -1,0 +1,225 @@
+//! The front's own copy of what everyone asks for, shared by its workers.
+//!
+//! It answers only what the policy answers as a fresh hit. A copy stands for a second; then one request asks the node
+//! again while the others are still served. What passes here and makes a URL invalid removes its copy at once.
+
+use crate::clock::{Tick, tick};
+use crate::config::{Config, Eviction};
+use crate::policy::{self, Decision, Rules, Stored};
+use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
+use crate::wire::date::Timestamp;
+use crate::wire::status::CacheStatus;
+use crate::wire::target::Key;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode, request, response};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// A copy is checked with its node after this many milliseconds.
+const STANDS: u64 = 1000;
+/// Bodies up to this many bytes, or a 64th of the memory.
+const LARGEST: u64 = 1024 * 1024;
+/// Places in the record of what was hit lately.
+const SEEN: usize = 8192;
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// See the module.
+pub struct Hot {
+    copies: Bounded<Arc<Copy>>,
+    rules: Rules,
+    largest: u64,
+    /// Grows with every removal: what was fetched before is not kept after.
+    generation: AtomicU64,
+    /// By the hash of a URL, a mark of the one that was hit there last: a copy is made at the second hit.
+    seen: Box<[AtomicU32]>,
+    via: HeaderValue,
+}
+
+/// A response, ready to be sent.
+pub struct Copy {
+    shelf: Shelf,
+    /// Who answered with it.
+    pub node: Box<str>,
+    /// Status line and fields up to what changes with time, where the answer depends on nothing in the request.
+    pub head: Option<Bytes>,
+    /// When the node is to be asked again.
+    again: AtomicU64,
+}
+
+/// What a look found.
+pub enum Found {
+    Copy(Arc<Copy>),
+    /// This request is the one that asks the node again.
+    AskAgain,
+    Nothing,
+}
+
+/// A response on its way to the client that is to be copied.
+pub struct Candidate {
+    pub generation: u64,
+    pub key: Key,
+    pub request: request::Parts,
+    pub response: response::Parts,
+    pub node: Box<str>,
+    pub local: bool,
+}
+
+impl Hot {
+    /// `None`: switched off.
+    pub fn new(config: &Config, via: HeaderValue) -> Option<Arc<Hot>> {
+        let memory = config.hot.memory;
+        (memory > 0).then(|| {
+            Arc::new(Hot {
+                copies: Bounded::new(memory, Eviction::TinyLfu),
+                rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
+                largest: LARGEST.min(memory / 64),
+                generation: AtomicU64::new(0),
+                seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
+                via,
+            })
+        })
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
+    }
+
+    /// The copy under exactly this URL, as long as nobody has to ask the node again.
+    pub fn standing(&self, hash: u64, url: &[u8]) -> Option<Arc<Copy>> {
+        let now = tick();
+        self.copies.get(hash).filter(|copy| now.0 < copy.again.load(Relaxed) && copy.entry().key() == url)
+    }
+
+    /// The copy under exactly this URL, while it stands.
+    pub fn find(&self, hash: u64, url: &[u8]) -> Found {
+        match self.copies.get(hash).filter(|copy| copy.entry().key() == url) {
+            None => Found::Nothing,
+            Some(copy) if copy.stands(tick()) => Found::Copy(copy),
+            Some(_) => Found::AskAgain,
+        }
+    }
+
+    /// The entry that answers a request as a fresh hit would, and its remaining freshness in seconds.
+    pub fn answer(
+        copy: &Copy,
+        request: &request::Parts,
+        same_machine: bool,
+        now: Timestamp,
+    ) -> Option<(Arc<Entry>, i64)> {
+        let entry = copy.shelf.select(&request.headers, same_machine)?;
+        let stored = Stored { terms: &entry.terms, status: entry.status, fields: &**entry };
+        match policy::decide(request, Some(stored), now) {
+            Decision::Serve { ttl } if now < entry.terms.fresh_until => Some((entry.clone(), ttl)),
+            _ => None,
+        }
+    }
+
+    /// A URL may have changed: purged, made invalid, or answered anew.
+    pub fn forget(&self, key: &Key) {
+        self.generation.fetch_add(1, Relaxed);
+        self.copies.remove(key.hash());
+    }
+
+    /// What the node answered with other than a hit is no longer what the copy says.
+    pub fn outdated(&self, key: &Key) {
+        if self.copies.remove(key.hash()).is_some() {
+            self.generation.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether a hit of this URL is worth copying: it was hit lately, and its body is not too large.
+    pub fn wants(&self, key: &Key, length: Option<u64>) -> bool {
+        if length.is_none_or(|length| length > self.largest) {
+            return false;
+        }
+        let (place, mark) = (key.hash() as usize % SEEN, (key.hash() >> 32) as u32 | 1);
+        self.seen[place].swap(mark, Relaxed) == mark
+    }
+
+    /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
+    pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
+        let Candidate { generation, key, request, mut response, node, local } = candidate;
+        let Ok(terms) = policy::storable(&self.rules, &request, &response, now, now) else { return };
+        let Some(selecting) = policy::selecting(&response.headers, &request.headers) else { return };
+        if now >= terms.fresh_until {
+            return;
+        }
+        drop_last_cache_status(&mut response.headers);
+        response.headers.remove(header::AGE);
+        let mark = if local { Mark::SameMachine } else { Mark::Anyone };
+        let entry = Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
+        let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
+        let again = AtomicU64::new(tick().0 + STANDS);
+        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again });
+        if generation == self.generation() {
+            self.copies.insert(key.hash(), copy);
+        }
+    }
+
+    /// How many copies there are, and their bytes.
+    pub fn size(&self) -> (u64, u64) {
+        self.copies.size()
+    }
+
+    fn head(&self, entry: &Entry, node: &str, headers: &HeaderMap) -> Option<Bytes> {
+        entry.body().whole()?;
+        let mut head = Vec::with_capacity(512);
+        head.extend_from_slice(b"HTTP/1.1 ");
+        head.extend_from_slice(entry.status.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(entry.status.canonical_reason().unwrap_or("").as_bytes());
+        head.extend_from_slice(b"\r\n");
+        for (name, value) in headers.iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
+            line(&mut head, name.as_str(), value.as_bytes());
+        }
+        line(&mut head, "via", self.via.as_bytes());
+        line(&mut head, "content-length", entry.body().len().to_string().as_bytes());
+        let status = CacheStatus { hit: true, ..CacheStatus::default() }.to_value(node);
+        head.extend_from_slice(b"cache-status: ");
+        head.extend_from_slice(status.as_bytes());
+        // What follows is written for each answer: the rest of Cache-Status, and Age.
+        head.extend_from_slice(b"; ttl=");
+        Some(head.into_boxed_slice().into())
+    }
+}
+
+impl Copy {
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.shelf.entries()[0]
+    }
+    /// Of those that come when its time is over, one asks the node, and the others go on for as long again.
+    fn stands(&self, now: Tick) -> bool {
+        let again = self.again.load(Relaxed);
+        now.0 < again || self.again.compare_exchange(again, now.0 + STANDS, Relaxed, Relaxed).is_err()
+    }
+}
+
+impl Weigh for Arc<Copy> {
+    fn weight(&self) -> u32 {
+        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + 160;
+        self.shelf.weight().saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
+    }
+}
+
+fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}
+
+/// The node's own member says how it answered just then; ours takes its place. What other caches said stays.
+fn drop_last_cache_status(headers: &mut HeaderMap) {
+    let mut lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
+    lines.pop();
+    headers.remove(CACHE_STATUS);
+    for line in lines {
+        headers.append(CACHE_STATUS, line);
+    }
+}
+
+/// Which answers are worth a copy at all.
+pub fn is_copyable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 301 | 308 | 404 | 410)
+}

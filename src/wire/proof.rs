@@ -1,0 +1,178 @@
+//! PURE. How a front and a node prove to each other that they know the cluster's secret (`docs/link.md`, Trust on TCP).
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::Sha256;
+
+/// Asks for the node's nonce; `GET`.
+pub const HELLO: &str = "/hello";
+/// Carries the front's proof; `POST`.
+pub const PROVE: &str = "/prove";
+
+/// Random, and used once.
+pub type Nonce = Hex<16>;
+/// HMAC-SHA256.
+pub type Tag = Hex<32>;
+
+/// What the node answers to [`HELLO`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub nonce: Nonce,
+}
+
+/// The front's proof and its own challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prove {
+    pub nonce: Nonce,
+    pub mac: Tag,
+}
+
+/// The node's proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proved {
+    pub mac: Tag,
+}
+
+/// Who proves. Part of what is signed, so that nobody's proof can be sent back as the other's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Front,
+    Node,
+}
+
+/// Bytes, written as hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hex<const N: usize>(pub [u8; N]);
+
+/// The proof of one side: `challenge` is the other side's nonce, `own` its own.
+pub fn prove(secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> Tag {
+    Hex(signed(secret, side, challenge, own).finalize().into_bytes().into())
+}
+
+/// Whether that is the proof; takes the same time whatever is wrong with it.
+pub fn holds(tag: &Tag, secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> bool {
+    signed(secret, side, challenge, own).verify(&tag.0.into()).is_ok()
+}
+
+/// The parts need no separators: the nonces have a fixed length, and no label begins as another one goes on.
+fn signed(secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> Hmac<Sha256> {
+    let label: &[u8] = match side {
+        Side::Front => b"ringhold front",
+        Side::Node => b"ringhold node",
+    };
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(label);
+    mac.update(&challenge.0);
+    mac.update(&own.0);
+    mac
+}
+
+impl<const N: usize> Hex<N> {
+    /// `None`: not exactly `2 * N` hex digits.
+    pub fn parse(text: &str) -> Option<Hex<N>> {
+        let digits = text.as_bytes();
+        let mut bytes = [0; N];
+        if digits.len() != 2 * N {
+            return None;
+        }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Hex(bytes))
+    }
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    (byte as char).to_digit(16).map(|d| d as u8)
+}
+
+impl<const N: usize> std::fmt::Display for Hex<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl<const N: usize> Serialize for Hex<N> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Hex<N>, D::Error> {
+        let text = String::deserialize(from)?;
+        Hex::parse(&text).ok_or_else(|| de::Error::custom(format!("{} hex digits are expected", 2 * N)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef";
+
+    fn nonce(byte: u8) -> Nonce {
+        Hex([byte; 16])
+    }
+
+    /// Worked out elsewhere, with `printf 'ringhold front%b%b' … | openssl dgst -sha256 -hmac SECRET`.
+    #[test]
+    fn proofs_are_those_of_the_protocol() {
+        let rows = [
+            (SECRET, Side::Front, FRONT),
+            (SECRET, Side::Node, NODE),
+            // RFC 2104 section 2: a key longer than a block is hashed first.
+            (LONG, Side::Front, FRONT_LONG),
+        ];
+        for (secret, side, expected) in rows {
+            let tag = prove(secret, side, &nonce(1), &nonce(2));
+            assert_eq!(tag.to_string(), expected, "{side:?}");
+            assert!(holds(&tag, secret, side, &nonce(1), &nonce(2)), "{side:?}");
+        }
+    }
+
+    const LONG: &str =
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    const FRONT: &str = "1267effedee6584aefe60aad458f25787f3b0dc7cf904985ff3e904a653d1366";
+    const NODE: &str = "4e11aab288196f44efc22d1679d09d9bbef222d318cb8684311b2f740f52c69d";
+    const FRONT_LONG: &str = "c4cb6f847982a3d6b2f4c1f9b7ecba4ff10b16dc267442636ed3addc4b69e20b";
+
+    #[test]
+    fn a_proof_holds_for_its_secret_its_side_and_its_nonces_only() {
+        let tag = prove(SECRET, Side::Front, &nonce(1), &nonce(2));
+        let mut bent = tag;
+        bent.0[31] ^= 1;
+        let rows = [
+            ("as it is", tag, SECRET, Side::Front, 1, 2, true),
+            ("another secret", tag, "0123456789abcdeF", Side::Front, 1, 2, false),
+            ("a longer secret", tag, "0123456789abcdef0", Side::Front, 1, 2, false),
+            ("sent back by the node", tag, SECRET, Side::Node, 1, 2, false),
+            ("sent back with the nonces exchanged", tag, SECRET, Side::Node, 2, 1, false),
+            ("the nonces exchanged", tag, SECRET, Side::Front, 2, 1, false),
+            ("replayed to another challenge", tag, SECRET, Side::Front, 3, 2, false),
+            ("another own nonce", tag, SECRET, Side::Front, 1, 3, false),
+            ("one bit off", bent, SECRET, Side::Front, 1, 2, false),
+        ];
+        for (what, tag, secret, side, challenge, own, expected) in rows {
+            assert_eq!(holds(&tag, secret, side, &nonce(challenge), &nonce(own)), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn messages_are_json_with_hex_digits() {
+        let prove = Prove { nonce: nonce(0xab), mac: Hex([0x0f; 32]) };
+        let json = serde_json::to_string(&prove).unwrap();
+        assert_eq!(json, format!(r#"{{"nonce":"{}","mac":"{}"}}"#, "ab".repeat(16), "0f".repeat(32)));
+        assert_eq!(serde_json::from_str::<Prove>(&json).unwrap(), prove);
+    }
+
+    #[test]
+    fn what_is_not_so_many_hex_digits_is_refused() {
+        assert_eq!(Nonce::parse(&"aB".repeat(16)), Some(nonce(0xab)));
+        let multibyte = format!("{}é", "a".repeat(30));
+        for text in ["", "00", &"0".repeat(31), &"0".repeat(33), &"0".repeat(34), &"+f".repeat(16), &"0g".repeat(16)] {
+            assert_eq!(Nonce::parse(text), None, "{text}");
+        }
+        assert_eq!(Nonce::parse(&multibyte), None);
+    }
+}
