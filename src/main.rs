@@ -128,6 +128,9 @@ fn checked(config: &Config) -> Result<(), (u8, String)> {
         listen.join(" and "),
         config.admin.listen
     );
-    _ = std::io::stdout().write_all(line.as_bytes());
+    let zookeeper = config.zookeeper.as_ref();
+    let cluster =
+        zookeeper.map(|z| format!("in the cluster {} of {}, as {}\n", z.path, z.connect, config.advertised()));
+    _ = std::io::stdout().write_all((line + &cluster.unwrap_or_default()).as_bytes());
     Ok(())
 }

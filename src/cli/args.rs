@@ -28,6 +28,12 @@ pub struct Addresses {
     /// Where the admin API listens, or is asked
     #[arg(long, value_name = "ADDR")]
     pub admin: Option<String>,
+    /// Form a cluster with all others that use this ZooKeeper: host:port,host:port
+    #[arg(long, value_name = "HOSTS")]
+    pub zookeeper: Option<String>,
+    /// The host by which other machines reach this one
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +86,12 @@ pub struct NodeArgs {
     /// unix:/path or host:port
     #[arg(long, value_name = "ADDR")]
     pub listen: Address,
+    /// Register with this ZooKeeper: host:port,host:port
+    #[arg(long, value_name = "HOSTS")]
+    pub zookeeper: Option<String>,
+    /// The host by which other machines reach this one [default: where it listens]
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
     /// Take the configuration from the parent, and end with it
     #[arg(long, hide = true)]
     pub supervised: bool,
@@ -170,6 +182,9 @@ pub struct GetArgs {
     /// The proxy's address [default: from the configuration file]
     #[arg(long, value_name = "ADDR")]
     pub proxy: Option<String>,
+    /// Find a front that lives in this ZooKeeper: host:port,host:port
+    #[arg(long, value_name = "HOSTS", conflicts_with = "proxy")]
+    pub zookeeper: Option<String>,
     /// Show status and fields before the body
     #[arg(long)]
     pub head: bool,

@@ -4,18 +4,19 @@ use super::Failure;
 use super::api::connect;
 use super::args::{Field, GetArgs};
 use super::resolve::reachable;
-use crate::config::Config;
+use crate::config::{Config, Zookeeper};
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::io::Write;
+use tokio::net::TcpStream;
 
 #[derive(Debug)]
 pub struct Get {
     uri: Uri,
-    proxy: String,
+    proxies: Proxies,
     head: bool,
     fields: Vec<Field>,
 }
@@ -26,13 +27,17 @@ impl Get {
         if uri.scheme_str() != Some("http") {
             return Err("get speaks plain http; for https use: curl -x http://PROXY URL".to_owned());
         }
-        let proxy = args.proxy.map_or_else(|| usual_proxy(&config()?), Ok)?;
-        Ok(Get { uri, proxy, head: args.head, fields: args.fields.fields })
+        let proxies = match (args.proxy, args.zookeeper) {
+            (Some(proxy), _) => Proxies::One(proxy),
+            (None, Some(hosts)) => Proxies::of(config()?, &hosts)?,
+            (None, None) => Proxies::One(usual_proxy(&config()?)?),
+        };
+        Ok(Get { uri, proxies, head: args.head, fields: args.fields.fields })
     }
 
     pub async fn run(self) -> Result<(), Failure> {
-        let stream = connect(&self.proxy, "Is ringhold running? Else name the proxy with --proxy").await?;
-        let broke = |cause: hyper::Error| Failure(format!("{} broke off: {cause}", self.proxy));
+        let (proxy, stream) = self.proxies.connect(&self.uri).await?;
+        let broke = |cause: hyper::Error| Failure(format!("{proxy} broke off: {cause}"));
         let (mut send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         tokio::spawn(connection);
@@ -68,6 +73,52 @@ impl Get {
         out.flush()?;
         Ok(())
     }
+}
+
+/// Where a proxy is to be found.
+#[derive(Debug)]
+enum Proxies {
+    One(String),
+    /// Any front that lives.
+    In(Zookeeper),
+}
+
+impl Proxies {
+    fn of(config: Config, hosts: &str) -> Result<Proxies, String> {
+        let nodes = Vec::new();
+        let config = Config { nodes, ..config }.with_zookeeper(Some(hosts), None).map_err(|e| e.to_string())?;
+        config.zookeeper.map(Proxies::In).ok_or_else(|| "no ZooKeeper".to_owned())
+    }
+
+    async fn connect(&self, uri: &Uri) -> Result<(String, TcpStream), Failure> {
+        match self {
+            Proxies::One(proxy) => {
+                let stream = connect(proxy, "Is ringhold running? Else name the proxy with --proxy").await?;
+                Ok((proxy.clone(), stream))
+            }
+            Proxies::In(zookeeper) => any(zookeeper, uri).await,
+        }
+    }
+}
+
+/// The fronts in turn, beginning with the one that the URL's hash says, until one accepts.
+async fn any(zookeeper: &Zookeeper, uri: &Uri) -> Result<(String, TcpStream), Failure> {
+    let at = &zookeeper.connect;
+    let found = crate::cluster::zk::fronts(zookeeper).await;
+    let mut fronts = found.map_err(|cause| Failure(format!("cannot ask ZooKeeper at {at}: {cause}")))?;
+    if fronts.is_empty() {
+        return Err(Failure(format!("no front is registered in {} of ZooKeeper at {at}", zookeeper.path)));
+    }
+    let first = xxhash_rust::xxh3::xxh3_64(uri.to_string().as_bytes()) % fronts.len() as u64;
+    fronts.rotate_left(usize::try_from(first).unwrap_or(0));
+    let mut last = Failure(String::new());
+    for front in fronts {
+        match connect(&front, "No front that ZooKeeper names could be reached").await {
+            Ok(stream) => return Ok((front, stream)),
+            Err(failure) => last = failure,
+        }
+    }
+    Err(last)
 }
 
 fn usual_proxy(config: &Config) -> Result<String, String> {

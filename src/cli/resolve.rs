@@ -35,11 +35,15 @@ impl Job {
         if !addresses.listen.is_empty() && !matches!(command, Command::Serve(_) | Command::Front(_)) {
             return Err("--listen before the command is for serve and front; write it after the command".to_owned());
         }
+        let cluster = addresses.zookeeper.is_some() || addresses.advertise.is_some();
+        if cluster && !matches!(command, Command::Serve(_) | Command::Front(_)) {
+            return Err("write --zookeeper and --advertise after the command".to_owned());
+        }
         let job = match command {
             Command::Serve(own) => Job::front(config()?, own.or(addresses), true)?,
             Command::Front(own) => Job::front(config()?, own.or(addresses), false)?,
-            Command::Node(node) if node.supervised => Job::node(from_parent()?, node),
-            Command::Node(node) => Job::node(config()?, node),
+            Command::Node(node) if node.supervised => Job::node(from_parent()?, node)?,
+            Command::Node(node) => Job::node(config()?, node)?,
             Command::Check => Job::Check(config()?),
             Command::Nodes { api, what } => Job::Errand(Errand::Nodes(Api::find(api, addresses, config)?, what)),
             Command::Ring { api, what } => Job::Errand(Errand::Ring(Api::find(api, addresses, config)?, what)),
@@ -54,13 +58,24 @@ impl Job {
 
     fn front(config: Config, over: Addresses, spawn: bool) -> Result<Job, String> {
         let admin = over.admin.map(|text| listen_address(&text)).transpose()?;
-        let config = config.with_addresses(over.listen, admin).map_err(|e: ConfigError| e.to_string())?;
+        let config = config
+            .with_addresses(over.listen, admin)
+            .and_then(|config| config.with_zookeeper(over.zookeeper.as_deref(), over.advertise.as_deref()))
+            .map_err(|e: ConfigError| e.to_string())?;
+        if spawn {
+            config.check_spawned()?;
+        }
         Ok(Job::Front { config, spawn })
     }
 
-    fn node(config: Config, node: NodeArgs) -> Job {
-        let NodeArgs { id, listen, supervised } = node;
-        Job::Node { id, listen, config, supervised }
+    fn node(config: Config, node: NodeArgs) -> Result<Job, String> {
+        let NodeArgs { id, listen, zookeeper, advertise, supervised } = node;
+        // The file's nodes are not this one's business.
+        let config = Config { nodes: if supervised { config.nodes } else { Vec::new() }, ..config };
+        let config = config
+            .with_zookeeper(zookeeper.as_deref(), advertise.as_deref())
+            .map_err(|e: ConfigError| e.to_string())?;
+        Ok(Job::Node { id, listen, config, supervised })
     }
 }
 
@@ -68,7 +83,12 @@ impl Addresses {
     /// What stands behind the command, or else what stands before it.
     fn or(self, before: Addresses) -> Addresses {
         let listen = if self.listen.is_empty() { before.listen } else { self.listen };
-        Addresses { listen, admin: self.admin.or(before.admin) }
+        Addresses {
+            listen,
+            admin: self.admin.or(before.admin),
+            zookeeper: self.zookeeper.or(before.zookeeper),
+            advertise: self.advertise.or(before.advertise),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One child process: `ringhold node`, started, awaited, told to end. Its end, and that of nothing else, is our doing:
 //! signals go through the child's own handle, which holds its process id until it has been waited for.
 
-use super::view::Node;
+use crate::config::Address;
 use rustix::process::{Pid, Signal, kill_process};
 use std::io;
 use std::path::Path;
@@ -14,15 +14,17 @@ use tokio::time::timeout;
 /// A node's process that listens.
 pub struct Child {
     process: Process,
+    /// Where it listens, with the real port.
+    pub address: String,
     /// Its end tells the child that we are gone, whatever killed us.
     _pipe: ChildStdin,
 }
 
 impl Child {
     /// Starts the process, hands it the configuration (one line of JSON) and waits until it says that it listens.
-    pub async fn start(program: &Path, node: &Node, config: &str, limit: Duration) -> io::Result<Child> {
+    pub async fn start(program: &Path, id: &str, listen: &Address, config: &str, limit: Duration) -> io::Result<Child> {
         let mut process = Command::new(program)
-            .args(["node", "--id", &node.id, "--listen", &node.address.to_string(), "--supervised"])
+            .args(["node", "--id", id, "--listen", &listen.to_string(), "--supervised"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // Ctrl-C at the terminal is for us; we end the children when the requests in flight are done.
@@ -33,20 +35,20 @@ impl Child {
         let mut pipe = process.stdin.take().ok_or_else(missing)?;
         let stdout = process.stdout.take().ok_or_else(missing)?;
         let mut lines = BufReader::new(stdout).lines();
-        let ready = format!("ringhold node {} listening on ", node.id);
+        let ready = format!("ringhold node {id} listening on ");
         let greeting = async {
             pipe.write_all(format!("{config}\n").as_bytes()).await?;
             pipe.flush().await?;
             listening(&mut lines, &ready).await
         };
-        match timeout(limit, greeting).await {
-            Ok(Ok(())) => {}
+        let address = match timeout(limit, greeting).await {
+            Ok(Ok(address)) => address,
             Ok(Err(e)) => return Err(explain(process, e).await),
             Err(_) => return Err(io::Error::other(format!("it did not say within {limit:?} that it listens"))),
-        }
+        };
         // Whatever else it says must not fill the pipe.
-        tokio::spawn(pass_on(node.id.clone(), lines));
-        Ok(Child { process, _pipe: pipe })
+        tokio::spawn(pass_on(id.to_owned(), lines));
+        Ok(Child { process, address, _pipe: pipe })
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -72,10 +74,10 @@ impl Child {
     }
 }
 
-async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, ready: &str) -> io::Result<()> {
+async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, ready: &str) -> io::Result<String> {
     while let Some(line) = lines.next_line().await? {
-        if line.starts_with(ready) {
-            return Ok(());
+        if let Some(address) = line.strip_prefix(ready) {
+            return Ok(address.trim().to_owned());
         }
         tracing::info!("node says: {line}");
     }

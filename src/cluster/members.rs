@@ -39,8 +39,18 @@ pub enum State {
     Leaving,
 }
 
+impl State {
+    /// As the admin API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Draining | State::Leaving => "draining",
+        }
+    }
+}
+
 /// A ring of more points takes too long to build and too much memory; the file is held to the same.
-const MAX_POINTS: u64 = 1 << 22;
+pub const MAX_POINTS: u64 = 1 << 22;
 
 /// What may be done to the list.
 #[derive(Clone, Debug)]

@@ -4,20 +4,25 @@
 //! - `verdict` (PURE): is a node up? `probe`, `health`: who asks, and who marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - `ops`: what the admin API asks for and changes
+//! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
 
 pub mod fanout;
 pub mod members;
 pub mod spec;
 pub mod state;
 pub mod view;
+pub mod zk;
 
 mod child;
+#[cfg(test)]
+mod contract_tests;
 #[cfg(test)]
 pub(crate) mod fake_node;
 mod health;
 mod link;
 mod ops;
 mod probe;
+mod remote;
 mod supervise;
 mod verdict;
 
@@ -27,7 +32,7 @@ use crate::config::{Config, Place};
 use crate::net::drain::StartError;
 use fanout::Invalid;
 use health::Health;
-use members::Members;
+use members::{Members, Seat};
 use state::StateFile;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +41,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use view::{Membership, Node, Report, View};
+use zk::Keeper;
 
 /// Reports of workers that wait to be read.
 const REPORTS: usize = 1024;
@@ -44,7 +50,10 @@ const REPORTS: usize = 1024;
 #[derive(Debug)]
 pub struct Cluster {
     config: Config,
+    /// Without ZooKeeper.
     members: Mutex<Members>,
+    /// With ZooKeeper.
+    keeper: Option<Arc<Keeper>>,
     /// Changes come one after the other, each saved before it is true.
     changing: tokio::sync::Mutex<()>,
     state: StateFile,
@@ -74,6 +83,9 @@ impl Cluster {
 
     /// The same with the program to spawn.
     async fn start_with(config: &Config, program: Option<PathBuf>) -> Result<Arc<Cluster>, StartError> {
+        if let Some(settings) = &config.zookeeper {
+            return Cluster::start_remote(config, settings, program).await;
+        }
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
         let health = Health::new(config);
@@ -91,6 +103,7 @@ impl Cluster {
             config: config.clone(),
             views: watch::Sender::new(Arc::new(members.view())),
             members: Mutex::new(members),
+            keeper: None,
             changing: tokio::sync::Mutex::new(()),
             state,
             health,
@@ -106,6 +119,11 @@ impl Cluster {
         for seat in self.members().seats() {
             self.run(&seat.spec.place, &seat.node);
         }
+        self.listen(incoming);
+    }
+
+    /// Hears what workers report.
+    fn listen(self: &Arc<Cluster>, incoming: mpsc::Receiver<Report>) {
         let (invalid, queue) = mpsc::channel(fanout::QUEUE);
         let cluster = self.clone();
         let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.nodes()));
@@ -137,12 +155,20 @@ impl Cluster {
     }
 
     fn all_there(&self) -> bool {
-        let members = self.members();
-        let mut spawned = members.seats().filter(|s| s.spec.place == Place::Spawn).peekable();
+        let seats = self.seats();
+        if let Some(keeper) = &self.keeper {
+            return self.own_are_there(keeper, &seats);
+        }
+        let mut spawned = seats.iter().filter(|s| s.spec.place == Place::Spawn).peekable();
         match spawned.peek() {
             Some(_) => spawned.all(|s| s.node.is_up()),
-            None => members.seats().next().is_none() || members.seats().any(|s| s.node.is_up()),
+            None => seats.is_empty() || seats.iter().any(|s| s.node.is_up()),
         }
+    }
+
+    /// What is known by ZooKeeper; `None` without.
+    pub fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
     }
 
     /// How many of the ring's nodes are up.
@@ -156,6 +182,10 @@ impl Cluster {
         let _no_change_meanwhile = self.changing.lock().await;
         self.health.unfollow_all();
         self.tasks().drain(..).for_each(|task| task.abort());
+        // Before the nodes end: the other fronts route around what says goodbye.
+        if let Some(keeper) = &self.keeper {
+            keeper.close().await;
+        }
         if let Some(supervisor) = &self.supervisor {
             supervisor.stop().await;
         }
@@ -163,7 +193,14 @@ impl Cluster {
 
     /// Every node that runs, also one that drains.
     fn nodes(&self) -> Vec<Arc<Node>> {
-        self.members().seats().map(|seat| seat.node.clone()).collect()
+        self.seats().into_iter().map(|seat| seat.node).collect()
+    }
+
+    fn seats(&self) -> Vec<Seat> {
+        match &self.keeper {
+            Some(keeper) => keeper.seats(),
+            None => self.members().seats().cloned().collect(),
+        }
     }
 
     fn members(&self) -> std::sync::MutexGuard<'_, Members> {

@@ -39,6 +39,14 @@ pub struct Listed {
     pub load: u32,
 }
 
+impl Listed {
+    /// A node that has left already.
+    fn gone(id: &str) -> Listed {
+        let (address, weight, spawn, up, share, load) = (String::new(), 1, false, false, 0.0, 0);
+        Listed { id: id.to_owned(), address, weight, spawn, state: State::Leaving, up, share, load }
+    }
+}
+
 /// Why a change was not made.
 #[derive(Debug)]
 pub enum ChangeError {
@@ -48,6 +56,8 @@ pub enum ChangeError {
         file: String,
         error: io::Error,
     },
+    /// Where changes are kept cannot be reached; a sentence that says what became of this one.
+    Unavailable(String),
 }
 
 /// What a node answered to a question of the admin API.
@@ -62,7 +72,7 @@ impl Cluster {
         let view = self.view();
         let shares = view.ring.shares();
         let share = |id: &str| view.ring.members().iter().position(|m| m.id == id).and_then(|i| shares.get(i).copied());
-        self.members().seats().map(|seat| listed(seat, share(&seat.spec.id).unwrap_or(0.0))).collect()
+        self.seats().iter().map(|seat| listed(seat, share(&seat.spec.id).unwrap_or(0.0))).collect()
     }
 
     pub fn find(&self, id: &str) -> Result<Listed, Refusal> {
@@ -71,6 +81,9 @@ impl Cluster {
 
     /// Adds a node; when it is spawned here, waits until it is up (for `timeouts.node_start`).
     pub async fn add(&self, spec: Spec) -> Result<Listed, ChangeError> {
+        if let Some(keeper) = &self.keeper {
+            return self.add_to_all(keeper, spec).await;
+        }
         let _one_at_a_time = self.changing.lock().await;
         let free = || self.members().free_id();
         let spec = spec.into_node(&self.config.cluster, free).map_err(Refusal::Bad)?;
@@ -106,6 +119,11 @@ impl Cluster {
     /// Takes a node off the ring at once and out of the list when its requests are done, or after `drain` (none: at
     /// once). A spawned node is then told to end, and finishes what it still has by itself.
     pub async fn remove(self: &Arc<Cluster>, id: &str, drain: Option<Duration>) -> Result<Listed, ChangeError> {
+        if let Some(keeper) = &self.keeper {
+            // It is ended by the front that runs it, see `remote`.
+            keeper.change(&Change::Remove(id.to_owned()), drain).await?;
+            return Ok(self.find(id).unwrap_or_else(|_| Listed::gone(id)));
+        }
         let listed = self.change(id, Change::Remove(id.to_owned())).await?;
         let leaving = leave(self.clone(), id.to_owned(), drain.unwrap_or_default());
         let task = tokio::spawn(leaving).abort_handle();
@@ -140,6 +158,11 @@ impl Cluster {
     }
 
     async fn change(&self, id: &str, change: Change) -> Result<Listed, ChangeError> {
+        if let Some(keeper) = &self.keeper {
+            tracing::info!(?change, "members change");
+            keeper.change(&change, None).await?;
+            return Ok(self.find(id)?);
+        }
         let _one_at_a_time = self.changing.lock().await;
         tracing::info!(?change, "members change");
         self.commit(change).await?;
@@ -168,7 +191,7 @@ impl Cluster {
         }
     }
 
-    async fn wait_until_up(&self, node: &Node) {
+    pub(super) async fn wait_until_up(&self, node: &Node) {
         let mut health = self.health.changes();
         let up = async { while !node.is_up() && health.changed().await.is_ok() {} };
         let _ = timeout(self.config.timeouts.node_start, up).await;
@@ -193,7 +216,7 @@ async fn leave(cluster: Arc<Cluster>, id: String, drain: Duration) {
 }
 
 /// Waits until nothing is under way; twice in a row, since a worker may have routed by the old view just now.
-async fn idle(node: &Node) {
+pub(super) async fn idle(node: &Node) {
     let mut looks = 0;
     while looks < 2 {
         sleep(LOOK).await;
@@ -234,6 +257,7 @@ impl fmt::Display for ChangeError {
             ChangeError::NotSaved { file, error } => {
                 write!(f, "{file}: {error}: nothing was changed; make the file writable, or set [state] path")
             }
+            ChangeError::Unavailable(what) => f.write_str(what),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::child::Child;
 use super::health::Health;
 use super::view::Node;
 use crate::clock;
-use crate::config::{Address, Config};
+use crate::config::{Address, Config, authority};
 use crate::net::drain::StartError;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -36,6 +36,15 @@ struct Plan {
     config: String,
     node_start: Duration,
     drain: Duration,
+    /// Who wants to know where nodes listen.
+    told: Option<mpsc::UnboundedSender<Heard>>,
+}
+
+/// What became of a node's process.
+#[derive(Debug)]
+pub enum Heard {
+    Listens(String, Address),
+    Ended(String),
 }
 
 #[derive(Debug)]
@@ -47,11 +56,22 @@ struct Ward {
 
 impl Supervisor {
     pub fn new(program: PathBuf, config: &Config, health: Arc<Health>) -> Result<Supervisor, StartError> {
+        Supervisor::telling(program, config, health, None)
+    }
+
+    /// The same; `told` hears where the processes listen and when they end.
+    pub fn telling(
+        program: PathBuf,
+        config: &Config,
+        health: Arc<Health>,
+        told: Option<mpsc::UnboundedSender<Heard>>,
+    ) -> Result<Supervisor, StartError> {
         let folder = private_folder()?;
         let line =
             serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
         let timeouts = &config.timeouts;
-        let plan = Plan { program, config: line, node_start: timeouts.node_start, drain: timeouts.drain + SLACK };
+        let (node_start, drain) = (timeouts.node_start, timeouts.drain + SLACK);
+        let plan = Plan { program, config: line, node_start, drain, told };
         let sockets = folder.path().to_owned();
         Ok(Supervisor {
             plan: Arc::new(plan),
@@ -115,11 +135,14 @@ async fn live(
     restarts: Arc<AtomicU64>,
 ) {
     let mut backoff = Backoff::default();
+    let mut listen = node.address.clone();
     loop {
         let born = clock::tick();
-        one_life(&plan, &health, &node, &mut end).await;
+        // The port that it had is kept; when it cannot be had any more, any other will do.
+        listen = one_life(&plan, &health, &node, &listen, &mut end).await.unwrap_or_else(|| any_port(&node.address));
         // Its end is known here before any probe can tell.
         health.refused(&node, true);
+        plan.tell(|| Heard::Ended(node.id.clone()));
         let pause = backoff.after(clock::tick().since(born));
         tokio::select! {
             () = told(&mut end) => return,
@@ -129,22 +152,48 @@ async fn live(
     }
 }
 
-/// From the start of the process to its end, by itself or because it was told.
-async fn one_life(plan: &Plan, health: &Health, node: &Arc<Node>, end: &mut watch::Receiver<bool>) {
+impl Plan {
+    fn tell(&self, what: impl FnOnce() -> Heard) {
+        if let Some(told) = &self.told {
+            let _ = told.send(what());
+        }
+    }
+}
+
+fn any_port(address: &Address) -> Address {
+    match (address, address.host()) {
+        (Address::Tcp(_), Some(host)) => Address::Tcp(authority(host, 0)),
+        _ => address.clone(),
+    }
+}
+
+/// From the start of the process to its end, by itself or because it was told. Where it listened, when it did.
+async fn one_life(
+    plan: &Plan,
+    health: &Health,
+    node: &Arc<Node>,
+    listen: &Address,
+    end: &mut watch::Receiver<bool>,
+) -> Option<Address> {
     let id = &node.id;
-    if let Address::Unix(path) = &node.address {
+    if let Address::Unix(path) = listen {
         let _ = std::fs::remove_file(path);
     }
     let started = tokio::select! {
         // What has been started by now is dropped, and that kills it: it serves nobody yet.
-        () = told(end) => return,
-        started = Child::start(&plan.program, node, &plan.config, plan.node_start) => started,
+        () = told(end) => return None,
+        started = Child::start(&plan.program, id, listen, &plan.config, plan.node_start) => started,
     };
     let mut child = match started {
         Ok(child) => child,
-        Err(e) => return tracing::error!(node = id, "node does not start: {e}"),
+        Err(e) => {
+            tracing::error!(node = id, "node does not start: {e}");
+            return None;
+        }
     };
-    tracing::info!(node = id, pid = child.pid(), address = %node.address, "node listens");
+    let address = child.address.parse().unwrap_or_else(|_| listen.clone());
+    tracing::info!(node = id, pid = child.pid(), %address, "node listens");
+    plan.tell(|| Heard::Listens(id.clone(), address.clone()));
     health.look(node);
     tokio::select! {
         () = told(end) => child.stop(plan.drain).await,
@@ -153,6 +202,7 @@ async fn one_life(plan: &Plan, health: &Health, node: &Arc<Node>, end: &mut watc
             Err(e) => tracing::warn!(node = id, "node cannot be waited for: {e}"),
         }
     }
+    Some(address)
 }
 
 /// Waits until a node's process is to end; so it is when nobody is left to say so.

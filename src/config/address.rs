@@ -62,6 +62,14 @@ impl Address {
         }
     }
 
+    /// The host without brackets, where there is one.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Address::Unix(_) => None,
+            Address::Tcp(text) => split_host_port(text).map(|(host, _)| host),
+        }
+    }
+
     /// The port, where there is one.
     pub fn port(&self) -> Option<u16> {
         match self {

@@ -16,6 +16,7 @@ pub fn file(file: &raw::File) -> Result<(), Flaw> {
     head(&file.limits)?;
     cluster(&file.cluster)?;
     nodes(file)?;
+    own_nodes(file)?;
     points(file)
 }
 
@@ -83,6 +84,15 @@ fn nodes(file: &raw::File) -> Result<(), Flaw> {
             .map_err(|message| flaw(place(node), message))?;
     }
     Ok(())
+}
+
+/// With ZooKeeper the file names the nodes of this machine only.
+fn own_nodes(file: &raw::File) -> Result<(), Flaw> {
+    let elsewhere = |node: &&raw::Node| file.zookeeper.is_some() && node.address.is_some();
+    match file.nodes.iter().find(elsewhere) {
+        Some(node) => Err(flaw(place(node), super::zookeeper::named_elsewhere(node.id.as_ref()))),
+        None => Ok(()),
+    }
 }
 
 /// The line to blame for where a node runs.

@@ -13,12 +13,14 @@ mod resolve;
 mod scalar;
 mod suggest;
 mod units;
+mod zookeeper;
 
 pub use address::is_loopback;
 pub use error::ConfigError;
 pub use model::*;
 pub use node::{MAX_WEIGHT, check_id};
 pub use units::parse_duration;
+pub use zookeeper::{authority, is_local, machine};
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -19,6 +19,8 @@ pub struct Config {
     pub nodes: Vec<Node>,
     pub access: Access,
     pub cluster: Cluster,
+    /// `None`: the cluster is this front and the nodes that its file and admin API name.
+    pub zookeeper: Option<Zookeeper>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub log: Log,
@@ -135,6 +137,19 @@ impl Cluster {
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.secret.iter().chain(&self.previous_secret).map(|secret| secret.0.as_str())
     }
+}
+
+/// Where the cluster's members find each other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zookeeper {
+    /// `host:port,host:port`
+    pub connect: String,
+    /// Where the cluster's records are; several clusters may share one ZooKeeper.
+    pub path: String,
+    /// Who has not been heard of for so long has left; 6 s.
+    pub session: Duration,
+    /// The host by which others reach what runs here, where that was said; see [`Config::advertised`].
+    pub advertise: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

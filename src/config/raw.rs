@@ -1,6 +1,7 @@
 //! The tables as the file writes them. Every default is here, once.
 
 use super::scalar::{At, Count, Filter, Hidden, Listen, LoadFactor, Net, Token};
+use super::zookeeper::{Ensemble, Host, ZnodePath};
 use super::units::{KIB, MIB, Size, Time};
 use super::{AccessLog, Eviction, LogFormat};
 use crate::ring::Hash;
@@ -36,6 +37,7 @@ tables! {
         nodes: Vec<Node> = Vec::new(),
         access: Access = Access::default(),
         cluster: Cluster = Cluster::default(),
+        zookeeper: Option<Zookeeper> = None,
         limits: Limits = Limits::default(),
         timeouts: Timeouts = Timeouts::default(),
         log: Log = Log::default(),
@@ -120,6 +122,21 @@ pub struct Node {
     pub address: Option<Spanned<At>>,
     #[serde(default = "light")]
     pub weight: Count<1, { super::MAX_WEIGHT }>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zookeeper {
+    pub connect: Ensemble,
+    #[serde(default)]
+    pub path: ZnodePath,
+    #[serde(default = "six_seconds")]
+    pub session: Time<500>,
+    pub advertise: Option<Host>,
+}
+
+fn six_seconds() -> Time<500> {
+    seconds(6)
 }
 
 fn light() -> Count<1, { super::MAX_WEIGHT }> {

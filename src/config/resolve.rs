@@ -3,6 +3,7 @@
 use super::raw;
 use super::{
     Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
+    Zookeeper,
 };
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,7 @@ pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
         nodes: file.nodes.into_iter().map(node).collect(),
         access: access(file.access),
         cluster: cluster(&file.cluster),
+        zookeeper: file.zookeeper.map(zookeeper),
         limits: limits(file.limits),
         timeouts: timeouts(file.timeouts),
         log: log(file.log),
@@ -59,6 +61,15 @@ fn access(raw: raw::Access) -> Access {
         connect_ports: raw.connect_ports.into_iter().map(|p| p.0 as u16).collect(),
         open: raw.open.into_iter().map(|n| n.0).collect(),
         forwarded_for: raw.forwarded_for,
+    }
+}
+
+fn zookeeper(raw: raw::Zookeeper) -> Zookeeper {
+    Zookeeper {
+        connect: raw.connect.0,
+        path: raw.path.0,
+        session: raw.session.0,
+        advertise: raw.advertise.map(|host| host.0),
     }
 }
 

@@ -4,7 +4,8 @@ use super::caller::Caller;
 use super::counters::Counters;
 use super::{Node, collapse, origin, service};
 use crate::clock;
-use crate::config::{Address, Config};
+use crate::cluster::zk::{self, Registration};
+use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::serve::{Connections, Limits, Sweeper};
@@ -13,6 +14,7 @@ use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -54,9 +56,11 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
         end_with_parent(socket.as_ref().map(|s| s.0.clone()));
     }
     let drain = options.config.timeouts.drain;
+    let asked = options.listen.clone();
     let sweeper = Sweeper::start(Limits::of_link(&options.config), shutdown.clone());
     let node = Rc::new(new_node(options.id, options.config));
     let _ = writeln!(std::io::stdout(), "ringhold node {} listening on {address}", node.id);
+    let registration = register(&node, &asked, &address, shutdown.clone());
     let connections = Connections::new(sweeper);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
     loop {
@@ -68,10 +72,35 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
         connections.serve(stream, move |request| service::serve(node.clone(), caller.clone(), request));
     }
     drop(listener);
+    // Whoever asks ZooKeeper is not sent here any more.
+    if let Some(registration) = registration {
+        let _ = registration.await;
+    }
     connections.drained(drain).await;
     sweeping.abort();
     drop(socket);
     Ok(())
+}
+
+/// With ZooKeeper a node says itself that it is there. `None`: without.
+fn register(node: &Node, asked: &Address, bound: &Address, shutdown: Shutdown) -> Option<tokio::task::JoinHandle<()>> {
+    let settings = node.config.zookeeper.clone()?;
+    let own = node.config.nodes.iter().find(|n| n.id == node.id);
+    let registration = Registration {
+        address: reached_at(&settings, asked, bound),
+        boot: node.boot,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        weight: own.map_or(1, |n| n.weight),
+    };
+    Some(tokio::task::spawn_local(zk::register(settings, node.id.clone(), registration, shutdown)))
+}
+
+/// By the host that was said to be ours, or else where it was told to listen, with the port that it got.
+fn reached_at(settings: &Zookeeper, asked: &Address, bound: &Address) -> Address {
+    let Some(port) = bound.port() else { return bound.clone() };
+    let anywhere = |host: &&str| host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
+    let told = asked.host().filter(|host| !anywhere(host)).map(str::to_owned);
+    Address::Tcp(authority(&settings.advertise.clone().or(told).unwrap_or_else(machine), port))
 }
 
 /// Judged by the address that was bound, not by the name that was written. Nobody has been accepted yet.

@@ -75,7 +75,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let front = Arc::new(Front::new(&pseudonym(&config), listen.clone(), admin[0]));
     let (log, writer) = accesslog::Log::start(&config.log).map_err(|e| cannot("start the access log", &e))?.unzip();
     let hot = hot::Hot::new(&config, front.via[1].clone());
-    let cluster = Cluster::start(&config, spawn).await?;
+    let bound = with_bound(config.clone(), listen, admin[0]);
+    let cluster = Cluster::start(&bound, spawn).await?;
     let start = worker::Start {
         config: Arc::new(config.clone()),
         front: front.clone(),
@@ -86,7 +87,6 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     };
     let workers = start_workers(start)?;
     let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
-    let bound = with_bound(config.clone(), listen, admin[0]);
     for listener in admin_listeners {
         let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
         let hot = hot.clone();

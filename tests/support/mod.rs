@@ -12,8 +12,10 @@ pub mod netns;
 pub mod noise;
 pub mod origin;
 pub mod process;
+pub mod relay;
 pub mod setup;
 pub mod tools;
+pub mod zookeeper;
 
 pub use client::{Connection, Response};
 pub use cluster::Cluster;

@@ -2,6 +2,7 @@
 
 use super::Admin;
 use super::problem::{Reply, reply};
+use crate::cluster::zk::{Keeper, Line};
 use crate::proxy::metrics::{self as front, Kind};
 use http::StatusCode;
 use std::fmt::Write;
@@ -47,11 +48,26 @@ impl Admin {
             let load = f64::from(node.load);
             families.add("ringhold_node_load", "Requests under way from this front.", Kind::Gauge, &labels, load);
         }
+        if let Some(keeper) = self.cluster.keeper() {
+            keeper_metrics(keeper, families);
+        }
         for (id, restarts) in self.cluster.restarts() {
             let (name, help) = ("ringhold_node_restarts_total", "Starts of a node after its first.");
             families.add(name, help, Kind::Counter, &[("node", &id)], restarts as f64);
         }
     }
+}
+
+fn keeper_metrics(keeper: &Keeper, families: &mut Families) {
+    let (name, help) = ("ringhold_zookeeper_connected", "Whether ZooKeeper can be asked; else the ring stands still.");
+    let connected = f64::from(u8::from(matches!(keeper.line(), Line::Up(_))));
+    families.add(name, help, Kind::Gauge, &[], connected);
+    let (name, help) = ("ringhold_leader", "Whether this front writes the ring.");
+    families.add(name, help, Kind::Gauge, &[], f64::from(u8::from(keeper.record().leads)));
+    let fronts = keeper.fronts().len() as f64;
+    families.add("ringhold_fronts", "Fronts that live, as this one knows.", Kind::Gauge, &[], fronts);
+    let (name, help) = ("ringhold_ring_writes_refused_total", "Writes of the ring after the lock was lost.");
+    families.add(name, help, Kind::Counter, &[], keeper.refusals() as f64);
 }
 
 impl Families {

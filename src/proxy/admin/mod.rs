@@ -1,7 +1,8 @@
 //! The admin API: `docs` are the README's. In the order of a request: `guard` (may this be asked?), `route` (what is
-//! asked?), then `nodes`, `ring`, `cache`, `metrics` or `pac`; `problem`: what went wrong.
+//! asked?), then `nodes`, `ring`, `cluster`, `cache`, `metrics` or `pac`; `problem`: what went wrong.
 
 mod cache;
+mod cluster;
 mod guard;
 mod metrics;
 mod nodes;
@@ -112,7 +113,7 @@ impl Admin {
             (Thing::Cache, _) => self.purge(query).await,
             (Thing::Cluster, _) => Ok(self.overview()),
             (Thing::Metrics, _) => Ok(self.metrics().await),
-            (Thing::ProxyPac, _) => Ok(pac::file(&self.config.proxy.listen, &head.headers)),
+            (Thing::ProxyPac, _) => Ok(self.pac(&head.headers)),
             (Thing::Health, _) => Ok(json(StatusCode::OK, &json!({"status": "ok"}))),
             (Thing::Readiness, _) => self.readiness(),
             (Thing::Index, _) => Ok(index()),
@@ -126,23 +127,6 @@ impl Admin {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
         Ok(json(StatusCode::OK, &json!({"status": "ready", "up": readiness.up, "nodes": readiness.nodes})))
-    }
-
-    /// What this front knows of the cluster: in static mode, itself.
-    fn overview(&self) -> Reply {
-        let (view, readiness) = (self.cluster.view(), self.cluster.readiness());
-        let front = json!({"self": true, "proxy": self.config.proxy.listen, "admin": self.address});
-        json(
-            StatusCode::OK,
-            &json!({
-                "mode": "static",
-                "fronts": [front],
-                "epoch": view.epoch,
-                "digest": format!("{:016x}", view.ring.digest()),
-                "nodes": readiness.nodes,
-                "up": readiness.up,
-            }),
-        )
     }
 }
 

@@ -3,7 +3,6 @@
 use super::problem::{Problem, Reply, json};
 use super::{Admin, query};
 use crate::cluster::Listed;
-use crate::cluster::members::State;
 use crate::cluster::spec::Spec;
 use crate::config::parse_duration;
 use http::header::LOCATION;
@@ -74,16 +73,12 @@ impl Admin {
 }
 
 fn shown(node: &Listed) -> Value {
-    let state = match node.state {
-        State::Active => "active",
-        State::Draining | State::Leaving => "draining",
-    };
     json!({
         "id": node.id,
         "address": node.address,
         "weight": node.weight,
         "spawn": node.spawn,
-        "state": state,
+        "state": node.state.name(),
         "up": node.up,
         "share": (node.share * 1e4).round() / 1e4,
         "load": node.load,

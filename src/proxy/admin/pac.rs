@@ -1,13 +1,26 @@
 //! `/proxy.pac`: what a browser or a system can be pointed at to find the proxy.
 
-use super::guard;
+use super::{Admin, guard};
 use super::problem::{Problem, Reply, reply};
+use crate::config::Address;
 use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 use std::net::{Ipv6Addr, SocketAddr};
 
+impl Admin {
+    pub fn pac(&self, headers: &HeaderMap) -> Reply {
+        match self.cluster.keeper() {
+            None => file(&self.config.proxy.listen, headers),
+            Some(keeper) => {
+                let fronts: Vec<String> = keeper.fronts().into_iter().map(|peer| peer.record.proxy).collect();
+                script(fronts.iter().map(String::as_str).filter(|front| is_plain(front)))
+            }
+        }
+    }
+}
+
 /// Names the first of the proxy's addresses; where that is "every address", the one by which we were asked.
-pub fn file(listen: &[SocketAddr], headers: &HeaderMap) -> Reply {
+fn file(listen: &[SocketAddr], headers: &HeaderMap) -> Reply {
     let Some(listen) = listen.first() else {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the proxy listens nowhere").into_reply();
     };
@@ -16,14 +29,32 @@ pub fn file(listen: &[SocketAddr], headers: &HeaderMap) -> Reply {
         std::net::IpAddr::V6(ip) => format!("[{ip}]"),
         ip => ip.to_string(),
     };
-    let port = listen.port();
+    script([format!("{host}:{}", listen.port()).as_str()].into_iter())
+}
+
+/// Lists all fronts, beginning with the one that the URL's hash (FNV-1a) says: the URLs spread over the fronts, and a
+/// browser whose first front is dead tries the next one by itself.
+fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> Reply {
+    let list: Vec<String> = fronts.map(|front| format!("\"PROXY {front}\"")).collect();
     let script = format!(
         "function FindProxyForURL(url, host) {{\n  \
            if (host === \"localhost\" || host === \"[::1]\" || host === \"::1\" || \
              shExpMatch(host, \"127.*\") || shExpMatch(host, \"*.localhost\")) return \"DIRECT\";\n  \
-           return \"PROXY {host}:{port}; DIRECT\";\n}}\n"
+           var fronts = [{}], hash = 2166136261, i;\n  \
+           for (i = 0; i < url.length; i++) {{\n    \
+             hash ^= url.charCodeAt(i);\n    \
+             hash = (hash + (hash << 1) + (hash << 4) + (hash << 7) + (hash << 8) + (hash << 24)) >>> 0;\n  \
+           }}\n  \
+           i = hash % fronts.length;\n  \
+           return fronts.slice(i).concat(fronts.slice(0, i), [\"DIRECT\"]).join(\"; \");\n}}\n",
+        list.join(", ")
     );
     reply(StatusCode::OK, "application/x-ns-proxy-autoconfig", script)
+}
+
+/// Only what can be nothing but a host and a port gets into the script: other fronts' addresses come over the network.
+fn is_plain(front: &str) -> bool {
+    front.parse::<Address>().is_ok_and(|address| matches!(address, Address::Tcp(_)))
 }
 
 /// Only what can be nothing but a host gets into the script.
@@ -42,7 +73,7 @@ mod tests {
     use http::HeaderValue;
     use http_body_util::BodyExt;
 
-    fn script(listen: &str, host: &str) -> String {
+    fn answer(listen: &str, host: &str) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
         let body = file(&[listen.parse().unwrap()], &headers).into_body();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -52,16 +83,24 @@ mod tests {
     #[test]
     fn the_script_names_an_address_that_can_be_reached() {
         let cases = [
-            ("127.0.0.1:3128", "localhost:3129", "PROXY 127.0.0.1:3128;"),
-            ("[::1]:3128", "localhost:3129", "PROXY [::1]:3128;"),
-            ("0.0.0.0:3128", "proxy.example:3129", "PROXY proxy.example:3128;"),
-            ("[::]:3128", "[2001:db8::1]:3129", "PROXY [2001:db8::1]:3128;"),
-            ("0.0.0.0:3128", "\"; alert(1); \"", "PROXY localhost:3128;"),
+            ("127.0.0.1:3128", "localhost:3129", "\"PROXY 127.0.0.1:3128\""),
+            ("[::1]:3128", "localhost:3129", "\"PROXY [::1]:3128\""),
+            ("0.0.0.0:3128", "proxy.example:3129", "\"PROXY proxy.example:3128\""),
+            ("[::]:3128", "[2001:db8::1]:3129", "\"PROXY [2001:db8::1]:3128\""),
+            ("0.0.0.0:3128", "\"; alert(1); \"", "\"PROXY localhost:3128\""),
         ];
         for (listen, host, expected) in cases {
-            let script = script(listen, host);
+            let script = answer(listen, host);
             assert!(script.contains(expected), "{script}");
             assert!(!script.contains("alert"), "{script}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_addresses_gets_into_the_script() {
+        assert!(is_plain("10.0.0.7:3128") && is_plain("[2001:db8::1]:3128") && is_plain("proxy.example:3128"));
+        for bad in ["", "\"; alert(1); \"", "unix:/x", "h:1\\", "h", "h:1 ; DIRECT"] {
+            assert!(!is_plain(bad), "{bad}");
         }
     }
 }

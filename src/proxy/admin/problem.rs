@@ -74,6 +74,7 @@ impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Problem {
         match error {
             ChangeError::Refused(refusal) => refusal.into(),
+            ChangeError::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why),
             ChangeError::NotSaved { .. } => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }

@@ -11,14 +11,14 @@ use std::sync::Arc;
 impl Admin {
     /// All that is needed to build the same ring elsewhere.
     pub fn ring(&self) -> Reply {
-        let (view, ring) = (self.cluster.view(), &self.config.ring);
+        let view = self.cluster.view();
         json(
             StatusCode::OK,
             &json!({
                 "epoch": view.epoch,
                 "digest": format!("{:016x}", view.ring.digest()),
-                "hash": ring.hash,
-                "points": ring.points,
+                "hash": view.ring.hash(),
+                "points": view.ring.points(),
                 "members": view.ring.members(),
             }),
         )

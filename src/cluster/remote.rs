@@ -1,0 +1,217 @@
+//! A front whose members are in ZooKeeper: its own nodes, the views, and who is probed.
+
+use super::health::Health;
+use super::members::{Change, Members, Seat, State};
+use super::ops::idle;
+use super::spec::Spec;
+use super::state::{Delta, StateFile};
+use super::supervise::{Heard, Supervisor};
+use super::view::{Node, View};
+use super::zk::Keeper;
+use super::zk::builder::Event;
+use super::{ChangeError, Cluster, Listed, REPORTS};
+use crate::config::{self, Config, Place, Zookeeper};
+use crate::net::drain::StartError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
+
+/// All fronts have the ring without a removed node by then.
+const HEARD: Duration = Duration::from_secs(1);
+
+impl Cluster {
+    /// `config` holds the addresses that were bound.
+    pub(super) async fn start_remote(
+        config: &Config,
+        settings: &Zookeeper,
+        program: Option<PathBuf>,
+    ) -> Result<Arc<Cluster>, StartError> {
+        let keeper = Arc::new(Keeper::new(config, settings));
+        let config = own_config(config, settings, &keeper)?;
+        let health = Health::new(&config);
+        let (told, heard) = mpsc::unbounded_channel();
+        let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
+        let (reports, incoming) = mpsc::channel(REPORTS);
+        let cluster = Arc::new(Cluster {
+            views: watch::Sender::new(keeper.view()),
+            members: Mutex::new(Members::new(&config.ring, &[], Delta::default(), None)),
+            keeper: Some(keeper.clone()),
+            changing: tokio::sync::Mutex::default(),
+            state: StateFile::in_folder(&config.state.path),
+            health,
+            supervisor,
+            reports,
+            tasks: Mutex::default(),
+            config,
+        });
+        cluster.listen(incoming);
+        let follower = Follower { cluster: cluster.clone(), keeper: keeper.clone(), kept: BTreeMap::new() };
+        let following = tokio::spawn(follower.run(heard));
+        let session = tokio::spawn(keeper.run());
+        cluster.tasks().extend([following.abort_handle(), session.abort_handle()]);
+        Ok(cluster)
+    }
+
+    /// Every node that this front runs is on the ring and up; a front that runs none waits for any.
+    pub(super) fn own_are_there(&self, keeper: &Keeper, seats: &[Seat]) -> bool {
+        let own: Vec<&config::Node> =
+            if self.supervisor.is_some() { self.config.nodes.iter().collect() } else { vec![] };
+        let view = keeper.view();
+        let up = |id: &str| view.nodes.iter().any(|n| n.id == id && n.is_up());
+        let off = |id: &str| seats.iter().any(|s| s.spec.id == id && s.state != State::Active);
+        match own.is_empty() {
+            true => view.nodes.iter().any(|n| n.is_up()),
+            // Epoch 0: no ring of the cluster is known yet.
+            false => view.epoch > 0 && own.iter().all(|node| up(&node.id) || off(&node.id)),
+        }
+    }
+
+    /// Adds a node to what all fronts know. A spawned one runs on this machine.
+    pub(super) async fn add_to_all(&self, keeper: &Keeper, spec: Spec) -> Result<Listed, ChangeError> {
+        let taken: BTreeSet<String> = self.seats().into_iter().map(|seat| seat.spec.id).collect();
+        let free =
+            || (1u64..).map(|i| format!("n{i}")).find(|id| !taken.contains(&keeper.own_id(id))).unwrap_or_default();
+        let mut node = spec.into_node(&self.config.cluster, free).map_err(super::members::Refusal::Bad)?;
+        if node.place == Place::Spawn {
+            if self.supervisor.is_none() {
+                return Err(super::members::Refusal::CannotSpawn(node.id).into());
+            }
+            node.id = keeper.own_id(&node.id);
+            config::check_id(&node.id).map_err(super::members::Refusal::Bad)?;
+        }
+        keeper.change(&Change::Add(node.clone()), None).await?;
+        let seat = self.seats().into_iter().find(|seat| seat.spec.id == node.id);
+        if let Some(seat) = seat {
+            self.wait_until_up(&seat.node).await;
+        }
+        tracing::info!(node = node.id, "node added");
+        Ok(self.find(&node.id)?)
+    }
+}
+
+/// The configuration with the names that this machine's nodes have in the cluster.
+fn own_config(config: &Config, settings: &Zookeeper, keeper: &Keeper) -> Result<Config, StartError> {
+    let mut config = config.clone();
+    for node in &mut config.nodes {
+        node.id = keeper.own_id(&node.id);
+        config::check_id(&node.id).map_err(StartError)?;
+    }
+    config.zookeeper = Some(Zookeeper { advertise: Some(keeper.host.clone()), ..settings.clone() });
+    Ok(config)
+}
+
+/// Makes true what the keeper knows.
+struct Follower {
+    cluster: Arc<Cluster>,
+    keeper: Arc<Keeper>,
+    /// The nodes that this front runs.
+    kept: BTreeMap<String, config::Node>,
+}
+
+impl Follower {
+    async fn run(mut self, mut heard: mpsc::UnboundedReceiver<Heard>) {
+        let mut changes = self.keeper.changes();
+        let mut followed = BTreeMap::new();
+        let mut saved = None;
+        if self.cluster.supervisor.is_some() {
+            self.cluster.config.nodes.clone().into_iter().for_each(|node| self.keep(node));
+        }
+        loop {
+            self.supervise();
+            self.probe(&mut followed);
+            self.publish();
+            self.keeper.save(&mut saved).await;
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { return },
+                Some(news) = heard.recv() => self.hear(news),
+            }
+        }
+    }
+
+    fn keep(&mut self, node: config::Node) {
+        let Some(supervisor) = &self.cluster.supervisor else { return };
+        let listen = self.keeper.listen(&node.id);
+        supervisor.keep(&Arc::new(Node::new(node.id.clone(), listen, node.weight, true)));
+        self.kept.insert(node.id.clone(), node);
+    }
+
+    fn hear(&self, news: Heard) {
+        match news {
+            Heard::Listens(id, address) => {
+                if let Some(node) = self.kept.get(&id) {
+                    self.keeper.on(Event::Local(node.clone(), address));
+                }
+            }
+            // It keeps its place, and nobody needs a probe to know.
+            Heard::Ended(id) => {
+                let seat = self.keeper.seats().into_iter().find(|seat| seat.spec.id == id);
+                seat.iter().for_each(|seat| self.cluster.health.refused(&seat.node, true));
+            }
+        }
+    }
+
+    /// Starts what was added for this machine, and ends what was removed.
+    fn supervise(&mut self) {
+        if self.cluster.supervisor.is_none() {
+            return;
+        }
+        for node in self.keeper.to_spawn() {
+            if !self.kept.contains_key(&node.id) {
+                self.keep(node);
+            }
+        }
+        let removed: Vec<Seat> = self.keeper.seats().into_iter().filter(|seat| seat.state == State::Leaving).collect();
+        for seat in removed {
+            if self.kept.remove(&seat.spec.id).is_some() {
+                let drain = self.keeper.drain_of(&seat.spec.id);
+                let leaving = leave(self.cluster.clone(), self.keeper.clone(), seat, drain);
+                self.cluster.tasks().push(tokio::spawn(leaving).abort_handle());
+            }
+        }
+    }
+
+    /// Probes whoever has a seat, and nobody else.
+    fn probe(&self, followed: &mut BTreeMap<String, Arc<Node>>) {
+        let seats = self.keeper.seats();
+        let stays =
+            |id: &String, node: &Arc<Node>| seats.iter().any(|s| s.spec.id == *id && Arc::ptr_eq(&s.node, node));
+        followed.retain(|id, node| {
+            let stays = stays(id, node);
+            if !stays {
+                self.cluster.health.unfollow(id);
+                self.cluster.health.ended(node);
+            }
+            stays
+        });
+        for seat in &seats {
+            followed.entry(seat.spec.id.clone()).or_insert_with(|| {
+                self.cluster.health.follow(&seat.node);
+                seat.node.clone()
+            });
+        }
+    }
+
+    fn publish(&self) {
+        let view: Arc<View> = self.keeper.view();
+        if Arc::ptr_eq(&view, &self.cluster.view()) {
+            return;
+        }
+        view.nodes.iter().zip(view.ring.members()).for_each(|(node, member)| node.set_weight(member.weight));
+        tracing::info!(epoch = view.epoch, members = view.nodes.len(), "ring applied");
+        self.cluster.views.send_replace(view);
+    }
+}
+
+/// From the removal of a node that runs here to its end.
+async fn leave(cluster: Arc<Cluster>, keeper: Arc<Keeper>, seat: Seat, drain: Duration) {
+    sleep(HEARD).await;
+    let _ = timeout(drain, idle(&seat.node)).await;
+    if let Some(supervisor) = &cluster.supervisor {
+        supervisor.release(&seat.spec.id).await;
+    }
+    keeper.on(Event::LocalEnded(seat.spec.id.clone()));
+    tracing::info!(node = seat.spec.id, "node is gone");
+}

@@ -1,0 +1,281 @@
+//! PURE. From what was seen in ZooKeeper to the view that workers route by and, on the front that leads, to the ring that
+//! is to be written. Synchronous: events and the time go in, immutable views come out.
+
+use super::record::{FrontRecord, Placed, Records, Registration, RingDoc, Said, Wanted};
+use crate::cluster::members::{Seat, State};
+use crate::cluster::view::{Node, View};
+use crate::config::{self, Address, MAX_WEIGHT, Place};
+use crate::ring::{Member, Ring};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A point on a steady clock, in milliseconds.
+pub type Millis = u64;
+
+/// A change of the ring waits until nothing has changed for so long, so that nodes that start together join together.
+const SETTLE: Millis = 250;
+/// A node that has gone keeps its place for so long: those that go together are seen to go together, and who changes its
+/// session is not missed.
+const LINGER: Millis = 1000;
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Whether ZooKeeper can be asked.
+    Connected(bool),
+    /// Whether this front holds the lock.
+    Leads(bool),
+    Nodes(Records<Registration>),
+    Members(Records<Said>),
+    Fronts(Records<FrontRecord>),
+    /// `None`: there is none yet, or none that can be read.
+    Ring(Option<RingDoc>),
+    /// A node that this front runs itself listens there.
+    Local(config::Node, Address),
+    LocalEnded(String),
+}
+
+#[derive(Debug)]
+pub struct Builder {
+    ring: config::Ring,
+    host: String,
+    connected: bool,
+    leads: bool,
+    nodes: Records<Registration>,
+    members: Records<Said>,
+    fronts: Records<FrontRecord>,
+    local: BTreeMap<String, (config::Node, Address)>,
+    /// What ZooKeeper holds.
+    found: Option<RingDoc>,
+    /// What this front routes by.
+    held: Option<RingDoc>,
+    /// Members of the ring that are not registered, and since when.
+    gone: BTreeMap<String, Millis>,
+    /// What the ring should be, and since when.
+    wanted: Option<(Vec<Member>, Millis)>,
+    seats: BTreeMap<String, Seat>,
+    view: Arc<View>,
+}
+
+impl Builder {
+    /// `saved`: the ring that this front had before. `host`: nodes there run on this machine.
+    pub fn new(ring: &config::Ring, host: &str, saved: Option<RingDoc>) -> Builder {
+        let mut builder = Builder {
+            ring: ring.clone(),
+            host: host.to_owned(),
+            connected: false,
+            leads: false,
+            nodes: Records::new(),
+            members: Records::new(),
+            fronts: Records::new(),
+            local: BTreeMap::new(),
+            found: None,
+            held: saved,
+            gone: BTreeMap::new(),
+            wanted: None,
+            seats: BTreeMap::new(),
+            view: Arc::new(View { epoch: 0, ring: Ring::new(ring.hash, ring.points, []), nodes: Vec::new() }),
+        };
+        builder.rebuild();
+        builder
+    }
+
+    pub fn on(&mut self, event: Event, now: Millis) {
+        match event {
+            Event::Connected(connected) => self.connected = connected,
+            Event::Leads(leads) => self.leads = leads,
+            Event::Nodes(nodes) => self.nodes = nodes,
+            Event::Members(members) => self.members = members,
+            Event::Fronts(fronts) => self.fronts = fronts,
+            Event::Ring(found) => self.found(found),
+            Event::Local(node, address) => drop(self.local.insert(node.id.clone(), (node, address))),
+            Event::LocalEnded(id) => drop(self.local.remove(&id)),
+        }
+        self.rebuild();
+        self.notice(now);
+    }
+
+    /// An older ring is no news: some server lags behind, or ZooKeeper was put back to an earlier state. Then whoever
+    /// leads learns by [`FrontRecord::epoch`] that there were later ones, and writes one that follows them.
+    fn found(&mut self, found: Option<RingDoc>) {
+        if let Some(doc) = &found
+            && self.held.as_ref().is_none_or(|held| doc.epoch >= held.epoch)
+        {
+            self.held = Some(doc.clone());
+        }
+        self.found = found;
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.view.clone()
+    }
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.values()
+    }
+    pub fn fronts(&self) -> &Records<FrontRecord> {
+        &self.fronts
+    }
+    pub fn members(&self) -> &Records<Said> {
+        &self.members
+    }
+    pub fn is_registered(&self, id: &str) -> bool {
+        self.nodes.contains_key(id)
+    }
+    pub fn leads(&self) -> bool {
+        self.leads && self.connected
+    }
+
+    /// The ring to be kept for a start without ZooKeeper, with the addresses as they are now.
+    pub fn to_save(&self) -> Option<RingDoc> {
+        let mut doc = self.held.clone()?;
+        for member in &mut doc.members {
+            member.address = self.address(&member.id).unwrap_or_else(|| member.address.clone());
+        }
+        Some(doc)
+    }
+
+    /// The ring that this front is to write now, over the one that was found, or when to ask again.
+    pub fn due(&mut self, now: Millis) -> Due {
+        if !self.leads() {
+            return Due::Nothing;
+        }
+        // Time alone makes those that linger go.
+        self.notice(now);
+        let settled = self.wanted.as_ref().map(|(_, since)| since.saturating_add(SETTLE));
+        if let Some((wanted, _)) = self.wanted.as_ref().filter(|_| settled.is_some_and(|at| at <= now)) {
+            return Due::Now(self.doc(wanted));
+        }
+        let gone = self.gone.values().map(|since| since.saturating_add(LINGER)).filter(|at| *at > now);
+        settled.into_iter().chain(gone).min().map_or(Due::Nothing, |at| Due::In(at - now))
+    }
+
+    fn doc(&self, wanted: &[Member]) -> RingDoc {
+        let held = self.held.as_ref();
+        let place = |m: &Member| {
+            let address = self.address(&m.id)?;
+            Some(Placed { id: m.id.clone(), weight: m.weight, address })
+        };
+        RingDoc {
+            epoch: self.newest_epoch() + 1,
+            // A front whose file says otherwise does not move every key when it comes to lead.
+            hash: held.map_or(self.ring.hash, |h| h.hash),
+            seed: 0,
+            points: held.map_or(self.ring.points, |h| h.points),
+            members: wanted.iter().filter_map(place).collect(),
+            previous: held.map(RingDoc::weights).unwrap_or_default(),
+        }
+    }
+
+    fn newest_epoch(&self) -> u64 {
+        let rings = [&self.held, &self.found].into_iter().flatten().map(|r| r.epoch);
+        rings.chain(self.fronts.values().map(|f| f.epoch)).max().unwrap_or(0)
+    }
+
+    /// Takes note of who has gone, of what the ring should be, and since when.
+    fn notice(&mut self, now: Millis) {
+        let members = self.held.iter().flat_map(|held| &held.members).map(|m| &m.id);
+        let gone = members.filter(|id| self.is_active(id) && !self.nodes.contains_key(*id));
+        // A clock that was put back would make them linger for ever.
+        let since = |id: &String| self.gone.get(id).copied().filter(|since| *since <= now).unwrap_or(now);
+        self.gone = gone.map(|id| (id.clone(), since(id))).collect();
+        let should = self.should_be(now);
+        let is = self.found.as_ref().map(RingDoc::weights);
+        let behind = self.found.as_ref().is_none_or(|f| f.epoch < self.newest_epoch());
+        let right = !behind && is.as_ref() == Some(&should);
+        if right || (is.is_none() && should.is_empty()) {
+            self.wanted = None;
+        } else if self.wanted.as_ref().is_none_or(|(wanted, since)| *wanted != should || *since > now) {
+            self.wanted = Some((should, now));
+        }
+    }
+
+    /// The members that the ring should have: who is there and active, and who has gone just now. When more than half of
+    /// its members are gone, it is the network that is gone: they stay, and each front routes by its own verdicts.
+    fn should_be(&self, now: Millis) -> Vec<Member> {
+        let held: Vec<Member> = self.held.as_ref().map(RingDoc::weights).unwrap_or_default();
+        let there = self.nodes.keys().filter(|id| self.is_active(id)).map(|id| (id.clone(), self.weight(id, 1)));
+        let mut members: BTreeMap<String, u32> = there.collect();
+        let count = held.iter().filter(|m| self.is_active(&m.id)).count();
+        let too_many = 2 * self.gone.len() > count;
+        let lingers = |id: &str| self.gone.get(id).is_some_and(|since| too_many || now < since.saturating_add(LINGER));
+        let stay = held.iter().filter(|m| lingers(&m.id));
+        members.extend(stay.map(|m| (m.id.clone(), self.weight(&m.id, m.weight))));
+        members.into_iter().map(|(id, weight)| Member { id, weight }).collect()
+    }
+
+    fn is_active(&self, id: &str) -> bool {
+        self.members.get(id).is_none_or(|said| said.state == Wanted::Active)
+    }
+
+    fn weight(&self, id: &str, unknown: u32) -> u32 {
+        let said = self.members.get(id).and_then(|said| said.weight);
+        let own = || self.nodes.get(id).map(|n| n.weight);
+        said.or_else(own).unwrap_or(unknown).clamp(1, MAX_WEIGHT)
+    }
+
+    /// What this front knows itself comes first, then what the node says, then what the ring said of it.
+    fn address(&self, id: &str) -> Option<Address> {
+        let local = self.local.get(id).map(|(_, address)| address);
+        let placed = || self.held.iter().flat_map(|h| &h.members).find(|m| m.id == id).map(|m| &m.address);
+        local.or_else(|| self.nodes.get(id).map(|n| &n.address)).or_else(placed).cloned()
+    }
+
+    fn rebuild(&mut self) {
+        self.seats = self.seated();
+        let (epoch, members) = match &self.held {
+            Some(held) => (held.epoch, held.weights()),
+            // Nothing is known of any cluster: what runs here is one.
+            None => (0, self.local.values().map(|(n, _)| Member { id: n.id.clone(), weight: n.weight }).collect()),
+        };
+        let same_ring = self.view.epoch == epoch && self.view.ring.members() == members;
+        let seat = |m: &Member| self.seats.get(&m.id);
+        let same_node = |(m, node): (&Member, &Arc<Node>)| seat(m).is_some_and(|s| Arc::ptr_eq(&s.node, node));
+        if same_ring && members.iter().zip(&self.view.nodes).all(same_node) {
+            return;
+        }
+        let (hash, points) = self.held.as_ref().map_or((self.ring.hash, self.ring.points), |h| (h.hash, h.points));
+        let ring = Ring::new(hash, points, members);
+        let nodes = ring.members().iter().filter_map(|m| Some(seat(m)?.node.clone())).collect();
+        self.view = Arc::new(View { epoch, ring, nodes });
+    }
+
+    fn seated(&self) -> BTreeMap<String, Seat> {
+        let placed = self.held.iter().flat_map(|h| h.members.iter().map(|m| &m.id));
+        let ids = placed.chain(self.nodes.keys()).chain(self.local.keys());
+        ids.filter_map(|id| Some((id.clone(), self.seat(id)?))).collect()
+    }
+
+    fn seat(&self, id: &String) -> Option<Seat> {
+        let address = self.address(id)?;
+        let said = self.members.get(id);
+        let state = match said.map_or(Wanted::Active, |s| s.state) {
+            Wanted::Active => State::Active,
+            Wanted::Draining => State::Draining,
+            Wanted::Removed => State::Leaving,
+        };
+        let own = self.local.get(id).map_or(1, |(node, _)| node.weight);
+        let placed = self.held.iter().flat_map(|h| &h.members).find(|m| m.id == *id).map_or(own, |m| m.weight);
+        let place = if self.local.contains_key(id) { Place::Spawn } else { Place::At(address.clone()) };
+        let spec = config::Node { id: id.clone(), place, weight: self.weight(id, placed) };
+        let kept = self.seats.get(id).filter(|seat| seat.node.address == address);
+        let node = kept.map_or_else(|| Arc::new(self.node(id, address, spec.weight)), |seat| seat.node.clone());
+        Some(Seat { spec, state, node })
+    }
+
+    fn node(&self, id: &str, address: Address, weight: u32) -> Node {
+        let here = address.is_local() || address.host().is_some_and(|host| host == self.host);
+        Node::new(id.to_owned(), address, weight, here)
+    }
+}
+
+/// Whether there is a ring to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    Nothing,
+    In(Millis),
+    Now(RingDoc),
+}
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+pub(crate) mod tests;

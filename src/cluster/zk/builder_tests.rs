@@ -1,0 +1,281 @@
+use super::*;
+#[path = "world_tests.rs"]
+pub mod world;
+use world::{World, Written};
+
+/// A generator that needs no dependency and gives the same numbers everywhere (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+    fn pick(&mut self, from: Vec<String>) -> Option<String> {
+        (!from.is_empty()).then(|| from[self.below(from.len())].clone())
+    }
+}
+
+fn ids(doc: &Option<RingDoc>) -> Vec<String> {
+    doc.iter().flat_map(|d| d.members.iter().map(|m| m.id.clone())).collect()
+}
+
+fn registered(world: &World) -> Vec<String> {
+    world.nodes.keys().cloned().collect()
+}
+
+/// One random event; whether it was that more than half of the nodes went at once, which comes with a check of its own.
+fn event(world: &mut World, dice: &mut Dice) -> bool {
+    let front = dice.below(world.fronts.len());
+    match dice.below(16) {
+        0..=3 => {
+            let id = format!("n{}", dice.below(24));
+            let weight = 1 + dice.below(3) as u32;
+            world.join(&id, weight, 1024 + dice.next() % 60_000);
+        }
+        4 | 5 => {
+            if let Some(id) = dice.pick(registered(world)) {
+                world.nodes.remove(&id);
+            }
+        }
+        6 => {
+            if let Some(id) = dice.pick(registered(world)) {
+                world.say(&id, |said| said.state = Wanted::Draining);
+            }
+        }
+        7 => {
+            if let Some(id) = dice.pick(world.members.keys().cloned().collect()) {
+                world.say(&id, |said| said.state = Wanted::Active);
+            }
+        }
+        8 => {
+            if let Some(id) = dice.pick(registered(world)) {
+                let weight = 1 + dice.below(4) as u32;
+                world.say(&id, |said| said.weight = Some(weight));
+            }
+        }
+        9 => {
+            if let Some(id) = dice.pick(registered(world)) {
+                world.say(&id, |said| said.state = Wanted::Removed);
+            }
+        }
+        10 => world.disconnect(front),
+        11 | 12 => (0..world.fronts.len()).for_each(|f| world.connect(f)),
+        13 => world.restart(front),
+        14 => world.now = if dice.below(2) == 0 { world.now + dice.next() % (1 << 40) } else { dice.next() % 1000 },
+        _ => return mass_death(world, dice),
+    }
+    false
+}
+
+/// More than half of the ring's nodes go at once, nobody says so, and nothing else happens.
+fn mass_death(world: &mut World, dice: &mut Dice) -> bool {
+    world.settle();
+    let mut members = ids(&world.ring);
+    let active: Vec<String> = members.iter().filter(|id| world.nodes.contains_key(*id)).cloned().collect();
+    if active.len() < members.len() || world.queue.is_empty() || members.is_empty() {
+        return false;
+    }
+    let dead = members.len() / 2 + 1;
+    let before = world.ring.clone();
+    for _ in 0..dead.min(members.len()) {
+        let id = members.remove(dice.below(members.len()));
+        world.nodes.remove(&id);
+    }
+    world.settle();
+    assert_eq!(world.ring, before, "the ring is kept");
+    true
+}
+
+/// A key that changes hands was its old owner's that left or grew lighter, or is its new owner's that came or grew heavier.
+fn survivors_exchange_nothing(before: &View, after: &View) {
+    let weight = |view: &View, id: &str| view.ring.index_of(id).map_or(0, |i| view.ring.members()[i].weight);
+    for key in 0..200 {
+        let key = format!("http://example.com/{key}");
+        let owner = |view: &View| view.ring.owner(view.ring.position(&key)).map(|i| view.nodes[i].id.clone());
+        let (Some(old), Some(new)) = (owner(before), owner(after)) else { continue };
+        let lighter = weight(after, &old) < weight(before, &old);
+        let heavier = weight(after, &new) > weight(before, &new);
+        assert!(old == new || lighter || heavier, "{key} went from {old} to {new}");
+    }
+}
+
+/// How often more than half of the nodes went at once.
+fn play(seed: u64, events: usize) -> usize {
+    let mut mass_deaths = 0;
+    let (mut world, mut dice) = (World::new(3), Dice(seed));
+    for step in 0..events {
+        let before: Vec<Arc<View>> = world.fronts.iter().map(|f| f.builder.view()).collect();
+        let was: Vec<bool> = world.fronts.iter().map(|f| f.connected).collect();
+        mass_deaths += usize::from(event(&mut world, &mut dice));
+        // Now and then a front hears of it before the others do.
+        world.tell(step % 3);
+        world.settle();
+        let live: Vec<_> = world.fronts.iter().filter(|f| f.connected).map(|f| f.builder.view()).collect();
+        for view in &live {
+            assert_eq!(
+                (view.epoch, view.ring.digest()),
+                (live[0].epoch, live[0].ring.digest()),
+                "seed {seed} step {step}"
+            );
+            assert_eq!(view.nodes.len(), view.ring.members().len(), "every member has its node");
+        }
+        for (i, front) in world.fronts.iter().enumerate() {
+            let view = front.builder.view();
+            assert!(view.epoch >= before[i].epoch, "seed {seed} step {step}: an epoch went back");
+            if !front.connected && !was[i] {
+                assert_eq!(view.ring.digest(), before[i].ring.digest(), "without ZooKeeper the ring stands");
+            }
+            if view.epoch == before[i].epoch + 1 {
+                survivors_exchange_nothing(&before[i], &view);
+            }
+        }
+    }
+    assert!(world.history.len() > events / 10, "something happened: {} epochs", world.history.len());
+    mass_deaths
+}
+
+#[test]
+fn after_500_random_events_all_fronts_that_saw_the_same_hold_the_same_ring() {
+    let mass_deaths: usize = (1..=6).map(|seed| play(seed, 500)).sum();
+    assert!(mass_deaths >= 6, "{mass_deaths}");
+}
+
+#[test]
+fn a_leader_that_slept_through_its_session_cannot_write() {
+    let mut world = World::new(3);
+    (1..=4).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    // It sees a node go, and sleeps before it writes.
+    world.nodes.remove("n1");
+    world.tell(0);
+    world.now += LINGER;
+    assert_eq!(world.act(0), Written::Nothing);
+    world.queue.retain(|f| *f != 0);
+    world.nodes.remove("n2");
+    (1..3).for_each(|f| world.tell(f));
+    world.now += LINGER;
+    assert_eq!(world.act(1), Written::Nothing, "what has gone is seen now");
+    world.now += SETTLE;
+    assert_eq!(world.act(1), Written::Done, "another one leads");
+    let ring = world.ring.clone();
+    assert_eq!(world.act(0), Written::Refused);
+    assert_eq!((&world.ring, ids(&ring)), (&ring, vec!["n3".to_owned(), "n4".to_owned()]));
+    world.queue.push(0);
+    world.settle();
+    assert_eq!(world.fronts[0].builder.view().ring.digest(), world.fronts[1].builder.view().ring.digest());
+}
+
+#[test]
+fn an_admin_call_does_not_wait_for_those_that_linger() {
+    let mut world = World::new(1);
+    (1..=4).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    world.nodes.remove("n4");
+    world.say("n1", |said| said.weight = Some(2));
+    world.tell(0);
+    world.now += SETTLE;
+    assert_eq!(world.act(0), Written::Done);
+    world.tell(0);
+    assert_eq!((ids(&world.ring).len(), world.ring.as_ref().unwrap().members[0].weight), (4, 2));
+    assert_eq!(world.fronts[0].builder.due(world.now), Due::In(LINGER - SETTLE));
+    world.join("n4", 1, 1004);
+    world.settle();
+    assert_eq!(world.history.len(), 2, "it is back in time");
+}
+
+#[test]
+fn nodes_that_start_together_join_together() {
+    let mut world = World::new(1);
+    for i in 1..=3 {
+        world.join(&format!("n{i}"), 1, 1000 + i);
+        world.tell(0);
+        world.now += SETTLE / 2;
+        assert_eq!(world.act(0), Written::Nothing, "not yet");
+    }
+    world.settle();
+    assert_eq!((world.history.len(), ids(&world.ring).len()), (1, 3));
+}
+
+#[test]
+fn half_of_the_nodes_may_die_one_more_may_not_and_an_admin_has_the_last_word() {
+    let mut world = World::new(1);
+    (1..=4).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    ["n1", "n2"].iter().for_each(|id| drop(world.nodes.remove(*id)));
+    world.settle();
+    assert_eq!(ids(&world.ring), ["n3", "n4"]);
+    ["n3", "n4"].iter().for_each(|id| drop(world.nodes.remove(*id)));
+    world.settle();
+    assert_eq!(ids(&world.ring), ["n3", "n4"], "rather the network");
+    world.join("n9", 1, 1009);
+    world.settle();
+    assert_eq!(ids(&world.ring), ["n3", "n4", "n9"], "who comes is welcome");
+    world.say("n3", |said| said.state = Wanted::Removed);
+    world.settle();
+    assert_eq!(ids(&world.ring), ["n9"], "of two that count, one is gone: half");
+}
+
+#[test]
+fn a_node_that_comes_back_elsewhere_has_a_new_address_and_no_new_epoch() {
+    let mut world = World::new(2);
+    (1..=3).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    let before = world.fronts[1].builder.view();
+    world.join("n2", 1, 2002);
+    world.settle();
+    let after = world.fronts[1].builder.view();
+    assert_eq!((after.epoch, after.nodes[1].address.to_string().as_str()), (before.epoch, "127.0.0.1:2002"));
+    assert!(Arc::ptr_eq(&before.nodes[0], &after.nodes[0]) && !Arc::ptr_eq(&before.nodes[1], &after.nodes[1]));
+    let saved = world.fronts[1].builder.to_save().unwrap();
+    assert_eq!(saved.members[1].address.to_string(), "127.0.0.1:2002");
+}
+
+#[test]
+fn a_zookeeper_that_was_put_back_or_emptied_gets_a_ring_that_follows_all_others() {
+    let mut world = World::new(3);
+    world.join("n1", 1, 1001);
+    world.settle();
+    let old = world.ring.clone();
+    world.join("n2", 1, 1002);
+    world.settle();
+    world.ring = old;
+    world.settle();
+    assert_eq!((world.ring.as_ref().unwrap().epoch, ids(&world.ring).len()), (3, 2));
+    world.ring = None;
+    world.tell(1);
+    assert_eq!(world.fronts[1].builder.view().nodes.len(), 2, "the last ring stands meanwhile");
+    world.settle();
+    assert_eq!((world.ring.as_ref().unwrap().epoch, ids(&world.ring).len()), (4, 2));
+}
+
+#[test]
+fn without_any_ring_a_front_routes_to_what_it_runs_itself() {
+    let mut world = World::new(1);
+    world.disconnect(0);
+    let node = config::Node { id: "h-n1".into(), place: Place::Spawn, weight: 1 };
+    let now = world.now;
+    world.fronts[0].builder.on(Event::Local(node, "127.0.0.1:9".parse().unwrap()), now);
+    let view = world.fronts[0].builder.view();
+    assert_eq!((view.epoch, view.nodes.len()), (0, 1));
+    assert_eq!(world.fronts[0].builder.to_save(), None, "that is no ring to keep");
+}
+
+#[test]
+fn a_front_with_another_file_does_not_move_every_key() {
+    let mut world = World::new(2);
+    world.join("n1", 1, 1001);
+    world.settle();
+    world.settings.points = 999;
+    world.restart(1);
+    world.disconnect(0);
+    world.join("n2", 1, 1002);
+    world.settle();
+    let ring = world.ring.as_ref().unwrap();
+    assert_eq!((ring.points, ring.members.len(), ring.previous.len()), (16, 2, 1));
+}

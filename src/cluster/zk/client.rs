@@ -1,0 +1,354 @@
+//! The only file that names the ZooKeeper client: one session, and what the cluster does with it.
+//!
+//! Two things to know of the servers. Before 3.8.2 (Debian has 3.8.0), `create2` inside a transaction answers with an
+//! invalid `Stat` (ZOOKEEPER-4026): so `/ring` is created empty, outside any transaction, and transactions only set data;
+//! versions come from reads and from set data. And a persistent watch and a one-shot watch on the same znode disturb each
+//! other (ZOOKEEPER-4466): so `/election`, where the lock recipe sets one-shot watches, is not below any of ours.
+
+use super::record::Records;
+use crate::config::Zookeeper;
+use std::fmt;
+use std::time::Duration;
+use tokio::time::timeout;
+use zookeeper_client::{
+    Acls, AddWatchMode, Client, CreateMode, Error, EventType, LockOptions, LockPrefix, OwnedLockClient,
+    PersistentWatcher, SessionState, StateWatcher, WatchedEvent,
+};
+
+/// Why something could not be done in ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The session is over: a new one is needed.
+    Over(String),
+    /// No answer: it may come when the connection is back, and whether it was done is not known.
+    Unknown(String),
+    /// Somebody else was faster: read again.
+    Conflict,
+    /// The lock is lost: this front does not lead any more.
+    Fenced,
+}
+
+/// One kind of record; each has a folder of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Nodes,
+    Members,
+    Fronts,
+}
+
+/// What a watch saw change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    Record(Kind, String),
+    Ring,
+    /// The session is over.
+    Ended,
+}
+
+/// How the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Connected,
+    /// Lost, and looked for again.
+    Away,
+    Over,
+}
+
+/// What is in a znode, and its version.
+pub type Found = (Vec<u8>, i32);
+
+/// A session. Clones share it; it is closed when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Session {
+    client: Client,
+    path: String,
+    patience: Duration,
+}
+
+/// The lock. Dropping it gives it up.
+pub struct Lead(OwnedLockClient);
+
+/// Watches on everything but the election.
+pub struct Watch {
+    nodes: PersistentWatcher,
+    members: PersistentWatcher,
+    fronts: PersistentWatcher,
+    ring: PersistentWatcher,
+    folders: [String; 3],
+}
+
+/// What became of an entry in a folder that this process owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    Ours,
+    Missing,
+    Foreign,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Nodes => "nodes",
+            Kind::Members => "members",
+            Kind::Fronts => "fronts",
+        }
+    }
+}
+
+impl Session {
+    /// Tries all servers for about the session's time.
+    pub async fn open(settings: &Zookeeper) -> Result<Session, Trouble> {
+        let connector = Client::connector().with_session_timeout(settings.session);
+        let client = connector.connect(&settings.connect).await.map_err(|e| Trouble::Over(reason(&e)))?;
+        Ok(Session { patience: client.session_timeout(), path: settings.path.clone(), client })
+    }
+
+    /// Makes the folders, and the ring as an empty znode.
+    pub async fn prepare(&self) -> Result<(), Trouble> {
+        let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        for name in [Kind::Nodes.name(), Kind::Members.name(), Kind::Fronts.name(), "election"] {
+            self.limit(self.client.mkdir(&format!("{}/{name}", self.path), &options)).await?;
+        }
+        match self.limit(self.client.create(&self.ring_path(), b"", &options)).await {
+            Ok(_) | Err(Trouble::Conflict) => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Writes an ephemeral record. What an earlier session left under the same id is taken over: that process is dead, or
+    /// has been replaced by this one.
+    pub async fn register(&self, kind: Kind, id: &str, data: &[u8]) -> Result<(), Trouble> {
+        let path = self.record_path(kind, id);
+        let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+        for _ in 0..8 {
+            match self.limit(self.client.create(&path, data, &options)).await {
+                Err(Trouble::Conflict) => {}
+                done => return done.map(|_| ()),
+            }
+            match self.ownership(kind, id).await? {
+                Ownership::Ours => return self.update(kind, id, data).await,
+                Ownership::Missing => {}
+                Ownership::Foreign => self.delete(&path).await?,
+            }
+        }
+        Err(Trouble::Conflict)
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), Trouble> {
+        match self.limit_raw(self.client.delete(path, None)).await? {
+            Ok(()) | Err(Error::NoNode) => Ok(()),
+            Err(e) => Err(trouble(e)),
+        }
+    }
+
+    pub async fn update(&self, kind: Kind, id: &str, data: &[u8]) -> Result<(), Trouble> {
+        self.limit(self.client.set_data(&self.record_path(kind, id), data, None)).await.map(|_| ())
+    }
+
+    pub async fn ownership(&self, kind: Kind, id: &str) -> Result<Ownership, Trouble> {
+        let stat = self.limit(self.client.check_stat(&self.record_path(kind, id))).await?;
+        Ok(match stat {
+            None => Ownership::Missing,
+            Some(stat) if stat.ephemeral_owner == self.client.session_id().0 => Ownership::Ours,
+            Some(_) => Ownership::Foreign,
+        })
+    }
+
+    /// Asks the leader of the ensemble for what this server may not have heard yet.
+    pub async fn sync(&self) -> Result<(), Trouble> {
+        self.limit(self.client.sync(&self.path)).await
+    }
+
+    /// All records of a kind.
+    pub async fn all(&self, kind: Kind) -> Result<Records<Vec<u8>>, Trouble> {
+        let ids = self.limit(self.client.list_children(&format!("{}/{}", self.path, kind.name()))).await?;
+        // A request goes out when its future is made: all of them are on their way before the first is waited for.
+        let paths: Vec<String> = ids.iter().map(|id| self.record_path(kind, id)).collect();
+        let asked: Vec<_> = paths.iter().map(|path| self.client.get_data(path)).collect();
+        let mut records = Records::new();
+        for (id, answer) in ids.into_iter().zip(asked) {
+            match self.limit_raw(answer).await? {
+                Ok((data, _)) => drop(records.insert(id, data)),
+                // Gone in between.
+                Err(Error::NoNode) => {}
+                Err(e) => return Err(trouble(e)),
+            }
+        }
+        Ok(records)
+    }
+
+    pub async fn one(&self, kind: Kind, id: &str) -> Result<Option<Found>, Trouble> {
+        self.read(&self.record_path(kind, id)).await
+    }
+
+    pub async fn ring(&self) -> Result<Option<Found>, Trouble> {
+        self.read(&self.ring_path()).await
+    }
+
+    async fn read(&self, path: &str) -> Result<Option<Found>, Trouble> {
+        match self.limit_raw(self.client.get_data(path)).await? {
+            Ok((data, stat)) => Ok(Some((data, stat.version))),
+            Err(Error::NoNode) => Ok(None),
+            Err(e) => Err(trouble(e)),
+        }
+    }
+
+    /// Writes a member's record over the version that was read (`None`: there was none).
+    pub async fn put_member(&self, id: &str, data: &[u8], over: Option<i32>) -> Result<(), Trouble> {
+        let path = self.record_path(Kind::Members, id);
+        match over {
+            Some(version) => self.limit(self.client.set_data(&path, data, Some(version))).await.map(|_| ()),
+            None => {
+                let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
+                self.limit(self.client.create(&path, data, &options)).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Waits until this front leads. Dropping the future gives the place in the queue up.
+    pub async fn lead(&self, id: &str) -> Result<Lead, Trouble> {
+        let folder = format!("{}/election", self.path);
+        let prefix = LockPrefix::new_curator(&folder, "latch-").map_err(trouble)?;
+        let options = LockOptions::new(Acls::anyone_all());
+        let lock = self.client.lock(prefix, id.as_bytes(), options).await.map_err(trouble)?;
+        Ok(Lead(lock.into_owned()))
+    }
+
+    pub async fn watch(&self) -> Result<Watch, Trouble> {
+        let folder = |kind: Kind| format!("{}/{}", self.path, kind.name());
+        let folders = [Kind::Nodes, Kind::Members, Kind::Fronts].map(folder);
+        let below = |path: &str| self.client.watch(path, AddWatchMode::PersistentRecursive);
+        Ok(Watch {
+            nodes: self.limit(below(&folders[0])).await?,
+            members: self.limit(below(&folders[1])).await?,
+            fronts: self.limit(below(&folders[2])).await?,
+            ring: self.limit(self.client.watch(&self.ring_path(), AddWatchMode::Persistent)).await?,
+            folders,
+        })
+    }
+
+    pub fn state(&self) -> State {
+        state(self.client.state())
+    }
+
+    pub fn states(&self) -> States {
+        States(self.client.state_watcher())
+    }
+
+    /// The session's number, as ZooKeeper's own tools write it.
+    pub fn number(&self) -> String {
+        self.client.session_id().to_string()
+    }
+
+    /// Ends the session: what is ephemeral goes at once. Waits for that, but not for long.
+    pub async fn close(self) {
+        let mut states = self.states();
+        drop(self);
+        let closed = async { while states.changed().await != State::Over {} };
+        let _ = timeout(Duration::from_millis(500), closed).await;
+    }
+
+    fn record_path(&self, kind: Kind, id: &str) -> String {
+        format!("{}/{}/{id}", self.path, kind.name())
+    }
+
+    fn ring_path(&self) -> String {
+        format!("{}/ring", self.path)
+    }
+
+    async fn limit<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+        self.limit_raw(asked).await?.map_err(trouble)
+    }
+
+    /// Nothing is waited for longer than the session lives: by then there is another one.
+    async fn limit_raw<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<Result<T, Error>, Trouble> {
+        let late = |_| Trouble::Unknown(format!("no answer within {:?}", self.patience));
+        timeout(self.patience, asked).await.map_err(late)
+    }
+}
+
+impl Lead {
+    /// Writes the ring over the version that was read, if and only if the lock is still ours: both are checked in the
+    /// transaction that writes. The new version.
+    pub async fn write_ring(&self, session: &Session, data: &[u8], over: i32) -> Result<i32, Trouble> {
+        session.limit(self.0.set_data(&session.ring_path(), data, Some(over))).await.map(|stat| stat.version)
+    }
+
+    /// Whether the lock is still there.
+    pub async fn stands(&self, session: &Session) -> Result<bool, Trouble> {
+        session.limit(session.client.check_stat(self.0.lock_path())).await.map(|stat| stat.is_some())
+    }
+}
+
+/// The changes of a session's state.
+pub struct States(StateWatcher);
+
+impl States {
+    pub async fn changed(&mut self) -> State {
+        state(self.0.changed().await)
+    }
+}
+
+impl Watch {
+    /// The next change. Must not be called again after [`Seen::Ended`]. Cancel safe.
+    pub async fn next(&mut self) -> Seen {
+        loop {
+            let (kind, event) = tokio::select! {
+                event = self.nodes.changed() => (Some(Kind::Nodes), event),
+                event = self.members.changed() => (Some(Kind::Members), event),
+                event = self.fronts.changed() => (Some(Kind::Fronts), event),
+                event = self.ring.changed() => (None, event),
+            };
+            if let Some(seen) = self.seen(kind, &event) {
+                return seen;
+            }
+        }
+    }
+
+    fn seen(&self, kind: Option<Kind>, event: &WatchedEvent) -> Option<Seen> {
+        if event.event_type == EventType::Session {
+            return event.session_state.is_terminated().then_some(Seen::Ended);
+        }
+        let Some(kind) = kind else { return Some(Seen::Ring) };
+        let folder = &self.folders[kind as usize];
+        let id = event.path.strip_prefix(folder.as_str())?.strip_prefix('/')?;
+        Some(Seen::Record(kind, id.to_owned()))
+    }
+}
+
+fn state(state: SessionState) -> State {
+    match state {
+        SessionState::SyncConnected => State::Connected,
+        // A server that cannot write is of no use here; it is left for another one.
+        SessionState::Disconnected | SessionState::ConnectedReadOnly => State::Away,
+        _ => State::Over,
+    }
+}
+
+fn trouble(error: Error) -> Trouble {
+    match error {
+        Error::BadVersion | Error::NodeExists | Error::NoNode => Trouble::Conflict,
+        Error::RuntimeInconsistent => Trouble::Fenced,
+        Error::ConnectionLoss | Error::Timeout | Error::Throttled => Trouble::Unknown(reason(&error)),
+        other => Trouble::Over(reason(&other)),
+    }
+}
+
+fn reason(error: &Error) -> String {
+    match error {
+        Error::NoHosts | Error::Timeout => "no server of it can be reached".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Over(why) | Trouble::Unknown(why) => f.write_str(why),
+            Trouble::Conflict => f.write_str("somebody else wrote at the same time"),
+            Trouble::Fenced => f.write_str("the lock is lost"),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}

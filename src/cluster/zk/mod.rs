@@ -1,0 +1,267 @@
+//! Membership through ZooKeeper: any number of fronts and nodes on any machines, and no front that the others need.
+//!
+//! - [`record`] (PURE): what the znodes hold; [`builder`] (PURE): from records to views, and to the ring to be written
+//! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
+//! - [`register`]: a node's own entry; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
+//! - `changes`: what the admin API changes
+
+pub mod builder;
+pub mod record;
+
+mod changes;
+mod client;
+mod front;
+mod lookup;
+mod register;
+mod saved;
+
+pub use lookup::fronts;
+pub use record::{Registration, id_on};
+pub use register::register;
+
+use super::members::Seat;
+use super::view::View;
+use crate::clock;
+use crate::config::{Address, Config, Node, Place, Zookeeper, authority, is_local};
+use builder::{Builder, Due, Event};
+use client::{Session, State};
+use record::{FrontRecord, Wanted};
+use saved::SavedRing;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// What a front knows by ZooKeeper. The admin API and the front's session meet here.
+#[derive(Debug)]
+pub struct Keeper {
+    pub settings: Zookeeper,
+    /// This front's id.
+    pub id: String,
+    /// Others reach this machine by it.
+    pub host: String,
+    own: Own,
+    builder: Mutex<Builder>,
+    saved: SavedRing,
+    line: Mutex<Line>,
+    session: Mutex<Option<Session>>,
+    /// Grows with whatever changes.
+    changes: watch::Sender<u64>,
+    /// There may be something for the session to do.
+    wake: Notify,
+    refused: AtomicU64,
+}
+
+/// Where this front is reached.
+#[derive(Debug)]
+struct Own {
+    proxy: String,
+    admin: String,
+}
+
+/// How it stands with ZooKeeper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// With the session's number.
+    Up(String),
+    /// With the reason.
+    Down(String),
+}
+
+/// A front of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub id: String,
+    pub record: FrontRecord,
+    /// It is this one.
+    pub own: bool,
+}
+
+impl Keeper {
+    /// With the ring that was saved. `config` holds the addresses that were bound.
+    pub fn new(config: &Config, settings: &Zookeeper) -> Keeper {
+        let host = config.advertised();
+        let listen = config.proxy.listen.first().copied();
+        let port = listen.map_or(0, |l| l.port());
+        let saved = SavedRing::in_folder(&config.state.path);
+        let shown = |address: std::net::SocketAddr| match address.ip().is_unspecified() {
+            true => authority(&host, address.port()),
+            false => address.to_string(),
+        };
+        let own = Own { proxy: listen.map(shown).unwrap_or_default(), admin: shown(config.admin.listen) };
+        if listen.is_some_and(|l| l.ip().to_canonical().is_loopback()) && !is_local(&host) {
+            tracing::warn!("the proxy listens on {} only: clients elsewhere cannot use this front", own.proxy);
+        }
+        Keeper {
+            settings: settings.clone(),
+            id: id_on(&host, &port.to_string()),
+            own,
+            builder: Mutex::new(Builder::new(&config.ring, &host, saved.load())),
+            host,
+            saved,
+            line: Mutex::new(Line::Down("not connected yet".to_owned())),
+            session: Mutex::default(),
+            changes: watch::Sender::new(0),
+            wake: Notify::new(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// The id of a node that runs on this machine.
+    pub fn own_id(&self, name: &str) -> String {
+        let prefix = id_on(&self.host, "");
+        if name.starts_with(&prefix) { name.to_owned() } else { format!("{prefix}{name}") }
+    }
+
+    /// Where a node that is started here listens: the port that it had, so that others find it also while ZooKeeper
+    /// cannot tell them, or else any.
+    pub fn listen(&self, id: &str) -> Address {
+        let kept = self.seats().into_iter().find(|seat| seat.spec.id == id).map(|seat| seat.node.address.clone());
+        let ours = |address: &Address| address.host() == Some(self.host.as_str());
+        kept.filter(ours).unwrap_or_else(|| Address::Tcp(authority(&self.host, 0)))
+    }
+
+    pub fn on(&self, event: Event) {
+        self.builder().on(event, clock::tick().0);
+        self.changed();
+    }
+
+    pub fn due(&self) -> Due {
+        self.builder().due(clock::tick().0)
+    }
+
+    pub fn view(&self) -> Arc<View> {
+        self.builder().view()
+    }
+
+    pub fn seats(&self) -> Vec<Seat> {
+        self.builder().seats().cloned().collect()
+    }
+
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub fn line(&self) -> Line {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes of the ring that were refused because the lock was lost.
+    pub fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The nodes that were added for this machine.
+    pub fn to_spawn(&self) -> Vec<Node> {
+        let prefix = id_on(&self.host, "");
+        let builder = self.builder();
+        let ours = builder
+            .members()
+            .iter()
+            .filter(|(id, said)| said.spawn && said.state != Wanted::Removed && id.starts_with(&prefix));
+        ours.map(|(id, said)| Node { id: id.clone(), place: Place::Spawn, weight: said.weight.unwrap_or(1) }).collect()
+    }
+
+    /// For how long a removed node may finish what it has.
+    pub fn drain_of(&self, id: &str) -> Duration {
+        let millis = self.builder().members().get(id).and_then(|said| said.drain);
+        millis.map(Duration::from_millis).unwrap_or_default()
+    }
+
+    /// Whether a node is registered now.
+    pub fn is_registered(&self, id: &str) -> bool {
+        self.builder().is_registered(id)
+    }
+
+    /// All fronts that live, as far as is known; this one is always among them.
+    pub fn fronts(&self) -> Vec<Peer> {
+        let mut records = self.builder().fronts().clone();
+        records.insert(self.id.clone(), self.record());
+        records.into_iter().map(|(id, record)| Peer { own: id == self.id, id, record }).collect()
+    }
+
+    /// What this front says of itself.
+    pub fn record(&self) -> FrontRecord {
+        let builder = self.builder();
+        FrontRecord {
+            proxy: self.own.proxy.clone(),
+            admin: self.own.admin.clone(),
+            epoch: builder.view().epoch,
+            leads: builder.leads(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    /// Writes the ring to disk, when it is another than the one that is there.
+    pub async fn save(&self, last: &mut Option<record::RingDoc>) {
+        let doc = self.builder().to_save();
+        let Some(doc) = doc.filter(|doc| last.as_ref() != Some(doc)) else { return };
+        let (saved, copy) = (self.saved.clone(), doc.clone());
+        let done = tokio::task::spawn_blocking(move || saved.save(&copy)).await;
+        match done.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+            Ok(()) => *last = Some(doc),
+            Err(e) => tracing::warn!("{}: {e}: the ring is not kept for a restart", self.saved.path().display()),
+        }
+    }
+
+    /// Runs the front's session until it is aborted.
+    pub async fn run(self: Arc<Keeper>) {
+        front::run(self).await;
+    }
+
+    /// Ends the session, when there is one.
+    pub async fn close(&self) {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(session) = session {
+            session.close().await;
+        }
+    }
+
+    fn found(&self, session: &str) {
+        let before = std::mem::replace(&mut *self.lock_line(), Line::Up(session.to_owned()));
+        if before != Line::Up(session.to_owned()) {
+            tracing::info!(session, "ZooKeeper is there");
+        }
+        self.on(Event::Connected(true));
+    }
+
+    fn lost(&self, why: &str) {
+        let before = std::mem::replace(&mut *self.lock_line(), Line::Down(why.to_owned()));
+        if matches!(before, Line::Up(_)) {
+            tracing::warn!("ZooKeeper is gone ({why}): the ring stands as it is, and admin changes are refused");
+        } else if before != Line::Down(why.to_owned()) {
+            tracing::warn!("no ZooKeeper at {}: {why}", self.settings.connect);
+        }
+        self.on(Event::Connected(false));
+    }
+
+    fn refused(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn hold(&self, session: Option<Session>) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    /// A session that can be asked now, or why there is none.
+    fn session(&self) -> Result<Session, String> {
+        if let Line::Down(why) = self.line() {
+            return Err(why);
+        }
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        session.filter(|s| s.state() == State::Connected).ok_or_else(|| "the connection is lost".to_owned())
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|n| *n += 1);
+        self.wake.notify_one();
+    }
+
+    fn lock_line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn builder(&self) -> MutexGuard<'_, Builder> {
+        self.builder.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

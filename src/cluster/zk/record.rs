@@ -1,0 +1,187 @@
+//! PURE. The cluster's records as ZooKeeper holds them, in JSON. A field that is not known is left alone by whoever reads:
+//! in an upgrade, two versions share a cluster.
+
+use crate::config::{Address, MAX_WEIGHT, check_id};
+use crate::ring::{Hash, Member, Ring};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
+
+/// All records of one kind, by id.
+pub type Records<T> = BTreeMap<String, T>;
+
+/// `/nodes/<id>`, ephemeral: written by the node itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    #[serde(with = "text")]
+    pub address: Address,
+    /// Of the process; new at every start.
+    pub boot: u64,
+    pub version: String,
+    /// What it weighs as long as nobody says otherwise.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+/// `/members/<id>`: what was said of a node by an admin call. A node without one is active.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    #[serde(default)]
+    pub state: Wanted,
+    /// Added by `--spawn`: the front on the machine that its name begins with runs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spawn: bool,
+    /// For how long a removed node may finish its requests, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    #[default]
+    Active,
+    Draining,
+    /// Stays off the ring however often it registers, until it is added again.
+    Removed,
+}
+
+/// `/ring`: written by the elected front alone. An epoch has one content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RingDoc {
+    pub epoch: u64,
+    pub hash: Hash,
+    /// Of the hash; always 0 in this version.
+    pub seed: u64,
+    pub points: u32,
+    pub members: Vec<Placed>,
+    /// The members of the epoch before: who may still hold what has moved.
+    #[serde(default)]
+    pub previous: Vec<Member>,
+}
+
+/// A member of the ring, with the address that it had when the ring was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    pub id: String,
+    pub weight: u32,
+    #[serde(with = "text")]
+    pub address: Address,
+}
+
+/// `/fronts/<id>`, ephemeral: written by the front itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontRecord {
+    /// What clients set as their proxy.
+    pub proxy: String,
+    pub admin: String,
+    /// The ring that it routes by.
+    pub epoch: u64,
+    /// It holds the lock and writes the ring.
+    #[serde(default)]
+    pub leads: bool,
+    pub version: String,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl RingDoc {
+    /// What was read; `None` for what no ring can be built from.
+    pub fn read(bytes: &[u8]) -> Option<RingDoc> {
+        let doc: RingDoc = serde_json::from_slice(bytes).ok()?;
+        let good = |m: &Placed| check_id(&m.id).is_ok() && (1..=MAX_WEIGHT).contains(&m.weight);
+        let known = doc.seed == 0 && doc.points > 0;
+        (known && doc.members.iter().all(good)).then_some(doc)
+    }
+
+    pub fn ring(&self) -> Ring {
+        Ring::new(self.hash, self.points, self.weights())
+    }
+
+    pub fn weights(&self) -> Vec<Member> {
+        self.members.iter().map(|m| Member { id: m.id.clone(), weight: m.weight }).collect()
+    }
+}
+
+/// Reads the records of a kind; those that make no sense are left out and named.
+pub fn read<T: for<'de> Deserialize<'de>>(raw: &BTreeMap<String, Vec<u8>>) -> (Records<T>, Vec<String>) {
+    let mut odd = Vec::new();
+    let mut records = Records::new();
+    for (id, bytes) in raw {
+        match serde_json::from_slice(bytes) {
+            Ok(record) if check_id(id).is_ok() => drop(records.insert(id.clone(), record)),
+            _ => odd.push(id.clone()),
+        }
+    }
+    (records, odd)
+}
+
+pub fn written<T: Serialize>(record: &T) -> Vec<u8> {
+    serde_json::to_vec(record).unwrap_or_default()
+}
+
+/// An id made of a host and a name: letters, digits, `-`, `_` and `.` only.
+pub fn id_on(host: &str, name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let host: String = host.chars().map(plain).collect();
+    format!("{}-{name}", host.trim_start_matches(['-', '_', '.']))
+}
+
+/// Addresses as text.
+mod text {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(address: &Address, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(address)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Address, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_is_read_also_by_a_later_version() {
+        let text = br#"{"address":"10.0.0.7:5003","boot":7,"version":"9.9","new":[1]}"#;
+        let (nodes, odd) = read::<Registration>(&BTreeMap::from([("a".to_owned(), text.to_vec())]));
+        assert_eq!((nodes["a"].weight, nodes["a"].address.to_string().as_str(), odd.len()), (1, "10.0.0.7:5003", 0));
+        assert_eq!(serde_json::from_slice::<Registration>(&written(&nodes["a"])).unwrap(), nodes["a"]);
+        let said: Said = serde_json::from_slice(b"{}").unwrap();
+        assert_eq!(said, Said::default());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_left_out() {
+        let raw = [("a", "{"), ("../b", r#"{"state":"draining"}"#), ("c", r#"{"state":"sleeping"}"#), ("d", "{}")];
+        let raw = raw.map(|(id, text)| (id.to_owned(), text.as_bytes().to_vec())).into();
+        let (said, odd) = read::<Said>(&raw);
+        assert_eq!((said.len(), odd.len()), (1, 3));
+    }
+
+    #[test]
+    fn a_ring_that_cannot_be_built_here_is_none() {
+        let doc = |seed: u64, weight: u32, address: &str| {
+            let member = format!(r#"{{"id":"a","weight":{weight},"address":"{address}"}}"#);
+            format!(r#"{{"epoch":3,"hash":"xxh3","seed":{seed},"points":8,"members":[{member}]}}"#)
+        };
+        assert_eq!(RingDoc::read(doc(0, 2, "h:1").as_bytes()).unwrap().ring().members().len(), 1);
+        for bad in [doc(1, 2, "h:1"), doc(0, 0, "h:1"), doc(0, 2, "h"), String::new(), "{}".to_owned()] {
+            assert_eq!(RingDoc::read(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_on_a_host_is_an_id() {
+        for (host, expected) in [("10.0.0.7", "10.0.0.7-n1"), ("2001:db8::1", "2001-db8--1-n1"), ("::1", "1-n1")] {
+            assert_eq!(id_on(host, "n1"), expected);
+            assert!(check_id(expected).is_ok());
+        }
+    }
+}

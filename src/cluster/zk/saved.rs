@@ -1,0 +1,42 @@
+//! The last ring on disk, for a start while ZooKeeper cannot be reached.
+
+use super::record::{RingDoc, written};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug)]
+pub struct SavedRing {
+    path: PathBuf,
+}
+
+impl SavedRing {
+    pub fn in_folder(folder: &Path) -> SavedRing {
+        SavedRing { path: folder.join("ring.json") }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `None` when there is none, or none that can be read: ZooKeeper has the truth, this is only its shadow.
+    pub fn load(&self) -> Option<RingDoc> {
+        let bytes = fs::read(&self.path).ok()?;
+        let doc = RingDoc::read(&bytes);
+        if doc.is_none() {
+            tracing::warn!("{}: not a ring; it is not used", self.path.display());
+        }
+        doc
+    }
+
+    /// Replaces the file whole.
+    pub fn save(&self, doc: &RingDoc) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder)?;
+        let mut new = tempfile::Builder::new().prefix(".ring").tempfile_in(folder)?;
+        new.write_all(&written(doc))?;
+        new.as_file().sync_all()?;
+        new.persist(&self.path)?;
+        File::open(folder)?.sync_all()
+    }
+}

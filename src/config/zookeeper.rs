@@ -1,0 +1,200 @@
+//! The `[zookeeper]` table, and `--zookeeper` and `--advertise`.
+
+use super::scalar::{Scalar, deserialize, read};
+use super::{Config, ConfigError, Place, Secret, Zookeeper, is_loopback};
+use serde::de::{Deserialize, Deserializer};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+const SESSION: Duration = Duration::from_secs(6);
+
+/// `host:port,host:port`
+#[derive(Clone, Debug)]
+pub struct Ensemble(pub String);
+
+/// Where the records are.
+#[derive(Clone, Debug)]
+pub struct ZnodePath(pub String);
+
+/// A name or an address, without a port.
+#[derive(Clone, Debug)]
+pub struct Host(pub String);
+
+impl Default for ZnodePath {
+    fn default() -> ZnodePath {
+        ZnodePath("/ringhold".to_owned())
+    }
+}
+
+impl Scalar for Ensemble {
+    fn wanted() -> String {
+        "a ZooKeeper ensemble; write for example \"zk1:2181,zk2:2181,zk3:2181\"".to_owned()
+    }
+    fn from_text(text: &str) -> Option<Ensemble> {
+        let servers: Vec<&str> = text.split(',').map(str::trim).collect();
+        let good = |server: &&str| {
+            server.parse::<super::Address>().is_ok_and(|a| a.port().is_some_and(|port| port != 0))
+        };
+        servers.iter().all(good).then(|| Ensemble(servers.join(",")))
+    }
+}
+
+impl Scalar for ZnodePath {
+    fn wanted() -> String {
+        "a path in ZooKeeper; write for example \"/ringhold\"".to_owned()
+    }
+    fn from_text(text: &str) -> Option<ZnodePath> {
+        let part = |part: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            !part.is_empty() && part != "." && part != ".." && part != "zookeeper" && part.bytes().all(plain)
+        };
+        let good = text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(part));
+        (good && text.len() <= 256).then(|| ZnodePath(text.to_owned()))
+    }
+}
+
+impl Scalar for Host {
+    fn wanted() -> String {
+        "a host; write the name or address by which other machines reach this one, without a port".to_owned()
+    }
+    fn from_text(text: &str) -> Option<Host> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let name = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) && text.bytes().all(plain);
+        let anywhere = |ip: IpAddr| ip.is_unspecified() || ip.is_multicast();
+        match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            Ok(ip) => (!anywhere(ip)).then(|| Host(ip.to_string())),
+            Err(_) => (name && text.len() <= 253).then(|| Host(text.to_owned())),
+        }
+    }
+}
+
+deserialize!([] Ensemble, [] ZnodePath, [] Host);
+
+/// What is wrong with a node of the file that has an address.
+pub fn named_elsewhere(id: &str) -> String {
+    format!(
+        "node `{id}` has an address, but with ZooKeeper this file names only the nodes that run on this machine; remove \
+         it, and start that node where it runs with --zookeeper"
+    )
+}
+
+impl Config {
+    /// The same with the ensemble and host of the command line.
+    pub fn with_zookeeper(mut self, connect: Option<&str>, advertise: Option<&str>) -> Result<Config, ConfigError> {
+        if let Some(text) = connect {
+            let connect = option::<Ensemble>("--zookeeper", text)?.0;
+            let (path, session) = (ZnodePath::default().0, SESSION);
+            let table = self.zookeeper.get_or_insert(Zookeeper { connect: String::new(), path, session, advertise: None });
+            table.connect = connect;
+            if let Some(node) = self.nodes.iter().find(|n| n.place != Place::Spawn) {
+                return Err(ConfigError::option("--zookeeper", named_elsewhere(&node.id)));
+            }
+        }
+        if let Some(text) = advertise {
+            let host = option::<Host>("--advertise", text)?.0;
+            let without = || ConfigError::option("--advertise", "it is of use with --zookeeper only; add that".to_owned());
+            self.zookeeper.as_mut().ok_or_else(without)?.advertise = Some(host);
+        }
+        Ok(self)
+    }
+
+    /// The host by which other machines reach what runs here: what was said, or else the address that the proxy listens
+    /// on, or else this machine's name.
+    pub fn advertised(&self) -> String {
+        let said = self.zookeeper.as_ref().and_then(|z| z.advertise.clone());
+        said.unwrap_or_else(|| self.proxy.listen.first().map_or_else(machine, |listen| host_of(*listen)))
+    }
+
+    /// Nodes that are open to the network need the secret. Errors are a sentence that names the cure.
+    pub fn check_spawned(&self) -> Result<(), String> {
+        let host = self.advertised();
+        let open = self.zookeeper.is_some() && !is_local(&host) && self.nodes.iter().any(|n| n.place == Place::Spawn);
+        match open && self.cluster.secret.as_ref().is_none_or(|Secret(s)| s.is_empty()) {
+            true => Err(format!(
+                "the nodes of this machine will listen on {host}, open to the network; set `[cluster] secret` in {}, the \
+                 same on every machine",
+                self.source
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+fn option<T: Scalar>(name: &str, text: &str) -> Result<T, ConfigError> {
+    T::from_text(text).ok_or_else(|| ConfigError::option(name, format!("`{text}` is not {}", T::wanted())))
+}
+
+/// Loopback, by name or address.
+pub fn is_local(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(is_loopback)
+}
+
+fn host_of(listen: SocketAddr) -> String {
+    if listen.ip().is_unspecified() { machine() } else { listen.ip().to_string() }
+}
+
+/// This machine's name.
+pub fn machine() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Host::from_text(&name).map_or_else(|| "localhost".to_owned(), |host| host.0)
+}
+
+/// `host:port`, in brackets what needs them.
+pub fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ensemble_a_path_and_a_host_are_checked_where_they_are_read() {
+        for good in ["zk1:2181", "zk1:2181,10.0.0.1:2181, [::1]:2182"] {
+            assert!(Ensemble::from_text(good).is_some(), "{good}");
+        }
+        for bad in ["", "zk1", "zk1:2181,", "zk1:0", "zk1:2181/x", "zk1:2181 zk2:2181"] {
+            assert!(Ensemble::from_text(bad).is_none(), "{bad}");
+        }
+        for bad in ["", "/", "ringhold", "/a/", "/a//b", "/../a", "/zookeeper", "/a b"] {
+            assert!(ZnodePath::from_text(bad).is_none(), "{bad}");
+        }
+        for (host, read) in [("a.example", "a.example"), ("10.0.0.7", "10.0.0.7"), ("[2001:db8::1]", "2001:db8::1")] {
+            assert_eq!(Host::from_text(host).unwrap().0, read);
+        }
+        for bad in ["", "0.0.0.0", "::", "a:1", "-a", "a/b", "224.0.0.1"] {
+            assert!(Host::from_text(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_makes_a_table_or_changes_it() {
+        let bare = Config::default().with_zookeeper(Some("zk1:2181"), Some("10.0.0.7")).unwrap();
+        let table = bare.zookeeper.clone().unwrap();
+        assert_eq!((table.connect.as_str(), table.path.as_str(), table.session), ("zk1:2181", "/ringhold", SESSION));
+        assert_eq!(bare.advertised(), "10.0.0.7");
+        let file = "[zookeeper]\nconnect = 'zk1:2181'\npath = '/other'\nsession = '2s'";
+        let changed = Config::parse(file, "a.toml").unwrap().with_zookeeper(Some("zk9:2181"), None).unwrap();
+        let table = changed.zookeeper.clone().unwrap();
+        assert_eq!((table.connect.as_str(), table.path.as_str()), ("zk9:2181", "/other"));
+        assert_eq!(changed.advertised(), "127.0.0.1", "where the proxy listens");
+        assert!(Config::default().with_zookeeper(None, Some("h")).is_err(), "--advertise alone");
+    }
+
+    #[test]
+    fn with_zookeeper_the_file_names_only_the_nodes_of_this_machine() {
+        let file = "[zookeeper]\nconnect = 'zk1:2181'\n[[nodes]]\nid = 'a'\naddress = '127.0.0.1:1'";
+        assert!(Config::parse(file, "a.toml").unwrap_err().to_string().starts_with("a.toml:5: node `a` has an address"));
+        let other = Config::parse("[[nodes]]\nid = 'a'\naddress = '127.0.0.1:1'", "a.toml").unwrap();
+        assert!(other.with_zookeeper(Some("zk1:2181"), None).is_err());
+    }
+
+    #[test]
+    fn nodes_that_others_can_reach_need_the_secret() {
+        let file = |secret: &str| {
+            format!("[zookeeper]\nconnect = 'z:1'\nadvertise = '10.0.0.7'\n{secret}[[nodes]]\nid = 'a'\nspawn = true")
+        };
+        assert!(Config::parse(&file(""), "a.toml").unwrap().check_spawned().unwrap_err().contains("[cluster] secret"));
+        assert!(Config::parse(&file("[cluster]\nsecret = 's'\n"), "a.toml").unwrap().check_spawned().is_ok());
+    }
+}
