@@ -1,8 +1,8 @@
 //! The tables as the file writes them. Every default is here, once.
 
 use super::scalar::{At, Count, Filter, Hidden, Listen, LoadFactor, Net, Token};
-use super::zookeeper::{Ensemble, Host, ZnodePath};
 use super::units::{KIB, MIB, Size, Time};
+use super::zookeeper::{Ensemble, Host, ZnodePath};
 use super::{AccessLog, Eviction, LogFormat};
 use crate::ring::Hash;
 use serde::Deserialize;

@@ -32,9 +32,8 @@ impl Scalar for Ensemble {
     }
     fn from_text(text: &str) -> Option<Ensemble> {
         let servers: Vec<&str> = text.split(',').map(str::trim).collect();
-        let good = |server: &&str| {
-            server.parse::<super::Address>().is_ok_and(|a| a.port().is_some_and(|port| port != 0))
-        };
+        let good =
+            |server: &&str| server.parse::<super::Address>().is_ok_and(|a| a.port().is_some_and(|port| port != 0));
         servers.iter().all(good).then(|| Ensemble(servers.join(",")))
     }
 }
@@ -84,7 +83,8 @@ impl Config {
         if let Some(text) = connect {
             let connect = option::<Ensemble>("--zookeeper", text)?.0;
             let (path, session) = (ZnodePath::default().0, SESSION);
-            let table = self.zookeeper.get_or_insert(Zookeeper { connect: String::new(), path, session, advertise: None });
+            let table =
+                self.zookeeper.get_or_insert(Zookeeper { connect: String::new(), path, session, advertise: None });
             table.connect = connect;
             if let Some(node) = self.nodes.iter().find(|n| n.place != Place::Spawn) {
                 return Err(ConfigError::option("--zookeeper", named_elsewhere(&node.id)));
@@ -92,7 +92,8 @@ impl Config {
         }
         if let Some(text) = advertise {
             let host = option::<Host>("--advertise", text)?.0;
-            let without = || ConfigError::option("--advertise", "it is of use with --zookeeper only; add that".to_owned());
+            let without =
+                || ConfigError::option("--advertise", "it is of use with --zookeeper only; add that".to_owned());
             self.zookeeper.as_mut().ok_or_else(without)?.advertise = Some(host);
         }
         Ok(self)
@@ -184,7 +185,9 @@ mod tests {
     #[test]
     fn with_zookeeper_the_file_names_only_the_nodes_of_this_machine() {
         let file = "[zookeeper]\nconnect = 'zk1:2181'\n[[nodes]]\nid = 'a'\naddress = '127.0.0.1:1'";
-        assert!(Config::parse(file, "a.toml").unwrap_err().to_string().starts_with("a.toml:5: node `a` has an address"));
+        assert!(
+            Config::parse(file, "a.toml").unwrap_err().to_string().starts_with("a.toml:5: node `a` has an address")
+        );
         let other = Config::parse("[[nodes]]\nid = 'a'\naddress = '127.0.0.1:1'", "a.toml").unwrap();
         assert!(other.with_zookeeper(Some("zk1:2181"), None).is_err());
     }
