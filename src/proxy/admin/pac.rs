@@ -1,7 +1,7 @@
 //! `/proxy.pac`: what a browser or a system can be pointed at to find the proxy.
 
-use super::{Admin, guard};
 use super::problem::{Problem, Reply, reply};
+use super::{Admin, guard};
 use crate::config::Address;
 use http::header::HOST;
 use http::{HeaderMap, StatusCode};
