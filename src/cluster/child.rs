@@ -11,18 +11,19 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child as Process, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// A node's process that listens.
+/// A node's process.
 pub struct Child {
     process: Process,
-    /// Where it listens, with the real port.
-    pub address: String,
     /// Its end tells the child that we are gone, whatever killed us.
-    _pipe: ChildStdin,
+    pipe: ChildStdin,
+    /// What it says, until it has said that it listens.
+    lines: Option<Lines<BufReader<ChildStdout>>>,
+    ready: String,
 }
 
 impl Child {
-    /// Starts the process, hands it the configuration (one line of JSON) and waits until it says that it listens.
-    pub async fn start(program: &Path, id: &str, listen: &Address, config: &str, limit: Duration) -> io::Result<Child> {
+    /// Starts the process.
+    pub fn start(program: &Path, id: &str, listen: &Address) -> io::Result<Child> {
         let mut process = Command::new(program)
             .args(["node", "--id", id, "--listen", &listen.to_string(), "--supervised"])
             .stdin(Stdio::piped())
@@ -32,23 +33,27 @@ impl Child {
             .kill_on_drop(true)
             .spawn()?;
         let missing = || io::Error::other("a pipe to the child is missing");
-        let mut pipe = process.stdin.take().ok_or_else(missing)?;
-        let stdout = process.stdout.take().ok_or_else(missing)?;
-        let mut lines = BufReader::new(stdout).lines();
-        let ready = format!("ringhold node {id} listening on ");
+        let pipe = process.stdin.take().ok_or_else(missing)?;
+        let lines = process.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+        Ok(Child { process, pipe, lines, ready: format!("ringhold node {id} listening on ") })
+    }
+
+    /// Hands it the configuration (one line of JSON) and waits until it says where it listens.
+    pub async fn greet(&mut self, id: &str, config: &str, limit: Duration) -> io::Result<String> {
+        let mut lines = self.lines.take().ok_or_else(|| io::Error::other("it was greeted before"))?;
         let greeting = async {
-            pipe.write_all(format!("{config}\n").as_bytes()).await?;
-            pipe.flush().await?;
-            listening(&mut lines, &ready).await
+            self.pipe.write_all(format!("{config}\n").as_bytes()).await?;
+            self.pipe.flush().await?;
+            listening(&mut lines, &self.ready).await
         };
         let address = match timeout(limit, greeting).await {
             Ok(Ok(address)) => address,
-            Ok(Err(e)) => return Err(explain(process, e).await),
+            Ok(Err(e)) => return Err(explain(&mut self.process, e).await),
             Err(_) => return Err(io::Error::other(format!("it did not say within {limit:?} that it listens"))),
         };
         // Whatever else it says must not fill the pipe.
         tokio::spawn(pass_on(id.to_owned(), lines));
-        Ok(Child { process, address, _pipe: pipe })
+        Ok(address)
     }
 
     pub fn pid(&self) -> Option<u32> {
@@ -85,7 +90,7 @@ async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, ready: &str) -> io
 }
 
 /// A child that ended before it listened has said why on standard error; its exit status is what is left to say.
-async fn explain(mut process: Process, error: io::Error) -> io::Error {
+async fn explain(process: &mut Process, error: io::Error) -> io::Error {
     match timeout(Duration::from_millis(200), process.wait()).await {
         Ok(Ok(status)) => io::Error::other(format!("it ended before it listened ({status})")),
         _ => error,

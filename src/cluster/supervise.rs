@@ -179,19 +179,21 @@ async fn one_life(
     if let Address::Unix(path) = listen {
         let _ = std::fs::remove_file(path);
     }
-    let started = tokio::select! {
-        // What has been started by now is dropped, and that kills it: it serves nobody yet.
-        () = told(end) => return None,
-        started = Child::start(&plan.program, id, listen, &plan.config, plan.node_start) => started,
+    let failed = |e| tracing::error!(node = id, "node does not start: {e}");
+    let mut child = Child::start(&plan.program, id, listen).map_err(failed).ok()?;
+    let greeted = tokio::select! {
+        () = told(end) => Err(None),
+        greeted = child.greet(id, &plan.config, plan.node_start) => greeted.map_err(Some),
     };
-    let mut child = match started {
-        Ok(child) => child,
-        Err(e) => {
-            tracing::error!(node = id, "node does not start: {e}");
+    let address = match greeted {
+        Ok(address) => address.parse().unwrap_or_else(|_| listen.clone()),
+        // It serves nobody yet.
+        Err(why) => {
+            child.stop(Duration::ZERO).await;
+            why.into_iter().for_each(failed);
             return None;
         }
     };
-    let address = child.address.parse().unwrap_or_else(|_| listen.clone());
     tracing::info!(node = id, pid = child.pid(), %address, "node listens");
     plan.tell(|| Heard::Listens(id.clone(), address.clone()));
     health.look(node);
