@@ -1,92 +1,199 @@
-//! A tunnel: bytes both ways, with half-close, until both ends are done or nothing moves any more.
+//! Copies both ways between two connections, each direction with its own end (half-close).
 
-use crate::clock::{Tick, tick};
-use std::cell::Cell;
+use crate::net::drain::Shutdown;
+use bytes::{Buf, Bytes, BytesMut};
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::sleep;
 
-/// One direction's buffer.
-const BUFFER: usize = 16 * 1024;
+const PIECE: usize = 32 * 1024;
+/// A tunnel in which nothing moves for so long is closed when the process is to end.
+const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
-/// Copies both ways. The end of one direction is passed on as the end of writing; the other goes on. Ends when both are done, one
-/// fails, or nothing has moved either way for `idle`. Returns the bytes copied (a to b, b to a).
-pub async fn both<A, B>(a: A, b: B, idle: Duration) -> (u64, u64)
-where
-    A: AsyncRead + AsyncWrite,
-    B: AsyncRead + AsyncWrite,
-{
-    let (mut a_in, mut a_out) = split(a);
-    let (mut b_in, mut b_out) = split(b);
-    let moved = Cell::new(tick());
-    let (there, back) = (Cell::new(0), Cell::new(0));
-    {
-        let both = async {
-            tokio::try_join!(copy(&mut a_in, &mut b_out, &moved, &there), copy(&mut b_in, &mut a_out, &moved, &back))
-        };
-        let mut both = std::pin::pin!(both);
-        let mut wait = idle;
-        while timeout(wait, both.as_mut()).await.is_err() {
-            let quiet = tick().since(moved.get());
-            match idle.checked_sub(quiet).filter(|left| !left.is_zero()) {
-                Some(left) => wait = left,
-                None => break,
-            }
-        }
-    }
-    (there.get(), back.get())
+pub struct Limits {
+    /// Nothing moves for so long (at least; less than twice that): closed.
+    pub idle: Duration,
+    pub shutdown: Shutdown,
 }
 
-async fn copy(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    moved: &Cell<Tick>,
-    count: &Cell<u64>,
-) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let n = from.read(&mut buffer).await?;
-        moved.set(tick());
-        if n == 0 {
-            return to.shutdown().await;
+/// Bytes, from the first to the second connection and back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    pub up: u64,
+    pub down: u64,
+}
+
+/// How a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Both sides have said all.
+    Closed,
+    Broken,
+    Idle,
+}
+
+/// One direction.
+struct Flow {
+    waiting: Bytes,
+    buf: BytesMut,
+    state: State,
+    moved: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Open,
+    /// The reader has come to its end, the writer is still to be told.
+    Ending,
+    Ended,
+}
+
+/// Copies until both directions have ended, one breaks, or nothing moves. The two `Bytes` were read already, each from
+/// the connection before it.
+pub async fn splice<A, B>(a: &mut A, from_a: Bytes, b: &mut B, from_b: Bytes, limits: Limits) -> (Moved, End)
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut up, mut down) = (Flow::new(from_a), Flow::new(from_b));
+    let mut watch = pin!(watch(limits.idle));
+    let mut shutdown = limits.shutdown;
+    let mut begun = pin!(async move { shutdown.begun().await });
+    let (mut seen, mut draining) = (0, false);
+    let end = poll_fn(|cx| {
+        let there = up.poll(cx, a, b);
+        let back = down.poll(cx, b, a);
+        match (there, back) {
+            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Broken),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+            _ => {}
         }
-        to.write_all(&buffer[..n]).await?;
-        to.flush().await?;
-        moved.set(tick());
-        count.set(count.get() + n as u64);
+        if !draining && begun.as_mut().poll(cx).is_ready() {
+            draining = true;
+            watch.set(self::watch(DRAIN_IDLE));
+        }
+        // One timer a tunnel, which looks whether anything has moved since it was set, and is not touched otherwise.
+        while watch.as_mut().poll(cx).is_ready() {
+            if seen == up.moved + down.moved {
+                return Poll::Ready(End::Idle);
+            }
+            seen = up.moved + down.moved;
+            watch.set(self::watch(if draining { DRAIN_IDLE } else { limits.idle }));
+        }
+        Poll::Pending
+    })
+    .await;
+    (Moved { up: up.moved, down: down.moved }, end)
+}
+
+async fn watch(time: Duration) {
+    sleep(time).await;
+}
+
+impl Flow {
+    fn new(waiting: Bytes) -> Flow {
+        Flow { waiting, buf: BytesMut::new(), state: State::Open, moved: 0 }
+    }
+
+    /// Ready when the reader has ended and the writer knows.
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        while self.state != State::Ended {
+            while !self.waiting.is_empty() {
+                let n = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting))?;
+                if n == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.waiting.advance(n);
+                self.moved += n as u64;
+            }
+            if self.state == State::Ending {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.state = State::Ended;
+                break;
+            }
+            if ready!(self.poll_read(cx, from))? == 0 {
+                self.state = State::Ending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read<R: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, from: &mut R) -> Poll<io::Result<usize>> {
+        self.buf.reserve(PIECE);
+        // The future of `read_buf` keeps no state between polls.
+        let read = pin!(from.read_buf(&mut self.buf)).poll(cx);
+        match read {
+            Poll::Ready(Ok(n)) => {
+                self.waiting = self.buf.split().freeze();
+                Poll::Ready(Ok(n))
+            }
+            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Pending => {
+                // An idle tunnel costs no buffers.
+                self.buf = BytesMut::new();
+                Poll::Pending
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    fn limits(idle: Duration) -> (crate::net::drain::Trigger, Limits) {
+        let (trigger, shutdown) = Shutdown::channel();
+        (trigger, Limits { idle, shutdown })
+    }
 
     #[tokio::test]
-    async fn the_end_of_one_direction_leaves_the_other_open() {
-        let (mut client, a) = tokio::io::duplex(64);
-        let (b, mut server) = tokio::io::duplex(64);
-        let tunnel = both(a, b, Duration::from_secs(5));
+    async fn each_direction_ends_by_itself() {
+        let (mut client, mut near) = tokio::io::duplex(64);
+        let (mut origin, mut far) = tokio::io::duplex(64);
+        let (_trigger, limits) = limits(Duration::from_secs(60));
+        let copy = splice(&mut near, Bytes::from_static(b"ahead "), &mut far, Bytes::new(), limits);
         let talk = async {
             client.write_all(b"question").await.unwrap();
             client.shutdown().await.unwrap();
             let mut question = String::new();
-            server.read_to_string(&mut question).await.unwrap();
-            server.write_all(b"answer").await.unwrap();
-            drop(server);
+            origin.read_to_string(&mut question).await.unwrap();
+            assert_eq!(question, "ahead question", "the origin sees the end of the question");
+            origin.write_all(b"an answer after the half-close").await.unwrap();
+            drop(origin);
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();
-            (question, answer)
+            answer
         };
-        let (copied, (question, answer)) = tokio::join!(tunnel, talk);
-        assert_eq!((question.as_str(), answer.as_str()), ("question", "answer"));
-        assert_eq!(copied, (8, 6));
+        let ((moved, end), answer) = tokio::join!(copy, talk);
+        assert_eq!(answer, "an answer after the half-close");
+        assert_eq!((moved, end), (Moved { up: 14, down: 30 }, End::Closed));
     }
 
     #[tokio::test]
-    async fn a_tunnel_in_which_nothing_moves_ends() {
-        let (_client, a) = tokio::io::duplex(64);
-        let (b, _server) = tokio::io::duplex(64);
-        assert_eq!(both(a, b, Duration::from_millis(20)).await, (0, 0));
+    async fn a_tunnel_in_which_nothing_moves_is_closed() {
+        let (_client, mut near) = tokio::io::duplex(64);
+        let (_origin, mut far) = tokio::io::duplex(64);
+        let (_trigger, limits) = limits(Duration::from_millis(20));
+        let (moved, end) = splice(&mut near, Bytes::new(), &mut far, Bytes::new(), limits).await;
+        assert_eq!((moved, end), (Moved::default(), End::Idle));
+    }
+
+    #[tokio::test]
+    async fn an_idle_tunnel_does_not_hold_up_the_end_of_the_process() {
+        let (_client, mut near) = tokio::io::duplex(64);
+        let (_origin, mut far) = tokio::io::duplex(64);
+        let (trigger, limits) = limits(Duration::from_secs(1_000_000));
+        trigger.begin();
+        let (_, end) = splice(&mut near, Bytes::new(), &mut far, Bytes::new(), limits).await;
+        assert_eq!(end, End::Idle);
     }
 }

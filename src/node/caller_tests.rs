@@ -35,8 +35,8 @@ fn listen(cluster: Cluster, same_machine: bool) -> String {
     let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
     let address = listener.address().to_string();
     let (trigger, shutdown) = Shutdown::channel();
-    let connections = Connections::new(Sweeper::start(Limits::of_link(&config), shutdown));
-    let node = Rc::new(run::new_node("n1".into(), config));
+    let connections = Connections::new(Sweeper::start(Limits::of_link(&config), shutdown.clone()));
+    let node = Rc::new(run::new_node("n1".into(), config, shutdown));
     spawn_local(async move {
         let _trigger = trigger;
         loop {

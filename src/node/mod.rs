@@ -27,6 +27,7 @@ pub use run::{Options, run};
 
 use crate::clock;
 use crate::config::Config;
+use crate::net::drain::Shutdown;
 use crate::policy::{self, Decision, Groups, Marks, Part, Rules, Stored, Terms};
 use crate::store::{Entry, Store, Uncacheable};
 use crate::wire::date::Timestamp;
@@ -44,6 +45,7 @@ struct Node {
     /// In the `Via` of requests that did not come through a front.
     pseudonym: String,
     config: Config,
+    shutdown: Shutdown,
     rules: Rules,
     store: Store,
     uncacheable: Uncacheable<exchange::Why>,

@@ -58,7 +58,7 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
     let drain = options.config.timeouts.drain;
     let asked = options.listen.clone();
     let sweeper = Sweeper::start(Limits::of_link(&options.config), shutdown.clone());
-    let node = Rc::new(new_node(options.id, options.config));
+    let node = Rc::new(new_node(options.id, options.config, shutdown.clone()));
     let _ = writeln!(std::io::stdout(), "ringhold node {} listening on {address}", node.id);
     let registration = register(&node, &asked, &address, shutdown.clone());
     let connections = Connections::new(sweeper);
@@ -114,13 +114,14 @@ fn guarded(address: &Address, config: &Config) -> Result<(), StartError> {
     )))
 }
 
-pub(super) fn new_node(id: String, config: Config) -> Node {
+pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
     let counters = Rc::new(Counters::default());
     let boot = random() & ((1 << 53) - 1);
     Node {
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
         id,
         boot,
+        shutdown,
         rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
         store: Store::new(&config.cache, config.limits.variants),
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),

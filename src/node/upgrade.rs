@@ -6,9 +6,10 @@ use super::ask::Ask;
 use super::body::NodeBody;
 use super::exchange::{Settled, exchange};
 use crate::net::serve::ClientBody;
-use crate::net::splice;
+use crate::net::splice::{Limits, splice};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status::Fwd;
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -42,10 +43,11 @@ pub async fn serve(
 }
 
 fn tunnel(node: &Node, client: OnUpgrade, origin: OnUpgrade) {
-    let idle = node.config.timeouts.tunnel_idle;
+    let limits = Limits { idle: node.config.timeouts.tunnel_idle, shutdown: node.shutdown.clone() };
     tokio::task::spawn_local(async move {
         if let (Ok(client), Ok(origin)) = (client.await, origin.await) {
-            splice::both(TokioIo::new(client), TokioIo::new(origin), idle).await;
+            let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
+            splice(&mut client, Bytes::new(), &mut origin, Bytes::new(), limits).await;
         }
     });
 }

@@ -5,7 +5,7 @@
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
 //! - `hot`, `copied`: what everyone asks for, kept here; `quick`: that, by its bytes
-//! - `tunnel`, `splice`: CONNECT and Upgrade
+//! - `tunnel`: CONNECT and Upgrade
 //! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
 #[cfg(test)]
@@ -29,7 +29,6 @@ mod relay;
 mod reply;
 mod route;
 mod service;
-mod splice;
 mod tunnel;
 mod upload;
 mod worker;
