@@ -7,30 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::load::{Load, Report, Running};
+use support::objects::{is_whole, objects};
 use support::*;
 
 const OBJECTS: usize = 2000;
 const REQUESTS: usize = 10_000;
-
-/// An origin with cacheable objects of 1 KiB that begin with their own path.
-fn objects() -> (Origin, Arc<Vec<String>>) {
-    let origin = Origin::start();
-    origin.on("/o/*", |x| {
-        let mut body = x.target().to_owned().into_bytes();
-        body.resize(1024, b' ');
-        x.reply(200, "Cache-Control: max-age=3600\r\n", body)
-    });
-    let urls = (0..OBJECTS).map(|i| origin.url(&format!("/o/{i}"))).collect();
-    (origin, Arc::new(urls))
-}
-
-fn is_whole(url: &str, answer: &Response) -> Result<(), String> {
-    let path = &url[url.find("/o/").expect("an object")..];
-    match answer.body.len() == 1024 && answer.text().trim_end() == path {
-        true => Ok(()),
-        false => Err(format!("a wrong body: {:.60}", answer.text())),
-    }
-}
 
 fn load(cluster: &Cluster, urls: &Arc<Vec<String>>) -> Running {
     Load { proxy: cluster.proxy, connections: 64, urls: urls.clone(), check: is_whole }.start()
@@ -64,7 +45,7 @@ fn until_answered_by(cluster: &Cluster, url: &str, wanted: impl Fn(&str) -> bool
 #[test]
 fn no_get_fails_when_a_node_is_killed() {
     let _alone = alone();
-    let ((_origin, urls), cluster) = (objects(), Cluster::start());
+    let ((_origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     let (report, _) = disturb(&cluster, &urls, || cluster.signal_node("n2", Signal::KILL));
     report.assert_none_failed(REQUESTS);
 }
@@ -72,7 +53,7 @@ fn no_get_fails_when_a_node_is_killed() {
 #[test]
 fn no_get_fails_when_a_node_is_stopped_and_throughput_recovers() {
     let _alone = alone();
-    let ((_origin, urls), cluster) = (objects(), Cluster::start());
+    let ((_origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     let (report, at) = disturb(&cluster, &urls, || cluster.signal_node("n2", Signal::STOP));
     report.assert_none_failed(REQUESTS);
     let before = report.rate(at - Duration::from_secs(1), at);
@@ -83,7 +64,7 @@ fn no_get_fails_when_a_node_is_stopped_and_throughput_recovers() {
 #[test]
 fn joining_and_leaving_fail_no_get_and_move_only_the_share_that_must_move() {
     let _alone = alone();
-    let ((_origin, urls), cluster) = (objects(), Cluster::start());
+    let ((_origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     let before = placement(&cluster, &urls);
 
     let (report, _) = disturb(&cluster, &urls, || {
@@ -108,7 +89,7 @@ fn joining_and_leaving_fail_no_get_and_move_only_the_share_that_must_move() {
 
 #[test]
 fn a_node_that_comes_back_takes_its_keys_again() {
-    let ((_origin, urls), cluster) = (objects(), Cluster::start());
+    let ((_origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     let url = owned_by(&cluster, &urls, "n2");
     let old = cluster.node("n2").pid;
     cluster.signal_node("n2", Signal::KILL);
@@ -118,7 +99,7 @@ fn a_node_that_comes_back_takes_its_keys_again() {
 
 #[test]
 fn a_node_that_was_away_does_not_serve_what_was_invalidated_meanwhile() {
-    let ((origin, urls), cluster) = (objects(), Cluster::start());
+    let ((origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     let url = owned_by(&cluster, &urls, "n2");
     let path = url[url.find("/o/").unwrap()..].to_owned();
     assert!(cluster.get(&url).is_hit());
@@ -192,7 +173,7 @@ fn a_slow_origin_is_not_a_silent_node() {
 
 #[test]
 fn an_origin_that_fails_is_not_blamed_on_its_node() {
-    let ((_origin, urls), cluster) = (objects(), Cluster::start());
+    let ((_origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     let before = placement(&cluster, &urls[..100]);
     // Another origin: a kept connection that turns out to be closed may be tried once more.
     let failing = Origin::start();
@@ -224,7 +205,7 @@ fn without_any_node_it_is_503_and_it_serves_as_soon_as_there_is_one() {
 
 #[test]
 fn two_stopped_nodes_of_three_stop_nobody() {
-    let ((_origin, urls), cluster) = (objects(), Cluster::start());
+    let ((_origin, urls), cluster) = (objects(OBJECTS), Cluster::start());
     ["n1", "n2"].iter().for_each(|id| cluster.signal_node(id, Signal::STOP));
     let mut client = cluster.connect();
     for url in &urls[..50] {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use support::cluster::command;
 use support::cluster::run;
 use support::load::{Load, Report, Running};
+use support::objects::{is_whole, objects};
 use support::relay::Relay;
 use support::zookeeper::{Zookeeper, wanted, with_client};
 use support::*;
@@ -70,25 +71,6 @@ fn connected(front: &Cluster) -> bool {
 
 fn weigh(front: &Cluster, node: &str, weight: u32) -> Response {
     front.manage("PATCH", &format!("/v1/nodes/{node}"), &format!("{{\"weight\":{weight}}}"))
-}
-
-fn objects() -> (Origin, Arc<Vec<String>>) {
-    let origin = Origin::start();
-    origin.on("/o/*", |x| {
-        let mut body = x.target().to_owned().into_bytes();
-        body.resize(1024, b' ');
-        x.reply(200, "Cache-Control: max-age=3600\r\n", body)
-    });
-    let urls = (0..OBJECTS).map(|i| origin.url(&format!("/o/{i}"))).collect();
-    (origin, Arc::new(urls))
-}
-
-fn is_whole(url: &str, answer: &Response) -> Result<(), String> {
-    let path = &url[url.find("/o/").expect("an object")..];
-    match answer.body.len() == 1024 && answer.text().trim_end() == path {
-        true => Ok(()),
-        false => Err(format!("a wrong body: {:.60}", answer.text())),
-    }
 }
 
 fn load(front: &Cluster, urls: &Arc<Vec<String>>) -> Running {
@@ -218,7 +200,7 @@ fn killing_the_leading_front_costs_nobody_a_request() {
     }
     let _alone = alone();
     let zookeeper = Zookeeper::of(3);
-    let (_origin, urls) = objects();
+    let (_origin, urls) = objects(OBJECTS);
     let mut fronts = three(&zookeeper.connect());
     let history = History::of(&fronts);
     let mut dead = fronts.remove(leader(&fronts));
@@ -251,7 +233,7 @@ fn killing_zookeepers_leader_changes_nothing() {
     }
     let _alone = alone();
     let mut zookeeper = Zookeeper::of(3);
-    let (_origin, urls) = objects();
+    let (_origin, urls) = objects(OBJECTS);
     let fronts = three(&zookeeper.connect());
     let before = ring(&fronts[0]);
     let history = History::of(&fronts);
@@ -275,7 +257,7 @@ fn without_any_zookeeper_the_ring_stands_also_over_a_restart() {
     }
     let _alone = alone();
     let mut zookeeper = Zookeeper::of(3);
-    let (_origin, urls) = objects();
+    let (_origin, urls) = objects(OBJECTS);
     let mut fronts = three(&zookeeper.connect());
     let history = History::of(&fronts);
     let before = ring(&fronts[0]);
@@ -327,7 +309,7 @@ fn a_leader_that_sleeps_for_three_sessions_does_not_write_when_it_wakes() {
     }
     let _alone = alone();
     let zookeeper = Zookeeper::of(3);
-    let (_origin, urls) = objects();
+    let (_origin, urls) = objects(OBJECTS);
     let mut fronts = three(&zookeeper.connect());
     let history = History::of(&fronts);
     let sleeper = fronts.remove(leader(&fronts));
@@ -394,7 +376,7 @@ fn a_machine_cut_off_from_zookeeper_goes_on_serving_and_its_nodes_come_back() {
     let _alone = alone();
     let zookeeper = Zookeeper::of(3);
     let relay = Relay::to(&zookeeper.connect());
-    let (_origin, urls) = objects();
+    let (_origin, urls) = objects(OBJECTS);
     let through = relay.address.to_string();
     let all = zookeeper.connect();
     // The machine behind the relay is the first to lead.

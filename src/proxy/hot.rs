@@ -182,11 +182,6 @@ impl Hot {
         }
     }
 
-    /// How many copies there are, and their bytes.
-    pub fn size(&self) -> (u64, u64) {
-        self.copies.size()
-    }
-
     fn head(&self, entry: &Entry, node: &str, headers: &HeaderMap) -> Option<Bytes> {
         entry.body().whole()?;
         let mut head = Vec::with_capacity(512);

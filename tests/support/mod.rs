@@ -10,6 +10,7 @@ pub mod head;
 pub mod load;
 pub mod netns;
 pub mod noise;
+pub mod objects;
 pub mod origin;
 pub mod process;
 pub mod relay;
