@@ -5,7 +5,9 @@ mod connections;
 mod drive;
 mod interim;
 mod io;
-mod shortcut;
+mod lane;
+mod out;
+mod plain;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -17,7 +19,8 @@ pub use connections::Connections;
 pub use drive::connection;
 pub use interim::Interim;
 pub use io::{Io, upgraded};
-pub use shortcut::{Answer, Known, ShortcutTo};
+pub use lane::{Known, Shortcut};
+pub use plain::Plain;
 pub use sweep::Sweeper;
 
 use crate::config::Config;
@@ -25,6 +28,9 @@ use crate::wire::fault::Fault;
 use hyper::server::conn::http1::Builder;
 use std::fmt;
 use std::time::Duration;
+
+/// Why a message broke off.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What hyper may read ahead or gather to write, at least (it asks for no less than 8 KiB).
 const BUFFER_MIN: usize = 64 * 1024;
@@ -54,7 +60,7 @@ pub enum End {
     /// It lives on as a tunnel.
     Upgraded,
     /// In the middle of a message.
-    Broken(hyper::Error),
+    Broken(BoxError),
     /// With an answer of ours to something that never became a request.
     Refused(Fault),
     IdleTooLong,

@@ -5,14 +5,11 @@
 use super::hot::{Copy, Hot};
 use super::metrics::Counters;
 use crate::clock;
-use crate::net::serve::{Answer, Known};
+use crate::net::serve::{Known, Plain};
 use crate::policy;
 use crate::store::Mark;
-use std::mem::MaybeUninit;
+use bytes::Bytes;
 use std::sync::Arc;
-
-/// A head with more fields goes the long way.
-const FIELDS: usize = 32;
 
 /// What a worker needs to answer so.
 pub struct Quick {
@@ -22,23 +19,18 @@ pub struct Quick {
 }
 
 impl Known for Quick {
-    fn answer(&self, input: &[u8], same_machine: bool, head: &mut Vec<u8>) -> Option<Answer> {
-        let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
-        let mut request = httparse::Request::new(&mut []);
-        let parsed = request.parse_with_uninit_headers(input, &mut fields).ok()?;
-        let httparse::Status::Complete(taken) = parsed else { return None };
-        if request.method != Some("GET") || request.version != Some(1) || !is_plain(request.headers) {
+    fn answer(&self, request: &Plain<'_>, same_machine: bool, head: &mut Vec<u8>) -> Option<Bytes> {
+        if !is_plain(request.fields) {
             return None;
         }
         // Only a target that is its own key: any other spelling goes the long way.
-        let target = request.path?.as_bytes();
-        let copy = self.hot.standing(xxhash_rust::xxh3::xxh3_64(target), target)?;
-        self.write(&copy, same_machine, head).map(|body| Answer { taken, body })
+        let copy = self.hot.standing(xxhash_rust::xxh3::xxh3_64(request.target), request.target)?;
+        self.write(&copy, same_machine, head)
     }
 }
 
 impl Quick {
-    fn write(&self, copy: &Copy, same_machine: bool, head: &mut Vec<u8>) -> Option<bytes::Bytes> {
+    fn write(&self, copy: &Copy, same_machine: bool, head: &mut Vec<u8>) -> Option<Bytes> {
         let (entry, fixed) = (copy.entry(), copy.head.as_ref()?);
         let now = clock::now();
         if now >= entry.terms.fresh_until || (entry.mark == Mark::SameMachine && !same_machine) {
@@ -58,11 +50,11 @@ impl Quick {
     }
 }
 
-/// Whether there is exactly one `Host`, and nothing that could change the answer or the connection.
+/// Whether there is exactly one `Host`, and nothing that could change the answer.
 fn is_plain(fields: &[httparse::Header<'_>]) -> bool {
     let mut hosts = 0;
     for field in fields {
-        match bears_on(field.name, field.value) {
+        match bears_on(field.name) {
             Bearing::None => {}
             Bearing::Host => hosts += 1,
             Bearing::Some => return false,
@@ -78,23 +70,16 @@ enum Bearing {
 }
 
 /// By first letter, because most fields bear on nothing.
-fn bears_on(name: &str, value: &[u8]) -> Bearing {
+fn bears_on(name: &str) -> Bearing {
     let is = |other: &str| name.eq_ignore_ascii_case(other);
     let bears = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
         Some(b'h') if is("host") => return Bearing::Host,
         Some(b'a') => is("authorization"),
-        Some(b'c') => {
-            is("cache-control")
-                || is("content-length")
-                || (is("connection") && !value.eq_ignore_ascii_case(b"keep-alive"))
-        }
-        Some(b'e') => is("expect"),
+        Some(b'c') => is("cache-control"),
         Some(b'i') => name.len() > 3 && name[..3].eq_ignore_ascii_case("if-"),
         Some(b'm') => is("max-forwards"),
         Some(b'p') => is("pragma"),
         Some(b'r') => is("range"),
-        Some(b't') => is("te") || is("transfer-encoding") || is("trailer"),
-        Some(b'u') => is("upgrade"),
         Some(b'v') => is("via"),
         _ => false,
     };

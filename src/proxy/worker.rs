@@ -33,7 +33,7 @@ pub struct Worker {
     pub shutdown: Shutdown,
     pub hot: Option<Arc<Hot>>,
     /// Hot hits by their bytes; not where there is an access log, which wants to know more of a request.
-    quick: Option<Arc<dyn Known>>,
+    quick: Option<Rc<dyn Known>>,
     log: Option<Log>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
@@ -147,7 +147,7 @@ impl Worker {
     fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
         let Start { config, front, membership, log, hot, shutdown } = start;
         let quick = hot.clone().filter(|_| log.is_none()).map(|hot| {
-            let quick: Arc<dyn Known> = Arc::new(Quick { hot, counters: counters.clone() });
+            let quick: Rc<dyn Known> = Rc::new(Quick { hot, counters: counters.clone() });
             quick
         });
         let shared = Shared::new(&config, counters, front.via.clone());
@@ -181,8 +181,8 @@ impl Worker {
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
         let client = Rc::new(Client { worker: self.clone(), peer, _place: place });
-        let shortcut = self.quick.clone().map(|quick| (quick, peer.same_machine));
-        self.connections.serve_with(stream, shortcut, move |request| service::serve(client.clone(), request));
+        let known = self.quick.clone().map(|quick| (quick, peer.same_machine));
+        self.connections.serve_with(stream, known, move |request| service::serve(client.clone(), request));
     }
 
     /// The current view with its pools.

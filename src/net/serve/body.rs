@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 /// A request body as the service gets it.
 #[derive(Debug)]
 pub struct ClientBody {
-    body: Incoming,
+    /// `None`: a request without content that hyper has not seen.
+    body: Option<Incoming>,
     /// `None` once it has come to its end.
     half: Option<Half>,
     interim: Interim,
@@ -21,11 +22,15 @@ pub struct ClientBody {
 impl ClientBody {
     pub(super) fn new(body: Incoming, state: &Arc<State>) -> ClientBody {
         let half = (!body.is_end_stream()).then(|| Half::begin(state));
-        ClientBody { body, half, interim: Interim { state: state.clone(), exchange: state.exchange() } }
+        ClientBody { body: Some(body), half, interim: Interim { state: state.clone(), exchange: state.exchange() } }
     }
-}
 
-impl ClientBody {
+    /// Of the exchange that is about to begin.
+    pub(super) fn none(state: &Arc<State>) -> ClientBody {
+        let exchange = state.exchange().wrapping_add(1);
+        ClientBody { body: None, half: None, interim: Interim { state: state.clone(), exchange } }
+    }
+
     /// What sends interim responses to this request.
     pub fn interim(&self) -> Interim {
         self.interim.clone()
@@ -37,13 +42,15 @@ impl Body for ClientBody {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        let ended = body.is_end_stream();
         let Some(half) = &self.half else { return polled };
         match &polled {
             Poll::Pending => half.state().body_pending(),
             Poll::Ready(frame) => {
                 half.state().body_moved();
-                if frame.is_none() || self.body.is_end_stream() {
+                if frame.is_none() || ended {
                     self.half = None;
                 }
             }
@@ -51,10 +58,10 @@ impl Body for ClientBody {
         polled
     }
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

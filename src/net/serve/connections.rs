@@ -1,14 +1,14 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
-use super::shortcut::ShortcutTo;
+use super::lane::Shortcut;
 use super::sweep::Sweeper;
-use super::{ClientBody, End, connection};
+use super::{BoxError, ClientBody, End, connection};
 use crate::net::listen::Stream;
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::error::Error;
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
@@ -43,25 +43,25 @@ impl Connections {
     where
         S: Fn(Request<ClientBody>) -> F + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,
-        B: Body + Unpin + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+        E: Into<BoxError> + 'static,
     {
         self.serve_with(stream, None, service);
     }
 
     /// The same, where some answers are known before hyper sees the request.
-    pub fn serve_with<S, F, B, E>(&self, stream: Stream, shortcut: Option<ShortcutTo>, service: S)
+    pub fn serve_with<S, F, B, E>(&self, stream: Stream, known: Option<Shortcut>, service: S)
     where
         S: Fn(Request<ClientBody>) -> F + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,
-        B: Body + Unpin + 'static,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+        E: Into<BoxError> + 'static,
     {
         let sweeper = self.0.sweeper.clone();
         self.spawn(async move {
-            match connection(stream, service, &sweeper, shortcut).await {
+            match connection(stream, service, &sweeper, known).await {
                 End::Closed | End::Upgraded => {}
                 end => tracing::debug!("a connection ended: {end}"),
             }

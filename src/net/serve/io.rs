@@ -1,6 +1,5 @@
 //! The socket under hyper: notes what moves, and holds back the bare answers that hyper gives to what it cannot parse.
 
-use super::shortcut::Shortcut;
 use super::state::State;
 use crate::net::listen::Stream;
 use bytes::Bytes;
@@ -19,8 +18,6 @@ pub struct Io {
     pub(super) state: Arc<State>,
     /// Read already, in an earlier life of the connection.
     pub(super) before: Bytes,
-    /// Answers what it can before hyper sees it.
-    pub(super) shortcut: Option<Shortcut>,
     pub(super) _open: Open,
 }
 
@@ -66,7 +63,7 @@ impl Io {
     }
 
     /// Writes what is left of an interim response.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(mut rest) = self.state.rest() {
             while !rest.is_empty() {
                 let written = ready!(Write::poll_write(Pin::new(&mut self.stream), cx, &rest))?;
@@ -89,9 +86,6 @@ impl Io {
 impl Read for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
-        if let Some(shortcut) = &mut this.shortcut {
-            ready!(shortcut.poll(&mut this.stream, &this.state, &mut this.before, cx))?;
-        }
         if !this.before.is_empty() {
             let piece = this.before.split_to(this.before.len().min(buf.remaining()));
             buf.put_slice(&piece);
@@ -139,10 +133,6 @@ impl Write for Io {
             // Our answer has yet to go out.
             return Poll::Ready(Ok(()));
         }
-        let this = self.get_mut();
-        if let Some(shortcut) = &mut this.shortcut {
-            ready!(shortcut.poll_write_out(&mut this.stream, &this.state, cx))?;
-        }
-        Write::poll_shutdown(Pin::new(&mut this.stream), cx)
+        Write::poll_shutdown(Pin::new(&mut self.get_mut().stream), cx)
     }
 }

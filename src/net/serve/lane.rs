@@ -1,0 +1,373 @@
+//! Plain requests, one after the other, without hyper: read, asked of the service, answered.
+//!
+//! What is not plain is left for hyper, which knows everything; the answers are the same.
+
+use super::body::{ClientBody, Reply};
+use super::io::{self, Io};
+use super::out::{self, Out};
+use super::plain::{self, FIELDS, Framing, Plain};
+use super::sweep::{Order, Registration};
+use super::{BoxError, End};
+use crate::clock;
+use crate::wire::date;
+use bytes::Bytes;
+use http::{Request, Response, response};
+use http_body::{Body, Frame};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// As much as is read at once; a longer head is hyper's.
+const READ: usize = 16 * 1024;
+/// So many answers are given before other connections get their turn.
+const TURN: usize = 32;
+
+thread_local! {
+    /// Where requests are read first. Never borrowed across a poll.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// Knows answers at once.
+pub trait Known {
+    /// Answers the request, if it can be answered so: appends the answer's head to `head` and gives its body. Everything
+    /// else is the service's.
+    fn answer(&self, request: &Plain<'_>, same_machine: bool, head: &mut Vec<u8>) -> Option<Bytes>;
+}
+
+/// What knows answers, and whether the client is on this machine.
+pub type Shortcut = (Rc<dyn Known>, bool);
+
+/// Why the lane was left.
+pub(super) enum Left {
+    /// What was read of the next request is in [`Io::before`].
+    Hyper,
+    End(End),
+}
+
+/// What a connection is to do next.
+enum Next {
+    Serve(Request<()>),
+    Leave(Left),
+}
+
+struct Lane<'a> {
+    io: &'a mut Io,
+    watch: &'a Registration,
+    known: Option<&'a Shortcut>,
+    out: Out,
+    /// The process ends: what runs is the last.
+    draining: bool,
+}
+
+/// Serves `io` for as long as its requests are plain. `service` counts its exchanges itself.
+pub(super) async fn serve<F, B, E>(
+    io: &mut Io,
+    watch: &Registration,
+    known: Option<&Shortcut>,
+    service: impl Fn(Request<ClientBody>) -> F,
+) -> Left
+where
+    F: Future<Output = Result<Response<Reply<B>>, E>>,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+    E: Into<BoxError>,
+{
+    watch.set_parked(true);
+    let mut lane = Lane { io, watch, known, out: Out::default(), draining: false };
+    let left = loop {
+        let request = match poll_fn(|cx| lane.poll_next(cx)).await {
+            Next::Serve(request) => request,
+            Next::Leave(left) => break left,
+        };
+        let body = ClientBody::none(&lane.io.state);
+        let answering = Box::pin(service(request.map(|()| body)));
+        if let Err(end) = lane.exchange(answering).await {
+            break Left::End(end);
+        }
+    };
+    watch.set_parked(false);
+    left
+}
+
+impl Lane<'_> {
+    /// Waits for a request that the service has to answer; answers those that are known on the way.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        for _ in 0..TURN {
+            if let Err(end) = self.heed(cx) {
+                return end.into();
+            }
+            if let Err(e) = ready!(self.out.poll(self.io, cx)) {
+                return End::Broken(e.into()).into();
+            }
+            if self.draining {
+                return End::Closed.into();
+            }
+            if let Some(next) = ready!(self.poll_take(cx)) {
+                return Poll::Ready(next);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// What was read before, or else what can be read now.
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+        let before = std::mem::take(&mut self.io.before);
+        if !before.is_empty() {
+            return Poll::Ready(self.take(&before, cx));
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            // Read, not only looked for: tokio takes a new socket for readable until a read has found nothing.
+            match ready!(Pin::new(&mut self.io.stream).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => Poll::Ready(self.take(read.filled(), cx)),
+                _ => Poll::Ready(Some(Next::Leave(Left::End(End::Closed)))),
+            }
+        })
+    }
+
+    /// Answers the requests in `input` that are known, up to the first that is not; what is behind it is kept.
+    fn take(&mut self, mut input: &[u8], cx: &mut Context<'_>) -> Option<Next> {
+        while !input.is_empty() {
+            let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+            let Some(plain) = plain::parse(input, self.watch.limits(), &mut slots) else {
+                return Some(self.leave_to_hyper(input));
+            };
+            let (behind, all) = (&input[plain.head.len()..], input);
+            match self.answer(&plain, cx) {
+                None => {
+                    let Some(request) = plain.request() else { return Some(self.leave_to_hyper(all)) };
+                    self.io.before = Bytes::copy_from_slice(behind);
+                    return Some(Next::Serve(request));
+                }
+                Some(written) => {
+                    self.io.state.answered_shortly();
+                    if !matches!(written, Poll::Ready(Ok(()))) {
+                        // The peer takes no more (what it has asked for meanwhile waits), or it is gone: seen at the next look.
+                        self.io.before = Bytes::copy_from_slice(behind);
+                        return written.is_ready().then_some(Next::Leave(Left::End(End::Closed)));
+                    }
+                    input = behind;
+                }
+            }
+        }
+        None
+    }
+
+    fn answer(&mut self, plain: &Plain<'_>, cx: &mut Context<'_>) -> Option<Poll<std::io::Result<()>>> {
+        let (known, same_machine) = self.known?;
+        out::with_head(|head| {
+            let body = known.answer(plain, *same_machine, head)?;
+            Some(self.out.write(self.io, cx, head, body, b""))
+        })
+    }
+
+    fn leave_to_hyper(&mut self, input: &[u8]) -> Next {
+        self.io.before = Bytes::copy_from_slice(input);
+        Next::Leave(Left::Hyper)
+    }
+
+    /// One request: waits for the service's answer and writes it.
+    async fn exchange<F, B, E>(&mut self, mut answering: Pin<Box<F>>) -> Result<(), End>
+    where
+        F: Future<Output = Result<Response<Reply<B>>, E>>,
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+        E: Into<BoxError>,
+    {
+        let answer = poll_fn(|cx| {
+            self.heed(cx)?;
+            match answering.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(answer.map_err(|e| End::Broken(e.into()))),
+                Poll::Pending => self.poll_gone(cx).map(|()| Err(gone())),
+            }
+        });
+        let (answer, body) = answer.await?.into_parts();
+        let close = self.draining || plain::says_close(&answer.headers);
+        self.write(&answer, body, close).await?;
+        self.io.state.flushed();
+        if close { Err(End::Closed) } else { Ok(()) }
+    }
+
+    /// Writes an answer, with as much of its body as is there in the same call.
+    async fn write<B>(&mut self, answer: &response::Parts, mut body: Reply<B>, close: bool) -> Result<(), End>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        let framing = Framing::of(answer, &body.size_hint());
+        let mut left = Rest::of(framing);
+        let mut fresh = true;
+        loop {
+            let ended = poll_fn(|cx| {
+                self.heed(cx)?;
+                ready!(self.out.poll_before(self.io, cx)).map_err(|e| End::Broken(e.into()))?;
+                if left == Rest::Nothing && !fresh {
+                    return Poll::Ready(Ok(true));
+                }
+                let piece = match left {
+                    Rest::Nothing => Some(Piece::End),
+                    _ => match poll_piece(&mut body, cx) {
+                        Poll::Ready(piece) => Some(piece?),
+                        Poll::Pending => None,
+                    },
+                };
+                if piece.is_none() && !fresh {
+                    return self.poll_gone(cx).map(|()| Err(gone()));
+                }
+                let is_last = body.is_end_stream();
+                out::with_head(|head| {
+                    if std::mem::take(&mut fresh) {
+                        plain::write_head(answer, framing, close, date(self.watch).as_ref().map(|d| &d[..]), head);
+                    }
+                    let (data, tail) = left.take(piece, is_last, head)?;
+                    match self.out.write(self.io, cx, head, data, tail) {
+                        Poll::Ready(Err(e)) => Poll::Ready(Err(End::Broken(e.into()))),
+                        Poll::Ready(Ok(())) => Poll::Ready(Ok(left == Rest::Nothing)),
+                        Poll::Pending => Poll::Pending,
+                    }
+                })
+            });
+            if ended.await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the sweeper's orders.
+    fn heed(&mut self, cx: &Context<'_>) -> Result<(), End> {
+        self.watch.listen(cx.waker());
+        match self.watch.take_order() {
+            Order::Drain => self.draining = true,
+            Order::IdleTooLong if self.io.state.is_between() => return Err(End::IdleTooLong),
+            Order::Stalled if self.io.state.waits_for_peer() => {
+                self.io.stream.reset_on_drop();
+                return Err(End::Stalled);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ready when the client has gone; what it sends meanwhile is kept, up to a bound.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.io.before.len() < READ {
+            let more = BUFFER.with_borrow_mut(|buffer| {
+                let mut read = ReadBuf::new(buffer);
+                match ready!(Pin::new(&mut self.io.stream).poll_read(cx, &mut read)) {
+                    Ok(()) => Poll::Ready(Bytes::copy_from_slice(read.filled())),
+                    Err(_) => Poll::Ready(Bytes::new()),
+                }
+            });
+            let more = ready!(more);
+            if more.is_empty() {
+                return Poll::Ready(());
+            }
+            self.io.before = io::join(std::mem::take(&mut self.io.before), more);
+        }
+        Poll::Pending
+    }
+}
+
+/// What of an answer's body has not been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    Bytes(u64),
+    Chunks,
+}
+
+/// What a body gave.
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+impl Rest {
+    fn of(framing: Framing) -> Rest {
+        match framing {
+            Framing::None | Framing::Sized(0) => Rest::Nothing,
+            Framing::Sized(length) => Rest::Bytes(length),
+            Framing::Chunked => Rest::Chunks,
+        }
+    }
+
+    /// What is to be written for `piece` (`None`: it is not there yet), after what is appended to `head`.
+    fn take(&mut self, piece: Option<Piece>, is_last: bool, head: &mut Vec<u8>) -> Result<(Bytes, &'static [u8]), End> {
+        let data = match piece {
+            None => return Ok((Bytes::new(), b"")),
+            Some(Piece::Data(data)) => data,
+            Some(Piece::End) => Bytes::new(),
+        };
+        match *self {
+            Rest::Nothing => Ok((Bytes::new(), b"")),
+            Rest::Bytes(left) => {
+                let after = left.checked_sub(data.len() as u64).filter(|after| *after == 0 || !data.is_empty());
+                let after = after.ok_or_else(|| End::Broken("the answer is not as long as it said".into()))?;
+                *self = if after == 0 { Rest::Nothing } else { Rest::Bytes(after) };
+                Ok((data, b""))
+            }
+            Rest::Chunks if data.is_empty() => {
+                *self = Rest::Nothing;
+                Ok((data, b"0\r\n\r\n"))
+            }
+            Rest::Chunks => {
+                plain::chunk(data.len(), head);
+                if is_last {
+                    *self = Rest::Nothing;
+                    return Ok((data, b"\r\n0\r\n\r\n"));
+                }
+                Ok((data, b"\r\n"))
+            }
+        }
+    }
+}
+
+/// The next piece that is not empty. Trailers are for those who ask for them (RFC 9110 section 6.5.1), which a plain
+/// request does not.
+fn poll_piece<B>(body: &mut Reply<B>, cx: &mut Context<'_>) -> Poll<Result<Piece, End>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    loop {
+        match ready!(Pin::new(&mut *body).poll_frame(cx)).transpose().map_err(|e| End::Broken(e.into()))? {
+            None => return Poll::Ready(Ok(Piece::End)),
+            Some(frame) => match frame.into_data().map_err(Frame::into_trailers) {
+                Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Piece::Data(data))),
+                _ => {}
+            },
+        }
+    }
+}
+
+fn gone() -> End {
+    End::Broken("the client left before it had its answer".into())
+}
+
+/// `Date`, where the connection is one that adds it; made once a second.
+fn date(watch: &Registration) -> Option<[u8; 29]> {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
+    }
+    watch.limits().date.then(|| {
+        let now = clock::now();
+        let (second, text) = LAST.get();
+        if second == now.seconds() {
+            return text;
+        }
+        let text = date::format(now);
+        LAST.set((now.seconds(), text));
+        text
+    })
+}
+
+impl From<End> for Poll<Next> {
+    fn from(end: End) -> Poll<Next> {
+        Poll::Ready(Next::Leave(Left::End(end)))
+    }
+}

@@ -1,0 +1,96 @@
+//! What is on its way to the peer: written at once where the socket has room, else kept, without a copy of bodies.
+
+use super::io::Io;
+use bytes::{Buf, Bytes};
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
+
+thread_local! {
+    /// Where heads are written first. Never borrowed across a poll.
+    static HEAD: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+}
+
+/// What the socket has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct Out {
+    head: Bytes,
+    body: Bytes,
+    tail: &'static [u8],
+}
+
+/// Lends out the thread's buffer for heads, empty.
+pub(super) fn with_head<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    HEAD.with_borrow_mut(|head| {
+        head.clear();
+        write(head)
+    })
+}
+
+impl Out {
+    pub(super) fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty() && self.tail.is_empty()
+    }
+
+    /// Writes what can be written of `head`, `body` and `tail` in one call, and keeps the rest. Only when nothing is kept.
+    pub(super) fn write(
+        &mut self,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: Bytes,
+        tail: &'static [u8],
+    ) -> Poll<io::Result<()>> {
+        let written = {
+            let slices = [IoSlice::new(head), IoSlice::new(&body), IoSlice::new(tail)];
+            let used = if tail.is_empty() { 2 } else { 3 };
+            match AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices[..used]) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => 0,
+            }
+        };
+        if written == head.len() + body.len() + tail.len() {
+            return Poll::Ready(Ok(()));
+        }
+        let of_head = written.min(head.len());
+        let of_body = (written - of_head).min(body.len());
+        self.head = Bytes::copy_from_slice(&head[of_head..]);
+        self.body = body;
+        self.body.advance(of_body);
+        self.tail = &tail[written - of_head - of_body..];
+        // Registers for the moment when there is room.
+        self.poll(io, cx)
+    }
+
+    /// Writes what is kept.
+    pub(super) fn poll(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body), IoSlice::new(self.tail)];
+            let written = match AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices) {
+                Poll::Ready(written) => written?,
+                Poll::Pending => {
+                    io.state.write_pending();
+                    return Poll::Pending;
+                }
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = written.min(self.head.len());
+            let of_body = (written - of_head).min(self.body.len());
+            self.head.advance(of_head);
+            self.body.advance(of_body);
+            self.tail = &self.tail[written - of_head - of_body..];
+            io.state.written();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// What is left of an interim response goes before anything else.
+    pub(super) fn poll_before(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(io.poll_rest(cx))?;
+        self.poll(io, cx)
+    }
+}
