@@ -17,6 +17,7 @@ mod fill;
 mod forward;
 mod origin;
 mod pump;
+mod quick;
 mod ranged;
 mod run;
 mod service;
@@ -42,6 +43,8 @@ struct Node {
     id: String,
     /// A random number, new at every start.
     boot: u64,
+    /// See [`quick::hit`].
+    hit: Box<[u8]>,
     /// In the `Via` of requests that did not come through a front.
     pseudonym: String,
     config: Config,

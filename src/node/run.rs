@@ -2,13 +2,14 @@
 
 use super::caller::Caller;
 use super::counters::Counters;
+use super::quick::{self, Quick};
 use super::{Node, collapse, origin, service};
 use crate::clock;
 use crate::cluster::zk::{self, Registration};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
-use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::net::serve::{Connections, Known, Limits, Sweeper};
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
@@ -69,7 +70,10 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
             () = shutdown.begun() => break,
         };
         let (node, caller) = (node.clone(), Rc::new(Caller::new(peer)));
-        connections.serve(stream, move |request| service::serve(node.clone(), caller.clone(), request));
+        let known: Rc<dyn Known> = Rc::new(Quick { node: node.clone(), caller: caller.clone() });
+        connections.serve_with(stream, Some((known, peer.same_machine)), move |request| {
+            service::serve(node.clone(), caller.clone(), request)
+        });
     }
     drop(listener);
     // Whoever asks ZooKeeper is not sent here any more.
@@ -118,6 +122,7 @@ pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
     let counters = Rc::new(Counters::default());
     let boot = random() & ((1 << 53) - 1);
     Node {
+        hit: quick::hit(&id),
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
         id,
         boot,

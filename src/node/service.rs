@@ -27,8 +27,9 @@ pub async fn serve(
     caller: Rc<Caller>,
     request: Request<ClientBody>,
 ) -> Result<Response<NodeBody>, Infallible> {
+    // What is rare is boxed here and below: a future is as large as the largest that it may wait for.
     Ok(match (Step::of(&request), caller.standing()) {
-        (Some(step), _) => caller.step(&node, step, request).await,
+        (Some(step), _) => Box::pin(caller.step(&node, step, request)).await,
         (None, Standing::Stranger) => caller.turn_away(&node),
         (None, standing) => trusted(&node, standing, request).await,
     })
@@ -36,7 +37,7 @@ pub async fn serve(
 
 async fn trusted(node: &Rc<Node>, standing: Standing, request: Request<ClientBody>) -> Response<NodeBody> {
     let answered = match Incoming::read(request, standing) {
-        Ok(Incoming::Control(request)) => Ok(control::serve(node, request).await),
+        Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request)).await),
         Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
         Err(fault) => Err(fault),
     };
@@ -51,11 +52,11 @@ async fn proxy(
 ) -> Result<Response<NodeBody>, Fault> {
     add(&node.counters.requests, 1);
     match upgrade {
-        Some(upgrade) => upgrade::serve(node, ask, body, upgrade).await,
+        Some(upgrade) => Box::pin(upgrade::serve(node, ask, body, upgrade)).await,
         None if body.is_none() && matches!(ask.head.method, Method::GET | Method::HEAD) => {
             cached(node, Rc::new(ask)).await
         }
-        None => forward::serve(node, ask, body).await,
+        None => Box::pin(forward::serve(node, ask, body)).await,
     }
 }
 
@@ -77,7 +78,7 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
                 None => (None, fwd),
             },
         };
-        let got = fetch(node, &ask, stale.clone()).await;
+        let got = Box::pin(fetch(node, &ask, stale.clone())).await;
         if let Some(response) = instead_of_error(node, &ask, &got, stale) {
             return Ok(response);
         }
@@ -85,7 +86,7 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
             return Ok(response);
         }
     }
-    let got = alone(node, &ask, None).await?;
+    let got = Box::pin(alone(node, &ask, None)).await?;
     respond(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
 }
 

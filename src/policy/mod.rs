@@ -2,6 +2,7 @@
 //!
 //! In the order of a request's life: [`may_lead`], [`decide`], [`validation`], [`storable`], [`freshen`], [`invalidates`].
 
+mod bearing;
 mod freshness;
 mod groups;
 mod head;
@@ -21,6 +22,7 @@ mod vary;
 #[cfg(test)]
 mod tests;
 
+pub use bearing::bears_on_fresh;
 pub use freshness::age;
 pub use groups::{Groups, invalidated_groups, is_in};
 pub use head::{HeadEffect, after_head};

@@ -52,36 +52,6 @@ impl Quick {
 
 /// Whether there is exactly one `Host`, and nothing that could change the answer.
 fn is_plain(fields: &[httparse::Header<'_>]) -> bool {
-    let mut hosts = 0;
-    for field in fields {
-        match bears_on(field.name) {
-            Bearing::None => {}
-            Bearing::Host => hosts += 1,
-            Bearing::Some => return false,
-        }
-    }
-    hosts == 1
-}
-
-enum Bearing {
-    None,
-    Host,
-    Some,
-}
-
-/// By first letter, because most fields bear on nothing.
-fn bears_on(name: &str) -> Bearing {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    let bears = match name.as_bytes().first().map(u8::to_ascii_lowercase) {
-        Some(b'h') if is("host") => return Bearing::Host,
-        Some(b'a') => is("authorization"),
-        Some(b'c') => is("cache-control"),
-        Some(b'i') => name.len() > 3 && name[..3].eq_ignore_ascii_case("if-"),
-        Some(b'm') => is("max-forwards"),
-        Some(b'p') => is("pragma"),
-        Some(b'r') => is("range"),
-        Some(b'v') => is("via"),
-        _ => false,
-    };
-    if bears { Bearing::Some } else { Bearing::None }
+    let hosts = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("host")).count();
+    hosts == 1 && !fields.iter().any(|field| policy::bears_on_fresh(field.name))
 }

@@ -55,7 +55,7 @@ async fn answer(
         },
         Target::Authority { host, port } => {
             let upgrade = request.extensions.remove::<OnUpgrade>();
-            return tunnel::connect(client, &host, port, upgrade, record).await;
+            return Box::pin(tunnel::connect(client, &host, port, upgrade, record)).await;
         }
         Target::Origin => help(client, &request),
         Target::Asterisk => pages::options(),
@@ -96,7 +96,7 @@ async fn forward(
     };
     let (mut answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
     if !request.method.is_safe() {
-        invalidate(client, &request.method, &key, &mut answer, &pool).await;
+        Box::pin(invalidate(client, &request.method, &key, &mut answer, &pool)).await;
     }
     let upgrade = request.extensions.remove::<OnUpgrade>();
     let capture = watch.capture(client, &key, request, &answer, &pool);

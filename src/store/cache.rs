@@ -63,8 +63,13 @@ impl Store {
 
     /// What is stored under exactly this URL. The cache is keyed by a 64-bit hash, so the key itself is compared.
     pub fn get(&self, key: &Key) -> Option<Shelf> {
-        let shelf = self.cache.get(key.hash())?;
-        shelf.entries().first().is_some_and(|e| e.key() == key.as_str().as_bytes()).then_some(shelf)
+        self.at(key.hash(), key.as_str().as_bytes())
+    }
+
+    /// The same by the parts of a key: its hash and its text.
+    pub fn at(&self, hash: u64, key: &[u8]) -> Option<Shelf> {
+        let shelf = self.cache.get(hash)?;
+        shelf.entries().first().is_some_and(|e| e.key() == key).then_some(shelf)
     }
 
     /// Adds an entry, or puts it in the place of the variant that it replaces.

@@ -136,6 +136,19 @@ impl Entry {
         }
         headers
     }
+    /// Appends its fields as they stand in a head, but for those in `except`.
+    pub fn write_fields(&self, except: &[HeaderName], out: &mut Vec<u8>) {
+        for line in self.lines() {
+            let name = names::name(line.code).map_or(line.name, |name| name.as_str().as_bytes());
+            if except.iter().any(|skipped| skipped.as_str().as_bytes() == name) {
+                continue;
+            }
+            out.extend_from_slice(name);
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(&self.blob[line.value]);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
     pub fn touch(&self, seconds: u64) {
         self.used.store((seconds & u64::from(u32::MAX)) as u32, Ordering::Relaxed);
     }

@@ -79,7 +79,8 @@ where
 {
     let half = Half::begin(state);
     state.asked();
-    let answer = service(request);
+    // Boxed, because a future that holds another is moved with it, and copied with it.
+    let answer = Box::pin(service(request));
     async move {
         let response = answer.await?;
         half.state().answered();

@@ -16,7 +16,7 @@ use http_body::{Body, Frame};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
@@ -84,7 +84,7 @@ where
             Next::Leave(left) => break left,
         };
         let body = ClientBody::none(&lane.io.state);
-        let answering = Box::pin(service(request.map(|()| body)));
+        let answering = service(request.map(|()| body));
         if let Err(end) = lane.exchange(answering).await {
             break Left::End(end);
         }
@@ -172,13 +172,14 @@ impl Lane<'_> {
     }
 
     /// One request: waits for the service's answer and writes it.
-    async fn exchange<F, B, E>(&mut self, mut answering: Pin<Box<F>>) -> Result<(), End>
+    async fn exchange<F, B, E>(&mut self, answering: F) -> Result<(), End>
     where
         F: Future<Output = Result<Response<Reply<B>>, E>>,
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
         E: Into<BoxError>,
     {
+        let mut answering = pin!(answering);
         let answer = poll_fn(|cx| {
             self.heed(cx)?;
             match answering.as_mut().poll(cx) {

@@ -37,8 +37,8 @@ pub async fn acquire(pool: &Rc<Pool>, want: Want) -> Result<Conn, Broken> {
         }
     }
     match pool.take_slot() {
-        Some(slot) => open(slot).await,
-        None => queue(pool).await,
+        Some(slot) => Box::pin(open(slot)).await,
+        None => Box::pin(queue(pool)).await,
     }
 }
 

@@ -48,7 +48,7 @@ pub async fn exchange(
     let mut early = Bytes::new();
     let mut head = match upload {
         None => final_head(&mut conn, &mut early, request).await?,
-        Some(body) => head_beside(&mut conn, &mut early, request, body).await?,
+        Some(body) => Box::pin(head_beside(&mut conn, &mut early, request, body)).await?,
     };
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         if request.upgrade.is_none() {
@@ -146,7 +146,7 @@ async fn content(
             && size <= SMALL
             && (early.len() as u64) < size
         {
-            early = gather(&mut conn, early, size as usize).await?;
+            early = Box::pin(gather(&mut conn, early, size as usize)).await?;
         }
         if let Some(body) = whole(&mut head, &mut early) {
             if head.keep && early.is_empty() {
