@@ -1,9 +1,11 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
 use super::link::{Link, Trouble};
+use super::pace::{Change, Evidence, Pace, Usual};
 use super::probe::Line;
-use super::verdict::{Action, Event, Standing, Verdict, Why, silent_at_most};
+use super::verdict::{Action, Event, Standing, Verdict, Why, suspects_at_most};
 use super::view::Node;
+use crate::clock::{self, Tick};
 use crate::config::Config;
 use http::Method;
 use std::collections::{BTreeMap, HashSet};
@@ -23,6 +25,8 @@ const PATIENCE: u32 = 16;
 const EAGER: u32 = 100;
 /// A suspected node is probed out of turn, but not more often than this.
 const OUT_OF_TURN: Duration = Duration::from_millis(20);
+/// Between two judgements of how fast the nodes are.
+const JUDGE: Duration = Duration::from_millis(250);
 const REVALIDATE: Duration = Duration::from_secs(2);
 
 /// Keeps the marks of all nodes.
@@ -33,6 +37,8 @@ pub struct Health {
     changes: watch::Sender<u64>,
     interval: Duration,
     slice: Duration,
+    /// In milliseconds; 0: nobody is judged slow.
+    slow_hit: u32,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +52,7 @@ struct Board {
 struct Watched {
     node: Arc<Node>,
     verdict: Verdict,
+    pace: Pace,
     poke: Arc<Notify>,
     task: Option<AbortHandle>,
     /// What was last said of why it is not reached.
@@ -61,6 +68,7 @@ impl Health {
             changes: watch::Sender::new(0),
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
+            slow_hit: u32::try_from(timeouts.slow_hit.as_millis()).unwrap_or(u32::MAX),
         })
     }
 
@@ -80,6 +88,7 @@ impl Health {
         let watched = Watched {
             node: node.clone(),
             verdict: Verdict::default(),
+            pace: Pace::default(),
             poke,
             task: Some(task),
             complaint: String::new(),
@@ -136,8 +145,7 @@ impl Health {
     /// Takes note of an event and acts on the marks; what remains to be done is answered.
     fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
         let mut board = self.board();
-        let others_silent = board.watched.values().filter(|w| w.verdict.is_silent() && w.node.id != node.id).count();
-        let may_suspect = others_silent < silent_at_most(board.watched.len());
+        let may_suspect = board.has_room_besides(&node.id);
         let departed = matches!(event, Event::Answered { boot } if board.departed.contains(&boot));
         let Some(watched) = board.of(node) else { return Action::Nothing };
         let before = watched.verdict.standing;
@@ -184,6 +192,14 @@ impl Health {
         }
     }
 
+    /// Judges for ever who is slow.
+    pub async fn judge(self: Arc<Health>) {
+        while self.slow_hit > 0 {
+            sleep(JUDGE).await;
+            self.board().judge(clock::tick(), self.slow_hit);
+        }
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
@@ -194,6 +210,25 @@ impl Health {
 }
 
 impl Board {
+    /// One more may be passed over on suspicion, if it is this one.
+    fn has_room_besides(&self, id: &str) -> bool {
+        let suspects = self.watched.values().filter(|w| w.is_suspect() && w.node.id != id).count();
+        suspects < suspects_at_most(self.watched.len())
+    }
+
+    fn judge(&mut self, now: Tick, floor: u32) {
+        let seen: Vec<_> = self.watched.values().map(|w| (w.node.id.clone(), w.node.pace.seen(now))).collect();
+        let usual = Usual::of(seen.iter().map(|(_, seen)| *seen));
+        for (id, seen) in seen {
+            let room = self.has_room_besides(&id);
+            let evidence = Evidence { seen, usual: usual.besides(seen), floor, room };
+            let Some(watched) = self.watched.get_mut(&id).filter(|w| w.verdict.standing == Standing::Up) else {
+                continue;
+            };
+            watched.judge(now, &evidence);
+        }
+    }
+
     /// The entry of this very node, not of a later one with the same id.
     fn of(&mut self, node: &Arc<Node>) -> Option<&mut Watched> {
         self.watched.get_mut(&node.id).filter(|w| Arc::ptr_eq(&w.node, node))
@@ -201,8 +236,42 @@ impl Board {
 }
 
 impl Watched {
+    fn is_suspect(&self) -> bool {
+        self.verdict.is_silent() || (self.verdict.standing == Standing::Up && self.pace.is_suspect())
+    }
+
+    fn judge(&mut self, now: Tick, evidence: &Evidence) {
+        let (id, median) = (&self.node.id, evidence.seen.median);
+        match self.pace.judge(now.0, evidence) {
+            Change::Nothing => {}
+            Change::PassOver { pause } => {
+                let usual = evidence.usual.unwrap_or_default();
+                let what = "its keys go to the next owner";
+                tracing::warn!(
+                    node = id,
+                    "node is slow: a hit takes {median} ms, others {usual} ms: {what} for {pause} ms"
+                );
+            }
+            Change::Try => {
+                tracing::info!(node = id, "node was slow: it is tried again");
+                self.node.pace.forget();
+            }
+            Change::PutBack => tracing::info!(node = id, "node is slow no more"),
+        }
+        self.node.pace.allow(self.pace.allowance());
+    }
+
+    fn start_afresh(&mut self) {
+        self.pace = Pace::default();
+        self.node.pace.forget();
+        self.node.pace.allow(None);
+    }
+
     fn meet(&mut self, boot: u64, departed: bool) {
         self.complaint.clear();
+        if self.verdict.boot() != boot {
+            self.start_afresh();
+        }
         if self.verdict.standing == Standing::New && departed {
             self.verdict = Verdict::after_absence(boot);
         }

@@ -33,6 +33,8 @@ pub struct Listed {
     pub spawn: bool,
     pub state: State,
     pub up: bool,
+    /// Passed over because it is slow on what it holds.
+    pub slow: bool,
     /// Of the key space, 0 to 1.
     pub share: f64,
     /// Requests under way from this front.
@@ -42,8 +44,8 @@ pub struct Listed {
 impl Listed {
     /// A node that has left already.
     fn gone(id: &str) -> Listed {
-        let (address, weight, spawn, up, share, load) = (String::new(), 1, false, false, 0.0, 0);
-        Listed { id: id.to_owned(), address, weight, spawn, state: State::Leaving, up, share, load }
+        let (address, weight, spawn, up, slow, share, load) = (String::new(), 1, false, false, false, 0.0, 0);
+        Listed { id: id.to_owned(), address, weight, spawn, state: State::Leaving, up, slow, share, load }
     }
 }
 
@@ -239,6 +241,7 @@ fn listed(seat: &Seat, share: f64) -> Listed {
         spawn: spec.place == Place::Spawn,
         state: *state,
         up: node.is_up(),
+        slow: node.pace.is_slow(),
         share,
         load: node.load.load(Ordering::Relaxed),
     }

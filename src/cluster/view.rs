@@ -1,5 +1,6 @@
 //! The view that workers route by: immutable but for the health marks and load counts of its nodes.
 
+use super::gauge::Gauge;
 use crate::config::Address;
 use crate::ring::Ring;
 use serde::Serialize;
@@ -31,6 +32,8 @@ pub struct Node {
     pub boot: AtomicU64,
     /// Requests under way from this front.
     pub load: AtomicU32,
+    /// Whether it is slow on what it holds.
+    pub pace: Gauge,
 }
 
 impl Node {
@@ -43,6 +46,7 @@ impl Node {
             up: AtomicBool::new(false),
             boot: AtomicU64::new(0),
             load: AtomicU32::new(0),
+            pace: Gauge::default(),
         }
     }
     pub fn weight(&self) -> u32 {

@@ -195,6 +195,8 @@ pub struct Timeouts {
     pub probe_interval: Duration,
     /// A probe without an answer for so long makes the node silent; 600 ms.
     pub probe: Duration,
+    /// A node whose hits take so long, and several times as long as those of others, is passed over; 100 ms; 0: none is.
+    pub slow_hit: Duration,
     /// For a spawned node to say that it listens; 5 s.
     pub node_start: Duration,
     /// A small body may hold its head back for so long, so that a node's death midway costs the client nothing; 10 ms.

@@ -98,6 +98,7 @@ tables! {
         expect_continue: Time<0> = seconds(1),
         probe_interval: Time<10> = millis(250),
         probe: Time<10> = millis(600),
+        slow_hit: Time<0> = millis(100),
         node_start: Time<1> = seconds(5),
         small_body: Time<0> = millis(10),
         dns: Time<0> = seconds(30),

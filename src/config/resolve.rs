@@ -105,6 +105,7 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         expect_continue: raw.expect_continue.0,
         probe_interval: raw.probe_interval.0,
         probe: raw.probe.0,
+        slow_hit: raw.slow_hit.0,
         node_start: raw.node_start.0,
         small_body: raw.small_body.0,
         dns: raw.dns.0,

@@ -22,7 +22,7 @@ pub fn place(key: &Key) -> Where {
 }
 
 /// The nodes (by index in the view) to be asked for a key, in order: the ring's successors that are up. With bounded
-/// loads (`factor` not 0) the first is the first that has room.
+/// loads (`factor` not 0) the first is the first that has room. Those that are slow on what they hold come last.
 pub fn candidates<'a>(view: &'a View, key: &Key, place: Where, factor: f64) -> impl Iterator<Item = usize> + use<'a> {
     let position = view.ring.position(key.as_str());
     let serves = move |index: usize| {
@@ -30,10 +30,13 @@ pub fn candidates<'a>(view: &'a View, key: &Key, place: Where, factor: f64) -> i
     };
     let load = |index: usize| view.nodes.get(index).map_or(0, |n| n.load.load(std::sync::atomic::Ordering::Relaxed));
     let first = if factor > 0.0 { view.ring.owner_bounded(position, factor, load) } else { view.ring.owner(position) };
-    let first = first.filter(|index| serves(*index));
+    let admits = move |index: usize| serves(index) && view.nodes.get(index).is_some_and(|node| node.pace.admits());
+    let first = first.filter(|index| admits(*index));
     // The successors are worked out only when the first could not answer.
-    let rest = std::iter::once(position).flat_map(move |position| view.ring.successors(position));
-    first.into_iter().chain(rest.filter(move |index| Some(*index) != first && serves(*index)))
+    let all = move || std::iter::once(position).flat_map(move |position| view.ring.successors(position));
+    let rest = all().filter(move |index| Some(*index) != first && admits(*index));
+    let slow = move |index: &usize| serves(*index) && view.nodes.get(*index).is_some_and(|node| node.pace.is_slow());
+    first.into_iter().chain(rest).chain(all().filter(slow))
 }
 
 #[cfg(test)]

@@ -1,0 +1,133 @@
+//! A node that answers, but late: passed over by what it holds, never for its origin's slowness.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::load::{Load, Running};
+use support::objects::{is_whole, objects};
+use support::relay::Relay;
+use support::standalone::Standalone;
+use support::*;
+
+const NODES: [&str; 3] = ["r1", "r2", "r3"];
+
+/// Three nodes at the other end of cables of their own, and a front here.
+struct Cables {
+    cluster: Cluster,
+    relays: Vec<Relay>,
+    _nodes: Vec<Standalone>,
+}
+
+impl Cables {
+    fn lay() -> Cables {
+        let nodes: Vec<Standalone> = NODES.iter().map(|id| Standalone::start(id, &Setup::default())).collect();
+        let relays: Vec<Relay> = nodes.iter().map(|node| Relay::to(&node.address.to_string())).collect();
+        let setup = Setup::default().nodes(0);
+        let at = |setup: Setup, (id, relay): (&&str, &Relay)| setup.node_at(id, &relay.address.to_string());
+        let cluster = NODES.iter().zip(&relays).fold(setup, at).start();
+        until_true("all nodes are up", PATIENCE, || NODES.iter().all(|id| node(&cluster, id)["up"] == true));
+        Cables { cluster, relays, _nodes: nodes }
+    }
+}
+
+fn node(cluster: &Cluster, id: &str) -> serde_json::Value {
+    cluster.manage("GET", &format!("/v1/nodes/{id}"), "").json()
+}
+
+fn is_slow(cluster: &Cluster, id: &str) -> bool {
+    node(cluster, id)["slow"].as_bool().expect("it says whether it is slow")
+}
+
+/// The URLs that a node owns, all of them stored there.
+fn stored(cluster: &Cluster, urls: &[String], id: &str) -> Vec<String> {
+    let mut client = cluster.connect();
+    let owned: Vec<String> = urls.iter().filter(|url| client.get(url).node() == id).cloned().collect();
+    assert!(owned.len() > 20, "{id} owns {} URLs", owned.len());
+    owned
+}
+
+fn load(cluster: &Cluster, urls: Vec<String>, check: support::load::Check) -> Running {
+    Load { proxy: cluster.proxy, connections: 16, urls: Arc::new(urls), check }.start()
+}
+
+#[test]
+fn a_node_that_is_slow_on_what_it_holds_is_passed_over_within_five_seconds_and_used_again_when_it_is_fast() {
+    let _alone = alone();
+    let ((_origin, urls), cables) = (objects(300), Cables::lay());
+    let cluster = &cables.cluster;
+    let owned = stored(cluster, &urls, "r2");
+    let running = load(cluster, urls.to_vec(), is_whole);
+    running.until(300, Instant::now() + Duration::from_secs(1));
+    assert!(!cluster.said().contains("node is slow"), "nobody is slow yet");
+
+    let slow = Instant::now();
+    cables.relays[1].delay(Duration::from_millis(300));
+    until_true("it is passed over", PATIENCE, || is_slow(cluster, "r2"));
+    let noticed = slow.elapsed();
+    figure(&format!("a node whose answers come 300 ms late was passed over after {noticed:?}"));
+    assert!(noticed < Duration::from_secs(5), "passed over after {noticed:?}");
+    assert_eq!(node(cluster, "r2")["up"], true, "its probes are answered in time");
+
+    let mut client = cluster.connect();
+    let mut took: Vec<Duration> = owned.iter().map(|url| timed(|| client.get(url))).collect();
+    took.sort();
+    let typical = took[took.len() / 2];
+    figure(&format!("requests for what it owns took {typical:?} then"));
+    assert!(typical < Duration::from_millis(150), "requests for what it owns take {typical:?}");
+    assert!(is_slow(cluster, "r2"), "it is tried, and found slow again");
+
+    cables.relays[1].delay(Duration::ZERO);
+    until_true("it is back", 3 * PATIENCE, || !is_slow(cluster, "r2"));
+    until_true("it answers for what it owns", PATIENCE, || client.get(&owned[0]).node() == "r2");
+    running.finish().assert_none_failed(300);
+    assert_eq!(NODES.map(|id| is_slow(cluster, id)), [false; 3]);
+}
+
+/// Past the harness: these are the figures of a drill.
+fn figure(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().write_all(format!("drill: {text}\n").as_bytes());
+}
+
+fn timed<T>(what: impl FnOnce() -> T) -> Duration {
+    let begun = Instant::now();
+    what();
+    begun.elapsed()
+}
+
+#[test]
+fn a_slow_origin_gets_no_node_passed_over() {
+    let _alone = alone();
+    let ((origin, urls), cluster) = (objects(150), Cluster::start());
+    origin.on("/slow/*", |x| {
+        std::thread::sleep(Duration::from_secs(2));
+        x.reply(200, "Cache-Control: no-store\r\n", "late")
+    });
+    let owner = |url: &str| cluster.manage("GET", &format!("/v1/ring/owner?url={url}"), "").json()["owner"].clone();
+    // One node alone waits for the slow origin, beside hits; so a comparison with the others would find it slow.
+    let mut mixed = stored(&cluster, &urls, "n2");
+    let slow = (0..).map(|i| origin.url(&format!("/slow/{i}"))).filter(|url| owner(url) == "n2");
+    mixed.extend(slow.take(3 * mixed.len()));
+    let late = load(&cluster, mixed, |_, answer| (answer.status == 200).then_some(()).ok_or("status".to_owned()));
+    let hits = load(&cluster, urls.to_vec(), is_whole);
+    late.until(50, Instant::now() + Duration::from_secs(6));
+    assert!(["n1", "n2", "n3"].iter().all(|id| !is_slow(&cluster, id)));
+    late.finish().assert_none_failed(50);
+    hits.finish().assert_none_failed(300);
+    assert!(origin.count("/slow/*") > 20);
+    assert!(!cluster.said().contains("node is slow"), "{}", cluster.said());
+}
+
+#[test]
+fn a_whole_machine_that_is_slow_gets_no_node_passed_over() {
+    let _alone = alone();
+    let ((_origin, urls), cables) = (objects(300), Cables::lay());
+    let cluster = &cables.cluster;
+    stored(cluster, &urls, "r2");
+    cables.relays.iter().for_each(|relay| relay.delay(Duration::from_millis(300)));
+    let running = load(cluster, urls.to_vec(), is_whole);
+    running.until(100, Instant::now() + Duration::from_secs(4));
+    running.finish().assert_none_failed(100);
+    assert!(!cluster.said().contains("node is slow"), "{}", cluster.said());
+}
