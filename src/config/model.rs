@@ -64,6 +64,8 @@ pub struct Ring {
     pub points: u32,
     /// 0: off; else more than 1.
     pub load_factor: f64,
+    /// A URL that takes much of the traffic has two owners; default true.
+    pub hot_keys: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -59,6 +59,7 @@ tables! {
         hash: Hash = Hash::Xxh3,
         points: Spanned<Count<1, 65_536>> = nowhere(Count(512)),
         load_factor: LoadFactor = LoadFactor(0.0),
+        hot_keys: bool = true,
     }
     Cache {
         memory: Size = Size(256 * MIB),

@@ -37,7 +37,7 @@ fn proxy(raw: raw::Proxy) -> Proxy {
 }
 
 fn ring(raw: raw::Ring) -> Ring {
-    Ring { hash: raw.hash, points: raw.points.into_inner().0, load_factor: raw.load_factor.0 }
+    Ring { hash: raw.hash, points: raw.points.into_inner().0, load_factor: raw.load_factor.0, hot_keys: raw.hot_keys }
 }
 
 fn cache(raw: raw::Cache) -> Cache {

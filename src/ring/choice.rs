@@ -21,11 +21,6 @@ impl Ring {
         factor: f64,
         load: impl Fn(usize) -> Option<u32>,
     ) -> Option<Choice> {
-        // Nearly always: nobody else has to be looked for.
-        let first = self.owner(position)?;
-        if heat.is_none() && factor <= 0.0 && load(first).is_some() {
-            return Some(Choice { member: first, owner: first });
-        }
         let mut serving = self.successors(position).filter_map(|member| Some((member, load(member)?)));
         let (owner, own) = serving.next()?;
         let bounded = self.owner_serving(position, factor, &load).unwrap_or(owner);
@@ -63,9 +58,9 @@ mod tests {
             (Some(99), 0.0, [None; 3], None, "nobody serves"),
             (None, 1.5, [Some(0), Some(9), Some(9)], Some((0, 0)), "bounded: the owner has room"),
             (None, 1.5, [Some(9), Some(1), Some(0)], Some((1, 0)), "bounded: spilled"),
-            (None, 1.5, [Some(9), Some(9), Some(0)], Some((2, 0)), "bounded: spilled twice"),
+            (None, 1.25, [Some(9), Some(9), Some(0)], Some((2, 0)), "bounded: spilled twice"),
             (None, 1.5, [None, Some(9), Some(0)], Some((2, 1)), "bounded: spilled from whom it fell to"),
-            (Some(99), 1.5, [Some(9), Some(9), Some(0)], Some((2, 0)), "hot and bounded: the bound holds"),
+            (Some(99), 1.25, [Some(9), Some(9), Some(0)], Some((2, 0)), "hot and bounded: the bound holds"),
             (Some(99), 1.5, [Some(1), Some(0), Some(9)], Some((1, 0)), "hot and bounded: the second has less"),
         ];
         for (heat, factor, loads, expected, why) in table {

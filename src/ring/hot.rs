@@ -9,7 +9,8 @@ const PARTS: u64 = 16;
 /// Fewer requests than this (within a second or two) make no key hot: what is rare costs nobody anything.
 const ENOUGH: u32 = 64;
 const ROWS: usize = 4;
-/// A row has so many counters for each node, rounded up to a power of two: the error is a tenth of what makes a key hot.
+/// A row has so many counters for each node, rounded up to a power of two: the error is a sixth of what makes a key hot,
+/// up to 256 nodes, and less than that by itself beyond.
 const WIDTH: usize = 256;
 /// A position has 64 bits, 16 for each row.
 const WIDEST: usize = 1 << 16;
@@ -99,7 +100,7 @@ mod tests {
         (0..10_000).for_each(|_| _ = keys.note(position(1)));
         keys.advance(5_999);
         assert!(keys.note(position(1)).is_some(), "not a second has passed");
-        keys.advance(9_000);
+        keys.advance(8_000);
         assert_eq!(keys.note(position(1)), Some((10_001 >> 3) + 1), "halved three times");
         keys.advance(1 << 40);
         assert_eq!((keys.note(position(1)), keys.total), (None, 1), "a long pause forgets everything");
