@@ -4,6 +4,7 @@ use super::link::{Link, Trouble};
 use super::probe::Line;
 use super::verdict::{Action, Event, Standing, Verdict, Why, silent_at_most};
 use super::view::Node;
+use crate::clock::{Tick, tick};
 use crate::config::Config;
 use http::Method;
 use std::collections::{BTreeMap, HashSet};
@@ -33,6 +34,8 @@ pub struct Health {
     changes: watch::Sender<u64>,
     interval: Duration,
     slice: Duration,
+    /// For so long a node that was away asks who stood in for it.
+    handover: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +53,8 @@ struct Watched {
     task: Option<AbortHandle>,
     /// What was last said of why it is not reached.
     complaint: String,
+    /// When it came back.
+    returned: Option<Tick>,
 }
 
 impl Health {
@@ -61,6 +66,7 @@ impl Health {
             changes: watch::Sender::new(0),
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
+            handover: config.ring.handover,
         })
     }
 
@@ -83,6 +89,7 @@ impl Health {
             poke,
             task: Some(task),
             complaint: String::new(),
+            returned: None,
         };
         if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
             old.end();
@@ -145,6 +152,8 @@ impl Health {
             watched.meet(boot, departed);
         }
         let action = watched.verdict.on(event, may_suspect);
+        watched.note_return(before, action, self.handover, tick());
+        watched.note_doubt(event, action);
         self.mark(watched, action);
         if watched.verdict.standing != before {
             self.changed();
@@ -211,6 +220,26 @@ impl Watched {
             self.verdict.on(Event::Refused, false);
         }
         self.node.boot.store(boot, std::sync::atomic::Ordering::Release);
+    }
+
+    /// A node that was away: while it gathers what is asked of it again, its stand-in is asked first.
+    fn note_return(&mut self, before: Standing, action: Action, time: Duration, now: Tick) {
+        if action == Action::PutUp && matches!(before, Standing::Down(_)) {
+            self.returned = Some(now);
+        }
+        let recently = self.returned.is_some_and(|since| now.since(since) < time);
+        self.node.set_returned(recently);
+        self.returned = self.returned.filter(|_| recently);
+    }
+
+    /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.
+    fn note_doubt(&self, event: Event, action: Action) {
+        match (event, action) {
+            (Event::Missed, _) | (_, Action::Revalidate | Action::PassOver(_)) => self.node.set_doubtful(true),
+            // Another process, or one that owes nothing.
+            (Event::Answered { .. } | Event::Revalidated, _) => self.node.set_doubtful(false),
+            _ => {}
+        }
     }
 
     fn end(&self) {

@@ -1,12 +1,13 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
-//! - [`view`]: what workers route by; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
+//! - [`view`]: what workers route by; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
 //! - `verdict` (PURE): is a node up? `probe`, `health`: who asks, and who marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
 
 pub mod fanout;
+pub mod handover;
 pub mod members;
 pub mod spec;
 pub mod state;
@@ -120,6 +121,7 @@ impl Cluster {
             self.run(&seat.spec.place, &seat.node);
         }
         self.listen(incoming);
+        self.tasks().push(tokio::spawn(self.clone().end_handovers()).abort_handle());
     }
 
     /// Hears what workers report.

@@ -59,6 +59,7 @@ tables! {
         hash: Hash = Hash::Xxh3,
         points: Spanned<Count<1, 65_536>> = nowhere(Count(512)),
         load_factor: LoadFactor = LoadFactor(0.0),
+        handover: Time<0> = seconds(600),
     }
     Cache {
         memory: Size = Size(256 * MIB),
@@ -100,6 +101,7 @@ tables! {
         probe: Time<10> = millis(600),
         node_start: Time<1> = seconds(5),
         small_body: Time<0> = millis(10),
+        peer: Time<1> = millis(50),
         dns: Time<0> = seconds(30),
     }
     Log {

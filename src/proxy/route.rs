@@ -54,7 +54,7 @@ mod tests {
             Arc::new(node)
         };
         let ring = Ring::new(Hash::Xxh3, 64, (0..5).map(member));
-        View { epoch: 1, ring, nodes: (0..5).map(node).collect() }
+        View::new(1, ring, (0..5).map(node).collect())
     }
 
     fn order(view: &View, url: &str) -> Vec<usize> {
