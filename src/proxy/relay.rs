@@ -1,11 +1,11 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, Answer, Broken, Pool, Upload};
+use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Where};
 use super::worker::Worker;
 use crate::cluster::view::Report;
 use crate::wire::fault::{Fault, Kind};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
 
@@ -33,7 +33,10 @@ pub async fn relay(
     let mut breaks = 0;
     for index in route::candidates(&routing.view, request.key, place, factor) {
         let Some(pool) = routing.pools.get(index) else { continue };
-        let broken = match attempt(pool, request, upload).await {
+        // Only a GET is stored, so only a GET is worth asking for.
+        let is_get = *request.method == Method::GET && request.framing == Framing::None;
+        let peer = if is_get { route::peer(&routing.view, request.key, place, index) } else { None };
+        let broken = match attempt(pool, &link::Request { peer, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };
