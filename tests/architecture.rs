@@ -14,6 +14,7 @@ const PURE: &[&str] = &[
     "src/ring",
     "src/net/rules.rs",
     "src/cluster/pace.rs",
+    "src/cluster/handover.rs",
     "src/cluster/zk/builder.rs",
     "src/cluster/zk/record.rs",
 ];

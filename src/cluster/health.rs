@@ -5,7 +5,7 @@ use super::pace::{Change, Evidence, Pace, Usual};
 use super::probe::Line;
 use super::verdict::{Action, Event, Standing, Verdict, Why, suspects_at_most};
 use super::view::Node;
-use crate::clock::{self, Tick};
+use crate::clock::{Tick, tick};
 use crate::config::Config;
 use http::Method;
 use std::collections::{BTreeMap, HashSet};
@@ -39,6 +39,8 @@ pub struct Health {
     slice: Duration,
     /// In milliseconds; 0: nobody is judged slow.
     slow_hit: u32,
+    /// For so long a node that was away asks who stood in for it.
+    handover: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,8 @@ struct Watched {
     task: Option<AbortHandle>,
     /// What was last said of why it is not reached.
     complaint: String,
+    /// When it came back.
+    returned: Option<Tick>,
 }
 
 impl Health {
@@ -69,6 +73,7 @@ impl Health {
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
             slow_hit: u32::try_from(timeouts.slow_hit.as_millis()).unwrap_or(u32::MAX),
+            handover: config.ring.handover,
         })
     }
 
@@ -92,6 +97,7 @@ impl Health {
             poke,
             task: Some(task),
             complaint: String::new(),
+            returned: None,
         };
         if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
             old.end();
@@ -153,6 +159,8 @@ impl Health {
             watched.meet(boot, departed);
         }
         let action = watched.verdict.on(event, may_suspect);
+        watched.note_return(before, action, self.handover, tick());
+        watched.note_doubt(event, action);
         self.mark(watched, action);
         if watched.verdict.standing != before {
             self.changed();
@@ -196,7 +204,7 @@ impl Health {
     pub async fn judge(self: Arc<Health>) {
         while self.slow_hit > 0 {
             sleep(JUDGE).await;
-            self.board().judge(clock::tick(), self.slow_hit);
+            self.board().judge(tick(), self.slow_hit);
         }
     }
 
@@ -280,6 +288,26 @@ impl Watched {
             self.verdict.on(Event::Refused, false);
         }
         self.node.boot.store(boot, std::sync::atomic::Ordering::Release);
+    }
+
+    /// A node that was away: while it gathers what is asked of it again, its stand-in is asked first.
+    fn note_return(&mut self, before: Standing, action: Action, time: Duration, now: Tick) {
+        if action == Action::PutUp && matches!(before, Standing::Down(_)) {
+            self.returned = Some(now);
+        }
+        let recently = self.returned.is_some_and(|since| now.since(since) < time);
+        self.node.set_returned(recently);
+        self.returned = self.returned.filter(|_| recently);
+    }
+
+    /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.
+    fn note_doubt(&self, event: Event, action: Action) {
+        match (event, action) {
+            (Event::Missed, _) | (_, Action::Revalidate | Action::PassOver(_)) => self.node.set_doubtful(true),
+            // Another process, or one that owes nothing.
+            (Event::Answered { .. } | Event::Revalidated, _) => self.node.set_doubtful(false),
+            _ => {}
+        }
     }
 
     fn end(&self) {

@@ -1,6 +1,6 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
-//! - [`view`]: what workers route by; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
+//! - [`view`]: what workers route by; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
 //! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks, and who marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - `ops`: what the admin API asks for and changes
@@ -8,6 +8,7 @@
 
 pub mod fanout;
 pub mod gauge;
+pub mod handover;
 pub mod members;
 pub mod spec;
 pub mod state;
@@ -122,6 +123,7 @@ impl Cluster {
             self.run(&seat.spec.place, &seat.node);
         }
         self.listen(incoming);
+        self.tasks().push(tokio::spawn(self.clone().end_handovers()).abort_handle());
     }
 
     /// Hears what workers report.

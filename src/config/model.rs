@@ -66,6 +66,8 @@ pub struct Ring {
     pub load_factor: f64,
     /// A URL that takes much of the traffic has two owners; default true.
     pub hot_keys: bool,
+    /// For so long after a change of the ring a node asks the owner of before first; 10 min, 0: never.
+    pub handover: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -203,6 +205,8 @@ pub struct Timeouts {
     pub node_start: Duration,
     /// A small body may hold its head back for so long, so that a node's death midway costs the client nothing; 10 ms.
     pub small_body: Duration,
+    /// For a node that another one asks before the origin to answer; 50 ms.
+    pub peer: Duration,
     /// DNS answers are kept for so long at most; 30 s (failures 1 s).
     pub dns: Duration,
 }

@@ -1,6 +1,6 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, Answer, Broken, Pool, Upload};
+use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Asked, Where};
 use super::worker::{Routing, Worker};
 use crate::cluster::view::Report;
@@ -33,7 +33,9 @@ pub async fn relay(
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
-        let broken = match attempt(pool, request, upload).await {
+        // Only a GET is stored, so only a GET is worth asking for.
+        let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
+        let broken = match attempt(pool, &link::Request { peer, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };
@@ -48,10 +50,14 @@ pub async fn relay(
     Err(nobody(asked.place))
 }
 
+fn is_get(request: &link::Request<'_>) -> bool {
+    *request.method == Method::GET && request.framing == Framing::None
+}
+
 /// Where the key belongs, and how much of the traffic it is.
 fn asked(worker: &Worker, routing: &Routing, request: &link::Request<'_>) -> Asked {
     let position = routing.view.ring.position(request.key.as_str());
-    let heat = if *request.method == Method::GET { worker.heat(position) } else { None };
+    let heat = if is_get(request) { worker.heat(position) } else { None };
     Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
 }
 

@@ -1,6 +1,6 @@
 //! Which nodes may answer a request, in order.
 
-use crate::cluster::view::View;
+use crate::cluster::view::{Node, View};
 use crate::net::rules::{Reach, reach};
 use crate::wire::target::{Host, Key};
 use std::sync::atomic::Ordering;
@@ -92,10 +92,40 @@ impl Candidate {
     }
 }
 
+/// Whom the node that is asked is to ask before the origin: the owner, where it is asked in the owner's place; else who
+/// owned the key before it, or stood in for it while it was away. `None`, as nearly always: nobody.
+pub fn peer<'a>(view: &'a View, key: &Key, place: Where, asked: Candidate) -> Option<&'a Node> {
+    let owner = view.nodes.get(asked.index)?;
+    if let Some(instead_of) = asked.instead_of {
+        return view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node, owner, place));
+    }
+    if view.handover.is_none() && !owner.has_returned() {
+        return None;
+    }
+    let is_fit = |node: &Node| is_fit(node, owner, place);
+    let before = view.handover.as_ref().and_then(|handover| handover.previous(key.as_str(), owner, is_fit));
+    before.map(|node| &**node).or_else(|| owner.has_returned().then(|| stand_in(view, key, owner, is_fit))?)
+}
+
+/// The first of the other nodes that is up, which had its requests while it was not.
+fn stand_in<'a>(view: &'a View, key: &Key, owner: &Node, is_fit: impl Fn(&Node) -> bool) -> Option<&'a Node> {
+    let mut order = view.ring.successors(view.ring.position(key.as_str()));
+    let others = order.by_ref().filter_map(|index| view.nodes.get(index)).filter(|node| node.id != owner.id);
+    others.map(|node| &**node).find(|node| is_fit(node))
+}
+
+/// Whether `owner` can ask this node, and may believe its answer.
+fn is_fit(node: &Node, owner: &Node, place: Where) -> bool {
+    // Between two machines an address must not be one that means another place on each.
+    let reachable = owner.same_machine && node.same_machine || !node.address.is_local();
+    // This machine's loopback is not what another machine has stored under the same URL.
+    let of_place = place == Where::Anywhere || node.same_machine;
+    node.is_up() && !node.pace.is_slow() && !node.is_doubtful() && reachable && of_place
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::Node;
     use crate::config::Address;
     use crate::ring::{Hash, Member, Ring};
     use std::sync::Arc;
@@ -110,7 +140,7 @@ mod tests {
             Arc::new(node)
         };
         let ring = Ring::new(Hash::Xxh3, 64, (0..5).map(member));
-        View { epoch: 1, ring, nodes: (0..5).map(node).collect() }
+        View::new(1, ring, (0..5).map(node).collect())
     }
 
     fn order(view: &View, url: &str) -> Vec<usize> {
@@ -151,6 +181,86 @@ mod tests {
         assert_eq!(order(&view, "http://notlocalhost/").len(), 5);
     }
 
+    const KEY: &str = "http://a.example/";
+
+    /// The view that follows [`view`] when `n5` has joined, and the key's owners in both where the key has moved.
+    fn joined(at: &str, here: bool) -> (View, Key, usize, Arc<Node>) {
+        let before = view();
+        let mut members = before.ring.members().to_vec();
+        members.push(Member { id: "n5".to_owned(), weight: 1 });
+        let node = Arc::new(Node::new("n5".to_owned(), at.parse().unwrap(), 1, here));
+        node.set_up(true);
+        let nodes = before.nodes.iter().cloned().chain([node]).collect();
+        let after = View::new(2, Ring::new(Hash::Xxh3, 64, members), nodes).after(&before, 0, 1000);
+        let owner = |view: &View, key: &Key| view.ring.owner(view.ring.position(key.as_str())).unwrap();
+        let keys = (0..).map(|i| Key::parse(&format!("http://a.example/{i}")).unwrap());
+        let key = keys.into_iter().find(|key| owner(&after, key) == 5).unwrap();
+        let previous = before.nodes[owner(&before, &key)].clone();
+        (after, key, 5, previous)
+    }
+
+    fn named(view: &View, key: &Key, asked: usize) -> Option<String> {
+        peer(view, key, place(key), Candidate::plain(asked)).map(|node| node.id.clone())
+    }
+
+    #[test]
+    fn the_owner_of_before_is_named_to_who_has_the_key_now_and_to_who_stands_in_for_it() {
+        let (view, key, owner, previous) = joined("10.0.0.5:1", false);
+        assert_eq!(named(&view, &key, owner), Some(previous.id.clone()));
+        let own = view.ring.index_of(&previous.id).unwrap();
+        assert_eq!(named(&view, &key, own), None, "nobody asks itself");
+        for asked in (0..5).filter(|asked| *asked != own) {
+            assert_eq!(named(&view, &key, asked), Some(previous.id.clone()), "n{asked} stands in");
+        }
+        let stays = (0..).map(|i| Key::parse(&format!("http://b.example/{i}")).unwrap());
+        let stays = stays.into_iter().find(|key| order(&view, key.as_str())[0] != 5).unwrap();
+        assert_eq!(named(&view, &stays, order(&view, stays.as_str())[0]), None, "nothing moved");
+        let ended = view.without_ended(1000, 1000).unwrap();
+        assert_eq!(named(&ended, &key, owner), None, "the hand-over is over");
+    }
+
+    #[test]
+    fn who_is_down_or_may_hold_what_was_purged_is_not_named() {
+        let (view, key, owner, previous) = joined("10.0.0.5:1", false);
+        for (up, doubtful, expected) in [(false, false, false), (true, true, false), (true, false, true)] {
+            previous.set_up(up);
+            previous.set_doubtful(doubtful);
+            assert_eq!(named(&view, &key, owner).is_some(), expected, "up {up}, doubtful {doubtful}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_named_only_where_the_asking_node_reaches_it() {
+        // (the previous owner's address, on this machine), (the new owner's), whether it can ask
+        let rows = [
+            (("unix:/a", true), ("unix:/b", true), true),
+            (("unix:/a", true), ("127.0.0.1:1", true), true),
+            (("unix:/a", true), ("10.0.0.5:1", false), false),
+            (("127.0.0.1:1", true), ("10.0.0.5:1", false), false),
+            (("10.0.0.1:1", false), ("unix:/b", true), true),
+            (("10.0.0.1:1", false), ("10.0.0.5:1", false), true),
+        ];
+        for ((from, from_here), (to, to_here), expected) in rows {
+            let node = |id: &str, at: &str, here| Node::new(id.to_owned(), at.parse().unwrap(), 1, here);
+            let (from, to) = (node("a", from, from_here), node("b", to, to_here));
+            from.set_up(true);
+            assert_eq!(is_fit(&from, &to, Where::Anywhere), expected, "{} by {}", from.address, to.address);
+            assert_eq!(is_fit(&from, &to, Where::ThisMachine), expected && from_here, "{}", from.address);
+        }
+    }
+
+    #[test]
+    fn a_node_that_was_away_asks_its_stand_in() {
+        let view = view();
+        let key = Key::parse(KEY).unwrap();
+        let order = order(&view, KEY);
+        assert_eq!(named(&view, &key, order[0]), None);
+        view.nodes[order[0]].set_returned(true);
+        view.nodes[order[1]].set_up(false);
+        // Nodes 0 to 2 are on this machine, and all have addresses that mean the same everywhere.
+        assert_eq!(named(&view, &key, order[0]), Some(view.nodes[order[2]].id.clone()));
+    }
+
     #[test]
     fn a_node_with_too_much_load_is_not_the_first_and_asks_the_owner() {
         let (view, url) = (view(), "http://a.example/");
@@ -172,6 +282,16 @@ mod tests {
         assert_eq!(first(), Candidate::plain(order[0]));
         view.nodes[order[0]].load.store(1, Ordering::Relaxed);
         assert_eq!(first(), Candidate { index: order[1], instead_of: Some(order[0]) });
+        let key = Key::parse("http://127.0.0.1/").unwrap();
+        let asks = |place: Where| peer(&view, &key, place, Candidate { index: 0, instead_of: Some(1) });
+        assert_eq!(
+            asks(Where::Anywhere).map(|node| node.id.as_str()),
+            Some("n1"),
+            "who asks the owner before the origin"
+        );
+        view.nodes[1].pace.allow(Some(2));
+        assert!(asks(Where::Anywhere).is_none(), "but not a slow one");
+        view.nodes[1].pace.allow(None);
         view.nodes[order[0]].set_up(false);
         view.nodes[order[1]].load.store(1, Ordering::Relaxed);
         assert_eq!(first(), Candidate { index: order[2], instead_of: Some(order[1]) });

@@ -1,0 +1,557 @@
+//! Warm hand-over: after a change of the ring a node asks who has had the key before it asks the origin.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+use rustix::process::Signal;
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::objects::objects;
+use support::*;
+use support::{client, cluster, process};
+
+/// URLs that are cached when the ring changes.
+const URLS: usize = if RELEASE { 100_000 } else { 2_000 };
+/// In so many windows the hit ratio is measured, over all of the URLs.
+const WINDOWS: usize = 20;
+const CLIENTS: usize = 4;
+
+/// Nodes that wait longer for each other than they do by default: whatever else this machine does meanwhile, a node that
+/// is well has answered by then.
+fn patient() -> Setup {
+    Setup::default().set("timeouts", "peer", "5s")
+}
+
+/// Asks for each URL once; the nodes that answered, in the order of the URLs.
+fn pass(cluster: &Cluster, urls: &[String]) -> Vec<String> {
+    let ask = |urls: &[String]| {
+        let mut client = cluster.connect();
+        let node = |url: &String| {
+            let answer = client.get(url);
+            assert_eq!(answer.status, 200, "{url}: {}", answer.text());
+            answer.node()
+        };
+        urls.iter().map(node).collect::<Vec<_>>()
+    };
+    let share = urls.len().div_ceil(CLIENTS);
+    thread::scope(|scope| {
+        let clients: Vec<_> = urls.chunks(share).map(|urls| scope.spawn(move || ask(urls))).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("a client does not panic")).collect()
+    })
+}
+
+/// The same in windows: none of them may have more than 2 points fewer hits than before, when everything was one. A hit
+/// is what did not reach the origin.
+fn pass_in_windows(cluster: &Cluster, urls: &[String], asked: impl Fn() -> usize) -> Vec<String> {
+    let mut nodes = Vec::new();
+    for window in urls.chunks(urls.len() / WINDOWS) {
+        let before = asked();
+        nodes.extend(pass(cluster, window));
+        let ratio = 1.0 - (asked() - before) as f64 / window.len() as f64;
+        assert!(ratio >= 0.98, "the hit ratio fell to {ratio:.3}");
+    }
+    nodes
+}
+
+/// The sum of a counter over all nodes.
+fn counted(cluster: &Cluster, name: &str) -> u64 {
+    let metrics = cluster.manage("GET", "/metrics", "").text();
+    let samples = metrics.lines().filter(|line| line.starts_with(&format!("ringhold_node_{name}_total{{")));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+}
+
+fn add(cluster: &Cluster, id: &str) {
+    let added = cluster.manage("POST", "/v1/nodes", &format!(r#"{{"id":"{id}","spawn":true}}"#));
+    assert_eq!(added.status, 201, "{}", added.text());
+}
+
+fn set_state(cluster: &Cluster, id: &str, state: &str) {
+    let changed = cluster.manage("PATCH", &format!("/v1/nodes/{id}"), &format!(r#"{{"state":"{state}"}}"#));
+    assert_eq!(changed.status, 200, "{}", changed.text());
+}
+
+fn owner(cluster: &Cluster, url: &str) -> String {
+    let answer = cluster.manage("GET", &format!("/v1/ring/owner?url={url}"), "").json();
+    answer["owner"].as_str().unwrap_or_else(|| panic!("no owner in {answer}")).to_owned()
+}
+
+fn purge(cluster: &Cluster, url: &str) -> u16 {
+    cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "").status
+}
+
+/// An origin whose pages say which edition they are of.
+fn editions(count: usize) -> (Origin, Vec<String>, Arc<AtomicUsize>) {
+    let (origin, edition) = (Origin::start(), Arc::new(AtomicUsize::new(1)));
+    let current = edition.clone();
+    origin.on("/o/*", move |x| {
+        let edition = current.load(Ordering::SeqCst);
+        x.reply(200, "Cache-Control: max-age=3600\r\n", edition.to_string())
+    });
+    let urls = (0..count).map(|i| origin.url(&format!("/o/{i}"))).collect();
+    (origin, urls, edition)
+}
+
+/// Those of the URLs that are `node`'s now.
+fn owned<'a>(cluster: &Cluster, urls: &'a [String], node: &str) -> Vec<&'a String> {
+    let owned: Vec<_> = urls.iter().filter(|url| owner(cluster, url) == node).collect();
+    assert!(owned.len() > 4, "{node} has {} of {} URLs", owned.len(), urls.len());
+    owned
+}
+
+#[test]
+fn after_a_join_and_a_drain_the_origin_is_hardly_asked_again() {
+    let _alone = alone();
+    let ((origin, urls), cluster) =
+        (objects(URLS), (if RELEASE { Setup::default() } else { patient() }).nodes(4).start());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    origin.on("/o/*", move |x| {
+        count.fetch_add(1, Ordering::SeqCst);
+        x.reply(200, "Cache-Control: max-age=3600\r\n", "x".repeat(1024))
+    });
+    let asked = || asked.load(Ordering::SeqCst);
+    let mut before = pass(&cluster, &urls);
+    assert_eq!(asked(), URLS);
+    let changes: [(&str, fn(&Cluster)); 2] =
+        [("a join", |cluster| add(cluster, "n5")), ("a drain", |cluster| set_state(cluster, "n1", "draining"))];
+    for (name, change) in changes {
+        let (had, handed) = (asked(), counted(&cluster, "peer_hits"));
+        change(&cluster);
+        let after = pass_in_windows(&cluster, &urls, asked);
+        let moved = before.iter().zip(&after).filter(|(was, is)| was != is).count();
+        let (again, handed) = (asked() - had, counted(&cluster, "peer_hits") - handed);
+        eprintln!("{name}: {moved} of {URLS} URLs moved, {handed} handed over, {again} asked for again");
+        assert!((URLS / 8..URLS / 3).contains(&moved), "{name}: {moved} moved");
+        assert!(again * 50 <= moved, "{name}: {again} of {moved} moved URLs were asked for again");
+        assert!(handed as usize >= moved - again, "{name}: {handed} of {moved} were handed over");
+        // What has been handed over is there to stay.
+        pass(&cluster, &urls);
+        assert_eq!(asked() - had, again, "{name}");
+        before = after;
+    }
+}
+
+#[test]
+fn the_answer_says_which_node_it_was_handed_over_from() {
+    let _alone = alone();
+    let ((origin, urls), cluster) = (objects(200), patient().start());
+    origin.on("/o/*", |x| {
+        x.reply(200, "Cache-Control: max-age=3600\r\nETag: \"a\"\r\nAge: 100\r\nCache-Status: cdn; hit\r\n", "x")
+    });
+    let before = pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let moved = urls.iter().zip(&before).find(|(url, _)| owner(&cluster, url) == "n4");
+    let (url, previous) = moved.expect("n4 owns something");
+    let answer = cluster.get(url);
+    let detail = format!("detail=\"PEER-{previous}\"");
+    assert_eq!(answer.cache_status(), format!("n4; fwd=uri-miss; stored; {detail}"));
+    assert_eq!(answer.head.members("cache-status").len(), 2, "the origin's and n4's: {:?}", answer.head);
+    let age = |answer: &Response| answer.get("age").unwrap().parse::<u64>().unwrap();
+    assert!((100..110).contains(&age(&answer)), "{:?}", answer.head);
+    assert_eq!(answer.get("etag").as_deref(), Some("\"a\""));
+    let again = cluster.get(url);
+    assert!(again.is_hit() && again.node() == "n4" && age(&again) >= 100, "{:?}", again.head);
+    assert_eq!(again.head.members("cache-status").len(), 2, "{:?}", again.head);
+    assert_eq!(origin.count("/o/*"), urls.len());
+    assert_eq!(cluster.get(url).get("date"), answer.get("date"), "dated by the origin");
+}
+
+#[test]
+fn switched_off_the_new_owner_asks_the_origin() {
+    let _alone = alone();
+    let (origin, urls) = objects(200);
+    let cluster = Setup::default().set("ring", "handover", "0s").start();
+    pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let moved = owned(&cluster, &urls, "n4").len();
+    pass(&cluster, &urls);
+    assert_eq!((origin.count("/o/*"), counted(&cluster, "peer_asks")), (urls.len() + moved, 0));
+}
+
+#[test]
+fn a_hand_over_ends_with_its_time() {
+    let _alone = alone();
+    let (origin, urls) = objects(200);
+    let cluster = Setup::default().set("ring", "handover", "300ms").start();
+    pass(&cluster, &urls);
+    let begun = Instant::now();
+    add(&cluster, "n4");
+    // Time that passes is what is tested here: there is no event for it but that nobody asks any more.
+    let moved = owned(&cluster, &urls, "n4");
+    until_true("the hand-over is over", PATIENCE, || begun.elapsed() > Duration::from_secs(1));
+    let before = counted(&cluster, "peer_asks");
+    assert!(!cluster.get(moved[0]).is_hit());
+    assert_eq!(counted(&cluster, "peer_asks"), before);
+    assert_eq!(origin.count("/o/*"), urls.len() + 1);
+}
+
+#[test]
+fn requests_that_ask_for_more_than_what_is_stored_go_to_the_origin() {
+    let _alone = alone();
+    let ((origin, urls), cluster) = (objects(400), Cluster::start());
+    pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let moved = owned(&cluster, &urls, "n4");
+    let fields =
+        ["Cache-Control: no-cache\r\n", "Cache-Control: max-age=0\r\n", "Pragma: no-cache\r\n", "Range: bytes=0-9\r\n"];
+    for (fields, url) in fields.iter().chain(&["Authorization: Basic eA==\r\n", "If-None-Match: \"x\"\r\n"]).zip(moved)
+    {
+        let before = origin.count("/o/*");
+        let answer = cluster.ask("GET", url, fields, b"");
+        assert_eq!((answer.node().as_str(), origin.count("/o/*")), ("n4", before + 1), "{fields}: {:?}", answer.head);
+    }
+    assert_eq!(counted(&cluster, "peer_asks"), 0);
+}
+
+#[test]
+fn the_new_owner_reads_along_with_the_fetch_of_the_owner_before() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    let gate = Gate::default();
+    let held = gate.clone();
+    origin.on("/slow/*", move |x| held.wait().and_then(|()| x.reply(200, "Cache-Control: max-age=600\r\n", "slow")));
+    let urls: Vec<String> = (0..40).map(|i| origin.url(&format!("/slow/{i}"))).collect();
+    let get = |url: &str| {
+        let (proxy, url) = (cluster.proxy, url.to_owned());
+        thread::spawn(move || Connection::to(proxy).get(&url))
+    };
+    let first: Vec<_> = urls.iter().map(|url| get(url)).collect();
+    origin.until_asked("/slow/*", urls.len());
+    add(&cluster, "n4");
+    let moved = owned(&cluster, &urls, "n4");
+    let begun = Instant::now();
+    let second: Vec<_> = moved.iter().map(|url| get(url)).collect();
+    // Longer than `timeouts.peer`, and than the time between two signs: the node that is asked says that it waits too.
+    until_true("the questions are under way for a second", PATIENCE, || {
+        counted(&cluster, "peer_asks") as usize == moved.len() && begun.elapsed() > Duration::from_secs(1)
+    });
+    gate.open();
+    for answer in first.into_iter().chain(second) {
+        assert_eq!(answer.join().unwrap().text(), "slow");
+    }
+    assert_eq!(origin.count("/slow/*"), urls.len(), "one fetch for both nodes");
+    assert_eq!(counted(&cluster, "peer_hits") as usize, moved.len());
+}
+
+#[test]
+fn what_was_purged_in_a_hand_over_is_never_served_again() {
+    let _alone = alone();
+    let ((_origin, urls, edition), cluster) = (editions(400), patient().start());
+    pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let moved = owned(&cluster, &urls, "n4");
+    let (unasked, asked) = moved.split_at(moved.len() / 2);
+    asked.iter().for_each(|url| assert_eq!(cluster.get(url).text(), "1"));
+    assert!(counted(&cluster, "peer_hits") as usize >= asked.len());
+    edition.store(2, Ordering::SeqCst);
+    for url in &moved {
+        assert_eq!(purge(&cluster, url), 200, "{url}");
+        assert_eq!(cluster.get(url).text(), "2", "{url}, which n4 had: {}", asked.contains(url));
+    }
+    // The owners of before have forgotten it too: they are the owners again when n4 drains.
+    set_state(&cluster, "n4", "draining");
+    unasked.iter().chain(asked).for_each(|url| assert_eq!(cluster.get(url).text(), "2", "{url}"));
+}
+
+#[test]
+fn a_purge_races_with_questions_to_the_owner_before_and_wins() {
+    let _alone = alone();
+    let ((_origin, urls, edition), cluster) = (editions(400), Cluster::start());
+    pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let moved = owned(&cluster, &urls, "n4");
+    for (round, url) in moved.into_iter().take(40).enumerate() {
+        edition.store(round + 2, Ordering::SeqCst);
+        let asked = thread::scope(|scope| {
+            let ask = || {
+                let mut client = cluster.connect();
+                (0..10).map(|_| client.get(url).text()).collect::<BTreeSet<_>>()
+            };
+            let clients: Vec<_> = (0..3).map(|_| scope.spawn(ask)).collect();
+            assert_eq!(purge(&cluster, url), 200);
+            let after = cluster.get(url);
+            assert_eq!(after.text(), (round + 2).to_string(), "{url} after the purge: {}", after.cache_status());
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<BTreeSet<_>>()
+        });
+        assert!(asked.iter().all(|text| text == "1" || *text == (round + 2).to_string()), "{asked:?}");
+        assert_eq!(cluster.get(url).text(), (round + 2).to_string(), "{url} when all is quiet");
+    }
+}
+
+#[test]
+fn what_a_post_made_invalid_is_not_handed_over_by_a_node_that_drains() {
+    let _alone = alone();
+    let ((_origin, urls, edition), cluster) = (editions(60), Setup::default().nodes(2).start());
+    pass(&cluster, &urls);
+    let drained = owned(&cluster, &urls, "n1");
+    set_state(&cluster, "n1", "draining");
+    edition.store(2, Ordering::SeqCst);
+    for url in &drained {
+        assert_eq!(cluster.ask("POST", url, "", b"x").status, 200);
+        assert_eq!(cluster.get(url).text(), "2", "{url}");
+    }
+    set_state(&cluster, "n1", "active");
+    for url in &drained {
+        assert_eq!(cluster.get(url).text(), "2", "{url}, on the node that has come back");
+    }
+}
+
+#[test]
+fn an_owner_before_that_is_silent_costs_fifty_milliseconds_once_and_no_request() {
+    let _alone = alone();
+    let ((origin, urls, _), cluster) = (editions(400), Cluster::start());
+    let before = pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let stopped = |(url, was): &(&String, &String)| *was == "n2" && owner(&cluster, url) == "n4";
+    let moved: Vec<_> = urls.iter().zip(&before).filter(stopped).map(|(url, _)| url).take(5).collect();
+    assert_eq!(moved.len(), 5);
+    cluster.signal_node("n2", Signal::STOP);
+    let begun = Instant::now();
+    for url in &moved {
+        let answer = cluster.get(url);
+        assert_eq!((answer.status, answer.text().as_str()), (200, "1"));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert_eq!(origin.count("/o/*"), urls.len() + moved.len());
+    cluster.signal_node("n2", Signal::CONT);
+}
+
+#[test]
+fn what_was_purged_while_the_owner_before_was_stopped_is_never_served_again() {
+    let _alone = alone();
+    let ((_origin, urls, edition), cluster) = (editions(400), Cluster::start());
+    let before = pass(&cluster, &urls);
+    add(&cluster, "n4");
+    let from_n2 = |(url, was): &(&String, &String)| *was == "n2" && owner(&cluster, url) == "n4";
+    let moved: Vec<_> = urls.iter().zip(&before).filter(from_n2).map(|(url, _)| url).take(8).collect();
+    assert!(moved.len() >= 4, "{}", moved.len());
+    cluster.signal_node("n2", Signal::STOP);
+    edition.store(2, Ordering::SeqCst);
+    // At first it is thought to be alive and is waited for.
+    for url in &moved {
+        assert_eq!(purge(&cluster, url), 202, "n2 has not done it");
+    }
+    cluster.signal_node("n2", Signal::CONT);
+    let up = || cluster.manage("GET", "/v1/nodes/n2", "").json()["up"] == true;
+    let check = |url: &String| assert_eq!(cluster.get(url).text(), "2", "{url}");
+    until_true("n2 is back", PATIENCE, || {
+        check(moved[0]);
+        up()
+    });
+    moved.iter().for_each(|url| check(url));
+    // Also when it is asked as the owner that it was.
+    set_state(&cluster, "n4", "draining");
+    moved.iter().for_each(|url| check(url));
+}
+
+#[test]
+fn a_node_that_was_restarted_asks_who_stood_in_for_it() {
+    let _alone = alone();
+    let ((origin, urls, edition), cluster) = (editions(120), patient().start());
+    let before = pass(&cluster, &urls);
+    let lost: Vec<_> = urls.iter().zip(&before).filter(|(_, node)| *node == "n2").map(|(url, _)| url.clone()).collect();
+    assert!(lost.len() > 10);
+    let old = cluster.node("n2").pid;
+    cluster.signal_node("n2", Signal::STOP);
+    until_true("others stand in", PATIENCE, || cluster.get(&lost[0]).node() != "n2");
+    assert!(pass(&cluster, &lost).iter().all(|node| node != "n2"));
+    let had = origin.count("/o/*");
+    cluster.signal_node("n2", Signal::KILL);
+    until_true("n2 runs again", PATIENCE, || cluster.nodes().iter().any(|n| n.id == "n2" && n.pid != old));
+    until_true("and answers", PATIENCE, || cluster.get(&lost[0]).node() == "n2");
+    assert!(pass(&cluster, &lost).iter().all(|node| node == "n2"));
+    assert_eq!(origin.count("/o/*"), had, "its stand-ins had it all");
+    edition.store(2, Ordering::SeqCst);
+    for url in &lost {
+        assert_eq!(purge(&cluster, url), 200);
+        assert_eq!(cluster.get(url).text(), "2");
+    }
+}
+
+/// The socket of a node.
+fn socket(cluster: &Cluster, id: &str) -> PathBuf {
+    let listen = process::value_of(&cluster.node(id).arguments, "--listen").expect("a node listens somewhere");
+    listen.strip_prefix("unix:").expect("on a Unix socket").into()
+}
+
+/// Asks a node as a front would that names this peer.
+fn ask_naming(node: &Path, url: &str, peer: &str, fields: &str) -> String {
+    let mut stream = UnixStream::connect(node).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = client::host_of(url);
+    let fields = format!("Ringhold-Client: local\r\nRinghold-Peer: {peer}\r\n{fields}");
+    write!(stream, "GET {url} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.to_ascii_lowercase()
+}
+
+/// Something that answers every question alike, one connection after the other; how often it was asked, and what last.
+fn impostor(path: &Path, answer: &'static str) -> Arc<std::sync::Mutex<Vec<String>>> {
+    let (listener, heard) = (UnixListener::bind(path).unwrap(), Arc::new(std::sync::Mutex::default()));
+    let asked: Arc<std::sync::Mutex<Vec<String>>> = Arc::clone(&heard);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut head = [0; 4096];
+            let n = stream.read(&mut head).unwrap_or(0);
+            asked.lock().unwrap().push(String::from_utf8_lossy(&head[..n]).to_ascii_lowercase());
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    heard
+}
+
+#[test]
+fn only_a_useful_answer_of_a_peer_is_believed() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=600\r\nContent-Type: text/plain\r\n", "origin"));
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let hit = "HTTP/1.1 200 OK\r\nCache-Status: n9; hit; ttl=60\r\nCache-Control: max-age=600\r\n\
+               Content-Length: 4\r\n";
+    let rows: &[(&str, String, bool)] = &[
+        ("hit", format!("{hit}\r\npeer"), true),
+        ("read along", format!("{}\r\npeer", hit.replace("hit; ttl=60", "fwd=miss; collapsed; stored")), true),
+        ("quoted name", format!("{}\r\npeer", hit.replace("n9;", "\"a; hit\";")), true),
+        ("stale", format!("{hit}Age: 700\r\n\r\npeer"), false),
+        ("not from its cache", format!("{}\r\npeer", hit.replace("hit; ttl=60", "fwd=miss; stored")), false),
+        ("no verdict", hit.replace("Cache-Status: n9; hit; ttl=60\r\n", "") + "\r\npeer", false),
+        ("not to be stored", format!("{}\r\npeer", hit.replace("max-age=600", "no-store")), false),
+        ("varies by everything", format!("{hit}Vary: *\r\n\r\npeer"), false),
+        ("ends with its connection", format!("{}\r\npeer", hit.replace("Content-Length: 4\r\n", "")), false),
+        ("nothing there", "HTTP/1.1 504 T\r\nCache-Status: n9; fwd=request\r\nContent-Length: 0\r\n\r\n".into(), false),
+        ("no node", "SSH-2.0-OpenSSH_9.2\r\n\r\n".into(), false),
+    ];
+    for (i, (name, answer, believed)) in rows.iter().enumerate() {
+        let (path, url) = (folder.path().join(format!("{i}")), origin.url(&format!("/{i}")));
+        let heard = impostor(&path, answer.clone().leak());
+        let got = ask_naming(&node, &url, &format!("n9 unix:{}", path.display()), "Accept: x/y\r\n");
+        let expected = if *believed { "peer" } else { "origin" };
+        assert!(got.starts_with("http/1.1 200") && got.ends_with(expected), "{name}: {got}");
+        assert_eq!((origin.count(&format!("/{i}")) == 0, heard.lock().unwrap().len()), (*believed, 1), "{name}");
+        let question = heard.lock().unwrap()[0].clone();
+        for line in ["cache-control: only-if-cached", "ringhold-asker: n1", "ringhold-client: local", "accept: x/y"] {
+            assert!(question.contains(&format!("\r\n{line}\r\n")), "{line} in {question}");
+        }
+        assert!(!question.contains("ringhold-peer"), "one hop: {question}");
+        // And what was answered is what is stored.
+        let again = ask_naming(&node, &url, &format!("n9 unix:{}", path.display()), "");
+        assert!(again.ends_with(expected) && again.contains("n1; hit"), "{name}: {again}");
+        assert!(!again.contains("n9"), "{name}: {again}");
+    }
+}
+
+#[test]
+fn what_only_this_machine_may_see_keeps_its_mark() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let path = folder.path().join("peer");
+    impostor(
+        &path,
+        "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nRinghold-Reach: local\r\nCache-Control: max-age=60\r\n\
+         Content-Length: 4\r\n\r\npeer",
+    );
+    let (url, peer) = (origin.url("/"), format!("n9 unix:{}", path.display()));
+    for _ in 0..2 {
+        let got = ask_naming(&node, &url, &peer, "");
+        assert!(got.ends_with("peer") && got.contains("ringhold-reach: local"), "{got}");
+    }
+    let mut remote = UnixStream::connect(&node).unwrap();
+    write!(remote, "GET {url} HTTP/1.1\r\nHost: x\r\nRinghold-Client: remote\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    remote.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 403"), "neither what is stored, nor this machine's loopback: {answer}");
+}
+
+#[test]
+fn a_caller_on_loopback_who_has_proved_nothing_names_no_peer() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().unwrap();
+    Setup::default().nodes(0).write_into(folder.path());
+    let words = ["node", "--id", "n1", "--listen", "127.0.0.1:0", "--config", "cluster.toml"];
+    let mut child = cluster::command(folder.path(), &words).spawn().unwrap();
+    let address = until("the node listens", PATIENCE, || {
+        let said = std::fs::read_to_string(folder.path().join("stdout")).unwrap_or_default();
+        said.lines().find_map(|line| line.strip_prefix("ringhold node n1 listening on ")?.parse().ok())
+    });
+    let origin = Origin::start();
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let path = folder.path().join("peer");
+    let answer =
+        "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\npeer";
+    let heard = impostor(&path, answer);
+    let fields = format!("Ringhold-Client: local\r\nRinghold-Peer: n9 unix:{}\r\n", path.display());
+    let got = Connection::to(address).ask("GET", &origin.url("/"), &fields, b"");
+    let (text, asked) = (got.text(), heard.lock().unwrap().len());
+    let _ = child.kill();
+    let _ = child.wait();
+    assert_eq!((text.as_str(), asked), ("origin", 0));
+}
+
+#[test]
+fn two_nodes_that_ask_each_other_do_not_wait_for_each_other() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), Cluster::start());
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let nodes = ["n1", "n2"].map(|id| (format!("{id} unix:{}", socket(&cluster, id).display()), socket(&cluster, id)));
+    let begun = Instant::now();
+    for i in 0..20 {
+        let url = origin.url(&format!("/{i}"));
+        thread::scope(|scope| {
+            let ask = |one: usize| ask_naming(&nodes[one].1, &url, &nodes[1 - one].0, "");
+            let (first, second) = (scope.spawn(move || ask(0)), scope.spawn(move || ask(1)));
+            for answer in [first, second] {
+                assert!(answer.join().unwrap().ends_with("origin"));
+            }
+        });
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+/// One control call to a node on its socket.
+fn tell(node: &Path, method: &str, path: &str, body: &str) {
+    let mut stream = UnixStream::connect(node).unwrap();
+    let size = body.len();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n{body}")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// The other node may not have been told yet: this is the race that is lost otherwise, without any luck.
+#[test]
+fn who_was_told_that_something_is_invalid_does_not_ask_another_node_for_it() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let elsewhere = Origin::start();
+    elsewhere.on("/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let path = folder.path().join("peer");
+    let heard = impostor(
+        &path,
+        "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\n\r\npeer",
+    );
+    let peer = format!("n9 unix:{}", path.display());
+    let urls = ["/purged", "/invalid", "/of-group", "/else"].map(|path| origin.url(path));
+    tell(&node, "DELETE", &format!("/cache?url={}", urls[0]), "");
+    tell(&node, "POST", "/invalidate", &format!("[\"{}\"]", urls[1]));
+    for (url, asked) in [(&urls[0], 0), (&urls[1], 0), (&urls[3], 1)] {
+        let got = ask_naming(&node, url, &peer, "");
+        assert!(got.ends_with(if asked == 0 { "origin" } else { "peer" }), "{url}: {got}");
+        assert_eq!(heard.lock().unwrap().len(), asked, "{url}");
+    }
+    tell(&node, "POST", "/invalidate", &format!(r#"[{{"origin":"{}","groups":["g"]}}]"#, origin.url("")));
+    for (url, asked) in [(&urls[2], 1), (&elsewhere.url("/"), 2)] {
+        ask_naming(&node, url, &peer, "");
+        assert_eq!(heard.lock().unwrap().len(), asked, "{url}");
+    }
+}
