@@ -2,7 +2,10 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
+use rustix::process::Signal;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 use support::load::{Load, Running};
 use support::objects::{is_whole, objects};
@@ -94,6 +97,67 @@ fn timed<T>(what: impl FnOnce() -> T) -> Duration {
     let begun = Instant::now();
     what();
     begun.elapsed()
+}
+
+/// A process that runs for a fifth of the time only, until this is dropped.
+struct Stutter {
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Stutter {
+    fn of(pid: u32) -> Stutter {
+        let over = Arc::new(AtomicBool::new(false));
+        let stop = over.clone();
+        let thread = thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                for (signal, millis) in [(Signal::STOP, 240), (Signal::CONT, 60)] {
+                    process::signal(pid, signal);
+                    thread::sleep(Duration::from_millis(millis));
+                }
+            }
+        });
+        Stutter { over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Stutter {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+#[test]
+fn a_node_whose_process_stutters_is_passed_over_and_used_again_when_it_runs_smoothly() {
+    let _alone = alone();
+    let setup = Setup::default().set("timeouts", "slow_hit", "50ms");
+    let ((_origin, urls), cluster) = (objects(300), setup.start());
+    stored(&cluster, &urls, "n2");
+    let (over, proxy) = (Arc::new(AtomicBool::new(false)), cluster.proxy);
+    // People who read what they get: they ask at their own pace, not as soon as they have an answer.
+    let readers = [0, 1, 2, 3, 4, 5, 6, 7].map(|reader| {
+        let (over, urls) = (over.clone(), urls.clone());
+        thread::spawn(move || {
+            let mut client = Connection::to(proxy);
+            for i in (0..).take_while(|_| !over.load(Ordering::Relaxed)) {
+                let url = &urls[(reader * 37 + i * 31) % urls.len()];
+                is_whole(url, &client.get(url)).unwrap();
+                thread::sleep(Duration::from_millis(15));
+            }
+        })
+    });
+    let stuttering = Instant::now();
+    let stutter = Stutter::of(cluster.node("n2").pid);
+    until_true("it is passed over", PATIENCE, || is_slow(&cluster, "n2"));
+    let noticed = stuttering.elapsed();
+    figure(&format!("a node that runs for a fifth of the time was passed over after {noticed:?}"));
+    assert!(noticed < Duration::from_secs(5), "passed over after {noticed:?}");
+    assert_eq!(node(&cluster, "n2")["up"], true, "its probes are answered in time");
+    drop(stutter);
+    until_true("it is back", 3 * PATIENCE, || !is_slow(&cluster, "n2"));
+    over.store(true, Ordering::Relaxed);
+    readers.into_iter().for_each(|reader| reader.join().expect("no request failed"));
 }
 
 #[test]

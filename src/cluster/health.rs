@@ -200,9 +200,12 @@ impl Health {
         }
     }
 
-    /// Judges for ever who is slow.
+    /// Judges for ever who is slow, where anybody may be.
     pub async fn judge(self: Arc<Health>) {
-        while self.slow_hit > 0 {
+        if self.slow_hit == 0 {
+            return;
+        }
+        loop {
             sleep(JUDGE).await;
             self.board().judge(tick(), self.slow_hit);
         }

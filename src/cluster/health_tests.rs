@@ -187,7 +187,8 @@ fn a_new_process_in_a_slow_nodes_place_is_judged_anew() {
         let (fake, _listening, n1) = bench.node("n1", 1);
         let (_fake2, _listening2, n2) = bench.node("n2", 2);
         until("up", || n1.is_up() && n2.is_up()).await;
-        (hits(&n1, 300), hits(&n2, 2));
+        hits(&n1, 300);
+        hits(&n2, 2);
         bench.health.board().judge(tick(), 100);
         assert!(n1.pace.is_slow() && !n2.pace.is_slow());
         fake.boot.store(9, Ordering::Relaxed);

@@ -66,16 +66,12 @@ fn first(
     is_slow: impl Fn(usize) -> bool,
 ) -> Option<Candidate> {
     let Asked { position, heat, factor, .. } = asked;
-    let owner = view.ring.owner(position).filter(|index| serves(*index));
-    match owner {
-        // A trickle of what it owns shows whether it still is.
-        Some(owner) if is_slow(owner) => {
-            if view.nodes[owner].pace.admits() {
-                return Some(Candidate::plain(owner));
-            }
+    if let Some(owner) = view.ring.owner(position).filter(|index| serves(*index)) {
+        // A slow one is sent a trickle of what it owns, to see whether it still is.
+        let takes = if is_slow(owner) { view.nodes[owner].pace.admits() } else { heat.is_none() && factor <= 0.0 };
+        if takes {
+            return Some(Candidate::plain(owner));
         }
-        Some(owner) if heat.is_none() && factor <= 0.0 => return Some(Candidate::plain(owner)),
-        _ => {}
     }
     let load = |index: usize| {
         let node = view.nodes.get(index).filter(|_| serves(index) && !is_slow(index))?;
