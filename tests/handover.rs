@@ -555,3 +555,48 @@ fn who_was_told_that_something_is_invalid_does_not_ask_another_node_for_it() {
         assert_eq!(heard.lock().unwrap().len(), asked, "{url}");
     }
 }
+
+#[test]
+fn a_large_body_is_handed_over_whole_and_streamed() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    let body: Arc<Vec<u8>> = Arc::new((0..3_000_000u32).map(|i| (i % 251) as u8).collect());
+    let sent = body.clone();
+    origin.on("/big/*", move |x| x.reply(200, "Cache-Control: max-age=600\r\n", &*sent));
+    let urls: Vec<String> = (0..24).map(|i| origin.url(&format!("/big/{i}"))).collect();
+    let right = |answer: &Response| assert!(answer.body == *body, "{} bytes: {:?}", answer.body.len(), answer.head);
+    urls.iter().for_each(|url| right(&cluster.get(url)));
+    add(&cluster, "n4");
+    let moved: Vec<_> = urls.iter().filter(|url| owner(&cluster, url) == "n4").collect();
+    assert!(!moved.is_empty());
+    for url in &moved {
+        // Two at once: one is fed by the owner of before, the other reads along.
+        thread::scope(|scope| {
+            let readers = [(); 2].map(|()| scope.spawn(|| cluster.get(url)));
+            readers.into_iter().for_each(|reader| right(&reader.join().unwrap()));
+        });
+        let again = cluster.get(url);
+        right(&again);
+        assert!(again.is_hit() && again.node() == "n4", "{}", again.cache_status());
+    }
+    assert_eq!(origin.count("/big/*"), urls.len());
+}
+
+#[test]
+fn what_breaks_off_is_not_stored() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let path = folder.path().join("peer");
+    let heard = impostor(
+        &path,
+        "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\npeer",
+    );
+    let peer = format!("n9 unix:{}", path.display());
+    let got = ask_naming(&node, &origin.url("/"), &peer, "");
+    assert!(got.ends_with("peer") && got.contains("content-length: 9"), "a transfer that is seen to be broken: {got}");
+    let again = ask_naming(&node, &origin.url("/"), "n9 unix:/nobody", "");
+    assert!(again.ends_with("origin") && !again.contains("; hit"), "{again}");
+    assert_eq!(heard.lock().unwrap().len(), 1);
+}
