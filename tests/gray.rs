@@ -4,7 +4,7 @@
 mod support;
 use rustix::process::Signal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::load::{Load, Running};
@@ -135,18 +135,22 @@ fn a_node_whose_process_stutters_is_passed_over_and_used_again_when_it_runs_smoo
     let ((_origin, urls), cluster) = (objects(300), setup.start());
     stored(&cluster, &urls, "n2");
     let (over, proxy) = (Arc::new(AtomicBool::new(false)), cluster.proxy);
+    let answered = Arc::new(AtomicUsize::new(0));
     // People who read what they get: they ask at their own pace, not as soon as they have an answer.
     let readers = [0, 1, 2, 3, 4, 5, 6, 7].map(|reader| {
-        let (over, urls) = (over.clone(), urls.clone());
+        let (over, answered, urls) = (over.clone(), answered.clone(), urls.clone());
         thread::spawn(move || {
             let mut client = Connection::to(proxy);
             for i in (0..).take_while(|_| !over.load(Ordering::Relaxed)) {
                 let url = &urls[(reader * 37 + i * 31) % urls.len()];
                 is_whole(url, &client.get(url)).unwrap();
+                answered.fetch_add(1, Ordering::Relaxed);
                 thread::sleep(Duration::from_millis(15));
             }
         })
     });
+    until_true("they have read for a while", PATIENCE, || answered.load(Ordering::Relaxed) >= 600);
+    assert!(!is_slow(&cluster, "n2"));
     let stuttering = Instant::now();
     let stutter = Stutter::of(cluster.node("n2").pid);
     until_true("it is passed over", PATIENCE, || is_slow(&cluster, "n2"));

@@ -215,7 +215,7 @@ fn the_new_owner_reads_along_with_the_fetch_of_the_owner_before() {
     let gate = Gate::default();
     let held = gate.clone();
     origin.on("/slow/*", move |x| held.wait().and_then(|()| x.reply(200, "Cache-Control: max-age=600\r\n", "slow")));
-    let urls: Vec<String> = (0..40).map(|i| origin.url(&format!("/slow/{i}"))).collect();
+    let urls: Vec<String> = (0..100).map(|i| origin.url(&format!("/slow/{i}"))).collect();
     let get = |url: &str| {
         let (proxy, url) = (cluster.proxy, url.to_owned());
         thread::spawn(move || Connection::to(proxy).get(&url))
@@ -347,6 +347,25 @@ fn what_was_purged_while_the_owner_before_was_stopped_is_never_served_again() {
     // Also when it is asked as the owner that it was.
     set_state(&cluster, "n4", "draining");
     moved.iter().for_each(|url| check(url));
+}
+
+#[test]
+fn a_node_that_was_stopped_asks_who_stood_in_for_it_before_it_validates() {
+    let _alone = alone();
+    let ((origin, urls, _), cluster) = (editions(120), patient().start());
+    let before = pass(&cluster, &urls);
+    let own: Vec<_> = urls.iter().zip(&before).filter(|(_, node)| *node == "n2").map(|(url, _)| url.clone()).collect();
+    assert!(own.len() > 10);
+    cluster.signal_node("n2", Signal::STOP);
+    until_true("others stand in", PATIENCE, || cluster.get(&own[0]).node() != "n2");
+    assert!(pass(&cluster, &own).iter().all(|node| node != "n2"));
+    let had = origin.count("/o/*");
+    assert_eq!(had, urls.len() + own.len());
+    cluster.signal_node("n2", Signal::CONT);
+    until_true("n2 is back", PATIENCE, || cluster.get(&own[0]).node() == "n2");
+    assert!(pass(&cluster, &own).iter().all(|node| node == "n2"));
+    assert_eq!(origin.count("/o/*"), had, "its stand-ins had it all");
+    assert!(own.iter().all(|url| cluster.get(url).is_hit()), "and now it holds that for good");
 }
 
 #[test]
@@ -554,4 +573,49 @@ fn who_was_told_that_something_is_invalid_does_not_ask_another_node_for_it() {
         ask_naming(&node, url, &peer, "");
         assert_eq!(heard.lock().unwrap().len(), asked, "{url}");
     }
+}
+
+#[test]
+fn a_large_body_is_handed_over_whole_and_streamed() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    let body: Arc<Vec<u8>> = Arc::new((0..1_200_000u32).map(|i| (i % 251) as u8).collect());
+    let sent = body.clone();
+    origin.on("/big/*", move |x| x.reply(200, "Cache-Control: max-age=600\r\n", &*sent));
+    let urls: Vec<String> = (0..60).map(|i| origin.url(&format!("/big/{i}"))).collect();
+    let right = |answer: &Response| assert!(answer.body == *body, "{} bytes: {:?}", answer.body.len(), answer.head);
+    urls.iter().for_each(|url| right(&cluster.get(url)));
+    add(&cluster, "n4");
+    let moved: Vec<_> = urls.iter().filter(|url| owner(&cluster, url) == "n4").collect();
+    assert!(!moved.is_empty());
+    for url in &moved {
+        // Two at once: one is fed by the owner of before, the other reads along.
+        thread::scope(|scope| {
+            let readers = [(); 2].map(|()| scope.spawn(|| cluster.get(url)));
+            readers.into_iter().for_each(|reader| right(&reader.join().unwrap()));
+        });
+        let again = cluster.get(url);
+        right(&again);
+        assert!(again.is_hit() && again.node() == "n4", "{}", again.cache_status());
+    }
+    assert_eq!(origin.count("/big/*"), urls.len());
+}
+
+#[test]
+fn what_breaks_off_is_not_stored() {
+    let _alone = alone();
+    let (origin, cluster) = (Origin::start(), patient().start());
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let path = folder.path().join("peer");
+    let heard = impostor(
+        &path,
+        "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\npeer",
+    );
+    let peer = format!("n9 unix:{}", path.display());
+    let got = ask_naming(&node, &origin.url("/"), &peer, "");
+    assert!(got.ends_with("peer") && got.contains("content-length: 9"), "a transfer that is seen to be broken: {got}");
+    let again = ask_naming(&node, &origin.url("/"), "n9 unix:/nobody", "");
+    assert!(again.ends_with("origin") && !again.contains("; hit"), "{again}");
+    assert_eq!(heard.lock().unwrap().len(), 1);
 }

@@ -195,3 +195,40 @@ fn a_new_process_in_a_slow_nodes_place_is_judged_anew() {
         until("it is asked in full", || !n1.pace.is_slow()).await;
     });
 }
+
+#[test]
+fn a_node_that_was_away_is_known_to_have_returned_for_the_time_of_a_hand_over() {
+    on_control_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        config.ring.handover = Duration::from_millis(200);
+        let bench = Bench { health: Health::new(&config), folder };
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        assert!(!node.has_returned(), "it has only just come");
+        fake.silent.store(true, Ordering::Relaxed);
+        until("passed over", || !node.is_up()).await;
+        assert!(node.is_doubtful(), "it may miss something from now on");
+        fake.silent.store(false, Ordering::Relaxed);
+        until("up again", || node.is_up()).await;
+        assert!(node.has_returned() && !node.is_doubtful());
+        until("the time is over", || !node.has_returned()).await;
+    });
+}
+
+#[test]
+fn a_node_that_missed_something_is_doubtful_until_it_has_promised_to_validate_or_is_another_process() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        bench.health.missed(&node);
+        assert!(node.is_up() && node.is_doubtful());
+        until("it has promised", || !node.is_doubtful()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"]);
+        bench.health.missed(&node);
+        fake.boot.store(8, Ordering::Relaxed);
+        until("another process owes nothing", || !node.is_doubtful()).await;
+        assert_eq!(fake.said().len(), 1);
+    });
+}

@@ -221,9 +221,10 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
     }
 }
 
-/// Asks the node that has it, perhaps, when nothing is stored here; else the origin.
+/// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
+/// node was away: whoever stood in for it knows. Else the origin.
 async fn question(node: &Node, ask: &Ask, stale: Option<&Arc<Entry>>, fill: &Fill) -> Result<Settled, Fault> {
-    if stale.is_none()
+    if stale.is_none_or(|entry| node.may_have_missed(entry))
         && let Some((head, body)) = peer::ask(node, ask, fill).await
     {
         return Ok(Settled::Store(head, Source::Peer(body)));

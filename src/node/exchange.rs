@@ -117,7 +117,7 @@ impl Answered {
 
     /// To be stored, or the reason why not.
     pub fn settle(mut self, node: &Node, ask: &Ask) -> Settled {
-        match self.to_be_stored(node, ask) {
+        match self.storable_head(node, ask) {
             Ok(head) => Settled::Store(head, Source::Origin(self.body)),
             Err(why) => self.through(why),
         }
@@ -136,7 +136,7 @@ impl<B: Body> Answered<B> {
     }
 
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
-    pub fn to_be_stored(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
+    pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
         let terms = stored.map_err(Why::Policy)?;
         too_much(node, self.framing).map_or(Ok(()), Err)?;

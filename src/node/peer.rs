@@ -206,6 +206,6 @@ fn useful(
     let mut answered = Answered::new(response, reach, sent).ok()?;
     // Its verdict was for this one exchange; what caches before it have said stays.
     status::drop_last_line(&mut answered.head.headers);
-    let head = answered.to_be_stored(node, ask).ok()?;
+    let head = answered.storable_head(node, ask).ok()?;
     Some((head, answered.body))
 }

@@ -1,7 +1,8 @@
 //! What a ring of so many nodes weighs, and what it costs.
 
+use super::ring::HotKeys;
 use super::ring_of;
-use super::zipf::Random;
+use super::zipf::{Random, Zipf};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -40,6 +41,25 @@ pub fn run() {
         println!(
             "{nodes:5} {points:8} {bytes:12} {rebuild:16.2} {lookup:11.1} {busiest:14.3} {share:12.3}/(n+1) {strays:8}"
         );
+    }
+    sketch();
+}
+
+fn sketch() {
+    println!("\nthe sketch of hot keys (best of 5)");
+    let (zipf, mut random) = (Zipf::new(1e6, 1.0), Random(5));
+    let positions: Vec<u64> = (0..1 << 20).map(|_| Random(zipf.draw(&mut random)).next()).collect();
+    for nodes in [8, 64, 256, 1000] {
+        let mut keys = HotKeys::new(nodes);
+        let best = |mut what: Box<dyn FnMut() + '_>| (0..5).map(|_| millis(&mut what)).fold(f64::MAX, f64::min);
+        let note = best(Box::new(|| positions.iter().for_each(|position| _ = black_box(keys.note(*position)))));
+        let mut now = 0;
+        let mut keys = HotKeys::new(nodes);
+        let halve = best(Box::new(|| {
+            now += 1000;
+            black_box(&mut keys).advance(now);
+        }));
+        println!("{nodes:5} nodes: {:.1} ns a request, {:.3} ms a second", note * 1e6 / positions.len() as f64, halve);
     }
 }
 
