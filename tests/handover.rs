@@ -302,7 +302,7 @@ fn what_a_post_made_invalid_is_not_handed_over_by_a_node_that_drains() {
 }
 
 #[test]
-fn an_owner_before_that_is_silent_costs_fifty_milliseconds_once_and_no_request() {
+fn an_owner_before_that_is_silent_costs_moments_and_no_request() {
     let _alone = alone();
     let ((origin, urls, _), cluster) = (editions(400), Cluster::start());
     let before = pass(&cluster, &urls);
