@@ -29,7 +29,33 @@ pub struct Line {
     limits: Rc<Limits>,
     idle: RefCell<Vec<(Sender, Tick)>>,
     busy: Cell<usize>,
-    shunned: Cell<Tick>,
+    backoff: Cell<Backoff>,
+}
+
+/// For how long a node that did not answer is left alone: briefly at first, which a moment of much work costs little, and
+/// ever longer, up to a second, while it goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backoff {
+    until: u64,
+    failures: u32,
+}
+
+const FIRST: u64 = 50;
+const LONGEST: u64 = 1000;
+
+impl Backoff {
+    /// What fails while it is left alone was asked before, and fails for the same reason.
+    fn failed(self, now: Tick) -> Backoff {
+        if self.lasts(now) {
+            return self;
+        }
+        let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        Backoff { until: now.0.saturating_add(pause), failures: self.failures.saturating_add(1) }
+    }
+
+    fn lasts(self, now: Tick) -> bool {
+        now.0 < self.until
+    }
 }
 
 /// A connection in use.
@@ -44,23 +70,28 @@ struct Busy(Rc<Line>);
 
 impl Line {
     pub fn new(address: Address, limits: Rc<Limits>) -> Line {
-        Line { address, limits, idle: RefCell::default(), busy: Cell::new(0), shunned: Cell::new(Tick(0)) }
+        Line { address, limits, idle: RefCell::default(), busy: Cell::new(0), backoff: Cell::default() }
     }
 
-    pub fn is_shunned(&self, now: Tick) -> bool {
-        now < self.shunned.get()
+    pub fn is_left_alone(&self, now: Tick) -> bool {
+        self.backoff.get().lasts(now)
     }
 
-    /// Leaves it alone until then.
-    pub fn shun(&self, until: Tick) {
-        self.shunned.set(until);
+    /// It was refused, or silent for too long.
+    pub fn failed(&self, now: Tick) {
+        self.backoff.set(self.backoff.get().failed(now));
         self.idle.borrow_mut().clear();
+    }
+
+    /// It answered.
+    pub fn answered(&self) {
+        self.backoff.take();
     }
 
     /// Closes what was idle for too long; whether there is a reason to remember this node.
     pub fn sweep(&self, now: Tick) -> bool {
         self.idle.borrow_mut().retain(|(sender, since)| !sender.is_closed() && now.since(*since) < self.limits.idle);
-        !self.idle.borrow().is_empty() || self.busy.get() > 0 || self.is_shunned(now)
+        !self.idle.borrow().is_empty() || self.busy.get() > 0 || self.is_left_alone(now)
     }
 
     /// Sends a request (absolute-form, without a body) and waits for the head of the answer: on a kept connection, and if
@@ -122,7 +153,7 @@ impl Lease {
 
     fn give_back(self) {
         let mut idle = self.line.idle.borrow_mut();
-        if idle.len() < IDLE && !self.sender.is_closed() && !self.line.is_shunned(tick()) {
+        if idle.len() < IDLE && !self.sender.is_closed() && !self.line.is_left_alone(tick()) {
             idle.push((self.sender, tick()));
         }
     }
@@ -192,5 +223,24 @@ impl Body for PeerBody {
 
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_goes_on_failing_is_left_alone_for_ever_longer_up_to_a_second() {
+        let mut backoff = Backoff::default();
+        let mut now = 7;
+        for pause in [50, 100, 200, 400, 800, 1000, 1000] {
+            assert!(!backoff.lasts(Tick(now)));
+            backoff = backoff.failed(Tick(now));
+            // A second question that was under way as well.
+            backoff = backoff.failed(Tick(now + 1));
+            assert!(backoff.lasts(Tick(now + pause - 1)) && !backoff.lasts(Tick(now + pause)), "{pause}");
+            now += pause;
+        }
     }
 }

@@ -28,8 +28,6 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// A node that waits for the head of its own fetch says so this often.
 pub const SIGN: Duration = Duration::from_millis(150);
-/// One that was refused or silent is left alone for so long.
-const SHUN: Duration = Duration::from_secs(1);
 /// Other nodes that are known at once; more than any hand-over has.
 const LINES: usize = 1024;
 
@@ -114,7 +112,7 @@ impl Peers {
     fn line(&self, address: &Address) -> Option<Rc<Line>> {
         let mut lines = self.lines.borrow_mut();
         if let Some(line) = lines.get(address) {
-            return Some(line.clone()).filter(|line| !line.is_shunned(tick()));
+            return Some(line.clone()).filter(|line| !line.is_left_alone(tick()));
         }
         if lines.len() >= LINES {
             return None;
@@ -140,10 +138,11 @@ pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)
     fill.set_asks_peer(false);
     let Some(response) = answer else {
         tracing::debug!(peer = &*peer.id, "no answer to the question for {}", ask.key.as_str());
-        line.shun(Tick(tick().0.saturating_add(SHUN.as_millis() as u64)));
+        line.failed(tick());
         add(&node.counters.peer_failures, 1);
         return None;
     };
+    line.answered();
     let (mut head, body) = useful(node, ask, response, sent)?;
     head.peer = Some(peer.id.clone());
     add(&node.counters.peer_hits, 1);
