@@ -13,6 +13,8 @@ const PURE: &[&str] = &[
     "src/policy",
     "src/ring",
     "src/net/rules.rs",
+    "src/cluster/pace.rs",
+    "src/cluster/handover.rs",
     "src/cluster/zk/builder.rs",
     "src/cluster/zk/record.rs",
 ];

@@ -445,3 +445,56 @@ fn a_node_started_by_hand_registers_itself_and_takes_its_place_back() {
 fn fs_write(folder: &std::path::Path, text: &str) {
     std::fs::write(folder.join("node.toml"), text).unwrap();
 }
+
+/// Asks a front for each URL once; how often each node answered.
+fn answered(front: &Cluster, urls: &[String]) -> BTreeMap<String, usize> {
+    let (mut client, mut nodes) = (front.connect(), BTreeMap::new());
+    for url in urls {
+        let answer = client.get(url);
+        is_whole(url, &answer).unwrap_or_else(|e| panic!("{url}: {e}"));
+        *nodes.entry(answer.node()).or_default() += 1;
+    }
+    nodes
+}
+
+#[test]
+fn what_moves_between_machines_is_handed_over_and_a_purge_reaches_both_owners() {
+    if !wanted("a warm hand-over through ZooKeeper") {
+        return;
+    }
+    let _alone = alone();
+    let zookeeper = Zookeeper::alone();
+    let machine = |number| {
+        let setup = machine(&zookeeper.connect(), number, 1).set("cluster", "secret", "the-secret-of-this-cluster");
+        setup.set("timeouts", "peer", "5s").start()
+    };
+    let mut fronts = vec![machine(2), machine(3)];
+    until_ring(&fronts, 2);
+    let (origin, urls) = objects(OBJECTS);
+    answered(&fronts[0], &urls);
+    fronts.push(machine(4));
+    until_ring(&fronts, 3);
+    // By the front that has just come, too: it knows the owners of before from the ring's record.
+    let joined = answered(&fronts[2], &urls);
+    let (again, moved) = (origin.count("/o/*") - OBJECTS, joined["127.0.0.4-n1"]);
+    figure(&format!("a join: {moved} of {OBJECTS} URLs moved, {again} were asked for again"));
+    assert!(again * 50 <= moved, "{again} of {moved}");
+    let drained = fronts[0].manage("PATCH", "/v1/nodes/127.0.0.2-n1", r#"{"state":"draining"}"#);
+    assert_eq!(drained.status, 200, "{}", drained.text());
+    until_true("all fronts have the ring without it", PATIENCE, || fronts.iter().all(|f| ring(f).2.len() == 2));
+    let (had, moved) = (origin.count("/o/*"), joined["127.0.0.2-n1"]);
+    let left = answered(&fronts[1], &urls);
+    let again = origin.count("/o/*") - had;
+    figure(&format!("a drain: {moved} of {OBJECTS} URLs moved, {again} were asked for again"));
+    assert!(!left.contains_key("127.0.0.2-n1"), "{left:?}");
+    assert!(again * 50 <= moved, "{again} of {moved}");
+    // The node that drains has it still, and is the owner again at the end.
+    let purged = fronts[1].manage("DELETE", &format!("/v1/cache?url={}", urls[0]), "");
+    assert_eq!((purged.status, purged.json()["done"].as_array().map(Vec::len)), (200, Some(3)), "{}", purged.text());
+    let back = fronts[2].manage("PATCH", "/v1/nodes/127.0.0.2-n1", r#"{"state":"active"}"#);
+    assert_eq!(back.status, 200, "{}", back.text());
+    until_ring(&fronts, 3);
+    let had = origin.count("/o/*");
+    answered(&fronts[0], &urls[..1]);
+    assert_eq!(origin.count("/o/*"), had + 1, "what was purged is fetched");
+}

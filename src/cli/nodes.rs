@@ -69,6 +69,9 @@ fn rows(nodes: &[Value]) -> String {
 fn row(node: &Value) -> Vec<String> {
     let mut cells: Vec<String> =
         ["id", "address", "weight", "spawn", "state", "up"].iter().map(|name| text(&node[*name])).collect();
+    if node["slow"] == true {
+        cells[5] = "slow".to_owned();
+    }
     cells.push(node["share"].as_f64().map_or_else(|| "-".to_owned(), percent));
     cells
 }
@@ -87,6 +90,8 @@ mod tests {
         );
         assert_eq!(list(&json!([node])), shown);
         assert_eq!(list(&json!({"nodes": [node], "epoch": 3})), shown);
+        let slow = list(&json!({"id": "n1", "up": true, "slow": true}));
+        assert!(slow.contains("  slow  "), "{slow}");
         assert!(list(&json!([])).starts_with("no nodes"));
     }
 }

@@ -25,7 +25,13 @@ trait Membership {
 struct Static(Members);
 
 fn ring() -> config::Ring {
-    config::Ring { hash: Hash::Xxh3, points: 32, load_factor: 0.0 }
+    config::Ring {
+        hash: Hash::Xxh3,
+        points: 32,
+        load_factor: 0.0,
+        hot_keys: true,
+        handover: std::time::Duration::from_secs(600),
+    }
 }
 
 impl Static {

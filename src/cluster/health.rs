@@ -1,9 +1,11 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
 use super::link::{Link, Trouble};
+use super::pace::{Change, Evidence, Pace, Usual};
 use super::probe::Line;
-use super::verdict::{Action, Event, Standing, Verdict, Why, silent_at_most};
+use super::verdict::{Action, Event, Standing, Verdict, Why, suspects_at_most};
 use super::view::Node;
+use crate::clock::{Tick, tick};
 use crate::config::Config;
 use http::Method;
 use std::collections::{BTreeMap, HashSet};
@@ -23,6 +25,8 @@ const PATIENCE: u32 = 16;
 const EAGER: u32 = 100;
 /// A suspected node is probed out of turn, but not more often than this.
 const OUT_OF_TURN: Duration = Duration::from_millis(20);
+/// Between two judgements of how fast the nodes are.
+const JUDGE: Duration = Duration::from_millis(250);
 const REVALIDATE: Duration = Duration::from_secs(2);
 
 /// Keeps the marks of all nodes.
@@ -33,6 +37,10 @@ pub struct Health {
     changes: watch::Sender<u64>,
     interval: Duration,
     slice: Duration,
+    /// In milliseconds; 0: nobody is judged slow.
+    slow_hit: u32,
+    /// For so long a node that was away asks who stood in for it.
+    handover: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -46,10 +54,13 @@ struct Board {
 struct Watched {
     node: Arc<Node>,
     verdict: Verdict,
+    pace: Pace,
     poke: Arc<Notify>,
     task: Option<AbortHandle>,
     /// What was last said of why it is not reached.
     complaint: String,
+    /// When it came back.
+    returned: Option<Tick>,
 }
 
 impl Health {
@@ -61,6 +72,8 @@ impl Health {
             changes: watch::Sender::new(0),
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
+            slow_hit: u32::try_from(timeouts.slow_hit.as_millis()).unwrap_or(u32::MAX),
+            handover: config.ring.handover,
         })
     }
 
@@ -80,9 +93,11 @@ impl Health {
         let watched = Watched {
             node: node.clone(),
             verdict: Verdict::default(),
+            pace: Pace::default(),
             poke,
             task: Some(task),
             complaint: String::new(),
+            returned: None,
         };
         if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
             old.end();
@@ -136,8 +151,7 @@ impl Health {
     /// Takes note of an event and acts on the marks; what remains to be done is answered.
     fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
         let mut board = self.board();
-        let others_silent = board.watched.values().filter(|w| w.verdict.is_silent() && w.node.id != node.id).count();
-        let may_suspect = others_silent < silent_at_most(board.watched.len());
+        let may_suspect = board.has_room_besides(&node.id);
         let departed = matches!(event, Event::Answered { boot } if board.departed.contains(&boot));
         let Some(watched) = board.of(node) else { return Action::Nothing };
         let before = watched.verdict.standing;
@@ -145,6 +159,8 @@ impl Health {
             watched.meet(boot, departed);
         }
         let action = watched.verdict.on(event, may_suspect);
+        watched.note_return(before, action, self.handover, tick());
+        watched.note_doubt(event, action);
         self.mark(watched, action);
         if watched.verdict.standing != before {
             self.changed();
@@ -184,6 +200,17 @@ impl Health {
         }
     }
 
+    /// Judges for ever who is slow, where anybody may be.
+    pub async fn judge(self: Arc<Health>) {
+        if self.slow_hit == 0 {
+            return;
+        }
+        loop {
+            sleep(JUDGE).await;
+            self.board().judge(tick(), self.slow_hit);
+        }
+    }
+
     fn changed(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
@@ -194,6 +221,25 @@ impl Health {
 }
 
 impl Board {
+    /// One more may be passed over on suspicion, if it is this one.
+    fn has_room_besides(&self, id: &str) -> bool {
+        let suspects = self.watched.values().filter(|w| w.is_suspect() && w.node.id != id).count();
+        suspects < suspects_at_most(self.watched.len())
+    }
+
+    fn judge(&mut self, now: Tick, floor: u32) {
+        let seen: Vec<_> = self.watched.values().map(|w| (w.node.id.clone(), w.node.pace.seen(now))).collect();
+        let usual = Usual::of(seen.iter().map(|(_, seen)| *seen));
+        for (id, seen) in seen {
+            let room = self.has_room_besides(&id);
+            let evidence = Evidence { seen, usual: usual.besides(seen), floor, room };
+            let Some(watched) = self.watched.get_mut(&id).filter(|w| w.verdict.standing == Standing::Up) else {
+                continue;
+            };
+            watched.judge(now, &evidence);
+        }
+    }
+
     /// The entry of this very node, not of a later one with the same id.
     fn of(&mut self, node: &Arc<Node>) -> Option<&mut Watched> {
         self.watched.get_mut(&node.id).filter(|w| Arc::ptr_eq(&w.node, node))
@@ -201,8 +247,42 @@ impl Board {
 }
 
 impl Watched {
+    fn is_suspect(&self) -> bool {
+        self.verdict.is_silent() || (self.verdict.standing == Standing::Up && self.pace.is_suspect())
+    }
+
+    fn judge(&mut self, now: Tick, evidence: &Evidence) {
+        let (id, median) = (&self.node.id, evidence.seen.median);
+        match self.pace.judge(now.0, evidence) {
+            Change::Nothing => {}
+            Change::PassOver { pause } => {
+                let usual = evidence.usual.unwrap_or_default();
+                let what = "its keys go to the next owner";
+                tracing::warn!(
+                    node = id,
+                    "node is slow: a hit takes {median} ms, others {usual} ms: {what} for {pause} ms"
+                );
+            }
+            Change::Try => {
+                tracing::info!(node = id, "node was slow: it is tried again");
+                self.node.pace.forget();
+            }
+            Change::PutBack => tracing::info!(node = id, "node is slow no more"),
+        }
+        self.node.pace.allow(self.pace.allowance());
+    }
+
+    fn start_afresh(&mut self) {
+        self.pace = Pace::default();
+        self.node.pace.forget();
+        self.node.pace.allow(None);
+    }
+
     fn meet(&mut self, boot: u64, departed: bool) {
         self.complaint.clear();
+        if self.verdict.boot() != boot {
+            self.start_afresh();
+        }
         if self.verdict.standing == Standing::New && departed {
             self.verdict = Verdict::after_absence(boot);
         }
@@ -211,6 +291,26 @@ impl Watched {
             self.verdict.on(Event::Refused, false);
         }
         self.node.boot.store(boot, std::sync::atomic::Ordering::Release);
+    }
+
+    /// A node that was away: while it gathers what is asked of it again, its stand-in is asked first.
+    fn note_return(&mut self, before: Standing, action: Action, time: Duration, now: Tick) {
+        if action == Action::PutUp && matches!(before, Standing::Down(_)) {
+            self.returned = Some(now);
+        }
+        let recently = self.returned.is_some_and(|since| now.since(since) < time);
+        self.node.set_returned(recently);
+        self.returned = self.returned.filter(|_| recently);
+    }
+
+    /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.
+    fn note_doubt(&self, event: Event, action: Action) {
+        match (event, action) {
+            (Event::Missed, _) | (_, Action::Revalidate | Action::PassOver(_)) => self.node.set_doubtful(true),
+            // Another process, or one that owes nothing.
+            (Event::Answered { .. } | Event::Revalidated, _) => self.node.set_doubtful(false),
+            _ => {}
+        }
     }
 
     fn end(&self) {

@@ -146,3 +146,89 @@ fn a_connection_that_the_node_closed_between_two_probes_is_no_failure() {
         assert!(!before.has_changed().unwrap());
     });
 }
+
+/// Enough hits just now that took so many milliseconds each.
+fn hits(node: &Node, millis: u64) {
+    (0..5).for_each(|_| node.pace.note_hit(tick(), Duration::from_millis(millis)));
+}
+
+#[test]
+fn of_two_slow_nodes_among_three_one_is_passed_over_and_the_silent_count_as_well() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (_fake1, _listening1, n1) = bench.node("n1", 1);
+        let (_fake2, _listening2, n2) = bench.node("n2", 2);
+        let (fake3, _listening3, n3) = bench.node("n3", 3);
+        until("up", || [&n1, &n2, &n3].iter().all(|n| n.is_up())).await;
+        let judge = |slow: &[&Node]| {
+            for node in [&n1, &n2, &n3] {
+                hits(node, if slow.iter().any(|s| s.id == node.id) { 300 } else { 2 });
+            }
+            bench.health.board().judge(tick(), 100);
+            [&n1, &n2, &n3].map(|n| n.pace.is_slow())
+        };
+        assert_eq!(judge(&[]), [false; 3]);
+        [&n1, &n2, &n3].iter().for_each(|n| n.pace.forget());
+        assert_eq!(judge(&[&n1, &n2]), [true, false, false], "there is room for one");
+        assert!(n1.is_up() && n1.pace.is_slow(), "slow is not dead");
+        fake3.silent.store(true, Ordering::Relaxed);
+        until("silent for so long that it is certain", || !n3.is_up()).await;
+        n1.pace.allow(None);
+        bench.health.board().watched.get_mut("n1").unwrap().start_afresh();
+        hits(&n1, 300);
+        assert_eq!(judge(&[&n1, &n2]), [false; 3], "the silent one takes the room");
+    });
+}
+
+#[test]
+fn a_new_process_in_a_slow_nodes_place_is_judged_anew() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, n1) = bench.node("n1", 1);
+        let (_fake2, _listening2, n2) = bench.node("n2", 2);
+        until("up", || n1.is_up() && n2.is_up()).await;
+        hits(&n1, 300);
+        hits(&n2, 2);
+        bench.health.board().judge(tick(), 100);
+        assert!(n1.pace.is_slow() && !n2.pace.is_slow());
+        fake.boot.store(9, Ordering::Relaxed);
+        until("it is asked in full", || !n1.pace.is_slow()).await;
+    });
+}
+
+#[test]
+fn a_node_that_was_away_is_known_to_have_returned_for_the_time_of_a_hand_over() {
+    on_control_thread(async {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = config(folder.path());
+        config.ring.handover = Duration::from_millis(200);
+        let bench = Bench { health: Health::new(&config), folder };
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        assert!(!node.has_returned(), "it has only just come");
+        fake.silent.store(true, Ordering::Relaxed);
+        until("passed over", || !node.is_up()).await;
+        assert!(node.is_doubtful(), "it may miss something from now on");
+        fake.silent.store(false, Ordering::Relaxed);
+        until("up again", || node.is_up()).await;
+        assert!(node.has_returned() && !node.is_doubtful());
+        until("the time is over", || !node.has_returned()).await;
+    });
+}
+
+#[test]
+fn a_node_that_missed_something_is_doubtful_until_it_has_promised_to_validate_or_is_another_process() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        bench.health.missed(&node);
+        assert!(node.is_up() && node.is_doubtful());
+        until("it has promised", || !node.is_doubtful()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"]);
+        bench.health.missed(&node);
+        fake.boot.store(8, Ordering::Relaxed);
+        until("another process owes nothing", || !node.is_doubtful()).await;
+        assert_eq!(fake.said().len(), 1);
+    });
+}

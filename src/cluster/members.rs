@@ -131,7 +131,7 @@ impl Members {
         let ring = Ring::new(self.hash, self.points, self.active());
         let nodes: Vec<Arc<Node>> =
             ring.members().iter().filter_map(|m| self.seats.get(&m.id)).map(|seat| seat.node.clone()).collect();
-        View { epoch: self.delta.epoch, ring, nodes }
+        View::new(self.delta.epoch, ring, nodes)
     }
 
     /// At start: a ring other than the saved one has an epoch of its own.

@@ -2,7 +2,7 @@ use super::*;
 use crate::cluster::view::View;
 
 fn ring() -> config::Ring {
-    config::Ring { hash: Hash::Xxh3, points: 16, load_factor: 0.0 }
+    config::Ring { hash: Hash::Xxh3, points: 16, load_factor: 0.0, hot_keys: true, handover: std::time::Duration::ZERO }
 }
 
 fn spawn(id: &str, weight: u32) -> config::Node {

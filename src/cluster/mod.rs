@@ -1,12 +1,14 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
-//! - [`view`]: what workers route by; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
-//! - `verdict` (PURE): is a node up? `probe`, `health`: who asks, and who marks
+//! - [`view`]: what workers route by; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
+//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks, and who marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
 
 pub mod fanout;
+pub mod gauge;
+pub mod handover;
 pub mod members;
 pub mod spec;
 pub mod state;
@@ -21,6 +23,7 @@ pub(crate) mod fake_node;
 mod health;
 mod link;
 mod ops;
+mod pace;
 mod probe;
 mod remote;
 mod supervise;
@@ -120,6 +123,7 @@ impl Cluster {
             self.run(&seat.spec.place, &seat.node);
         }
         self.listen(incoming);
+        self.tasks().push(tokio::spawn(self.clone().end_handovers()).abort_handle());
     }
 
     /// Hears what workers report.
@@ -128,7 +132,8 @@ impl Cluster {
         let cluster = self.clone();
         let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.nodes()));
         let reader = tokio::spawn(read_reports(self.clone(), incoming, invalid));
-        self.tasks().extend([fanout.abort_handle(), reader.abort_handle()]);
+        let judge = tokio::spawn(self.health.clone().judge());
+        self.tasks().extend([fanout.abort_handle(), reader.abort_handle(), judge.abort_handle()]);
     }
 
     /// Starts a node where it is ours to start, and probes it.

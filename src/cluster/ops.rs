@@ -2,10 +2,12 @@
 
 use super::Cluster;
 use super::fanout::{self, Purged};
+use super::handover::{Handover, Millis};
 use super::link::{self, Trouble};
 use super::members::{Change, Refusal, Seat, State};
 use super::spec::Spec;
 use super::view::{Node, View};
+use crate::clock;
 use crate::config::Place;
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -33,6 +35,8 @@ pub struct Listed {
     pub spawn: bool,
     pub state: State,
     pub up: bool,
+    /// Passed over because it is slow on what it holds.
+    pub slow: bool,
     /// Of the key space, 0 to 1.
     pub share: f64,
     /// Requests under way from this front.
@@ -42,8 +46,8 @@ pub struct Listed {
 impl Listed {
     /// A node that has left already.
     fn gone(id: &str) -> Listed {
-        let (address, weight, spawn, up, share, load) = (String::new(), 1, false, false, 0.0, 0);
-        Listed { id: id.to_owned(), address, weight, spawn, state: State::Leaving, up, share, load }
+        let (address, weight, spawn, up, slow, share, load) = (String::new(), 1, false, false, false, 0.0, 0);
+        Listed { id: id.to_owned(), address, weight, spawn, state: State::Leaving, up, slow, share, load }
     }
 }
 
@@ -187,7 +191,27 @@ impl Cluster {
         let (view, old) = (self.members().view(), self.view());
         if view.epoch != old.epoch {
             view.nodes.iter().zip(view.ring.members()).for_each(|(node, member)| node.set_weight(member.weight));
-            self.views.send_replace(Arc::new(view));
+            self.views.send_replace(Arc::new(view.after(&old, clock::tick().0, self.handover())));
+        }
+    }
+
+    /// In milliseconds.
+    fn handover(&self) -> Millis {
+        self.config.ring.handover.as_millis().try_into().unwrap_or(Millis::MAX)
+    }
+
+    /// Publishes the view anew whenever a hand-over has ended, so that nobody has to look at the clock for that.
+    pub(super) async fn end_handovers(self: Arc<Cluster>) {
+        let mut views = self.views.subscribe();
+        loop {
+            let ends = views.borrow_and_update().handover.as_ref().and_then(Handover::next_end);
+            tokio::select! {
+                changed = views.changed() => if changed.is_err() { return },
+                () = until(ends) => drop(self.views.send_if_modified(|view| {
+                    let next = view.without_ended(clock::tick().0, self.handover());
+                    next.map(|next| *view = Arc::new(next)).is_some()
+                })),
+            }
         }
     }
 
@@ -195,6 +219,15 @@ impl Cluster {
         let mut health = self.health.changes();
         let up = async { while !node.is_up() && health.changed().await.is_ok() {} };
         let _ = timeout(self.config.timeouts.node_start, up).await;
+    }
+}
+
+/// Until a point on the steady clock; for ever where there is none.
+pub(super) async fn until(at: Option<Millis>) {
+    match at {
+        // A millisecond more, since both are cut to milliseconds.
+        Some(at) => sleep(Duration::from_millis(at.saturating_sub(clock::tick().0) + 1)).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -239,6 +272,7 @@ fn listed(seat: &Seat, share: f64) -> Listed {
         spawn: spec.place == Place::Spawn,
         state: *state,
         up: node.is_up(),
+        slow: node.pace.is_slow(),
         share,
         load: node.load.load(Ordering::Relaxed),
     }

@@ -1,8 +1,9 @@
 //! A front whose members are in ZooKeeper: its own nodes, the views, and who is probed.
 
+use super::handover::Handover;
 use super::health::Health;
 use super::members::{Change, Members, Seat, State};
-use super::ops::idle;
+use super::ops::{idle, until};
 use super::spec::Spec;
 use super::state::{Delta, StateFile};
 use super::supervise::{Heard, Supervisor};
@@ -127,6 +128,9 @@ impl Follower {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 Some(news) = heard.recv() => self.hear(news),
+                () = until(self.keeper.view().handover.as_ref().and_then(Handover::next_end)) => {
+                    self.keeper.on(Event::Later);
+                }
             }
         }
     }
@@ -200,7 +204,9 @@ impl Follower {
             return;
         }
         view.nodes.iter().zip(view.ring.members()).for_each(|(node, member)| node.set_weight(member.weight));
-        tracing::info!(epoch = view.epoch, members = view.nodes.len(), "ring applied");
+        if view.epoch != self.cluster.view().epoch {
+            tracing::info!(epoch = view.epoch, members = view.nodes.len(), "ring applied");
+        }
         self.cluster.views.send_replace(view);
     }
 }

@@ -50,9 +50,9 @@ pub enum Action {
 /// So many probes in a row without an answer are no suspicion any more, however many nodes are silent.
 const CERTAIN: u8 = 6;
 
-/// How many nodes may be passed over at once on the suspicion that silence is: when more are silent, it is rather this
-/// machine that is slow.
-pub fn silent_at_most(nodes: usize) -> usize {
+/// How many nodes may be passed over at once on suspicion, which silence is, and slowness: when more are silent or slow,
+/// it is rather this machine.
+pub fn suspects_at_most(nodes: usize) -> usize {
     (nodes / 3).max(1)
 }
 
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_third_of_the_nodes_may_be_silent_and_always_one() {
         for (nodes, expected) in [(0, 1), (1, 1), (2, 1), (3, 1), (5, 1), (6, 2), (9, 3), (16, 5)] {
-            assert_eq!(silent_at_most(nodes), expected, "{nodes} nodes");
+            assert_eq!(suspects_at_most(nodes), expected, "{nodes} nodes");
         }
     }
 

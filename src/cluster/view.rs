@@ -1,7 +1,10 @@
 //! The view that workers route by: immutable but for the health marks and load counts of its nodes.
 
+use super::gauge::Gauge;
+use super::handover::{Handover, Millis};
 use crate::config::Address;
 use crate::ring::Ring;
+use crate::wire::link;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -12,8 +15,42 @@ use tokio::sync::oneshot;
 pub struct View {
     /// Grows with every change of members; persistent.
     pub epoch: u64,
-    pub ring: Ring,
+    pub ring: Arc<Ring>,
     pub nodes: Vec<Arc<Node>>,
+    /// Who owned what before. `None`: the last change was long ago.
+    pub handover: Option<Handover>,
+}
+
+impl View {
+    pub fn new(epoch: u64, ring: Ring, nodes: Vec<Arc<Node>>) -> View {
+        View { epoch, ring: Arc::new(ring), nodes, handover: None }
+    }
+
+    /// As the view that follows `old`, whose owners are asked first for `time` from now on.
+    pub fn after(mut self, old: &View, now: Millis, time: Millis) -> View {
+        let known = |id: &str| self.node(id).or_else(|| old.node(id));
+        let mut handover = old.handover.clone().unwrap_or_default().seated(known);
+        if self.epoch != old.epoch && self.ring.digest() != old.ring.digest() {
+            handover.begin(old.ring.clone(), known, now.saturating_add(time));
+        }
+        self.handover = handover.at(now, time);
+        self
+    }
+
+    /// The same without what has ended by now. `None`: nothing has.
+    pub fn without_ended(&self, now: Millis, time: Millis) -> Option<View> {
+        let ends = self.handover.as_ref()?.next_end()?;
+        (ends <= now).then(|| View {
+            epoch: self.epoch,
+            ring: self.ring.clone(),
+            nodes: self.nodes.clone(),
+            handover: self.handover.as_ref().and_then(|handover| handover.at(now, time)),
+        })
+    }
+
+    pub fn node(&self, id: &str) -> Option<Arc<Node>> {
+        self.nodes.get(self.ring.index_of(id)?).cloned()
+    }
 }
 
 /// A node as the front sees it. The same `Arc` lives on from view to view while id and address stay.
@@ -27,22 +64,35 @@ pub struct Node {
     pub same_machine: bool,
     /// Requests are sent there. False: refused, dead or silent, passed over.
     up: AtomicBool,
+    /// It may hold what has been purged or made invalid, until it has been told to validate.
+    doubtful: AtomicBool,
+    /// It has been away, not long ago: whoever stood in for it holds what it lacks.
+    returned: AtomicBool,
+    /// As other nodes are told of it; `None` where its address cannot stand in a field.
+    pub introduction: Option<Box<str>>,
     /// Boot id of the process behind the address, 0 before the first answer.
     pub boot: AtomicU64,
     /// Requests under way from this front.
     pub load: AtomicU32,
+    /// Whether it is slow on what it holds.
+    pub pace: Gauge,
 }
 
 impl Node {
     pub fn new(id: String, address: Address, weight: u32, same_machine: bool) -> Node {
+        let introduction = link::introduction(&id, &address.to_string());
         Node {
             id,
             address,
+            introduction,
             weight: AtomicU32::new(weight),
             same_machine,
             up: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
+            returned: AtomicBool::new(false),
             boot: AtomicU64::new(0),
             load: AtomicU32::new(0),
+            pace: Gauge::default(),
         }
     }
     pub fn weight(&self) -> u32 {
@@ -54,6 +104,18 @@ impl Node {
     }
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)
+    }
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Acquire)
+    }
+    pub fn set_doubtful(&self, doubtful: bool) {
+        self.doubtful.store(doubtful, Ordering::Release);
+    }
+    pub fn has_returned(&self) -> bool {
+        self.returned.load(Ordering::Relaxed)
+    }
+    pub fn set_returned(&self, returned: bool) {
+        self.returned.store(returned, Ordering::Relaxed);
     }
     /// Returns whether this changed it.
     pub fn set_up(&self, up: bool) -> bool {

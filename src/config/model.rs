@@ -64,6 +64,10 @@ pub struct Ring {
     pub points: u32,
     /// 0: off; else more than 1.
     pub load_factor: f64,
+    /// A URL that takes much of the traffic has two owners; default true.
+    pub hot_keys: bool,
+    /// For so long after a change of the ring a node asks the owner of before first; 10 min, 0: never.
+    pub handover: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -195,10 +199,14 @@ pub struct Timeouts {
     pub probe_interval: Duration,
     /// A probe without an answer for so long makes the node silent; 600 ms.
     pub probe: Duration,
+    /// A node whose hits take so long, and several times as long as those of others, is passed over; 100 ms; 0: none is.
+    pub slow_hit: Duration,
     /// For a spawned node to say that it listens; 5 s.
     pub node_start: Duration,
     /// A small body may hold its head back for so long, so that a node's death midway costs the client nothing; 10 ms.
     pub small_body: Duration,
+    /// For a node that another one asks before the origin to answer; 50 ms.
+    pub peer: Duration,
     /// DNS answers are kept for so long at most; 30 s (failures 1 s).
     pub dns: Duration,
 }

@@ -59,6 +59,8 @@ tables! {
         hash: Hash = Hash::Xxh3,
         points: Spanned<Count<1, 65_536>> = nowhere(Count(512)),
         load_factor: LoadFactor = LoadFactor(0.0),
+        hot_keys: bool = true,
+        handover: Time<0> = seconds(600),
     }
     Cache {
         memory: Size = Size(256 * MIB),
@@ -98,8 +100,10 @@ tables! {
         expect_continue: Time<0> = seconds(1),
         probe_interval: Time<10> = millis(250),
         probe: Time<10> = millis(600),
+        slow_hit: Time<0> = millis(100),
         node_start: Time<1> = seconds(5),
         small_body: Time<0> = millis(10),
+        peer: Time<1> = millis(50),
         dns: Time<0> = seconds(30),
     }
     Log {

@@ -37,7 +37,13 @@ fn proxy(raw: raw::Proxy) -> Proxy {
 }
 
 fn ring(raw: raw::Ring) -> Ring {
-    Ring { hash: raw.hash, points: raw.points.into_inner().0, load_factor: raw.load_factor.0 }
+    Ring {
+        hash: raw.hash,
+        points: raw.points.into_inner().0,
+        load_factor: raw.load_factor.0,
+        hot_keys: raw.hot_keys,
+        handover: raw.handover.0,
+    }
 }
 
 fn cache(raw: raw::Cache) -> Cache {
@@ -105,8 +111,10 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         expect_continue: raw.expect_continue.0,
         probe_interval: raw.probe_interval.0,
         probe: raw.probe.0,
+        slow_hit: raw.slow_hit.0,
         node_start: raw.node_start.0,
         small_body: raw.small_body.0,
+        peer: raw.peer.0,
         dns: raw.dns.0,
     }
 }

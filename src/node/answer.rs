@@ -67,8 +67,9 @@ pub fn filling(
         }
     }
     let stored = reader.fate() == Fate::Store;
-    let status =
-        CacheStatus { fwd: Some(fwd), stored, collapsed: shared == Shared::Collapsed, ..CacheStatus::default() };
+    let detail = head.peer.as_ref().map(|id| format!("PEER-{id}").into());
+    let collapsed = shared == Shared::Collapsed;
+    let status = CacheStatus { fwd: Some(fwd), stored, collapsed, detail, ..CacheStatus::default() };
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, head.mark);
     respond(head.status, headers, NodeBody::Filling(reader))

@@ -1,6 +1,7 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
 use super::caller::Standing;
+use super::peer::Peer;
 use crate::net::serve::{ClientBody, Interim};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
@@ -30,6 +31,10 @@ pub struct Ask {
     pub interim: Option<Interim>,
     /// The client (not only the peer) is on this machine.
     pub same_machine: bool,
+    /// The node to be asked before the origin.
+    pub peer: Option<Peer>,
+    /// Another node asks, for what is here.
+    pub from_node: bool,
 }
 
 impl Ask {
@@ -46,8 +51,8 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    /// Reads a request's head. Errors are the client's (400).
-    pub fn read(mut request: Request<ClientBody>, standing: Standing) -> Result<Incoming, Fault> {
+    /// Reads a request's head. `vouched`: nobody but a front can be at the other end. Errors are the client's (400).
+    pub fn read(mut request: Request<ClientBody>, standing: Standing, vouched: bool) -> Result<Incoming, Fault> {
         let key = match classify(request.method(), request.uri())? {
             Target::Absolute(key) => key,
             Target::Origin => return Ok(Incoming::Control(request)),
@@ -58,13 +63,18 @@ impl Incoming {
         let upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let (mut head, body) = request.into_parts();
         let (asker, same_machine) = who(&head, standing);
+        let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
+        // One hop: who is asked by a node asks no other.
+        let may_ask = asker == Asker::Front && vouched && !from_node;
+        let peer = if may_ask { head.headers.get(link::PEER).and_then(Peer::read) } else { None };
         let hop = hop::strip(&mut head.headers);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
         // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
         let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
         let body = (!body.is_end_stream()).then_some(body);
         let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
-        Ok(Incoming::Proxy { ask: Ask { key, head, hop, asker, interim, same_machine }, body, upgrade })
+        let ask = Ask { key, head, hop, asker, interim, same_machine, peer, from_node };
+        Ok(Incoming::Proxy { ask, body, upgrade })
     }
 }
 

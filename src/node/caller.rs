@@ -72,6 +72,12 @@ impl Caller {
         }
     }
 
+    /// Nobody but a front of ours, or who may do all that we may, can be at the other end. Everyone who has an account on
+    /// this machine reaches its loopback; whom such a caller names as a node would be believed what it answers.
+    pub fn is_vouched(&self) -> bool {
+        self.peer.addr.is_none() || self.proved.get()
+    }
+
     /// Takes one step of the proof.
     pub async fn step(&self, node: &Node, step: Step, request: Request<ClientBody>) -> Response<NodeBody> {
         match step {

@@ -6,6 +6,8 @@ use super::counters::add;
 use super::exchange::{self, Settled, Why};
 use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
 use super::origin::OriginBody;
+use super::peer;
+use super::source::Source;
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy::{self, Decision, Stored};
@@ -55,7 +57,7 @@ impl Fills {
             }
         }
     }
-    fn of(&self, key: &Key) -> Vec<Rc<Fill>> {
+    pub fn of(&self, key: &Key) -> Vec<Rc<Fill>> {
         let fills = self.0.borrow();
         fills
             .get(&key.hash())
@@ -130,7 +132,7 @@ pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) ->
 }
 
 /// Stores a response that was fetched for one request, while that request reads it.
-pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: OriginBody) -> Result<(Rc<Head>, Reader), Fault> {
+pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source) -> Result<(Rc<Head>, Reader), Fault> {
     node.uncacheable.forget(&ask.key);
     let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
     fill.settle(Stage::Streaming(head.clone()));
@@ -194,7 +196,7 @@ async fn lead(
 
 async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: oneshot::Sender<Handed>) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
-    match exchange::exchange(&node, &ask, None, stale.as_ref()).await {
+    match question(&node, &ask, stale.as_ref(), &fill).await {
         Ok(Settled::Validated(entry)) => {
             fill.settle(Stage::Validated(entry));
             let _ = leader.send(Ok(None));
@@ -217,6 +219,17 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
             let _ = leader.send(Err(fault));
         }
     }
+}
+
+/// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
+/// node was away: whoever stood in for it knows. Else the origin.
+async fn question(node: &Node, ask: &Ask, stale: Option<&Arc<Entry>>, fill: &Fill) -> Result<Settled, Fault> {
+    if stale.is_none_or(|entry| node.may_have_missed(entry))
+        && let Some((head, body)) = peer::ask(node, ask, fill).await
+    {
+        return Ok(Settled::Store(head, Source::Peer(body)));
+    }
+    exchange::exchange(node, ask, None, stale).await
 }
 
 /// Takes a fill out of the table when its task ends, however it ends: done, aborted, or by a panic.
@@ -244,17 +257,17 @@ impl Drop for Ending {
 }
 
 /// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
-fn may_fit(fill: &Fill, ask: &Ask) -> bool {
+pub fn may_fit(fill: &Fill, ask: &Ask) -> bool {
     let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
     policy::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
 }
 
-fn fits(head: &Head, ask: &Ask) -> bool {
+pub fn fits(head: &Head, ask: &Ask) -> bool {
     policy::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
 }
 
 /// Whether a response that is still arriving may answer a request that came after its head.
-fn is_fresh(head: &Head, ask: &Ask) -> bool {
+pub fn is_fresh(head: &Head, ask: &Ask) -> bool {
     let stored = Stored { terms: &head.terms, status: head.status, fields: &head.headers };
     matches!(policy::decide(&ask.head, Some(stored), clock::now()), Decision::Serve { .. })
 }

@@ -4,6 +4,7 @@ use super::Node;
 use super::ask::Ask;
 use super::exchange::{Answered, Settled, mark, outgoing, stored};
 use super::fill::{Head, Place, Seed};
+use super::source::Source;
 use crate::policy::{self, Part};
 use crate::store::Entry;
 use crate::wire::fault::Fault;
@@ -43,6 +44,7 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
         selecting,
         length: Some(part.whole),
         seed: Some(Seed { entry: entry.clone(), place }),
+        peer: None,
     };
-    Some(Settled::Store(head, answered.body))
+    Some(Settled::Store(head, Source::Origin(answered.body)))
 }

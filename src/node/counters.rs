@@ -30,6 +30,10 @@ counters! {
     origin_requests: "requests sent to origins",
     origin_connections: "connections opened to origins",
     origin_failures: "exchanges that failed because of the origin",
+    peer_asks: "questions to other nodes before the origin",
+    peer_hits: "answered with what another node had",
+    peer_failures: "questions to other nodes that were refused or not answered in time",
+    peer_answers: "questions of other nodes that were answered with what is stored or under way",
     strangers: "requests and proofs of strangers that were refused",
     bytes_from_origin: "body bytes received from origins",
 }

@@ -6,6 +6,7 @@ use super::complete;
 use super::counters::add;
 use super::fill::Head;
 use super::origin::{OriginBody, Reply};
+use super::source::Source;
 use super::upload::{Gate, Opener, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
@@ -25,7 +26,7 @@ pub enum Settled {
     /// A 304 confirmed what was stored; this is it, freshened.
     Validated(Arc<Entry>),
     /// It may be stored: read it through a fill.
-    Store(Head, OriginBody),
+    Store(Head, Source),
     /// It is for its requester alone.
     Through(Response<OriginBody>, Reach, Why),
 }
@@ -87,10 +88,10 @@ pub async fn exchange(
     Ok(answered.settle(node, ask))
 }
 
-/// An answer of the origin, without fields of its connection.
-pub struct Answered {
+/// An answer of the origin (or of another node), without fields of its connection.
+pub struct Answered<B = OriginBody> {
     pub head: response::Parts,
-    pub body: OriginBody,
+    pub body: B,
     framing: Framing,
     pub reach: Reach,
     pub sent: Timestamp,
@@ -106,12 +107,7 @@ impl Answered {
     ) -> Result<Answered, Fault> {
         let sent = clock::now();
         let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, progress).await?;
-        let received = clock::now();
-        let (mut head, body) = response.into_parts();
-        let framing = framing(&head, &body)?;
-        hop::strip(&mut head.headers);
-        hop::strip_prefixed(&mut head.headers, link::PREFIX);
-        Ok(Answered { head, body, framing, reach, sent, received })
+        Answered::new(response, reach, sent)
     }
 
     /// For its requester alone.
@@ -121,21 +117,36 @@ impl Answered {
 
     /// To be stored, or the reason why not.
     pub fn settle(mut self, node: &Node, ask: &Ask) -> Settled {
-        let terms = match policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received) {
-            Ok(terms) => terms,
-            Err(why) => return self.through(Why::Policy(why)),
-        };
-        if let Some(why) = too_much(node, self.framing) {
-            return self.through(why);
+        match self.storable_head(node, ask) {
+            Ok(head) => Settled::Store(head, Source::Origin(self.body)),
+            Err(why) => self.through(why),
         }
-        let Some(selecting) = policy::selecting(&self.head.headers, &ask.head.headers) else {
-            return self.through(Why::Policy(NotStored::VaryStar));
-        };
-        let withheld = policy::storable_fields(&mut self.head.headers);
-        policy::ensure_date(&mut self.head.headers, self.received);
-        let (status, headers, mark) = (self.head.status, self.head.headers, mark(self.reach));
-        let length = self.framing.length();
-        Settled::Store(Head { status, headers, withheld, terms, mark, selecting, length, seed: None }, self.body)
+    }
+}
+
+impl<B: Body> Answered<B> {
+    /// It has just been received.
+    pub fn new(response: Response<B>, reach: Reach, sent: Timestamp) -> Result<Answered<B>, Fault> {
+        let received = clock::now();
+        let (mut head, body) = response.into_parts();
+        let framing = framing(&head, &body)?;
+        hop::strip(&mut head.headers);
+        hop::strip_prefixed(&mut head.headers, link::PREFIX);
+        Ok(Answered { head, body, framing, reach, sent, received })
+    }
+
+    /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
+    pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
+        let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
+        let terms = stored.map_err(Why::Policy)?;
+        too_much(node, self.framing).map_or(Ok(()), Err)?;
+        let selecting = policy::selecting(&self.head.headers, &ask.head.headers);
+        let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
+        let mut headers = std::mem::take(&mut self.head.headers);
+        let withheld = policy::storable_fields(&mut headers);
+        policy::ensure_date(&mut headers, self.received);
+        let (status, mark, length) = (self.head.status, mark(self.reach), self.framing.length());
+        Ok(Head { status, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
     }
 }
 
@@ -251,7 +262,7 @@ impl Framing {
     }
 }
 
-fn framing(head: &response::Parts, body: &OriginBody) -> Result<Framing, Fault> {
+fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
     let mut codings = list::members(&head.headers, &header::TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) => {}
@@ -294,6 +305,8 @@ fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered) -> Arc<
             // Its fields answer this request; what is stored stays as it was only if it was the request that forbade it.
             if !why.is_the_requests() {
                 node.store.remove(&ask.key);
+                // Another node may have it still, and does not know that it must not.
+                node.peers.bar(&ask.key);
                 add(&node.counters.invalidated, 1);
             }
             Arc::new(entry.renewed(&headers, entry.terms, &ask.key, &selecting))

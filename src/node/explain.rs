@@ -34,7 +34,8 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     let hop = hop::strip(&mut headers);
     hop::strip_prefixed(&mut headers, link::PREFIX);
     head.headers = headers;
-    Some(Ask { key: key.clone(), head, hop, asker: Asker::Front, interim: None, same_machine: true })
+    let (asker, interim, peer) = (Asker::Front, None, None);
+    Some(Ask { key: key.clone(), head, hop, asker, interim, same_machine: true, peer, from_node: false })
 }
 
 pub fn answer(node: &Node, ask: &Ask) -> Value {

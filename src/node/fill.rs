@@ -44,6 +44,8 @@ pub struct Head {
     pub length: Option<u64>,
     /// A stored part that the body is completed with.
     pub seed: Option<Seed>,
+    /// The other node that it comes from.
+    pub peer: Option<Box<str>>,
 }
 
 /// The part of a whole that need not be fetched (RFC 9111 section 3.4).
@@ -111,6 +113,7 @@ pub struct Fill {
     stage: RefCell<Stage>,
     settled: Notify,
     fate: Cell<Fate>,
+    asks_peer: Cell<bool>,
     flow: RefCell<Flow>,
     interested: Cell<usize>,
     task: RefCell<Option<AbortHandle>>,
@@ -141,6 +144,7 @@ impl Fill {
             stage: RefCell::new(Stage::Asking),
             settled: Notify::new(),
             fate: Cell::new(Fate::Store),
+            asks_peer: Cell::new(false),
             flow: RefCell::default(),
             interested: Cell::new(0),
             task: RefCell::new(None),
@@ -155,6 +159,13 @@ impl Fill {
     }
     pub fn set_fate(&self, fate: Fate) {
         self.fate.set(fate);
+    }
+    /// It waits for another node, not for the origin.
+    pub fn asks_peer(&self) -> bool {
+        self.asks_peer.get()
+    }
+    pub fn set_asks_peer(&self, asks: bool) {
+        self.asks_peer.set(asks);
     }
     pub fn run_by(&self, task: AbortHandle) {
         *self.task.borrow_mut() = Some(task);

@@ -1,10 +1,12 @@
 //! The cache node: a process of its own, one thread, so that a fill needs no lock.
 //!
 //! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
-//! (the body, into the store), `answer`.
+//! (the body, into the store), `answer`. `peer` asks another node before the origin; `asked` answers one.
 
 mod answer;
 mod ask;
+mod asked;
+mod barred;
 mod body;
 mod caller;
 mod collapse;
@@ -15,12 +17,15 @@ mod exchange;
 mod explain;
 mod fill;
 mod forward;
+mod line;
 mod origin;
+mod peer;
 mod pump;
 mod quick;
 mod ranged;
 mod run;
 mod service;
+mod source;
 mod upgrade;
 mod upload;
 
@@ -54,6 +59,7 @@ struct Node {
     uncacheable: Uncacheable<exchange::Why>,
     fills: collapse::Fills,
     origins: origin::Origins,
+    peers: peer::Peers,
     counters: Rc<counters::Counters>,
     /// Bytes of bodies that are on their way into the store.
     in_flight: Cell<u64>,
@@ -116,6 +122,7 @@ impl Node {
 
     /// Forgets a URL with all variants, and what is on its way there; whether something was stored.
     fn invalidate(&self, key: &Key) -> bool {
+        self.peers.bar(key);
         self.fills.forget(key);
         let removed = self.store.remove(key);
         counters::add(&self.counters.invalidated, u64::from(removed));
@@ -124,6 +131,7 @@ impl Node {
 
     /// Groups of `of`'s origin became invalid, and so does what is on its way and may be in one of them.
     fn invalidate_groups(&self, of: &Key, names: &[String]) {
+        self.peers.bar_origin(of);
         self.groups.borrow_mut().invalidate(of, names, clock::now());
         self.fills.forget_groups(of, names);
         counters::add(&self.counters.invalidated, 1);

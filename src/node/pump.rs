@@ -4,7 +4,7 @@ use super::collapse::Ending;
 use super::counters::add;
 use super::exchange::Why;
 use super::fill::{Fate, Fill, Head, Place};
-use super::origin::OriginBody;
+use super::source::Source;
 use super::{Node, body::BodyError};
 use crate::policy::Part;
 use crate::store::{Entry, Then};
@@ -23,7 +23,7 @@ const BLOCK: usize = 256 * 1024;
 const UNSIZED_BLOCK: usize = 16 * 1024;
 
 /// Runs until the body is whole and stored, or broken. Dropping it breaks the fill (see [`Ending`]).
-pub async fn pump(ending: Ending, head: Rc<Head>, body: OriginBody) {
+pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     let mut flight = Flight { node: &node, bytes: 0 };
     match flow(&node, &fill, &head, body, &mut flight).await {
@@ -39,7 +39,7 @@ async fn flow(
     node: &Node,
     fill: &Fill,
     head: &Head,
-    mut body: OriginBody,
+    mut body: Source,
     flight: &mut Flight<'_>,
 ) -> Result<Option<HeaderMap>, BodyError> {
     let mut block = BytesMut::new();

@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::counters::Counters;
 use super::quick::{self, Quick};
-use super::{Node, collapse, origin, service};
+use super::{Node, collapse, origin, peer, service};
 use crate::clock;
 use crate::cluster::zk::{self, Registration};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
@@ -132,6 +132,7 @@ pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
         fills: collapse::Fills::default(),
         origins: origin::Origins::new(&config, counters.clone()),
+        peers: peer::Peers::new(&config),
         counters,
         in_flight: Cell::new(0),
         doubted_before: Cell::new(Timestamp(0)),
@@ -154,6 +155,7 @@ async fn sweep(node: Rc<Node>) {
     loop {
         interval.tick().await;
         node.origins.sweep();
+        node.peers.sweep();
     }
 }
 

@@ -6,7 +6,7 @@ use super::body::NodeBody;
 use super::caller::{Caller, Standing, Step};
 use super::collapse::{Got, Shared, alone, join_or_lead};
 use super::counters::add;
-use super::{answer, control, forward, upgrade};
+use super::{answer, asked, control, forward, upgrade};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::policy::{self, Decision, Failure};
@@ -31,12 +31,18 @@ pub async fn serve(
     Ok(match (Step::of(&request), caller.standing()) {
         (Some(step), _) => Box::pin(caller.step(&node, step, request)).await,
         (None, Standing::Stranger) => caller.turn_away(&node),
-        (None, standing) => trusted(&node, standing, request).await,
+        (None, standing) => trusted(&node, standing, caller.is_vouched(), request).await,
     })
 }
 
-async fn trusted(node: &Rc<Node>, standing: Standing, request: Request<ClientBody>) -> Response<NodeBody> {
-    let answered = match Incoming::read(request, standing) {
+async fn trusted(
+    node: &Rc<Node>,
+    standing: Standing,
+    vouched: bool,
+    request: Request<ClientBody>,
+) -> Response<NodeBody> {
+    let answered = match Incoming::read(request, standing, vouched) {
+        Ok(Incoming::Proxy { ask, .. }) if ask.from_node => Ok(Box::pin(asked::serve(node, &ask)).await),
         Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request)).await),
         Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
         Err(fault) => Err(fault),
@@ -145,7 +151,10 @@ fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Re
 fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
     Some(match got {
         Got::Filling(head, reader, shared) => {
-            count(node, shared);
+            // What another node had was counted when it answered.
+            if shared == Shared::Collapsed || head.peer.is_none() {
+                count(node, shared);
+            }
             answer::filling(node, ask, &head, reader, fwd, shared)
         }
         Got::Validated(entry, shared) => {

@@ -32,6 +32,12 @@ pub fn may_lead(req: &request::Parts) -> bool {
         && !CacheControl::read(&req.headers).has(Set::NO_STORE)
 }
 
+/// Whether another node of the cluster may be asked for what this request is for: a GET that may share its fetch, and that
+/// says nothing of how fresh it wants it.
+pub fn may_ask_peer(req: &request::Parts) -> bool {
+    may_lead(req) && is_plain(req)
+}
+
 /// What to do with `req`, given the selected stored response.
 pub fn decide<F: Fields + ?Sized>(req: &request::Parts, stored: Option<Stored<'_, F>>, now: Timestamp) -> Decision {
     match stored {

@@ -46,6 +46,8 @@ pub struct Counters {
     pub link_reused: Count,
     /// Requests that another owner answered because theirs could not.
     pub failovers: Count,
+    /// Requests sent on purpose to another node than the owner: the second owner of a hot key, or one with room.
+    pub detours: Count,
     /// Reports to the control plane that did not fit.
     pub reports_lost: Count,
     pub log_lines_lost: Count,
@@ -124,6 +126,12 @@ const FAMILIES: &[Family] = &[
         &[("new", |c| &c.link_opened), ("reused", |c| &c.link_reused)],
     ),
     one("ringhold_front_failovers_total", "Requests moved to another node.", Kind::Counter, &[("", |c| &c.failovers)]),
+    one(
+        "ringhold_front_detours_total",
+        "Requests for hot keys or by bounded loads that another node than the owner was asked.",
+        Kind::Counter,
+        &[("", |c| &c.detours)],
+    ),
     (
         "ringhold_front_lost_total",
         "What was dropped because a queue was full.",

@@ -1,11 +1,11 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, Answer, Broken, Pool, Upload};
-use super::route::{self, Where};
-use super::worker::Worker;
+use super::link::{self, Answer, Broken, Framing, Pool, Upload};
+use super::route::{self, Asked, Where};
+use super::worker::{Routing, Worker};
 use crate::cluster::view::Report;
 use crate::wire::fault::{Fault, Kind};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
 
@@ -28,12 +28,14 @@ pub async fn relay(
     upload: &mut Option<Upload>,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
     let routing = worker.routing();
-    let factor = worker.config.ring.load_factor;
-    let place = route::place(request.key);
+    let asked = asked(worker, &routing, request);
     let mut breaks = 0;
-    for index in route::candidates(&routing.view, request.key, place, factor) {
-        let Some(pool) = routing.pools.get(index) else { continue };
-        let broken = match attempt(pool, request, upload).await {
+    for candidate in route::candidates(&routing.view, asked) {
+        let Some(pool) = routing.pools.get(candidate.index) else { continue };
+        worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
+        // Only a GET is stored, so only a GET is worth asking for.
+        let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
+        let broken = match attempt(pool, &link::Request { peer, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };
@@ -45,7 +47,18 @@ pub async fn relay(
         }
         worker.shared.counters.failovers.add(1);
     }
-    Err(nobody(place))
+    Err(nobody(asked.place))
+}
+
+fn is_get(request: &link::Request<'_>) -> bool {
+    *request.method == Method::GET && request.framing == Framing::None
+}
+
+/// Where the key belongs, and how much of the traffic it is.
+fn asked(worker: &Worker, routing: &Routing, request: &link::Request<'_>) -> Asked {
+    let position = routing.view.ring.position(request.key.as_str());
+    let heat = if is_get(request) { worker.heat(position) } else { None };
+    Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
 }
 
 /// One node, twice where a connection that was kept alive turns out to be dead.

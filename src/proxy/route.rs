@@ -1,8 +1,9 @@
 //! Which nodes may answer a request, in order.
 
-use crate::cluster::view::View;
+use crate::cluster::view::{Node, View};
 use crate::net::rules::{Reach, reach};
 use crate::wire::target::{Host, Key};
+use std::sync::atomic::Ordering;
 
 /// Whose answer will do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,25 +22,106 @@ pub fn place(key: &Key) -> Where {
     if local { Where::ThisMachine } else { Where::Anywhere }
 }
 
-/// The nodes (by index in the view) to be asked for a key, in order: the ring's successors that are up. With bounded
-/// loads (`factor` not 0) the first is the first that has room.
-pub fn candidates<'a>(view: &'a View, key: &Key, place: Where, factor: f64) -> impl Iterator<Item = usize> + use<'a> {
-    let position = view.ring.position(key.as_str());
-    let serves = move |index: usize| {
-        view.nodes.get(index).is_some_and(|node| node.is_up() && (place == Where::Anywhere || node.same_machine))
+/// A node to be asked, by index in the view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    pub index: usize,
+    /// The owner, where this node is asked on purpose in its place: it is to ask the owner before the origin.
+    pub instead_of: Option<usize>,
+}
+
+/// What the ring is asked with.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Of the key, on the ring.
+    pub position: u64,
+    pub place: Where,
+    /// How often the key was asked for lately, where that makes it hot: it has two owners then.
+    pub heat: Option<u32>,
+    /// Bounded loads; 0: off.
+    pub factor: f64,
+}
+
+/// The nodes to be asked for a key, in order: the ring's successors that are up, those that are slow on what they hold
+/// last. The first may be another than the owner, see [`crate::ring::Ring::choose`].
+pub fn candidates(view: &View, asked: Asked) -> impl Iterator<Item = Candidate> + use<'_> {
+    let Asked { position, place, .. } = asked;
+    let serves = move |index: &usize| {
+        view.nodes.get(*index).is_some_and(|node| node.is_up() && (place == Where::Anywhere || node.same_machine))
     };
-    let load = |index: usize| view.nodes.get(index).map_or(0, |n| n.load.load(std::sync::atomic::Ordering::Relaxed));
-    let first = if factor > 0.0 { view.ring.owner_bounded(position, factor, load) } else { view.ring.owner(position) };
-    let first = first.filter(|index| serves(*index));
+    let is_slow = move |index: &usize| view.nodes.get(*index).is_some_and(|node| node.pace.is_slow());
+    let first = first(view, asked, |index| serves(&index), |index| is_slow(&index));
+    let first_index = first.map(|first| first.index);
     // The successors are worked out only when the first could not answer.
-    let rest = std::iter::once(position).flat_map(move |position| view.ring.successors(position));
-    first.into_iter().chain(rest.filter(move |index| Some(*index) != first && serves(*index)))
+    let all = move || std::iter::once(position).flat_map(move |position| view.ring.successors(position));
+    let others = move || all().filter(move |index| Some(*index) != first_index && serves(index));
+    let quick = others().filter(move |index| !is_slow(index));
+    first.into_iter().chain(quick.chain(others().filter(is_slow)).map(Candidate::plain))
+}
+
+fn first(
+    view: &View,
+    asked: Asked,
+    serves: impl Fn(usize) -> bool,
+    is_slow: impl Fn(usize) -> bool,
+) -> Option<Candidate> {
+    let Asked { position, heat, factor, .. } = asked;
+    if let Some(owner) = view.ring.owner(position).filter(|index| serves(*index)) {
+        // A slow one is sent a trickle of what it owns, to see whether it still is.
+        let takes = if is_slow(owner) { view.nodes[owner].pace.admits() } else { heat.is_none() && factor <= 0.0 };
+        if takes {
+            return Some(Candidate::plain(owner));
+        }
+    }
+    let load = |index: usize| {
+        let node = view.nodes.get(index).filter(|_| serves(index) && !is_slow(index))?;
+        Some(node.load.load(Ordering::Relaxed))
+    };
+    let choice = view.ring.choose(position, heat, factor, load)?;
+    let instead_of = (choice.member != choice.owner).then_some(choice.owner);
+    Some(Candidate { index: choice.member, instead_of })
+}
+
+impl Candidate {
+    fn plain(index: usize) -> Candidate {
+        Candidate { index, instead_of: None }
+    }
+}
+
+/// Whom the node that is asked is to ask before the origin: the owner, where it is asked in the owner's place; else who
+/// owned the key before it, or stood in for it while it was away. `None`, as nearly always: nobody.
+pub fn peer<'a>(view: &'a View, key: &Key, place: Where, asked: Candidate) -> Option<&'a Node> {
+    let owner = view.nodes.get(asked.index)?;
+    if let Some(instead_of) = asked.instead_of {
+        return view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node, owner, place));
+    }
+    if view.handover.is_none() && !owner.has_returned() {
+        return None;
+    }
+    let is_fit = |node: &Node| is_fit(node, owner, place);
+    let before = view.handover.as_ref().and_then(|handover| handover.previous(key.as_str(), owner, is_fit));
+    before.map(|node| &**node).or_else(|| owner.has_returned().then(|| stand_in(view, key, owner, is_fit))?)
+}
+
+/// The first of the other nodes that is up, which had its requests while it was not.
+fn stand_in<'a>(view: &'a View, key: &Key, owner: &Node, is_fit: impl Fn(&Node) -> bool) -> Option<&'a Node> {
+    let mut order = view.ring.successors(view.ring.position(key.as_str()));
+    let others = order.by_ref().filter_map(|index| view.nodes.get(index)).filter(|node| node.id != owner.id);
+    others.map(|node| &**node).find(|node| is_fit(node))
+}
+
+/// Whether `owner` can ask this node, and may believe its answer.
+fn is_fit(node: &Node, owner: &Node, place: Where) -> bool {
+    // Between two machines an address must not be one that means another place on each.
+    let reachable = owner.same_machine && node.same_machine || !node.address.is_local();
+    // This machine's loopback is not what another machine has stored under the same URL.
+    let of_place = place == Where::Anywhere || node.same_machine;
+    node.is_up() && !node.pace.is_slow() && !node.is_doubtful() && reachable && of_place
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::Node;
     use crate::config::Address;
     use crate::ring::{Hash, Member, Ring};
     use std::sync::Arc;
@@ -54,12 +136,16 @@ mod tests {
             Arc::new(node)
         };
         let ring = Ring::new(Hash::Xxh3, 64, (0..5).map(member));
-        View { epoch: 1, ring, nodes: (0..5).map(node).collect() }
+        View::new(1, ring, (0..5).map(node).collect())
     }
 
     fn order(view: &View, url: &str) -> Vec<usize> {
+        candidates(view, asked(view, url)).map(|candidate| candidate.index).collect()
+    }
+
+    fn asked(view: &View, url: &str) -> Asked {
         let key = Key::parse(url).unwrap();
-        candidates(view, &key, place(&key), 0.0).collect()
+        Asked { position: view.ring.position(key.as_str()), place: place(&key), heat: None, factor: 0.0 }
     }
 
     #[test]
@@ -91,14 +177,139 @@ mod tests {
         assert_eq!(order(&view, "http://notlocalhost/").len(), 5);
     }
 
+    const KEY: &str = "http://a.example/";
+
+    /// The view that follows [`view`] when `n5` has joined, and the key's owners in both where the key has moved.
+    fn joined(at: &str, here: bool) -> (View, Key, usize, Arc<Node>) {
+        let before = view();
+        let mut members = before.ring.members().to_vec();
+        members.push(Member { id: "n5".to_owned(), weight: 1 });
+        let node = Arc::new(Node::new("n5".to_owned(), at.parse().unwrap(), 1, here));
+        node.set_up(true);
+        let nodes = before.nodes.iter().cloned().chain([node]).collect();
+        let after = View::new(2, Ring::new(Hash::Xxh3, 64, members), nodes).after(&before, 0, 1000);
+        let owner = |view: &View, key: &Key| view.ring.owner(view.ring.position(key.as_str())).unwrap();
+        let keys = (0..).map(|i| Key::parse(&format!("http://a.example/{i}")).unwrap());
+        let key = keys.into_iter().find(|key| owner(&after, key) == 5).unwrap();
+        let previous = before.nodes[owner(&before, &key)].clone();
+        (after, key, 5, previous)
+    }
+
+    fn named(view: &View, key: &Key, asked: usize) -> Option<String> {
+        peer(view, key, place(key), Candidate::plain(asked)).map(|node| node.id.clone())
+    }
+
     #[test]
-    fn a_node_with_too_much_load_is_not_the_first() {
+    fn the_owner_of_before_is_named_to_who_has_the_key_now_and_to_who_stands_in_for_it() {
+        let (view, key, owner, previous) = joined("10.0.0.5:1", false);
+        assert_eq!(named(&view, &key, owner), Some(previous.id.clone()));
+        let own = view.ring.index_of(&previous.id).unwrap();
+        assert_eq!(named(&view, &key, own), None, "nobody asks itself");
+        for asked in (0..5).filter(|asked| *asked != own) {
+            assert_eq!(named(&view, &key, asked), Some(previous.id.clone()), "n{asked} stands in");
+        }
+        let stays = (0..).map(|i| Key::parse(&format!("http://b.example/{i}")).unwrap());
+        let stays = stays.into_iter().find(|key| order(&view, key.as_str())[0] != 5).unwrap();
+        assert_eq!(named(&view, &stays, order(&view, stays.as_str())[0]), None, "nothing moved");
+        let ended = view.without_ended(1000, 1000).unwrap();
+        assert_eq!(named(&ended, &key, owner), None, "the hand-over is over");
+    }
+
+    #[test]
+    fn who_is_down_or_may_hold_what_was_purged_is_not_named() {
+        let (view, key, owner, previous) = joined("10.0.0.5:1", false);
+        for (up, doubtful, expected) in [(false, false, false), (true, true, false), (true, false, true)] {
+            previous.set_up(up);
+            previous.set_doubtful(doubtful);
+            assert_eq!(named(&view, &key, owner).is_some(), expected, "up {up}, doubtful {doubtful}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_named_only_where_the_asking_node_reaches_it() {
+        // (the previous owner's address, on this machine), (the new owner's), whether it can ask
+        let rows = [
+            (("unix:/a", true), ("unix:/b", true), true),
+            (("unix:/a", true), ("127.0.0.1:1", true), true),
+            (("unix:/a", true), ("10.0.0.5:1", false), false),
+            (("127.0.0.1:1", true), ("10.0.0.5:1", false), false),
+            (("10.0.0.1:1", false), ("unix:/b", true), true),
+            (("10.0.0.1:1", false), ("10.0.0.5:1", false), true),
+        ];
+        for ((from, from_here), (to, to_here), expected) in rows {
+            let node = |id: &str, at: &str, here| Node::new(id.to_owned(), at.parse().unwrap(), 1, here);
+            let (from, to) = (node("a", from, from_here), node("b", to, to_here));
+            from.set_up(true);
+            assert_eq!(is_fit(&from, &to, Where::Anywhere), expected, "{} by {}", from.address, to.address);
+            assert_eq!(is_fit(&from, &to, Where::ThisMachine), expected && from_here, "{}", from.address);
+        }
+    }
+
+    #[test]
+    fn a_node_that_was_away_asks_its_stand_in() {
         let view = view();
-        let key = Key::parse("http://a.example/").unwrap();
-        let owner = order(&view, key.as_str())[0];
+        let key = Key::parse(KEY).unwrap();
+        let order = order(&view, KEY);
+        assert_eq!(named(&view, &key, order[0]), None);
+        view.nodes[order[0]].set_returned(true);
+        view.nodes[order[1]].set_up(false);
+        // Nodes 0 to 2 are on this machine, and all have addresses that mean the same everywhere.
+        assert_eq!(named(&view, &key, order[0]), Some(view.nodes[order[2]].id.clone()));
+    }
+
+    #[test]
+    fn a_node_with_too_much_load_is_not_the_first_and_asks_the_owner() {
+        let (view, url) = (view(), "http://a.example/");
+        let owner = order(&view, url)[0];
         view.nodes[owner].load.store(1000, Ordering::Relaxed);
-        let bounded: Vec<_> = candidates(&view, &key, Where::Anywhere, 1.25).collect();
-        assert_ne!(bounded[0], owner);
+        let bounded: Vec<_> = candidates(&view, Asked { factor: 1.25, ..asked(&view, url) }).collect();
+        assert_ne!(bounded[0].index, owner);
+        assert_eq!(bounded[0].instead_of, Some(owner));
         assert_eq!(bounded.len(), 5, "it is still there to fall back on");
+        assert!(bounded[1..].iter().all(|candidate| candidate.instead_of.is_none()));
+    }
+
+    #[test]
+    fn a_hot_key_has_two_owners_of_which_the_less_loaded_is_asked() {
+        let (view, url) = (view(), "http://a.example/");
+        let order = order(&view, url);
+        let hot = Asked { heat: Some(1000), ..asked(&view, url) };
+        let first = || candidates(&view, hot).next().unwrap();
+        assert_eq!(first(), Candidate::plain(order[0]));
+        view.nodes[order[0]].load.store(1, Ordering::Relaxed);
+        assert_eq!(first(), Candidate { index: order[1], instead_of: Some(order[0]) });
+        let key = Key::parse("http://127.0.0.1/").unwrap();
+        let asks = |place: Where| peer(&view, &key, place, Candidate { index: 0, instead_of: Some(1) });
+        assert_eq!(
+            asks(Where::Anywhere).map(|node| node.id.as_str()),
+            Some("n1"),
+            "who asks the owner before the origin"
+        );
+        view.nodes[1].pace.allow(Some(2));
+        assert!(asks(Where::Anywhere).is_none(), "but not a slow one");
+        view.nodes[1].pace.allow(None);
+        view.nodes[order[0]].set_up(false);
+        view.nodes[order[1]].load.store(1, Ordering::Relaxed);
+        assert_eq!(first(), Candidate { index: order[2], instead_of: Some(order[1]) });
+    }
+
+    #[test]
+    fn a_slow_node_is_asked_last_but_for_a_trickle_of_what_it_owns() {
+        let (view, url) = (view(), "http://a.example/");
+        let before = order(&view, url);
+        view.nodes[before[0]].pace.allow(Some(1));
+        view.nodes[before[2]].pace.allow(Some(1));
+        assert_eq!(
+            order(&view, url),
+            [before[0], before[1], before[3], before[4], before[2]],
+            "the one of the trickle"
+        );
+        let last = [before[1], before[3], before[4], before[0], before[2]];
+        assert_eq!([order(&view, url), order(&view, url)], [last.to_vec(), last.to_vec()]);
+        let hot = Asked { heat: Some(1001), ..asked(&view, url) };
+        let second = Candidate { index: before[3], instead_of: Some(before[1]) };
+        assert_eq!(candidates(&view, hot).next(), Some(second), "nor is it a second owner");
+        before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(*index == before[2]));
+        assert_eq!(order(&view, url), [before[0], before[2]], "nobody else is there");
     }
 }

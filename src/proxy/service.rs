@@ -93,6 +93,7 @@ async fn forward(
         framing,
         expect,
         forwarded_for: client.peer.addr.map(|a| a.ip()).filter(|_| client.worker.config.access.forwarded_for),
+        peer: None,
     };
     let (mut answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
     if !request.method.is_safe() {
@@ -153,7 +154,8 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut An
     if !groups.is_empty() {
         what.push(Outdated::Groups { origin: format!("{}://{}", key.scheme(), key.authority()), groups });
     }
-    if what.is_empty() || client.worker.routing().pools.len() < 2 {
+    // Also where one node has the whole ring: one that is off it, and drains, is asked by that one.
+    if what.is_empty() {
         return;
     }
     let (told, done) = oneshot::channel();

@@ -50,7 +50,7 @@ impl Stage {
             order.iter().zip(scripts).map(|(at, s)| (*at, FakeNode::new(&format!("n{at}"), s))).collect();
         let mut by_index: Vec<_> = nodes.iter().map(|(at, fake)| (*at, fake.node.clone())).collect();
         by_index.sort_by_key(|(at, _)| *at);
-        let view = View { epoch: 1, ring, nodes: by_index.into_iter().map(|(_, node)| node).collect() };
+        let view = View::new(1, ring, by_index.into_iter().map(|(_, node)| node).collect());
         let (views_sender, views) = watch::channel(Arc::new(view));
         let (health_sender, health) = watch::channel(0);
         let (reports, reported) = mpsc::channel(16);

@@ -15,6 +15,7 @@ use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
 use crate::net::serve::{Connections, Known, Limits, Sweeper};
+use crate::ring::HotKeys;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Worker {
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
     routing: RefCell<Rc<Routing>>,
+    /// `None`: switched off.
+    hot_keys: Option<RefCell<HotKeys>>,
     /// Of nodes that have left the view, while requests run there.
     retired: RefCell<Vec<Rc<Pool>>>,
 }
@@ -139,6 +142,9 @@ async fn sweep(worker: Rc<Worker>) {
                 worker.report(Report::Suspect(pool.node.clone()));
             }
         });
+        if let Some(keys) = &worker.hot_keys {
+            keys.borrow_mut().advance(clock::tick().0);
+        }
         worker.retired.borrow_mut().retain(|pool| !pool.is_empty());
     }
 }
@@ -158,6 +164,7 @@ impl Worker {
         Rc::new(Worker {
             dialer: Dialer::new(&config),
             connections: Connections::new(sweeper),
+            hot_keys: config.ring.hot_keys.then(|| RefCell::new(HotKeys::new(routing.pools.len()))),
             routing: RefCell::new(Rc::new(routing)),
             views: RefCell::new(views),
             retired: RefCell::default(),
@@ -196,6 +203,9 @@ impl Worker {
     }
 
     fn install(&self, view: Arc<View>) {
+        if let Some(keys) = &self.hot_keys {
+            *keys.borrow_mut() = HotKeys::new(view.nodes.len());
+        }
         let mut routing = self.routing.borrow_mut();
         let next = Routing::new(view, &self.shared, &routing.pools);
         for pool in routing.pools.iter().filter(|pool| !next.pools.iter().any(|kept| Rc::ptr_eq(kept, pool))) {
@@ -203,6 +213,11 @@ impl Worker {
             self.retired.borrow_mut().push(pool.clone());
         }
         *routing = Rc::new(next);
+    }
+
+    /// One more request for the key at this position: how many there were lately, where that makes it hot.
+    pub fn heat(&self, position: u64) -> Option<u32> {
+        self.hot_keys.as_ref()?.borrow_mut().note(position)
     }
 
     fn for_each_pool(&self, look: impl Fn(&Rc<Pool>)) {

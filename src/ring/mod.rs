@@ -4,12 +4,16 @@
 //! running, so `tests/golden/placements.txt` pins it.
 
 mod bounded;
+mod choice;
 mod hash;
+mod hot;
 pub mod plan;
 mod points;
 mod shares;
 mod successors;
 
+#[cfg(test)]
+mod crowd;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
@@ -17,7 +21,9 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+pub use choice::Choice;
 pub use hash::Hash;
+pub use hot::HotKeys;
 pub use successors::Successors;
 
 use points::Points;

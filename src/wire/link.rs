@@ -11,6 +11,23 @@ pub const CLIENT: HeaderName = HeaderName::from_static("ringhold-client");
 /// To the front: `local`, the answer came from an address that only clients on the same machine may reach.
 pub const REACH: HeaderName = HeaderName::from_static("ringhold-reach");
 
+/// To the node: the id and address of the node to be asked before the origin.
+pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
+
+/// From one node to another: the id of the node that asks. The other one answers from what it has, and asks nobody.
+pub const ASKER: HeaderName = HeaderName::from_static("ringhold-asker");
+
+/// The value of [`PEER`] for a node; `None` where it cannot stand in a field.
+pub fn introduction(id: &str, address: &str) -> Option<Box<str>> {
+    let value = format!("{id} {address}");
+    value.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()).then(|| value.into())
+}
+
+/// The id and the address that [`introduction`] wrote.
+pub fn introduced(value: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(value).ok()?.split_once(' ').filter(|(id, address)| !id.is_empty() && !address.is_empty())
+}
+
 /// The value of [`CLIENT`] and [`REACH`] that says: on this machine only.
 pub const LOCAL: &str = "local";
 /// The value of [`CLIENT`] for a client on another machine.
@@ -20,8 +37,21 @@ pub const REMOTE: &str = "remote";
 mod tests {
     #[test]
     fn every_field_of_the_link_begins_with_the_prefix() {
-        for name in [super::CLIENT, super::REACH] {
+        for name in [super::CLIENT, super::REACH, super::PEER, super::ASKER] {
             assert!(name.as_str().starts_with(super::PREFIX), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_peer_that_was_introduced_is_understood() {
+        for (id, address) in [("n1", "unix:/run/my nodes/n1.sock"), ("rack-2", "[2001:db8::1]:5003"), ("a", "h:1")] {
+            let value = super::introduction(id, address).unwrap();
+            assert_eq!(super::introduced(value.as_bytes()), Some((id, address)));
+        }
+        assert_eq!(super::introduction("n1", "unix:/a\r\nx: y"), None);
+        assert_eq!(super::introduction("n1", "unix:/run/n\u{e9}.sock"), None);
+        for odd in [&b""[..], b"n1", b"n1 ", b" h:1", b"n1 \xff"] {
+            assert_eq!(super::introduced(odd), None, "{odd:?}");
         }
     }
 }

@@ -76,6 +76,21 @@ pub fn last_member(headers: &HeaderMap) -> Option<&[u8]> {
     Some(list::trim(&member[parameters..]))
 }
 
+/// Whether such a member says that the answer came from what the cache had or was getting already.
+pub fn is_from_cache(member: &[u8]) -> bool {
+    member.split(|byte| *byte == b';').map(list::trim).any(|parameter| matches!(parameter, b"hit" | b"collapsed"))
+}
+
+/// Takes away the last `Cache-Status` line, which has the member of the cache that we asked.
+pub fn drop_last_line(headers: &mut HeaderMap) {
+    let mut lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
+    lines.pop();
+    headers.remove(CACHE_STATUS);
+    for line in lines {
+        headers.append(CACHE_STATUS, line);
+    }
+}
+
 fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|byte| {

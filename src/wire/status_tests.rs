@@ -1,4 +1,4 @@
-use super::{CacheStatus, Fwd, last_member, proxy_status};
+use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, last_member, proxy_status};
 use crate::wire::fault::{Fault, Kind};
 use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -93,4 +93,31 @@ proptest! {
         let map = HeaderMap::from_iter([(CACHE_STATUS, HeaderValue::from_str(&line).unwrap())]);
         let _ = last_member(&map);
     }
+}
+
+#[test]
+fn what_a_cache_had_can_be_told_from_what_it_fetched() {
+    for (member, expected) in [
+        ("hit; ttl=3", true),
+        ("fwd=uri-miss; stored; collapsed", true),
+        ("fwd=miss;collapsed", true),
+        ("fwd=uri-miss; stored", false),
+        ("fwd=request", false),
+        ("fwd=miss; detail=\"hit\"", false),
+        ("", false),
+    ] {
+        assert_eq!(is_from_cache(member.as_bytes()), expected, "{member}");
+    }
+}
+
+#[test]
+fn the_last_line_goes_and_the_others_stay() {
+    let mut headers = HeaderMap::new();
+    drop_last_line(&mut headers);
+    assert!(headers.is_empty());
+    for line in ["cdn; hit, edge; fwd=miss", "n1; hit"] {
+        headers.append(CACHE_STATUS, HeaderValue::from_static(line));
+    }
+    drop_last_line(&mut headers);
+    assert_eq!(headers.get_all(CACHE_STATUS).iter().collect::<Vec<_>>(), ["cdn; hit, edge; fwd=miss"]);
 }

@@ -15,6 +15,7 @@ pub mod origin;
 pub mod process;
 pub mod relay;
 pub mod setup;
+pub mod standalone;
 pub mod tools;
 pub mod zookeeper;
 

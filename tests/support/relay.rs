@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ struct State {
     there: AtomicBool,
     /// Nothing gets back from it.
     back: AtomicBool,
+    /// So many milliseconds later everything gets back.
+    late: AtomicU64,
     over: AtomicBool,
 }
 
@@ -47,6 +49,11 @@ impl Relay {
         self.state.back.store(back, Ordering::Relaxed);
     }
 
+    /// Everything that comes back comes so much later from now on.
+    pub fn delay(&self, by: Duration) {
+        self.state.late.store(by.as_millis() as u64, Ordering::Relaxed);
+    }
+
     pub fn mend(&self) {
         self.cut(false, false);
     }
@@ -66,11 +73,17 @@ fn join(client: TcpStream, server: TcpStream, state: &Arc<State>) {
     }
     let (Ok(from), Ok(to)) = (client.try_clone(), server.try_clone()) else { return };
     let (a, b) = (state.clone(), state.clone());
-    thread::spawn(move || pump(from, to, &a, |s| &s.there));
-    thread::spawn(move || pump(server, client, &b, |s| &s.back));
+    thread::spawn(move || pump(from, to, &a, |s| &s.there, |_| 0));
+    thread::spawn(move || pump(server, client, &b, |s| &s.back, |s| s.late.load(Ordering::Relaxed)));
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, cut: fn(&State) -> &AtomicBool) {
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    state: &State,
+    cut: fn(&State) -> &AtomicBool,
+    late: fn(&State) -> u64,
+) {
     let mut buffer = [0; 16 * 1024];
     while !state.over.load(Ordering::Relaxed) {
         if cut(state).load(Ordering::Relaxed) {
@@ -80,6 +93,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, state: &State, cut: fn(&State) -
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {
+                thread::sleep(Duration::from_millis(late(state)));
                 while cut(state).load(Ordering::Relaxed) && !state.over.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_millis(20));
                 }

@@ -9,8 +9,7 @@ use crate::ring::{Member, Ring};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A point on a steady clock, in milliseconds.
-pub type Millis = u64;
+pub use crate::cluster::handover::Millis;
 
 /// A change of the ring waits until nothing has changed for so long, so that nodes that start together join together.
 const SETTLE: Millis = 250;
@@ -33,6 +32,8 @@ pub enum Event {
     /// A node that this front runs itself listens there.
     Local(config::Node, Address),
     LocalEnded(String),
+    /// Time has passed.
+    Later,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Builder {
     wanted: Option<(Vec<Member>, Millis)>,
     seats: BTreeMap<String, Seat>,
     view: Arc<View>,
+    /// The epoch of the newest ring that ZooKeeper has shown since the start.
+    heard: Option<u64>,
 }
 
 impl Builder {
@@ -74,9 +77,11 @@ impl Builder {
             gone: BTreeMap::new(),
             wanted: None,
             seats: BTreeMap::new(),
-            view: Arc::new(View { epoch: 0, ring: Ring::new(ring.hash, ring.points, []), nodes: Vec::new() }),
+            view: Arc::new(View::new(0, Ring::new(ring.hash, ring.points, []), Vec::new())),
+            heard: None,
         };
-        builder.rebuild();
+        // Nobody is asked for anything yet, so what time it is makes no difference.
+        builder.rebuild(0);
         builder
     }
 
@@ -90,8 +95,9 @@ impl Builder {
             Event::Ring(found) => self.found(found),
             Event::Local(node, address) => drop(self.local.insert(node.id.clone(), (node, address))),
             Event::LocalEnded(id) => drop(self.local.remove(&id)),
+            Event::Later => {}
         }
-        self.rebuild();
+        self.rebuild(now);
         self.notice(now);
     }
 
@@ -220,8 +226,9 @@ impl Builder {
         local.or_else(|| self.nodes.get(id).map(|n| &n.address)).or_else(placed).cloned()
     }
 
-    fn rebuild(&mut self) {
+    fn rebuild(&mut self, now: Millis) {
         self.seats = self.seated();
+        let time = millis(self.ring.handover);
         let (epoch, members) = match &self.held {
             Some(held) => (held.epoch, held.weights()),
             // Nothing is known of any cluster: what runs here is one.
@@ -230,13 +237,39 @@ impl Builder {
         let same_ring = self.view.epoch == epoch && self.view.ring.members() == members;
         let seat = |m: &Member| self.seats.get(&m.id);
         let same_node = |(m, node): (&Member, &Arc<Node>)| seat(m).is_some_and(|s| Arc::ptr_eq(&s.node, node));
-        if same_ring && members.iter().zip(&self.view.nodes).all(same_node) {
+        let unheard = self.unheard();
+        if same_ring && unheard.is_none() && members.iter().zip(&self.view.nodes).all(same_node) {
+            if let Some(view) = self.view.without_ended(now, time) {
+                self.view = Arc::new(view);
+            }
             return;
         }
         let (hash, points) = self.held.as_ref().map_or((self.ring.hash, self.ring.points), |h| (h.hash, h.points));
         let ring = Ring::new(hash, points, members);
         let nodes = ring.members().iter().filter_map(|m| Some(seat(m)?.node.clone())).collect();
-        self.view = Arc::new(View { epoch, ring, nodes });
+        let known = |id: &str| self.seats.get(id).map(|seat| seat.node.clone());
+        let mut view = View::new(epoch, ring, nodes).after(&self.view, now, time);
+        if let Some(previous) = unheard {
+            let mut handover = view.handover.take().unwrap_or_default();
+            handover.begin(Arc::new(Ring::new(hash, points, previous)), known, now.saturating_add(time));
+            view.handover = handover.at(now, time);
+        }
+        view.handover = view.handover.map(|handover| handover.seated(known));
+        self.view = Arc::new(view);
+        self.heard = self.news().map(|found| found.epoch).or(self.heard);
+    }
+
+    /// The ring that ZooKeeper shows, where this front has only now begun to route by it.
+    fn news(&self) -> Option<&RingDoc> {
+        let found = self.found.as_ref().filter(|found| self.held.as_ref() == Some(found))?;
+        self.heard.is_none_or(|heard| heard < found.epoch).then_some(found)
+    }
+
+    /// The members before that ring, where this front has not routed by them itself: it has just started, or has slept
+    /// through an epoch.
+    fn unheard(&self) -> Option<Vec<Member>> {
+        let news = self.news().filter(|news| self.heard.is_none_or(|heard| heard + 1 < news.epoch))?;
+        Some(news.previous.clone())
     }
 
     fn seated(&self) -> BTreeMap<String, Seat> {
@@ -266,6 +299,10 @@ impl Builder {
         let here = address.is_local() || address.host().is_some_and(|host| host == self.host);
         Node::new(id.to_owned(), address, weight, here)
     }
+}
+
+fn millis(time: std::time::Duration) -> Millis {
+    time.as_millis().try_into().unwrap_or(Millis::MAX)
 }
 
 /// Whether there is a ring to be written.

@@ -279,3 +279,68 @@ fn a_front_with_another_file_does_not_move_every_key() {
     let ring = world.ring.as_ref().unwrap();
     assert_eq!((ring.points, ring.members.len(), ring.previous.len()), (16, 2, 1));
 }
+
+/// How many of a thousand keys have another owner than in `before`; each of them has that one named by the view, and no
+/// other key has anyone.
+fn handed_over(view: &View, before: &View) -> usize {
+    let owner = |view: &View, key: &str| view.nodes[view.ring.owner(view.ring.position(key)).unwrap()].clone();
+    let keys = (0..1000).map(|i| format!("http://example.com/{i}"));
+    keys.filter(|key| {
+        let (was, is) = (owner(before, key), owner(view, key));
+        let named = view.handover.as_ref().and_then(|handover| handover.previous(key, &is, |_| true));
+        let expected = (was.id != is.id).then_some(&was.id);
+        assert_eq!(named.map(|node| &node.id), expected, "{key}");
+        was.id != is.id
+    })
+    .count()
+}
+
+#[test]
+fn after_a_change_of_the_ring_the_owners_of_before_are_known_for_ten_minutes() {
+    let mut world = World::new(2);
+    (1..=3).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    // What happened while the cluster was formed is over.
+    world.now += 600_000;
+    (0..2).for_each(|f| world.tell(f));
+    let before = world.fronts[0].builder.view();
+    assert!(before.handover.is_none());
+    world.join("n4", 1, 1004);
+    world.settle();
+    let changed = world.now;
+    for front in &world.fronts {
+        assert!(handed_over(&front.builder.view(), &before) > 100);
+    }
+    // A front that starts now has the members of before from the ring's record.
+    world.restart(1);
+    world.tell(1);
+    assert!(handed_over(&world.fronts[1].builder.view(), &before) > 100);
+    let end = world.fronts[0].builder.view().handover.as_ref().and_then(|h| h.next_end()).unwrap();
+    assert!((changed + 590_000..=changed + 600_000).contains(&end), "{end} {changed}");
+    for (now, lasts) in [(end - 1, true), (end, false)] {
+        world.fronts[0].builder.on(Event::Later, now);
+        let view = world.fronts[0].builder.view();
+        assert_eq!((view.handover.is_some(), view.epoch), (lasts, before.epoch + 1), "{now}");
+    }
+}
+
+#[test]
+fn a_node_that_drains_is_known_as_the_owner_of_before_while_it_is_there() {
+    let mut world = World::new(1);
+    (1..=3).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    world.now += 600_000;
+    let before = world.fronts[0].builder.view();
+    world.say("n1", |said| said.state = Wanted::Draining);
+    world.settle();
+    let view = world.fronts[0].builder.view();
+    assert_eq!(view.nodes.len(), 2);
+    assert!(handed_over(&view, &before) > 100);
+    let seat = world.fronts[0].builder.seats().find(|seat| seat.spec.id == "n1").unwrap().node.clone();
+    let key =
+        (0..).map(|i| format!("http://h/{i}")).find(|key| before.ring.owner(before.ring.position(key)) == Some(0));
+    let key = key.unwrap();
+    let is = view.nodes[view.ring.owner(view.ring.position(&key)).unwrap()].clone();
+    let named = view.handover.as_ref().unwrap().previous(&key, &is, |_| true).unwrap();
+    assert!(Arc::ptr_eq(named, &seat), "the one that is probed");
+}

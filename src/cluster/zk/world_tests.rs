@@ -28,7 +28,13 @@ pub struct Front {
 
 impl World {
     pub fn new(fronts: usize) -> World {
-        let settings = config::Ring { hash: Hash::Xxh3, points: 16, load_factor: 0.0 };
+        let settings = config::Ring {
+            hash: Hash::Xxh3,
+            points: 16,
+            load_factor: 0.0,
+            hot_keys: true,
+            handover: std::time::Duration::from_secs(600),
+        };
         let front =
             |_| Front { builder: Builder::new(&settings, "127.0.0.1", None), connected: true, version: 0, told: None };
         let mut world = World {

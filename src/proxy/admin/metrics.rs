@@ -44,6 +44,8 @@ impl Admin {
             let labels = [("node", node.id.as_str())];
             let up = f64::from(u8::from(node.up));
             families.add("ringhold_node_up", "Whether requests are sent there.", Kind::Gauge, &labels, up);
+            let (name, help) = ("ringhold_node_slow", "Whether it is passed over because its hits take long.");
+            families.add(name, help, Kind::Gauge, &labels, f64::from(u8::from(node.slow)));
             families.add("ringhold_node_share", "Of the key space.", Kind::Gauge, &labels, node.share);
             let load = f64::from(node.load);
             families.add("ringhold_node_load", "Requests under way from this front.", Kind::Gauge, &labels, load);

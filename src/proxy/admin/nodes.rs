@@ -80,6 +80,7 @@ fn shown(node: &Listed) -> Value {
         "spawn": node.spawn,
         "state": node.state.name(),
         "up": node.up,
+        "slow": node.slow,
         "share": (node.share * 1e4).round() / 1e4,
         "load": node.load,
     })

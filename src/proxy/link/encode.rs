@@ -1,6 +1,7 @@
 //! PURE. The head of a request on the link, written into one buffer.
 
 use super::decode::is_ringhold;
+use crate::cluster::view::Node;
 use crate::net::serve::Interim;
 use crate::wire::target::Key;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     pub expect: bool,
     /// Written as `X-Forwarded-For`.
     pub forwarded_for: Option<IpAddr>,
+    /// To be asked before the origin.
+    pub peer: Option<&'a Node>,
 }
 
 impl Request<'_> {
@@ -48,6 +51,9 @@ impl Request<'_> {
         }
         field(out, b"via", via.as_bytes());
         out.extend_from_slice(if self.local { b"ringhold-client: local\r\n" } else { b"ringhold-client: remote\r\n" });
+        if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
+            field(out, b"ringhold-peer", introduction.as_bytes());
+        }
         self.encode_hop(out);
         out.extend_from_slice(b"\r\n");
     }
@@ -96,9 +102,13 @@ mod tests {
     fn a_head_has_our_host_and_no_fields_of_others_links() {
         let key = Key::parse("http://example.com/a?b").unwrap();
         let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("host", "evil"), ("ringhold-client", "local"), ("accept", "*/*"), ("content-length", "9")]
-        {
+        for (name, value) in [
+            ("host", "evil"),
+            ("ringhold-client", "local"),
+            ("ringhold-peer", "x h:1"),
+            ("accept", "*/*"),
+            ("content-length", "9"),
+        ] {
             headers.append(name, HeaderValue::from_static(value));
         }
         let request = Request {
@@ -113,11 +123,12 @@ mod tests {
             framing: Framing::Chunked,
             expect: true,
             forwarded_for: None,
+            peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),
         };
         let mut out = Vec::new();
         request.encode(&HeaderValue::from_static("1.1 r"), &mut out);
         let expected = "POST http://example.com/a?b HTTP/1.1\r\nhost: example.com\r\naccept: */*\r\nvia: 1.1 r\r\n\
-                        ringhold-client: remote\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\
+                        ringhold-client: remote\r\nringhold-peer: n1 unix:/run/n1.sock\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\
                         te: trailers\r\nconnection: te\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -7,6 +7,8 @@ use super::conn::Conn;
 use super::control::Phase;
 use super::decode::{Ends, Head};
 use super::{Broken, InFlight, Pool, Request, Upload};
+use crate::clock::{self, Tick};
+use crate::proxy::outcome::Cache;
 use crate::wire::hop;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
@@ -45,11 +47,15 @@ pub async fn exchange(
     let movable = upload.is_none() && request.method.is_idempotent();
     let mut conn = acquire(pool, want).await?;
     conn.send(request, movable).await?;
+    let asked = if movable { pool.sample() } else { None };
     let mut early = Bytes::new();
     let mut head = match upload {
         None => final_head(&mut conn, &mut early, request).await?,
         Some(body) => Box::pin(head_beside(&mut conn, &mut early, request, body)).await?,
     };
+    if let Some(asked) = asked {
+        note_hit(pool, &head, asked);
+    }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         if request.upgrade.is_none() {
             return Err(Broken::Protocol("an upgrade that nobody asked for"));
@@ -63,6 +69,16 @@ pub async fn exchange(
     head.keep &= !refused;
     let upload = upload.filter(|_| !refused);
     content(conn, head, early, upload, load).await
+}
+
+/// How long a hit takes is what a node is judged by; anything else may have waited for an origin.
+fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
+    if Cache::of(&head.headers) == Cache::Hit {
+        let now = clock::tick();
+        pool.node.pace.note_hit(now, now.since(asked));
+    } else {
+        pool.sample_again();
+    }
 }
 
 /// Reads heads until one that is final (or 101).

@@ -3,6 +3,7 @@
 use super::conn::{Conn, Link};
 use super::control::{Control, Phase};
 use super::{Shared, TICK};
+use crate::clock::{self, Tick};
 use crate::cluster::view::Node;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -11,6 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+/// So many hits are timed a [`TICK`]: enough for a judgement, and few enough to cost nothing.
+const SAMPLES: u32 = 4;
 
 /// See the module.
 pub struct Pool {
@@ -23,6 +27,8 @@ pub struct Pool {
     /// Slots handed out, whether the connection is there yet or not.
     open: Cell<usize>,
     queue: RefCell<VecDeque<oneshot::Sender<Grant>>>,
+    /// So many more hits are timed until the next sweep.
+    samples: Cell<u32>,
     /// The node has left the view: connections are closed after use.
     retired: Cell<bool>,
 }
@@ -63,6 +69,7 @@ impl Pool {
             controls: RefCell::default(),
             open: Cell::new(0),
             queue: RefCell::default(),
+            samples: Cell::new(SAMPLES),
             retired: Cell::new(false),
         })
     }
@@ -141,6 +148,7 @@ impl Pool {
 
     /// Once a [`TICK`]: who has waited for how long.
     pub fn sweep(self: &Rc<Self>) -> Swept {
+        self.samples.set(SAMPLES);
         let timeouts = &self.shared.timeouts;
         let mut swept = Swept::Well;
         for control in self.controls.borrow().iter() {
@@ -157,6 +165,18 @@ impl Pool {
         // The node closes after the whole time: the one who sends must not be surprised.
         self.close(in_ticks(timeouts.idle / 2));
         swept
+    }
+
+    /// When the answer that is waited for now was asked for, where it is one of those that are timed.
+    pub fn sample(&self) -> Option<Tick> {
+        let left = self.samples.get().checked_sub(1)?;
+        self.samples.set(left);
+        Some(clock::tick())
+    }
+
+    /// An answer that was timed says nothing: the next one is timed in its place.
+    pub fn sample_again(&self) {
+        self.samples.set(SAMPLES.min(self.samples.get() + 1));
     }
 
     /// How long an answer may take when no probe has said anything. A node keeps the limits of the origin itself, and

@@ -47,6 +47,7 @@ impl Asked {
             framing: self.framing,
             expect: self.expect,
             forwarded_for: None,
+            peer: None,
         }
     }
 }

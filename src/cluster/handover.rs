@@ -1,0 +1,163 @@
+//! PURE. Who owned a key before: the rings of before a change, for as long as their owners hold what has moved.
+
+use super::view::Node;
+use crate::ring::Ring;
+use std::sync::Arc;
+
+/// A point on the steady clock, in milliseconds.
+pub type Millis = u64;
+
+/// So many rings of before are remembered: one change may follow another before the first has been handed over.
+const MOST: usize = 4;
+
+/// Rings of before, the newest first. Immutable; the marks of its nodes are alive.
+#[derive(Clone, Debug, Default)]
+pub struct Handover(Vec<Before>);
+
+#[derive(Clone, Debug)]
+struct Before {
+    ring: Arc<Ring>,
+    /// `nodes[i]` is `ring.members()[i]`, where that one is still known.
+    nodes: Vec<Option<Arc<Node>>>,
+    until: Millis,
+}
+
+impl Handover {
+    /// With one more ring, which was the last one until now. An empty ring has nothing to hand over.
+    pub fn begin(&mut self, ring: Arc<Ring>, known: impl Fn(&str) -> Option<Arc<Node>>, until: Millis) {
+        if ring.members().is_empty() {
+            return;
+        }
+        let nodes = ring.members().iter().map(|member| known(&member.id)).collect();
+        self.0.insert(0, Before { ring, nodes, until });
+        self.0.truncate(MOST);
+    }
+
+    /// The same with the nodes as they are known now; whoever is not known any more stays as it was.
+    pub fn seated(mut self, known: impl Fn(&str) -> Option<Arc<Node>>) -> Handover {
+        for Before { ring, nodes, .. } in &mut self.0 {
+            for (node, member) in nodes.iter_mut().zip(ring.members()) {
+                *node = known(&member.id).or_else(|| node.take());
+            }
+        }
+        self
+    }
+
+    /// What of it lasts at `now`. `None`: nothing. A clock that was put back makes nothing last longer than `time`.
+    pub fn at(&self, now: Millis, time: Millis) -> Option<Handover> {
+        let lasts = |before: &&Before| now < before.until && before.until <= now.saturating_add(time);
+        let lasting: Vec<Before> = self.0.iter().filter(lasts).cloned().collect();
+        (!lasting.is_empty()).then_some(Handover(lasting))
+    }
+
+    /// When the next of the rings is forgotten.
+    pub fn next_end(&self) -> Option<Millis> {
+        self.0.iter().map(|before| before.until).min()
+    }
+
+    /// The last owner of a key before `owner` that is fit to be asked.
+    pub fn previous(&self, key: &str, owner: &Node, is_fit: impl Fn(&Node) -> bool) -> Option<&Arc<Node>> {
+        let owners = self.0.iter().filter_map(|Before { ring, nodes, .. }| {
+            let index = ring.owner(ring.position(key))?;
+            nodes.get(index)?.as_ref()
+        });
+        owners.filter(|node| node.id != owner.id).find(|node| is_fit(node))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Address;
+    use crate::ring::{Hash, Member};
+
+    const MINUTES: Millis = 60_000;
+
+    fn ring(ids: &[&str]) -> Arc<Ring> {
+        Arc::new(Ring::new(Hash::Xxh3, 64, ids.iter().map(|id| Member { id: (*id).to_owned(), weight: 1 })))
+    }
+
+    fn node(id: &str) -> Arc<Node> {
+        Arc::new(Node::new(id.to_owned(), Address::Tcp("h:1".to_owned()), 1, true))
+    }
+
+    fn known(id: &str) -> Option<Arc<Node>> {
+        (id != "gone").then(|| node(id))
+    }
+
+    fn owner(ring: &Ring, key: &str) -> String {
+        ring.members()[ring.owner(ring.position(key)).unwrap()].id.clone()
+    }
+
+    fn keys() -> impl Iterator<Item = String> {
+        (0..500).map(|i| format!("http://h/{i}"))
+    }
+
+    #[test]
+    fn it_lasts_its_time_and_no_longer() {
+        let mut handover = Handover::default();
+        handover.begin(ring(&["a"]), known, 10 * MINUTES);
+        handover.begin(ring(&["a", "b"]), known, 12 * MINUTES);
+        for (now, rings, next) in [
+            (2 * MINUTES, 2, Some(10 * MINUTES)),
+            (10 * MINUTES - 1, 2, Some(10 * MINUTES)),
+            (10 * MINUTES, 1, Some(12 * MINUTES)),
+            (12 * MINUTES - 1, 1, Some(12 * MINUTES)),
+            (12 * MINUTES, 0, None),
+            (1, 1, Some(10 * MINUTES)),
+        ] {
+            let at = handover.at(now, 10 * MINUTES);
+            assert_eq!(at.as_ref().map_or(0, |at| at.0.len()), rings, "{now}");
+            assert_eq!(at.and_then(|at| at.next_end()), next, "{now}");
+        }
+    }
+
+    #[test]
+    fn the_last_owner_before_this_one_is_named() {
+        let (first, second) = (ring(&["a", "b"]), ring(&["a", "b", "c"]));
+        let mut handover = Handover::default();
+        handover.begin(first.clone(), known, MINUTES);
+        handover.begin(second.clone(), known, MINUTES);
+        let now = ring(&["a", "b", "c", "d"]);
+        let mut skipped = 0;
+        for key in keys() {
+            let asked = node(&owner(&now, &key));
+            let rings = [&second, &first].map(|ring| owner(ring, &key));
+            let expected = rings.iter().find(|id| **id != asked.id);
+            let named = handover.previous(&key, &asked, |_| true).map(|node| &node.id);
+            assert_eq!(named, expected, "{key}");
+            skipped += usize::from(expected == Some(&rings[1]) && rings[0] == asked.id);
+        }
+        assert!(skipped > 50, "what c had not yet asked for when d came is still named: {skipped}");
+    }
+
+    #[test]
+    fn who_is_not_fit_or_not_known_is_not_named() {
+        let mut handover = Handover::default();
+        handover.begin(ring(&["a", "gone"]), known, MINUTES);
+        let asked = node("b");
+        for key in keys() {
+            let named = handover.previous(&key, &asked, |_| true).map(|node| node.id.as_str());
+            assert_ne!(named, Some("gone"));
+            assert!(handover.previous(&key, &asked, |_| false).is_none());
+        }
+    }
+
+    #[test]
+    fn changes_upon_changes_are_bounded() {
+        let mut handover = Handover::default();
+        (0..20).for_each(|_| handover.begin(ring(&["a"]), known, MINUTES));
+        handover.begin(ring(&[]), known, MINUTES);
+        assert_eq!(handover.0.len(), MOST);
+    }
+
+    #[test]
+    fn a_node_under_a_new_address_takes_the_place_of_the_old_one() {
+        let mut handover = Handover::default();
+        handover.begin(ring(&["a"]), known, MINUTES);
+        let moved = node("a");
+        let handover = handover.seated(|id| (id == "a").then(|| moved.clone()));
+        let named = handover.previous("http://h/", &node("b"), |_| true).unwrap();
+        assert!(Arc::ptr_eq(named, &moved));
+    }
+}

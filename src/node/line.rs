@@ -1,0 +1,246 @@
+//! The connections to one other node, and one exchange on one of them.
+
+use super::body::BodyError;
+use super::peer::Limits;
+use crate::clock::{Tick, tick};
+use crate::config::Address;
+use crate::net::listen::Stream;
+use crate::net::prove;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Empty;
+use hyper::client::conn::http1::{self, SendRequest};
+use std::cell::{Cell, RefCell};
+use std::error::Error;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::net::UnixStream;
+use tokio::time::Sleep;
+
+/// Idle connections that are kept.
+const IDLE: usize = 64;
+
+type Sender = SendRequest<Empty<Bytes>>;
+
+pub struct Line {
+    address: Address,
+    limits: Rc<Limits>,
+    idle: RefCell<Vec<(Sender, Tick)>>,
+    busy: Cell<usize>,
+    backoff: Cell<Backoff>,
+}
+
+/// For how long a node that did not answer is left alone: briefly at first, which a moment of much work costs little, and
+/// ever longer, up to a second, while it goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backoff {
+    until: u64,
+    failures: u32,
+}
+
+const FIRST: u64 = 50;
+const LONGEST: u64 = 1000;
+
+impl Backoff {
+    /// What fails while it is left alone was asked before, and fails for the same reason.
+    fn failed(self, now: Tick) -> Backoff {
+        if self.lasts(now) {
+            return self;
+        }
+        let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        Backoff { until: now.0.saturating_add(pause), failures: self.failures.saturating_add(1) }
+    }
+
+    fn lasts(self, now: Tick) -> bool {
+        now.0 < self.until
+    }
+}
+
+/// A connection in use.
+struct Lease {
+    line: Rc<Line>,
+    sender: Sender,
+    _busy: Busy,
+}
+
+/// Counts it.
+struct Busy(Rc<Line>);
+
+impl Line {
+    pub fn new(address: Address, limits: Rc<Limits>) -> Line {
+        Line { address, limits, idle: RefCell::default(), busy: Cell::new(0), backoff: Cell::default() }
+    }
+
+    pub fn is_left_alone(&self, now: Tick) -> bool {
+        self.backoff.get().lasts(now)
+    }
+
+    /// It was refused, or silent for too long.
+    pub fn failed(&self, now: Tick) {
+        self.backoff.set(self.backoff.get().failed(now));
+        self.idle.borrow_mut().clear();
+    }
+
+    /// It answered.
+    pub fn answered(&self) {
+        self.backoff.take();
+    }
+
+    /// Closes what was idle for too long; whether there is a reason to remember this node.
+    pub fn sweep(&self, now: Tick) -> bool {
+        self.idle.borrow_mut().retain(|(sender, since)| !sender.is_closed() && now.since(*since) < self.limits.idle);
+        !self.idle.borrow().is_empty() || self.busy.get() > 0 || self.is_left_alone(now)
+    }
+
+    /// Sends a request (absolute-form, without a body) and waits for the head of the answer: on a kept connection, and if
+    /// that proves dead, on a new one. Takes as long as it takes; dropping it closes the connection.
+    pub async fn exchange(
+        self: &Rc<Line>,
+        request: impl Fn() -> Request<Empty<Bytes>>,
+    ) -> Result<Response<PeerBody>, Box<dyn Error + Send + Sync>> {
+        if let Some(kept) = self.kept().await
+            && let Ok(response) = kept.send(request()).await
+        {
+            return Ok(response);
+        }
+        Ok(self.open().await?.send(request()).await?)
+    }
+
+    async fn kept(self: &Rc<Line>) -> Option<Lease> {
+        loop {
+            let (mut sender, _) = self.idle.borrow_mut().pop()?;
+            let busy = Busy::new(self);
+            if sender.ready().await.is_ok() {
+                return Some(Lease { line: self.clone(), sender, _busy: busy });
+            }
+        }
+    }
+
+    async fn open(self: &Rc<Line>) -> Result<Lease, Box<dyn Error + Send + Sync>> {
+        if self.busy.get() >= self.limits.connections {
+            return Err("all connections to it are in use".into());
+        }
+        let busy = Busy::new(self);
+        let stream = match &self.address {
+            Address::Tcp(address) => Stream::Tcp(prove::connect(address, &self.limits.cluster).await?),
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+        };
+        let mut builder = http1::Builder::new();
+        builder.max_headers(self.limits.fields).max_buf_size(self.limits.head.max(8192));
+        let (sender, connection) = builder.handshake(stream).await?;
+        tokio::task::spawn_local(async move {
+            // Its errors come back through the sender.
+            let _ = connection.await;
+        });
+        Ok(Lease { line: self.clone(), sender, _busy: busy })
+    }
+}
+
+impl Lease {
+    async fn send(mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<PeerBody>> {
+        let response = self.sender.send_request(request).await?;
+        let stall = self.line.limits.body_stall;
+        Ok(response.map(|incoming| {
+            let mut body = PeerBody { incoming, lease: Some(self), stall, sleep: None };
+            if body.incoming.is_end_stream() {
+                body.give_back();
+            }
+            body
+        }))
+    }
+
+    fn give_back(self) {
+        let mut idle = self.line.idle.borrow_mut();
+        if idle.len() < IDLE && !self.sender.is_closed() && !self.line.is_left_alone(tick()) {
+            idle.push((self.sender, tick()));
+        }
+    }
+}
+
+impl Busy {
+    fn new(line: &Rc<Line>) -> Busy {
+        line.busy.set(line.busy.get() + 1);
+        Busy(line.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
+
+/// The body of another node's answer. Gives its connection back when it has been read to the end; ends with an error when
+/// the node stalls.
+pub struct PeerBody {
+    incoming: hyper::body::Incoming,
+    lease: Option<Lease>,
+    stall: std::time::Duration,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl PeerBody {
+    fn give_back(&mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let stall = self.stall;
+        self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall))).as_mut().poll(cx)
+    }
+}
+
+impl Body for PeerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
+            if this.poll_stalled(cx).is_ready() {
+                this.lease = None;
+                return Poll::Ready(Some(Err("the node that was asked stopped sending".into())));
+            }
+            return Poll::Pending;
+        };
+        this.sleep = None;
+        if matches!(frame, Some(Err(_))) {
+            this.lease = None;
+        }
+        if frame.is_none() || this.incoming.is_end_stream() {
+            this.give_back();
+        }
+        Poll::Ready(frame.map(|result| result.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_goes_on_failing_is_left_alone_for_ever_longer_up_to_a_second() {
+        let mut backoff = Backoff::default();
+        let mut now = 7;
+        for pause in [50, 100, 200, 400, 800, 1000, 1000] {
+            assert!(!backoff.lasts(Tick(now)));
+            backoff = backoff.failed(Tick(now));
+            // A second question that was under way as well.
+            backoff = backoff.failed(Tick(now + 1));
+            assert!(backoff.lasts(Tick(now + pause - 1)) && !backoff.lasts(Tick(now + pause)), "{pause}");
+            now += pause;
+        }
+    }
+}

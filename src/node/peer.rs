@@ -1,0 +1,210 @@
+//! Asking another node before the origin (docs/link.md, Peer ask): whom, when, and what its answer is good for.
+
+use super::Node;
+use super::ask::Ask;
+use super::barred::Barred;
+use super::counters::add;
+use super::exchange::Answered;
+use super::fill::{Fill, Head};
+use super::line::{Line, PeerBody};
+use crate::clock::{Tick, tick};
+use crate::config::{Address, Cluster, Config};
+use crate::net::rules::Reach;
+use crate::policy;
+use crate::wire::target::Key;
+use crate::wire::{link, status};
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Request, Response};
+use http_body_util::Empty;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::timeout;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A node that waits for the head of its own fetch says so this often.
+pub const SIGN: Duration = Duration::from_millis(150);
+/// Other nodes that are known at once; more than any hand-over has.
+const LINES: usize = 1024;
+
+/// A node that the front has named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub id: Box<str>,
+    pub address: Address,
+}
+
+impl Peer {
+    /// From the value of `Ringhold-Peer`.
+    pub fn read(value: &HeaderValue) -> Option<Peer> {
+        let (id, address) = link::introduced(value.as_bytes())?;
+        Some(Peer { id: id.into(), address: address.parse().ok()? })
+    }
+}
+
+/// The other nodes, as this one knows them.
+pub struct Peers {
+    lines: RefCell<HashMap<Address, Rc<Line>>>,
+    barred: RefCell<Barred>,
+    limits: Rc<Limits>,
+}
+
+/// What holds for each of them.
+pub struct Limits {
+    /// Its secrets are proved on new connections.
+    pub cluster: Cluster,
+    pub connections: usize,
+    pub head: usize,
+    pub fields: usize,
+    pub idle: Duration,
+    pub body_stall: Duration,
+    /// To the head of the answer, or the first sign of a node that waits for it itself.
+    answer: Duration,
+    /// From one sign to the next.
+    sign: Duration,
+    /// To the head of the answer, however many signs there are.
+    first_byte: Duration,
+}
+
+impl Peers {
+    pub fn new(config: &Config) -> Peers {
+        let (limits, timeouts) = (&config.limits, &config.timeouts);
+        let limits = Limits {
+            cluster: config.cluster.clone(),
+            connections: limits.node_connections,
+            head: usize::try_from(limits.head).unwrap_or(usize::MAX),
+            fields: limits.fields,
+            idle: timeouts.idle / 2,
+            body_stall: timeouts.body_stall,
+            answer: timeouts.peer,
+            sign: timeouts.probe.max(2 * SIGN),
+            first_byte: timeouts.first_byte,
+        };
+        Peers { lines: RefCell::default(), barred: RefCell::default(), limits: Rc::new(limits) }
+    }
+
+    /// A URL became invalid here: other nodes may not know it yet.
+    pub fn bar(&self, key: &Key) {
+        self.barred.borrow_mut().bar(key.hash(), tick().0);
+    }
+
+    /// Something of an origin did.
+    pub fn bar_origin(&self, of: &Key) {
+        self.barred.borrow_mut().bar(origin(of), tick().0);
+    }
+
+    fn is_barred(&self, key: &Key) -> bool {
+        let (barred, now) = (self.barred.borrow(), tick().0);
+        barred.has(key.hash(), now) || barred.has(origin(key), now)
+    }
+
+    /// Closes connections that have been idle for too long, and forgets nodes without any.
+    pub fn sweep(&self) {
+        let now = tick();
+        self.lines.borrow_mut().retain(|_, line| line.sweep(now));
+    }
+
+    /// `None`: it is left alone for now.
+    fn line(&self, address: &Address) -> Option<Rc<Line>> {
+        let mut lines = self.lines.borrow_mut();
+        if let Some(line) = lines.get(address) {
+            return Some(line.clone()).filter(|line| !line.is_left_alone(tick()));
+        }
+        if lines.len() >= LINES {
+            return None;
+        }
+        let line = Rc::new(Line::new(address.clone(), self.limits.clone()));
+        lines.insert(address.clone(), line.clone());
+        Some(line)
+    }
+}
+
+fn origin(key: &Key) -> u64 {
+    xxh3_64(format!("origin of {}://{}", key.scheme(), key.authority()).as_bytes())
+}
+
+/// What the named node has of what is asked for, to be stored here as an origin's answer is. `None`: ask the origin.
+pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)> {
+    let peer = ask.peer.as_ref().filter(|_| policy::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
+    let line = node.peers.line(&peer.address)?;
+    add(&node.counters.peer_asks, 1);
+    fill.set_asks_peer(true);
+    let sent = crate::clock::now();
+    let answer = answer(node, ask, &line).await;
+    fill.set_asks_peer(false);
+    let Some(response) = answer else {
+        tracing::debug!(peer = &*peer.id, "no answer to the question for {}", ask.key.as_str());
+        line.failed(tick());
+        add(&node.counters.peer_failures, 1);
+        return None;
+    };
+    line.answered();
+    let (mut head, body) = useful(node, ask, response, sent)?;
+    head.peer = Some(peer.id.clone());
+    add(&node.counters.peer_hits, 1);
+    Some((head, body))
+}
+
+/// The answer, when it comes in time.
+async fn answer(node: &Node, ask: &Ask, line: &Rc<Line>) -> Option<Response<PeerBody>> {
+    let limits = &node.peers.limits;
+    let heard = Arc::new(AtomicU64::new(0));
+    let exchanged = line.exchange(|| question(node, ask, &heard));
+    timeout(limits.first_byte, hearing(exchanged, &heard, limits)).await.ok().flatten()
+}
+
+/// `None` when there is neither an answer nor a sign of it for too long, or the exchange failed.
+async fn hearing<T, E>(exchanged: impl Future<Output = Result<T, E>>, heard: &AtomicU64, limits: &Limits) -> Option<T> {
+    let mut exchanged = std::pin::pin!(exchanged);
+    let mut wait = limits.answer;
+    loop {
+        if let Ok(done) = timeout(wait, exchanged.as_mut()).await {
+            return done.ok();
+        }
+        let silent = tick().since(Tick(heard.load(Ordering::Relaxed)));
+        wait = limits.sign.checked_sub(silent).filter(|left| !left.is_zero())?;
+    }
+}
+
+fn question(node: &Node, ask: &Ask, heard: &Arc<AtomicU64>) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = ask.head.uri.clone();
+    let mut headers: HeaderMap = ask.head.headers.clone();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("only-if-cached"));
+    if let Ok(host) = HeaderValue::from_str(ask.key.authority()) {
+        headers.insert(header::HOST, host);
+    }
+    // The other node believes `local` only from its own machine, so nothing leaves it that is not for others.
+    let client = if ask.same_machine { link::LOCAL } else { link::REMOTE };
+    headers.insert(link::CLIENT, HeaderValue::from_static(client));
+    if let Ok(id) = HeaderValue::from_str(&node.id) {
+        headers.insert(link::ASKER, id);
+    }
+    *request.headers_mut() = headers;
+    let heard = heard.clone();
+    hyper::ext::on_informational(&mut request, move |_| heard.store(tick().0, Ordering::Relaxed));
+    request
+}
+
+/// A fresh hit or a fill that is read along, where it may be stored here too; whatever else came is dropped.
+fn useful(
+    node: &Node,
+    ask: &Ask,
+    response: Response<PeerBody>,
+    sent: crate::wire::date::Timestamp,
+) -> Option<(Head, PeerBody)> {
+    if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {
+        return None;
+    }
+    let local = response.headers().get(link::REACH).is_some_and(|reach| reach == link::LOCAL);
+    let reach = if local { Reach::SameMachine } else { Reach::Anyone };
+    let mut answered = Answered::new(response, reach, sent).ok()?;
+    // Its verdict was for this one exchange; what caches before it have said stays.
+    status::drop_last_line(&mut answered.head.headers);
+    let head = answered.storable_head(node, ask).ok()?;
+    Some((head, answered.body))
+}
