@@ -19,7 +19,7 @@ pub use connections::Connections;
 pub use drive::connection;
 pub use interim::Interim;
 pub use io::{Io, upgraded};
-pub use lane::{Known, Shortcut};
+pub use lane::{Asking, Given, Known, Shortcut};
 pub use plain::Plain;
 pub use sweep::Sweeper;
 

@@ -4,6 +4,7 @@
 //! same.
 
 use super::Node;
+use super::body::NodeBody;
 use super::caller::{Caller, Standing};
 use super::counters::add;
 use crate::clock;
@@ -28,7 +29,9 @@ pub struct Quick {
 }
 
 impl Known for Quick {
-    fn answer(&self, request: &Plain<'_>, _: bool, head: &mut Vec<u8>) -> Option<Bytes> {
+    type Body = NodeBody;
+
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
         let same_machine = asks_for_this_machine(request.fields, self.caller.standing())?;
         let entry = self.stored(request.target)?;
         let now = clock::now();

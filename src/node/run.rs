@@ -9,7 +9,7 @@ use crate::cluster::zk::{self, Registration};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
-use crate::net::serve::{Connections, Known, Limits, Sweeper};
+use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
@@ -70,10 +70,9 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
             () = shutdown.begun() => break,
         };
         let (node, caller) = (node.clone(), Rc::new(Caller::new(peer)));
-        let known: Rc<dyn Known> = Rc::new(Quick { node: node.clone(), caller: caller.clone() });
-        connections.serve_with(stream, Some((known, peer.same_machine)), move |request| {
-            service::serve(node.clone(), caller.clone(), request)
-        });
+        let known: Shortcut<_> = Rc::new(Quick { node: node.clone(), caller: caller.clone() });
+        connections
+            .serve_with(stream, Some(known), move |request| service::serve(node.clone(), caller.clone(), request));
     }
     drop(listener);
     // Whoever asks ZooKeeper is not sent here any more.

@@ -30,6 +30,16 @@ impl Watch {
         }
     }
 
+    /// The same for a request that others could share by its bytes. `None`: there is a copy, which may answer it.
+    pub fn since(client: &Client, key: &Key) -> Option<Watch> {
+        let Some(hot) = &client.worker.hot else { return Some(Watch::Aside) };
+        let generation = hot.generation();
+        match hot.find(key.hash(), key.as_str().as_bytes()) {
+            Found::Copy(_) => None,
+            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation)),
+        }
+    }
+
     /// The copy, where it answers as the node would (a fresh hit).
     pub fn answer(
         &self,
@@ -63,13 +73,13 @@ impl Watch {
         &self,
         client: &Client,
         key: &Key,
-        request: Parts,
+        request: impl FnOnce() -> Option<Parts>,
         answer: &Answer,
         pool: &Pool,
     ) -> Option<Box<Capture>> {
         let (&Watch::Since(generation), Some(hot)) = (self, &client.worker.hot) else { return None };
         let head = &answer.head;
-        if Cache::of(&head.headers) != Cache::Hit {
+        if Cache::said(head.fields.verdict()) != Cache::Hit {
             hot.outdated(key);
             return None;
         }
@@ -83,8 +93,9 @@ impl Watch {
         }
         let (mut response, ()) = Response::new(()).into_parts();
         response.status = head.status;
-        response.headers = head.headers.clone();
+        response.headers = head.fields.map();
         hop::strip(&mut response.headers);
+        let request = request()?;
         let (key, node) = (key.clone(), pool.node.id.as_str().into());
         let candidate = Candidate { generation, key, request, response, node, local: head.local };
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))

@@ -29,6 +29,7 @@ mod relay;
 mod reply;
 mod route;
 mod service;
+mod shortly;
 mod tunnel;
 mod upload;
 mod worker;

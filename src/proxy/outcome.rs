@@ -62,7 +62,12 @@ pub struct Record {
 
 impl Cache {
     pub fn of(headers: &HeaderMap) -> Cache {
-        match status::last_member(headers) {
+        Cache::said(status::last_member(headers))
+    }
+
+    /// By the node's member of `Cache-Status`, without its name.
+    pub fn said(member: Option<&[u8]>) -> Cache {
+        match member {
             Some(member) if member.split(|b| *b == b';').next() == Some(b"hit") => Cache::Hit,
             Some(_) => Cache::Miss,
             None => Cache::Unknown,

@@ -1,39 +1,61 @@
-//! Hot hits by their bytes: a plain GET of a URL that has a copy is answered before hyper sees it.
+//! Plain requests by their bytes: a GET of a URL that has a hot copy is answered as it is read, and another is relayed
+//! ([`super::shortly`]).
 //!
-//! Whatever is not as plain as can be goes the long way, which knows everything: the answers are the same.
+//! Whatever is not as plain as can be goes the long way ([`super::service`]), which knows everything: the answers are
+//! the same.
 
-use super::hot::{Copy, Hot};
-use super::metrics::Counters;
+use super::hot::Copy;
+use super::reply::Reply;
+use super::shortly::Shortly;
+use super::worker::Client;
 use crate::clock;
-use crate::net::serve::{Known, Plain};
+use crate::net::serve::{Asking, Interim, Known, Plain};
 use crate::policy;
 use crate::store::Mark;
 use bytes::Bytes;
-use std::sync::Arc;
+use http::header::{HOST, VIA};
+use std::rc::Rc;
 
-/// What a worker needs to answer so.
-pub struct Quick {
-    pub hot: Arc<Hot>,
-    /// Of this worker.
-    pub counters: Arc<Counters>,
-}
+/// What answers the plain requests of a client.
+pub struct Quick(pub Rc<Client>);
 
 impl Known for Quick {
-    fn answer(&self, request: &Plain<'_>, same_machine: bool, head: &mut Vec<u8>) -> Option<Bytes> {
-        if !is_plain(request.fields) {
+    type Body = Reply;
+
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
+        let hot = self.0.worker.hot.as_ref().filter(|_| self.0.worker.only_counts())?;
+        if !has_one_host(request) || bears_on_fresh(request) {
             return None;
         }
         // Only a target that is its own key: any other spelling goes the long way.
-        let copy = self.hot.standing(xxhash_rust::xxh3::xxh3_64(request.target), request.target)?;
-        self.write(&copy, same_machine, head)
+        let copy = hot.standing(xxhash_rust::xxh3::xxh3_64(request.target), request.target)?;
+        self.write(&copy, head)
+    }
+
+    fn ask(&self, request: &Plain<'_>, interim: Interim) -> Option<Asking<Reply>> {
+        let goes_on = |field: &httparse::Header<'_>| !field.name.eq_ignore_ascii_case(VIA.as_str());
+        if !has_one_host(request) || !request.fields.iter().all(goes_on) {
+            return None;
+        }
+        let shortly = Shortly::of(self.0.clone(), request, bears_on_fresh(request), interim)?;
+        Some(Box::pin(shortly.relay()))
     }
 }
 
+fn has_one_host(request: &Plain<'_>) -> bool {
+    request.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(HOST.as_str())).count() == 1
+}
+
+/// Whether something in it could change the answer.
+fn bears_on_fresh(request: &Plain<'_>) -> bool {
+    request.fields.iter().any(|field| policy::bears_on_fresh(field.name))
+}
+
 impl Quick {
-    fn write(&self, copy: &Copy, same_machine: bool, head: &mut Vec<u8>) -> Option<Bytes> {
+    fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Bytes> {
         let (entry, fixed) = (copy.entry(), copy.head.as_ref()?);
         let now = clock::now();
-        if now >= entry.terms.fresh_until || (entry.mark == Mark::SameMachine && !same_machine) {
+        if now >= entry.terms.fresh_until || (entry.mark == Mark::SameMachine && !self.0.peer.same_machine) {
             return None;
         }
         let body = entry.body().whole()?;
@@ -42,16 +64,11 @@ impl Quick {
         head.extend_from_slice(b"\r\nage: ");
         head.extend_from_slice(itoa::Buffer::new().format(policy::age(&entry.terms, now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
-        self.counters.answers[usize::from(entry.status.as_u16() / 100)].add(1);
-        self.counters.hits.add(1);
-        self.counters.hot_hits.add(1);
-        self.counters.body_bytes.add(body.len() as u64);
+        let counters = &self.0.worker.shared.counters;
+        counters.answers[usize::from(entry.status.as_u16() / 100)].add(1);
+        counters.hits.add(1);
+        counters.hot_hits.add(1);
+        counters.body_bytes.add(body.len() as u64);
         Some(body)
     }
-}
-
-/// Whether there is exactly one `Host`, and nothing that could change the answer.
-fn is_plain(fields: &[httparse::Header<'_>]) -> bool {
-    let hosts = fields.iter().filter(|field| field.name.eq_ignore_ascii_case("host")).count();
-    hosts == 1 && !fields.iter().any(|field| policy::bears_on_fresh(field.name))
 }

@@ -90,7 +90,8 @@ impl Reply {
 }
 
 impl Capture {
-    fn finish(self: Box<Capture>) {
+    /// Keeps the copy, of which nothing is missing.
+    pub fn finish(self: Box<Capture>) {
         let Capture { hot, candidate, pieces } = *self;
         hot.keep(candidate, pieces, clock::now());
     }

@@ -1,6 +1,6 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
-use super::link::{self, Answer, Pool};
+use super::link::{self, Answer, Pool, Said};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
@@ -31,11 +31,14 @@ pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<R
     let head_only = request.method == Method::HEAD;
     let mut record = Some(client.worker.record(client.peer, &request));
     let answer = answer(&client, request, body, &mut record).await;
-    Ok(answer.unwrap_or_else(|fault| {
-        tracing::debug!(kind = fault.kind.token(), "{fault}");
-        let page = pages::error(&client.worker.front.pseudonym, &fault);
-        own_answer(page, Source::Error(fault.kind), head_only, record.take())
-    }))
+    Ok(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
+}
+
+/// An error that we answer with.
+pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
+    tracing::debug!(kind = fault.kind.token(), "{fault}");
+    let page = pages::error(&client.worker.front.pseudonym, fault);
+    own_answer(page, Source::Error(fault.kind), head_only, record)
 }
 
 async fn answer(
@@ -85,27 +88,27 @@ async fn forward(
         interim: interim.as_ref(),
         method: &request.method,
         key: &key,
-        headers: &request.headers,
+        said: Said::Map(&request.headers),
         version: request.version,
         local: client.peer.same_machine,
         te_trailers: hop.te_trailers,
         upgrade,
         framing,
         expect,
-        forwarded_for: client.peer.addr.map(|a| a.ip()).filter(|_| client.worker.config.access.forwarded_for),
+        forwarded_for: client.forwarded_for(),
         peer: None,
     };
-    let (mut answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
     if !request.method.is_safe() {
-        Box::pin(invalidate(client, &request.method, &key, &mut answer, &pool)).await;
+        Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
     }
     let upgrade = request.extensions.remove::<OnUpgrade>();
-    let capture = watch.capture(client, &key, request, &answer, &pool);
+    let capture = watch.capture(client, &key, || Some(request), &answer, &pool);
     Ok(deliver(client, answer, &pool, upgrade, capture, record))
 }
 
 /// Makes a node's answer the client's.
-fn deliver(
+pub fn deliver(
     client: &Rc<Client>,
     answer: Answer,
     pool: &Rc<Pool>,
@@ -117,7 +120,7 @@ fn deliver(
     let Answer { head, content } = answer;
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = head.status;
-    parts.headers = head.headers;
+    parts.headers = head.fields.map();
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
     if let Some(record) = record {
@@ -140,12 +143,11 @@ fn deliver(
 
 /// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
 /// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
-async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &mut Answer, pool: &Pool) {
+async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer, pool: &Pool) {
     let (mut parts, ()) = Response::new(()).into_parts();
-    (parts.status, parts.headers) = (answer.head.status, std::mem::take(&mut answer.head.headers));
+    (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
     let keys = policy::invalidates(method, key, &parts);
     let groups = policy::invalidated_groups(method, &parts);
-    answer.head.headers = parts.headers;
     if let Some(hot) = &client.worker.hot {
         keys.iter().for_each(|key| hot.forget(key));
         hot.forget_groups(key, &groups, clock::now());

@@ -14,9 +14,10 @@ use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
-use crate::net::serve::{Connections, Known, Limits, Sweeper};
+use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
 use crate::ring::HotKeys;
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,8 +34,6 @@ pub struct Worker {
     pub connections: Connections,
     pub shutdown: Shutdown,
     pub hot: Option<Arc<Hot>>,
-    /// Hot hits by their bytes; not where there is an access log, which wants to know more of a request.
-    quick: Option<Rc<dyn Known>>,
     log: Option<Log>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
@@ -152,10 +151,6 @@ async fn sweep(worker: Rc<Worker>) {
 impl Worker {
     fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
         let Start { config, front, membership, log, hot, shutdown } = start;
-        let quick = hot.clone().filter(|_| log.is_none()).map(|hot| {
-            let quick: Rc<dyn Known> = Rc::new(Quick { hot, counters: counters.clone() });
-            quick
-        });
         let shared = Shared::new(&config, counters, front.via.clone());
         let mut views = membership.views.clone();
         let view = views.borrow_and_update().clone();
@@ -173,7 +168,6 @@ impl Worker {
             shared,
             shutdown,
             hot,
-            quick,
             log,
             membership,
         })
@@ -188,8 +182,8 @@ impl Worker {
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
         let client = Rc::new(Client { worker: self.clone(), peer, _place: place });
-        let known = self.quick.clone().map(|quick| (quick, peer.same_machine));
-        self.connections.serve_with(stream, known, move |request| service::serve(client.clone(), request));
+        let known: Shortcut<_> = Rc::new(Quick(client.clone()));
+        self.connections.serve_with(stream, Some(known), move |request| service::serve(client.clone(), request));
     }
 
     /// The current view with its pools.
@@ -233,6 +227,11 @@ impl Worker {
         }
     }
 
+    /// Whether requests are only counted, and not written down one by one as well.
+    pub fn only_counts(&self) -> bool {
+        self.log.is_none()
+    }
+
     /// Follows a request of this client from now on.
     pub fn record(&self, peer: Peer, request: &http::request::Parts) -> Record {
         let line = self.log.as_ref().map(|log| {
@@ -266,6 +265,13 @@ impl Routing {
 impl Drop for Place {
     fn drop(&mut self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Client {
+    /// What `X-Forwarded-For` is to say.
+    pub fn forwarded_for(&self) -> Option<IpAddr> {
+        self.peer.addr.map(|addr| addr.ip()).filter(|_| self.worker.config.access.forwarded_for)
     }
 }
 

@@ -38,6 +38,21 @@ fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
     }
 }
 
+/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says.
+pub fn is_for_this_hop(name: &str) -> bool {
+    // The longest of them; most names need no copy in lower case because of their first letter.
+    let mut lower = [0; 25];
+    if name.len() > lower.len()
+        || !matches!(name.as_bytes().first(), Some(b'c' | b'C' | b'k' | b'K' | b'p' | b'P' | b't' | b'T' | b'u' | b'U'))
+    {
+        return false;
+    }
+    let lower = &mut lower[..name.len()];
+    lower.copy_from_slice(name.as_bytes());
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).is_ok_and(is_hop_by_hop)
+}
+
 fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,

@@ -67,13 +67,21 @@ pub fn proxy_status(proxy: &str, fault: &Fault) -> HeaderValue {
 
 /// What the last `Cache-Status` member says, without the name of its cache: `hit; ttl=30`.
 pub fn last_member(headers: &HeaderMap) -> Option<&[u8]> {
-    let member = list::members(headers, &CACHE_STATUS).last()?;
+    list::members(headers, &CACHE_STATUS).last().map(parameters)
+}
+
+/// The same of one line of the field.
+pub fn last_member_of(line: &[u8]) -> Option<&[u8]> {
+    list::split(line).last().map(parameters)
+}
+
+fn parameters(member: &[u8]) -> &[u8] {
     let name = match member.strip_prefix(b"\"") {
         Some(rest) => closing_quote(rest).map_or(member.len(), |close| close + 2),
         None => 0,
     };
     let parameters = member[name..].iter().position(|byte| *byte == b';').map_or(member.len(), |at| name + at + 1);
-    Some(list::trim(&member[parameters..]))
+    list::trim(&member[parameters..])
 }
 
 /// Whether such a member says that the answer came from what the cache had or was getting already.

@@ -27,8 +27,7 @@ impl ClientBody {
 
     /// Of the exchange that is about to begin.
     pub(super) fn none(state: &Arc<State>) -> ClientBody {
-        let exchange = state.exchange().wrapping_add(1);
-        ClientBody { body: None, half: None, interim: Interim { state: state.clone(), exchange } }
+        ClientBody { body: None, half: None, interim: Interim::of_next(state) }
     }
 
     /// What sends interim responses to this request.

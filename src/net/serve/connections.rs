@@ -51,7 +51,7 @@ impl Connections {
     }
 
     /// The same, where some answers are known before hyper sees the request.
-    pub fn serve_with<S, F, B, E>(&self, stream: Stream, known: Option<Shortcut>, service: S)
+    pub fn serve_with<S, F, B, E>(&self, stream: Stream, known: Option<Shortcut<B>>, service: S)
     where
         S: Fn(Request<ClientBody>) -> F + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,

@@ -30,7 +30,7 @@ enum Life {
 
 /// Serves `stream` until it ends. Needs neither the service nor the bodies to be Send, but a thread that does nothing
 /// else meanwhile: spawn it locally, or use [`Connections`]. Upgrades work by `hyper::upgrade::on` and [`upgraded`].
-pub async fn connection<S, F, B, E>(stream: Stream, service: S, sweeper: &Sweeper, known: Option<Shortcut>) -> End
+pub async fn connection<S, F, B, E>(stream: Stream, service: S, sweeper: &Sweeper, known: Option<Shortcut<B>>) -> End
 where
     S: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Result<Response<B>, E>>,

@@ -18,6 +18,11 @@ pub struct Interim {
 }
 
 impl Interim {
+    /// For the exchange that is about to begin.
+    pub(super) fn of_next(state: &Arc<State>) -> Interim {
+        Interim { state: state.clone(), exchange: state.exchange().wrapping_add(1) }
+    }
+
     /// `status` is 1xx, but neither 101 nor the `100 Continue` that hyper writes itself.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
         if !status.is_informational() || !self.state.is_silent(self.exchange) {

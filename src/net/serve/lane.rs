@@ -3,9 +3,11 @@
 //! What is not plain is left for hyper, which knows everything; the answers are the same.
 
 use super::body::{ClientBody, Reply};
+use super::interim::Interim;
 use super::io::{self, Io};
 use super::out::{self, Out};
 use super::plain::{self, FIELDS, Framing, Plain};
+use super::state::Half;
 use super::sweep::{Order, Registration};
 use super::{BoxError, End};
 use crate::clock;
@@ -31,15 +33,31 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
-/// Knows answers at once.
+/// Answers plain requests without the service, where it can. One a connection.
 pub trait Known {
-    /// Answers the request, if it can be answered so: appends the answer's head to `head` and gives its body. Everything
-    /// else is the service's.
-    fn answer(&self, request: &Plain<'_>, same_machine: bool, head: &mut Vec<u8>) -> Option<Bytes>;
+    type Body;
+
+    /// At once: appends the answer's head to `head` and gives its body.
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes>;
+
+    /// Later. What neither can answer is the service's.
+    fn ask(&self, _: &Plain<'_>, _: Interim) -> Option<Asking<Self::Body>> {
+        None
+    }
 }
 
-/// What knows answers, and whether the client is on this machine.
-pub type Shortcut = (Rc<dyn Known>, bool);
+/// An answer that is waited for.
+pub type Asking<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
+
+/// What was waited for.
+pub enum Given<B> {
+    /// A whole head and a whole body, as they are to be written.
+    Bytes(Vec<u8>, Bytes),
+    Response(Response<B>),
+}
+
+/// What a connection has for that.
+pub type Shortcut<B> = Rc<dyn Known<Body = B>>;
 
 /// Why the lane was left.
 pub(super) enum Left {
@@ -49,15 +67,16 @@ pub(super) enum Left {
 }
 
 /// What a connection is to do next.
-enum Next {
+enum Next<B> {
+    Ask(Asking<B>),
     Serve(Request<()>),
     Leave(Left),
 }
 
-struct Lane<'a> {
+struct Lane<'a, B> {
     io: &'a mut Io,
     watch: &'a Registration,
-    known: Option<&'a Shortcut>,
+    known: Option<&'a Shortcut<B>>,
     out: Out,
     /// The process ends: what runs is the last.
     draining: bool,
@@ -67,7 +86,7 @@ struct Lane<'a> {
 pub(super) async fn serve<F, B, E>(
     io: &mut Io,
     watch: &Registration,
-    known: Option<&Shortcut>,
+    known: Option<&Shortcut<B>>,
     service: impl Fn(Request<ClientBody>) -> F,
 ) -> Left
 where
@@ -79,13 +98,15 @@ where
     watch.set_parked(true);
     let mut lane = Lane { io, watch, known, out: Out::default(), draining: false };
     let left = loop {
-        let request = match poll_fn(|cx| lane.poll_next(cx)).await {
-            Next::Serve(request) => request,
+        let served = match poll_fn(|cx| lane.poll_next(cx)).await {
+            Next::Ask(asking) => lane.ask(asking).await,
+            Next::Serve(request) => {
+                let body = ClientBody::none(&lane.io.state);
+                lane.exchange(service(request.map(|()| body))).await
+            }
             Next::Leave(left) => break left,
         };
-        let body = ClientBody::none(&lane.io.state);
-        let answering = service(request.map(|()| body));
-        if let Err(end) = lane.exchange(answering).await {
+        if let Err(end) = served {
             break Left::End(end);
         }
     };
@@ -93,9 +114,13 @@ where
     left
 }
 
-impl Lane<'_> {
+impl<B> Lane<'_, B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
     /// Waits for a request that the service has to answer; answers those that are known on the way.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<B>> {
         for _ in 0..TURN {
             if let Err(end) = self.heed(cx) {
                 return end.into();
@@ -115,7 +140,7 @@ impl Lane<'_> {
     }
 
     /// What was read before, or else what can be read now.
-    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next>> {
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<B>>> {
         let before = std::mem::take(&mut self.io.before);
         if !before.is_empty() {
             return Poll::Ready(self.take(&before, cx));
@@ -131,7 +156,7 @@ impl Lane<'_> {
     }
 
     /// Answers the requests in `input` that are known, up to the first that is not; what is behind it is kept.
-    fn take(&mut self, mut input: &[u8], cx: &mut Context<'_>) -> Option<Next> {
+    fn take(&mut self, mut input: &[u8], cx: &mut Context<'_>) -> Option<Next<B>> {
         while !input.is_empty() {
             let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
             let Some(plain) = plain::parse(input, self.watch.limits(), &mut slots) else {
@@ -140,6 +165,11 @@ impl Lane<'_> {
             let (behind, all) = (&input[plain.head.len()..], input);
             match self.answer(&plain, cx) {
                 None => {
+                    let interim = Interim::of_next(&self.io.state);
+                    if let Some(asking) = self.known.and_then(|known| known.ask(&plain, interim)) {
+                        self.io.before = Bytes::copy_from_slice(behind);
+                        return Some(Next::Ask(asking));
+                    }
                     let Some(request) = plain.request() else { return Some(self.leave_to_hyper(all)) };
                     self.io.before = Bytes::copy_from_slice(behind);
                     return Some(Next::Serve(request));
@@ -159,47 +189,91 @@ impl Lane<'_> {
     }
 
     fn answer(&mut self, plain: &Plain<'_>, cx: &mut Context<'_>) -> Option<Poll<std::io::Result<()>>> {
-        let (known, same_machine) = self.known?;
+        let known = self.known?;
         out::with_head(|head| {
-            let body = known.answer(plain, *same_machine, head)?;
+            let body = known.answer(plain, head)?;
             Some(self.out.write(self.io, cx, head, body, b""))
         })
     }
 
-    fn leave_to_hyper(&mut self, input: &[u8]) -> Next {
+    fn leave_to_hyper(&mut self, input: &[u8]) -> Next<B> {
         self.io.before = Bytes::copy_from_slice(input);
         Next::Leave(Left::Hyper)
     }
 
+    /// One request to who knows: as [`Lane::exchange`].
+    async fn ask(&mut self, asking: Asking<B>) -> Result<(), End> {
+        let half = Half::begin(&self.io.state);
+        self.io.state.asked();
+        let given = self.wait(asking).await?;
+        self.io.state.answered();
+        match given {
+            Given::Response(response) => self.send(response.map(|body| Reply { body, _half: half })).await,
+            Given::Bytes(mut head, body) => {
+                let close = self.draining;
+                if close && head.ends_with(b"\r\n\r\n") {
+                    head.truncate(head.len() - 2);
+                    head.extend_from_slice(b"connection: close\r\n\r\n");
+                }
+                self.send_bytes(&head, body).await?;
+                drop(half);
+                self.sent(close)
+            }
+        }
+    }
+
     /// One request: waits for the service's answer and writes it.
-    async fn exchange<F, B, E>(&mut self, answering: F) -> Result<(), End>
+    async fn exchange<F, E>(&mut self, answering: F) -> Result<(), End>
     where
         F: Future<Output = Result<Response<Reply<B>>, E>>,
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<BoxError>,
         E: Into<BoxError>,
     {
+        let response = self.wait(answering).await?.map_err(|e| End::Broken(e.into()))?;
+        self.send(response).await
+    }
+
+    /// Waits for an answer, as long as the client does.
+    async fn wait<T>(&mut self, answering: impl Future<Output = T>) -> Result<T, End> {
         let mut answering = pin!(answering);
-        let answer = poll_fn(|cx| {
+        poll_fn(|cx| {
             self.heed(cx)?;
             match answering.as_mut().poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(answer.map_err(|e| End::Broken(e.into()))),
+                Poll::Ready(answer) => Poll::Ready(Ok(answer)),
                 Poll::Pending => self.poll_gone(cx).map(|()| Err(gone())),
             }
-        });
-        let (answer, body) = answer.await?.into_parts();
+        })
+        .await
+    }
+
+    async fn send(&mut self, response: Response<Reply<B>>) -> Result<(), End> {
+        let (answer, body) = response.into_parts();
         let close = self.draining || plain::says_close(&answer.headers);
         self.write(&answer, body, close).await?;
+        self.sent(close)
+    }
+
+    async fn send_bytes(&mut self, head: &[u8], mut body: Bytes) -> Result<(), End> {
+        let mut fresh = true;
+        poll_fn(|cx| {
+            self.heed(cx)?;
+            ready!(self.out.poll_before(self.io, cx)).map_err(|e| End::Broken(e.into()))?;
+            if !std::mem::take(&mut fresh) {
+                return Poll::Ready(Ok(()));
+            }
+            let written = self.out.write(self.io, cx, head, std::mem::take(&mut body), b"");
+            written.map_err(|e| End::Broken(e.into()))
+        })
+        .await
+    }
+
+    /// An answer is out.
+    fn sent(&self, close: bool) -> Result<(), End> {
         self.io.state.flushed();
         if close { Err(End::Closed) } else { Ok(()) }
     }
 
     /// Writes an answer, with as much of its body as is there in the same call.
-    async fn write<B>(&mut self, answer: &response::Parts, mut body: Reply<B>, close: bool) -> Result<(), End>
-    where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: Into<BoxError>,
-    {
+    async fn write(&mut self, answer: &response::Parts, mut body: Reply<B>, close: bool) -> Result<(), End> {
         let framing = Framing::of(answer, &body.size_hint());
         let mut left = Rest::of(framing);
         let mut fresh = true;
@@ -367,8 +441,8 @@ fn date(watch: &Registration) -> Option<[u8; 29]> {
     })
 }
 
-impl From<End> for Poll<Next> {
-    fn from(end: End) -> Poll<Next> {
+impl<B> From<End> for Poll<Next<B>> {
+    fn from(end: End) -> Poll<Next<B>> {
         Poll::Ready(Next::Leave(Left::End(end)))
     }
 }

@@ -6,7 +6,7 @@
 use super::Limits;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, StatusCode, Uri, response};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
 use http_body::SizeHint;
 use std::mem::MaybeUninit;
 
@@ -27,14 +27,17 @@ pub struct Plain<'a> {
 
 /// The plain request that `input` begins with. `None`: it is another one, not all of it is there, or it is too large.
 pub(super) fn parse<'a>(input: &'a [u8], limits: &Limits, slots: &'a mut Slots<'a>) -> Option<Plain<'a>> {
+    read(input, slots).filter(|plain| plain.head.len() <= limits.head && plain.fields.len() <= limits.fields)
+}
+
+fn read<'a>(input: &'a [u8], slots: &'a mut Slots<'a>) -> Option<Plain<'a>> {
     if !input.starts_with(b"GET ") {
         return None;
     }
     let mut request = httparse::Request::new(&mut []);
     let Ok(httparse::Status::Complete(length)) = request.parse_with_uninit_headers(input, slots) else { return None };
     let target = request.path?.as_bytes();
-    let fits = length <= limits.head && request.headers.len() <= limits.fields;
-    if !fits || request.version != Some(1) || !request.headers.iter().all(leaves_the_connection) {
+    if request.version != Some(1) || !request.headers.iter().all(leaves_the_connection) {
         return None;
     }
     Some(Plain { target, fields: request.headers, head: &input[..length] })
@@ -55,6 +58,12 @@ fn leaves_the_connection(field: &httparse::Header<'_>) -> bool {
 }
 
 impl Plain<'_> {
+    /// The parts of a request whose head was plain once; `None` where it is not, or its target is none.
+    pub fn parts(head: &[u8]) -> Option<request::Parts> {
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+        Some(read(head, &mut slots)?.request()?.into_parts().0)
+    }
+
     /// The same for a service; `None` where its target is none. Its parts share one copy of the head.
     pub(super) fn request(&self) -> Option<Request<()>> {
         let head = Bytes::copy_from_slice(self.head);

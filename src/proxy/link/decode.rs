@@ -1,9 +1,10 @@
 //! PURE. The head of a node's answer, parsed once (RFC 9112 sections 4 to 6).
 
+use super::fields::{Fields, Length};
 use crate::wire::link;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
 /// How the body of an answer ends.
@@ -22,8 +23,7 @@ pub enum Ends {
 pub struct Head {
     pub status: StatusCode,
     pub version: Version,
-    /// As sent, without the `Ringhold-*` fields.
-    pub headers: HeaderMap,
+    pub fields: Fields,
     pub ends: Ends,
     /// The connection may serve another request after this one.
     pub keep: bool,
@@ -41,7 +41,7 @@ pub struct Bounds {
     pub fields: usize,
 }
 
-/// Parses the head at the start of `buf`: it and its length; `None` when it is not complete yet. The values share
+/// Parses the head at the start of `buf`: it and its length; `None` when it is not complete yet. Both share
 /// `buf`'s memory. `bodiless`: the request was HEAD.
 pub fn head(buf: &Bytes, bounds: Bounds, bodiless: bool) -> Result<Option<(Head, usize)>, &'static str> {
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
@@ -80,17 +80,34 @@ fn parse<'b>(
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Parse::Bad("no status"))?;
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    let mut fields = Fields::new(response.headers.len(), version);
-    for field in response.headers.iter() {
-        fields.add(buf, field).map_err(Parse::Bad)?;
+    let place = |part: &[u8]| {
+        let start = part.as_ptr() as usize - buf.as_ptr() as usize;
+        start..start + part.len()
+    };
+    let starts = |n: usize| response.headers.get(n).map_or(length - 2, |field| place(field.name.as_bytes()).start);
+    let head = buf.slice(..length);
+    let fields = Fields::new(head, starts(0)..length - 2, response.headers.len());
+    let mut framing = Framing {
+        fields,
+        length: None,
+        lengths: 0,
+        coding: Coding::Absent,
+        keep: version == Version::HTTP_11,
+        local: false,
+    };
+    for (n, field) in response.headers.iter().enumerate() {
+        framing.add(field).map_err(Parse::Bad)?;
+        framing.fields.note(field.name, place(field.value), starts(n)..starts(n + 1));
     }
-    fields.finish(status, version, bodiless).map(|head| Some((head, length))).map_err(Parse::Bad)
+    framing.finish(status, version, bodiless).map(|head| Some((head, length))).map_err(Parse::Bad)
 }
 
-/// The fields, and what those that frame the message said.
-struct Fields {
-    headers: HeaderMap,
+/// What the fields that frame the message said.
+struct Framing {
+    fields: Fields,
     length: Option<u64>,
+    /// How many numbers said so.
+    lengths: usize,
     coding: Coding,
     keep: bool,
     local: bool,
@@ -104,33 +121,16 @@ enum Coding {
     Other,
 }
 
-impl Fields {
-    fn new(count: usize, version: Version) -> Fields {
-        let keep = version == Version::HTTP_11;
-        // Two more: Via and Date.
-        let headers = HeaderMap::with_capacity(count + 2);
-        Fields { headers, length: None, coding: Coding::Absent, keep, local: false }
-    }
-
-    fn add(&mut self, buf: &Bytes, field: &httparse::Header<'_>) -> Result<(), &'static str> {
-        let name = field.name.as_bytes();
-        if is_ringhold(name) {
-            self.local |=
-                name.eq_ignore_ascii_case(link::REACH.as_str().as_bytes()) && field.value == link::LOCAL.as_bytes();
-            return Ok(());
+impl Framing {
+    fn add(&mut self, field: &httparse::Header<'_>) -> Result<(), &'static str> {
+        let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
+        match field.name.as_bytes().first().map(u8::to_ascii_lowercase) {
+            Some(b'c') if is(&CONTENT_LENGTH) => self.content_length(field.value)?,
+            Some(b'c') if is(&CONNECTION) => self.connection(field.value),
+            Some(b't') if is(&TRANSFER_ENCODING) => self.transfer_encoding(field.value),
+            Some(b'r') if is(&link::REACH) => self.local |= field.value == link::LOCAL.as_bytes(),
+            _ => {}
         }
-        let name = HeaderName::from_bytes(name).map_err(|_| "malformed field name")?;
-        if name == CONTENT_LENGTH {
-            self.content_length(field.value)?;
-        } else if name == TRANSFER_ENCODING {
-            self.transfer_encoding(field.value);
-        } else if name == CONNECTION {
-            self.connection(field.value);
-        }
-        let start = field.value.as_ptr() as usize - buf.as_ptr() as usize;
-        let value = buf.slice(start..start + field.value.len());
-        let value = HeaderValue::from_maybe_shared(value).map_err(|_| "malformed field value")?;
-        self.headers.append(name, value);
         Ok(())
     }
 
@@ -142,6 +142,7 @@ impl Fields {
                 return Err("two different lengths");
             }
             self.length = Some(number);
+            self.lengths += 1;
         }
         Ok(())
     }
@@ -157,6 +158,8 @@ impl Fields {
         for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.keep = false;
+            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                self.fields.set_nominates();
             }
         }
     }
@@ -173,22 +176,22 @@ impl Fields {
             }
             // Both may be an attempt at smuggling: the coding wins, the length goes, and so does the connection.
             if self.length.is_some() {
-                self.headers.remove(CONTENT_LENGTH);
                 self.keep = false;
             }
+            self.fields.set_length(Length::LeftOut);
             Ends::Chunked
         } else if let Some(length) = self.length {
             // One line of it is enough, and what hyper expects.
-            if self.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-                self.headers.insert(CONTENT_LENGTH, length.into());
+            if self.lengths > 1 {
+                self.fields.set_length(Length::Once(length));
             }
             Ends::After(length)
         } else {
             self.keep = false;
             Ends::Closed
         };
-        let Fields { headers, keep, local, .. } = self;
-        Ok(Head { status, version, headers, ends, keep, local })
+        let Framing { fields, keep, local, .. } = self;
+        Ok(Head { status, version, fields, ends, keep, local })
     }
 }
 
@@ -256,8 +259,8 @@ mod tests {
         }
         let (head, length) = read(text).unwrap().unwrap();
         assert_eq!(length, text.len());
-        assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
-        assert!(!head.headers.contains_key("ringhold-reach"));
+        assert_eq!(head.fields.map().get_all("set-cookie").iter().count(), 2);
+        assert!(!head.fields.map().contains_key("ringhold-reach"));
     }
 
     #[test]

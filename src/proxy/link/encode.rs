@@ -3,8 +3,9 @@
 use super::decode::is_ringhold;
 use crate::cluster::view::Node;
 use crate::net::serve::Interim;
+use crate::wire::hop;
 use crate::wire::target::Key;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
 
@@ -16,14 +17,42 @@ pub enum Framing {
     Chunked,
 }
 
+/// The client's fields, without those of its hop.
+#[derive(Clone, Copy)]
+pub enum Said<'a> {
+    Map(&'a HeaderMap),
+    /// By [`Said::line`].
+    Lines(&'a [u8]),
+}
+
+impl Said<'_> {
+    /// Appends a client's field to lines that go to a node as they are.
+    pub fn line(name: &str, value: &[u8], out: &mut Vec<u8>) {
+        if !is_ours(name) && !hop::is_for_this_hop(name) {
+            field(out, name.as_bytes(), value);
+        }
+    }
+}
+
+/// Fields that have to be as we write them.
+fn is_ours(name: &str) -> bool {
+    let is = |ours: &HeaderName| name.eq_ignore_ascii_case(ours.as_str());
+    match name.as_bytes().first() {
+        Some(b'h' | b'H') => is(&HOST),
+        Some(b'c' | b'C') => is(&CONTENT_LENGTH),
+        Some(b'e' | b'E') => is(&EXPECT),
+        Some(b'r' | b'R') => is_ringhold(name.as_bytes()),
+        _ => false,
+    }
+}
+
 /// A request as it is sent to a node.
 pub struct Request<'a> {
     /// Where interim responses go.
     pub interim: Option<&'a Interim>,
     pub method: &'a Method,
     pub key: &'a Key,
-    /// The client's fields, without those of its hop.
-    pub headers: &'a HeaderMap,
+    pub said: Said<'a>,
     /// Of the client's message, for `Via`.
     pub version: Version,
     /// The client runs on this machine.
@@ -44,9 +73,12 @@ impl Request<'_> {
     pub fn encode(&self, via: &HeaderValue, out: &mut Vec<u8>) {
         put(out, &[self.method.as_str().as_bytes(), b" ", self.key.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
         field(out, b"host", self.key.authority().as_bytes());
-        for (name, value) in self.headers {
-            if *name != HOST && *name != CONTENT_LENGTH && *name != EXPECT && !is_ringhold(name.as_str().as_bytes()) {
-                field(out, name.as_str().as_bytes(), value.as_bytes());
+        match self.said {
+            Said::Lines(lines) => out.extend_from_slice(lines),
+            Said::Map(headers) => {
+                for (name, value) in headers.iter().filter(|(name, _)| !is_ours(name.as_str())) {
+                    field(out, name.as_str().as_bytes(), value.as_bytes());
+                }
             }
         }
         field(out, b"via", via.as_bytes());
@@ -115,7 +147,7 @@ mod tests {
             interim: None,
             method: &Method::POST,
             key: &key,
-            headers: &headers,
+            said: Said::Map(&headers),
             version: Version::HTTP_11,
             local: false,
             te_trailers: true,

@@ -73,7 +73,7 @@ pub async fn exchange(
 
 /// How long a hit takes is what a node is judged by; anything else may have waited for an origin.
 fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
-    if Cache::of(&head.headers) == Cache::Hit {
+    if Cache::said(head.fields.verdict()) == Cache::Hit {
         let now = clock::tick();
         pool.node.pace.note_hit(now, now.since(asked));
     } else {
@@ -114,10 +114,11 @@ async fn go_ahead(conn: &mut Conn, early: &mut Bytes, request: &Request<'_>) -> 
 
 /// RFC 9110 section 15.2: interim responses are forwarded, but for the `100 Continue` that was asked for on the link: the
 /// client's own is sent when its body is read.
-fn pass_on(mut head: Head, request: &Request<'_>) {
+fn pass_on(head: Head, request: &Request<'_>) {
     if let Some(interim) = request.interim.filter(|_| !(request.expect && head.status == StatusCode::CONTINUE)) {
-        hop::strip(&mut head.headers);
-        interim.send(head.status, &head.headers);
+        let mut headers = head.fields.map();
+        hop::strip(&mut headers);
+        interim.send(head.status, &headers);
     }
 }
 

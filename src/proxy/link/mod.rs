@@ -11,6 +11,7 @@ mod control;
 mod decode;
 mod encode;
 mod exchange;
+mod fields;
 mod pool;
 mod upload;
 
@@ -20,8 +21,9 @@ mod tests;
 pub use acquire::Want;
 pub use body::Body;
 pub use conn::Conn;
-pub use encode::{Framing, Request};
+pub use encode::{Framing, Request, Said};
 pub use exchange::{Answer, Content, exchange};
+pub use fields::verbatim;
 pub use pool::{InFlight, Pool, Swept};
 pub use upload::Upload;
 

@@ -39,7 +39,7 @@ impl Asked {
             interim: None,
             method: &self.method,
             key: &self.key,
-            headers: &self.headers,
+            said: Said::Map(&self.headers),
             version: Version::HTTP_11,
             local: true,
             te_trailers: true,

@@ -1,0 +1,202 @@
+//! PURE. The field lines of an answer, kept as they were sent: most answers go on to the client line by line, and only
+//! who has to look at a field by name needs a map of them.
+
+use super::decode::is_ringhold;
+use crate::wire::{hop, status};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use std::ops::Range;
+
+/// So many runs of lines that do not go on are known by place.
+const LEFT_OUT: usize = 4;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Fields {
+    head: Bytes,
+    /// Where the lines are in `head`, the empty one after them not included.
+    lines: Range<usize>,
+    count: usize,
+    /// Lines that are not for the client: of this hop, or of the link.
+    left_out: [Range<usize>; LEFT_OUT],
+    /// How many of them there are; more than fit: the lines can't go on as they are.
+    leaves_out: usize,
+    /// Value of the last `Cache-Status` line.
+    cache_status: Option<Range<usize>>,
+    dated: bool,
+    length: Length,
+    /// `Connection` names fields of the message itself.
+    nominates: bool,
+}
+
+/// What becomes of `Content-Length`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    AsSent,
+    /// Beside a transfer coding it means nothing (RFC 9112 section 6.3).
+    LeftOut,
+    /// In place of several lines or members of the same number.
+    Once(u64),
+}
+
+impl Fields {
+    /// `count` lines of `head` at `lines`.
+    pub fn new(head: Bytes, lines: Range<usize>, count: usize) -> Fields {
+        let left_out = [const { 0..0 }; LEFT_OUT];
+        Fields {
+            head,
+            lines,
+            count,
+            left_out,
+            leaves_out: 0,
+            cache_status: None,
+            dated: false,
+            length: Length::AsSent,
+            nominates: false,
+        }
+    }
+
+    pub fn set_length(&mut self, length: Length) {
+        self.length = length;
+    }
+    pub fn set_nominates(&mut self) {
+        self.nominates = true;
+    }
+
+    /// Takes note of one line, which ends where the next begins.
+    pub fn note(&mut self, name: &str, value: Range<usize>, line: Range<usize>) {
+        if is_ringhold(name.as_bytes()) || hop::is_for_this_hop(name) {
+            if let Some(place) = self.left_out.get_mut(self.leaves_out) {
+                *place = line;
+            }
+            self.leaves_out += 1;
+        } else if name.eq_ignore_ascii_case("cache-status") {
+            self.cache_status = Some(value);
+        } else if name.eq_ignore_ascii_case("date") {
+            self.dated = true;
+        }
+    }
+
+    /// The last member of `Cache-Status`, which is the node's, without its name.
+    pub fn verdict(&self) -> Option<&[u8]> {
+        status::last_member_of(&self.head[self.cache_status.clone()?])
+    }
+
+    /// Appends the lines that are for the client to `out`; `false`, and nothing, when they can't go on as they are.
+    pub fn write(&self, out: &mut Vec<u8>) -> bool {
+        if self.leaves_out > LEFT_OUT || !self.dated || self.nominates || self.length != Length::AsSent {
+            return false;
+        }
+        let mut at = self.lines.start;
+        for gap in &self.left_out[..self.leaves_out] {
+            out.extend_from_slice(&self.head[at..gap.start]);
+            at = gap.end;
+        }
+        out.extend_from_slice(&self.head[at..self.lines.end]);
+        true
+    }
+
+    /// By name, without those of the link. The values share the head's memory.
+    pub fn map(&self) -> HeaderMap {
+        // Two more: Via and Date.
+        let mut headers = HeaderMap::with_capacity(self.count + 2);
+        let mut slots = vec![httparse::EMPTY_HEADER; self.count];
+        // With the empty line that ends it. It was parsed before: it does not fail.
+        let Ok(httparse::Status::Complete((_, parsed))) =
+            httparse::parse_headers(&self.head[self.lines.start..], &mut slots)
+        else {
+            return headers;
+        };
+        for field in parsed.iter().filter(|field| !is_ringhold(field.name.as_bytes())) {
+            let start = field.value.as_ptr() as usize - self.head.as_ptr() as usize;
+            let value = HeaderValue::from_maybe_shared(self.head.slice(start..start + field.value.len()));
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name.as_bytes()), value) {
+                headers.append(name, value);
+            }
+        }
+        match self.length {
+            Length::AsSent => {}
+            Length::LeftOut => drop(headers.remove(CONTENT_LENGTH)),
+            Length::Once(length) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+        }
+        headers
+    }
+}
+
+/// The first line of an answer and the lines of `fields`, for a client. `None` when they can't go on as they are.
+pub fn verbatim(status: StatusCode, fields: &Fields, via: &HeaderValue) -> Option<Vec<u8>> {
+    let mut head = Vec::with_capacity(64 + fields.lines.len() + via.len());
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
+    head.extend_from_slice(b"\r\n");
+    if !fields.write(&mut head) {
+        return None;
+    }
+    head.extend_from_slice(b"via: ");
+    head.extend_from_slice(via.as_bytes());
+    head.extend_from_slice(b"\r\n\r\n");
+    Some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode::{Bounds, Head, head};
+    use super::*;
+
+    fn read(lines: &str) -> Head {
+        let text = Bytes::from(format!("HTTP/1.1 200 Fine\r\n{lines}\r\n"));
+        head(&text, Bounds { bytes: 4096, fields: 100 }, false).unwrap().unwrap().0
+    }
+
+    fn written(lines: &str) -> Option<String> {
+        let head = read(lines);
+        let text = verbatim(head.status, &head.fields, &HeaderValue::from_static("1.1 us"))?;
+        Some(String::from_utf8(text).unwrap())
+    }
+
+    #[test]
+    fn lines_go_on_as_they_are_but_for_those_of_the_hop_and_the_link() {
+        for (lines, expected) in [
+            ("Date: d\r\nA: b\r\n", "Date: d\r\nA: b\r\n"),
+            ("A:  b \r\nConnection: close\r\ndate:d\r\n", "A:  b \r\ndate:d\r\n"),
+            ("Keep-Alive: 5\r\nRinghold-Reach: local\r\nDate: d\r\nConnection: Keep-Alive\r\n", "Date: d\r\n"),
+            ("Date: d\r\nProxy-Authenticate: x\r\nContent-Length: 5\r\n", "Date: d\r\nContent-Length: 5\r\n"),
+        ] {
+            assert_eq!(written(lines), Some(format!("HTTP/1.1 200 OK\r\n{expected}via: 1.1 us\r\n\r\n")), "{lines}");
+        }
+    }
+
+    #[test]
+    fn what_has_to_be_changed_goes_through_the_map() {
+        for lines in [
+            "A: b\r\n",
+            "Date: d\r\nConnection: x\r\nX: y\r\n",
+            "Date: d\r\nContent-Length: 5\r\nContent-Length: 5\r\n",
+            "Date: d\r\nContent-Length: 5, 5\r\n",
+            "Date: d\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+            "Date: d\r\nTE: a\r\nTE: b\r\nKeep-Alive: c\r\nConnection: close\r\nRinghold-Reach: x\r\n",
+        ] {
+            assert_eq!(written(lines), None, "{lines}");
+        }
+    }
+
+    #[test]
+    fn the_map_has_every_line_but_those_of_the_link_and_one_length() {
+        let headers = read("A: b\r\nA: c\r\nContent-Length: 5\r\nContent-Length: 5\r\nRinghold-X: y\r\n").fields.map();
+        assert_eq!(headers.get_all("a").iter().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(headers.get_all("content-length").iter().collect::<Vec<_>>(), ["5"]);
+        assert_eq!(headers.len(), 3);
+        let chunked = read("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").fields.map();
+        assert!(!chunked.contains_key("content-length") && chunked.contains_key("transfer-encoding"));
+    }
+
+    #[test]
+    fn the_verdict_is_the_last_member_of_the_last_line() {
+        let head = read("Cache-Status: a; hit\r\nCache-Status: b;fwd=miss, n1; hit; ttl=3\r\n");
+        assert_eq!(head.fields.verdict(), Some(&b"hit; ttl=3"[..]));
+        assert_eq!(read("A: b\r\n").fields.verdict(), None);
+    }
+}
