@@ -54,6 +54,17 @@ impl Why {
             Why::NotForUs => "answers the client's own condition",
         }
     }
+
+    /// What can be done to have it stored, if anything.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Why::Policy(not_stored) => not_stored.remedy(),
+            Why::TooLarge => Some("raise cache.max_object"),
+            Why::Busy => Some("raise cache.in_flight"),
+            Why::NoLength => Some("send a Content-Length, or the body in chunks"),
+            Why::NotForUs => None,
+        }
+    }
 }
 
 /// Asks the origin. `stale` is to be validated (its validators then stand in place of the client's conditions) or, where

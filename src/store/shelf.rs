@@ -29,7 +29,10 @@ impl Shelf {
     pub fn select(&self, request: &HeaderMap, same_machine: bool) -> Option<&Arc<Entry>> {
         let first = |fits: fn(&Entry, &HeaderMap) -> bool| {
             let whole = |e: &&Arc<Entry>| e.part().is_none() && is_for(e, same_machine) && fits(e, request);
-            self.entries().iter().filter(whole).reduce(|best, other| if ranks_before(other, best) { other } else { best })
+            self.entries()
+                .iter()
+                .filter(whole)
+                .reduce(|best, other| if ranks_before(other, best) { other } else { best })
         };
         first(matches).or_else(|| first(speaks))
     }

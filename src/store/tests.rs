@@ -121,7 +121,11 @@ fn one_without_vary_does_not_hide_those_with_it() {
     const OVER: &str = "Thu, 01 Jan 1970 00:02:00 GMT";
     assert_eq!(selected_of(&[("a", EARLY, 10, "negotiated"), ("", LATE, 20, "default")]), "negotiated", "section 4.1");
     assert_eq!(selected_of(&[("", EARLY, 10, "default"), ("a", LATE, 20, "negotiated")]), "negotiated", "section 4.1");
-    assert_eq!(selected_of(&[("a", EARLY, 10, "stale"), ("", OVER, 120, "anew")]), "anew", "it took the stale one's place");
+    assert_eq!(
+        selected_of(&[("a", EARLY, 10, "stale"), ("", OVER, 120, "anew")]),
+        "anew",
+        "it took the stale one's place"
+    );
 }
 
 #[test]
