@@ -144,6 +144,21 @@ fn a_clients_own_condition_is_answered_from_the_store() {
 }
 
 #[test]
+fn cache_directives_pass_through_both_ways() {
+    const OURS: &str = "max-age=60, own=\"a, b\", public";
+    let (cluster, origin, url) = page("Cache-Control: max-age=60, own=\"a, b\", public\r\n");
+    let asked = cluster.ask("GET", &url, "Cache-Control: max-age=0, x-other=1\r\nPragma: x\r\n", b"");
+    let seen = origin.heads("/page").pop().unwrap();
+    assert_eq!(
+        (seen.get("cache-control"), seen.get("pragma")),
+        (Some("max-age=0, x-other=1".into()), Some("x".into()))
+    );
+    for answer in [asked, cluster.get(&url), cluster.get(&url)] {
+        assert_eq!(answer.get("cache-control").as_deref(), Some(OURS), "section 5.2: {}", answer.cache_status());
+    }
+}
+
+#[test]
 fn variants_live_side_by_side() {
     let (origin, cluster) = (Origin::start(), Cluster::start());
     origin.on("/vary", |x| {

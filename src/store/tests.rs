@@ -203,6 +203,22 @@ fn parts_that_touch_become_one_and_all_together_the_whole() {
 }
 
 #[test]
+fn what_is_joined_keeps_the_stored_fields_that_the_new_part_does_not_say_anew() {
+    let piece = |at: std::ops::Range<u64>, lines: &[(&'static str, &'static str)], body: &'static str, received| {
+        let entry = entry("http://h/p", lines, &HeaderMap::new(), vec![Bytes::from(body)], received);
+        Arc::new(entry.part_of_whole(policy::Part { at, whole: 4 }))
+    };
+    const NEW: &str = "Thu, 01 Jan 1970 00:00:09 GMT";
+    let first =
+        [("etag", "\"a\""), ("date", "Thu, 01 Jan 1970 00:00:01 GMT"), ("content-type", "text/css"), ("x", "1")];
+    let second = [("etag", "\"a\""), ("date", NEW), ("x", "2"), ("y", "3")];
+    let joined = [("etag", "\"a\""), ("content-type", "text/css"), ("date", NEW), ("x", "2"), ("y", "3")];
+    let shelf = Shelf::One(piece(0..2, &first, "01", 1)).with(piece(2..4, &second, "23", 9), 32);
+    let whole = shelf.select(&HeaderMap::new(), true).unwrap();
+    assert_eq!((whole.headers(0), whole.body().whole().unwrap()), (headers(&joined), "0123".into()), "section 3.4");
+}
+
+#[test]
 fn parts_of_another_representation_give_way() {
     for tag in ["\"b\"", "W/\"a\"", ""] {
         let left = kept(&[part(0..3, "\"a\"", 1), part(3..6, tag, 2)]);
