@@ -40,6 +40,6 @@ export default {
       setup_tests: ['expected_type']
     },
     'RFC 9111 section 4.3.2: without Last-Modified a 304 needs a Date that is not later than If-Modified-Since, and here it is ' +
-      '3000 s later; no cache whose results the repository has passes it'
+      '3000 s later; no cache passes it in the results that come with the package'
   ]
 }
