@@ -113,6 +113,26 @@ fn last_modified_validates_where_there_is_no_etag() {
 }
 
 #[test]
+fn a_304_freshens_every_stored_answer_that_it_confirms() {
+    let (origin, cluster) = (Origin::start(), Cluster::start());
+    origin.on("/two", |x| match (x.head.has("if-none-match"), x.head.get("a").as_deref()) {
+        (true, _) => x.reply_empty(304, "ETag: \"v1\"\r\nCache-Control: max-age=60\r\n"),
+        (false, Some("1")) => x.reply(200, "ETag: \"v1\"\r\nCache-Control: no-cache\r\nVary: A\r\n", "body"),
+        (false, _) => x.reply(200, "ETag: \"v1\"\r\nCache-Control: no-cache\r\nVary: B\r\n", "body"),
+    });
+    let ask = |fields| cluster.ask("GET", &origin.url("/two"), fields, b"");
+    ask("A: 1\r\nB: 1\r\n");
+    ask("A: 2\r\nB: 1\r\n");
+    let both = ask("A: 1\r\nB: 1\r\n");
+    assert!(both.cache_status().contains("fwd-status=304"), "both match: {}", both.cache_status());
+    for only_one in ["A: 1\r\nB: 2\r\n", "A: 2\r\nB: 1\r\n"] {
+        let answer = ask(only_one);
+        assert!(answer.is_hit(), "{only_one}: {}", answer.cache_status());
+    }
+    assert_eq!(origin.count("/two"), 3);
+}
+
+#[test]
 fn a_clients_own_condition_is_answered_from_the_store() {
     let (cluster, origin, url) = page("Cache-Control: max-age=60\r\nETag: \"v1\"\r\n");
     cluster.get(&url);
@@ -121,6 +141,21 @@ fn a_clients_own_condition_is_answered_from_the_store() {
     assert_eq!(answer.get("etag").as_deref(), Some("\"v1\""));
     assert_eq!(cluster.ask("GET", &url, "If-None-Match: \"v2\"\r\n", b"").status, 200);
     assert_eq!(origin.count("/page"), 1);
+}
+
+#[test]
+fn cache_directives_pass_through_both_ways() {
+    const OURS: &str = "max-age=60, own=\"a, b\", public";
+    let (cluster, origin, url) = page("Cache-Control: max-age=60, own=\"a, b\", public\r\n");
+    let asked = cluster.ask("GET", &url, "Cache-Control: max-age=0, x-other=1\r\nPragma: x\r\n", b"");
+    let seen = origin.heads("/page").pop().unwrap();
+    assert_eq!(
+        (seen.get("cache-control"), seen.get("pragma")),
+        (Some("max-age=0, x-other=1".into()), Some("x".into()))
+    );
+    for answer in [asked, cluster.get(&url), cluster.get(&url)] {
+        assert_eq!(answer.get("cache-control").as_deref(), Some(OURS), "section 5.2: {}", answer.cache_status());
+    }
 }
 
 #[test]

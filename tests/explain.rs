@@ -35,7 +35,7 @@ fn it_says_what_is_stored_and_what_would_be_answered_and_why() {
             "Cache-Control: max-age=60\r\nETag: \"v1\"\r\n",
             "",
             &[
-                "of 60 s by max-age (RFC 9111 section 5.2.2.1); ETag: \"v1\"",
+                "its lifetime is 60 s, from max-age (RFC 9111 section 5.2.2.1); ETag: \"v1\"",
                 "from the cache with 200: it is fresh (RFC 9111 section 4.2)",
             ],
         ),
@@ -44,7 +44,7 @@ fn it_says_what_is_stored_and_what_would_be_answered_and_why() {
             "Cache-Control: s-maxage=5\r\nAge: 9\r\nETag: \"v1\"\r\n",
             "",
             &[
-                "after 5 s by s-maxage",
+                "; its lifetime is 5 s, from s-maxage",
                 "asks the origin whether",
                 "s-maxage forbids stale answers (RFC 9111 section 4.2.4)",
             ],
@@ -53,10 +53,23 @@ fn it_says_what_is_stored_and_what_would_be_answered_and_why() {
             "private",
             "Cache-Control: private, max-age=60\r\n",
             "",
-            &["nothing", "says private (RFC 9111 section 5.2.2.7)"],
+            &[
+                "nothing",
+                "says private (RFC 9111 section 5.2.2.7). To have it stored: if it is the same for everyone, send public",
+            ],
         ),
-        ("vary", "Cache-Control: max-age=60\r\nVary: *\r\n", "", &["nothing", "Vary of the response has *"]),
-        ("cookie", "Set-Cookie: a=b\r\nETag: \"v1\"\r\n", "", &["nothing", "Set-Cookie and no explicit freshness"]),
+        (
+            "vary",
+            "Cache-Control: max-age=60\r\nVary: *\r\n",
+            "",
+            &["nothing", "Vary of the response has *", "To have it stored: name the request fields"],
+        ),
+        (
+            "cookie",
+            "Set-Cookie: a=b\r\nETag: \"v1\"\r\n",
+            "",
+            &["nothing", "Set-Cookie and no explicit freshness", "send max-age too"],
+        ),
         (
             "login",
             "Cache-Control: max-age=60\r\n",

@@ -44,10 +44,10 @@ fn entry(entry: &Value) -> String {
     };
     let (lifetime, from) = (text(&entry["lifetime"]), text(&entry["lifetime_from"]));
     line += &match entry["ttl"].as_i64().unwrap_or(0) {
-        ttl if ttl > 0 => format!(", fresh for {ttl} s more of {lifetime} s"),
-        ttl => format!(", stale since {} s after {lifetime} s", ttl.unsigned_abs()),
+        ttl if ttl > 0 => format!(", fresh for another {ttl} s"),
+        ttl => format!(", stale for {} s", ttl.unsigned_abs()),
     };
-    line += &format!(" by {from}");
+    line += &format!("; its lifetime is {lifetime} s, from {from}");
     for (name, label) in [("etag", "ETag"), ("last_modified", "Last-Modified"), ("vary", "Vary")] {
         if !entry[name].is_null() {
             line += &format!("; {label}: {}", text(&entry[name]));
@@ -83,11 +83,14 @@ fn not_stored(answer: &Value) -> String {
     let nothing = answer["stored"].as_array().is_some_and(Vec::is_empty);
     match &answer["not_stored"] {
         Value::Null if nothing => {
-            "No answer was refused a place in the last minutes either: it was not asked for, was purged or made way."
+            "No answer to it was refused a place in the last two minutes: it was not asked for, or has been purged, or made way for others."
                 .into()
         }
         Value::Null => String::new(),
-        why => format!("The last answer from the origin was not stored: {}.", text(why)),
+        why => {
+            let remedy = answer["remedy"].as_str().map(|remedy| format!(" To have it stored: {remedy}."));
+            format!("The last answer from the origin was not stored: {}.{}", text(why), remedy.unwrap_or_default())
+        }
     }
 }
 
@@ -114,11 +117,11 @@ mod tests {
         };
         assert_eq!(
             entry(Value::Null, 7),
-            "Stored: 200, 5 bytes, 3 s old, fresh for 7 s more of 2 s by max-age; ETag: \"a\"; it says no-cache. This is the one that the request selects."
+            "Stored: 200, 5 bytes, 3 s old, fresh for another 7 s; its lifetime is 2 s, from max-age; ETag: \"a\"; it says no-cache. This is the one that the request selects."
         );
         let part = entry(json!({"from": 0, "to": 5, "of": 9}), -1);
         assert!(
-            part.starts_with("Stored: the bytes from 0 up to 5 of 9, 3 s old, stale since 1 s after 2 s"),
+            part.starts_with("Stored: the bytes from 0 up to 5 of 9, 3 s old, stale for 1 s; its lifetime is 2 s"),
             "{part}"
         );
     }

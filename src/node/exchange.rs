@@ -55,6 +55,17 @@ impl Why {
             Why::NotForUs => "answers the client's own condition",
         }
     }
+
+    /// What can be done to have it stored, if anything.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Why::Policy(not_stored) => not_stored.remedy(),
+            Why::TooLarge => Some("raise cache.max_object"),
+            Why::Busy => Some("raise cache.in_flight"),
+            Why::NoLength => Some("send a Content-Length, or the body in chunks"),
+            Why::NotForUs => None,
+        }
+    }
 }
 
 /// Asks the origin. `stale` is to be validated (its validators then stand in place of the client's conditions) or, where
@@ -298,6 +309,7 @@ fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered) -> Arc<
     match freshened {
         Ok(terms) => {
             let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting));
+            freshen_alike(node, ask, entry, answered);
             node.store.put(&ask.key, renewed.clone());
             renewed
         }
@@ -310,6 +322,22 @@ fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered) -> Arc<
                 add(&node.counters.invalidated, 1);
             }
             Arc::new(entry.renewed(&headers, entry.terms, &ask.key, &selecting))
+        }
+    }
+}
+
+/// A 304 with a strong validator freshens all that have it and that the request could have selected (RFC 9111 section
+/// 4.3.4): variants of one representation, and its parts.
+fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered) {
+    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
+    let Some(shelf) = node.store.get(&ask.key) else { return };
+    let others = shelf.matching(&ask.head.headers, ask.same_machine);
+    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::same(fields, &***other)) {
+        let mut headers = other.headers(fields.len());
+        let terms = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, fields, sent, received);
+        let selecting = policy::selecting(&headers, &ask.head.headers);
+        if let (Ok(terms), Some(selecting)) = (terms, selecting) {
+            node.store.put(&ask.key, Arc::new(other.renewed(&headers, terms, &ask.key, &selecting)));
         }
     }
 }

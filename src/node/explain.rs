@@ -50,6 +50,7 @@ pub fn answer(node: &Node, ask: &Ask) -> Value {
         "stored": entries,
         "answer": verdict(node, ask, selected.as_deref(), now),
         "not_stored": node.uncacheable.why(&ask.key).map(|why| why.reason()),
+        "remedy": node.uncacheable.why(&ask.key).and_then(|why| why.remedy()),
         "being_fetched": node.fills.runs(&ask.key),
     })
 }

@@ -33,7 +33,7 @@ pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges}
 pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_ask_peer, may_lead, stale_if_error};
 pub use storable::{storable, storable_fields};
 pub use terms::{Marks, Source};
-pub use validate::{ensure_date, freshen, not_modified, validation};
+pub use validate::{combine, ensure_date, freshen, not_modified, validation};
 pub use vary::{selecting, selecting_by};
 
 use crate::wire::date::Timestamp;

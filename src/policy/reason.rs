@@ -36,6 +36,29 @@ impl NotStored {
         }
     }
 
+    /// What whoever runs the origin (or sends the request) can do to have it stored, where something can be done.
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            NotStored::RequestContent => "send the GET without a body",
+            NotStored::RequestNoStore => "without no-store in the request it may be stored",
+            NotStored::NoStore => {
+                "if it only has to be checked each time, send no-cache and an ETag in place of no-store"
+            }
+            NotStored::Private => "if it is the same for everyone, send public or s-maxage in place of private",
+            NotStored::Authorization => {
+                "if it is the same for everyone, send public, or s-maxage with a number of seconds"
+            }
+            NotStored::VaryStar => "name the request fields that the response depends on, in place of *",
+            NotStored::NoFreshness => "send max-age with a number of seconds, or an ETag to check it with",
+            NotStored::Stale => "send a longer max-age than the Age that it comes with, or an ETag to check it with",
+            NotStored::SetCookie => {
+                "if everyone may get that cookie, send max-age too; no-cache=\"set-cookie\" has all but the cookie stored"
+            }
+            NotStored::Partial => "send one part only, with a Content-Range that tells the length of the whole",
+            NotStored::Method | NotStored::Status | NotStored::MustUnderstand => return None,
+        })
+    }
+
     /// Whether it was the request, not the response, that forbade it: what is stored may then stay as it was.
     pub fn is_the_requests(&self) -> bool {
         matches!(

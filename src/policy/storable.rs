@@ -6,7 +6,7 @@ use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
 use crate::wire::{hop, link};
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, request, response};
 
 /// Whether a response may be stored, and on what terms; or why not. `sent` and `received` are the times of the exchange.
@@ -76,8 +76,15 @@ fn is_its_own_result(req: &request::Parts, res: &response::Parts) -> bool {
 
 /// Whether a message announces a body.
 pub(super) fn has_content(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get_all(header::CONTENT_LENGTH).iter().any(|line| line.as_bytes() != b"0")
+    headers.iter().any(|(name, value)| announces_content(name, value))
+}
+
+pub(super) fn announces_content(name: &HeaderName, value: &HeaderValue) -> bool {
+    match *name {
+        header::TRANSFER_ENCODING => true,
+        header::CONTENT_LENGTH => value.as_bytes() != b"0",
+        _ => false,
+    }
 }
 
 fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {

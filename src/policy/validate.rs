@@ -83,7 +83,7 @@ pub fn freshen(
     sent: Timestamp,
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
-    update(stored, not_modified, received);
+    combine(stored, not_modified, received);
     let age = freshness::initial_age(not_modified, sent, received);
     let terms = storable::terms(rules, req, status, stored, age, received);
     storable::storable_fields(stored);
@@ -93,9 +93,10 @@ pub fn freshen(
     terms
 }
 
-/// Every field of the 304 takes the place of all lines of that name, new ones too; except those that describe the
-/// stored bytes (section 3.2), among them an `ETag`: the 304 confirmed the one that we asked with.
-pub(super) fn update(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
+/// Updates stored fields from a 304, or from another part of the same representation (sections 3.2 and 3.4): every field
+/// takes the place of all lines of that name, new ones too; except those that describe the stored bytes, among them an
+/// `ETag`: a 304 confirmed the one that we asked with.
+pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
     // Its `Connection` names fields of its own only, not stored ones.
     let mut fresh = fresh.clone();
     hop::strip(&mut fresh);

@@ -2,7 +2,8 @@
 
 use crate::wire::list;
 use http::HeaderMap;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
+use std::ops::Range;
 
 /// The selecting fields of a request under a response's `Vary`, normalised (section 4.1): two requests with the same
 /// value select the same variant. Empty: no `Vary`. `None`: `Vary: *`.
@@ -21,33 +22,36 @@ fn select<'a>(members: impl Iterator<Item = &'a [u8]>, req: &HeaderMap) -> Optio
     let mut names = members.map(valid).collect::<Option<Vec<_>>>()?;
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(64);
     for name in &names {
         field(name, req, &mut out);
     }
-    Some(out.into_boxed_slice())
+    // A copy: to give back what is too much of a small allocation costs the allocator more.
+    Some(out.as_slice().into())
 }
 
 /// `name:value` and a line feed, which no value contains; an absent field has no colon, so it is not an empty one.
 fn field(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_str().as_bytes());
-    if req.contains_key(name) {
+    let lines = req.get_all(name);
+    let mut lines = lines.iter().map(HeaderValue::as_bytes).peekable();
+    if lines.peek().is_some() {
         out.push(b':');
         match *name {
-            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE => preferences(name, req, out),
-            _ => combined(name, req, out),
+            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE => preferences(lines.flat_map(list::split), out),
+            _ => combined(lines, out),
         }
     }
     out.push(b'\n');
 }
 
 /// An unknown field: its lines joined, without white space around commas outside quoted strings.
-fn combined(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
-    for (n, line) in req.get_all(name).iter().enumerate() {
+fn combined<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    for (n, line) in lines.enumerate() {
         if n > 0 {
             out.push(b',');
         }
-        squeeze(line.as_bytes(), out);
+        squeeze(line, out);
     }
 }
 
@@ -89,17 +93,29 @@ fn quoted_end(text: &[u8]) -> usize {
 
 /// A list with weights whose members are tokens in any letter case and any order (RFC 9110 sections 12.4.2, 12.5.3,
 /// 12.5.4): lower case, no white space, sorted, `q=1` left out.
-fn preferences(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
-    let mut members: Vec<Vec<u8>> = list::members(req, name).map(preference).collect();
-    members.sort_unstable();
-    members.dedup();
-    out.extend_from_slice(&members.join(&b','));
+fn preferences<'a>(members: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    let mut text = Vec::with_capacity(64);
+    let mut sorted: Vec<Range<usize>> = Vec::with_capacity(8);
+    for member in members {
+        let start = text.len();
+        preference(member, &mut text);
+        sorted.push(start..text.len());
+    }
+    sorted.sort_unstable_by(|a, b| text[a.clone()].cmp(&text[b.clone()]));
+    sorted.dedup_by(|a, b| text[a.clone()] == text[b.clone()]);
+    for (n, member) in sorted.into_iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(&text[member]);
+    }
 }
 
-fn preference(member: &[u8]) -> Vec<u8> {
-    let mut out: Vec<u8> = member.iter().filter(|b| !matches!(b, b' ' | b'\t')).map(u8::to_ascii_lowercase).collect();
-    let Some(at) = out.windows(3).position(|w| w == b";q=") else { return out };
-    if out[at + 3..].contains(&b'.') {
+fn preference(member: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend(member.iter().filter(|b| !matches!(b, b' ' | b'\t')).map(u8::to_ascii_lowercase));
+    let Some(weight) = out[start..].windows(3).position(|w| w == b";q=").map(|at| start + at + 3) else { return };
+    if out[weight..].contains(&b'.') {
         while out.last() == Some(&b'0') {
             out.pop();
         }
@@ -107,8 +123,7 @@ fn preference(member: &[u8]) -> Vec<u8> {
             out.pop();
         }
     }
-    if &out[at + 3..] == b"1" {
-        out.truncate(at);
+    if &out[weight..] == b"1" {
+        out.truncate(weight - 3);
     }
-    out
 }

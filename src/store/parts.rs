@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Disjoint parts of one representation that are kept.
 const MOST: usize = 8;
 
-/// A new part together with the stored ones that touch it, under the new one's fields; the whole when that is all.
+/// A new part together with the stored ones that touch it, whose fields the new one's update; the whole when that is all.
 pub fn joined(new: Arc<Entry>, stored: &[Arc<Entry>]) -> Arc<Entry> {
     let mut joined = new;
     let mut others: Vec<&Arc<Entry>> = stored.iter().collect();
@@ -32,7 +32,9 @@ fn join(new: &Entry, old: &Entry) -> Option<Entry> {
         false => concatenated(old, theirs, new, ours),
     };
     let status = if both.is_whole() { StatusCode::OK } else { new.status };
-    let entry = Entry::new(&key, status, &new.headers(0), new.selecting(), new.terms, new.mark, body);
+    let (mut headers, newer) = (old.headers(0), new.headers(0));
+    policy::combine(&mut headers, &newer, new.terms.received);
+    let entry = Entry::new(&key, status, &headers, new.selecting(), new.terms, new.mark, body);
     Some(if both.is_whole() { entry } else { entry.part_of_whole(both) })
 }
 

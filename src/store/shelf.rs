@@ -4,8 +4,9 @@ use super::cache::Weigh;
 use super::entry::{Entry, Mark};
 use super::parts;
 use crate::policy::{self, Fields, Part};
+use crate::wire::date;
 use http::HeaderMap;
-use http::header::CONTENT_LANGUAGE;
+use http::header::{CONTENT_LANGUAGE, DATE};
 use std::sync::Arc;
 
 /// The variants of a URL. Cheap to clone.
@@ -23,14 +24,22 @@ impl Shelf {
         }
     }
 
-    /// The entry that a request selects: of several that match, the latest. What only clients on the same machine may
-    /// reach is there for nobody else.
+    /// The entry that a request selects: of several that match, the one that ranks first. What only clients on the same
+    /// machine may reach is there for nobody else.
     pub fn select(&self, request: &HeaderMap, same_machine: bool) -> Option<&Arc<Entry>> {
-        let latest = |fits: fn(&Entry, &HeaderMap) -> bool| {
+        let first = |fits: fn(&Entry, &HeaderMap) -> bool| {
             let whole = |e: &&Arc<Entry>| e.part().is_none() && is_for(e, same_machine) && fits(e, request);
-            self.entries().iter().filter(whole).max_by_key(|e| e.terms.received)
+            self.entries()
+                .iter()
+                .filter(whole)
+                .reduce(|best, other| if ranks_before(other, best) { other } else { best })
         };
-        latest(matches).or_else(|| latest(speaks))
+        first(matches).or_else(|| first(speaks))
+    }
+
+    /// All entries that could have been chosen for a request, parts too (RFC 9111 section 4.3.4).
+    pub fn matching(&self, request: &HeaderMap, same_machine: bool) -> impl Iterator<Item = &Arc<Entry>> {
+        self.entries().iter().filter(move |e| is_for(e, same_machine) && matches(e, request))
     }
 
     /// The stored part that a request selects, of those that will do.
@@ -66,6 +75,24 @@ impl Weigh for Shelf {
     fn weight(&self) -> u32 {
         self.entries().iter().fold(0u32, |sum, e| sum.saturating_add(e.weight()))
     }
+}
+
+/// The most recent of several that match, by their dates (RFC 9111 section 4); but one without `Vary`, as the answer to a
+/// request without preferences may be by mistake, does not hide those that have it (section 4.1), unless it came when they
+/// were stale: then it took their place.
+fn ranks_before(one: &Entry, other: &Entry) -> bool {
+    let took_its_place = |new: &Entry, old: &Entry| is_later(new, old) && new.terms.received >= old.terms.fresh_until;
+    match (one.vary().is_empty(), other.vary().is_empty()) {
+        (true, false) => took_its_place(one, other),
+        (false, true) => !took_its_place(other, one),
+        _ => is_later(one, other),
+    }
+}
+
+fn is_later(one: &Entry, other: &Entry) -> bool {
+    let received = |e: &Entry| e.terms.received;
+    let dated = |e: &Entry| e.first(&DATE).and_then(|date| date::parse(date, received(e))).unwrap_or(received(e));
+    (dated(one), received(one)) > (dated(other), received(other))
 }
 
 fn matches(entry: &Entry, request: &HeaderMap) -> bool {

@@ -93,6 +93,41 @@ fn variants_live_side_by_side_and_the_least_recently_used_gives_way() {
     assert_eq!(body("en").unwrap(), "en");
 }
 
+/// What is selected of several that match; each row: (`Vary`, `Date`, received, body).
+fn selected_of(stored: &[(&'static str, &'static str, u64, &'static str)]) -> Bytes {
+    let (store, key, request) = (store(1 << 20), Key::parse("http://h/v").unwrap(), headers(&[("a", "1"), ("b", "1")]));
+    for (vary, date, received, body) in stored {
+        let lines = [("date", *date), ("vary", *vary)];
+        let lines = if vary.is_empty() { &lines[..1] } else { &lines[..] };
+        store.put(&key, Arc::new(entry("http://h/v", lines, &request, vec![Bytes::from(*body)], *received)));
+    }
+    store.get(&key).unwrap().select(&request, true).unwrap().body().whole().unwrap()
+}
+
+#[test]
+fn of_several_that_match_the_latest_by_its_date_is_selected() {
+    const EARLY: &str = "Thu, 01 Jan 1970 00:00:10 GMT";
+    const LATE: &str = "Thu, 01 Jan 1970 00:00:20 GMT";
+    assert_eq!(selected_of(&[("a", LATE, 20, "late"), ("b", EARLY, 25, "early")]), "late", "section 4");
+    assert_eq!(selected_of(&[("a", EARLY, 25, "early"), ("b", LATE, 20, "late")]), "late", "section 4");
+    assert_eq!(selected_of(&[("a", LATE, 20, "before"), ("b", LATE, 21, "after")]), "after", "the same second");
+    assert_eq!(selected_of(&[("a", "x", 20, "before"), ("b", EARLY, 25, "early")]), "before", "arrival stands in");
+}
+
+#[test]
+fn one_without_vary_does_not_hide_those_with_it() {
+    const EARLY: &str = "Thu, 01 Jan 1970 00:00:10 GMT";
+    const LATE: &str = "Thu, 01 Jan 1970 00:00:20 GMT";
+    const OVER: &str = "Thu, 01 Jan 1970 00:02:00 GMT";
+    assert_eq!(selected_of(&[("a", EARLY, 10, "negotiated"), ("", LATE, 20, "default")]), "negotiated", "section 4.1");
+    assert_eq!(selected_of(&[("", EARLY, 10, "default"), ("a", LATE, 20, "negotiated")]), "negotiated", "section 4.1");
+    assert_eq!(
+        selected_of(&[("a", EARLY, 10, "stale"), ("", OVER, 120, "anew")]),
+        "anew",
+        "it took the stale one's place"
+    );
+}
+
 #[test]
 fn what_only_this_machine_may_reach_is_there_for_nobody_else() {
     let fields = HeaderMap::new();
@@ -165,6 +200,22 @@ fn parts_that_touch_become_one_and_all_together_the_whole() {
     let whole = Shelf::One(both_sides[0].clone()).with(both_sides[1].clone(), 32).with(both_sides[2].clone(), 32);
     let whole = whole.select(&HeaderMap::new(), true).unwrap();
     assert_eq!((whole.status, whole.terms.received), (StatusCode::OK, Timestamp::from_seconds(3)));
+}
+
+#[test]
+fn what_is_joined_keeps_the_stored_fields_that_the_new_part_does_not_say_anew() {
+    let piece = |at: std::ops::Range<u64>, lines: &[(&'static str, &'static str)], body: &'static str, received| {
+        let entry = entry("http://h/p", lines, &HeaderMap::new(), vec![Bytes::from(body)], received);
+        Arc::new(entry.part_of_whole(policy::Part { at, whole: 4 }))
+    };
+    const NEW: &str = "Thu, 01 Jan 1970 00:00:09 GMT";
+    let first =
+        [("etag", "\"a\""), ("date", "Thu, 01 Jan 1970 00:00:01 GMT"), ("content-type", "text/css"), ("x", "1")];
+    let second = [("etag", "\"a\""), ("date", NEW), ("x", "2"), ("y", "3")];
+    let joined = [("etag", "\"a\""), ("content-type", "text/css"), ("date", NEW), ("x", "2"), ("y", "3")];
+    let shelf = Shelf::One(piece(0..2, &first, "01", 1)).with(piece(2..4, &second, "23", 9), 32);
+    let whole = shelf.select(&HeaderMap::new(), true).unwrap();
+    assert_eq!((whole.headers(0), whole.body().whole().unwrap()), (headers(&joined), "0123".into()), "section 3.4");
 }
 
 #[test]

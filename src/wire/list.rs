@@ -65,8 +65,9 @@ impl<'a> Members<'a> {
     /// Where the member at the front of `rest` ends: at its comma, or at the end of the line.
     fn end(&mut self) -> usize {
         let mut at = 0;
-        while let Some(&byte) = self.rest.get(at) {
-            let close = match (byte, self.opaque) {
+        while let Some(plain) = self.rest[at..].iter().position(|b| matches!(b, b',' | b'"' | b'(')) {
+            at += plain;
+            let close = match (self.rest[at], self.opaque) {
                 (b',', _) => return at,
                 (b'"', Opaque::Quoted) => closing_quote(self.rest, at + 1, 2),
                 (b'"', Opaque::EntityTags) => closing_quote(self.rest, at + 1, 1),
@@ -79,7 +80,7 @@ impl<'a> Members<'a> {
             }
             at += 1;
         }
-        at
+        self.rest.len()
     }
 }
 

@@ -13,10 +13,11 @@ import handleState from 'http-cache-tests/server/handle-state.mjs'
 import handleTest from 'http-cache-tests/server/handle-test.mjs'
 import published from 'http-cache-tests/tests/index.mjs'
 import surrogate from 'http-cache-tests/tests/surrogate-control.mjs'
+import newer from './newer.mjs'
 import superseded from './superseded.mjs'
 import targeted from './targeted.mjs'
 
-const SUITES = { default: published, targeted: [targeted, surrogate] }
+const SUITES = { default: [...published, newer], targeted: [targeted, surrogate] }
 // So many at a time: the pauses of 3 s that many tests make overlap, and no burst makes a test wait until what it has
 // just stored for 2 s is stale.
 const AT_ONCE = 64
@@ -77,7 +78,7 @@ function arguments_ (argv) {
 
 const { host, port, suite, ids } = arguments_(process.argv)
 const agent = new ThroughProxy(host, port)
-const tests = new Map([...published, ...SUITES.targeted].flatMap(group => group.tests.map(test => [test.id, test])))
+const tests = new Map([...SUITES.default, ...SUITES.targeted].flatMap(group => group.tests.map(test => [test.id, test])))
 const needed = id => [id, ...(tests.get(id).depends_on ?? []).flatMap(needed)]
 const groups = SUITES[suite]
 const also = new Set((ids.length ? ids : groups.flatMap(g => g.tests.map(t => t.id))).flatMap(needed))

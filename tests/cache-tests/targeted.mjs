@@ -47,6 +47,9 @@ export default {
     test('upper-case', 'keys have no capitals (RFC 9651 section 3.1.2)', [noStore, field('MaX-aGe=3600')], AGAIN),
     test('space', 'nor spaces around =', [noStore, field('max-age =3600')], AGAIN),
     test('empty', 'an empty field is none (2.2)', [longCc, field('')], LATER, 'optimal'),
+    test('age-sent', 'Age is sent although it exceeds Cache-Control: max-age (RFC 9111 section 5.1)', [shortCc, field('max-age=3600'), ['Date', 0]], { ...LATER, expected_response_headers: [['Age', '>', 1]] }),
+    test('date-kept', 'Date stays what it was', [shortCc, field('max-age=3600'), ['Date', 0]], { ...LATER, expected_response_headers: [['Date', 0]] }),
+    test('expires-kept', 'and so does Expires', [shortCc, ['Expires', 1], field('max-age=3600'), ['Date', 0]], { ...LATER, expected_response_headers: [['Expires', 1]] }),
     {
       id: 'targeted-forwarded',
       name: 'it is passed on downstream (2.1)',

@@ -123,6 +123,8 @@ fn every_reason_is_a_sentence_that_cites_its_section() {
     for reason in all {
         assert!(reason.reason().contains("section"), "{reason:?}");
         assert!(reason.reason().bytes().all(|b| b.is_ascii() && b != b'"'), "{reason:?} fits in a quoted string");
+        let helps = reason.remedy().is_some();
+        assert_eq!(helps, !matches!(reason, Method | Status | MustUnderstand), "{reason:?}: something can be done");
     }
 }
 
