@@ -162,7 +162,7 @@ pub struct Limits {
     pub connections: usize,
     /// Bytes of a message head; default 64 KiB.
     pub head: u64,
-    /// Field lines of a message; default 128.
+    /// Field lines of a message; default 100.
     pub fields: usize,
     /// Connections to one origin from one node; default 1024.
     pub origin_connections: usize,

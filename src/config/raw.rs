@@ -82,7 +82,7 @@ tables! {
     Limits {
         connections: Count<1, 1_048_576> = Count(16_384),
         head: Spanned<Size> = nowhere(Size(64 * KIB)),
-        fields: Count<1, 4_096> = Count(128),
+        fields: Count<1, 4_096> = Count(100),
         origin_connections: Count<1, 65_536> = Count(1_024),
         node_connections: Count<1, 65_536> = Count(1_024),
         queue: Count<0, 1_048_576> = Count(4_096),

@@ -85,11 +85,22 @@ pub fn through(
     why: Why,
 ) -> Response<NodeBody> {
     let mut response = response.map(NodeBody::Through);
-    let detail = Some(why.reason().into()).filter(|_| why != Why::NotForUs);
-    let status = CacheStatus { fwd: Some(fwd), detail, ..CacheStatus::default() };
-    response.headers_mut().append(CACHE_STATUS, status.to_value(&node.id));
+    response.headers_mut().append(CACHE_STATUS, not_stored(node, fwd, why));
     mark(response.headers_mut(), ask, exchange::mark(reach));
     response
+}
+
+/// What `Cache-Status` says of an answer that is not stored: one of a few texts, each made once.
+fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
+    let mut made = node.not_stored.borrow_mut();
+    if let Some((.., value)) = made.iter().find(|(f, w, _)| (*f, *w) == (fwd, why)) {
+        return value.clone();
+    }
+    let detail = Some(why.reason().into()).filter(|_| why != Why::NotForUs);
+    let status = CacheStatus { fwd: Some(fwd), detail, ..CacheStatus::default() };
+    let value = status.to_value(&node.id);
+    made.push((fwd, why, value.clone()));
+    value
 }
 
 /// 504 for `only-if-cached` (RFC 9111 section 5.2.1.7).

@@ -213,7 +213,7 @@ pub fn outgoing(
     };
     let mut request = Request::new(upload);
     *request.method_mut() = ask.head.method.clone();
-    *request.uri_mut() = Uri::try_from(ask.key.path_and_query()).unwrap_or_default();
+    *request.uri_mut() = origin_form(ask);
     *request.headers_mut() = outgoing_fields(node, ask);
     hear_interim(&mut request, opener, ask.interim.clone());
     (request, progress)
@@ -237,9 +237,19 @@ fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: 
     });
 }
 
+/// Shares the memory of the request where that has the same text, as it nearly always does.
+fn origin_form(ask: &Ask) -> Uri {
+    let wanted = ask.key.path_and_query();
+    let sent = ask.head.uri.path_and_query().filter(|sent| sent.as_str() == wanted);
+    sent.map_or_else(|| Uri::try_from(wanted).unwrap_or_default(), |sent| Uri::from(sent.clone()))
+}
+
 fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {
     let mut headers = ask.head.headers.clone();
-    if let Ok(host) = HeaderValue::from_str(ask.key.authority()) {
+    let authority = ask.key.authority();
+    if headers.get(header::HOST).is_none_or(|host| host.as_bytes() != authority.as_bytes())
+        && let Ok(host) = HeaderValue::from_str(authority)
+    {
         headers.insert(header::HOST, host);
     }
     if ask.asker == Asker::Client {

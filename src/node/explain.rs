@@ -5,7 +5,7 @@ use super::ask::{Ask, Asker};
 use super::exchange::stored;
 use crate::clock;
 use crate::policy::{self, Decision, Fields, Stored};
-use crate::store::{Entry, Mark};
+use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
@@ -41,14 +41,14 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
 pub fn answer(node: &Node, ask: &Ask) -> Value {
     let now = clock::now();
     let shelf = node.store.get(&ask.key);
-    let selected = node.lookup(ask);
+    let selected = shelf.as_ref().and_then(|shelf| node.selected(ask, shelf));
     let entries = shelf.as_ref().map_or(&[][..], |shelf| shelf.entries());
     let entries: Vec<Value> = entries.iter().map(|entry| describe(entry, selected.as_ref(), now)).collect();
     json!({
         "key": ask.key.as_str(),
         "node": node.id,
         "stored": entries,
-        "answer": verdict(node, ask, selected.as_deref(), now),
+        "answer": verdict(node, ask, shelf.as_ref(), selected.as_deref(), now),
         "not_stored": node.uncacheable.why(&ask.key).map(|why| why.reason()),
         "remedy": node.uncacheable.why(&ask.key).and_then(|why| why.remedy()),
         "being_fetched": node.fills.runs(&ask.key),
@@ -78,8 +78,8 @@ fn describe(entry: &Arc<Entry>, selected: Option<&Arc<Entry>>, now: Timestamp) -
 }
 
 /// As the spine decides, with the sentence that belongs to it.
-fn verdict(node: &Node, ask: &Ask, entry: Option<&Entry>, now: Timestamp) -> Value {
-    let decision = node.decide(ask, entry, now);
+fn verdict(node: &Node, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>, now: Timestamp) -> Value {
+    let decision = node.decide(ask, entry, shelf.is_some(), now);
     let terms = entry.map(|entry| node.terms(&ask.key, entry));
     let seen = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..stored(entry) });
     let why = policy::explain(&ask.head, seen, now);
@@ -95,7 +95,7 @@ fn verdict(node: &Node, ask: &Ask, entry: Option<&Entry>, now: Timestamp) -> Val
             };
             json!({"does": "validate", "fwd": fwd.token(), "ttl": ttl, "why": why})
         }
-        Decision::Forward { fwd } => match node.begun(ask, now) {
+        Decision::Forward { fwd } => match node.begun(ask, shelf, now) {
             Some(_) => json!({"does": "forward", "fwd": Fwd::Partial.token(), "why": REST_ONLY}),
             None if fwd == Fwd::VaryMiss => json!({"does": "forward", "fwd": fwd.token(), "why": OTHER_VARIANT}),
             None => json!({"does": "forward", "fwd": fwd.token(), "why": why}),

@@ -35,7 +35,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::policy::{self, Decision, Groups, Marks, Part, Rules, Stored, Terms};
-use crate::store::{Entry, Store, Uncacheable};
+use crate::store::{Entry, Shelf, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
@@ -61,6 +61,8 @@ struct Node {
     origins: origin::Origins,
     peers: peer::Peers,
     counters: Rc<counters::Counters>,
+    /// See [`answer::through`]; as many as there are reasons.
+    not_stored: RefCell<Vec<(Fwd, exchange::Why, http::HeaderValue)>>,
     /// Bytes of bodies that are on their way into the store.
     in_flight: Cell<u64>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
@@ -72,7 +74,11 @@ struct Node {
 impl Node {
     /// The stored response that the request selects.
     fn lookup(&self, ask: &ask::Ask) -> Option<Arc<Entry>> {
-        let shelf = self.store.get(&ask.key)?;
+        self.selected(ask, &self.store.get(&ask.key)?)
+    }
+
+    /// The same of what is stored under its URL.
+    fn selected(&self, ask: &ask::Ask, shelf: &Shelf) -> Option<Arc<Entry>> {
         let answers = |entry: &Entry, part: &Part| {
             policy::part_wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
         };
@@ -81,23 +87,23 @@ impl Node {
     }
 
     /// A stored part of what a request wants whole, where only the rest need be fetched.
-    fn begun(&self, ask: &ask::Ask, now: Timestamp) -> Option<Arc<Entry>> {
+    fn begun(&self, ask: &ask::Ask, shelf: Option<&Shelf>, now: Timestamp) -> Option<Arc<Entry>> {
+        let shelf = shelf?;
         if !ask.wants_the_whole() || !policy::may_lead(&ask.head) {
             return None;
         }
         let is_usable = |entry: &Entry, part: &Part| {
-            part.missing().is_some() && matches!(self.decide(ask, Some(entry), now), Decision::Serve { .. })
+            part.missing().is_some() && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
         };
-        self.store.get(&ask.key)?.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
+        shelf.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
     }
 
-    fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, now: Timestamp) -> Decision {
+    /// `known`: something is stored under the URL, whether it was selected or not.
+    fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, known: bool, now: Timestamp) -> Decision {
         let terms = entry.map(|entry| self.terms(&ask.key, entry));
         let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..exchange::stored(entry) });
         match policy::decide(&ask.head, stored, now) {
-            Decision::Forward { fwd: Fwd::UriMiss } if self.store.get(&ask.key).is_some() => {
-                Decision::Forward { fwd: Fwd::VaryMiss }
-            }
+            Decision::Forward { fwd: Fwd::UriMiss } if known => Decision::Forward { fwd: Fwd::VaryMiss },
             decision => decision,
         }
     }

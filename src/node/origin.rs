@@ -171,12 +171,13 @@ impl Origins {
         };
         let dialed = self.dialer.dial(&host, key.port(), same_machine).await?;
         add(&self.counters.origin_connections, 1);
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(self.limits.fields)
-            .max_buf_size(self.limits.head.max(8192))
-            .handshake(dialed.stream)
-            .await
-            .map_err(|e| {
+        let mut builder = http1::Builder::new();
+        // hyper has room for as many without an allocation, as long as nobody says so.
+        if self.limits.fields != 100 {
+            builder.max_headers(self.limits.fields);
+        }
+        let (sender, connection) =
+            builder.max_buf_size(self.limits.head.max(8192)).handshake(dialed.stream).await.map_err(|e| {
                 Fault::origin(Kind::ConnectionTerminated, "the origin closed the connection at once").because(e)
             })?;
         tokio::task::spawn_local(async move {

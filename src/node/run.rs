@@ -133,6 +133,7 @@ pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
         origins: origin::Origins::new(&config, counters.clone()),
         peers: peer::Peers::new(&config),
         counters,
+        not_stored: RefCell::default(),
         in_flight: Cell::new(0),
         doubted_before: Cell::new(Timestamp(0)),
         groups: RefCell::new(Groups::new(GROUPS)),

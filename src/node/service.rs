@@ -70,8 +70,9 @@ async fn proxy(
 async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
     for _ in 0..LOOKS {
         let now = clock::now();
-        let entry = node.lookup(&ask);
-        let (stale, fwd) = match node.decide(&ask, entry.as_deref(), now) {
+        let shelf = node.store.get(&ask.key);
+        let entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
+        let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.is_some(), now) {
             Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
             Decision::ServeStale { ttl } => {
                 refresh(node, &ask, entry.clone());
@@ -79,7 +80,7 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
             }
             Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
             Decision::Validate { fwd, .. } => (entry, fwd),
-            Decision::Forward { fwd } => match node.begun(&ask, now) {
+            Decision::Forward { fwd } => match node.begun(&ask, shelf.as_ref(), now) {
                 Some(part) => (Some(part), Fwd::Partial),
                 None => (None, fwd),
             },

@@ -1,6 +1,6 @@
 //! What to do with a request, given what is stored (section 4).
 
-use super::storable::{announces_content, has_content};
+use super::storable::announces_content;
 use super::terms::Marks;
 use super::{Decision, Fields, Stored, Terms, freshness};
 use crate::wire::cache_control::{CacheControl, Set};
@@ -17,19 +17,23 @@ pub const UNREACHABLE_GRACE: u64 = 60 * 60 * 1000;
 /// Whether this request may share its fetch with others: a GET without body, Range, conditions, `Authorization` or
 /// `no-store`.
 pub fn may_lead(req: &request::Parts) -> bool {
-    const OWN: [HeaderName; 7] = [
-        header::RANGE,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_MATCH,
-        header::IF_UNMODIFIED_SINCE,
-        header::IF_RANGE,
-        header::AUTHORIZATION,
-    ];
     req.method == Method::GET
-        && !OWN.iter().any(|name| req.headers.contains_key(name))
-        && !has_content(&req.headers)
+        && !req.headers.iter().any(|(name, value)| is_its_own(name) || announces_content(name, value))
         && !CacheControl::read(&req.headers).has(Set::NO_STORE)
+}
+
+/// Whether its answer is for one request, or for one client.
+fn is_its_own(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::RANGE
+            | header::IF_NONE_MATCH
+            | header::IF_MODIFIED_SINCE
+            | header::IF_MATCH
+            | header::IF_UNMODIFIED_SINCE
+            | header::IF_RANGE
+            | header::AUTHORIZATION
+    )
 }
 
 /// Whether another node of the cluster may be asked for what this request is for: a GET that may share its fetch, and that

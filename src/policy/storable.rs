@@ -22,7 +22,7 @@ pub fn storable(
     if res.status == StatusCode::PARTIAL_CONTENT && !part::is_one(req, res) {
         return Err(NotStored::Partial); // section 3.3
     }
-    let age = freshness::initial_age(&res.headers, sent, received);
+    let age = || freshness::initial_age(&res.headers, sent, received);
     let terms = terms(rules, req, res.status, &res.headers, age, received)?;
     let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
     match req.method == Method::POST && !explicit {
@@ -37,7 +37,7 @@ pub(super) fn terms(
     req: &request::Parts,
     status: StatusCode,
     headers: &HeaderMap,
-    age: u64,
+    age: impl FnOnce() -> u64,
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
     let (cc, targeted) = targeted::governing(rules, headers);
@@ -46,7 +46,7 @@ pub(super) fn terms(
     if vary::selecting(headers, &HeaderMap::new()).is_none() {
         return Err(NotStored::VaryStar);
     }
-    let terms = measure(&cc, targeted, status, headers, age, received);
+    let terms = measure(&cc, targeted, status, headers, age(), received);
     worth_storing(&terms, &cc, headers)?;
     Ok(terms)
 }

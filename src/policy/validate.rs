@@ -85,7 +85,7 @@ pub fn freshen(
 ) -> Result<Terms, NotStored> {
     combine(stored, not_modified, received);
     let age = freshness::initial_age(not_modified, sent, received);
-    let terms = storable::terms(rules, req, status, stored, age, received);
+    let terms = storable::terms(rules, req, status, stored, || age, received);
     storable::storable_fields(stored);
     if CacheControl::read(&req.headers).has(Set::NO_STORE) {
         return Err(NotStored::RequestNoStore);

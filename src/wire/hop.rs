@@ -18,6 +18,9 @@ pub struct Hop {
 /// `Proxy-Authentication-Info`.
 /// `Content-Length`, `Host`, `Trailer` and the like are never removed because a `Connection` line names them.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+        return Hop::default();
+    }
     let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, &TE, "trailers") };
     for name in nominated(headers) {
         headers.remove(name);
@@ -32,6 +35,9 @@ pub fn strip_prefixed(headers: &mut HeaderMap, prefix: &str) {
 }
 
 fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
+    if !headers.keys().any(|name| condemned(name.as_str())) {
+        return;
+    }
     let names: Vec<HeaderName> = headers.keys().filter(|name| condemned(name.as_str())).cloned().collect();
     for name in names {
         headers.remove(name);

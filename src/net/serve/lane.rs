@@ -215,7 +215,7 @@ where
                     head.truncate(head.len() - 2);
                     head.extend_from_slice(b"connection: close\r\n\r\n");
                 }
-                self.send_bytes(&head, body).await?;
+                self.send_bytes(&mut head, body).await?;
                 drop(half);
                 self.sent(close)
             }
@@ -252,7 +252,7 @@ where
         self.sent(close)
     }
 
-    async fn send_bytes(&mut self, head: &[u8], mut body: Bytes) -> Result<(), End> {
+    async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Bytes) -> Result<(), End> {
         let mut fresh = true;
         poll_fn(|cx| {
             self.heed(cx)?;

@@ -8,6 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
+/// Up to so many bytes are copied together: for the kernel one piece is cheaper than two.
+const TOGETHER: usize = 4096;
+
 thread_local! {
     /// Where heads are written first. Never borrowed across a poll.
     static HEAD: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
@@ -39,17 +42,26 @@ impl Out {
         &mut self,
         io: &mut Io,
         cx: &mut Context<'_>,
-        head: &[u8],
-        body: Bytes,
-        tail: &'static [u8],
+        head: &mut Vec<u8>,
+        mut body: Bytes,
+        mut tail: &'static [u8],
     ) -> Poll<io::Result<()>> {
-        let written = {
-            let slices = [IoSlice::new(head), IoSlice::new(&body), IoSlice::new(tail)];
-            let used = if tail.is_empty() { 2 } else { 3 };
-            match AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices[..used]) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => 0,
+        if head.len() + body.len() + tail.len() <= TOGETHER {
+            head.extend_from_slice(&body);
+            head.extend_from_slice(tail);
+            (body, tail) = (Bytes::new(), b"");
+        }
+        let written = match (body.is_empty(), tail.is_empty()) {
+            (true, true) => AsyncWrite::poll_write(Pin::new(&mut io.stream), cx, head),
+            (_, no_tail) => {
+                let slices = [IoSlice::new(head), IoSlice::new(&body), IoSlice::new(tail)];
+                let used = if no_tail { 2 } else { 3 };
+                AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices[..used])
             }
+        };
+        let written = match written {
+            Poll::Ready(written) => written?,
+            Poll::Pending => 0,
         };
         if written == head.len() + body.len() + tail.len() {
             return Poll::Ready(Ok(()));
@@ -57,8 +69,8 @@ impl Out {
         let of_head = written.min(head.len());
         let of_body = (written - of_head).min(body.len());
         self.head = Bytes::copy_from_slice(&head[of_head..]);
+        body.advance(of_body);
         self.body = body;
-        self.body.advance(of_body);
         self.tail = &tail[written - of_head - of_body..];
         // Registers for the moment when there is room.
         self.poll(io, cx)
