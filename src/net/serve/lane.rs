@@ -134,7 +134,11 @@ where
             if let Some(next) = ready!(self.poll_take(cx)) {
                 return Poll::Ready(next);
             }
+            if !self.out.is_empty() {
+                break;
+            }
         }
+        // First all that is there is read, then the answers are written: whoever they are for wakes up once for many.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -143,56 +147,46 @@ where
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<B>>> {
         let before = std::mem::take(&mut self.io.before);
         if !before.is_empty() {
-            return Poll::Ready(self.take(&before, cx));
+            return Poll::Ready(self.take(&before));
         }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             // Read, not only looked for: tokio takes a new socket for readable until a read has found nothing.
             match ready!(Pin::new(&mut self.io.stream).poll_read(cx, &mut read)) {
-                Ok(()) if !read.filled().is_empty() => Poll::Ready(self.take(read.filled(), cx)),
+                Ok(()) if !read.filled().is_empty() => Poll::Ready(self.take(read.filled())),
                 _ => Poll::Ready(Some(Next::Leave(Left::End(End::Closed)))),
             }
         })
     }
 
-    /// Answers the requests in `input` that are known, up to the first that is not; what is behind it is kept.
-    fn take(&mut self, mut input: &[u8], cx: &mut Context<'_>) -> Option<Next<B>> {
-        while !input.is_empty() {
-            let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
-            let Some(plain) = plain::parse(input, self.watch.limits(), &mut slots) else {
-                return Some(self.leave_to_hyper(input));
-            };
-            let (behind, all) = (&input[plain.head.len()..], input);
-            match self.answer(&plain, cx) {
-                None => {
-                    let interim = Interim::of_next(&self.io.state);
-                    if let Some(asking) = self.known.and_then(|known| known.ask(&plain, interim)) {
-                        self.io.before = Bytes::copy_from_slice(behind);
-                        return Some(Next::Ask(asking));
-                    }
-                    let Some(request) = plain.request() else { return Some(self.leave_to_hyper(all)) };
-                    self.io.before = Bytes::copy_from_slice(behind);
-                    return Some(Next::Serve(request));
-                }
-                Some(written) => {
-                    self.io.state.answered_shortly();
-                    if !matches!(written, Poll::Ready(Ok(()))) {
-                        // The peer takes no more (what it has asked for meanwhile waits), or it is gone: seen at the next look.
-                        self.io.before = Bytes::copy_from_slice(behind);
-                        return written.is_ready().then_some(Next::Leave(Left::End(End::Closed)));
-                    }
-                    input = behind;
+    /// The request that `input` begins with: its answer is ready to be written, if it is known, or else what is to be done.
+    fn take(&mut self, input: &[u8]) -> Option<Next<B>> {
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+        let Some(plain) = plain::parse(input, self.watch.limits(), &mut slots) else {
+            return Some(self.leave_to_hyper(input));
+        };
+        let next = match self.answer(&plain) {
+            Some(()) => None,
+            None => {
+                let interim = Interim::of_next(&self.io.state);
+                let asking = self.known.and_then(|known| known.ask(&plain, interim));
+                match asking.map(Next::Ask).or_else(|| plain.request().map(Next::Serve)) {
+                    Some(next) => Some(next),
+                    None => return Some(self.leave_to_hyper(input)),
                 }
             }
-        }
-        None
+        };
+        self.io.before = Bytes::copy_from_slice(&input[plain.head.len()..]);
+        next
     }
 
-    fn answer(&mut self, plain: &Plain<'_>, cx: &mut Context<'_>) -> Option<Poll<std::io::Result<()>>> {
+    /// Has the answer ready to be written, if it is known.
+    fn answer(&mut self, plain: &Plain<'_>) -> Option<()> {
         let known = self.known?;
         out::with_head(|head| {
             let body = known.answer(plain, head)?;
-            Some(self.out.write(self.io, cx, head, body, b""))
+            self.out.hold(head, body);
+            Some(())
         })
     }
 

@@ -76,11 +76,25 @@ impl Out {
         self.poll(io, cx)
     }
 
+    /// Keeps an answer to be written by [`Out::poll`]. Only when nothing is kept.
+    pub(super) fn hold(&mut self, head: &mut Vec<u8>, mut body: Bytes) {
+        if head.len() + body.len() <= TOGETHER {
+            head.extend_from_slice(&body);
+            body = Bytes::new();
+        }
+        self.head = Bytes::copy_from_slice(head);
+        self.body = body;
+    }
+
     /// Writes what is kept.
     pub(super) fn poll(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body), IoSlice::new(self.tail)];
-            let written = match AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices) {
+            let writing = match self.body.is_empty() && self.tail.is_empty() {
+                true => AsyncWrite::poll_write(Pin::new(&mut io.stream), cx, &self.head),
+                false => AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices),
+            };
+            let written = match writing {
                 Poll::Ready(written) => written?,
                 Poll::Pending => {
                     io.state.write_pending();

@@ -139,11 +139,6 @@ impl State {
         self.phase() == Phase::Idle && self.is_flushed()
     }
 
-    /// A request was answered without hyper.
-    pub(super) fn answered_shortly(&self) {
-        self.moved.store(true, Relaxed);
-    }
-
     /// Whether what hyper writes now is an answer of its own: none of ours is under way or left over.
     pub(super) fn is_refusing(&self) -> bool {
         matches!(self.phase(), Phase::Idle | Phase::Head) && !self.unflushed.load(Relaxed)
