@@ -1,7 +1,7 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
 //! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
-//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks, and who marks
+//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
@@ -16,6 +16,7 @@ pub mod state;
 pub mod view;
 pub mod zk;
 
+mod board;
 mod child;
 #[cfg(test)]
 mod contract_tests;
