@@ -179,6 +179,11 @@ impl Cluster {
         self.keeper.as_ref()
     }
 
+    /// Whether clients may be asking another front than this one.
+    pub fn has_other_fronts(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.fronts().len() > 1)
+    }
+
     /// How many of the ring's nodes are up.
     pub fn readiness(&self) -> Readiness {
         let view = self.views.borrow().clone();
