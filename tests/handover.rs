@@ -389,6 +389,28 @@ fn a_node_that_was_restarted_asks_who_stood_in_for_it() {
 }
 
 #[test]
+fn what_was_purged_while_a_node_was_restarted_is_never_served_again() {
+    let _alone = alone();
+    let ((_origin, urls, edition), cluster) = (editions(120), patient().start());
+    pass(&cluster, &urls);
+    let own = owned(&cluster, &urls, "n2");
+    let old = cluster.node("n2").pid;
+    // Its stand-ins hold it then, and it asks them when it is back.
+    cluster.signal_node("n2", Signal::STOP);
+    until_true("others stand in", PATIENCE, || cluster.get(own[0]).node() != "n2");
+    own.iter().for_each(|url| assert_eq!(cluster.get(url).text(), "1"));
+    cluster.signal_node("n2", Signal::KILL);
+    edition.store(2, Ordering::SeqCst);
+    for url in &own {
+        assert!([200, 202].contains(&purge(&cluster, url)), "{url}");
+        assert_eq!(cluster.get(url).text(), "2", "{url}");
+    }
+    until_true("n2 runs again", PATIENCE, || cluster.nodes().iter().any(|n| n.id == "n2" && n.pid != old));
+    until_true("and answers", PATIENCE, || cluster.get(own[0]).node() == "n2");
+    own.iter().for_each(|url| assert_eq!(cluster.get(url).text(), "2", "{url}"));
+}
+
+#[test]
 fn a_large_body_is_handed_over_whole_and_streamed() {
     let _alone = alone();
     let (origin, cluster) = (Origin::start(), patient().start());

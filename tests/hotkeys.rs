@@ -19,8 +19,8 @@ fn crowd(
     enough: fn(&BTreeMap<String, usize>) -> bool,
 ) -> (Cluster, usize) {
     let _alone = alone();
-    // What is drilled is who asks whom; on a machine that runs every test at once that takes more than 50 ms.
-    let setup = setup.nodes(4).set("timeouts", "peer", "2s");
+    // As it is by default, but that a debug build takes longer.
+    let setup = if RELEASE { setup } else { setup.set("timeouts", "peer", "2s") }.nodes(4);
     let (origin, cluster) = (Origin::start(), setup.start());
     origin.on("/page", |x| {
         std::thread::sleep(Duration::from_millis(400));

@@ -498,3 +498,44 @@ fn what_moves_between_machines_is_handed_over_and_a_purge_reaches_both_owners() 
     answered(&fronts[0], &urls[..1]);
     assert_eq!(origin.count("/o/*"), had + 1, "what was purged is fetched");
 }
+
+#[test]
+fn what_was_purged_at_one_front_is_not_served_by_the_copy_of_another() {
+    if !wanted("ZooKeeper: a purge and the copies of another front") {
+        return;
+    }
+    let zookeeper = Zookeeper::alone();
+    let start = |number| machine(&zookeeper.connect(), number, 1).set("hot", "memory", "8MiB").start();
+    let fronts = vec![start(2), start(3)];
+    until_ring(&fronts, 2);
+    let origin = Origin::start();
+    origin.on("/page", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "old"));
+    let url = origin.url("/page");
+    let mut client = fronts[1].connect();
+    until_true("the other front has a copy", PATIENCE, || {
+        client.get(&url);
+        let metrics = fronts[1].manage("GET", "/metrics", "").text();
+        let hits = metrics.lines().find_map(|line| line.strip_prefix("ringhold_front_hot_hits_total "));
+        hits.is_some_and(|hits| hits != "0")
+    });
+    // While it is asked again, which takes longer than a copy stands, others are there who would be served the copy.
+    origin.on("/page", |x| {
+        thread::sleep(Duration::from_secs(4));
+        x.reply(200, "Cache-Control: max-age=600\r\n", "new")
+    });
+    let over = AtomicBool::new(false);
+    let (purged, after) = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = fronts[1].connect();
+                while !over.load(Ordering::Relaxed) && client.try_ask("GET", &url, "", b"").is_ok() {}
+            });
+        }
+        let purged = fronts[0].manage("DELETE", &format!("/v1/cache?url={url}"), "").status;
+        let mut client = fronts[1].connect();
+        let after = client.try_ask("GET", &url, "", b"").map(|answer| answer.text());
+        over.store(true, Ordering::Relaxed);
+        (purged, after.unwrap_or_else(|e| e.to_string()))
+    });
+    assert_eq!((purged, after.as_str()), (200, "new"));
+}

@@ -132,11 +132,30 @@ fn what_an_unsafe_method_made_invalid_is_told_to_the_others() {
         let (told, done) = oneshot::channel();
         let groups = Outdated::Groups { origin: "http://h".into(), groups: vec!["g".into()] };
         let what = vec![Outdated::Url("http://h/a".into()), Outdated::Url("http://h/b".into()), groups];
-        reports.send(Report::Invalidated { what, by, told }).await.unwrap();
+        assert!(reports.send(Report::Invalidated { what, by, told }));
         assert!(done.await.is_err(), "it is dropped when all have been told");
         let expected = [r#"POST /invalidate ["http://h/a","http://h/b",{"origin":"http://h","groups":["g"]}]"#];
         assert!([0, 2].iter().all(|i| bench.fakes[*i].0.said() == expected));
         assert!(bench.fakes[1].0.said().is_empty(), "it knows already");
+    });
+}
+
+#[test]
+fn an_invalidation_that_finds_no_room_makes_every_node_validate() {
+    on_control_thread(async {
+        let bench = Bench::new().await;
+        let Membership { reports, .. } = bench.cluster.membership();
+        let by = bench.cluster.view().nodes[1].clone();
+        let mut room = 0;
+        while reports.send(Report::Suspect(by.clone())) {
+            room += 1;
+        }
+        assert_eq!(room, REPORTS);
+        assert!(!reports.send(Report::Suspect(by.clone())), "a probe finds that out anyway");
+        let what = vec![Outdated::Url("http://h/a".into())];
+        assert!(!reports.send(Report::Invalidated { what, by, told: oneshot::channel().0 }));
+        let validates = |i: usize| bench.fakes[i].0.said() == ["POST /revalidate"];
+        until("all validate", || (0..3).all(validates)).await;
     });
 }
 
@@ -148,7 +167,7 @@ fn a_report_of_a_refusal_makes_the_node_prove_itself() {
         let node = views.borrow().nodes[0].clone();
         health.mark_unchanged();
         node.set_up(false);
-        reports.send(Report::Refused(node.clone())).await.unwrap();
+        assert!(reports.send(Report::Refused(node.clone())));
         health.changed().await.unwrap();
         until("up again", || node.is_up()).await;
         assert_eq!(bench.fakes[0].0.said(), ["POST /revalidate"]);

@@ -1,18 +1,16 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
+use super::board::{Board, Watched};
 use super::link::{Link, Trouble};
-use super::pace::{Change, Evidence, Pace, Usual};
 use super::probe::Line;
-use super::verdict::{Action, Event, Standing, Verdict, Why, suspects_at_most};
+use super::verdict::{Action, Event, Why};
 use super::view::Node;
-use crate::clock::{Tick, tick};
+use crate::clock::tick;
 use crate::config::Config;
 use http::Method;
-use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 /// A probe's time limit is waited for in so many slices, and only slices are counted: on a busy machine, where this
@@ -43,26 +41,6 @@ pub struct Health {
     handover: Duration,
 }
 
-#[derive(Debug, Default)]
-struct Board {
-    watched: BTreeMap<String, Watched>,
-    /// Boot ids of nodes that were taken out: when one comes back, it has missed something.
-    departed: HashSet<u64>,
-}
-
-#[derive(Debug)]
-struct Watched {
-    node: Arc<Node>,
-    verdict: Verdict,
-    pace: Pace,
-    poke: Arc<Notify>,
-    task: Option<AbortHandle>,
-    /// What was last said of why it is not reached.
-    complaint: String,
-    /// When it came back.
-    returned: Option<Tick>,
-}
-
 impl Health {
     pub fn new(config: &Config) -> Arc<Health> {
         let timeouts = &config.timeouts;
@@ -90,15 +68,7 @@ impl Health {
     pub fn follow(self: &Arc<Health>, node: &Arc<Node>) {
         let poke = Arc::new(Notify::new());
         let task = tokio::spawn(watch_over(self.clone(), node.clone(), poke.clone())).abort_handle();
-        let watched = Watched {
-            node: node.clone(),
-            verdict: Verdict::default(),
-            pace: Pace::default(),
-            poke,
-            task: Some(task),
-            complaint: String::new(),
-            returned: None,
-        };
+        let watched = Watched::new(node.clone(), poke, task);
         if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
             old.end();
         }
@@ -217,106 +187,6 @@ impl Health {
 
     fn board(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Board {
-    /// One more may be passed over on suspicion, if it is this one.
-    fn has_room_besides(&self, id: &str) -> bool {
-        let suspects = self.watched.values().filter(|w| w.is_suspect() && w.node.id != id).count();
-        suspects < suspects_at_most(self.watched.len())
-    }
-
-    fn judge(&mut self, now: Tick, floor: u32) {
-        let seen: Vec<_> = self.watched.values().map(|w| (w.node.id.clone(), w.node.pace.seen(now))).collect();
-        let usual = Usual::of(seen.iter().map(|(_, seen)| *seen));
-        for (id, seen) in seen {
-            let room = self.has_room_besides(&id);
-            let evidence = Evidence { seen, usual: usual.besides(seen), floor, room };
-            let Some(watched) = self.watched.get_mut(&id).filter(|w| w.verdict.standing == Standing::Up) else {
-                continue;
-            };
-            watched.judge(now, &evidence);
-        }
-    }
-
-    /// The entry of this very node, not of a later one with the same id.
-    fn of(&mut self, node: &Arc<Node>) -> Option<&mut Watched> {
-        self.watched.get_mut(&node.id).filter(|w| Arc::ptr_eq(&w.node, node))
-    }
-}
-
-impl Watched {
-    fn is_suspect(&self) -> bool {
-        self.verdict.is_silent() || (self.verdict.standing == Standing::Up && self.pace.is_suspect())
-    }
-
-    fn judge(&mut self, now: Tick, evidence: &Evidence) {
-        let (id, median) = (&self.node.id, evidence.seen.median);
-        match self.pace.judge(now.0, evidence) {
-            Change::Nothing => {}
-            Change::PassOver { pause } => {
-                let usual = evidence.usual.unwrap_or_default();
-                let what = "its keys go to the next owner";
-                tracing::warn!(
-                    node = id,
-                    "node is slow: a hit takes {median} ms, others {usual} ms: {what} for {pause} ms"
-                );
-            }
-            Change::Try => {
-                tracing::info!(node = id, "node was slow: it is tried again");
-                self.node.pace.forget();
-            }
-            Change::PutBack => tracing::info!(node = id, "node is slow no more"),
-        }
-        self.node.pace.allow(self.pace.allowance());
-    }
-
-    fn start_afresh(&mut self) {
-        self.pace = Pace::default();
-        self.node.pace.forget();
-        self.node.pace.allow(None);
-    }
-
-    fn meet(&mut self, boot: u64, departed: bool) {
-        self.complaint.clear();
-        if self.verdict.boot() != boot {
-            self.start_afresh();
-        }
-        if self.verdict.standing == Standing::New && departed {
-            self.verdict = Verdict::after_absence(boot);
-        }
-        // A worker has marked it and the report of that was lost: as if it had come.
-        if self.verdict.standing == Standing::Up && !self.node.is_up() {
-            self.verdict.on(Event::Refused, false);
-        }
-        self.node.boot.store(boot, std::sync::atomic::Ordering::Release);
-    }
-
-    /// A node that was away: while it gathers what is asked of it again, its stand-in is asked first.
-    fn note_return(&mut self, before: Standing, action: Action, time: Duration, now: Tick) {
-        if action == Action::PutUp && matches!(before, Standing::Down(_)) {
-            self.returned = Some(now);
-        }
-        let recently = self.returned.is_some_and(|since| now.since(since) < time);
-        self.node.set_returned(recently);
-        self.returned = self.returned.filter(|_| recently);
-    }
-
-    /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.
-    fn note_doubt(&self, event: Event, action: Action) {
-        match (event, action) {
-            (Event::Missed, _) | (_, Action::Revalidate | Action::PassOver(_)) => self.node.set_doubtful(true),
-            // Another process, or one that owes nothing.
-            (Event::Answered { .. } | Event::Revalidated, _) => self.node.set_doubtful(false),
-            _ => {}
-        }
-    }
-
-    fn end(&self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
 

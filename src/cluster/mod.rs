@@ -1,7 +1,7 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
-//! - [`view`]: what workers route by; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
-//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks, and who marks
+//! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
+//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
@@ -10,11 +10,13 @@ pub mod fanout;
 pub mod gauge;
 pub mod handover;
 pub mod members;
+pub mod report;
 pub mod spec;
 pub mod state;
 pub mod view;
 pub mod zk;
 
+mod board;
 mod child;
 #[cfg(test)]
 mod contract_tests;
@@ -36,6 +38,7 @@ use crate::net::drain::StartError;
 use fanout::Invalid;
 use health::Health;
 use members::{Members, Seat};
+use report::{Heard, Incoming, Reports};
 use state::StateFile;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +67,7 @@ pub struct Cluster {
     health: Arc<Health>,
     /// `None`: this front spawns no nodes.
     supervisor: Option<Supervisor>,
-    reports: mpsc::Sender<Report>,
+    reports: Reports,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -101,7 +104,7 @@ impl Cluster {
         {
             tracing::warn!("{}: {e}: changes of the members will not be kept", state.path().display());
         }
-        let (reports, incoming) = mpsc::channel(REPORTS);
+        let (reports, incoming) = report::channel(REPORTS);
         let cluster = Arc::new(Cluster {
             config: config.clone(),
             views: watch::Sender::new(Arc::new(members.view())),
@@ -118,7 +121,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn begin(self: &Arc<Cluster>, incoming: mpsc::Receiver<Report>) {
+    fn begin(self: &Arc<Cluster>, incoming: Incoming) {
         for seat in self.members().seats() {
             self.run(&seat.spec.place, &seat.node);
         }
@@ -127,7 +130,7 @@ impl Cluster {
     }
 
     /// Hears what workers report.
-    fn listen(self: &Arc<Cluster>, incoming: mpsc::Receiver<Report>) {
+    fn listen(self: &Arc<Cluster>, incoming: Incoming) {
         let (invalid, queue) = mpsc::channel(fanout::QUEUE);
         let cluster = self.clone();
         let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.nodes()));
@@ -176,6 +179,11 @@ impl Cluster {
         self.keeper.as_ref()
     }
 
+    /// Whether clients may be asking another front than this one.
+    pub fn has_other_fronts(&self) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.fronts().len() > 1)
+    }
+
     /// How many of the ring's nodes are up.
     pub fn readiness(&self) -> Readiness {
         let view = self.views.borrow().clone();
@@ -217,17 +225,21 @@ impl Cluster {
     }
 }
 
-async fn read_reports(cluster: Arc<Cluster>, mut incoming: mpsc::Receiver<Report>, invalid: mpsc::Sender<Invalid>) {
-    while let Some(report) = incoming.recv().await {
-        match report {
-            Report::Refused(node) => cluster.health.refused(&node, false),
-            Report::Suspect(node) => cluster.health.look(&node),
-            Report::Invalidated { what, by, told } => {
-                let queued = invalid.try_send(Invalid { what, by: by.id.clone(), told });
-                if queued.is_err() {
-                    cluster.nodes().iter().filter(|n| n.id != by.id).for_each(|n| cluster.health.missed(n));
+async fn read_reports(cluster: Arc<Cluster>, mut incoming: Incoming, invalid: mpsc::Sender<Invalid>) {
+    let missed_by_all_but = |one: Option<&str>| {
+        let nodes = cluster.nodes();
+        nodes.iter().filter(|node| Some(&*node.id) != one).for_each(|node| cluster.health.missed(node));
+    };
+    while let Some(heard) = incoming.next().await {
+        match heard {
+            Heard::Report(Report::Refused(node)) => cluster.health.refused(&node, false),
+            Heard::Report(Report::Suspect(node)) => cluster.health.look(&node),
+            Heard::Report(Report::Invalidated { what, by, told }) => {
+                if invalid.try_send(Invalid { what, by: by.id.clone(), told }).is_err() {
+                    missed_by_all_but(Some(&by.id));
                 }
             }
+            Heard::LostInvalidation => missed_by_all_but(None),
         }
     }
 }

@@ -9,6 +9,8 @@ const WINDOW: u64 = 2_000;
 const ENOUGH: usize = 5;
 /// As many hits are kept; with more of them the window is shorter.
 const KEPT: usize = 128;
+/// A median over time is one over slices of it.
+const SLICE: u64 = 50;
 /// So many times longer than usual is slow.
 const TIMES: u32 = 3;
 /// How long a slow node is left alone: the first time, and at most. It doubles with each relapse.
@@ -28,7 +30,7 @@ pub struct Window {
     next: usize,
 }
 
-/// What a [`Window`] shows.
+/// What a [`Window`] shows. The median is that over the hits or that over time, whichever is longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub hits: usize,
@@ -103,13 +105,32 @@ impl Window {
     }
 
     pub fn seen(&self, now: u64) -> Seen {
-        let mut took: Vec<u32> =
-            self.hits.iter().filter(|(at, _)| now.saturating_sub(*at) <= WINDOW).map(|(_, took)| *took).collect();
-        match took.len() {
-            0 => Seen::default(),
-            hits => Seen { hits, median: *took.select_nth_unstable((hits - 1) / 2).1 },
-        }
+        let recent: Vec<_> = self.hits.iter().filter(|(at, _)| now.saturating_sub(*at) <= WINDOW).copied().collect();
+        let by_hits = lower_median(recent.iter().map(|(_, took)| *took).collect()).unwrap_or(0);
+        Seen { hits: recent.len(), median: by_hits.max(by_time(&recent, now)) }
     }
+}
+
+/// The median over time of what those take who wait just then. A node that stops and goes answers most of its hits
+/// quickly, while it goes, and keeps everybody waiting for most of the time. 0 where only a few take so long.
+fn by_time(hits: &[(u64, u32)], now: u64) -> u32 {
+    if hits.iter().all(|(_, took)| u64::from(*took) < 2 * SLICE) {
+        return 0;
+    }
+    let under_way = |end: u64| {
+        let begin = end.saturating_sub(SLICE);
+        let some = hits.iter().filter(move |(at, took)| *at > begin && at.saturating_sub(u64::from(*took)) < end);
+        lower_median(some.map(|(_, took)| *took).collect())
+    };
+    let slices = (0..WINDOW / SLICE).filter_map(|n| under_way(now.saturating_sub(n * SLICE)));
+    let median = lower_median(slices.collect()).unwrap_or(0);
+    let as_long = hits.iter().filter(|(_, took)| *took >= median).count();
+    if as_long >= ENOUGH { median } else { 0 }
+}
+
+fn lower_median(mut all: Vec<u32>) -> Option<u32> {
+    let middle = all.len().checked_sub(1)? / 2;
+    Some(*all.select_nth_unstable(middle).1)
 }
 
 impl Seen {

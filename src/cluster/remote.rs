@@ -10,7 +10,7 @@ use super::supervise::{Heard, Supervisor};
 use super::view::{Node, View};
 use super::zk::Keeper;
 use super::zk::builder::Event;
-use super::{ChangeError, Cluster, Listed, REPORTS};
+use super::{ChangeError, Cluster, Listed, REPORTS, report};
 use crate::config::{self, Config, Place, Zookeeper};
 use crate::net::drain::StartError;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ impl Cluster {
         let health = Health::new(&config);
         let (told, heard) = mpsc::unbounded_channel();
         let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
-        let (reports, incoming) = mpsc::channel(REPORTS);
+        let (reports, incoming) = report::channel(REPORTS);
         let cluster = Arc::new(Cluster {
             views: watch::Sender::new(keeper.view()),
             members: Mutex::new(Members::new(&config.ring, &[], Delta::default(), None)),

@@ -130,8 +130,8 @@ pub struct Membership {
     pub views: tokio::sync::watch::Receiver<Arc<View>>,
     /// Grows whenever some node's `up` changes: then requests that wait on a node that is not up go elsewhere.
     pub health: tokio::sync::watch::Receiver<u64>,
-    /// Bounded: `try_send`, and count what does not fit.
-    pub reports: tokio::sync::mpsc::Sender<Report>,
+    /// Bounded: count what does not fit.
+    pub reports: super::report::Reports,
 }
 
 /// What a worker tells the control plane.

@@ -13,7 +13,9 @@
 //!
 //! The fill is in N's table before N asks, so what comes after the look at the bar finds it there.
 
+use crate::wire::target::Key;
 use std::collections::HashMap;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// A point on the steady clock, in milliseconds.
 type Millis = u64;
@@ -45,6 +47,11 @@ impl Barred {
     pub fn has(&self, hash: u64, now: Millis) -> bool {
         now < self.all || self.until.get(&hash).is_some_and(|until| now < *until)
     }
+}
+
+/// The hash of a URL's origin, which is no URL's.
+pub fn origin(key: &Key) -> u64 {
+    xxh3_64(format!("origin of {}://{}", key.scheme(), key.authority()).as_bytes())
 }
 
 #[cfg(test)]

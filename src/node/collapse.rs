@@ -116,6 +116,7 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 
 /// Gets a response for a request that may not share its fetch.
 pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
+    let began = node.begins();
     match exchange::exchange(node, ask, None, stale.as_ref()).await? {
         Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
         Settled::Through(response, reach, why) => {
@@ -125,16 +126,17 @@ pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) ->
             Ok(Got::Through(response, reach, why))
         }
         Settled::Store(head, body) => {
-            let (head, reader) = keep(node, ask, head, body)?;
+            let (head, reader) = keep(node, ask, head, body, node.fate(began, &ask.key))?;
             Ok(Got::Filling(head, reader, Shared::Own))
         }
     }
 }
 
-/// Stores a response that was fetched for one request, while that request reads it.
-pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source) -> Result<(Rc<Head>, Reader), Fault> {
+/// Stores a response that was fetched for one request, while that request reads it; only what is still wanted.
+pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) -> Result<(Rc<Head>, Reader), Fault> {
     node.uncacheable.forget(&ask.key);
     let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
+    fill.set_fate(fate);
     fill.settle(Stage::Streaming(head.clone()));
     let ending = Ending::new(node, &fill, &ask.key);
     if policy::may_lead(&ask.head) {

@@ -4,7 +4,7 @@ use super::Node;
 use super::ask::{Ask, Asker};
 use super::complete;
 use super::counters::add;
-use super::fill::Head;
+use super::fill::{Fate, Head};
 use super::origin::{OriginBody, Reply};
 use super::source::Source;
 use super::upload::{Gate, Opener, Upload};
@@ -76,6 +76,7 @@ pub async fn exchange(
     body: Option<ClientBody>,
     stale: Option<&Arc<Entry>>,
 ) -> Result<Settled, Fault> {
+    let began = node.begins();
     let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| ask.wants_the_whole())?)));
     if let Some(settled) = match part {
         Some((entry, part)) => complete::exchange(node, ask, entry, part).await?,
@@ -88,11 +89,11 @@ pub async fn exchange(
     let validating = stale.filter(|entry| policy::validation(&stored(entry), request.headers_mut()));
     let answered = Answered::to(node, ask, request, progress).await?;
     if ask.head.method == Method::HEAD {
-        heed(node, ask, &answered);
+        heed(node, ask, &answered, node.fate(began, &ask.key));
     }
     if answered.head.status == StatusCode::NOT_MODIFIED {
         return Ok(match validating {
-            Some(entry) => Settled::Validated(freshened(node, ask, entry, &answered)),
+            Some(entry) => Settled::Validated(freshened(node, ask, entry, &answered, node.fate(began, &ask.key))),
             None => answered.through(Why::NotForUs),
         });
     }
@@ -162,19 +163,19 @@ impl<B: Body> Answered<B> {
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-fn heed(node: &Node, ask: &Ask, answered: &Answered) {
+fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
     let Some(entry) = node.lookup(ask) else { return };
     let Answered { head, sent, received, .. } = answered;
     let mut headers = entry.headers(head.headers.len());
     match policy::after_head(&node.rules, &ask.head, &mut headers, entry.body().len(), head, *sent, *received) {
-        HeadEffect::Freshened(terms) => {
+        HeadEffect::Freshened(terms) if fate == Fate::Store => {
             let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
             node.store.put(&ask.key, Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting)));
         }
         HeadEffect::Invalidated => {
             node.invalidate(&ask.key);
         }
-        HeadEffect::None => {}
+        HeadEffect::Freshened(_) | HeadEffect::None => {}
     }
 }
 
@@ -309,8 +310,9 @@ fn too_much(node: &Node, framing: Framing) -> Option<Why> {
     }
 }
 
-/// The entry as a 304 leaves it (RFC 9111 section 4.3.4), in the place of the old one.
-fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered) -> Arc<Entry> {
+/// The entry as a 304 leaves it (RFC 9111 section 4.3.4), in the place of the old one. Where that was purged or made
+/// invalid meanwhile, the 304 may be older than what was changed: it serves who waited for it, and nobody else.
+fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Arc<Entry> {
     let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
     let mut headers = entry.headers(fields.len());
     let freshened = policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
@@ -319,6 +321,9 @@ fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered) -> Arc<
     match freshened {
         Ok(terms) => {
             let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting));
+            if fate == Fate::Forget {
+                return renewed;
+            }
             freshen_alike(node, ask, entry, answered);
             node.store.put(&ask.key, renewed.clone());
             renewed

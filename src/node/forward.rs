@@ -18,6 +18,7 @@ use std::rc::Rc;
 /// Passes the request on, streaming both ways; what its answer makes invalid is forgotten before the answer is seen
 /// (RFC 9111 section 4.4).
 pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Result<Response<NodeBody>, Fault> {
+    let began = node.begins();
     let settled = exchange(node, &ask, body, None).await?;
     add(&node.counters.forwarded, 1);
     match settled {
@@ -28,8 +29,10 @@ pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Resul
         }
         // The answer to a POST that later GETs of the same URL may have (RFC 9110 section 9.3.3).
         Settled::Store(head, body) => {
+            // Before its own effect, which is not about itself.
+            let fate = node.fate(began, &ask.key);
             invalidate(node, &ask, &parts(&head));
-            let (head, reader) = keep(node, &ask, head, body)?;
+            let (head, reader) = keep(node, &ask, head, body, fate)?;
             Ok(answer::filling(node, &ask, &head, reader, Fwd::Method, Shared::Own))
         }
         Settled::Validated(_) => Err(super::fill::vanished()),

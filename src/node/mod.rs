@@ -16,6 +16,7 @@ mod counters;
 mod exchange;
 mod explain;
 mod fill;
+mod forgotten;
 mod forward;
 mod line;
 mod origin;
@@ -39,6 +40,8 @@ use crate::store::{Entry, Shelf, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
+use fill::Fate;
+use forgotten::Since;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -60,6 +63,7 @@ struct Node {
     fills: collapse::Fills,
     origins: origin::Origins,
     peers: peer::Peers,
+    forgotten: RefCell<forgotten::Forgotten>,
     counters: Rc<counters::Counters>,
     /// See [`answer::through`]; as many as there are reasons.
     not_stored: RefCell<Vec<(Fwd, exchange::Why, http::HeaderValue)>>,
@@ -126,8 +130,21 @@ impl Node {
         terms.marks.has(Marks::GROUPED) && self.groups.borrow().outdate(key, &entry.headers(0), terms.received)
     }
 
+    /// To be noted before something is fetched that is stored later.
+    fn begins(&self) -> Since {
+        self.forgotten.borrow().now()
+    }
+
+    /// What became of the URL since: what was fetched before it was purged or made invalid is not stored.
+    fn fate(&self, since: Since, key: &Key) -> Fate {
+        let forgotten = self.forgotten.borrow();
+        let outdated = forgotten.now() != since && forgotten.has_any(since, [key.hash(), barred::origin(key)]);
+        if outdated { Fate::Forget } else { Fate::Store }
+    }
+
     /// Forgets a URL with all variants, and what is on its way there; whether something was stored.
     fn invalidate(&self, key: &Key) -> bool {
+        self.forgotten.borrow_mut().note(key.hash());
         self.peers.bar(key);
         self.fills.forget(key);
         let removed = self.store.remove(key);
@@ -137,6 +154,7 @@ impl Node {
 
     /// Groups of `of`'s origin became invalid, and so does what is on its way and may be in one of them.
     fn invalidate_groups(&self, of: &Key, names: &[String]) {
+        self.forgotten.borrow_mut().note(barred::origin(of));
         self.peers.bar_origin(of);
         self.groups.borrow_mut().invalidate(of, names, clock::now());
         self.fills.forget_groups(of, names);
@@ -145,6 +163,7 @@ impl Node {
 
     /// Nothing received until now is reused without validation.
     fn doubt_all(&self) {
+        self.forgotten.borrow_mut().note_all();
         self.fills.forget_all();
         self.doubted_before.set(Timestamp(clock::now().0.saturating_add(1)));
     }

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::ask::Ask;
-use super::barred::Barred;
+use super::barred::{Barred, origin};
 use super::counters::add;
 use super::exchange::Answered;
 use super::fill::{Fill, Head};
@@ -24,7 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// A node that waits for the head of its own fetch says so this often.
 pub const SIGN: Duration = Duration::from_millis(150);
@@ -121,10 +120,6 @@ impl Peers {
         lines.insert(address.clone(), line.clone());
         Some(line)
     }
-}
-
-fn origin(key: &Key) -> u64 {
-    xxh3_64(format!("origin of {}://{}", key.scheme(), key.authority()).as_bytes())
 }
 
 /// What the named node has of what is asked for, to be stored here as an origin's answer is. `None`: ask the origin.

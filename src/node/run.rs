@@ -130,6 +130,7 @@ pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
         store: Store::new(&config.cache, config.limits.variants),
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
         fills: collapse::Fills::default(),
+        forgotten: RefCell::default(),
         origins: origin::Origins::new(&config, counters.clone()),
         peers: peer::Peers::new(&config),
         counters,

@@ -1,7 +1,8 @@
 //! The front's own copy of what everyone asks for, shared by its workers.
 //!
 //! It answers only what the policy answers as a fresh hit. A copy stands for a second; then one request asks the node
-//! again while the others are still served. What passes here and makes a URL invalid removes its copy at once.
+//! again while the others are still served, for a second more at most. What passes here and makes a URL invalid removes
+//! its copy at once; what passes through another front is heard of from the node, when it is asked again.
 
 use crate::clock::{Tick, tick};
 use crate::config::{Config, Eviction};
@@ -15,9 +16,14 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 /// A copy is checked with its node after this many milliseconds.
 const STANDS: u64 = 1000;
+/// And serves nobody any more after this many, unless the node has confirmed it by then.
+const ENDS: u64 = 2 * STANDS;
+/// What became invalid through another front is served no longer than this.
+pub const RUNS_OUT: Duration = Duration::from_millis(ENDS);
 /// Bodies up to this many bytes, or a 64th of the memory.
 const LARGEST: u64 = 1024 * 1024;
 /// Places in the record of what was hit lately.
@@ -49,6 +55,8 @@ pub struct Copy {
     pub head: Option<Bytes>,
     /// When the node is to be asked again.
     again: AtomicU64,
+    /// From when on nobody is served without.
+    ends: u64,
 }
 
 /// What a look found.
@@ -175,10 +183,15 @@ impl Hot {
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
         let entry = Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
-        let again = AtomicU64::new(tick().0 + STANDS);
-        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again });
+        let made = tick().0;
+        let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
+        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again, ends });
         if generation == self.generation() {
             self.copies.insert(key.hash(), copy);
+            // Made invalid by another thread between the look and the insertion: whoever comes second takes it out.
+            if generation != self.generation() {
+                self.copies.remove(key.hash());
+            }
         }
     }
 
@@ -208,10 +221,10 @@ impl Copy {
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
-    /// Of those that come when its time is over, one asks the node, and the others go on for as long again.
+    /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
     fn stands(&self, now: Tick) -> bool {
         let again = self.again.load(Relaxed);
-        now.0 < again || self.again.compare_exchange(again, now.0 + STANDS, Relaxed, Relaxed).is_err()
+        now.0 < again || now.0 < self.ends && self.again.compare_exchange(again, self.ends, Relaxed, Relaxed).is_err()
     }
 }
 
@@ -242,4 +255,29 @@ fn drop_last_cache_status(headers: &mut HeaderMap) {
 /// Which answers are worth a copy at all.
 pub fn is_copyable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 301 | 308 | 404 | 410)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
+        let key = Key::parse("http://h/").unwrap();
+        let (request, ()) = http::Request::new(()).into_parts();
+        let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
+        let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let (mut response, ()) = http::Response::new(()).into_parts();
+        response.headers = HeaderMap::from_iter(fields);
+        let hot = Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap();
+        let candidate =
+            Candidate { generation: 0, key: key.clone(), request, response, node: "n1".into(), local: false };
+        hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
+        let copy = hot.copies.get(key.hash()).expect("it is kept");
+        let made = copy.ends - ENDS;
+        for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {
+            assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
+        }
+        assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
+    }
 }

@@ -3,6 +3,7 @@
 use super::fake::{Act, FakeNode, config};
 use super::worker::{self, Handle, Start};
 use super::{Front, acceptor};
+use crate::cluster::report::{self, Heard, Incoming};
 use crate::cluster::view::{Membership, Report, View};
 use crate::config::{Address, Config};
 use crate::net::drain::{Shutdown, Trigger};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
@@ -26,7 +27,7 @@ struct Stage {
     trigger: Trigger,
     workers: Rc<Vec<Handle>>,
     health: watch::Sender<u64>,
-    reports: mpsc::Receiver<Report>,
+    reports: Incoming,
     _views: watch::Sender<Arc<View>>,
 }
 
@@ -53,7 +54,7 @@ impl Stage {
         let view = View::new(1, ring, by_index.into_iter().map(|(_, node)| node).collect());
         let (views_sender, views) = watch::channel(Arc::new(view));
         let (health_sender, health) = watch::channel(0);
-        let (reports, reported) = mpsc::channel(16);
+        let (reports, reported) = report::channel(16);
         let (trigger, shutdown) = Shutdown::channel();
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
@@ -138,7 +139,7 @@ fn when_the_owner_refuses_or_breaks_off_the_next_answers_and_the_client_sees_not
             assert!(text.starts_with("HTTP/1.1 200"), "{text}");
             assert!(!stage.nodes[0].node.is_up(), "others do not go there now");
             assert!(
-                matches!(stage.reports.recv().await, Some(Report::Refused(node)) if node.id == stage.nodes[0].node.id)
+                matches!(stage.reports.next().await, Some(Heard::Report(Report::Refused(node))) if node.id == stage.nodes[0].node.id)
             );
         }
     });
@@ -189,7 +190,7 @@ fn a_request_waiting_for_a_silent_node_moves_when_the_probes_say_so() {
             ]);
             let verdict = async {
                 // The sweep has noticed that the request waits.
-                let Some(Report::Suspect(node)) = stage.reports.recv().await else { panic!("suspect") };
+                let Some(Heard::Report(Report::Suspect(node))) = stage.reports.next().await else { panic!("suspect") };
                 node.set_up(false);
                 if told {
                     stage.health.send_replace(1);

@@ -222,7 +222,7 @@ impl Worker {
 
     /// Tells the control plane something, if it has room for it.
     pub fn report(&self, report: Report) {
-        if self.membership.reports.try_send(report).is_err() {
+        if !self.membership.reports.send(report) {
             self.shared.counters.reports_lost.add(1);
         }
     }

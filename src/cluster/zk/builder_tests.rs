@@ -67,7 +67,12 @@ fn event(world: &mut World, dice: &mut Dice) -> bool {
         10 => world.disconnect(front),
         11 | 12 => (0..world.fronts.len()).for_each(|f| world.connect(f)),
         13 => world.restart(front),
-        14 => world.now = if dice.below(2) == 0 { world.now + dice.next() % (1 << 40) } else { dice.next() % 1000 },
+        14 => {
+            // The clock jumps in the middle of a change, of which everybody has heard.
+            world.join(&format!("n{}", dice.below(24)), 1, 1024 + dice.next() % 60_000);
+            (0..world.fronts.len()).for_each(|f| world.tell(f));
+            world.now = if dice.below(2) == 0 { world.now + dice.next() % (1 << 40) } else { dice.next() % 1000 };
+        }
         _ => return mass_death(world, dice),
     }
     false
@@ -105,6 +110,23 @@ fn survivors_exchange_nothing(before: &View, after: &View) {
     }
 }
 
+/// Where somebody leads: who is there and active is on the ring, and nobody else, unless more than half of the ring is gone.
+fn is_as_it_should_be(world: &World, seed: u64, step: usize) {
+    if world.queue.is_empty() {
+        return;
+    }
+    let is_active = |id: &String| world.members.get(id).is_none_or(|said| said.state == Wanted::Active);
+    let ring = ids(&world.ring);
+    let there: Vec<String> = registered(world).into_iter().filter(is_active).collect();
+    assert!(
+        there.iter().all(|id| ring.contains(id)),
+        "seed {seed} step {step}: {there:?} are there, on the ring {ring:?}"
+    );
+    let (gone, left): (Vec<_>, Vec<_>) = ring.iter().partition(|id| !there.contains(id));
+    let lingers = gone.iter().all(|id| is_active(id)) && gone.len() > left.len();
+    assert!(gone.is_empty() || lingers, "seed {seed} step {step}: {gone:?} are gone, on the ring {ring:?}");
+}
+
 /// How often more than half of the nodes went at once.
 fn play(seed: u64, events: usize) -> usize {
     let mut mass_deaths = 0;
@@ -116,6 +138,7 @@ fn play(seed: u64, events: usize) -> usize {
         // Now and then a front hears of it before the others do.
         world.tell(step % 3);
         world.settle();
+        is_as_it_should_be(&world, seed, step);
         let live: Vec<_> = world.fronts.iter().filter(|f| f.connected).map(|f| f.builder.view()).collect();
         for view in &live {
             assert_eq!(
