@@ -96,6 +96,9 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
         return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs and groups is expected\n");
     };
     let count = told.iter().filter(|told| told.is_heeded(node)).count();
+    if told.iter().any(|told| matches!(told, Told::Groups { .. })) {
+        node.later().await;
+    }
     json(StatusCode::OK, &json!({"invalidated": count}))
 }
 

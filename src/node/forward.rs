@@ -24,14 +24,14 @@ pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Resul
     match settled {
         Settled::Through(response, reach, why) => {
             let (head, body) = response.into_parts();
-            invalidate(node, &ask, &head);
+            invalidate(node, &ask, &head).await;
             Ok(answer::through(node, &ask, Response::from_parts(head, body), reach, Fwd::Method, why))
         }
         // The answer to a POST that later GETs of the same URL may have (RFC 9110 section 9.3.3).
         Settled::Store(head, body) => {
             // Before its own effect, which is not about itself.
             let fate = node.fate(began, &ask.key);
-            invalidate(node, &ask, &parts(&head));
+            invalidate(node, &ask, &parts(&head)).await;
             let (head, reader) = keep(node, &ask, head, body, fate)?;
             Ok(answer::filling(node, &ask, &head, reader, Fwd::Method, Shared::Own))
         }
@@ -45,12 +45,13 @@ fn parts(head: &Head) -> response::Parts {
     parts
 }
 
-fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) {
+async fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) {
     for key in policy::invalidates(&ask.head.method, &ask.key, response) {
         node.invalidate(&key);
     }
     let groups = policy::invalidated_groups(&ask.head.method, response);
     if !groups.is_empty() {
         node.invalidate_groups(&ask.key, &groups);
+        node.later().await;
     }
 }

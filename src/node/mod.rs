@@ -46,6 +46,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// What the requests of a node share. One thread.
 struct Node {
     id: String,
@@ -159,6 +161,19 @@ impl Node {
         self.groups.borrow_mut().invalidate(of, names, clock::now());
         self.fills.forget_groups(of, names);
         counters::add(&self.counters.invalidated, 1);
+    }
+
+    /// Waits until what comes counts as received after a group became invalid: the two are compared in milliseconds, and
+    /// whoever is answered after this may ask again at once.
+    async fn later(&self) {
+        let now = clock::now();
+        // A clock that does not move on holds up nobody.
+        for _ in 0..4 {
+            tokio::time::sleep(MILLISECOND).await;
+            if clock::now() > now {
+                return;
+            }
+        }
     }
 
     /// Nothing received until now is reused without validation.
