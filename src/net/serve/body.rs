@@ -19,13 +19,13 @@ pub struct ClientBody {
     interim: Interim,
 }
 
+/// Of the exchange that is about to begin.
 impl ClientBody {
     pub(super) fn new(body: Incoming, state: &Arc<State>) -> ClientBody {
         let half = (!body.is_end_stream()).then(|| Half::begin(state));
-        ClientBody { body: Some(body), half, interim: Interim { state: state.clone(), exchange: state.exchange() } }
+        ClientBody { body: Some(body), half, interim: Interim::of_next(state) }
     }
 
-    /// Of the exchange that is about to begin.
     pub(super) fn none(state: &Arc<State>) -> ClientBody {
         ClientBody { body: None, half: None, interim: Interim::of_next(state) }
     }
