@@ -1,4 +1,5 @@
-//! The network between a front and one of its nodes breaks, wholly or in one direction, and heals.
+//! The network between a front and one of its nodes breaks, wholly or in one direction, and heals. Here it is a TCP relay
+//! that is cut, which any machine can do; `netns.rs` parts whole machines where network namespaces can be made.
 #![allow(clippy::disallowed_methods)]
 
 mod support;

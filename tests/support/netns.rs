@@ -65,7 +65,8 @@ impl Drop for Elsewhere {
     }
 }
 
-fn ip(arguments: &str) -> Result<(), String> {
+/// Runs `ip` with these arguments; what it complained about when it fails.
+pub fn ip(arguments: &str) -> Result<(), String> {
     let output = Command::new("ip").args(arguments.split(' ')).output().map_err(|e| format!("ip: {e}"))?;
     match output.status.success() {
         true => Ok(()),

@@ -1,11 +1,17 @@
 //! Many small pages of one origin, each of which can be told from the others.
 
 use super::{Origin, Response};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// An origin with so many cacheable objects of 1 KiB that begin with their own path.
 pub fn objects(count: usize) -> (Origin, Arc<Vec<String>>) {
-    let origin = Origin::start();
+    objects_at(Ipv4Addr::LOCALHOST.into(), count)
+}
+
+/// The same on another address of this machine.
+pub fn objects_at(ip: IpAddr, count: usize) -> (Origin, Arc<Vec<String>>) {
+    let origin = Origin::at(ip);
     origin.on("/o/*", |x| {
         let mut body = x.target().to_owned().into_bytes();
         body.resize(1024, b' ');

@@ -1,9 +1,9 @@
-//! Nodes that nobody spawns: started by hand, each in a folder of its own, on a TCP port of this machine.
+//! Nodes that nobody spawns: started by hand, each in a folder of its own, on a TCP port of this machine or another.
 
-use super::cluster::command;
+use super::cluster::command_after;
 use super::{PATIENCE, Setup, until};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Child;
 use tempfile::TempDir;
 
@@ -15,11 +15,17 @@ pub struct Standalone {
 
 impl Standalone {
     pub fn start(id: &str, setup: &Setup) -> Standalone {
+        Standalone::start_by(&[], Ipv4Addr::LOCALHOST.into(), id, setup)
+    }
+
+    /// Started by another command, which is given the program with its arguments, to listen on this address.
+    pub fn start_by(prefix: &[&str], ip: IpAddr, id: &str, setup: &Setup) -> Standalone {
         let folder = TempDir::with_prefix("rh").expect("a temporary folder");
         setup.clone().nodes(0).write_into(folder.path());
-        let words = ["node", "--id", id, "--listen", "127.0.0.1:0", "--config", "cluster.toml"];
-        let child = command(folder.path(), &words).spawn().expect("the node starts");
-        let mut node = Standalone { address: ([127, 0, 0, 1], 0).into(), child, folder };
+        let address = SocketAddr::new(ip, 0);
+        let words = ["node", "--id", id, "--listen", &address.to_string(), "--config", "cluster.toml"];
+        let child = command_after(prefix, folder.path(), &words).spawn().expect("the node starts");
+        let mut node = Standalone { address, child, folder };
         let line = format!("ringhold node {id} listening on ");
         node.address = until("the node listens", PATIENCE, || {
             node.said().lines().find_map(|said| said.strip_prefix(&line)?.parse().ok())

@@ -32,6 +32,8 @@ pub struct Zookeeper {
 }
 
 struct Server {
+    /// What starts it: nothing, or a command that is given another one.
+    prefix: Vec<String>,
     folder: PathBuf,
     client: SocketAddr,
     process: Option<Child>,
@@ -54,6 +56,23 @@ impl Zookeeper {
         panic!("ZooKeeper does not start");
     }
 
+    /// One server on another machine, where every port is free: by which command it is started there, and how it is
+    /// reached from here. It listens on all addresses of its machine.
+    pub fn elsewhere(prefix: &[&str], client: SocketAddr) -> Zookeeper {
+        let mut zookeeper = Zookeeper::laid_out(1);
+        let server = &mut zookeeper.servers[0];
+        let file = server.folder.join("zoo.cfg");
+        let config = fs::read_to_string(&file).unwrap();
+        let config = config.replace("clientPortAddress=127.0.0.1", "clientPortAddress=0.0.0.0");
+        let port = |port: u16| format!("clientPort={port}\n");
+        fs::write(file, config.replace(&port(server.client.port()), &port(client.port()))).unwrap();
+        server.client = client;
+        server.prefix = prefix.iter().map(|word| word.to_string()).collect();
+        zookeeper.start(0);
+        assert!(zookeeper.comes_up(), "ZooKeeper starts elsewhere");
+        zookeeper
+    }
+
     fn laid_out(count: usize) -> Zookeeper {
         let folder = TempDir::with_prefix("zk").expect("a temporary folder");
         let held: Vec<TcpListener> = (0..3 * count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -73,7 +92,7 @@ impl Zookeeper {
             );
             fs::write(own.join("zoo.cfg"), config).unwrap();
             fs::write(own.join("myid"), format!("{}\n", i + 1)).unwrap();
-            Server { folder: own, client: SocketAddr::from(([127, 0, 0, 1], ports[3 * i])), process: None }
+            Server { folder: own, client: SocketAddr::from(([127, 0, 0, 1], ports[3 * i])), process: None, prefix: Vec::new() }
         });
         Zookeeper { servers: servers.collect(), _folder: folder }
     }
@@ -86,8 +105,9 @@ impl Zookeeper {
     pub fn start(&mut self, i: usize) {
         let server = &mut self.servers[i];
         let log = File::create(server.folder.join("log")).unwrap();
-        let mut java = Command::new("java");
-        java.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", JAR]);
+        let words: Vec<&str> = server.prefix.iter().map(String::as_str).chain(["java"]).collect();
+        let mut java = Command::new(words[0]);
+        java.args(&words[1..]).args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", JAR]);
         java.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(server.folder.join("zoo.cfg"));
         java.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         server.process = Some(java.spawn().expect("java starts"));
