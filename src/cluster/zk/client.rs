@@ -7,13 +7,26 @@
 
 use super::record::Records;
 use crate::config::Zookeeper;
-use std::fmt;
+use std::sync::LazyLock;
 use std::time::Duration;
+use std::{fmt, thread};
+use tokio::runtime::{Builder, Handle};
 use tokio::time::timeout;
 use zookeeper_client::{
     Acls, AddWatchMode, Client, CreateMode, Error, EventType, LockOptions, LockPrefix, OwnedLockClient,
     PersistentWatcher, SessionState, StateWatcher, WatchedEvent,
 };
+
+/// Where the client runs: a thread of its own, for as long as the process. Once a session has run out, and where every
+/// server is refused at once by the network (no route), zookeeper-client 0.11.2 tries again without ever giving way:
+/// whatever else is on its thread would stand still until the network is back. `None`: there is no such thread.
+static HOME: LazyLock<Option<Handle>> = LazyLock::new(|| {
+    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+    let handle = runtime.handle().clone();
+    let run = move || runtime.block_on(std::future::pending::<()>());
+    thread::Builder::new().name("zookeeper".to_owned()).spawn(run).ok()?;
+    Some(handle)
+});
 
 /// Why something could not be done in ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +111,17 @@ impl Kind {
 impl Session {
     /// Tries all servers for about the session's time.
     pub async fn open(settings: &Zookeeper) -> Result<Session, Trouble> {
-        let connector = Client::connector().with_session_timeout(settings.session);
-        let client = connector.connect(&settings.connect).await.map_err(|e| Trouble::Over(reason(&e)))?;
+        let Some(home) = &*HOME else { return Err(Trouble::Over("there is no thread for its client".to_owned())) };
+        let (servers, session) = (settings.connect.clone(), settings.session);
+        let connecting = home.spawn(async move {
+            Client::connector().with_session_timeout(session).connect(&servers).await.map_err(|e| reason(&e))
+        });
+        // The client keeps the time itself, but for what `HOME` tells of.
+        let client = match timeout(session * 2, connecting).await {
+            Ok(Ok(connected)) => connected.map_err(Trouble::Over)?,
+            Ok(Err(e)) => return Err(Trouble::Over(e.to_string())),
+            Err(_) => return Err(Trouble::Over("none of its servers answered".to_owned())),
+        };
         Ok(Session { patience: client.session_timeout(), path: settings.path.clone(), client })
     }
 
