@@ -4,6 +4,7 @@
 use super::copied::Watch;
 use super::link::{self, Answer, Content as Body, Framing, Said, verbatim};
 use super::outcome::{Cache, End, Record, Source, Verdict};
+use super::relay::First;
 use super::reply::Reply;
 use super::worker::Client;
 use super::{access, own, relay, service};
@@ -20,6 +21,7 @@ pub struct Shortly {
     /// The field lines for the node.
     lines: Vec<u8>,
     watch: Watch,
+    first: First,
     /// The whole head, where a copy may be made of the answer.
     head: Bytes,
     interim: Interim,
@@ -38,6 +40,7 @@ impl Shortly {
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;
         }
+        let first = if !special && worker.held.has(key.hash()) { First::Held } else { First::Plainly };
         let watch = if special { Watch::Aside } else { Watch::since(&client, &key)? };
         let head = match watch {
             Watch::Aside => Bytes::new(),
@@ -46,7 +49,7 @@ impl Shortly {
         let mut lines = Vec::with_capacity(request.head.len());
         request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));
         let record = Some(Record::new(worker.shared.clone(), None));
-        Some(Shortly { client, key, lines, watch, head, interim, record })
+        Some(Shortly { client, key, lines, watch, first, head, interim, record })
     }
 
     /// Asks the node that owns its key.
@@ -65,8 +68,9 @@ impl Shortly {
             expect: false,
             forwarded_for: client.forwarded_for(),
             peer: None,
+            held: false,
         };
-        let (answer, pool) = match relay::relay(&client.worker, &asked, &mut None).await {
+        let (answer, pool) = match relay::relay(&client.worker, &asked, &mut None, self.first).await {
             Ok(answered) => answered,
             Err(fault) => return Given::Response(service::fault(client, &fault, false, self.record.take())),
         };
@@ -80,6 +84,9 @@ impl Shortly {
                     capture.finish();
                 }
                 let cache = Cache::said(head.fields.verdict());
+                if cache == Cache::Hit {
+                    client.worker.held.note(self.key.hash());
+                }
                 if let Some(mut record) = self.record.take() {
                     record.decide(Verdict { status: head.status, source: Source::Node, cache });
                     record.sent(body.len());
