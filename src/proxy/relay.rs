@@ -2,7 +2,7 @@
 
 use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Asked, Where};
-use super::worker::{Routing, Worker};
+use super::worker::Worker;
 use crate::cluster::view::Report;
 use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
@@ -11,15 +11,6 @@ use std::rc::Rc;
 
 /// How often a request may break something that was alive before it came: what breaks three nodes is not repeated.
 const BREAKS: usize = 3;
-
-/// What is tried first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum First {
-    /// The owner answered with a small hit lately: it is asked for what it holds, see [`link::held`].
-    Held,
-    /// Nothing: whatever the node has to do for an answer is waited for.
-    Plainly,
-}
 
 /// What is to be done after a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,22 +26,15 @@ pub async fn relay(
     worker: &Worker,
     request: &link::Request<'_>,
     upload: &mut Option<Upload>,
-    first: First,
+    asked: Asked,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
     let routing = worker.routing();
-    let asked = asked(worker, &routing, request);
-    let (mut breaks, mut ask_first) = (0, first == First::Held);
+    let mut breaks = 0;
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
         // Only a GET is stored, so only a GET is worth asking for.
         let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
-        if std::mem::take(&mut ask_first) && peer.is_none() && candidate.instead_of.is_none() {
-            match held(pool, request).await {
-                Some(answer) => return Ok((answer, pool.clone())),
-                None => worker.held.forget(request.key.hash()),
-            }
-        }
         let broken = match attempt(pool, &link::Request { peer, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
@@ -71,15 +55,31 @@ fn is_get(request: &link::Request<'_>) -> bool {
 }
 
 /// Where the key belongs, and how much of the traffic it is.
-fn asked(worker: &Worker, routing: &Routing, request: &link::Request<'_>) -> Asked {
-    let position = routing.view.ring.position(request.key.as_str());
+pub fn asked(worker: &Worker, request: &link::Request<'_>) -> Asked {
+    let position = worker.routing().view.ring.position(request.key.as_str());
     let heat = if is_get(request) { worker.heat(position) } else { None };
     Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
 }
 
-/// What the owner holds.
-async fn held(pool: &Rc<Pool>, request: &link::Request<'_>) -> Option<Answer> {
-    link::held(pool, &link::Request { held: true, ..*request })?.await
+/// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`: it has to be asked in the
+/// ordinary way, as has everybody else.
+pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) -> Option<(Answer, Rc<Pool>)> {
+    if !worker.held.has(request.key.hash()) {
+        return None;
+    }
+    let routing = worker.routing();
+    let owner = route::candidates(&routing.view, asked).next().filter(|first| first.instead_of.is_none())?;
+    let pool = routing.pools.get(owner.index)?;
+    if route::peer(&routing.view, request.key, asked.place, owner).is_some() {
+        return None;
+    }
+    match link::held(pool, &link::Request { held: true, ..*request })?.await {
+        Some(answer) => Some((answer, pool.clone())),
+        None => {
+            worker.held.forget(request.key.hash());
+            None
+        }
+    }
 }
 
 /// One node, twice where a connection that was kept alive turns out to be dead.

@@ -99,7 +99,8 @@ async fn forward(
         peer: None,
         held: false,
     };
-    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload, relay::First::Plainly).await?;
+    let (answer, pool) =
+        relay::relay(&client.worker, &asked, &mut upload, relay::asked(&client.worker, &asked)).await?;
     if !request.method.is_safe() {
         Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
     }

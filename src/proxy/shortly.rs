@@ -4,7 +4,6 @@
 use super::copied::Watch;
 use super::link::{self, Answer, Content as Body, Framing, Said, verbatim};
 use super::outcome::{Cache, End, Record, Source, Verdict};
-use super::relay::First;
 use super::reply::Reply;
 use super::worker::Client;
 use super::{access, own, relay, service};
@@ -21,7 +20,8 @@ pub struct Shortly {
     /// The field lines for the node.
     lines: Vec<u8>,
     watch: Watch,
-    first: First,
+    /// Something in it could change the answer.
+    special: bool,
     /// The whole head, where a copy may be made of the answer.
     head: Bytes,
     interim: Interim,
@@ -36,11 +36,10 @@ impl Shortly {
             return None;
         }
         access::admit(client.peer, &worker.config.access).ok()?;
-        let key = Key::parse(std::str::from_utf8(request.target).ok()?).ok()?;
+        let key = Key::read(request.target).ok()?;
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;
         }
-        let first = if !special && worker.held.has(key.hash()) { First::Held } else { First::Plainly };
         let watch = if special { Watch::Aside } else { Watch::since(&client, &key)? };
         let head = match watch {
             Watch::Aside => Bytes::new(),
@@ -49,7 +48,7 @@ impl Shortly {
         let mut lines = Vec::with_capacity(request.head.len());
         request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));
         let record = Some(Record::new(worker.shared.clone(), None));
-        Some(Shortly { client, key, lines, watch, first, head, interim, record })
+        Some(Shortly { client, key, lines, watch, special, head, interim, record })
     }
 
     /// Asks the node that owns its key.
@@ -70,7 +69,14 @@ impl Shortly {
             peer: None,
             held: false,
         };
-        let (answer, pool) = match relay::relay(&client.worker, &asked, &mut None, self.first).await {
+        let place = relay::asked(&client.worker, &asked);
+        let held = if self.special { None } else { relay::held(&client.worker, &asked, place).await };
+        let answered = match held {
+            Some(held) => Ok(held),
+            // Boxed, because a future is as large as the largest that it may wait for.
+            None => Box::pin(relay::relay(&client.worker, &asked, &mut None, place)).await,
+        };
+        let (answer, pool) = match answered {
             Ok(answered) => answered,
             Err(fault) => return Given::Response(service::fault(client, &fault, false, self.record.take())),
         };
