@@ -8,6 +8,7 @@ use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// How often a request may break something that was alive before it came: what breaks three nodes is not repeated.
 const BREAKS: usize = 3;
@@ -69,7 +70,8 @@ pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) ->
     }
     let routing = worker.routing();
     let owner = route::candidates(&routing.view, asked).next().filter(|first| first.instead_of.is_none())?;
-    let pool = routing.pools.get(owner.index)?;
+    // Who is alone shares no write and no read.
+    let pool = routing.pools.get(owner.index).filter(|pool| pool.node.load.load(Ordering::Relaxed) > 0)?;
     if route::peer(&routing.view, request.key, asked.place, owner).is_some() {
         return None;
     }

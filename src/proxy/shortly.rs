@@ -83,7 +83,9 @@ impl Shortly {
         let request = || Plain::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);
-        match (&answer, verbatim(answer.head.status, &answer.head.fields, via)) {
+        // A small body is written together with its head.
+        let room = answer.small_body().map_or(0, Bytes::len);
+        match (&answer, verbatim(answer.head.status, &answer.head.fields, via, room)) {
             (Answer { head, content: Body::Full(body) }, Some(bytes)) => {
                 if let Some(mut capture) = capture {
                     capture.pieces.push(body.clone());

@@ -27,6 +27,16 @@ pub struct Answer {
     pub content: Content,
 }
 
+impl Answer {
+    /// The body, where it is there and small.
+    pub fn small_body(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Full(body) if body.len() as u64 <= SMALL => Some(body),
+            _ => None,
+        }
+    }
+}
+
 /// What comes after the head.
 pub enum Content {
     /// All of it; the connection is back in its pool.
