@@ -1,4 +1,4 @@
-//! PURE. The head of a node's answer, parsed once (RFC 9112 sections 4 to 6).
+//! PURE. The head of an answer, parsed once (RFC 9112 sections 4 to 6).
 
 use super::fields::{Fields, Length};
 use crate::wire::link;
