@@ -2,5 +2,6 @@
 //! coding. For clients that pass them on: the front's on the link, and the node's at origins.
 
 pub mod chunked;
+pub mod content;
 pub mod decode;
 pub mod fields;

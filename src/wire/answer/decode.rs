@@ -7,6 +7,9 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
+/// Why an answer cannot be read whose body is in another transfer coding.
+pub const OTHER_CODING: &str = "a transfer coding other than chunked";
+
 /// How the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
@@ -169,7 +172,7 @@ impl Framing {
         let ends = if bodiless || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
             Ends::None
         } else if self.coding == Coding::Other {
-            return Err("a transfer coding other than chunked");
+            return Err(OTHER_CODING);
         } else if self.coding == Coding::Chunked {
             if version == Version::HTTP_10 {
                 return Err("chunked in HTTP/1.0");

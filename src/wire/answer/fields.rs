@@ -24,6 +24,9 @@ pub struct Fields {
     leaves_out: usize,
     /// Value of the last `Cache-Status` line.
     cache_status: Option<Range<usize>>,
+    /// Value of the last `Cache-Control` line, and how many there are.
+    cache_control: Range<usize>,
+    cache_controls: usize,
     dated: bool,
     length: Length,
     /// `Connection` names fields of the message itself.
@@ -51,6 +54,8 @@ impl Fields {
             left_out,
             leaves_out: 0,
             cache_status: None,
+            cache_control: 0..0,
+            cache_controls: 0,
             dated: false,
             length: Length::AsSent,
             nominates: false,
@@ -73,6 +78,9 @@ impl Fields {
             self.leaves_out += 1;
         } else if name.eq_ignore_ascii_case("cache-status") {
             self.cache_status = Some(value);
+        } else if name.eq_ignore_ascii_case("cache-control") {
+            self.cache_control = value;
+            self.cache_controls += 1;
         } else if name.eq_ignore_ascii_case("date") {
             self.dated = true;
         }
@@ -81,6 +89,11 @@ impl Fields {
     /// The last member of `Cache-Status`, which is the node's, without its name.
     pub fn verdict(&self) -> Option<&[u8]> {
         status::last_member_of(&self.head[self.cache_status.clone()?])
+    }
+
+    /// The value of `Cache-Control`, where there is just one line of it.
+    pub fn cache_control(&self) -> Option<&[u8]> {
+        (self.cache_controls == 1).then(|| &self.head[self.cache_control.clone()])
     }
 
     /// Appends the lines that are for the client to `out`; `false`, and nothing, when they can't go on as they are.
@@ -126,19 +139,22 @@ impl Fields {
 
 /// The first line of an answer and the lines of `fields`, for a client. `None` when they can't go on as they are.
 pub fn verbatim(status: StatusCode, fields: &Fields, via: &HeaderValue) -> Option<Vec<u8>> {
-    let mut head = Vec::with_capacity(64 + fields.lines.len() + via.len());
+    let mut head = begun(status, fields, via.len())?;
+    head.extend_from_slice(b"via: ");
+    head.extend_from_slice(via.as_bytes());
+    head.extend_from_slice(b"\r\n\r\n");
+    Some(head)
+}
+
+/// The same without an end: `room` is left for what else its head has, and for what comes after it.
+pub fn begun(status: StatusCode, fields: &Fields, room: usize) -> Option<Vec<u8>> {
+    let mut head = Vec::with_capacity(64 + fields.lines.len() + room);
     head.extend_from_slice(b"HTTP/1.1 ");
     head.extend_from_slice(status.as_str().as_bytes());
     head.push(b' ');
     head.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
     head.extend_from_slice(b"\r\n");
-    if !fields.write(&mut head) {
-        return None;
-    }
-    head.extend_from_slice(b"via: ");
-    head.extend_from_slice(via.as_bytes());
-    head.extend_from_slice(b"\r\n\r\n");
-    Some(head)
+    fields.write(&mut head).then_some(head)
 }
 
 #[cfg(test)]
@@ -198,5 +214,16 @@ mod tests {
         let head = read("Cache-Status: a; hit\r\nCache-Status: b;fwd=miss, n1; hit; ttl=3\r\n");
         assert_eq!(head.fields.verdict(), Some(&b"hit; ttl=3"[..]));
         assert_eq!(read("A: b\r\n").fields.verdict(), None);
+    }
+
+    #[test]
+    fn several_lines_of_cache_control_are_for_who_reads_them_all() {
+        for (lines, expected) in [
+            ("A: b\r\n", None),
+            ("cache-Control: no-store\r\n", Some("no-store")),
+            ("Cache-Control: no-store\r\nCache-Control: public\r\n", None),
+        ] {
+            assert_eq!(read(lines).fields.cache_control(), expected.map(str::as_bytes), "{lines}");
+        }
     }
 }
