@@ -5,7 +5,7 @@ mod body;
 mod lean;
 
 pub use body::OriginBody;
-pub use lean::{Question, Told};
+pub use lean::{Heard, Message, Question, Told};
 
 use super::counters::{Counters, add};
 use super::upload::{Progress, Upload};

@@ -8,26 +8,25 @@ use super::caller::Standing;
 use super::counters::add;
 use super::exchange::{Answered, Why, mark, pass_on};
 use super::forgotten::Since;
-use super::origin::{Pool, Question, Told};
+use super::origin::{Heard, Message, Pool, Question, Told};
 use super::{Node, answer, collapse, fill, quick, service};
 use crate::clock;
-use crate::net::serve::{Given, Interim, Plain};
+use crate::net::rules::Reach;
+use crate::net::serve::{Given, Interim, Plain, room_for_message};
 use crate::policy;
 use crate::store::{Mark, Then};
-use crate::wire::answer::fields::begun;
+use crate::wire::answer::decode::Head;
+use crate::wire::answer::fields::begin;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
 use crate::wire::link;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
-use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, VIA};
 use http::{Response, Uri};
 use std::rc::Rc;
 
-/// A longer body is not waited for: it is streamed.
-const SMALL: u64 = 16 * 1024;
 /// Nothing is stored for it.
 const FWD: Fwd = Fwd::UriMiss;
 
@@ -55,7 +54,7 @@ impl Shortly {
         text.extend_from_slice(b"GET ");
         text.extend_from_slice(path);
         text.extend_from_slice(b" HTTP/1.1\r\n");
-        let said = lines(request.fields, authority.as_bytes(), &mut text)?;
+        let said = lines(request, authority.as_bytes(), &mut text)?;
         let same_machine = quick::is_for_this_machine(said, standing)?;
         text.extend_from_slice(b"\r\n");
         let (text, url) = (text.into_boxed_slice(), request.target.len());
@@ -67,22 +66,18 @@ impl Shortly {
         let node = &self.node;
         add(&node.counters.requests, 1);
         let (began, sent) = (node.begins(), clock::now());
-        let interim = |head: crate::wire::answer::decode::Head| pass_on(&self.interim, head.status, head.fields.map());
+        let interim = |head: Head| pass_on(&self.interim, head.status, head.fields.map());
         let question = Question {
             pool: &self.pool,
             url: self.url(),
             same_machine: self.same_machine,
             head: &self.text[self.url..],
             interim: &interim,
+            message: &|head, reach, content| self.message(head, reach, content),
         };
         match node.origins.ask(&question).await {
-            Ok(mut told) => match self.written(&mut told) {
-                Some((head, body)) => {
-                    told.done();
-                    Given::Bytes(head, body)
-                }
-                None => Given::Response(self.long(told, began, sent)),
-            },
+            Ok(Heard::Message((message, head))) => Given::Message(message, head),
+            Ok(Heard::Told(told)) => Given::Response(self.long(told, began, sent)),
             Err(fault) => Given::Response(answer::fault(node, &fault)),
         }
     }
@@ -92,28 +87,33 @@ impl Shortly {
         std::str::from_utf8(&self.text[..self.url]).unwrap_or_default()
     }
 
-    /// The answer as it is to be written, where it is certainly not to be stored and all of it is here.
-    fn written(&self, told: &mut Told) -> Option<(Vec<u8>, Bytes)> {
+    /// The answer as it is to be written, where it is certainly not to be stored.
+    fn message(&self, origins: &Head<&[u8]>, reach: Reach, content: &[u8]) -> Option<Message> {
         let node = &self.node;
-        let cache_control = told.head.fields.cache_control()?;
-        let why = Why::Policy(policy::forbidden(&node.rules, told.head.status, cache_control)?);
-        let status = answer::not_stored(node, FWD, why);
-        // Small bodies are written together with it.
-        let mut head = begun(told.head.status, &told.head.fields, 128 + told.early())?;
-        let body = node.origins.whole(told, SMALL)?;
-        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
+        let why = policy::forbidden(&node.rules, origins.status, origins.fields.cache_control()?)?;
+        let status = answer::not_stored(node, FWD, Why::Policy(why));
+        let mut message = room_for_message(128 + origins.fields.len() + status.len() + content.len());
+        begin(origins.status, &origins.fields, &mut message)?;
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| message.extend_from_slice(part));
         put(&[b"cache-status: ", status.as_bytes(), b"\r\n"]);
-        if mark(told.reach) == Mark::SameMachine {
+        if mark(reach) == Mark::SameMachine {
             put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
         }
         put(&[b"\r\n"]);
+        let head = message.len();
+        message.extend_from_slice(content);
+        self.note(Why::Policy(why));
+        add(&node.counters.forwarded, 1);
+        Some((message, head))
+    }
+
+    /// Remembered, unless it is the same as before.
+    fn note(&self, why: Why) {
         if why != self.why
             && let Ok(key) = Key::parse(self.url())
         {
-            node.uncacheable.note(&key, why, Then::AsBefore);
+            self.node.uncacheable.note(&key, why, Then::AsBefore);
         }
-        add(&node.counters.forwarded, 1);
-        Some((head, body))
     }
 
     /// The rest of the long way.
@@ -152,16 +152,16 @@ fn parts(target: &[u8]) -> Option<(&str, &[u8])> {
     let rest = target.strip_prefix(b"http://")?;
     let at = rest.iter().position(|byte| *byte == b'/')?;
     let (authority, path) = rest.split_at(at);
-    let is_plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
-    let authority = std::str::from_utf8(authority).ok()?;
-    path.iter().all(is_plain).then_some((authority, path))
+    // That it is visible was seen when it was parsed.
+    let is_plain = target.is_ascii() && !path.contains(&b'#');
+    Some((std::str::from_utf8(authority).ok()?, path)).filter(|_| is_plain)
 }
 
 /// Appends the lines that go to the origin; whether `Ringhold-Client` is `local`, where it is there. `None`: more is to be
 /// understood. Who wants credentials or its own `Via` to be heeded is heard by the origin; the answer is not stored anyway.
-fn lines(fields: &[httparse::Header<'_>], authority: &[u8], out: &mut Vec<u8>) -> Option<Option<bool>> {
+fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<bool>> {
     let (mut said, mut hosts) = (None, 0);
-    for field in fields {
+    for field in request.fields {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is_of_link(field.name) {
             if is(link::ASKER.as_str()) {
@@ -182,12 +182,24 @@ fn lines(fields: &[httparse::Header<'_>], authority: &[u8], out: &mut Vec<u8>) -
             return None;
         }
         if !hop::is_for_this_hop(field.name) {
-            for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
+            line(request.head, field, out);
         }
     }
     (hosts == 1).then_some(said)
+}
+
+/// Appends a line in its usual form, which is nearly always the form that it has in `head`.
+fn line(head: &[u8], field: &httparse::Header<'_>, out: &mut Vec<u8>) {
+    let at = (field.name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+    let value = at.wrapping_add(field.name.len() + 2);
+    let as_is = head
+        .get(at..value.wrapping_add(field.value.len()))
+        .filter(|line| line.get(field.name.len()..field.name.len() + 2) == Some(b": ") && line.ends_with(field.value));
+    match as_is {
+        Some(line) => out.extend_from_slice(line),
+        None => [field.name.as_bytes(), b": ", field.value].iter().for_each(|part| out.extend_from_slice(part)),
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn is_of_link(name: &str) -> bool {
@@ -238,8 +250,30 @@ mod tests {
             let fields: Vec<httparse::Header> =
                 fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
             let mut out = Vec::new();
-            let got = lines(&fields, b"a", &mut out).map(|said| (said, String::from_utf8(out).unwrap()));
+            let request = Plain { target: b"", fields: &fields, head: b"" };
+            let got = lines(&request, b"a", &mut out).map(|said| (said, String::from_utf8(out).unwrap()));
             assert_eq!(got, expected.map(|(said, lines)| (said, lines.to_owned())), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_goes_on_in_its_usual_form_whatever_it_had() {
+        for (text, expected) in [
+            ("Accept: a, b", "Accept: a, b\r\n"),
+            ("Accept:a", "Accept: a\r\n"),
+            ("Accept:  a", "Accept: a\r\n"),
+            ("Accept:\ta \t", "Accept: a\r\n"),
+            ("Accept:", "Accept: \r\n"),
+        ] {
+            for end in ["\r\n\r\n", "\n\n"] {
+                let head = format!("GET / HTTP/1.1\r\n{text}{end}");
+                let mut slots = [httparse::EMPTY_HEADER; 4];
+                let mut request = httparse::Request::new(&mut slots);
+                assert!(request.parse(head.as_bytes()).unwrap().is_complete());
+                let mut out = Vec::new();
+                line(head.as_bytes(), &request.headers[0], &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), expected, "{head:?}");
+            }
         }
     }
 }

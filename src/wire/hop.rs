@@ -44,19 +44,22 @@ fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
     }
 }
 
-/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says.
+/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says. By length and
+/// first letter, because most names need no comparison then.
 pub fn is_for_this_hop(name: &str) -> bool {
-    // The longest of them; most names need no copy in lower case because of their first letter.
-    let mut lower = [0; 25];
-    if name.len() > lower.len()
-        || !matches!(name.as_bytes().first(), Some(b'c' | b'C' | b'k' | b'K' | b'p' | b'P' | b't' | b'T' | b'u' | b'U'))
-    {
-        return false;
-    }
-    let lower = &mut lower[..name.len()];
-    lower.copy_from_slice(name.as_bytes());
-    lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).is_ok_and(is_hop_by_hop)
+    let known = match (name.len(), name.as_bytes().first().map(u8::to_ascii_lowercase)) {
+        (10, Some(b'c')) => "connection",
+        (10, Some(b'k')) => "keep-alive",
+        (16, Some(b'p')) => "proxy-connection",
+        (2, Some(b't')) => "te",
+        (17, Some(b't')) => "transfer-encoding",
+        (7, Some(b'u')) => "upgrade",
+        (19, Some(b'p')) => "proxy-authorization",
+        (18, Some(b'p')) => "proxy-authenticate",
+        (25, Some(b'p')) => "proxy-authentication-info",
+        _ => return false,
+    };
+    name.eq_ignore_ascii_case(known)
 }
 
 fn is_hop_by_hop(name: &str) -> bool {

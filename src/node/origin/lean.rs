@@ -61,6 +61,18 @@ pub struct Question<'a> {
     pub head: &'a [u8],
     /// What interim responses are for.
     pub interim: &'a dyn Fn(Head),
+    /// Makes a message of an answer that came as a whole, or leaves it.
+    pub message: &'a dyn Fn(&Head<&[u8]>, Reach, &[u8]) -> Option<Message>,
+}
+
+/// A message, and how long its head is.
+pub type Message = (Vec<u8>, usize);
+
+/// What came of it.
+pub enum Heard {
+    /// By [`Question::message`].
+    Message(Message),
+    Told(Told),
 }
 
 /// What the origin answered: the head, and what came along with it.
@@ -78,7 +90,7 @@ impl Origins {
     }
 
     /// Sends a request and waits for the head of the answer. As [`Origins::exchange`].
-    pub async fn ask(&self, question: &Question<'_>) -> Result<Told, Fault> {
+    pub async fn ask(&self, question: &Question<'_>) -> Result<Heard, Fault> {
         let lease = match self.spare(question) {
             Some(lease) => lease,
             None => Box::pin(self.open(question, false)).await?,
@@ -125,16 +137,29 @@ impl Origins {
         Ok(Lease { pool, link, reused: false, _permit: permit })
     }
 
-    async fn told(&self, mut lease: Lease, question: &Question<'_>) -> Result<Told, Fault> {
+    async fn told(&self, lease: Lease, question: &Question<'_>) -> Result<Heard, Fault> {
         add(&self.counters.origin_requests, 1);
-        lease.link.since = tick();
-        let (mut sent, mut early) = (0, Bytes::new());
-        let head = poll_fn(|cx| {
-            ready!(self.poll_send(&mut lease.link, cx, question.head, &mut sent))?;
-            self.poll_head(&mut lease.link, cx, &mut early, question.interim)
-        });
-        let head = head.await?;
-        Ok(Told { head, reach: lease.link.reach, early, lease })
+        let (mut lease, mut sent, mut early) = (Some(lease), 0, Bytes::new());
+        poll_fn(|cx| {
+            // Taken with the answer.
+            let Some(Lease { link, .. }) = &mut lease else { return Poll::Pending };
+            if sent == 0 {
+                link.since = tick();
+            }
+            ready!(self.poll_send(link, cx, question.head, &mut sent))?;
+            let heard = match ready!(self.poll_head(link, cx, &mut early, question))? {
+                Next::Head(head) => {
+                    let (early, reach) = (std::mem::take(&mut early), link.reach);
+                    lease.take().map(|lease| Heard::Told(Told { head, reach, early, lease }))
+                }
+                Next::Message(message, keep) => {
+                    lease.take().filter(|_| keep).into_iter().for_each(Lease::give_back);
+                    Some(Heard::Message(message))
+                }
+            };
+            heard.map_or(Poll::Pending, |heard| Poll::Ready(Ok(heard)))
+        })
+        .await
     }
 
     fn poll_send(
@@ -161,26 +186,44 @@ impl Origins {
         link: &mut Link,
         cx: &mut Context<'_>,
         early: &mut Bytes,
-        interim: &dyn Fn(Head),
-    ) -> Poll<Result<Head, Fault>> {
-        let bounds = Bounds { bytes: self.limits.head.max(8192), fields: self.limits.fields };
+        question: &Question<'_>,
+    ) -> Poll<Result<Next, Fault>> {
         loop {
             while !early.is_empty()
-                && let Some((head, length)) = decode::head(early, bounds, false).map_err(|why| self.unread(why))?
+                && let Some((head, length)) =
+                    decode::head(early, self.bounds(), false).map_err(|why| self.unread(why))?
             {
                 drop(early.split_to(length));
-                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Ok(head));
+                if !is_interim(head.status) {
+                    return Poll::Ready(Ok(Next::Head(head)));
                 }
-                interim(head);
+                (question.interim)(head);
             }
-            match link.poll_more(cx, early) {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => return Poll::Ready(Err(self.blame(Kind::ConnectionTerminated))),
+            let at_once = |link: &Link, read: &[u8]| self.at_once(link, read, question);
+            match link.poll_more(cx, early, at_once) {
+                Poll::Ready(Ok(More::Message(message, keep))) => return Poll::Ready(Ok(Next::Message(message, keep))),
+                Poll::Ready(Ok(More::Read)) => {}
+                Poll::Ready(Ok(More::End)) => return Poll::Ready(Err(self.blame(Kind::ConnectionTerminated))),
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(self.blame(Kind::ConnectionTerminated).because(e))),
                 Poll::Pending => return self.poll_late(link, cx),
             }
         }
+    }
+
+    /// The message that is made of an answer that was read as a whole, and whether its connection may serve another request.
+    fn at_once(&self, link: &Link, read: &[u8], question: &Question<'_>) -> Option<(Message, bool)> {
+        // What is wrong with it is found where it is read again.
+        let (head, length) = decode::seen(read, self.bounds(), false).ok()??;
+        let Ends::After(size) = head.ends else { return None };
+        let content = &read[length..];
+        let size = usize::try_from(size).ok().filter(|size| *size <= content.len())?;
+        let message = (question.message)(&head, link.reach, &content[..size])?;
+        add(&self.counters.bytes_from_origin, size as u64);
+        Some((message, head.keep && content.len() == size))
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { bytes: self.limits.head.max(8192), fields: self.limits.fields }
     }
 
     fn poll_late<T>(&self, link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
@@ -207,30 +250,23 @@ impl Origins {
         *response.headers_mut() = head.fields.map();
         Reply { response, reach }
     }
-
-    /// All of its body, when that has come along and is no longer than this; its connection may then serve the next request.
-    pub fn whole(&self, told: &mut Told, most: u64) -> Option<Bytes> {
-        let Ends::After(length) = told.head.ends else { return None };
-        if length > most || (told.early.len() as u64) < length {
-            return None;
-        }
-        add(&self.counters.bytes_from_origin, length);
-        Some(told.early.split_to(length as usize))
-    }
 }
 
-impl Told {
-    /// How much has come along with the head.
-    pub fn early(&self) -> usize {
-        self.early.len()
-    }
+/// What was read.
+enum Next {
+    Head(Head),
+    /// The flag: its connection may serve another request.
+    Message(Message, bool),
+}
 
-    /// Its body was taken.
-    pub fn done(self) {
-        if self.head.keep && self.early.is_empty() {
-            self.lease.give_back();
-        }
-    }
+enum More {
+    Message(Message, bool),
+    Read,
+    End,
+}
+
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 impl Link {
@@ -243,21 +279,28 @@ impl Link {
         self.stream.try_read(&mut [0]).is_err_and(|e| e.kind() == WouldBlock)
     }
 
-    /// Reads more; false: it was closed.
-    fn poll_more(&mut self, cx: &mut Context<'_>, early: &mut Bytes) -> Poll<std::io::Result<bool>> {
+    /// Reads more: a message is made of it where it is read, or else it is kept.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        early: &mut Bytes,
+        at_once: impl Fn(&Link, &[u8]) -> Option<(Message, bool)>,
+    ) -> Poll<std::io::Result<More>> {
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             let more = read.filled();
-            *early = match early.is_empty() {
-                true => Bytes::copy_from_slice(more),
-                false => {
-                    let mut longer = BytesMut::from(std::mem::take(early));
-                    longer.extend_from_slice(more);
-                    longer.freeze()
+            if early.is_empty() {
+                if let Some((message, keep)) = at_once(self, more) {
+                    return Poll::Ready(Ok(More::Message(message, keep)));
                 }
-            };
-            Poll::Ready(Ok(!more.is_empty()))
+                *early = Bytes::copy_from_slice(more);
+            } else {
+                let mut longer = BytesMut::from(std::mem::take(early));
+                longer.extend_from_slice(more);
+                *early = longer.freeze();
+            }
+            Poll::Ready(Ok(if more.is_empty() { More::End } else { More::Read }))
         })
     }
 
