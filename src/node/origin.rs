@@ -5,7 +5,7 @@ mod body;
 mod lean;
 
 pub use body::OriginBody;
-pub use lean::{Heard, Message, Question, Told};
+pub use lean::{Heard, Message, Question, Told, url};
 
 use super::counters::{Counters, add};
 use super::upload::{Progress, Upload};
@@ -51,6 +51,7 @@ struct Limits {
 /// Connections to one origin. A permit is held by each that is in use; one that is idle needs none, because a new one is opened
 /// only when none is idle.
 pub struct Pool {
+    authority: Box<str>,
     idle: RefCell<Vec<Idle>>,
     /// Those of the lean client.
     spare: RefCell<Vec<lean::Link>>,
@@ -150,7 +151,8 @@ impl Origins {
         }
         let permits = Arc::new(Semaphore::new(self.limits.connections));
         let (idle, spare) = Default::default();
-        let pool = Rc::new(Pool { idle, spare, permits, waiting: Cell::new(0) });
+        let authority = key.authority().into();
+        let pool = Rc::new(Pool { authority, idle, spare, permits, waiting: Cell::new(0) });
         pools.insert(key.authority().into(), pool.clone());
         pool
     }
@@ -263,6 +265,11 @@ impl Origins {
 }
 
 impl Pool {
+    /// Whether it is that of the origin with this authority.
+    pub fn is_of(&self, authority: &[u8]) -> bool {
+        self.authority.as_bytes() == authority
+    }
+
     fn take(&self, allowed: impl Fn(Reach) -> bool) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         let at = idle.iter().rposition(|c| allowed(c.reach))?;

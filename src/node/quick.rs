@@ -8,6 +8,7 @@ use super::Node;
 use super::body::NodeBody;
 use super::caller::{Caller, Standing};
 use super::counters::add;
+use super::origin::Pool;
 use super::shortly::Shortly;
 use crate::clock;
 use crate::net::serve::{Asking, Interim, Known, Plain};
@@ -18,7 +19,7 @@ use crate::wire::link;
 use crate::wire::status::CacheStatus;
 use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, HeaderName};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct Quick {
     caller: Rc<Caller>,
     /// The hash of the URL of which the last look into the store found nothing.
     absent: Cell<Option<u64>>,
+    /// The origin that was last asked.
+    last: RefCell<Option<Rc<Pool>>>,
 }
 
 impl Known for Quick {
@@ -43,7 +46,7 @@ impl Known for Quick {
         if self.absent.take() != Some(hash) && node.store.at(hash, request.target).is_some() {
             return None;
         }
-        let shortly = Shortly::of(node.clone(), request, self.caller.standing(), why, interim)?;
+        let shortly = Shortly::of(node.clone(), &self.last, request, self.caller.standing(), why, interim)?;
         Some(Box::pin(shortly.relay()))
     }
 
@@ -66,7 +69,7 @@ impl Known for Quick {
 
 impl Quick {
     pub fn new(node: Rc<Node>, caller: Rc<Caller>) -> Quick {
-        Quick { node, caller, absent: Cell::new(None) }
+        Quick { node, caller, absent: Cell::new(None), last: RefCell::default() }
     }
 
     /// Only a target that is its own key, and a response that is whole and the only one: the rest goes the long way.

@@ -8,7 +8,7 @@ use super::caller::Standing;
 use super::counters::add;
 use super::exchange::{Answered, Why, mark, pass_on};
 use super::forgotten::Since;
-use super::origin::{Heard, Message, Pool, Question, Told};
+use super::origin::{Heard, Message, Pool, Question, Told, url};
 use super::{Node, answer, collapse, fill, quick, service};
 use crate::clock;
 use crate::net::rules::Reach;
@@ -25,6 +25,7 @@ use crate::wire::status::Fwd;
 use crate::wire::target::Key;
 use http::header::{AUTHORIZATION, HOST, VIA};
 use http::{Response, Uri};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Nothing is stored for it.
@@ -44,17 +45,29 @@ pub struct Shortly {
 }
 
 impl Shortly {
-    /// `None`: it goes the long way. Nothing is stored under its URL, and what is not stored of it has this reason.
-    pub fn of(node: Rc<Node>, request: &Plain<'_>, standing: Standing, why: Why, interim: Interim) -> Option<Shortly> {
+    /// `None`: it goes the long way. Nothing is stored under its URL, and what is not stored of it has this reason. `last`: the
+    /// origin that was last asked on this connection.
+    pub fn of(
+        node: Rc<Node>,
+        last: &RefCell<Option<Rc<Pool>>>,
+        request: &Plain<'_>,
+        standing: Standing,
+        why: Why,
+        interim: Interim,
+    ) -> Option<Shortly> {
         let (authority, path) = parts(request.target)?;
         // An origin that is known was once asked by a key, so its authority is as keys write it.
-        let pool = node.origins.known(authority)?;
+        let pool = last.borrow().clone().filter(|pool| pool.is_of(authority));
+        let pool = match pool {
+            Some(pool) => pool,
+            None => last.borrow_mut().insert(node.origins.known(authority)?).clone(),
+        };
         let mut text = Vec::with_capacity(2 * request.target.len() + request.head.len());
         text.extend_from_slice(request.target);
         text.extend_from_slice(b"GET ");
         text.extend_from_slice(path);
         text.extend_from_slice(b" HTTP/1.1\r\n");
-        let said = lines(request, authority.as_bytes(), &mut text)?;
+        let said = lines(request, authority, &mut text)?;
         let same_machine = quick::is_for_this_machine(said, standing)?;
         text.extend_from_slice(b"\r\n");
         let (text, url) = (text.into_boxed_slice(), request.target.len());
@@ -69,7 +82,7 @@ impl Shortly {
         let interim = |head: Head| pass_on(&self.interim, head.status, head.fields.map());
         let question = Question {
             pool: &self.pool,
-            url: self.url(),
+            url: &self.text[..self.url],
             same_machine: self.same_machine,
             head: &self.text[self.url..],
             interim: &interim,
@@ -77,14 +90,9 @@ impl Shortly {
         };
         match node.origins.ask(&question).await {
             Ok(Heard::Message((message, head))) => Given::Message(message, head),
-            Ok(Heard::Told(told)) => Given::Response(self.long(told, began, sent)),
+            Ok(Heard::Told(told)) => Given::Response(self.long(*told, began, sent)),
             Err(fault) => Given::Response(answer::fault(node, &fault)),
         }
-    }
-
-    fn url(&self) -> &str {
-        // It was looked at byte by byte.
-        std::str::from_utf8(&self.text[..self.url]).unwrap_or_default()
     }
 
     /// The answer as it is to be written, where it is certainly not to be stored.
@@ -110,7 +118,7 @@ impl Shortly {
     /// Remembered, unless it is the same as before.
     fn note(&self, why: Why) {
         if why != self.why
-            && let Ok(key) = Key::parse(self.url())
+            && let Ok(key) = self.key()
         {
             self.node.uncacheable.note(&key, why, Then::AsBefore);
         }
@@ -129,9 +137,13 @@ impl Shortly {
         answered().unwrap_or_else(|fault| answer::fault(node, &fault))
     }
 
+    fn key(&self) -> Result<Key, Fault> {
+        url(&self.text[..self.url])
+    }
+
     /// What came in as the long way understands it. The head for the origin has all of it but the absolute form.
     fn ask(&self) -> Result<Ask, Fault> {
-        let key = Key::parse(self.url())?;
+        let key = self.key()?;
         let mut head = Plain::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
         head.uri = Uri::try_from(key.as_str()).unwrap_or_default();
         Ok(Ask {
@@ -148,13 +160,12 @@ impl Shortly {
 }
 
 /// Authority and path of a target that may be its own key; any other spelling goes the long way.
-fn parts(target: &[u8]) -> Option<(&str, &[u8])> {
+fn parts(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = target.strip_prefix(b"http://")?;
     let at = rest.iter().position(|byte| *byte == b'/')?;
     let (authority, path) = rest.split_at(at);
     // That it is visible was seen when it was parsed.
-    let is_plain = target.is_ascii() && !path.contains(&b'#');
-    Some((std::str::from_utf8(authority).ok()?, path)).filter(|_| is_plain)
+    (target.is_ascii() && !path.contains(&b'#')).then_some((authority, path))
 }
 
 /// Appends the lines that go to the origin; whether `Ringhold-Client` is `local`, where it is there. `None`: more is to be
@@ -222,7 +233,7 @@ mod tests {
             ("http://a/b#c", None),
             ("http://a/\u{e9}", None),
         ] {
-            let expected = expected.map(|(authority, path)| (authority, path.as_bytes()));
+            let expected = expected.map(|(authority, path)| (authority.as_bytes(), path.as_bytes()));
             assert_eq!(parts(target.as_bytes()), expected, "{target}");
         }
     }

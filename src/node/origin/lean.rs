@@ -55,7 +55,7 @@ struct Lease {
 pub struct Question<'a> {
     pub pool: &'a Rc<Pool>,
     /// The whole URL: the text of its key.
-    pub url: &'a str,
+    pub url: &'a [u8],
     pub same_machine: bool,
     /// The head of the request, as it is sent.
     pub head: &'a [u8],
@@ -72,12 +72,12 @@ pub type Message = (Vec<u8>, usize);
 pub enum Heard {
     /// By [`Question::message`].
     Message(Message),
-    Told(Told),
+    Told(Box<Told>),
 }
 
 /// What the origin answered: the head, and what came along with it.
 pub struct Told {
-    pub head: Head,
+    pub head: Box<Head>,
     pub reach: Reach,
     early: Bytes,
     lease: Lease,
@@ -85,8 +85,8 @@ pub struct Told {
 
 impl Origins {
     /// The pool of an origin that was asked before, by its authority as keys write it.
-    pub fn known(&self, authority: &str) -> Option<Rc<Pool>> {
-        self.pools.borrow().get(authority).cloned()
+    pub fn known(&self, authority: &[u8]) -> Option<Rc<Pool>> {
+        self.pools.borrow().get(std::str::from_utf8(authority).ok()?).cloned()
     }
 
     /// Sends a request and waits for the head of the answer. As [`Origins::exchange`].
@@ -131,7 +131,7 @@ impl Origins {
         if let Some(link) = if new { None } else { self.pop(question) } {
             return Ok(Lease { pool, link, reused: true, _permit: permit });
         }
-        let dialed = self.dial(&Key::parse(question.url)?, question.same_machine).await?;
+        let dialed = self.dial(&url(question.url)?, question.same_machine).await?;
         let alarm = Box::pin(sleep(self.limits.first_byte));
         let link = Link { stream: dialed.stream, reach: dialed.reach, since: tick(), alarm };
         Ok(Lease { pool, link, reused: false, _permit: permit })
@@ -150,7 +150,7 @@ impl Origins {
             let heard = match ready!(self.poll_head(link, cx, &mut early, question))? {
                 Next::Head(head) => {
                     let (early, reach) = (std::mem::take(&mut early), link.reach);
-                    lease.take().map(|lease| Heard::Told(Told { head, reach, early, lease }))
+                    lease.take().map(|lease| Heard::Told(Box::new(Told { head, reach, early, lease })))
                 }
                 Next::Message(message, keep) => {
                     lease.take().filter(|_| keep).into_iter().for_each(Lease::give_back);
@@ -195,7 +195,7 @@ impl Origins {
             {
                 drop(early.split_to(length));
                 if !is_interim(head.status) {
-                    return Poll::Ready(Ok(Next::Head(head)));
+                    return Poll::Ready(Ok(Next::Head(Box::new(head))));
                 }
                 (question.interim)(head);
             }
@@ -254,7 +254,7 @@ impl Origins {
 
 /// What was read.
 enum Next {
-    Head(Head),
+    Head(Box<Head>),
     /// The flag: its connection may serve another request.
     Message(Message, bool),
 }
@@ -263,6 +263,11 @@ enum More {
     Message(Message, bool),
     Read,
     End,
+}
+
+/// The key that a URL is the text of.
+pub fn url(text: &[u8]) -> Result<Key, Fault> {
+    Key::parse(std::str::from_utf8(text).unwrap_or_default())
 }
 
 fn is_interim(status: StatusCode) -> bool {
