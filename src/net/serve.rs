@@ -20,6 +20,7 @@ pub use drive::connection;
 pub use interim::Interim;
 pub use io::{Io, upgraded};
 pub use lane::{Asking, Given, Known, Shortcut};
+pub use out::room_for_message;
 pub use plain::Plain;
 pub use sweep::Sweeper;
 

@@ -91,7 +91,7 @@ pub fn through(
 }
 
 /// What `Cache-Status` says of an answer that is not stored: one of a few texts, each made once.
-fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
+pub fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
     let mut made = node.not_stored.borrow_mut();
     if let Some((.., value)) = made.iter().find(|(f, w, _)| (*f, *w) == (fwd, why)) {
         return value.clone();

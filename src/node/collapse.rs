@@ -5,6 +5,7 @@ use super::ask::Ask;
 use super::counters::add;
 use super::exchange::{self, Settled, Why};
 use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
+use super::forgotten::Since;
 use super::origin::OriginBody;
 use super::peer;
 use super::source::Source;
@@ -117,7 +118,13 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 /// Gets a response for a request that may not share its fetch.
 pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let began = node.begins();
-    match exchange::exchange(node, ask, None, stale.as_ref()).await? {
+    let settled = exchange::exchange(node, ask, None, stale.as_ref()).await?;
+    own(node, ask, settled, began)
+}
+
+/// What came of an exchange of one request's own, which began then.
+pub fn own(node: &Rc<Node>, ask: &Ask, settled: Settled, began: Since) -> Result<Got, Fault> {
+    match settled {
         Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
         Settled::Through(response, reach, why) => {
             if ask.head.method == Method::GET && why != Why::NotForUs {

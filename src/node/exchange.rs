@@ -91,13 +91,10 @@ pub async fn exchange(
     if ask.head.method == Method::HEAD {
         heed(node, ask, &answered, node.fate(began, &ask.key));
     }
-    if answered.head.status == StatusCode::NOT_MODIFIED {
-        return Ok(match validating {
-            Some(entry) => Settled::Validated(freshened(node, ask, entry, &answered, node.fate(began, &ask.key))),
-            None => answered.through(Why::NotForUs),
-        });
+    if let Some(entry) = validating.filter(|_| answered.head.status == StatusCode::NOT_MODIFIED) {
+        return Ok(Settled::Validated(freshened(node, ask, entry, &answered, node.fate(began, &ask.key))));
     }
-    Ok(answered.settle(node, ask))
+    Ok(answered.plainly(node, ask))
 }
 
 /// An answer of the origin (or of another node), without fields of its connection.
@@ -120,6 +117,14 @@ impl Answered {
         let sent = clock::now();
         let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, progress).await?;
         Answered::new(response, reach, sent)
+    }
+
+    /// What it means where nothing was to be validated.
+    pub fn plainly(self, node: &Node, ask: &Ask) -> Settled {
+        match self.head.status {
+            StatusCode::NOT_MODIFIED => self.through(Why::NotForUs),
+            _ => self.settle(node, ask),
+        }
     }
 
     /// For its requester alone.
@@ -229,13 +234,16 @@ fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: 
     hyper::ext::on_informational(request, move |response| match (&opener, &interim) {
         (Some(opener), _) if response.status() == StatusCode::CONTINUE => opener.open(),
         (_, Some(interim)) => {
-            let mut headers = response.headers().clone();
-            hop::strip(&mut headers);
-            hop::strip_prefixed(&mut headers, link::PREFIX);
-            interim.send(response.status(), &headers);
+            pass_on(interim, response.status(), response.headers().clone());
         }
         _ => {}
     });
+}
+
+pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
+    hop::strip(&mut headers);
+    hop::strip_prefixed(&mut headers, link::PREFIX);
+    interim.send(status, &headers);
 }
 
 /// Shares the memory of the request where that has the same text, as it nearly always does.

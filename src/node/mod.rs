@@ -26,6 +26,7 @@ mod quick;
 mod ranged;
 mod run;
 mod service;
+mod shortly;
 mod source;
 mod upgrade;
 mod upload;

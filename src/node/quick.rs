@@ -1,4 +1,5 @@
-//! Hits by their bytes: a plain GET of what is stored, fresh and varies by nothing is answered as it is read.
+//! Plain requests by their bytes: a GET of what is stored, fresh and varies by nothing is answered as it is read, and one of
+//! what is known to be not storable is relayed ([`super::shortly`]).
 //!
 //! Whatever is not as plain as can be goes the long way ([`super::service`]), which knows everything: the answers are the
 //! same.
@@ -7,8 +8,10 @@ use super::Node;
 use super::body::NodeBody;
 use super::caller::{Caller, Standing};
 use super::counters::add;
+use super::origin::Pool;
+use super::shortly::Shortly;
 use crate::clock;
-use crate::net::serve::{Known, Plain};
+use crate::net::serve::{Asking, Interim, Known, Plain};
 use crate::policy::{self, Marks};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
@@ -16,6 +19,7 @@ use crate::wire::link;
 use crate::wire::status::CacheStatus;
 use bytes::Bytes;
 use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, HeaderName};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,14 +28,30 @@ const OURS: [HeaderName; 2] = [AGE, CONTENT_LENGTH];
 
 /// What is needed to answer a front so; one a connection.
 pub struct Quick {
-    pub node: Rc<Node>,
-    pub caller: Rc<Caller>,
+    node: Rc<Node>,
+    caller: Rc<Caller>,
+    /// The hash of the URL of which the last look into the store found nothing.
+    absent: Cell<Option<u64>>,
+    /// The origin that was last asked.
+    last: RefCell<Option<Rc<Pool>>>,
 }
 
 impl Known for Quick {
     type Body = NodeBody;
 
+    fn ask(&self, request: &Plain<'_>, interim: Interim) -> Option<Asking<NodeBody>> {
+        let hash = xxhash_rust::xxh3::xxh3_64(request.target);
+        let node = &self.node;
+        let why = node.uncacheable.alone(hash)?;
+        if self.absent.take() != Some(hash) && node.store.at(hash, request.target).is_some() {
+            return None;
+        }
+        let shortly = Shortly::of(node.clone(), &self.last, request, self.caller.standing(), why, interim)?;
+        Some(Box::pin(shortly.relay()))
+    }
+
     fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
+        self.absent.set(None);
         let same_machine = asks_for_this_machine(request.fields, self.caller.standing())?;
         let entry = self.stored(request.target)?;
         let now = clock::now();
@@ -48,9 +68,16 @@ impl Known for Quick {
 }
 
 impl Quick {
+    pub fn new(node: Rc<Node>, caller: Rc<Caller>) -> Quick {
+        Quick { node, caller, absent: Cell::new(None), last: RefCell::default() }
+    }
+
     /// Only a target that is its own key, and a response that is whole and the only one: the rest goes the long way.
     fn stored(&self, target: &[u8]) -> Option<Arc<Entry>> {
-        let Shelf::One(entry) = self.node.store.at(xxhash_rust::xxh3::xxh3_64(target), target)? else { return None };
+        let hash = xxhash_rust::xxh3::xxh3_64(target);
+        let shelf = self.node.store.at(hash, target);
+        self.absent.set(shelf.is_none().then_some(hash));
+        let Shelf::One(entry) = shelf? else { return None };
         let is_plain =
             entry.vary().is_empty() && entry.part().is_none() && matches!(entry.status.as_u16(), 200 | 203 | 404 | 410);
         is_plain.then_some(entry)
@@ -100,6 +127,11 @@ fn asks_for_this_machine(fields: &[httparse::Header<'_>], standing: Standing) ->
             return None;
         }
     }
+    is_for_this_machine(said, standing)
+}
+
+/// `said`: whether `Ringhold-Client` was `local`, where it was there.
+pub fn is_for_this_machine(said: Option<bool>, standing: Standing) -> Option<bool> {
     match standing {
         Standing::SameMachine => said,
         Standing::Front => said.map(|_| false),

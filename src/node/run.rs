@@ -70,7 +70,7 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
             () = shutdown.begun() => break,
         };
         let (node, caller) = (node.clone(), Rc::new(Caller::new(peer)));
-        let known: Shortcut<_> = Rc::new(Quick { node: node.clone(), caller: caller.clone() });
+        let known: Shortcut<_> = Rc::new(Quick::new(node.clone(), caller.clone()));
         connections
             .serve_with(stream, Some(known), move |request| service::serve(node.clone(), caller.clone(), request));
     }

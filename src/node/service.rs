@@ -149,7 +149,7 @@ fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Re
 }
 
 /// `None`: look into the store again.
-fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
+pub fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
     Some(match got {
         Got::Filling(head, reader, shared) => {
             // What another node had was counted when it answered.

@@ -31,7 +31,7 @@ pub use language::speaks;
 pub use part::{Part, completes, completion, part_wanted, same};
 pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges};
 pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_ask_peer, may_lead, stale_if_error};
-pub use storable::{storable, storable_fields};
+pub use storable::{forbidden, storable, storable_fields};
 pub use terms::{Marks, Source};
 pub use validate::{combine, ensure_date, freshen, not_modified, validation};
 pub use vary::{selecting, selecting_by};

@@ -31,6 +31,22 @@ pub fn storable(
     }
 }
 
+/// Why the answer to a plain GET (no content, no directives) is not stored, where its only `Cache-Control` line alone says
+/// so. `None`: [`storable`] knows.
+pub fn forbidden(rules: &Rules, status: StatusCode, cache_control: &[u8]) -> Option<NotStored> {
+    if !rules.targeted.is_empty() || status == StatusCode::PARTIAL_CONTENT {
+        return None;
+    }
+    let cc = CacheControl::of(cache_control);
+    status_allows(status, &cc).ok()?;
+    match () {
+        () if cc.has(Set::MUST_UNDERSTAND) => None,
+        () if cc.has(Set::NO_STORE) => Some(NotStored::NoStore),
+        () if cc.has(Set::PRIVATE) => Some(NotStored::Private),
+        () => None,
+    }
+}
+
 /// The part that a 304 asks again of the response that it freshened.
 pub(super) fn terms(
     rules: &Rules,

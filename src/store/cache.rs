@@ -128,6 +128,10 @@ impl<W: Copy + PartialEq + Send + Sync + 'static> Uncacheable<W> {
     pub fn why(&self, key: &Key) -> Option<W> {
         self.urls.get(&key.hash()).map(|(why, _)| why)
     }
+    /// The same by the hash of its key, of a URL whose requests do not wait for each other.
+    pub fn alone(&self, hash: u64) -> Option<W> {
+        self.urls.get(&hash).filter(|(_, then)| *then == Then::Alone).map(|(why, _)| why)
+    }
     pub fn forget(&self, key: &Key) {
         self.urls.invalidate(&key.hash());
     }

@@ -53,6 +53,8 @@ pub type Asking<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
 pub enum Given<B> {
     /// A whole head and a whole body, as they are to be written.
     Bytes(Vec<u8>, Bytes),
+    /// The same in one piece ([`out::room_for_message`]), and how long its head is.
+    Message(Vec<u8>, usize),
     Response(Response<B>),
 }
 
@@ -221,6 +223,16 @@ where
                     head.extend_from_slice(b"connection: close\r\n\r\n");
                 }
                 self.send_bytes(&mut head, body).await?;
+                drop(half);
+                self.sent(close)
+            }
+            Given::Message(mut message, head) => {
+                let close = self.draining;
+                if close && let Some(end) = head.checked_sub(2).filter(|end| *end <= message.len()) {
+                    message.splice(end..end, *b"connection: close\r\n");
+                }
+                self.send_bytes(&mut message, Bytes::new()).await?;
+                out::take_back(message);
                 drop(half);
                 self.sent(close)
             }

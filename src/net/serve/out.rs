@@ -17,6 +17,28 @@ const SMALL: usize = 16 * 1024;
 thread_local! {
     /// Where heads are written first. Never borrowed across a poll.
     static HEAD: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+    /// Buffers of messages that were written.
+    static USED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// So many buffers are kept, of this size: messages that fit cost no allocation.
+const KEPT: usize = 64;
+const ROOM: usize = 4096;
+
+/// An empty buffer for a message that is to be written; it comes back when it has been.
+pub fn room_for_message(bytes: usize) -> Vec<u8> {
+    let used = if bytes <= ROOM { USED.with_borrow_mut(Vec::pop) } else { None };
+    used.unwrap_or_else(|| Vec::with_capacity(bytes.max(ROOM)))
+}
+
+/// A message was written.
+pub(super) fn take_back(mut message: Vec<u8>) {
+    message.clear();
+    USED.with_borrow_mut(|used| {
+        if used.len() < KEPT && message.capacity() == ROOM {
+            used.push(message);
+        }
+    });
 }
 
 /// So much is gathered of answers that are written together.

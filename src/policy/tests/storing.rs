@@ -1,6 +1,7 @@
 use super::{NOW, fields, request_of, response, stored};
-use crate::policy::{NotStored, Rules, storable, storable_fields};
-use http::Method;
+use crate::policy::{NotStored, Rules, forbidden, storable, storable_fields};
+use http::header::HeaderName;
+use http::{Method, StatusCode};
 
 struct Case {
     req: &'static [&'static str],
@@ -152,4 +153,23 @@ fn fields_for_one_hop_or_one_client_are_not_stored() {
     assert_eq!(names, ["c", "cache-control", "set-cookie"], "section 3.1");
     assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
     assert_eq!(headers.get_all("cache-control").iter().count(), 2);
+}
+
+#[test]
+fn what_one_line_forbids_is_what_the_whole_policy_says() {
+    let mut forbade = 0;
+    for case in
+        TABLE.iter().filter(|case| !case.req.iter().any(|line| line.starts_with('C') && !line.starts_with("Coo")))
+    {
+        let lines: Vec<_> = case.res.iter().filter_map(|line| line.strip_prefix("Cache-Control: ")).collect();
+        let ([line], Ok(status)) = (&lines[..], StatusCode::from_u16(case.status)) else { continue };
+        if let Some(why) = forbidden(&Rules::default(), status, line.as_bytes()) {
+            assert_eq!(case.expected, Err(why), "{:?} {}", case.res, case.status);
+            forbade += 1;
+        }
+    }
+    assert!(forbade > 3, "{forbade}");
+    let targeted = Rules { targeted: vec![HeaderName::from_static("cdn-cache-control")] };
+    assert_eq!(forbidden(&targeted, StatusCode::OK, b"no-store"), None, "RFC 9213: another field may allow it");
+    assert_eq!(forbidden(&Rules::default(), StatusCode::OK, b"a, no-store"), Some(NoStore));
 }

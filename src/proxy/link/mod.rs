@@ -5,13 +5,10 @@
 
 mod acquire;
 mod body;
-mod chunked;
 mod conn;
 mod control;
-mod decode;
 mod encode;
 mod exchange;
-mod fields;
 mod pipeline;
 mod pool;
 mod upload;
@@ -31,6 +28,7 @@ pub use upload::Upload;
 
 use crate::config::{Cluster, Config, Limits, Timeouts};
 use crate::proxy::metrics::Counters;
+use crate::wire::answer::{chunked, decode, fields};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
