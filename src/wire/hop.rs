@@ -18,14 +18,14 @@ pub struct Hop {
 /// `Proxy-Authentication-Info`.
 /// `Content-Length`, `Host`, `Trailer` and the like are never removed because a `Connection` line names them.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
-    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+    if !headers.keys().any(|name| is_for_this_hop(name.as_str())) {
         return Hop::default();
     }
     let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, &TE, "trailers") };
     for name in nominated(headers) {
         headers.remove(name);
     }
-    remove_where(headers, is_hop_by_hop);
+    remove_where(headers, is_for_this_hop);
     hop
 }
 
@@ -60,21 +60,6 @@ pub fn is_for_this_hop(name: &str) -> bool {
         _ => return false,
     };
     name.eq_ignore_ascii_case(known)
-}
-
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "proxy-authorization"
-            | "proxy-authenticate"
-            | "proxy-authentication-info"
-    )
 }
 
 /// Whether a field stays although a `Connection` line names it. "A sender MUST NOT send a connection option

@@ -11,6 +11,9 @@ use tokio::io::AsyncWrite;
 /// Up to so many bytes are copied together: for the kernel one piece is cheaper than two.
 const TOGETHER: usize = 4096;
 
+/// Bodies up to so many bytes are copied behind their heads where several answers are written together.
+const SMALL: usize = 16 * 1024;
+
 thread_local! {
     /// Where heads are written first. Never borrowed across a poll.
     static HEAD: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
@@ -36,6 +39,19 @@ pub(super) fn take_back(mut message: Vec<u8>) {
             used.push(message);
         }
     });
+}
+
+/// So much is gathered of answers that are written together.
+const MANY: usize = 64 * 1024;
+
+/// Moves a body behind its head where it is small; `false`: it is not, or enough is there to be written.
+pub(super) fn join(head: &mut Vec<u8>, body: &mut Bytes) -> bool {
+    if body.len() > SMALL || head.len() + body.len() > MANY {
+        return false;
+    }
+    head.extend_from_slice(body);
+    *body = Bytes::new();
+    true
 }
 
 /// What the socket has not taken yet.
