@@ -238,7 +238,8 @@ fn a_kept_connection_that_was_closed_is_replaced_and_nobody_sees_it() {
 fn what_an_origin_says_unasked_on_a_kept_connection_answers_nothing() {
     let (origin, node) = (Origin::start(), node(Setup::default()));
     origin.on("/*", |x| {
-        x.reply(200, NO_STORE, x.target().to_owned())?;
+        let target = x.target().to_owned();
+        x.reply(200, NO_STORE, &target)?;
         x.raw("HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n")
     });
     for _ in 0..10 {
