@@ -4,6 +4,7 @@ use super::Node;
 use super::ask::{Ask, Asker};
 use super::body::NodeBody;
 use super::collapse::Shared;
+use super::confirm::{Confirmed, Kept};
 use super::exchange::{self, Why};
 use super::fill::{Fate, Head, Reader};
 use super::origin::OriginBody;
@@ -48,6 +49,22 @@ pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, 
         NodeBody::of(entry)
     };
     respond(entry.status, headers, body)
+}
+
+/// What a 304 confirmed; to its own requester also what is for that one alone.
+pub fn confirmed(node: &Node, ask: &Ask, confirmed: Confirmed, fwd: Fwd, shared: Shared) -> Response<NodeBody> {
+    let Confirmed { entry, withheld, kept } = confirmed;
+    let detail = match kept {
+        Kept::Alone(why) => Some(why.reason().into()),
+        Kept::Stored | Kept::Outdated => None,
+    };
+    let (stored, collapsed) = (kept == Kept::Stored, shared == Shared::Collapsed);
+    let status =
+        CacheStatus { fwd: Some(fwd), fwd_status: Some(304), stored, collapsed, detail, ..CacheStatus::default() };
+    let mut response = self::stored(node, ask, &entry, &status, clock::now());
+    // Takes the place of stored fields with those names.
+    response.headers_mut().extend(withheld);
+    response
 }
 
 /// The response that a fill reads, from its first byte.

@@ -3,15 +3,15 @@
 use super::Node;
 use super::ask::{Ask, Asker};
 use super::complete;
-use super::counters::add;
-use super::fill::{Fate, Head};
+use super::confirm::{self, Confirmed};
+use super::fill::Head;
 use super::origin::{OriginBody, Reply};
 use super::source::Source;
 use super::upload::{Gate, Opener, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::net::serve::{ClientBody, Interim};
-use crate::policy::{self, HeadEffect, NotStored, Stored};
+use crate::policy::{self, Failure, NotStored, Stored};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::fault::{Fault, Kind};
@@ -23,8 +23,8 @@ use std::sync::Arc;
 
 /// What an answer means.
 pub enum Settled {
-    /// A 304 confirmed what was stored; this is it, freshened.
-    Validated(Arc<Entry>),
+    /// A 304 confirmed what was stored.
+    Validated(Confirmed),
     /// It may be stored: read it through a fill.
     Store(Head, Source),
     /// It is for its requester alone.
@@ -43,6 +43,8 @@ pub enum Why {
     NoLength,
     /// A 304 to the client's own condition, or a 101.
     NotForUs,
+    /// An error, in whose place what is stored may be answered (RFC 5861 section 4).
+    Failed,
 }
 
 impl Why {
@@ -53,6 +55,7 @@ impl Why {
             Why::Busy => "cache.in_flight is used up",
             Why::NoLength => "ends with its connection (RFC 9112 section 8)",
             Why::NotForUs => "answers the client's own condition",
+            Why::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
         }
     }
 
@@ -63,7 +66,7 @@ impl Why {
             Why::TooLarge => Some("raise cache.max_object"),
             Why::Busy => Some("raise cache.in_flight"),
             Why::NoLength => Some("send a Content-Length, or the body in chunks"),
-            Why::NotForUs => None,
+            Why::NotForUs | Why::Failed => None,
         }
     }
 }
@@ -77,7 +80,8 @@ pub async fn exchange(
     stale: Option<&Arc<Entry>>,
 ) -> Result<Settled, Fault> {
     let began = node.begins();
-    let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| ask.wants_the_whole())?)));
+    let completes = ask.wants_the_whole() && !ask.background;
+    let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| completes)?)));
     if let Some(settled) = match part {
         Some((entry, part)) => complete::exchange(node, ask, entry, part).await?,
         None => None,
@@ -89,15 +93,29 @@ pub async fn exchange(
     let validating = stale.filter(|entry| policy::validation(&stored(entry), request.headers_mut()));
     let answered = Answered::to(node, ask, request, progress).await?;
     if ask.head.method == Method::HEAD {
-        heed(node, ask, &answered, node.fate(began, &ask.key));
+        confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
     }
     if answered.head.status == StatusCode::NOT_MODIFIED {
-        return Ok(match validating {
-            Some(entry) => Settled::Validated(freshened(node, ask, entry, &answered, node.fate(began, &ask.key))),
-            None => answered.through(Why::NotForUs),
-        });
+        return match validating {
+            Some(entry) => {
+                let confirmed = confirm::by(node, ask, entry, &answered, node.fate(began, &ask.key));
+                confirmed.map(Settled::Validated)
+            }
+            None => Ok(answered.through(Why::NotForUs)),
+        };
     }
-    Ok(answered.settle(node, ask))
+    Ok(match stale.is_some_and(|entry| stands_in(node, ask, entry, answered.head.status)) {
+        true => answered.through(Why::Failed),
+        false => answered.settle(node, ask),
+    })
+}
+
+/// Whether a stored response is kept in place of an error of the origin, even of one that may be stored: where it may
+/// answer instead (RFC 5861 section 4), and where nobody waits for what is to renew it (RFC 9111 section 4.3.3).
+fn stands_in(node: &Node, ask: &Ask, entry: &Entry, status: StatusCode) -> bool {
+    let terms = || node.terms(&ask.key, entry);
+    let allowed = || policy::stale_if_error(&ask.head, &terms(), Failure::Status(status), clock::now()).is_some();
+    status.is_server_error() && (ask.background || allowed())
 }
 
 /// An answer of the origin (or of another node), without fields of its connection.
@@ -159,23 +177,6 @@ impl<B: Body> Answered<B> {
         policy::ensure_date(&mut headers, self.received);
         let (status, mark, length) = (self.head.status, mark(self.reach), self.framing.length());
         Ok(Head { status, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
-    }
-}
-
-/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
-    let Some(entry) = node.lookup(ask) else { return };
-    let Answered { head, sent, received, .. } = answered;
-    let mut headers = entry.headers(head.headers.len());
-    match policy::after_head(&node.rules, &ask.head, &mut headers, entry.body().len(), head, *sent, *received) {
-        HeadEffect::Freshened(terms) if fate == Fate::Store => {
-            let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
-            node.store.put(&ask.key, Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting)));
-        }
-        HeadEffect::Invalidated => {
-            node.invalidate(&ask.key);
-        }
-        HeadEffect::Freshened(_) | HeadEffect::None => {}
     }
 }
 
@@ -307,52 +308,5 @@ fn too_much(node: &Node, framing: Framing) -> Option<Why> {
         Framing::Sized(n) if node.in_flight.get().saturating_add(n) > node.config.cache.in_flight => Some(Why::Busy),
         Framing::Chunked if node.in_flight.get() >= node.config.cache.in_flight => Some(Why::Busy),
         _ => None,
-    }
-}
-
-/// The entry as a 304 leaves it (RFC 9111 section 4.3.4), in the place of the old one. Where that was purged or made
-/// invalid meanwhile, the 304 may be older than what was changed: it serves who waited for it, and nobody else.
-fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Arc<Entry> {
-    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
-    let mut headers = entry.headers(fields.len());
-    let freshened = policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
-    // `Vary` may have changed.
-    let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
-    match freshened {
-        Ok(terms) => {
-            let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting));
-            if fate == Fate::Forget {
-                return renewed;
-            }
-            freshen_alike(node, ask, entry, answered);
-            node.store.put(&ask.key, renewed.clone());
-            renewed
-        }
-        Err(why) => {
-            // Its fields answer this request; what is stored stays as it was only if it was the request that forbade it.
-            if !why.is_the_requests() {
-                node.store.remove(&ask.key);
-                // Another node may have it still, and does not know that it must not.
-                node.peers.bar(&ask.key);
-                add(&node.counters.invalidated, 1);
-            }
-            Arc::new(entry.renewed(&headers, entry.terms, &ask.key, &selecting))
-        }
-    }
-}
-
-/// A 304 with a strong validator freshens all that have it and that the request could have selected (RFC 9111 section
-/// 4.3.4): variants of one representation, and its parts.
-fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered) {
-    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
-    let Some(shelf) = node.store.get(&ask.key) else { return };
-    let others = shelf.matching(&ask.head.headers, ask.same_machine);
-    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::same(fields, &***other)) {
-        let mut headers = other.headers(fields.len());
-        let terms = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, fields, sent, received);
-        let selecting = policy::selecting(&headers, &ask.head.headers);
-        if let (Ok(terms), Some(selecting)) = (terms, selecting) {
-            node.store.put(&ask.key, Arc::new(other.renewed(&headers, terms, &ask.key, &selecting)));
-        }
     }
 }

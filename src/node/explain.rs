@@ -35,7 +35,8 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     hop::strip_prefixed(&mut headers, link::PREFIX);
     head.headers = headers;
     let (asker, interim, peer) = (Asker::Front, None, None);
-    Some(Ask { key: key.clone(), head, hop, asker, interim, same_machine: true, peer, from_node: false })
+    let key = key.clone();
+    Some(Ask { key, head, hop, asker, interim, same_machine: true, peer, from_node: false, background: false })
 }
 
 pub fn answer(node: &Node, ask: &Ask) -> Value {

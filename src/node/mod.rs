@@ -11,6 +11,7 @@ mod body;
 mod caller;
 mod collapse;
 mod complete;
+mod confirm;
 mod control;
 mod counters;
 mod exchange;
@@ -24,6 +25,7 @@ mod peer;
 mod pump;
 mod quick;
 mod ranged;
+mod refresh;
 mod run;
 mod service;
 mod source;
@@ -63,6 +65,7 @@ struct Node {
     store: Store,
     uncacheable: Uncacheable<exchange::Why>,
     fills: collapse::Fills,
+    refreshes: refresh::Refreshes,
     origins: origin::Origins,
     peers: peer::Peers,
     forgotten: RefCell<forgotten::Forgotten>,
@@ -99,7 +102,8 @@ impl Node {
             return None;
         }
         let is_usable = |entry: &Entry, part: &Part| {
-            part.missing().is_some() && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
+            policy::rest(&exchange::stored(entry), part).is_some()
+                && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
         };
         shelf.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
     }

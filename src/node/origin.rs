@@ -10,7 +10,7 @@ use crate::net::rules::Reach;
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::target::{Host, Key};
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
@@ -204,6 +204,10 @@ impl Origins {
                 return Err(Fault::origin(Kind::HttpResponseTimeout, "the origin did not answer in time"));
             }
         };
+        if !self.allows(response.headers()) {
+            add(&self.counters.origin_failures, 1);
+            return Err(too_long());
+        }
         let reach = lease.reach;
         let stall = self.limits.body_stall;
         let counters = self.counters.clone();
@@ -216,6 +220,13 @@ impl Origins {
             body
         });
         Ok(Reply { response, reach })
+    }
+
+    /// Whether the front will take a head with these fields, however they came about: else it would blame the node.
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        // A line has a colon, a space and a line end; the status line is short, and what we add has room of its own.
+        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        headers.len() <= self.limits.fields && length <= self.limits.head
     }
 
     /// `None` when the origin says nothing for `first_byte`, counted anew from each piece of the request's body that is sent.
@@ -243,6 +254,9 @@ impl Origins {
             };
         }
         add(&self.counters.origin_failures, 1);
+        if error.is_parse_too_large() {
+            return too_long().because(error);
+        }
         let (kind, detail) = match () {
             () if error.is_parse() => (Kind::HttpProtocolError, "the origin's answer is not HTTP"),
             () if error.is_timeout() => (Kind::HttpResponseTimeout, "the origin did not answer in time"),
@@ -250,6 +264,13 @@ impl Origins {
         };
         Fault::origin(kind, detail).because(error)
     }
+}
+
+fn too_long() -> Fault {
+    Fault::origin(
+        Kind::HttpResponseHeaderSectionSize,
+        "the head of the origin's answer is longer, or has more fields, than limits.head and limits.fields allow",
+    )
 }
 
 impl Pool {

@@ -11,6 +11,7 @@ mod language;
 mod part;
 mod range;
 mod reason;
+mod refresh;
 mod reuse;
 mod storable;
 mod structured;
@@ -28,12 +29,13 @@ pub use groups::{Groups, invalidated_groups, is_in};
 pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
 pub use language::speaks;
-pub use part::{Part, completes, completion, part_wanted, same};
+pub use part::{Part, completes, completion, part_wanted, rest, same};
 pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges};
+pub use refresh::for_everyone;
 pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_ask_peer, may_lead, stale_if_error};
 pub use storable::{storable, storable_fields};
 pub use terms::{Marks, Source};
-pub use validate::{combine, ensure_date, freshen, not_modified, validation};
+pub use validate::{Freshened, combine, ensure_date, freshen, not_modified, validation};
 pub use vary::{selecting, selecting_by};
 
 use crate::wire::date::Timestamp;
@@ -96,6 +98,8 @@ pub enum NotStored {
     NoFreshness,
     /// Not fresh, and without a validator.
     Stale,
+    /// Every reuse would need a validation, and it has no validator.
+    NoCacheWithoutValidator,
     SetCookie,
     Partial,
     MustUnderstand,

@@ -53,6 +53,13 @@ impl Part {
     }
 }
 
+/// What is to be fetched to complete a stored part: in one piece, and only where a strong validator will tell whether it
+/// fits (section 3.4). Else the whole is to be fetched, once.
+pub fn rest<F: Fields + ?Sized>(stored: &Stored<'_, F>, part: &Part) -> Option<Range<u64>> {
+    strong(stored.fields)?;
+    part.missing()
+}
+
 /// Whether a 206 may be stored as a part: it answers one range, and says which.
 pub(super) fn is_one(req: &request::Parts, res: &response::Parts) -> bool {
     req.method == Method::GET && req.headers.contains_key(header::RANGE) && content_range(&res.headers).is_some()

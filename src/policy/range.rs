@@ -82,6 +82,9 @@ enum Spec {
 
 fn satisfy(set: &[u8], length: u64) -> Ranged {
     let mut parts: Vec<Range<u64>> = Vec::new();
+    if list::split(set).next().is_none() {
+        return Ranged::Whole; // section 14.1.1: a set has at least one
+    }
     for (n, spec) in list::split(set).enumerate() {
         if n >= MOST_PARTS {
             return Ranged::Refused;

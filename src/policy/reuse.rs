@@ -142,8 +142,9 @@ fn reuse_stale(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
         return Reuse::Yes("it is stale, within the max-stale of the request (RFC 9111 section 5.2.1.2)");
     }
     let window = u64::from(terms.stale_while_revalidate) * 1000;
-    // `min-fresh` asked for a fresh one.
-    if window > 0 && stale <= window && wishes.min_fresh.is_none() {
+    // `min-fresh` asked for a fresh one, and so did `max-age` without a `max-stale` that is met (section 5.2.1.1).
+    let wants_fresh = wishes.min_fresh.is_some() || wishes.max_age.is_some();
+    if window > 0 && stale <= window && !wants_fresh {
         return Reuse::Meanwhile("it is stale, within its stale-while-revalidate (RFC 5861 section 3)");
     }
     Reuse::No(Fwd::Stale, "it is stale (RFC 9111 section 4.2)")

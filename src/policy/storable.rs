@@ -42,12 +42,14 @@ pub(super) fn terms(
 ) -> Result<Terms, NotStored> {
     let (cc, targeted) = targeted::governing(rules, headers);
     status_allows(status, &cc)?;
-    directives_allow(req, &cc)?;
+    directives_allow(&cc)?;
     if vary::selecting(headers, &HeaderMap::new()).is_none() {
         return Err(NotStored::VaryStar);
     }
     let terms = measure(&cc, targeted, status, headers, age(), received);
     worth_storing(&terms, &cc, headers)?;
+    // Last: what the response forbids counts whoever asks, and a 304 that forbids it ends what is stored.
+    credentials_allow(req, &cc)?;
     Ok(terms)
 }
 
@@ -102,7 +104,7 @@ fn understood(status: StatusCode) -> bool {
     freshness::heuristically_cacheable(status) || matches!(status.as_u16(), 302 | 303 | 307)
 }
 
-fn directives_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotStored> {
+fn directives_allow(cc: &CacheControl) -> Result<(), NotStored> {
     // `no-store` beside a `must-understand` that is understood is for caches that do not know it (section 5.2.2.3).
     if cc.has(Set::NO_STORE) && !cc.has(Set::MUST_UNDERSTAND) {
         return Err(NotStored::NoStore); // section 5.2.2.5
@@ -110,6 +112,10 @@ fn directives_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotSt
     if cc.has(Set::PRIVATE) {
         return Err(NotStored::Private); // section 5.2.2.7
     }
+    Ok(())
+}
+
+fn credentials_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotStored> {
     let shared = cc.has(Set::PUBLIC) || cc.has(Set::MUST_REVALIDATE) || cc.s_maxage.is_some();
     if req.headers.contains_key(header::AUTHORIZATION) && !shared {
         return Err(NotStored::Authorization); // section 3.5
@@ -132,6 +138,7 @@ fn measure(
         .when(cc.has(Set::PROXY_REVALIDATE), Marks::PROXY_REVALIDATE)
         .when(cc.s_maxage.is_some(), Marks::S_MAXAGE)
         .when(cc.has(Set::IMMUTABLE), Marks::IMMUTABLE)
+        .when(cc.has(Set::PUBLIC), Marks::PUBLIC)
         .when(targeted, Marks::TARGETED)
         .when(headers.contains_key(groups::CACHE_GROUPS), Marks::GROUPED)
         .when(has_validator(headers), Marks::VALIDATOR);
@@ -156,17 +163,29 @@ pub(super) fn has_validator(headers: &HeaderMap) -> bool {
 /// Section 3, last condition, and section 7.3.
 fn worth_storing(terms: &Terms, cc: &CacheControl, headers: &HeaderMap) -> Result<(), NotStored> {
     let window = u64::from(terms.stale_while_revalidate.max(terms.stale_if_error)) * 1000;
-    let lifetime = terms.lifetime > 0 && terms.source != Source::Heuristic && !terms.always_validate();
-    let explicit = cc.has(Set::PUBLIC) || lifetime;
-    if headers.contains_key(header::SET_COOKIE) && !explicit && !withholds(headers, &header::SET_COOKIE) {
+    let withheld = || withholds(headers, &header::SET_COOKIE);
+    if headers.contains_key(header::SET_COOKIE) && !is_for_everyone(terms, cc) && !withheld() {
         return Err(NotStored::SetCookie);
     }
     let usable = !terms.always_validate() && terms.expires().0.saturating_add(window) > terms.received.0;
     match usable || terms.marks.has(Marks::VALIDATOR) {
         true => Ok(()),
-        false if terms.source == Source::Nothing && !terms.always_validate() => Err(NotStored::NoFreshness),
+        false if terms.always_validate() => Err(NotStored::NoCacheWithoutValidator),
+        false if terms.source == Source::Nothing => Err(NotStored::NoFreshness),
         false => Err(NotStored::Stale),
     }
+}
+
+/// Whether the origin said itself, not by a guess, that it may be reused: then its `Set-Cookie` may be (section 7.3).
+fn is_for_everyone(terms: &Terms, cc: &CacheControl) -> bool {
+    let lifetime = terms.lifetime > 0 && terms.source != Source::Heuristic && !terms.always_validate();
+    cc.has(Set::PUBLIC) || lifetime
+}
+
+/// Whether the fields of a 304, without those that are stored, allow to store the `Set-Cookie` beside them.
+pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &HeaderMap, received: Timestamp) -> bool {
+    let (cc, targeted) = targeted::governing(rules, headers);
+    is_for_everyone(&measure(&cc, targeted, status, headers, 0, received), &cc)
 }
 
 fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {

@@ -53,6 +53,9 @@ impl Marks {
     /// It names its groups (RFC 9875).
     pub const GROUPED: Marks = Marks(1 << 8);
 
+    /// `public`: also where the request had `Authorization` (section 3.5).
+    pub const PUBLIC: Marks = Marks(1 << 9);
+
     /// Those that bear on reuse, by the name of what said it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         const NAMES: [(Marks, &str); 8] = [

@@ -71,9 +71,20 @@ pub fn validation<F: Fields + ?Sized>(stored: &Stored<'_, F>, req: &mut HeaderMa
     any
 }
 
-/// What a 304 makes of a stored response (section 3.2): its fields, updated in place, and its new terms. On an error
-/// the updated fields still answer this request; what is stored is to be dropped, or left as it was where
-/// [`NotStored::is_the_requests`] says so. `Vary` may have changed: select anew.
+/// What a 304 made of a stored response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freshened {
+    /// Its new terms. On an error what is stored is to be dropped, or left as it was where
+    /// [`NotStored::is_the_requests`] says so.
+    pub terms: Result<Terms, NotStored>,
+    /// When it was generated, as far as is known now; also where it may not be stored.
+    pub born: Timestamp,
+    /// What only the client that was waiting for this 304 is to see, in place of stored fields of those names.
+    pub withheld: HeaderMap,
+}
+
+/// What a 304 makes of a stored response (section 3.2): its fields, updated in place, and its new terms. The updated
+/// fields answer this request, whether they may be stored or not. `Vary` may have changed: select anew.
 pub fn freshen(
     rules: &Rules,
     req: &request::Parts,
@@ -82,24 +93,46 @@ pub fn freshen(
     not_modified: &HeaderMap,
     sent: Timestamp,
     received: Timestamp,
-) -> Result<Terms, NotStored> {
-    combine(stored, not_modified, received);
-    let age = freshness::initial_age(not_modified, sent, received);
-    let terms = storable::terms(rules, req, status, stored, || age, received);
-    storable::storable_fields(stored);
-    if CacheControl::read(&req.headers).has(Set::NO_STORE) {
-        return Err(NotStored::RequestNoStore);
+) -> Freshened {
+    // Its `Connection` names fields of its own only, not stored ones.
+    let mut fresh = not_modified.clone();
+    hop::strip(&mut fresh);
+    let mut withheld = HeaderMap::new();
+    // What was said of the stored response was not said of a cookie that comes now (section 7.3).
+    if fresh.contains_key(header::SET_COOKIE) && !storable::shares_its_cookie(rules, status, &fresh, received) {
+        take(&mut fresh, &header::SET_COOKIE, &mut withheld);
     }
-    terms
+    let age = freshness::initial_age(&fresh, sent, received);
+    combine(stored, &fresh, received);
+    let terms = storable::terms(rules, req, status, stored, || age, received);
+    let mut own = storable::storable_fields(stored);
+    own.remove(header::AGE);
+    for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {
+        take(&mut own, &name, &mut withheld);
+    }
+    Freshened { terms: allowed(req, terms), born: Timestamp(received.0.saturating_sub(age)), withheld }
+}
+
+/// What the response forbids comes before what this request forbids: it counts for all who come after.
+fn allowed(req: &request::Parts, terms: Result<Terms, NotStored>) -> Result<Terms, NotStored> {
+    match terms {
+        Err(why) if !why.is_the_requests() => Err(why),
+        _ if CacheControl::read(&req.headers).has(Set::NO_STORE) => Err(NotStored::RequestNoStore), // section 5.2.1.5
+        terms => terms,
+    }
+}
+
+fn take(headers: &mut HeaderMap, name: &HeaderName, into: &mut HeaderMap) {
+    for line in headers.get_all(name) {
+        into.append(name, line.clone());
+    }
+    headers.remove(name);
 }
 
 /// Updates stored fields from a 304, or from another part of the same representation (sections 3.2 and 3.4): every field
 /// takes the place of all lines of that name, new ones too; except those that describe the stored bytes, among them an
 /// `ETag`: a 304 confirmed the one that we asked with.
 pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
-    // Its `Connection` names fields of its own only, not stored ones.
-    let mut fresh = fresh.clone();
-    hop::strip(&mut fresh);
     for name in fresh.keys().filter(|name| !describes_content(name)) {
         if *name == header::ETAG && stored.contains_key(header::ETAG) {
             continue;
@@ -110,7 +143,7 @@ pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
         }
     }
     // Without a date of its own it is as old as its arrival (RFC 9110 section 6.6.1), not as the stored response.
-    if freshness::date(&fresh, &header::DATE, received).is_none() {
+    if freshness::date(fresh, &header::DATE, received).is_none() {
         stored.remove(header::DATE);
         ensure_date(stored, received);
     }

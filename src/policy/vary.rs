@@ -39,19 +39,38 @@ fn field(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
         out.push(b':');
         match *name {
             header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE => preferences(lines.flat_map(list::split), out),
-            _ => combined(lines, out),
+            _ => combined(lines, is_list(name), out),
         }
     }
     out.push(b'\n');
 }
 
-/// An unknown field: its lines joined, without white space around commas outside quoted strings.
-fn combined<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+/// Request fields whose values are known to be lists, in which white space around commas means nothing.
+fn is_list(name: &HeaderName) -> bool {
+    const LISTS: [&str; 8] = [
+        "accept",
+        "accept-charset",
+        "cache-control",
+        "access-control-request-headers",
+        "prefer",
+        "sec-ch-ua",
+        "sec-ch-ua-full-version-list",
+        "x-forwarded-for",
+    ];
+    LISTS.contains(&name.as_str())
+}
+
+/// The lines of a field as one (RFC 9110 section 5.2), without white space around them; of a list also none around its
+/// commas outside quoted strings.
+fn combined<'a>(lines: impl Iterator<Item = &'a [u8]>, is_list: bool, out: &mut Vec<u8>) {
     for (n, line) in lines.enumerate() {
         if n > 0 {
-            out.push(b',');
+            out.extend_from_slice(if is_list { b"," } else { b", " });
         }
-        squeeze(line, out);
+        match is_list {
+            true => squeeze(line, out),
+            false => out.extend_from_slice(list::trim(line)),
+        }
     }
 }
 

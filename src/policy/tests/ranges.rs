@@ -36,6 +36,8 @@ fn which_parts_of_ten_bytes_answer_a_range() {
         ("bytes=5-4", Whole, "14.1.2: not valid"),
         ("bytes=a-b", Whole, "14.2: not valid"),
         ("bytes=-", Whole, "14.2"),
+        ("bytes=", Whole, "14.1.1: at least one"),
+        ("bytes=, ,", Whole, "14.1.1: at least one"),
         ("bytes=+1-2", Whole, "14.2"),
         ("bytes=1 - 2", Whole, "14.2"),
         ("bytes 0-1", Whole, "14.2"),

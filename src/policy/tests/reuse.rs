@@ -80,6 +80,14 @@ const TABLE: &[Case] = &[
     case(&[], "max-age=60, stale-while-revalidate=9, proxy-revalidate", 61, ask(Stale, -1), "4.2.4"),
     case(&[], "s-maxage=60, stale-while-revalidate=9", 61, ask(Stale, -1), "5.2.2.10"),
     case(&["Cache-Control: max-age=9"], "max-age=60, stale-while-revalidate=9", 61, ask(Stale, -1), "5.2.1.1"),
+    case(
+        &["Cache-Control: max-age=90"],
+        "max-age=60, stale-while-revalidate=9",
+        61,
+        ask(Stale, -1),
+        "5.2.1.1: not stale",
+    ),
+    case(&["Cache-Control: max-age=90, max-stale=9"], "max-age=60, stale-while-revalidate=9", 61, serve(-1), "5.2.1.1"),
 ];
 
 #[test]
