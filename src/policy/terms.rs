@@ -122,6 +122,13 @@ impl Terms {
         self.marks.has(NEVER_STALE.and(ALWAYS_VALIDATE))
     }
 
+    /// The same for a copy of what another cache held: that one told its age and its remaining freshness, `asked` or
+    /// later, in whole seconds cut off. The copy is at least as old (section 4.2.3), and fresh for no longer.
+    pub fn as_told(self, asked: Timestamp, ttl: u64) -> Terms {
+        let until = Timestamp(asked.0.saturating_add(ttl.saturating_mul(1000)));
+        Terms { born: Timestamp(self.born.0.saturating_sub(999)), fresh_until: self.fresh_until.min(until), ..self }
+    }
+
     /// The same, not to be reused without validation (section 4.4).
     pub fn invalidated(self) -> Terms {
         Terms { marks: self.marks.and(Marks::INVALIDATED), fresh_until: Timestamp(0), ..self }

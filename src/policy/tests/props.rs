@@ -155,6 +155,23 @@ proptest! {
     }
 
     #[test]
+    fn a_copy_of_a_hit_is_never_younger_nor_longer_fresh_than_what_it_is_a_copy_of(
+        lifetime in 1u32..100, told in 0u64..100_000, late in 0u64..3_000, later in 0u64..100_000,
+    ) {
+        let mut answer = response(200, &[&format!("Cache-Control: max-age={lifetime}")]);
+        let own = storable(&Rules::default(), &request(&[]), &answer, NOW, NOW).unwrap();
+        let told = Timestamp(NOW.0 + told);
+        answer.headers.insert("age", age(&own, told).into());
+        let asked = Timestamp(told.0 - late);
+        let Ok(copied) = storable(&Rules::default(), &request(&[]), &answer, asked, asked) else { return Ok(()) };
+        let copied = copied.as_told(asked, own.ttl(told).max(0).unsigned_abs());
+        let later = Timestamp(told.0 + later);
+        prop_assert!(age(&copied, later) >= age(&own, later));
+        prop_assert!(!copied.is_fresh(later) || own.is_fresh(later));
+        prop_assert!(copied.ttl(later) <= own.ttl(later));
+    }
+
+    #[test]
     fn what_is_not_fresh_is_not_served_to_a_request_that_asks_for_nothing(res in headers(), later in 0u64..200_000) {
         let mut answer = response(200, &[]);
         answer.headers = res.clone();
