@@ -106,3 +106,27 @@ fn a_rest_that_breaks_off_is_neither_passed_off_as_whole_nor_stored() {
     assert_eq!(broken.load(Ordering::Relaxed), 1);
     assert_eq!(cluster.get(&url).text(), BODY);
 }
+
+#[test]
+fn a_part_that_cannot_be_completed_does_not_cost_two_requests_each_time() {
+    // (validator of the part, requests of the first and of the second GET of the whole)
+    for (validator, first, second) in [("ETag: W/\"w\"\r\n", 1, 1), ("", 2, 1)] {
+        let origin = Origin::start();
+        origin.on("/page", move |x| match x.head.get("range").as_deref() {
+            Some("bytes=0-4") => x.reply(
+                206,
+                &format!("Cache-Control: max-age=60\r\n{validator}Content-Range: bytes 0-4/10\r\n"),
+                &BODY[..5],
+            ),
+            Some(_) => x.reply(206, &format!("{validator}Content-Range: bytes 5-9/10\r\n"), &BODY[5..]),
+            None => x.reply(200, "Cache-Control: no-store\r\n", BODY),
+        });
+        let (cluster, url) = (Cluster::start(), origin.url("/page"));
+        cluster.ask("GET", &url, "Range: bytes=0-4\r\n", b"");
+        for requests in [first, second] {
+            let before = origin.count("/page");
+            assert_eq!(cluster.get(&url).text(), BODY, "section 3.4");
+            assert_eq!(origin.count("/page") - before, requests, "{validator}");
+        }
+    }
+}

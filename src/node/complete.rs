@@ -24,7 +24,11 @@ pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -
         StatusCode::PARTIAL_CONTENT if policy::completes(&stored(entry), &missing, part.whole, &answered.head) => {
             Ok(completed(node, ask, entry, part, answered))
         }
-        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => Ok(None),
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => {
+            // Not to be tried each time, where the whole may not be stored.
+            node.store.take_out(&ask.key, entry);
+            Ok(None)
+        }
         _ => Ok(Some(answered.settle(node, ask))),
     }
 }

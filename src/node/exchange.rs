@@ -39,7 +39,7 @@ pub enum Why {
     TooLarge,
     /// `cache.in_flight` is used up.
     Busy,
-    /// Delimited by the end of the connection: nobody can tell whether it is whole (RFC 9112 section 8).
+    /// Delimited by the end of the connection, and without a word of the origin that it may be reused.
     NoLength,
     /// A 304 to the client's own condition, or a 101.
     NotForUs,
@@ -53,7 +53,7 @@ impl Why {
             Why::Policy(not_stored) => not_stored.reason(),
             Why::TooLarge => "longer than cache.max_object",
             Why::Busy => "cache.in_flight is used up",
-            Why::NoLength => "ends with its connection (RFC 9112 section 8)",
+            Why::NoLength => "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)",
             Why::NotForUs => "answers the client's own condition",
             Why::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
         }
@@ -65,7 +65,7 @@ impl Why {
             Why::Policy(not_stored) => not_stored.remedy(),
             Why::TooLarge => Some("raise cache.max_object"),
             Why::Busy => Some("raise cache.in_flight"),
-            Why::NoLength => Some("send a Content-Length, or the body in chunks"),
+            Why::NoLength => Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds"),
             Why::NotForUs | Why::Failed => None,
         }
     }
@@ -160,6 +160,9 @@ impl<B: Body> Answered<B> {
         let received = clock::now();
         let (mut head, body) = response.into_parts();
         let framing = framing(&head, &body)?;
+        if framing == Framing::Chunked {
+            head.headers.remove(header::CONTENT_LENGTH); // RFC 9112 section 6.3
+        }
         hop::strip(&mut head.headers);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
         Ok(Answered { head, body, framing, reach, sent, received })
@@ -170,6 +173,11 @@ impl<B: Body> Answered<B> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
         let terms = stored.map_err(Why::Policy)?;
         too_much(node, self.framing).map_or(Ok(()), Err)?;
+        // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.
+        let is_plain = ask.head.method == Method::GET && self.head.status == StatusCode::OK;
+        if self.framing == Framing::UntilClose && !(is_plain && terms.source.is_explicit()) {
+            return Err(Why::NoLength);
+        }
         let selecting = policy::selecting(&self.head.headers, &ask.head.headers);
         let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
         let mut headers = std::mem::take(&mut self.head.headers);
@@ -269,7 +277,7 @@ fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {
 }
 
 /// How the length of an answer's body is known.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Sized(u64),
     Chunked,
@@ -286,27 +294,40 @@ impl Framing {
 }
 
 fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
-    let mut codings = list::members(&head.headers, &header::TRANSFER_ENCODING);
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Chunked),
+    let codings: Vec<&[u8]> = list::members(&head.headers, &header::TRANSFER_ENCODING).collect();
+    match codings[..] {
+        [] => Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized)),
+        [only] if only.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         // We did not ask for any other (TE), so it can't be undone here.
-        _ => {
-            return Err(Fault::origin(
-                Kind::HttpProtocolError,
-                "the origin used a transfer coding that nobody asked for",
-            ));
+        _ if codings.iter().any(|coding| is_coding(coding)) => {
+            Err(refused("the origin used a transfer coding that nobody asked for"))
         }
+        // Noise: nothing was done to the body, which ends with the connection (RFC 9112 section 6.3).
+        _ if head.headers.contains_key(header::CONTENT_LENGTH) => {
+            Err(refused("the origin named a transfer coding that does not exist, and a length"))
+        }
+        _ => Ok(Framing::UntilClose),
     }
-    Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized))
+}
+
+/// Whether a transfer coding is a registered one (RFC 9112 section 7), whatever its parameters.
+fn is_coding(coding: &[u8]) -> bool {
+    const CODINGS: [&[u8]; 7] = [b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"];
+    let name = coding.split(|byte| *byte == b';').next().map_or(coding, list::trim);
+    CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+fn refused(detail: &'static str) -> Fault {
+    Fault::origin(Kind::HttpProtocolError, detail)
 }
 
 fn too_much(node: &Node, framing: Framing) -> Option<Why> {
     match framing {
-        Framing::UntilClose => Some(Why::NoLength),
         Framing::Sized(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
         Framing::Sized(n) if node.in_flight.get().saturating_add(n) > node.config.cache.in_flight => Some(Why::Busy),
-        Framing::Chunked if node.in_flight.get() >= node.config.cache.in_flight => Some(Why::Busy),
+        Framing::Chunked | Framing::UntilClose if node.in_flight.get() >= node.config.cache.in_flight => {
+            Some(Why::Busy)
+        }
         _ => None,
     }
 }

@@ -53,11 +53,12 @@ impl Part {
     }
 }
 
-/// What is to be fetched to complete a stored part: in one piece, and only where a strong validator will tell whether it
-/// fits (section 3.4). Else the whole is to be fetched, once.
+/// What is to be fetched to complete a stored part: in one piece, and only where a strong validator can tell whether it
+/// fits (section 3.4). Of a part without any, whose origin may well answer with the whole, it may be tried: once.
 pub fn rest<F: Fields + ?Sized>(stored: &Stored<'_, F>, part: &Part) -> Option<Range<u64>> {
-    strong(stored.fields)?;
-    part.missing()
+    let has = |name| stored.fields.first(name).is_some();
+    let never_fits = strong(stored.fields).is_none() && (has(&header::ETAG) || has(&header::LAST_MODIFIED));
+    part.missing().filter(|_| !never_fits)
 }
 
 /// Whether a 206 may be stored as a part: it answers one range, and says which.

@@ -24,8 +24,7 @@ pub fn storable(
     }
     let age = || freshness::initial_age(&res.headers, sent, received);
     let terms = terms(rules, req, res.status, &res.headers, age, received)?;
-    let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
-    match req.method == Method::POST && !explicit {
+    match req.method == Method::POST && !terms.source.is_explicit() {
         true => Err(NotStored::Method),
         false => Ok(terms),
     }

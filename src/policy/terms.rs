@@ -16,6 +16,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// The origin said it, with a number of seconds or a date.
+    pub fn is_explicit(self) -> bool {
+        matches!(self, Source::SMaxage | Source::MaxAge | Source::Expires)
+    }
+
     /// With its section, after "fresh for … by".
     pub fn name(self) -> &'static str {
         match self {

@@ -54,6 +54,16 @@ impl Shelf {
         parts.max_by_key(|e| e.terms.received)
     }
 
+    /// What is left without this entry.
+    pub fn without(&self, entry: &Arc<Entry>) -> Option<Shelf> {
+        let mut kept = self.entries().iter().filter(|e| !Arc::ptr_eq(e, entry)).cloned().collect::<Vec<_>>();
+        match kept.len() {
+            0 => None,
+            1 => Some(Shelf::One(kept.swap_remove(0))),
+            _ => Some(Shelf::Many(kept.into())),
+        }
+    }
+
     /// With `entry` in place of the variant that it replaces; at most `most` variants, the least recently used gives way.
     pub fn with(&self, entry: Arc<Entry>, most: usize) -> Shelf {
         let entry = parts::joined(entry, self.entries());

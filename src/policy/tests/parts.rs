@@ -130,6 +130,7 @@ fn only_what_a_strong_validator_vouches_for_is_completed() {
         (5..10, &["ETag: \"a\""], Some(0..5), "3.4"),
         (0..5, &["ETag: W/\"a\""], None, "3.4: a weak one does not say that the bytes are the same"),
         (0..5, &["Last-Modified: @-100", "Date: @0"], None, "3.4"),
+        (0..5, &[], Some(5..10), "an origin without validators may answer with the whole"),
         (4..9, &["ETag: \"a\""], None, "missing on both sides"),
     ];
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();

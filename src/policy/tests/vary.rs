@@ -20,6 +20,7 @@ const fn case(
 }
 
 const FOO: &[&str] = &["Vary: Foo"];
+const AGENT: &[&str] = &["Vary: User-Agent"];
 const ACCEPT: &[&str] = &["Vary: Accept"];
 const LANG: &[&str] = &["Vary: Accept-Language"];
 const CODING: &[&str] = &["Vary: accept-encoding"];
@@ -34,7 +35,10 @@ const TABLE: &[Case] = &[
     case(FOO, &[], &[], true, "absent in both"),
     case(FOO, &["Foo: 1, 2"], &["Foo: 1", "Foo: 2"], true, "lines are combined"),
     case(FOO, &["Foo: 1,2"], &["Foo:  1,2\t"], true, "white space around a value"),
-    case(FOO, &["Foo: 1,2"], &["Foo: 1, 2"], false, "nobody knows whether an unknown field is a list"),
+    case(FOO, &["Foo: 1,2"], &["Foo:  1 ,\t2 "], true, "where lines are combined white space is optional"),
+    case(AGENT, &["User-Agent: a (b,c)"], &["User-Agent: a (b, c)"], false, "a field of one value has no lines"),
+    case(AGENT, &["User-Agent: a"], &["User-Agent:  a\t"], true, "white space around a value"),
+    case(&["Vary: Cookie"], &["Cookie: a=1,2"], &["Cookie: a=1, 2"], false, "a field of one value"),
     case(ACCEPT, &["Accept: a/b,c/d"], &["Accept:  a/b ,\tc/d "], true, "white space around the commas of a list"),
     case(ACCEPT, &["Accept: a/b, c/d"], &["Accept: a/b", "Accept: c/d"], true, "lines are combined"),
     case(ACCEPT, &["Accept: a/b;x=\"1, 2\""], &["Accept: a/b;x=\"1,2\""], false, "quoted strings are left alone"),
