@@ -130,3 +130,22 @@ fn a_part_that_cannot_be_completed_does_not_cost_two_requests_each_time() {
         }
     }
 }
+
+#[test]
+fn a_416_from_the_cache_does_not_say_of_itself_what_the_stored_page_says() {
+    let (origin, cluster) = (Origin::start(), Cluster::start());
+    origin.on("/page", |x| {
+        x.reply(200, "Cache-Control: max-age=60\r\nETag: \"v\"\r\nSet-Cookie: a=b\r\nX-A: 1\r\n", BODY)
+    });
+    let url = origin.url("/page");
+    cluster.get(&url);
+    let refused = cluster.ask("GET", &url, "Range: bytes=20-\r\n", b"");
+    assert!(refused.status == 416 && refused.is_hit(), "{:?}", refused.head);
+    assert_eq!(refused.get("content-range").as_deref(), Some("bytes */10"), "RFC 9110 section 15.5.17");
+    for name in ["cache-control", "etag", "set-cookie", "age", "x-a"] {
+        assert_eq!(refused.get(name), None, "{:?}", refused.head);
+    }
+    let ignored = cluster.ask("GET", &url, "Range: bytes=\r\n", b"");
+    assert_eq!((ignored.status, ignored.text().as_str()), (200, BODY), "RFC 9110 section 14.2: not valid");
+    assert_eq!(origin.count("/page"), 1);
+}
