@@ -28,16 +28,16 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
 pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, now: Timestamp) -> Response<NodeBody> {
     let mut headers = entry.headers(4);
-    headers.insert(header::AGE, HeaderValue::from(policy::age(&entry.terms, now)));
+    headers.insert(header::AGE, HeaderValue::from(entry.terms.age(now)));
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, entry.mark);
-    if policy::not_modified(&ask.head.headers, &exchange::stored(entry), now) {
+    if exchange::stored(entry).is_not_modified(&ask.head.headers, now) {
         return not_modified(headers);
     }
     if let Some(part) = entry.part() {
         return ranged::of_part(entry, part, headers, &ask.head, now);
     }
-    let wanted = policy::ranges(&ask.head, &exchange::stored(entry), entry.body().len(), now);
+    let wanted = policy::ranges::of(&ask.head, &exchange::stored(entry), entry.body().len(), now);
     let mut headers = match ranged::answer(entry, headers, wanted) {
         Ok(response) => return response,
         Err(headers) => headers,
@@ -80,7 +80,7 @@ pub fn filling(
     match shared {
         Shared::Own => headers.extend(head.withheld.clone()),
         Shared::Collapsed => {
-            headers.insert(header::AGE, HeaderValue::from(policy::age(&head.terms, clock::now())));
+            headers.insert(header::AGE, HeaderValue::from(head.terms.age(clock::now())));
         }
     }
     let stored = reader.fate() == Fate::Store;

@@ -48,7 +48,7 @@ impl Ask {
 
     /// A request of nobody's own that renews what this one was answered with.
     pub fn for_everyone(&self, terms: &Terms) -> Ask {
-        let (key, head) = (self.key.clone(), policy::for_everyone(&self.head, terms));
+        let (key, head) = (self.key.clone(), policy::requests::for_everyone(&self.head, terms));
         let (asker, same_machine) = (self.asker, self.same_machine);
         let (hop, interim, peer) = (Hop::default(), None, None);
         Ask { key, head, hop, asker, interim, same_machine, peer, from_node: false, background: true }

@@ -76,7 +76,7 @@ impl Fills {
     pub fn forget_groups(&self, of: &Key, names: &[String]) {
         let may_be_in = |fill: &Fill| match fill.stage() {
             Stage::Asking => true,
-            Stage::Streaming(head) => policy::is_in(&head.headers, names),
+            Stage::Streaming(head) => policy::groups::is_in(&head.headers, names),
             _ => false,
         };
         let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
@@ -144,7 +144,7 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
     fill.set_fate(fate);
     fill.settle(Stage::Streaming(head.clone()));
     let ending = Ending::new(node, &fill, &ask.key);
-    if policy::may_lead(&ask.head) {
+    if policy::requests::may_lead(&ask.head) {
         node.fills.insert(ask.key.hash(), fill.clone());
     }
     let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
@@ -282,11 +282,11 @@ impl Drop for Ending {
 /// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
 pub fn may_fit(fill: &Fill, ask: &Ask) -> bool {
     let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
-    policy::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
+    policy::variants::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
 }
 
 pub fn fits(head: &Head, ask: &Ask) -> bool {
-    policy::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
+    policy::variants::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
 }
 
 /// Whether a response that is still arriving may answer a request that came after its head.
@@ -304,7 +304,7 @@ fn presume(vary: &[u8], ask: &Ask) -> Option<Presumed> {
     if vary.is_empty() {
         return None;
     }
-    policy::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
+    policy::variants::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
 }
 
 fn presumed_by_store(node: &Node, ask: &Ask) -> Option<Presumed> {

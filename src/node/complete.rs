@@ -13,15 +13,18 @@ use std::sync::Arc;
 
 /// Asks for what a stored part misses. `None` where what came does not fit it: then the whole is to be asked for.
 pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -> Result<Option<Settled>, Fault> {
-    let Some(missing) = policy::rest(&stored(entry), part).filter(|_| part.whole <= node.config.cache.max_object)
+    let Some(missing) =
+        policy::parts::rest(&stored(entry), part).filter(|_| part.whole <= node.config.cache.max_object)
     else {
         return Ok(None);
     };
     let (mut request, progress) = outgoing(node, ask, None);
-    policy::completion(&stored(entry), &missing, part.whole, request.headers_mut());
+    policy::parts::completion(&stored(entry), &missing, part.whole, request.headers_mut());
     let answered = Answered::to(node, ask, request, progress).await?;
     match answered.head.status {
-        StatusCode::PARTIAL_CONTENT if policy::completes(&stored(entry), &missing, part.whole, &answered.head) => {
+        StatusCode::PARTIAL_CONTENT
+            if policy::parts::completes(&stored(entry), &missing, part.whole, &answered.head) =>
+        {
             Ok(completed(node, ask, entry, part, answered))
         }
         StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => {
@@ -44,7 +47,7 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
         return None;
     }
     headers.insert(header::CONTENT_LENGTH, part.whole.into());
-    let selecting = policy::selecting(&headers, &ask.head.headers)?;
+    let selecting = policy::variants::selecting(&headers, &ask.head.headers)?;
     let place = if part.at.start == 0 { Place::Before } else { Place::Behind };
     let head = Head {
         status: StatusCode::OK,

@@ -47,7 +47,7 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
         Err(why) => (Terms { born, received, ..entry.terms }, Kept::Alone(why)),
     };
     // `Vary` may have changed.
-    let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
+    let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
     let entry_now = Arc::new(entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting));
     match kept {
         Kept::Stored => {
@@ -84,10 +84,10 @@ fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered)
     let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
     let Some(shelf) = node.store.get(&ask.key) else { return };
     let others = shelf.matching(&ask.head.headers, ask.same_machine);
-    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::same(fields, &***other)) {
+    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::parts::same(fields, &***other)) {
         let mut headers = other.headers(fields.len());
         let all = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, fields, sent, received);
-        let selecting = policy::selecting(&headers, &ask.head.headers);
+        let selecting = policy::variants::selecting(&headers, &ask.head.headers);
         if let (Ok(terms), Some(selecting), true) = (all.terms, selecting, node.origins.allows(&headers)) {
             let renewed = other.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
             node.store.put(&ask.key, Arc::new(renewed));
@@ -103,7 +103,7 @@ pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
     let was = (entry.status, entry.body().len());
     match policy::after_head(&node.rules, &ask.head, was, &mut headers, head, *sent, *received) {
         HeadEffect::Freshened(terms) if fate == Fate::Store && node.origins.allows(&headers) => {
-            let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
+            let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
             let renewed = entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
             node.store.put(&ask.key, Arc::new(renewed));
         }

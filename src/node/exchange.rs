@@ -90,7 +90,7 @@ pub async fn exchange(
     }
     let (mut request, progress) = outgoing(node, ask, body);
     let stale = stale.filter(|_| part.is_none());
-    let validating = stale.filter(|entry| policy::validation(&stored(entry), request.headers_mut()));
+    let validating = stale.filter(|entry| stored(entry).validation(request.headers_mut()));
     let answered = Answered::to(node, ask, request, progress).await?;
     if ask.head.method == Method::HEAD {
         confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
@@ -178,11 +178,10 @@ impl<B: Body> Answered<B> {
         if self.framing == Framing::UntilClose && !(is_plain && terms.source.is_explicit()) {
             return Err(Why::NoLength);
         }
-        let selecting = policy::selecting(&self.head.headers, &ask.head.headers);
+        let selecting = policy::variants::selecting(&self.head.headers, &ask.head.headers);
         let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
         let mut headers = std::mem::take(&mut self.head.headers);
-        let withheld = policy::storable_fields(&mut headers);
-        policy::ensure_date(&mut headers, self.received);
+        let withheld = policy::storable_fields(&mut headers, self.received);
         let (status, mark, length) = (self.head.status, mark(self.reach), self.framing.length());
         Ok(Head { status, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
     }

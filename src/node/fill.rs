@@ -39,7 +39,7 @@ pub struct Head {
     pub withheld: HeaderMap,
     pub terms: Terms,
     pub mark: Mark,
-    /// [`crate::policy::selecting`]'s value for the leader's request.
+    /// [`crate::policy::variants::selecting`]'s value for the leader's request.
     pub selecting: Box<[u8]>,
     /// Of the body that readers get.
     pub length: Option<u64>,

@@ -124,7 +124,8 @@ impl Peers {
 
 /// What the named node has of what is asked for, to be stored here as an origin's answer is. `None`: ask the origin.
 pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)> {
-    let peer = ask.peer.as_ref().filter(|_| policy::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
+    let peer =
+        ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
     let line = node.peers.line(&peer.address)?;
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);

@@ -3,7 +3,8 @@
 use super::answer;
 use super::body::{NodeBody, Piece};
 use super::exchange;
-use crate::policy::{Part, Ranged, content_range, multipart, part_wanted};
+use crate::policy::ranges::{content_range, multipart};
+use crate::policy::{Part, Ranged, parts};
 use crate::store::Entry;
 use crate::wire::date::Timestamp;
 use crate::wire::link;
@@ -52,7 +53,7 @@ pub fn of_part(
     req: &request::Parts,
     now: Timestamp,
 ) -> Response<NodeBody> {
-    let wanted = part_wanted(req, &exchange::stored(entry), part, now).unwrap_or_else(|| part.at.clone());
+    let wanted = parts::wanted(req, &exchange::stored(entry), part, now).unwrap_or_else(|| part.at.clone());
     set(&mut headers, header::CONTENT_RANGE, content_range(Some(&wanted), part.whole));
     let (at, end) = (wanted.start - part.at.start, wanted.end - part.at.start);
     let body = NodeBody::Stored { entry: entry.clone(), at, end };

@@ -2,6 +2,7 @@
 
 use super::Terms;
 use super::terms::Marks;
+use super::validate::CONDITIONS;
 use http::header;
 use http::{Method, request};
 
@@ -11,18 +12,8 @@ use http::{Method, request};
 pub fn for_everyone(req: &request::Parts, terms: &Terms) -> request::Parts {
     let mut parts = req.clone();
     parts.method = Method::GET;
-    for name in [
-        header::RANGE,
-        header::IF_RANGE,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_MATCH,
-        header::IF_UNMODIFIED_SINCE,
-        header::CACHE_CONTROL,
-        header::PRAGMA,
-        header::EXPECT,
-        header::CONTENT_LENGTH,
-    ] {
+    let said = [header::CACHE_CONTROL, header::PRAGMA, header::EXPECT, header::CONTENT_LENGTH];
+    for name in CONDITIONS.iter().chain(&said) {
         parts.headers.remove(name);
     }
     if !terms.marks.has(Marks::PUBLIC) {

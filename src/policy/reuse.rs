@@ -2,7 +2,7 @@
 
 use super::storable::announces_content;
 use super::terms::Marks;
-use super::{Decision, Fields, Stored, Terms, freshness};
+use super::{Decision, Fields, Stored, Terms};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::list;
@@ -116,7 +116,7 @@ fn reuse(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
     if wishes.no_cache {
         return Reuse::No(fwd, "the request says no-cache (RFC 9111 section 5.2.1.4)");
     }
-    if max_age.is_some_and(|limit| freshness::age(terms, now) > limit) {
+    if max_age.is_some_and(|limit| terms.age(now) > limit) {
         return Reuse::No(fwd, "it is older than the max-age of the request (RFC 9111 section 5.2.1.1)");
     }
     if wishes.min_fresh.is_some_and(|least| terms.expires().millis_since(now) < least) {

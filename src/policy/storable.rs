@@ -1,7 +1,7 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, groups, part, targeted, vary};
+use super::{NotStored, Rules, Terms, freshness, groups, parts, targeted, validate, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -19,7 +19,7 @@ pub fn storable(
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
     request_allows(req, res)?;
-    if res.status == StatusCode::PARTIAL_CONTENT && !part::is_one(req, res) {
+    if res.status == StatusCode::PARTIAL_CONTENT && !parts::is_one(req, res) {
         return Err(NotStored::Partial); // section 3.3
     }
     let age = || freshness::initial_age(&res.headers, sent, received);
@@ -192,9 +192,9 @@ fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and
-/// the link's own (section 3.1). Changes `headers` in place; gives back what only the client that was waiting for this
+/// the link's own (section 3.1); dated by its arrival where it has no date. Changes `headers` in place; gives back what only the client that was waiting for this
 /// response is to see: `Age` as it came, and what is withheld.
-pub fn storable_fields(headers: &mut HeaderMap) -> HeaderMap {
+pub fn storable_fields(headers: &mut HeaderMap, received: Timestamp) -> HeaderMap {
     hop::strip(headers);
     hop::strip_prefixed(headers, link::PREFIX);
     let mut withheld = HeaderMap::new();
@@ -204,5 +204,6 @@ pub fn storable_fields(headers: &mut HeaderMap) -> HeaderMap {
         }
         headers.remove(&name);
     }
+    validate::ensure_date(headers, received);
     withheld
 }

@@ -92,6 +92,11 @@ const ALWAYS_VALIDATE: Marks = Marks::NO_CACHE.and(Marks::INVALIDATED);
 const NEVER_STALE: Marks = Marks::MUST_REVALIDATE.and(Marks::PROXY_REVALIDATE).and(Marks::S_MAXAGE);
 
 impl Terms {
+    /// Age in whole seconds to be sent with a response from the store (section 4.2.3).
+    pub fn age(&self, now: Timestamp) -> u64 {
+        now.millis_since(self.born) / 1000
+    }
+
     /// When it stops being fresh.
     pub fn expires(&self) -> Timestamp {
         match self.fresh_until {

@@ -8,20 +8,49 @@ use crate::wire::{hop, list};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request};
 
-/// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
-/// answer from the store a 304.
-pub fn not_modified<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
-    // Conditions are for what would be a success without them (RFC 9110 section 13.2.1).
-    if !stored.status.is_success() {
-        return false;
+impl<F: Fields + ?Sized> Stored<'_, F> {
+    /// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
+    /// answer from the store a 304.
+    pub fn is_not_modified(&self, req: &HeaderMap, now: Timestamp) -> bool {
+        // Conditions are for what would be a success without them (RFC 9110 section 13.2.1).
+        if !self.status.is_success() {
+            return false;
+        }
+        if req.contains_key(header::IF_NONE_MATCH) {
+            let etag = self.fields.first(&header::ETAG);
+            let matches = |tag: &[u8]| tag == b"*" || etag.is_some_and(|etag| opaque(tag) == opaque(etag));
+            return list::entity_tags(req, &header::IF_NONE_MATCH).any(matches);
+        }
+        unmodified_since(req, self, now)
     }
-    if req.contains_key(header::IF_NONE_MATCH) {
-        let etag = stored.fields.first(&header::ETAG);
-        let matches = |tag: &[u8]| tag == b"*" || etag.is_some_and(|etag| opaque(tag) == opaque(etag));
-        return list::entity_tags(req, &header::IF_NONE_MATCH).any(matches);
+
+    /// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own;
+    /// a range goes too, so that the answer is whole. False when it has none: then the request goes out without condition.
+    pub fn validation(&self, req: &mut HeaderMap) -> bool {
+        CONDITIONS.iter().for_each(|name| _ = req.remove(name));
+        let mut any = false;
+        for (validator, condition) in
+            [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)]
+        {
+            let value = self.fields.first(&validator).filter(|value| !value.is_empty());
+            if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
+                req.insert(condition, value);
+                any = true;
+            }
+        }
+        any
     }
-    unmodified_since(req, stored, now)
 }
+
+/// What makes the answer to a request its own: conditions, and a range.
+pub(super) const CONDITIONS: [HeaderName; 6] = [
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_MATCH,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+    header::RANGE,
+];
 
 /// RFC 9110 section 13.1.3; what stands for a missing `Last-Modified` is said in section 4.3.2.
 fn unmodified_since<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
@@ -43,32 +72,6 @@ fn opaque(tag: &[u8]) -> &[u8] {
         [b'"', inner @ .., b'"'] => inner,
         bare => bare,
     }
-}
-
-/// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own;
-/// a range goes too, so that the answer is whole. False when it has none: then the request goes out without condition.
-pub fn validation<F: Fields + ?Sized>(stored: &Stored<'_, F>, req: &mut HeaderMap) -> bool {
-    for name in [
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_MATCH,
-        header::IF_UNMODIFIED_SINCE,
-        header::IF_RANGE,
-        header::RANGE,
-    ] {
-        req.remove(name);
-    }
-    let mut any = false;
-    for (validator, condition) in
-        [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)]
-    {
-        let value = stored.fields.first(&validator).filter(|value| !value.is_empty());
-        if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
-            req.insert(condition, value);
-            any = true;
-        }
-    }
-    any
 }
 
 /// What a 304 made of a stored response.
@@ -105,7 +108,7 @@ pub fn freshen(
     let age = freshness::initial_age(&fresh, sent, received);
     combine(stored, &fresh, received);
     let terms = storable::terms(rules, req, status, stored, || age, received);
-    let mut own = storable::storable_fields(stored);
+    let mut own = storable::storable_fields(stored, received);
     own.remove(header::AGE);
     for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {
         take(&mut own, &name, &mut withheld);
@@ -150,7 +153,7 @@ pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
 }
 
 /// Gives a response without `Date` the time at which it arrived (RFC 9110 section 6.6.1).
-pub fn ensure_date(headers: &mut HeaderMap, received: Timestamp) {
+pub(super) fn ensure_date(headers: &mut HeaderMap, received: Timestamp) {
     if !headers.contains_key(header::DATE)
         && let Ok(value) = HeaderValue::from_bytes(&date::format(received))
     {

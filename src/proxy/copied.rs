@@ -28,7 +28,9 @@ pub enum Watch {
 impl Watch {
     pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
         match &client.worker.hot {
-            Some(hot) if !upgrade && policy::may_lead(request) => Watch::Since(hot.generation(), clock::now()),
+            Some(hot) if !upgrade && policy::requests::may_lead(request) => {
+                Watch::Since(hot.generation(), clock::now())
+            }
             Some(_) if !upgrade && request.method == Method::HEAD => Watch::Head,
             _ => Watch::Aside,
         }
@@ -63,7 +65,7 @@ impl Watch {
         *headers = entry.headers(3);
         let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
         headers.append(CACHE_STATUS, status.to_value(&copy.node));
-        headers.insert(AGE, policy::age(&entry.terms, now).into());
+        headers.insert(AGE, entry.terms.age(now).into());
         headers.append(VIA, client.worker.shared.via(http::Version::HTTP_11).clone());
         if let Some(record) = record {
             record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit });

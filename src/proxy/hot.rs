@@ -179,7 +179,7 @@ impl Hot {
         let Candidate { generation, key, request, mut response, node, local, asked, ttl } = candidate;
         let Ok(terms) = policy::storable(&self.rules, &request, &response, asked, asked) else { return };
         let terms = terms.as_told(asked, ttl);
-        let Some(selecting) = policy::selecting(&response.headers, &request.headers) else { return };
+        let Some(selecting) = policy::variants::selecting(&response.headers, &request.headers) else { return };
         if now >= terms.fresh_until {
             return;
         }

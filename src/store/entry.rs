@@ -56,7 +56,7 @@ pub struct Entry {
 pub struct Body<'a>(&'a Entry);
 
 impl Entry {
-    /// `selecting` is [`crate::policy::selecting`]'s value for the request that this answered.
+    /// `selecting` is [`crate::policy::variants::selecting`]'s value for the request that this answered.
     pub fn new(
         key: &Key,
         status: StatusCode,

@@ -26,7 +26,7 @@ fn terms(received: u64) -> Terms {
 
 fn entry(url: &str, lines: &[(&'static str, &'static str)], request: &HeaderMap, body: Vec<Bytes>, at: u64) -> Entry {
     let fields = headers(lines);
-    let selecting = policy::selecting(&fields, request).unwrap();
+    let selecting = policy::variants::selecting(&fields, request).unwrap();
     Entry::new(&Key::parse(url).unwrap(), StatusCode::OK, &fields, &selecting, terms(at), Mark::Anyone, body)
 }
 

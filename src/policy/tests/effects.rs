@@ -1,5 +1,6 @@
 use super::{NOW, fields, request_of, response};
-use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, selecting, speaks, storable};
+use crate::policy::variants::{selecting, speaks};
+use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, storable};
 use crate::wire::target::Key;
 use http::{Method, StatusCode};
 

@@ -1,6 +1,7 @@
 use super::{NOW, fields, request, response, selected, stored};
+use crate::policy::parts::{completes, completion, rest, wanted};
 use crate::policy::{NotStored, Rules};
-use crate::policy::{Part, completes, completion, part_wanted, rest, storable};
+use crate::policy::{Part, storable};
 use http::HeaderMap;
 use std::ops::Range;
 
@@ -68,7 +69,7 @@ fn a_part_answers_the_ranges_that_it_holds() {
     ];
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
     let kept = fields(&["ETag: \"a\""]);
-    let asked = |lines: &[&str]| part_wanted(&request(lines), &selected(&terms, 206, &kept), &part(4..9, 10), NOW);
+    let asked = |lines: &[&str]| wanted(&request(lines), &selected(&terms, 206, &kept), &part(4..9, 10), NOW);
     for (range, expected, section) in table {
         assert_eq!(asked(&[&format!("Range: {range}")]), *expected, "{range} ({section})");
     }

@@ -1,4 +1,6 @@
 use super::{NOW, request, response, selected};
+use crate::policy::requests::may_lead;
+use crate::policy::variants::{selecting, speaks};
 use crate::policy::*;
 use crate::wire::date::Timestamp;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -115,11 +117,11 @@ proptest! {
             let Ok(terms) = storable(rules, &ask, &answer, sent, received) else { continue };
             let stored = || selected(&terms, status, &res);
             decide(&ask, Some(stored()), now);
-            not_modified(&ask.headers, &stored(), now);
-            validation(&stored(), &mut ask.headers.clone());
+            stored().is_not_modified(&ask.headers, now);
+            stored().validation(&mut ask.headers.clone());
             explain(&ask, Some(stored()), now);
             let length = received.0 % 64;
-            match ranges(&ask, &stored(), length, now) {
+            match ranges::of(&ask, &stored(), length, now) {
                 Ranged::Part(part) => prop_assert!(part.start < part.end && part.end <= length),
                 Ranged::Parts(parts) => prop_assert!(parts.iter().all(|p| p.start < p.end && p.end <= length)),
                 Ranged::Whole | Ranged::Refused => {}
@@ -132,7 +134,7 @@ proptest! {
             stale_if_error(&ask, &terms, Failure::Unreachable, now);
             let mut kept = res.clone();
             freshen(rules, &ask, StatusCode::OK, &mut kept, &fresh, sent, received);
-            prop_assert!(age(&terms, now) >= now.millis_since(received) / 1000);
+            prop_assert!(terms.age(now) >= now.millis_since(received) / 1000);
         }
     }
 
@@ -161,12 +163,12 @@ proptest! {
         let mut answer = response(200, &[&format!("Cache-Control: max-age={lifetime}")]);
         let own = storable(&Rules::default(), &request(&[]), &answer, NOW, NOW).unwrap();
         let told = Timestamp(NOW.0 + told);
-        answer.headers.insert("age", age(&own, told).into());
+        answer.headers.insert("age", own.age(told).into());
         let asked = Timestamp(told.0 - late);
         let Ok(copied) = storable(&Rules::default(), &request(&[]), &answer, asked, asked) else { return Ok(()) };
         let copied = copied.as_told(asked, own.ttl(told).max(0).unsigned_abs());
         let later = Timestamp(told.0 + later);
-        prop_assert!(age(&copied, later) >= age(&own, later));
+        prop_assert!(copied.age(later) >= own.age(later));
         prop_assert!(!copied.is_fresh(later) || own.is_fresh(later));
         prop_assert!(copied.ttl(later) <= own.ttl(later));
     }

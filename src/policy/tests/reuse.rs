@@ -1,5 +1,6 @@
 use super::{NOW, at, request, request_of, selected, stored};
-use crate::policy::{Decision, Failure, UNREACHABLE_GRACE, decide, may_lead, stale_if_error};
+use crate::policy::requests::may_lead;
+use crate::policy::{Decision, Failure, UNREACHABLE_GRACE, decide, stale_if_error};
 use crate::wire::status::Fwd;
 use http::{HeaderMap, Method, StatusCode};
 

@@ -151,10 +151,10 @@ fn fields_for_one_hop_or_one_client_are_not_stored() {
         "Set-Cookie: y",
         "Ringhold-Reach: local",
     ]);
-    storable_fields(&mut headers);
+    storable_fields(&mut headers, NOW);
     let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["c", "cache-control", "set-cookie"], "section 3.1");
+    assert_eq!(names, ["c", "cache-control", "date", "set-cookie"], "section 3.1");
     assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
     assert_eq!(headers.get_all("cache-control").iter().count(), 2);
 }

@@ -1,5 +1,5 @@
 use super::{NOW, at, fields, request, selected, stored};
-use crate::policy::{NotStored, Rules, freshen, not_modified, validation};
+use crate::policy::{NotStored, Rules, freshen};
 use http::{HeaderMap, StatusCode};
 
 #[test]
@@ -39,9 +39,9 @@ fn the_clients_condition_is_answered_from_the_store() {
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
     for (req, kept, expected, section) in table {
         let kept = fields(kept);
-        let answer = not_modified(&fields(req), &selected(&terms, 200, &kept), NOW);
+        let answer = selected(&terms, 200, &kept).is_not_modified(&fields(req), NOW);
         assert_eq!(answer, *expected, "{req:?} of {kept:?} (section {section})");
-        let error = not_modified(&fields(req), &selected(&terms, 404, &kept), NOW);
+        let error = selected(&terms, 404, &kept).is_not_modified(&fields(req), NOW);
         assert!(!error, "{req:?} of a 404 (section 13.2.1)");
     }
 }
@@ -59,7 +59,7 @@ fn our_conditions_take_the_place_of_the_clients() {
     ];
     for (kept, expected, section) in table {
         let (kept, mut req) = (fields(kept), fields(&client));
-        assert_eq!(validation(&selected(&terms, 200, &kept), &mut req), expected.len() > 1, "section {section}");
+        assert_eq!(selected(&terms, 200, &kept).validation(&mut req), expected.len() > 1, "section {section}");
         assert_eq!(req, fields(expected), "section {section}");
     }
 }

@@ -1,5 +1,5 @@
 use super::fields;
-use crate::policy::{selecting, selecting_by};
+use crate::policy::variants::{selecting, selecting_by};
 
 struct Case {
     vary: &'static [&'static str],

@@ -1,12 +1,14 @@
 //! Stored parts (206): what one holds, what it answers, and what completes it (section 3.3, 3.4; RFC 9110 section 14).
 
-use super::range::{Ranged, wanted};
+use super::ranges::{self, Ranged};
 use super::{Fields, Stored};
 use crate::wire::date::Timestamp;
 use crate::wire::list;
 use http::header;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request, response};
 use std::ops::Range;
+
+pub use super::validate::combine;
 
 /// Which bytes of a whole are stored. Never empty, and never all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,13 +69,13 @@ pub(super) fn is_one(req: &request::Parts, res: &response::Parts) -> bool {
 }
 
 /// The bytes (of the whole) of a stored part that answer a request; `None` where it does not.
-pub fn part_wanted<F: Fields + ?Sized>(
+pub fn wanted<F: Fields + ?Sized>(
     req: &request::Parts,
     stored: &Stored<'_, F>,
     part: &Part,
     now: Timestamp,
 ) -> Option<Range<u64>> {
-    match wanted(req, stored, part.whole, now) {
+    match ranges::wanted(req, stored, part.whole, now) {
         Ranged::Part(range) if part.at.start <= range.start && range.end <= part.at.end => Some(range),
         _ => None,
     }
