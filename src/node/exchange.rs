@@ -168,6 +168,11 @@ impl<B: Body> Answered<B> {
         Ok(Answered { head, body, framing, reach, sent, received })
     }
 
+    /// Whether its body is whole where its connection ends, if that ends in order.
+    pub fn ends_with_connection(&self) -> bool {
+        self.framing == Framing::UntilClose
+    }
+
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
     pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
@@ -175,7 +180,7 @@ impl<B: Body> Answered<B> {
         too_much(node, self.framing).map_or(Ok(()), Err)?;
         // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.
         let is_plain = ask.head.method == Method::GET && self.head.status == StatusCode::OK;
-        if self.framing == Framing::UntilClose && !(is_plain && terms.source.is_explicit()) {
+        if self.ends_with_connection() && !(is_plain && terms.source.is_explicit()) {
             return Err(Why::NoLength);
         }
         let selecting = policy::variants::selecting(&self.head.headers, &ask.head.headers);

@@ -198,7 +198,8 @@ fn useful(
     }
     let local = response.headers().get(link::REACH).is_some_and(|reach| reach == link::LOCAL);
     let reach = if local { Reach::SameMachine } else { Reach::Anyone };
-    let mut answered = Answered::new(response, reach, sent).ok()?;
+    // A node says how long its bodies are: one that ends with its connection is one that was cut off.
+    let mut answered = Answered::new(response, reach, sent).ok().filter(|answered| !answered.ends_with_connection())?;
     // Its verdict was for this one exchange; what caches before it have said stays.
     status::drop_last_line(&mut answered.head.headers);
     let head = answered.storable_head(node, ask).ok()?;
