@@ -11,6 +11,7 @@ mod body;
 mod caller;
 mod collapse;
 mod complete;
+mod confirm;
 mod control;
 mod counters;
 mod exchange;
@@ -24,6 +25,7 @@ mod peer;
 mod pump;
 mod quick;
 mod ranged;
+mod refresh;
 mod run;
 mod service;
 mod shortly;
@@ -64,6 +66,7 @@ struct Node {
     store: Store,
     uncacheable: Uncacheable<exchange::Why>,
     fills: collapse::Fills,
+    refreshes: refresh::Refreshes,
     origins: origin::Origins,
     peers: peer::Peers,
     forgotten: RefCell<forgotten::Forgotten>,
@@ -87,7 +90,7 @@ impl Node {
     /// The same of what is stored under its URL.
     fn selected(&self, ask: &ask::Ask, shelf: &Shelf) -> Option<Arc<Entry>> {
         let answers = |entry: &Entry, part: &Part| {
-            policy::part_wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
+            policy::parts::wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
         };
         let whole = shelf.select(&ask.head.headers, ask.same_machine);
         whole.or_else(|| shelf.part(&ask.head.headers, ask.same_machine, answers)).cloned()
@@ -96,11 +99,12 @@ impl Node {
     /// A stored part of what a request wants whole, where only the rest need be fetched.
     fn begun(&self, ask: &ask::Ask, shelf: Option<&Shelf>, now: Timestamp) -> Option<Arc<Entry>> {
         let shelf = shelf?;
-        if !ask.wants_the_whole() || !policy::may_lead(&ask.head) {
+        if !ask.wants_the_whole() || !policy::requests::may_lead(&ask.head) {
             return None;
         }
         let is_usable = |entry: &Entry, part: &Part| {
-            part.missing().is_some() && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
+            policy::parts::rest(&exchange::stored(entry), part).is_some()
+                && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
         };
         shelf.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
     }

@@ -15,7 +15,7 @@ use crate::net::dial::{Dialed, Dialer};
 use crate::net::rules::Reach;
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::target::{Host, Key};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -215,9 +215,20 @@ impl Origins {
             Some(Err(error)) => return Err(self.failed(error)),
             None => return Err(self.blame(Kind::HttpResponseTimeout)),
         };
+        if !self.allows(response.headers()) {
+            add(&self.counters.origin_failures, 1);
+            return Err(too_long());
+        }
         let reach = lease.reach;
         let response = response.map(|incoming| OriginBody::by_hyper(self, incoming, lease, head_request));
         Ok(Reply { response, reach })
+    }
+
+    /// Whether the front will take a head with these fields, however they came about: else it would blame the node.
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        // A line has a colon, a space and a line end; the status line is short, and what we add has room of its own.
+        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        headers.len() <= self.limits.fields && length <= self.limits.head
     }
 
     /// `None` when the origin says nothing for `first_byte`, counted anew from each piece of the request's body that is sent.
@@ -244,6 +255,10 @@ impl Origins {
                 source: Some(error.into()),
             };
         }
+        if error.is_parse_too_large() {
+            add(&self.counters.origin_failures, 1);
+            return too_long().because(error);
+        }
         let kind = match () {
             () if error.is_parse() => Kind::HttpProtocolError,
             () if error.is_timeout() => Kind::HttpResponseTimeout,
@@ -262,6 +277,13 @@ impl Origins {
         };
         Fault::origin(kind, detail)
     }
+}
+
+fn too_long() -> Fault {
+    Fault::origin(
+        Kind::HttpResponseHeaderSectionSize,
+        "the head of the origin's answer is longer, or has more fields, than limits.head and limits.fields allow",
+    )
 }
 
 impl Pool {

@@ -93,7 +93,7 @@ impl Quick {
         let reason = entry.status.canonical_reason().unwrap_or("");
         put(&[b"HTTP/1.1 ", entry.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
         put(&[b"content-length: ", number.format(length).as_bytes(), b"\r\n"]);
-        put(&[b"age: ", number.format(policy::age(&entry.terms, now)).as_bytes(), b"\r\n"]);
+        put(&[b"age: ", number.format(entry.terms.age(now)).as_bytes(), b"\r\n"]);
         if entry.mark == Mark::SameMachine {
             put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
         }
@@ -122,7 +122,9 @@ fn asks_for_this_machine(fields: &[httparse::Header<'_>], standing: Standing) ->
         if field.name.eq_ignore_ascii_case(link::CLIENT.as_str()) {
             // The first counts, as everywhere.
             said = said.or(Some(field.value == link::LOCAL.as_bytes()));
-        } else if policy::bears_on_fresh(field.name) && !field.name.eq_ignore_ascii_case("via") && !is_held_only(field)
+        } else if policy::requests::bears_on_fresh(field.name)
+            && !field.name.eq_ignore_ascii_case("via")
+            && !is_held_only(field)
         {
             return None;
         }

@@ -129,6 +129,7 @@ pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
         rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
         store: Store::new(&config.cache, config.limits.variants),
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
+        refreshes: Default::default(),
         fills: collapse::Fills::default(),
         forgotten: RefCell::default(),
         origins: origin::Origins::new(&config, counters.clone()),

@@ -151,6 +151,7 @@ impl Shortly {
             head,
             hop: Hop::default(),
             asker: Asker::Front,
+            background: false,
             interim: Some(self.interim.clone()),
             same_machine: self.same_machine,
             peer: None,
@@ -189,7 +190,7 @@ fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Opt
             if field.value != authority {
                 return None;
             }
-        } else if policy::bears_on_fresh(field.name) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str()) {
+        } else if policy::requests::bears_on_fresh(field.name) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str()) {
             return None;
         }
         if !hop::is_for_this_hop(field.name) {

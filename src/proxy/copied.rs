@@ -7,25 +7,31 @@ use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use crate::clock;
 use crate::policy;
+use crate::wire::date::Timestamp;
 use crate::wire::hop;
-use crate::wire::status::CacheStatus;
+use crate::wire::status::{self, CacheStatus};
 use crate::wire::target::Key;
-use http::Response;
 use http::header::{AGE, CACHE_STATUS, VIA};
 use http::request::Parts;
+use http::{Method, Response};
 
 /// What a request has to do with the hot copy.
 pub enum Watch {
     /// It is switched off, or this request is not one that others could share.
     Aside,
-    /// The state of the copies when the request came: what is made invalid meanwhile is not copied.
-    Since(u64),
+    /// The state of the copies when the request came, and when that was: what is made invalid meanwhile is not copied.
+    Since(u64, Timestamp),
+    /// Its answer is not copied, but may show that a copy is outdated.
+    Head,
 }
 
 impl Watch {
     pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
         match &client.worker.hot {
-            Some(hot) if !upgrade && policy::may_lead(request) => Watch::Since(hot.generation()),
+            Some(hot) if !upgrade && policy::requests::may_lead(request) => {
+                Watch::Since(hot.generation(), clock::now())
+            }
+            Some(_) if !upgrade && request.method == Method::HEAD => Watch::Head,
             _ => Watch::Aside,
         }
     }
@@ -36,7 +42,7 @@ impl Watch {
         let generation = hot.generation();
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
-            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation)),
+            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation, clock::now())),
         }
     }
 
@@ -48,7 +54,7 @@ impl Watch {
         request: &Parts,
         record: &mut Option<Record>,
     ) -> Option<Response<Reply>> {
-        let (Watch::Since(_), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let (Watch::Since(..), Some(hot)) = (self, &client.worker.hot) else { return None };
         let Found::Copy(copy) = hot.find(key.hash(), key.as_str().as_bytes()) else { return None };
         let now = clock::now();
         let (entry, ttl) = Hot::answer(&copy, request, client.peer.same_machine, now)?;
@@ -59,7 +65,7 @@ impl Watch {
         *headers = entry.headers(3);
         let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
         headers.append(CACHE_STATUS, status.to_value(&copy.node));
-        headers.insert(AGE, policy::age(&entry.terms, now).into());
+        headers.insert(AGE, entry.terms.age(now).into());
         headers.append(VIA, client.worker.shared.via(http::Version::HTTP_11).clone());
         if let Some(record) = record {
             record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit });
@@ -77,12 +83,14 @@ impl Watch {
         answer: &Answer,
         pool: &Pool,
     ) -> Option<Box<Capture>> {
-        let (&Watch::Since(generation), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let hot = client.worker.hot.as_ref().filter(|_| !matches!(self, Watch::Aside))?;
         let head = &answer.head;
         if Cache::said(head.fields.verdict()) != Cache::Hit {
             hot.outdated(key);
             return None;
         }
+        let &Watch::Since(generation, asked) = self else { return None };
+        let ttl = head.fields.verdict().and_then(status::ttl)?;
         let length = match &answer.content {
             Body::Full(bytes) => Some(bytes.len() as u64),
             Body::Stream(body) => body.size_hint().exact(),
@@ -97,7 +105,7 @@ impl Watch {
         hop::strip(&mut response.headers);
         let request = request()?;
         let (key, node) = (key.clone(), pool.node.id.as_str().into());
-        let candidate = Candidate { generation, key, request, response, node, local: head.local };
+        let candidate = Candidate { generation, key, request, response, node, local: head.local, asked, ttl };
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
     }
 }

@@ -75,6 +75,10 @@ pub struct Candidate {
     pub response: response::Parts,
     pub node: Box<str>,
     pub local: bool,
+    /// When it was asked for: nothing that the node said of its age was true before.
+    pub asked: Timestamp,
+    /// The seconds of freshness that the node gave it.
+    pub ttl: u64,
 }
 
 impl Hot {
@@ -172,9 +176,10 @@ impl Hot {
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
-        let Candidate { generation, key, request, mut response, node, local } = candidate;
-        let Ok(terms) = policy::storable(&self.rules, &request, &response, now, now) else { return };
-        let Some(selecting) = policy::selecting(&response.headers, &request.headers) else { return };
+        let Candidate { generation, key, request, mut response, node, local, asked, ttl } = candidate;
+        let Ok(terms) = policy::storable(&self.rules, &request, &response, asked, asked) else { return };
+        let terms = terms.as_told(asked, ttl);
+        let Some(selecting) = policy::variants::selecting(&response.headers, &request.headers) else { return };
         if now >= terms.fresh_until {
             return;
         }
@@ -270,8 +275,16 @@ mod tests {
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = HeaderMap::from_iter(fields);
         let hot = Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap();
-        let candidate =
-            Candidate { generation: 0, key: key.clone(), request, response, node: "n1".into(), local: false };
+        let candidate = Candidate {
+            generation: 0,
+            key: key.clone(),
+            request,
+            response,
+            node: "n1".into(),
+            local: false,
+            asked: Timestamp(0),
+            ttl: 60,
+        };
         hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
         let copy = hot.copies.get(key.hash()).expect("it is kept");
         let made = copy.ends - ENDS;

@@ -48,7 +48,7 @@ fn has_one_host(request: &Plain<'_>) -> bool {
 
 /// Whether something in it could change the answer.
 fn bears_on_fresh(request: &Plain<'_>) -> bool {
-    request.fields.iter().any(|field| policy::bears_on_fresh(field.name))
+    request.fields.iter().any(|field| policy::requests::bears_on_fresh(field.name))
 }
 
 impl Quick {
@@ -62,7 +62,7 @@ impl Quick {
         head.extend_from_slice(fixed);
         head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
         head.extend_from_slice(b"\r\nage: ");
-        head.extend_from_slice(itoa::Buffer::new().format(policy::age(&entry.terms, now)).as_bytes());
+        head.extend_from_slice(itoa::Buffer::new().format(entry.terms.age(now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
         let counters = &self.0.worker.shared.counters;
         counters.answers[usize::from(entry.status.as_u16() / 100)].add(1);

@@ -149,7 +149,7 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
     let keys = policy::invalidates(method, key, &parts);
-    let groups = policy::invalidated_groups(method, &parts);
+    let groups = policy::groups::invalidated(method, &parts);
     if let Some(hot) = &client.worker.hot {
         keys.iter().for_each(|key| hot.forget(key));
         hot.forget_groups(key, &groups, clock::now());

@@ -42,8 +42,8 @@ impl Shortly {
         }
         let watch = if special { Watch::Aside } else { Watch::since(&client, &key)? };
         let head = match watch {
-            Watch::Aside => Bytes::new(),
-            Watch::Since(_) => Bytes::copy_from_slice(request.head),
+            Watch::Aside | Watch::Head => Bytes::new(),
+            Watch::Since(..) => Bytes::copy_from_slice(request.head),
         };
         let mut lines = Vec::with_capacity(request.head.len());
         request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));

@@ -81,6 +81,15 @@ impl Store {
         self.cache.insert(key.hash(), shelf);
     }
 
+    /// Removes one entry of a URL, if it is still there.
+    pub fn take_out(&self, key: &Key, entry: &Arc<Entry>) {
+        match self.get(key).map(|shelf| shelf.without(entry)) {
+            Some(Some(shelf)) => self.cache.insert(key.hash(), shelf),
+            Some(None) => _ = self.cache.remove(key.hash()),
+            None => {}
+        }
+    }
+
     /// Removes a URL with all its variants; whether there was something.
     pub fn remove(&self, key: &Key) -> bool {
         self.get(key).is_some() && self.cache.remove(key.hash()).is_some()

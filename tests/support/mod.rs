@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod framing;
 pub mod head;
 pub mod load;
+pub mod messages;
 pub mod netns;
 pub mod noise;
 pub mod objects;

@@ -235,6 +235,10 @@ impl Origins {
         if why == decode::OTHER_CODING {
             return Fault::origin(Kind::HttpProtocolError, "the origin used a transfer coding that nobody asked for");
         }
+        if matches!(why, decode::TOO_LONG | decode::TOO_MANY) {
+            self.blame(Kind::HttpResponseHeaderSectionSize);
+            return super::too_long().because(why);
+        }
         self.blame(Kind::HttpProtocolError).because(why)
     }
 

@@ -7,6 +7,10 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
+/// Why an answer cannot be read whose head is beyond [`Bounds`].
+pub const TOO_LONG: &str = "head too long";
+/// The same, for its fields.
+pub const TOO_MANY: &str = "too many fields";
 /// Why an answer cannot be read whose body is in another transfer coding.
 pub const OTHER_CODING: &str = "a transfer coding other than chunked";
 
@@ -62,7 +66,7 @@ pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&
         other => other,
     }
     .map_err(|e| match e {
-        Parse::TooMany => "too many fields",
+        Parse::TooMany => TOO_MANY,
         Parse::Bad(why) => why,
     })
 }
@@ -91,7 +95,7 @@ fn parse<'b>(
     let length = match config.parse_response_with_uninit_headers(&mut response, buf, slots) {
         Ok(httparse::Status::Complete(length)) if length <= bounds.bytes => length,
         Ok(httparse::Status::Partial) if buf.len() < bounds.bytes => return Ok(None),
-        Ok(_) => return Err(Parse::Bad("head too long")),
+        Ok(_) => return Err(Parse::Bad(TOO_LONG)),
         Err(httparse::Error::TooManyHeaders) => return Err(Parse::TooMany),
         Err(_) => return Err(Parse::Bad("not HTTP/1.1")),
     };
@@ -143,6 +147,15 @@ enum Coding {
     Chunked,
     /// Something that we cannot undo, or `chunked` not last.
     Other,
+    /// Names that are no codings: nothing was done to the body, which ends with the connection (RFC 9112 section 6.3).
+    Noise,
+}
+
+/// Whether a transfer coding is a registered one (RFC 9112 section 7), whatever its parameters.
+pub fn is_coding(coding: &[u8]) -> bool {
+    const CODINGS: [&[u8]; 7] = [b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"];
+    let name = coding.split(|byte| *byte == b';').next().map_or(coding, <[u8]>::trim_ascii);
+    CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 impl<'b> Framing<'b> {
@@ -173,8 +186,11 @@ impl<'b> Framing<'b> {
 
     fn transfer_encoding(&mut self, value: &[u8]) {
         for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|c| !c.is_empty()) {
-            let chunked = coding.eq_ignore_ascii_case(b"chunked");
-            self.coding = if chunked && self.coding == Coding::Absent { Coding::Chunked } else { Coding::Other };
+            self.coding = match self.coding {
+                Coding::Absent if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+                Coding::Absent | Coding::Noise if !is_coding(coding) => Coding::Noise,
+                _ => Coding::Other,
+            };
         }
     }
 
@@ -192,7 +208,7 @@ impl<'b> Framing<'b> {
     fn finish(mut self, status: StatusCode, version: Version, bodiless: bool) -> Result<Head<&'b [u8]>, &'static str> {
         let ends = if bodiless || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
             Ends::None
-        } else if self.coding == Coding::Other {
+        } else if self.coding == Coding::Other || (self.coding == Coding::Noise && self.length.is_some()) {
             return Err(OTHER_CODING);
         } else if self.coding == Coding::Chunked {
             if version == Version::HTTP_10 {
@@ -254,6 +270,9 @@ mod tests {
             ("Content-Length: 99999999999999999999\r\n", Err("malformed Content-Length")),
             ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
             ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
+            ("Transfer-Encoding: noise\r\n", Ok((Ends::Closed, false))),
+            ("Transfer-Encoding: noise, chunked\r\n", Err("a transfer coding other than chunked")),
+            ("Transfer-Encoding: noise\r\nContent-Length: 5\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: gzip, chunked\r\n", Err("a transfer coding other than chunked")),
             (
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
