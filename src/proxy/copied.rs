@@ -1,6 +1,6 @@
 //! The hot copy on a request's way: asked first, and made of what passes.
 
-use super::hot::{self, Candidate, Found, Hot};
+use super::hot::{self, Candidate, Found, Hot, Since};
 use super::link::{Answer, Content as Body, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
@@ -19,13 +19,13 @@ pub enum Watch {
     /// It is switched off, or this request is not one that others could share.
     Aside,
     /// The state of the copies when the request came: what is made invalid meanwhile is not copied.
-    Since(u64),
+    Since(Since),
 }
 
 impl Watch {
     pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
         match &client.worker.hot {
-            Some(hot) if !upgrade && policy::may_lead(request) => Watch::Since(hot.generation()),
+            Some(hot) if !upgrade && policy::may_lead(request) => Watch::Since(hot.since()),
             _ => Watch::Aside,
         }
     }
@@ -33,10 +33,10 @@ impl Watch {
     /// The same for a request that others could share by its bytes. `None`: there is a copy, which may answer it.
     pub fn since(client: &Client, key: &Key) -> Option<Watch> {
         let Some(hot) = &client.worker.hot else { return Some(Watch::Aside) };
-        let generation = hot.generation();
+        let since = hot.since();
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
-            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation)),
+            Found::AskAgain | Found::Nothing => Some(Watch::Since(since)),
         }
     }
 
@@ -77,7 +77,7 @@ impl Watch {
         answer: &Answer,
         pool: &Pool,
     ) -> Option<Box<Capture>> {
-        let (&Watch::Since(generation), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let (&Watch::Since(since), Some(hot)) = (self, &client.worker.hot) else { return None };
         let head = &answer.head;
         if Cache::said(head.fields.verdict()) != Cache::Hit {
             hot.outdated(key);
@@ -97,7 +97,7 @@ impl Watch {
         hop::strip(&mut response.headers);
         let request = request()?;
         let (key, node) = (key.clone(), pool.node.id.as_str().into());
-        let candidate = Candidate { generation, key, request, response, node, local: head.local };
+        let candidate = Candidate { since, key, request, response, node, local: head.local };
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
     }
 }

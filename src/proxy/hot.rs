@@ -67,9 +67,17 @@ pub enum Found {
     Nothing,
 }
 
+/// The state of the copies when a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    generation: u64,
+    at: Tick,
+}
+
 /// A response on its way to the client that is to be copied.
 pub struct Candidate {
-    pub generation: u64,
+    /// Of its request: what the node answers may be outdated from then on, however long its body takes.
+    pub since: Since,
     pub key: Key,
     pub request: request::Parts,
     pub response: response::Parts,
@@ -94,7 +102,11 @@ impl Hot {
         })
     }
 
-    pub fn generation(&self) -> u64 {
+    pub fn since(&self) -> Since {
+        Since { generation: self.generation(), at: tick() }
+    }
+
+    fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
 
@@ -172,7 +184,12 @@ impl Hot {
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
-        let Candidate { generation, key, request, mut response, node, local } = candidate;
+        let Candidate { since: Since { generation, at: Tick(made) }, key, request, mut response, node, local } =
+            candidate;
+        // It would be kept beyond the time after which nobody has to hear of a purge any more.
+        if tick().0 >= made + ENDS {
+            return;
+        }
         let Ok(terms) = policy::storable(&self.rules, &request, &response, now, now) else { return };
         let Some(selecting) = policy::selecting(&response.headers, &request.headers) else { return };
         if now >= terms.fresh_until {
@@ -183,7 +200,6 @@ impl Hot {
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
         let entry = Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
-        let made = tick().0;
         let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
         let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again, ends });
         if generation == self.generation() {
@@ -261,18 +277,37 @@ pub fn is_copyable(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
-        let key = Key::parse("http://h/").unwrap();
+    fn candidate(since: Since, key: &Key) -> Candidate {
         let (request, ()) = http::Request::new(()).into_parts();
         let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
         let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = HeaderMap::from_iter(fields);
-        let hot = Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap();
-        let candidate =
-            Candidate { generation: 0, key: key.clone(), request, response, node: "n1".into(), local: false };
-        hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
+        Candidate { since, key: key.clone(), request, response, node: "n1".into(), local: false }
+    }
+
+    fn hot() -> Arc<Hot> {
+        Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap()
+    }
+
+    #[test]
+    fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() {
+        let (hot, key) = (hot(), Key::parse("http://h/").unwrap());
+        for (ago, kept) in [(0, true), (ENDS - 500, true), (ENDS, false), (10 * ENDS, false)] {
+            let since = Since { at: Tick(tick().0.saturating_sub(ago)), ..hot.since() };
+            hot.keep(candidate(since, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
+            let copy = hot.copies.get(key.hash());
+            assert_eq!(copy.is_some(), kept, "asked for {ago} ms ago");
+            assert!(copy.is_none_or(|copy| copy.ends == since.at.0 + ENDS));
+            hot.forget(&key);
+        }
+    }
+
+    #[test]
+    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
+        let key = Key::parse("http://h/").unwrap();
+        let hot = hot();
+        hot.keep(candidate(hot.since(), &key), vec![Bytes::from_static(b"x")], Timestamp(0));
         let copy = hot.copies.get(key.hash()).expect("it is kept");
         let made = copy.ends - ENDS;
         for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {
