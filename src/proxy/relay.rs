@@ -35,7 +35,8 @@ pub async fn relay(
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
         // Only a GET is stored, so only a GET is worth asking for.
         let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
-        let broken = match attempt(pool, &link::Request { peer, ..*request }, upload).await {
+        let doubtful = pool.node.is_doubtful();
+        let broken = match attempt(pool, &link::Request { peer, doubtful, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };

@@ -97,6 +97,7 @@ async fn forward(
         expect,
         forwarded_for: client.forwarded_for(),
         peer: None,
+        doubtful: false,
     };
     let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
     if !request.method.is_safe() {
@@ -164,6 +165,10 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
     _ = timeout(UNTIL_TOLD, done).await;
+    // Meanwhile another node may have answered with what it held.
+    if let Some(hot) = &client.worker.hot {
+        keys.iter().for_each(|key| hot.forget(key));
+    }
 }
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {

@@ -65,6 +65,7 @@ impl Shortly {
             expect: false,
             forwarded_for: client.forwarded_for(),
             peer: None,
+            doubtful: false,
         };
         let (answer, pool) = match relay::relay(&client.worker, &asked, &mut None).await {
             Ok(answered) => answered,

@@ -48,6 +48,7 @@ impl Asked {
             expect: self.expect,
             forwarded_for: None,
             peer: None,
+            doubtful: false,
         }
     }
 }
