@@ -3,9 +3,11 @@
 //! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
 //! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
+//! - [`doubts`]: who missed some of that; `missed`: the same on disk
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
 
+pub mod doubts;
 pub mod fanout;
 pub mod gauge;
 pub mod handover;
@@ -24,6 +26,7 @@ mod contract_tests;
 pub(crate) mod fake_node;
 mod health;
 mod link;
+mod missed;
 mod ops;
 mod pace;
 mod probe;
@@ -94,7 +97,7 @@ impl Cluster {
         }
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
-        let health = Health::new(config);
+        let health = Health::new(config, missed::load(&config.state.path));
         let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
         let sockets = supervisor.as_ref().map(Supervisor::sockets);
         let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
@@ -133,10 +136,11 @@ impl Cluster {
     fn listen(self: &Arc<Cluster>, incoming: Incoming) {
         let (invalid, queue) = mpsc::channel(fanout::QUEUE);
         let cluster = self.clone();
-        let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.nodes()));
+        let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.to_be_told()));
         let reader = tokio::spawn(read_reports(self.clone(), incoming, invalid));
         let judge = tokio::spawn(self.health.clone().judge());
-        self.tasks().extend([fanout.abort_handle(), reader.abort_handle(), judge.abort_handle()]);
+        let keeping = tokio::spawn(self.clone().keep_doubts());
+        self.tasks().extend([&fanout, &reader, &judge, &keeping].map(|task| task.abort_handle()));
     }
 
     /// Starts a node where it is ours to start, and probes it.
@@ -207,6 +211,14 @@ impl Cluster {
     /// Every node that runs, also one that drains.
     fn nodes(&self) -> Vec<Arc<Node>> {
         self.seats().into_iter().map(|seat| seat.node).collect()
+    }
+
+    /// The same, to be told something: who comes to be known later is doubted where that is needed.
+    fn to_be_told(&self) -> Vec<Arc<Node>> {
+        if let Some(keeper) = &self.keeper {
+            keeper.tells();
+        }
+        self.nodes()
     }
 
     fn seats(&self) -> Vec<Seat> {

@@ -139,7 +139,11 @@ impl Cluster {
 
     /// Purges a URL on every node.
     pub async fn purge(&self, key: &Key) -> Purged {
-        fanout::purge(&self.health, self.nodes(), key.as_str()).await
+        let purged = fanout::purge(&self.health, self.nodes(), key.as_str()).await;
+        if !purged.missed.is_empty() {
+            self.until_kept().await;
+        }
+        purged
     }
 
     /// What a node has stored under a URL, and what it would answer to a GET with these fields (`name:value`).

@@ -10,7 +10,7 @@ use super::supervise::{Heard, Supervisor};
 use super::view::{Node, View};
 use super::zk::Keeper;
 use super::zk::builder::Event;
-use super::{ChangeError, Cluster, Listed, REPORTS, report};
+use super::{ChangeError, Cluster, Listed, REPORTS, missed, report};
 use crate::config::{self, Config, Place, Zookeeper};
 use crate::net::drain::StartError;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,9 +30,10 @@ impl Cluster {
         settings: &Zookeeper,
         program: Option<PathBuf>,
     ) -> Result<Arc<Cluster>, StartError> {
-        let keeper = Arc::new(Keeper::new(config, settings));
+        let doubts = missed::load(&config.state.path);
+        let keeper = Arc::new(Keeper::new(config, settings, doubts.clone()));
         let config = own_config(config, settings, &keeper)?;
-        let health = Health::new(&config);
+        let health = Health::new(&config, doubts);
         let (told, heard) = mpsc::unbounded_channel();
         let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
         let (reports, incoming) = report::channel(REPORTS);

@@ -1,0 +1,139 @@
+//! What a front tells while it is cut off from ZooKeeper does not reach who joins meanwhile: it knows nothing of them.
+//! When it is back, it doubts whoever it has not known before; and what nodes missed is shared in `/doubts/<id>`.
+
+use super::client::{Kind, Session, Trouble};
+use super::record::{Records, Registration, written};
+use super::{Keeper, Line};
+use crate::clock::tick;
+use crate::cluster::doubts::Doubt;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// For so long a purge waits for ZooKeeper to say who there is.
+const CONFIRM: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub struct Away {
+    /// Who was registered as it was last read, with their boot ids.
+    known: Mutex<BTreeMap<String, u64>>,
+    /// When something was last told to the nodes, in milliseconds.
+    told: AtomicU64,
+}
+
+impl Keeper {
+    /// Something is told to all nodes that are known here. To be called before they are looked up: who comes to be known
+    /// after that is doubted, if it was told alone.
+    pub fn tells(&self) {
+        self.away.told.store(tick().0, Ordering::Relaxed);
+        if self.is_down() {
+            self.doubts.set_alone(true);
+        }
+    }
+
+    /// Asks ZooKeeper who there is, and waits until all of them are known here. An error says why that cannot be known.
+    pub async fn confirm(&self) -> Result<(), String> {
+        let confirmed = self.confirmed().await;
+        if confirmed.is_err() {
+            self.doubts.set_alone(true);
+        }
+        confirmed
+    }
+
+    async fn confirmed(&self) -> Result<(), String> {
+        let session = self.session()?;
+        let asked = async {
+            session.sync().await?;
+            Ok((session.ids(Kind::Nodes).await?, session.ids(Kind::Fronts).await?))
+        };
+        let late = |_| "it does not answer".to_owned();
+        let (nodes, fronts) = timeout(CONFIRM, asked).await.map_err(late)?.map_err(|e: Trouble| e.to_string())?;
+        let mut changes = self.changes();
+        let known = || {
+            let builder = self.builder();
+            let node = |id: &String| builder.registered().contains_key(id);
+            nodes.iter().all(node) && fronts.iter().all(|id| *id == self.id || builder.fronts().contains_key(id))
+        };
+        let heard = async { while !known() && changes.changed().await.is_ok() {} };
+        timeout(CONFIRM, heard).await.map_err(|_| "not all of its records could be read".to_owned())
+    }
+
+    /// The line was lost, some time ago: what was told since then was told alone as well.
+    pub(super) fn leaves(&self) {
+        let told = self.away.told.load(Ordering::Relaxed);
+        let unnoticed = u64::try_from((2 * self.settings.session).as_millis()).unwrap_or(u64::MAX);
+        if told > 0 && tick().0.saturating_sub(told) < unnoticed {
+            self.doubts.set_alone(true);
+        }
+    }
+
+    /// Who is registered, before anybody is sent there. Who has left while this front was away was told nothing by the
+    /// others; who has come was told nothing from here.
+    pub(super) fn meets(&self, nodes: &Records<Registration>) {
+        let now: BTreeMap<String, u64> = nodes.iter().map(|(id, node)| (id.clone(), node.boot)).collect();
+        let before = std::mem::replace(&mut *self.known(), now.clone());
+        if self.is_down() {
+            for seat in self.seats().iter().filter(|seat| !now.contains_key(&seat.spec.id)) {
+                let Some(boot) = before.get(&seat.spec.id) else { continue };
+                // Nor is anybody told to ask it.
+                seat.node.set_doubtful(true);
+                self.doubts.note(&seat.spec.id, *boot);
+            }
+        }
+        if self.doubts.is_alone() {
+            let strangers = now.iter().filter(|(id, boot)| before.get(*id) != Some(*boot));
+            strangers.for_each(|(id, boot)| _ = self.doubts.note(id, *boot));
+        }
+    }
+
+    /// All records have been read: who was not known has been noted.
+    pub(super) fn has_met_all(&self) {
+        self.doubts.set_alone(false);
+    }
+
+    pub fn has_to_share(&self) -> bool {
+        !self.is_down() && !self.doubts_to_share().is_empty()
+    }
+
+    fn doubts_to_share(&self) -> Vec<(String, Doubt)> {
+        let builder = self.builder();
+        self.doubts.to_share(|id| builder.registered().get(id).map(|node| node.boot))
+    }
+
+    /// Whether a node may come back without having promised by itself to validate: it is registered, or could be again
+    /// before anybody has noticed that it was not.
+    fn may_owe(&self, id: &str) -> bool {
+        let builder = self.builder();
+        builder.registered().contains_key(id) || builder.view().ring.index_of(id).is_some()
+    }
+
+    /// Writes what is noted here and not yet in ZooKeeper, and takes out what is settled. `found`: what is there.
+    pub(super) async fn share(&self, session: &Session, found: &Records<Vec<u8>>, leads: bool) -> Result<(), Trouble> {
+        for (id, doubt) in self.doubts_to_share() {
+            session.put(Kind::Doubts, &id, &written(&doubt)).await?;
+            self.doubts.shared(&id, doubt.token);
+        }
+        for (id, token) in self.doubts.to_unshare() {
+            session.remove(Kind::Doubts, &id, |data| token_of(data) == Some(token)).await?;
+            self.doubts.unshared(&id);
+        }
+        for id in found.keys().filter(|id| leads && !self.may_owe(id)) {
+            session.remove(Kind::Doubts, id, |_| true).await?;
+        }
+        Ok(())
+    }
+
+    fn is_down(&self) -> bool {
+        matches!(*self.lock_line(), Line::Down(_))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+        self.away.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn token_of(data: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Doubt>(data).ok().map(|doubt| doubt.token)
+}
