@@ -78,14 +78,18 @@ impl Health {
         }
     }
 
-    /// Probes it no longer; its mark stays as it is, since requests may still be under way there. When it comes back, it
-    /// has missed something.
-    pub fn unfollow(&self, id: &str) {
-        let old = self.board().watched.remove(id);
-        let Some(old) = old else { return };
+    /// Probes it no longer; its mark stays as it is, since requests may still be under way there. The boot id of its
+    /// process, where that is known.
+    pub fn unfollow(&self, id: &str) -> Option<u64> {
+        let old = self.board().watched.remove(id)?;
         old.end();
-        if old.verdict.boot() != 0 {
-            self.doubts.note(id, old.verdict.boot());
+        Some(old.verdict.boot()).filter(|boot| *boot != 0)
+    }
+
+    /// The same for a node that nobody tells anything any more: when it comes back, it has missed something.
+    pub fn part_with(&self, id: &str) {
+        if let Some(boot) = self.unfollow(id) {
+            self.doubts.note(id, boot);
         }
     }
 

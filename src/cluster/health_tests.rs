@@ -122,7 +122,7 @@ fn a_node_that_was_taken_out_and_comes_back_validates_what_it_held() {
         let bench = Bench::new();
         let (fake, listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
-        bench.health.unfollow("n1");
+        bench.health.part_with("n1");
         let again = Arc::new(Node::new("n1".into(), listening.address.clone(), 1, true));
         bench.health.follow(&again);
         until("up again", || again.is_up()).await;

@@ -4,7 +4,7 @@ use super::link::{self, Answer, Pool, Said};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
-use super::{access, copied, own, pages, relay, tunnel, upload};
+use super::{access, copied, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::view::{Outdated, Report};
 use crate::net::serve::ClientBody;
@@ -50,6 +50,10 @@ async fn answer(
     refuse_hosts(&request)?;
     refuse_codings(&request)?;
     refuse_loops(client, &request)?;
+    // Its proof says more than its address.
+    if told::is_telling(client, &request) {
+        return Ok(own_answer(told::hear(client, body).await?, Source::Page, false, record.take()));
+    }
     access::admit(client.peer, &client.worker.config.access)?;
     let page = match target::classify(&request.method, &request.uri)? {
         Target::Absolute(key) => match page_of_ours(client, &key, &mut request)? {

@@ -2,18 +2,23 @@
 //! When it is back, it doubts whoever it has not known before; and what nodes missed is shared in `/doubts/<id>`.
 
 use super::client::{Kind, Session, Trouble};
-use super::record::{Records, Registration, written};
+use super::record::{FrontRecord, Records, Registration, id_on, written};
 use super::{Keeper, Line};
-use crate::clock::tick;
+use crate::clock::{Tick, tick};
 use crate::cluster::doubts::Doubt;
+use crate::cluster::tell::Listener;
+use crate::config::{Address, is_local};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// For so long a purge waits for ZooKeeper to say who there is.
 const CONFIRM: Duration = Duration::from_secs(1);
+
+/// Fronts that have left and are remembered.
+const MOST_FRONTS: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct Away {
@@ -21,6 +26,8 @@ pub struct Away {
     known: Mutex<BTreeMap<String, u64>>,
     /// When something was last told to the nodes, in milliseconds.
     told: AtomicU64,
+    /// Fronts whose session has ended, and since when.
+    past: Mutex<BTreeMap<String, (FrontRecord, Tick)>>,
 }
 
 impl Keeper {
@@ -93,6 +100,36 @@ impl Keeper {
         self.doubts.set_alone(false);
     }
 
+    /// Who was a front and is none any more may go on serving, cut off from here.
+    pub(super) fn notes_fronts(&self, now: &Records<FrontRecord>) {
+        let before = self.builder().fronts().clone();
+        let mut past = self.past();
+        past.retain(|id, _| !now.contains_key(id));
+        let left = before.into_iter().filter(|(id, _)| *id != self.id && !now.contains_key(id));
+        past.extend(left.map(|(id, record)| (id, (record, tick()))));
+        while past.len() > MOST_FRONTS {
+            past.pop_first();
+        }
+    }
+
+    /// The other fronts. `past`: also those that have left within this time.
+    pub fn listeners(&self, past: Option<Duration>) -> Vec<Listener> {
+        let there = self.fronts().into_iter().filter(|peer| !peer.own);
+        let mut all: Vec<_> = there.map(|peer| self.listener(peer.id, &peer.record, false)).collect();
+        let Some(time) = past else { return all };
+        let mut past = self.past();
+        past.retain(|_, (_, since)| tick().since(*since) < time);
+        all.extend(past.iter().map(|(id, (record, _))| self.listener(id.clone(), record, true)));
+        all
+    }
+
+    fn listener(&self, id: String, record: &FrontRecord, past: bool) -> Listener {
+        let host = Address::Tcp(record.proxy.clone()).host().map(str::to_owned);
+        let here = is_local(&self.host) || id.starts_with(&id_on(&self.host, ""));
+        let reachable = here || host.is_some_and(|host| !is_local(&host));
+        Listener { id, address: reachable.then(|| record.proxy.clone()), past }
+    }
+
     pub fn has_to_share(&self) -> bool {
         !self.is_down() && !self.doubts_to_share().is_empty()
     }
@@ -129,7 +166,11 @@ impl Keeper {
         matches!(*self.lock_line(), Line::Down(_))
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+    fn past(&self) -> MutexGuard<'_, BTreeMap<String, (FrontRecord, Tick)>> {
+        self.away.past.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
         self.away.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

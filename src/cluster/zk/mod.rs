@@ -72,6 +72,12 @@ pub enum Line {
     Down(String),
 }
 
+/// The id of this front. `config` holds the addresses that were bound.
+pub fn front_id(config: &Config) -> String {
+    let port = config.proxy.listen.first().map_or(0, |listen| listen.port());
+    id_on(&config.advertised(), &port.to_string())
+}
+
 /// A front of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -86,7 +92,6 @@ impl Keeper {
     pub fn new(config: &Config, settings: &Zookeeper, doubts: Arc<Doubts>) -> Keeper {
         let host = config.advertised();
         let listen = config.proxy.listen.first().copied();
-        let port = listen.map_or(0, |l| l.port());
         let saved = SavedRing::in_folder(&config.state.path);
         let shown = |address: std::net::SocketAddr| match address.ip().is_unspecified() {
             true => authority(&host, address.port()),
@@ -98,7 +103,7 @@ impl Keeper {
         }
         Keeper {
             settings: settings.clone(),
-            id: id_on(&host, &port.to_string()),
+            id: front_id(config),
             own,
             builder: Mutex::new(Builder::new(&config.ring, &host, saved.load())),
             host,
@@ -128,8 +133,10 @@ impl Keeper {
     }
 
     pub fn on(&self, event: Event) {
-        if let Event::Nodes(nodes) = &event {
-            self.meets(nodes);
+        match &event {
+            Event::Nodes(nodes) => self.meets(nodes),
+            Event::Fronts(fronts) => self.notes_fronts(fronts),
+            _ => {}
         }
         self.builder().on(event, clock::tick().0);
         self.changed();
@@ -175,6 +182,11 @@ impl Keeper {
     pub fn drain_of(&self, id: &str) -> Duration {
         let millis = self.builder().members().get(id).and_then(|said| said.drain);
         millis.map(Duration::from_millis).unwrap_or_default()
+    }
+
+    /// Whether a node has left because it was told to.
+    pub fn is_removed(&self, id: &str) -> bool {
+        self.builder().members().get(id).is_some_and(|said| said.state == Wanted::Removed)
     }
 
     /// Whether a node is registered now.
