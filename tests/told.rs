@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use support::relay::Relay;
 use support::standalone::Standalone;
-use support::zookeeper::{Zookeeper, wanted};
+use support::zookeeper::{Zookeeper, wanted, with_client};
 use support::*;
 
 const SESSION: Duration = Duration::from_secs(2);
@@ -42,6 +42,10 @@ fn connected(front: &Cluster) -> bool {
 fn is_off(front: &Cluster, node: &str) -> bool {
     let ring = front.manage("GET", "/v1/ring", "").json();
     ring["members"].as_array().unwrap().iter().all(|member| member["id"] != node)
+}
+
+fn is_up(front: &Cluster, node: &str) -> bool {
+    front.manage("GET", &format!("/v1/nodes/{node}"), "").json()["up"] == true
 }
 
 fn purge(front: &Cluster, url: &str) -> (u16, serde_json::Value) {
@@ -165,25 +169,31 @@ fn who_missed_a_purge_is_known_to_every_front_also_when_the_one_that_told_is_gon
     let _alone = alone();
     let zookeeper = Zookeeper::alone();
     let (origin, edition) = editions();
-    let machine = |n| machine(&zookeeper.connect(), n).set("zookeeper", "session", "20s");
-    let (mut a, c) = (machine(2).start(), machine(4).start());
-    until_ring(&[&a, &c], 2);
-    let node = "127.0.0.4-n1";
-    let urls = held(&origin, &a, node, 4);
+    let long = |setup: Setup| setup.set("zookeeper", "session", "10s");
+    let secret = Setup::default().set("cluster", "secret", "the-secret-of-this-cluster");
+    let node = Standalone::start("r1", &long(secret.set("zookeeper", "connect", zookeeper.connect())));
+    let mut a = long(machine(&zookeeper.connect(), 2)).start();
+    let b = long(machine(&zookeeper.connect(), 3)).nodes(0).start();
+    until_ring(&[&a, &b], 2);
+    let urls = held(&origin, &a, "r1", 8);
     edition.store(2, Ordering::SeqCst);
-    c.signal_node(node, Signal::STOP);
-    let (status, said) = purge(&a, &urls[0]);
-    assert_eq!((status, missed(&said)), (202, vec![node]), "{said}");
-    a.terminate(Signal::KILL);
-    // One that has seen nothing of all that.
-    let d = machine(5).start();
-    c.signal_node(node, Signal::CONT);
-    until_true("the node is used again", 2 * PATIENCE, || {
-        [&c, &d].iter().all(|f| f.manage("GET", &format!("/v1/nodes/{node}"), "").json()["up"] == true)
-    });
-    for front in [&d, &c] {
-        assert_eq!(texts(front, &urls[..1]), ["2"]);
+    support::process::signal(node.pid(), Signal::STOP);
+    until_true("it is passed over", PATIENCE, || !is_up(&a, "r1"));
+    for url in &urls {
+        let (status, said) = purge(&a, url);
+        assert_eq!((status, missed(&said)), (202, vec!["r1"]), "{said}");
     }
+    // One that has seen nothing of all that.
+    let b = b.restart();
+    a.terminate(Signal::KILL);
+    support::process::signal(node.pid(), Signal::CONT);
+    until_true("the node is used again", 2 * PATIENCE, || is_up(&b, "r1"));
+    assert_eq!(texts(&b, &urls), all("2", &urls));
+    until_true("nobody doubts it any more", PATIENCE, || {
+        with_client(&zookeeper.connect(), async |client| {
+            client.list_children("/ringhold/doubts").await.unwrap().is_empty()
+        })
+    });
 }
 
 #[test]
