@@ -147,17 +147,28 @@ impl Keeper {
     }
 
     /// Writes what is noted here and not yet in ZooKeeper, and takes out what is settled. `found`: what is there.
-    pub(super) async fn share(&self, session: &Session, found: &Records<Vec<u8>>, leads: bool) -> Result<(), Trouble> {
+    pub(super) async fn share(
+        &self,
+        session: &Session,
+        found: &mut Records<Vec<u8>>,
+        leads: bool,
+    ) -> Result<(), Trouble> {
         for (id, doubt) in self.doubts_to_share() {
-            session.put(Kind::Doubts, &id, &written(&doubt)).await?;
+            let data = written(&doubt);
+            session.put(Kind::Doubts, &id, &data).await?;
             self.doubts.shared(&id, doubt.token);
+            // What is read before its watch says so must not lack it.
+            found.insert(id, data);
         }
         for (id, token) in self.doubts.to_unshare() {
             session.remove(Kind::Doubts, &id, |data| token_of(data) == Some(token)).await?;
             self.doubts.unshared(&id);
+            found.remove(&id);
         }
-        for id in found.keys().filter(|id| leads && !self.may_owe(id)) {
-            session.remove(Kind::Doubts, id, |_| true).await?;
+        let over: Vec<String> = found.keys().filter(|id| leads && !self.may_owe(id)).cloned().collect();
+        for id in over {
+            session.remove(Kind::Doubts, &id, |_| true).await?;
+            found.remove(&id);
         }
         Ok(())
     }

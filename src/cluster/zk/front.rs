@@ -156,7 +156,7 @@ impl Life<'_> {
                 Duration::ZERO
             }
         };
-        self.keeper.share(self.session, &self.seen.doubts, self.lead.is_some()).await?;
+        self.keeper.share(self.session, &mut self.seen.doubts, self.lead.is_some()).await?;
         let record = self.keeper.record();
         if self.told != Some((record.epoch, record.leads)) {
             self.session.register(Kind::Fronts, &self.keeper.id, &written(&record)).await?;
