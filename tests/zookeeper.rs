@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use support::cluster::command;
 use support::cluster::run;
 use support::load::{Load, Report, Running};
-use support::objects::{is_whole, objects};
+use support::objects::{edition as edition_of, is_whole, objects, renew};
 use support::relay::Relay;
 use support::zookeeper::{Zookeeper, wanted, with_client};
 use support::*;
@@ -376,7 +376,7 @@ fn a_machine_cut_off_from_zookeeper_goes_on_serving_and_its_nodes_come_back() {
     let _alone = alone();
     let zookeeper = Zookeeper::of(3);
     let relay = Relay::to(&zookeeper.connect());
-    let (_origin, urls) = objects(OBJECTS);
+    let (origin, urls) = objects(OBJECTS);
     let through = relay.address.to_string();
     let all = zookeeper.connect();
     // The machine behind the relay is the first to lead.
@@ -386,7 +386,8 @@ fn a_machine_cut_off_from_zookeeper_goes_on_serving_and_its_nodes_come_back() {
     let history = History::of(&fronts);
     let loads: Vec<Running> = fronts.iter().map(|f| load(f, &urls)).collect();
     loads[0].until(200, Instant::now() + Duration::from_secs(1));
-    for (there, back, name) in [(true, true, "both ways"), (true, false, "there"), (false, true, "back")] {
+    let ways = [(true, true, "both ways"), (true, false, "there"), (false, true, "back")];
+    for (round, (there, back, name)) in ways.into_iter().enumerate() {
         let before = ring(&fronts[0]);
         relay.cut(there, back);
         let cut = Instant::now();
@@ -398,9 +399,18 @@ fn a_machine_cut_off_from_zookeeper_goes_on_serving_and_its_nodes_come_back() {
         until_true("one of the others leads", PATIENCE, || {
             fronts[1..].iter().any(|f| cluster(f)["leader"] == id_of(f))
         });
+        // A purge on either side of the cut, which everybody hears of by way of the nodes.
+        let url = &urls[round];
+        for (edition, (front, expected)) in [(1, 200), (0, 202)].into_iter().enumerate() {
+            renew(&origin, url, edition + 1);
+            let purged = fronts[front].manage("DELETE", &format!("/v1/cache?url={url}"), "");
+            assert_eq!(purged.status, expected, "{name}: {}", purged.text());
+            fronts.iter().for_each(|f| assert_eq!(edition_of(&f.get(url)), edition + 1, "{name}"));
+        }
         relay.mend();
         let mended = Instant::now();
         until_ring(&fronts, 4);
+        fronts.iter().for_each(|f| assert_eq!(edition_of(&f.get(url)), 2, "{name}"));
         figure(&format!("cut off {name}: off the ring after {gone:?}, back on it after {:?}", mended.elapsed()));
     }
     none_failed(loads, "front and node cut off from ZooKeeper");

@@ -1,7 +1,7 @@
 //! What the admin API asks for and changes.
 
 use super::Cluster;
-use super::fanout::{self, Purged};
+use super::fanout;
 use super::handover::{Handover, Millis};
 use super::link::{self, Trouble};
 use super::members::{Change, Refusal, Seat, State};
@@ -137,11 +137,6 @@ impl Cluster {
         Ok(listed)
     }
 
-    /// Purges a URL on every node.
-    pub async fn purge(&self, key: &Key) -> Purged {
-        fanout::purge(&self.health, self.nodes(), key.as_str()).await
-    }
-
     /// What a node has stored under a URL, and what it would answer to a GET with these fields (`name:value`).
     pub async fn explain(&self, node: &Node, key: &Key, fields: &[String]) -> Answer {
         let fields: String = fields.iter().map(|field| format!("&header={}", link::encode(field))).collect();
@@ -235,7 +230,7 @@ pub(super) async fn until(at: Option<Millis>) {
 async fn leave(cluster: Arc<Cluster>, id: String, drain: Duration) {
     let Some(seat) = cluster.members().seat(&id).cloned() else { return };
     let _ = timeout(drain, idle(&seat.node)).await;
-    cluster.health.unfollow(&id);
+    cluster.health.part_with(&id);
     if let (Place::Spawn, Some(supervisor)) = (&seat.spec.place, &cluster.supervisor) {
         supervisor.release(&id).await;
     }

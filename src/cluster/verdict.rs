@@ -33,7 +33,8 @@ pub enum Event {
     /// The node has promised to validate whatever it holds (or it refused to).
     Revalidated,
     NotRevalidated,
-    /// It was not told of an invalidation or a purge.
+    /// It was not told of an invalidation or a purge. It stays as up as it was: whoever routes asks it last, and for
+    /// nothing that it holds ([`super::view::Node::is_doubtful`]), until it has promised to validate.
     Missed,
 }
 
@@ -68,9 +69,10 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Of a node whose process, if it has this boot id, missed something.
-    pub fn after_absence(boot: u64) -> Verdict {
-        Verdict { boot, owes: boot != 0, ..Verdict::default() }
+    /// The process with this boot id missed something, before or after it was last heard of.
+    pub fn owe(&mut self, boot: u64) {
+        self.boot = boot;
+        self.owes = true;
     }
 
     pub fn boot(&self) -> u64 {
@@ -228,8 +230,12 @@ mod tests {
 
     #[test]
     fn a_process_that_was_taken_out_and_put_back_validates_what_it_held() {
-        assert_eq!(Verdict::after_absence(1).on(A, true), Revalidate);
-        assert_eq!(Verdict::after_absence(1).on(B, true), PutUp);
-        assert_eq!(Verdict::after_absence(0).on(A, true), PutUp);
+        let owing = || {
+            let mut verdict = Verdict::default();
+            verdict.owe(1);
+            verdict
+        };
+        assert_eq!(owing().on(A, true), Revalidate);
+        assert_eq!(owing().on(B, true), PutUp);
     }
 }

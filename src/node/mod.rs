@@ -76,6 +76,7 @@ struct Node {
     /// Bytes of bodies that are on their way into the store.
     in_flight: Cell<u64>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
+    /// Both times are of [`clock::now`], which a step of the system's clock does not move while the process runs.
     doubted_before: Cell<Timestamp>,
     /// Groups that became invalid (RFC 9875).
     groups: RefCell<Groups>,

@@ -1,13 +1,12 @@
 //! The hot copy on a request's way: asked first, and made of what passes.
 
-use super::hot::{self, Candidate, Found, Hot};
+use super::hot::{self, Candidate, Found, Hot, Since};
 use super::link::{Answer, Content as Body, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use crate::clock;
 use crate::policy;
-use crate::wire::date::Timestamp;
 use crate::wire::hop;
 use crate::wire::status::{self, CacheStatus};
 use crate::wire::target::Key;
@@ -20,7 +19,7 @@ pub enum Watch {
     /// It is switched off, or this request is not one that others could share.
     Aside,
     /// The state of the copies when the request came, and when that was: what is made invalid meanwhile is not copied.
-    Since(u64, Timestamp),
+    Since(Since),
     /// Its answer is not copied, but may show that a copy is outdated.
     Head,
 }
@@ -28,9 +27,7 @@ pub enum Watch {
 impl Watch {
     pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
         match &client.worker.hot {
-            Some(hot) if !upgrade && policy::requests::may_lead(request) => {
-                Watch::Since(hot.generation(), clock::now())
-            }
+            Some(hot) if !upgrade && policy::requests::may_lead(request) => Watch::Since(hot.since()),
             Some(_) if !upgrade && request.method == Method::HEAD => Watch::Head,
             _ => Watch::Aside,
         }
@@ -39,10 +36,10 @@ impl Watch {
     /// The same for a request that others could share by its bytes. `None`: there is a copy, which may answer it.
     pub fn since(client: &Client, key: &Key) -> Option<Watch> {
         let Some(hot) = &client.worker.hot else { return Some(Watch::Aside) };
-        let generation = hot.generation();
+        let since = hot.since();
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
-            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation, clock::now())),
+            Found::AskAgain | Found::Nothing => Some(Watch::Since(since)),
         }
     }
 
@@ -89,7 +86,7 @@ impl Watch {
             hot.outdated(key);
             return None;
         }
-        let &Watch::Since(generation, asked) = self else { return None };
+        let &Watch::Since(since) = self else { return None };
         let ttl = head.fields.verdict().and_then(status::ttl)?;
         let length = match &answer.content {
             Body::Full(bytes) => Some(bytes.len() as u64),
@@ -105,7 +102,7 @@ impl Watch {
         hop::strip(&mut response.headers);
         let request = request()?;
         let (key, node) = (key.clone(), pool.node.id.as_str().into());
-        let candidate = Candidate { generation, key, request, response, node, local: head.local, asked, ttl };
+        let candidate = Candidate { since, key, request, response, node, local: head.local, ttl };
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
     }
 }

@@ -4,7 +4,7 @@
 //! again while the others are still served, for a second more at most. What passes here and makes a URL invalid removes
 //! its copy at once; what passes through another front is heard of from the node, when it is asked again.
 
-use crate::clock::{Tick, tick};
+use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
@@ -67,16 +67,24 @@ pub enum Found {
     Nothing,
 }
 
+/// The state of the copies when a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    generation: u64,
+    at: Tick,
+    /// The same by the clock: nothing that the node says of its age was true before.
+    asked: Timestamp,
+}
+
 /// A response on its way to the client that is to be copied.
 pub struct Candidate {
-    pub generation: u64,
+    /// Of its request: what the node answers may be outdated from then on, however long its body takes.
+    pub since: Since,
     pub key: Key,
     pub request: request::Parts,
     pub response: response::Parts,
     pub node: Box<str>,
     pub local: bool,
-    /// When it was asked for: nothing that the node said of its age was true before.
-    pub asked: Timestamp,
     /// The seconds of freshness that the node gave it.
     pub ttl: u64,
 }
@@ -98,7 +106,11 @@ impl Hot {
         })
     }
 
-    pub fn generation(&self) -> u64 {
+    pub fn since(&self) -> Since {
+        Since { generation: self.generation(), at: tick(), asked: clock::now() }
+    }
+
+    fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
 
@@ -176,7 +188,12 @@ impl Hot {
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
-        let Candidate { generation, key, request, mut response, node, local, asked, ttl } = candidate;
+        let Candidate { since, key, request, mut response, node, local, ttl } = candidate;
+        let Since { generation, at: Tick(made), asked } = since;
+        // It would be kept beyond the time after which nobody has to hear of a purge any more.
+        if tick().0 >= made + ENDS {
+            return;
+        }
         let Ok(terms) = policy::storable(&self.rules, &request, &response, asked, asked) else { return };
         let terms = terms.as_told(asked, ttl);
         let Some(selecting) = policy::variants::selecting(&response.headers, &request.headers) else { return };
@@ -188,7 +205,6 @@ impl Hot {
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
         let entry = Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
-        let made = tick().0;
         let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
         let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again, ends });
         if generation == self.generation() {
@@ -266,26 +282,41 @@ pub fn is_copyable(status: StatusCode) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
-        let key = Key::parse("http://h/").unwrap();
+    fn candidate(since: Since, key: &Key) -> Candidate {
         let (request, ()) = http::Request::new(()).into_parts();
         let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
         let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         let (mut response, ()) = http::Response::new(()).into_parts();
         response.headers = HeaderMap::from_iter(fields);
-        let hot = Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap();
-        let candidate = Candidate {
-            generation: 0,
-            key: key.clone(),
-            request,
-            response,
-            node: "n1".into(),
-            local: false,
-            asked: Timestamp(0),
-            ttl: 60,
-        };
-        hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
+        Candidate { since, key: key.clone(), request, response, node: "n1".into(), local: false, ttl: 60 }
+    }
+
+    fn hot() -> Arc<Hot> {
+        Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap()
+    }
+
+    #[test]
+    fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() {
+        let (hot, key) = (hot(), Key::parse("http://h/").unwrap());
+        for (ago, kept) in [(0, true), (ENDS - 500, true), (ENDS, false), (10 * ENDS, false)] {
+            let since = Since { at: Tick(tick().0.saturating_sub(ago)), asked: Timestamp(0), ..hot.since() };
+            hot.keep(candidate(since, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
+            let copy = hot.copies.get(key.hash());
+            assert_eq!(copy.is_some(), kept, "asked for {ago} ms ago");
+            assert!(copy.is_none_or(|copy| copy.ends == since.at.0 + ENDS));
+            hot.forget(&key);
+        }
+    }
+
+    #[test]
+    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
+        let key = Key::parse("http://h/").unwrap();
+        let hot = hot();
+        hot.keep(
+            candidate(Since { asked: Timestamp(0), ..hot.since() }, &key),
+            vec![Bytes::from_static(b"x")],
+            Timestamp(0),
+        );
         let copy = hot.copies.get(key.hash()).expect("it is kept");
         let made = copy.ends - ENDS;
         for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {

@@ -68,6 +68,7 @@ impl Shortly {
             forwarded_for: client.forwarded_for(),
             peer: None,
             held: false,
+            doubtful: false,
         };
         let place = relay::asked(&client.worker, &asked);
         let held = if self.special { None } else { relay::held(&client.worker, &asked, place).await };

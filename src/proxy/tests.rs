@@ -131,6 +131,21 @@ fn a_request_goes_to_its_owner_and_the_answer_back() {
 }
 
 #[test]
+fn a_node_that_missed_a_purge_is_asked_only_where_nobody_else_is_and_for_nothing_that_it_holds() {
+    run(async {
+        let script = |body| vec![vec![Act::Head, answer("", body), Act::Head, answer("", body)]];
+        let stage = Stage::new(vec![script("from the owner"), script("from the next")]);
+        stage.nodes[0].node.set_doubtful(true);
+        assert!(stage.talk(GET, "from the next").await.ends_with("from the next"));
+        stage.nodes[1].node.set_up(false);
+        assert!(stage.talk(GET, "from the owner").await.ends_with("from the owner"));
+        let heard = stage.nodes[0].heard(0);
+        assert!(heard.contains("cache-control: no-cache\r\n"), "{heard}");
+        assert!(!stage.nodes[1].heard(0).contains("no-cache"));
+    });
+}
+
+#[test]
 fn when_the_owner_refuses_or_breaks_off_the_next_answers_and_the_client_sees_nothing() {
     run(async {
         for owner in [vec![], vec![vec![Act::Head]], vec![vec![Act::Head, Act::Write(b"HTTP/1.1 200".to_vec())]]] {

@@ -124,6 +124,9 @@ impl Builder {
     pub fn members(&self) -> &Records<Said> {
         &self.members
     }
+    pub fn registered(&self) -> &Records<Registration> {
+        &self.nodes
+    }
     pub fn is_registered(&self, id: &str) -> bool {
         self.nodes.contains_key(id)
     }

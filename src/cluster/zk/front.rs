@@ -57,6 +57,7 @@ struct Sights {
     nodes: Records<Vec<u8>>,
     members: Records<Vec<u8>>,
     fronts: Records<Vec<u8>>,
+    doubts: Records<Vec<u8>>,
 }
 
 impl Sights {
@@ -65,6 +66,7 @@ impl Sights {
             Kind::Nodes => &mut self.nodes,
             Kind::Members => &mut self.members,
             Kind::Fronts => &mut self.fronts,
+            Kind::Doubts => &mut self.doubts,
         }
     }
 }
@@ -154,6 +156,7 @@ impl Life<'_> {
                 Duration::ZERO
             }
         };
+        self.keeper.share(self.session, &mut self.seen.doubts, self.lead.is_some()).await?;
         let record = self.keeper.record();
         if self.told != Some((record.epoch, record.leads)) {
             self.session.register(Kind::Fronts, &self.keeper.id, &written(&record)).await?;
@@ -231,6 +234,7 @@ impl Life<'_> {
             self.told = None;
         }
         self.read_all().await?;
+        self.keeper.has_met_all();
         match &self.lead {
             Some(lead) if !lead.stands(self.session).await? => Err(Trouble::Fenced),
             _ => Ok(()),
@@ -239,7 +243,7 @@ impl Life<'_> {
 
     async fn read_all(&mut self) -> Result<(), Trouble> {
         self.session.sync().await?;
-        for kind in [Kind::Nodes, Kind::Members, Kind::Fronts] {
+        for kind in [Kind::Nodes, Kind::Members, Kind::Fronts, Kind::Doubts] {
             *self.seen.of(kind) = self.session.all(kind).await?;
             self.pass_on(kind);
         }
@@ -275,6 +279,7 @@ impl Life<'_> {
             Kind::Nodes => with(record::read(raw), Event::Nodes),
             Kind::Members => with(record::read(raw), Event::Members),
             Kind::Fronts => with(record::read(raw), Event::Fronts),
+            Kind::Doubts => return self.keeper.doubts.learn(&record::read(raw).0),
         };
         if !odd.is_empty() {
             tracing::warn!(?kind, "records in ZooKeeper that cannot be read: {}", odd.join(", "));

@@ -3,11 +3,12 @@
 //! - [`record`] (PURE): what the znodes hold; [`builder`] (PURE): from records to views, and to the ring to be written
 //! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
 //! - [`register`]: a node's own entry; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
-//! - `changes`: what the admin API changes
+//! - `changes`: what the admin API changes; `away`: what was told while ZooKeeper was not there
 
 pub mod builder;
 pub mod record;
 
+mod away;
 mod changes;
 mod client;
 mod front;
@@ -19,6 +20,7 @@ pub use lookup::fronts;
 pub use record::{Registration, id_on};
 pub use register::register;
 
+use super::doubts::Doubts;
 use super::members::Seat;
 use super::view::View;
 use crate::clock;
@@ -50,6 +52,8 @@ pub struct Keeper {
     /// There may be something for the session to do.
     wake: Notify,
     refused: AtomicU64,
+    doubts: Arc<Doubts>,
+    away: away::Away,
 }
 
 /// Where this front is reached.
@@ -68,6 +72,12 @@ pub enum Line {
     Down(String),
 }
 
+/// The id of this front. `config` holds the addresses that were bound.
+pub fn front_id(config: &Config) -> String {
+    let port = config.proxy.listen.first().map_or(0, |listen| listen.port());
+    id_on(&config.advertised(), &port.to_string())
+}
+
 /// A front of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -79,10 +89,9 @@ pub struct Peer {
 
 impl Keeper {
     /// With the ring that was saved. `config` holds the addresses that were bound.
-    pub fn new(config: &Config, settings: &Zookeeper) -> Keeper {
+    pub fn new(config: &Config, settings: &Zookeeper, doubts: Arc<Doubts>) -> Keeper {
         let host = config.advertised();
         let listen = config.proxy.listen.first().copied();
-        let port = listen.map_or(0, |l| l.port());
         let saved = SavedRing::in_folder(&config.state.path);
         let shown = |address: std::net::SocketAddr| match address.ip().is_unspecified() {
             true => authority(&host, address.port()),
@@ -94,7 +103,7 @@ impl Keeper {
         }
         Keeper {
             settings: settings.clone(),
-            id: id_on(&host, &port.to_string()),
+            id: front_id(config),
             own,
             builder: Mutex::new(Builder::new(&config.ring, &host, saved.load())),
             host,
@@ -104,6 +113,8 @@ impl Keeper {
             changes: watch::Sender::new(0),
             wake: Notify::new(),
             refused: AtomicU64::new(0),
+            doubts,
+            away: away::Away::default(),
         }
     }
 
@@ -122,6 +133,11 @@ impl Keeper {
     }
 
     pub fn on(&self, event: Event) {
+        match &event {
+            Event::Nodes(nodes) => self.meets(nodes),
+            Event::Fronts(fronts) => self.notes_fronts(fronts),
+            _ => {}
+        }
         self.builder().on(event, clock::tick().0);
         self.changed();
     }
@@ -166,6 +182,11 @@ impl Keeper {
     pub fn drain_of(&self, id: &str) -> Duration {
         let millis = self.builder().members().get(id).and_then(|said| said.drain);
         millis.map(Duration::from_millis).unwrap_or_default()
+    }
+
+    /// Whether a node has left because it was told to.
+    pub fn is_removed(&self, id: &str) -> bool {
+        self.builder().members().get(id).is_some_and(|said| said.state == Wanted::Removed)
     }
 
     /// Whether a node is registered now.
@@ -222,12 +243,14 @@ impl Keeper {
         if before != Line::Up(session.to_owned()) {
             tracing::info!(session, "ZooKeeper is there");
         }
+        self.has_met_all();
         self.on(Event::Connected(true));
     }
 
     fn lost(&self, why: &str) {
         let before = std::mem::replace(&mut *self.lock_line(), Line::Down(why.to_owned()));
         if matches!(before, Line::Up(_)) {
+            self.leaves();
             tracing::warn!("ZooKeeper is gone ({why}): the ring stands as it is, and admin changes are refused");
         } else if before != Line::Down(why.to_owned()) {
             tracing::warn!("no ZooKeeper at {}: {why}", self.settings.connect);
@@ -250,6 +273,11 @@ impl Keeper {
         }
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
         session.filter(|s| s.state() == State::Connected).ok_or_else(|| "the connection is lost".to_owned())
+    }
+
+    /// There is something to be written.
+    pub fn wake(&self) {
+        self.wake.notify_one();
     }
 
     fn changed(&self) {
