@@ -46,7 +46,7 @@ fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> Reply {
              hash = (hash + (hash << 1) + (hash << 4) + (hash << 7) + (hash << 8) + (hash << 24)) >>> 0;\n  \
            }}\n  \
            i = hash % fronts.length;\n  \
-           return fronts.slice(i).concat(fronts.slice(0, i), [\"DIRECT\"]).join(\"; \");\n}}\n",
+           return fronts.slice(i).concat(fronts.slice(0, i)).join(\"; \");\n}}\n",
         list.join(", ")
     );
     reply(StatusCode::OK, "application/x-ns-proxy-autoconfig", script)
@@ -93,6 +93,7 @@ mod tests {
             let script = answer(listen, host);
             assert!(script.contains(expected), "{script}");
             assert!(!script.contains("alert"), "{script}");
+            assert_eq!(script.matches("DIRECT").count(), 1, "only this machine is asked past the proxy: {script}");
         }
     }
 
