@@ -1,4 +1,7 @@
+use super::super::gone::LINGER;
 use super::*;
+#[path = "limit_tests.rs"]
+mod limits;
 #[path = "world_tests.rs"]
 pub mod world;
 use world::{World, Written};

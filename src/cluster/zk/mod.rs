@@ -1,6 +1,7 @@
 //! Membership through ZooKeeper: any number of fronts and nodes on any machines, and no front that the others need.
 //!
 //! - [`record`] (PURE): what the znodes hold; [`builder`] (PURE): from records to views, and to the ring to be written
+//! - `gone` (PURE): whether nodes are lost or the network; `room` (PURE): who fits on a ring
 //! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
 //! - [`register`]: a node's own entry; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
 //! - `changes`: what the admin API changes
@@ -11,8 +12,10 @@ pub mod record;
 mod changes;
 mod client;
 mod front;
+mod gone;
 mod lookup;
 mod register;
+mod room;
 mod saved;
 
 pub use lookup::fronts;
@@ -96,7 +99,7 @@ impl Keeper {
             settings: settings.clone(),
             id: id_on(&host, &port.to_string()),
             own,
-            builder: Mutex::new(Builder::new(&config.ring, &host, saved.load())),
+            builder: Mutex::new(Builder::new(&config.ring, &host, settings.session, saved.load())),
             host,
             saved,
             line: Mutex::new(Line::Down("not connected yet".to_owned())),

@@ -4,6 +4,8 @@ use super::*;
 use crate::cluster::zk::record::Records;
 use crate::ring::Hash;
 
+const SESSION: Duration = Duration::from_secs(2);
+
 pub struct World {
     pub settings: config::Ring,
     pub now: Millis,
@@ -35,8 +37,12 @@ impl World {
             hot_keys: true,
             handover: std::time::Duration::from_secs(600),
         };
-        let front =
-            |_| Front { builder: Builder::new(&settings, "127.0.0.1", None), connected: true, version: 0, told: None };
+        let front = |_| Front {
+            builder: Builder::new(&settings, "127.0.0.1", SESSION, None),
+            connected: true,
+            version: 0,
+            told: None,
+        };
         let mut world = World {
             now: 1_000_000,
             nodes: Records::new(),
@@ -83,7 +89,7 @@ impl World {
     pub fn restart(&mut self, front: usize) {
         let saved = self.fronts[front].builder.to_save();
         self.disconnect(front);
-        self.fronts[front].builder = Builder::new(&self.settings, "127.0.0.1", saved);
+        self.fronts[front].builder = Builder::new(&self.settings, "127.0.0.1", SESSION, saved);
         self.connect(front);
     }
 
