@@ -143,7 +143,9 @@ impl Machines {
             node(two, &rack, &rack_to_zookeeper, "r2"),
             node(two, &rack, &rack_to_zookeeper, "r3"),
         ];
-        let front = setup(&front_to_zookeeper).start();
+        // How the others would reach it, if they did.
+        let host = front_to_zookeeper.near.address.to_string();
+        let front = setup(&front_to_zookeeper).set("zookeeper", "advertise", host).start();
         let more = (rack, rack_to_zookeeper);
         let all = Machines {
             front,

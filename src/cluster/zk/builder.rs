@@ -1,6 +1,7 @@
 //! PURE. From what was seen in ZooKeeper to the view that workers route by and, on the front that leads, to the ring that
 //! is to be written. Synchronous: events and the time go in, immutable views come out.
 
+use super::forget::Absent;
 use super::gone::Gone;
 use super::record::{FrontRecord, MAX_EPOCH, Placed, Records, Registration, RingDoc, Said, Wanted};
 use super::room::{fitting, room};
@@ -55,6 +56,7 @@ pub struct Builder {
     /// What this front routes by.
     held: Option<RingDoc>,
     gone: Gone,
+    absent: Absent,
     /// What the ring should be, and since when.
     wanted: Option<(Vec<Member>, Millis)>,
     tried: Option<Tried>,
@@ -100,6 +102,7 @@ impl Builder {
             found: None,
             held: saved,
             gone: Gone::new(millis(session)),
+            absent: Absent::default(),
             wanted: None,
             tried: None,
             left_out: Vec::new(),
@@ -161,6 +164,11 @@ impl Builder {
         self.leads && self.connected
     }
 
+    /// Members' records that this front, which leads, is to delete.
+    pub fn forgettable(&self, now: Millis) -> Vec<String> {
+        if self.leads() { self.absent.forgettable(now) } else { Vec::new() }
+    }
+
     /// The ring to be kept for a start without ZooKeeper, with the addresses as they are now.
     pub fn to_save(&self) -> Option<RingDoc> {
         let mut doc = self.held.clone()?;
@@ -183,7 +191,12 @@ impl Builder {
             self.tried = Some(self.next_try(wanted, now));
             return Due::Now(doc);
         }
-        ready.into_iter().chain(self.gone.next(now)).min().map_or(Due::Nothing, |at| Due::In(at - now))
+        ready
+            .into_iter()
+            .chain(self.gone.next(now))
+            .chain(self.absent.next(now))
+            .min()
+            .map_or(Due::Nothing, |at| Due::In(at - now))
     }
 
     /// A write that did not help (somebody else's stands there again, or nobody can read it) is not repeated at once.
@@ -234,6 +247,10 @@ impl Builder {
         let is_away = |id: &String| self.is_active(id) && !self.nodes.contains_key(id);
         gone.note(members.filter(|id| self.is_active(id)), is_away, now);
         self.gone = gone;
+        let placed = |id: &String| self.held.iter().flat_map(|held| &held.members).any(|m| m.id == *id);
+        let mut absent = std::mem::take(&mut self.absent);
+        absent.note(&self.members, |id| self.nodes.contains_key(id) || placed(id), now);
+        self.absent = absent;
         let (should, left_out) = self.should_be(now);
         self.left_out = left_out;
         let is = self.found.as_ref().map(RingDoc::weights);

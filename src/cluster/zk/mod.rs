@@ -1,7 +1,8 @@
 //! Membership through ZooKeeper: any number of fronts and nodes on any machines, and no front that the others need.
 //!
 //! - [`record`] (PURE): what the znodes hold; [`builder`] (PURE): from records to views, and to the ring to be written
-//! - `gone` (PURE): whether nodes are lost or the network; `room` (PURE): who fits on a ring
+//! - `gone` (PURE): whether nodes are lost or the network; `room` (PURE): who fits on a ring; `forget` (PURE): old words
+//! - `own` (PURE): what others are told of this front
 //! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
 //! - [`register`]: a node's own entry; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
 //! - `changes`: what the admin API changes
@@ -11,13 +12,16 @@ pub mod record;
 
 mod changes;
 mod client;
+mod forget;
 mod front;
 mod gone;
 mod lookup;
+mod own;
 mod register;
 mod room;
 mod saved;
 
+pub use changes::Recorded;
 pub use lookup::fronts;
 pub use record::{Registration, id_on};
 pub use register::register;
@@ -25,9 +29,10 @@ pub use register::register;
 use super::members::Seat;
 use super::view::View;
 use crate::clock;
-use crate::config::{Address, Config, Node, Place, Zookeeper, authority, is_local};
+use crate::config::{Address, Config, Node, Place, Zookeeper, authority};
 use builder::{Builder, Due, Event};
 use client::{Session, State};
+use own::Own;
 use record::{FrontRecord, Wanted};
 use saved::SavedRing;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,13 +60,6 @@ pub struct Keeper {
     refused: AtomicU64,
 }
 
-/// Where this front is reached.
-#[derive(Debug)]
-struct Own {
-    proxy: String,
-    admin: String,
-}
-
 /// How it stands with ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
@@ -76,7 +74,7 @@ pub enum Line {
 pub struct Peer {
     pub id: String,
     pub record: FrontRecord,
-    /// It is this one.
+    /// It is this one: its addresses are as they are of use on this machine.
     pub own: bool,
 }
 
@@ -87,13 +85,10 @@ impl Keeper {
         let listen = config.proxy.listen.first().copied();
         let port = listen.map_or(0, |l| l.port());
         let saved = SavedRing::in_folder(&config.state.path);
-        let shown = |address: std::net::SocketAddr| match address.ip().is_unspecified() {
-            true => authority(&host, address.port()),
-            false => address.to_string(),
-        };
-        let own = Own { proxy: listen.map(shown).unwrap_or_default(), admin: shown(config.admin.listen) };
-        if listen.is_some_and(|l| l.ip().to_canonical().is_loopback()) && !is_local(&host) {
-            tracing::warn!("the proxy listens on {} only: clients elsewhere cannot use this front", own.proxy);
+        let own = Own::new(config, &host);
+        if own.public_proxy.is_empty() && listen.is_some() {
+            let (proxy, cure) = (&own.proxy, "set [proxy] listen to an address that others reach, or \"0.0.0.0:3128\"");
+            tracing::warn!("the proxy listens on {proxy} only: clients elsewhere are not told of this front; {cure}");
         }
         Keeper {
             settings: settings.clone(),
@@ -131,6 +126,16 @@ impl Keeper {
 
     pub fn due(&self) -> Due {
         self.builder().due(clock::tick().0)
+    }
+
+    /// Members' records that are to be deleted.
+    fn forgettable(&self) -> Vec<String> {
+        self.builder().forgettable(clock::tick().0)
+    }
+
+    /// Members for whom, or for whose weight, there is no room.
+    fn left_out(&self) -> Vec<String> {
+        self.builder().left_out().to_vec()
     }
 
     pub fn view(&self) -> Arc<View> {
@@ -179,16 +184,17 @@ impl Keeper {
     /// All fronts that live, as far as is known; this one is always among them.
     pub fn fronts(&self) -> Vec<Peer> {
         let mut records = self.builder().fronts().clone();
-        records.insert(self.id.clone(), self.record());
+        let own = FrontRecord { proxy: self.own.proxy.clone(), admin: self.own.admin.clone(), ..self.record() };
+        records.insert(self.id.clone(), own);
         records.into_iter().map(|(id, record)| Peer { own: id == self.id, id, record }).collect()
     }
 
-    /// What this front says of itself.
+    /// What this front tells others of itself.
     pub fn record(&self) -> FrontRecord {
         let builder = self.builder();
         FrontRecord {
-            proxy: self.own.proxy.clone(),
-            admin: self.own.admin.clone(),
+            proxy: self.own.public_proxy.clone(),
+            admin: self.own.public_admin.clone(),
             epoch: builder.view().epoch,
             leads: builder.leads(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
