@@ -199,6 +199,11 @@ impl Builder {
             .map_or(Due::Nothing, |at| Due::In(at - now))
     }
 
+    /// Whether there is a ring that this front would have written, had it not lost the lock with its session.
+    pub fn is_owed(&self) -> bool {
+        self.leads && self.wanted.is_some()
+    }
+
     /// A write that did not help (somebody else's stands there again, or nobody can read it) is not repeated at once.
     fn ready_at(&self, wanted: &[Member], since: Millis, now: Millis) -> Millis {
         let again = self.tried.as_ref().filter(|tried| tried.counts(wanted, now)).map(Tried::again_at);

@@ -24,7 +24,7 @@ pub async fn run(keeper: Arc<Keeper>) {
             Ok(session) => one_session(&keeper, session).await,
             Err(trouble) => trouble,
         };
-        keeper.on(Event::Leads(false));
+        keeper.loses_lead();
         keeper.lost(&trouble.to_string());
         keeper.hold(None);
         sleep(RETRY).await;

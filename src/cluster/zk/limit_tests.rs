@@ -1,6 +1,6 @@
 //! What odd records and bad timing must not do.
 
-use super::world::{World, Written};
+use super::world::World;
 use super::*;
 
 /// The ring of a world of one front with so many nodes, some time after it was formed.
@@ -63,18 +63,6 @@ fn a_write_that_does_not_help_is_not_repeated_at_once_and_later_and_later() {
     assert!((3..=10).contains(&writes), "{writes} writes in a minute");
 }
 
-/// Lets time pass as it does: in small steps, in each of which the front may write.
-fn pass(world: &mut World, millis: Millis) {
-    let end = world.now + millis;
-    while world.now < end {
-        world.now += 100;
-        world.tell(0);
-        if world.act(0) == Written::Done {
-            world.tell(0);
-        }
-    }
-}
-
 /// Sessions end on ZooKeeper's tick (2 s by default), and a client says that it lives once in a third of its session:
 /// what is cut off at one moment goes in batches.
 #[test]
@@ -86,9 +74,9 @@ fn sessions_that_end_ticks_apart_are_one_loss() {
             for size in &batches {
                 (next..next + size).for_each(|i| drop(world.nodes.remove(&format!("n{i}"))));
                 next += size;
-                pass(&mut world, apart);
+                world.pass(apart);
             }
-            pass(&mut world, 60_000);
+            world.pass(60_000);
             assert_eq!(world.ring, before, "{batches:?}, {apart} ms apart");
         }
     }
@@ -98,13 +86,13 @@ fn sessions_that_end_ticks_apart_are_one_loss() {
 fn those_who_left_a_moment_ago_count_among_those_who_are_gone() {
     let mut world = formed(6);
     ["n1", "n2", "n3"].iter().for_each(|id| drop(world.nodes.remove(*id)));
-    pass(&mut world, LINGER + 1000);
+    world.pass(LINGER + 1000);
     assert_eq!(ids(&world.ring), ["n4", "n5", "n6"], "half of them");
     world.nodes.remove("n4");
-    pass(&mut world, 2000);
+    world.pass(2000);
     world.nodes.remove("n5");
     // Of the six of before, five are gone.
-    pass(&mut world, 60_000);
+    world.pass(60_000);
     assert_eq!(ids(&world.ring), ["n4", "n5", "n6"]);
 }
 
@@ -113,7 +101,7 @@ fn nodes_that_leave_one_after_the_other_leave() {
     let mut world = formed(6);
     for left in (2..=5).rev() {
         world.nodes.remove(&format!("n{}", left + 1));
-        pass(&mut world, 60_000);
+        world.pass(60_000);
         assert_eq!(ids(&world.ring).len() as u64, left);
     }
 }
@@ -122,8 +110,8 @@ fn nodes_that_leave_one_after_the_other_leave() {
 fn a_node_leaves_when_it_has_been_gone_for_two_ticks() {
     let mut world = formed(3);
     world.nodes.remove("n1");
-    pass(&mut world, LINGER - 200);
+    world.pass(LINGER - 200);
     assert_eq!(ids(&world.ring).len(), 3);
-    pass(&mut world, 1000);
+    world.pass(1000);
     assert_eq!(ids(&world.ring).len(), 2);
 }

@@ -128,6 +128,21 @@ impl Keeper {
         self.builder().due(clock::tick().0)
     }
 
+    /// The session is over, and with it the lock: a ring that is due is another front's to write.
+    fn loses_lead(&self) {
+        let owed = {
+            let mut builder = self.builder();
+            // Time alone makes those that linger go.
+            builder.on(Event::Later, clock::tick().0);
+            builder.is_owed()
+        };
+        if owed {
+            tracing::warn!("the lock was lost with the session: the ring that this front was to write is not written");
+            self.refused();
+        }
+        self.on(Event::Leads(false));
+    }
+
     /// Members' records that are to be deleted.
     fn forgettable(&self) -> Vec<String> {
         self.builder().forgettable(clock::tick().0)
@@ -154,7 +169,7 @@ impl Keeper {
         self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Writes of the ring that were refused because the lock was lost.
+    /// Rings that this front was to write and did not, because the lock was lost.
     pub fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }

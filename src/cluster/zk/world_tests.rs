@@ -17,7 +17,9 @@ pub struct World {
     pub queue: Vec<usize>,
     pub fronts: Vec<Front>,
     /// What each epoch's ring was.
-    pub history: BTreeMap<u64, Vec<Member>>,
+    pub history: BTreeMap<u64, RingDoc>,
+    /// Nodes whose sessions end, and when.
+    pub dying: Vec<(Millis, String)>,
 }
 
 pub struct Front {
@@ -52,6 +54,7 @@ impl World {
             queue: (0..fronts).collect(),
             fronts: (0..fronts).map(front).collect(),
             history: BTreeMap::new(),
+            dying: Vec::new(),
             settings: settings.clone(),
         };
         world.settle();
@@ -62,6 +65,7 @@ impl World {
         let address = format!("127.0.0.1:{port}").parse().unwrap();
         let registration = Registration { address, boot: port, version: "0".into(), weight };
         self.nodes.insert(id.to_owned(), registration);
+        self.dying.retain(|(_, dying)| dying != id);
     }
 
     pub fn say(&mut self, id: &str, change: impl Fn(&mut Said)) {
@@ -95,6 +99,8 @@ impl World {
 
     /// Tells everyone who is connected what there is, until nobody has anything to write.
     pub fn settle(&mut self) {
+        self.dying.iter_mut().for_each(|(at, _)| *at = 0);
+        self.end_sessions();
         for _ in 0..8 {
             let before = self.version;
             self.tell_all();
@@ -114,7 +120,26 @@ impl World {
         panic!("the ring never comes to rest");
     }
 
-    fn act_all(&mut self) {
+    /// Lets time pass as it does: in steps, in each of which sessions may end and whoever leads may write.
+    pub fn pass(&mut self, millis: Millis) {
+        let end = self.now + millis;
+        while self.now < end {
+            self.now += 100.min(end - self.now);
+            self.end_sessions();
+            self.tell_all();
+            self.act_all();
+            self.tell_all();
+        }
+    }
+
+    pub fn end_sessions(&mut self) {
+        let now = self.now;
+        for (_, id) in self.dying.extract_if(.., |(at, _)| *at <= now) {
+            self.nodes.remove(&id);
+        }
+    }
+
+    pub fn act_all(&mut self) {
         for front in 0..self.fronts.len() {
             self.act(front);
         }
@@ -162,7 +187,7 @@ impl World {
             return Written::Refused;
         }
         self.version += 1;
-        let before = self.history.insert(doc.epoch, doc.weights());
+        let before = self.history.insert(doc.epoch, doc.clone());
         assert!(before.is_none(), "epoch {} is written twice", doc.epoch);
         self.ring = Some(doc);
         Written::Done
