@@ -30,6 +30,14 @@ fn connected(front: &Cluster) -> bool {
     front.manage("GET", "/v1/cluster", "").json()["zookeeper"]["state"] == "connected"
 }
 
+fn leads(front: &Cluster) -> bool {
+    front.manage("GET", "/metrics", "").text().contains("ringhold_leader 1")
+}
+
+fn weigh(front: &Cluster, node: &str, weight: usize) -> u16 {
+    front.manage("PATCH", &format!("/v1/nodes/{node}"), &format!("{{\"weight\":{weight}}}")).status
+}
+
 fn load(front: &Cluster, urls: &std::sync::Arc<Vec<String>>) -> Running {
     Load { proxy: front.proxy, connections: 8, urls: urls.clone(), check: is_whole }.start()
 }
@@ -115,16 +123,17 @@ fn a_front_and_a_node_that_are_parted_while_both_reach_the_origin_cost_nobody_a_
     assert!(!node.said().contains("403"), "every request was proved");
 }
 
-/// A front here, a node on one machine, two on another, and ZooKeeper on a third: every one of the three has a cable
-/// to here, and the nodes' machines one to ZooKeeper's.
+/// Two fronts here, a node on one machine, two on another, and ZooKeeper on a third: every one of the three has a cable
+/// to here, the nodes' machines one to ZooKeeper's, and so has the other front, which leads.
 struct Machines {
     front: Cluster,
+    leader: Cluster,
     _nodes: [Standalone; 3],
     _zookeeper: Zookeeper,
     front_to_zookeeper: Cable,
     node_to_zookeeper: Cable,
     link: Cable,
-    _more: (Cable, Cable),
+    _more: [Cable; 3],
     _machines: [Machine; 3],
 }
 
@@ -155,10 +164,16 @@ impl Machines {
             node(two, &rack, &rack_to_zookeeper, "r2"),
             node(two, &rack, &rack_to_zookeeper, "r3"),
         ];
-        let front = setup(&front_to_zookeeper).start();
-        let more = (rack, rack_to_zookeeper);
+        // How others would reach them, if they did.
+        let front = |cable: &Cable| setup(cable).set("zookeeper", "advertise", cable.near.address.to_string()).start();
+        let leader_to_zookeeper = cable(&here, keeper);
+        let leader = front(&leader_to_zookeeper);
+        until_true("it leads", PATIENCE, || leads(&leader));
+        let front = front(&front_to_zookeeper);
+        let more = [rack, rack_to_zookeeper, leader_to_zookeeper];
         let all = Machines {
             front,
+            leader,
             _nodes: nodes,
             _zookeeper: zookeeper,
             front_to_zookeeper,
@@ -173,7 +188,8 @@ impl Machines {
 
     fn is_whole(&self) -> bool {
         let up = || ["r1", "r2", "r3"].iter().all(|id| is_up(&self.front, id));
-        connected(&self.front) && ring(&self.front).2 == ["r1", "r2", "r3"] && up()
+        let whole = |front: &Cluster| connected(front) && ring(front).2 == ["r1", "r2", "r3"];
+        whole(&self.front) && whole(&self.leader) && ring(&self.front) == ring(&self.leader) && up()
     }
 }
 
@@ -219,14 +235,16 @@ fn front_parted(cuts: &[Cut]) {
     let machines = Machines::start();
     let front = &machines.front;
     let (origin, urls) = objects_at(machines.link.near.address, OBJECTS);
-    let (before, running) = (ring(front), load(front, &urls));
-    let url = owned(front, &urls, "r1");
+    let running = load(front, &urls);
     for (edition, &cut) in (1..).zip(cuts) {
+        let url = owned(front, &urls, "r1");
         more(&running, 200, Instant::now() + Duration::from_secs(1));
+        let before = ring(front);
         machines.front_to_zookeeper.cut(cut);
         let begun = Instant::now();
         until_true("it notices", PATIENCE, || !connected(front));
         let noticed = begun.elapsed();
+        assert_eq!(weigh(&machines.leader, "r2", edition + 1), 200, "{cut:?}: the other front goes on");
         more(&running, 200, begun + 3 * SESSION);
         let refused = front.manage("PATCH", "/v1/nodes/r1", r#"{"weight":2}"#);
         assert_eq!(refused.status, 503, "{cut:?}: {}", refused.text());
@@ -235,15 +253,17 @@ fn front_parted(cuts: &[Cut]) {
         let (status, said) = purge(front, &origin, url, edition);
         assert!(status == 202 && said.contains("unsure"), "{cut:?}: who has joined is not known: {status} {said}");
         assert!(answers_for(front, url, "r1", edition), "{cut:?}");
+        assert!(leads(&machines.leader) && ring(&machines.leader).0 == before.0 + 1, "{cut:?}");
         machines.front_to_zookeeper.mend(cut);
         let mended = Instant::now();
-        until_true("it is connected again", 2 * PATIENCE, || machines.is_whole());
+        until_true("it is connected again, and has followed", 2 * PATIENCE, || machines.is_whole());
         figure(&format!("front and ZooKeeper, {cut:?}: noticed after {noticed:?}, back after {:?}", mended.elapsed()));
-        assert_eq!(ring(front), before, "{cut:?}: nobody had left");
+        assert_eq!(ring(front).0, before.0 + 1, "{cut:?}: nobody had left");
         assert_eq!(purge(front, &origin, url, edition).0, 200, "{cut:?}");
     }
     finish(running, "a front parted from ZooKeeper");
-    until_true("it leads again", PATIENCE, || front.manage("PATCH", "/v1/nodes/r1", r#"{"weight":2}"#).status == 200);
+    assert_eq!(weigh(front, "r1", 2), 200);
+    assert!(leads(&machines.leader) && !leads(front));
 }
 
 #[test]

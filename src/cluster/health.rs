@@ -272,11 +272,12 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
             () = sleep(health.slice) => {}
         }
         if slice >= SLICES {
-            health.apply(node, Event::Silent);
+            // In between it is looked whether there is room by now.
+            health.apply(node, Event::Silent { whole: slice % SLICES == 0 });
         }
     }
     // The unanswered connection was taken out of `line` by `ask` and ends with it.
-    Event::Silent
+    Event::Silent { whole: false }
 }
 
 async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {

@@ -111,7 +111,11 @@ fn when_all_are_silent_one_is_passed_over_at_once_and_the_others_when_it_lasts()
         until("all up", || nodes.iter().all(|(.., node)| node.is_up())).await;
         nodes.iter().for_each(|(fake, ..)| fake.silent.store(true, Ordering::Relaxed));
         until("one passed over", || nodes.iter().any(|(.., node)| !node.is_up())).await;
+        let first = tick();
         assert_eq!(nodes.iter().filter(|(.., node)| node.is_up()).count(), 2);
+        until("a second one passed over", || nodes.iter().filter(|(.., node)| node.is_up()).count() < 2).await;
+        let probe = bench.health.slice * SLICES;
+        assert!(tick().since(first) > probe * 4, "after six probes: {:?} of {probe:?}", tick().since(first));
         until("all passed over", || nodes.iter().all(|(.., node)| !node.is_up())).await;
     });
 }

@@ -88,13 +88,13 @@ impl Cluster {
             node.id = keeper.own_id(&node.id);
             config::check_id(&node.id).map_err(super::members::Refusal::Bad)?;
         }
-        keeper.change(&Change::Add(node.clone()), None).await?;
+        let recorded = keeper.change(&Change::Add(node.clone()), None).await?;
         let seat = self.seats().into_iter().find(|seat| seat.spec.id == node.id);
         if let Some(seat) = seat {
             self.wait_until_up(&seat.node).await;
         }
         tracing::info!(node = node.id, "node added");
-        Ok(self.find(&node.id)?)
+        Ok(self.find_after(&node.id, State::Active, recorded))
     }
 }
 

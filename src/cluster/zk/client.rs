@@ -261,6 +261,11 @@ impl Session {
         }
     }
 
+    /// Deletes a member's record if it is still the version that was read.
+    pub async fn forget_member(&self, id: &str, version: i32) -> Result<(), Trouble> {
+        self.limit(self.client.delete(&self.record_path(Kind::Members, id), Some(version))).await
+    }
+
     /// Waits until this front leads. Dropping the future gives the place in the queue up.
     pub async fn lead(&self, id: &str) -> Result<Lead, Trouble> {
         let folder = format!("{}/election", self.path);
