@@ -61,10 +61,14 @@ fn a_304_that_may_not_be_stored_answers_only_the_request_that_it_was_for() {
 #[test]
 fn a_304_forbids_storing_whoever_asked() {
     for asks in ["Cache-Control: no-store\r\n", "Authorization: Basic eDp5\r\n"] {
-        let (cluster, origin, url) = page(|x, n| match n {
+        let (origin, asked) = (Origin::start(), AtomicUsize::new(0));
+        origin.on("/page", move |x| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => x.reply(200, "Cache-Control: max-age=60\r\nAge: 60\r\nETag: \"v\"\r\n", "body"),
             1 => x.reply_empty(304, "Cache-Control: private, max-age=60\r\n"),
             _ => x.reply(200, "Cache-Control: private\r\n", "new"),
         });
+        let (cluster, url) = (Cluster::start(), origin.url("/page"));
+        cluster.get(&url);
         assert_eq!(cluster.ask("GET", &url, asks, b"").text(), "body");
         let after = cluster.ask("GET", &url, "Cache-Control: max-stale\r\n", b"");
         assert_eq!((after.text().as_str(), origin.count("/page")), ("new", 3), "{asks}{}", after.cache_status());

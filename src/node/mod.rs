@@ -1,7 +1,8 @@
 //! The cache node: a process of its own, one thread, so that a fill needs no lock.
 //!
-//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
-//! (the body, into the store), `answer`. `quick` and `shortly` answer what is plain without all that. `peer` asks another node before the origin; `asked` answers one.
+//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange`
+//! (what the answer means; `confirm`: that of a 304), `pump` (the body, into the store), `answer`. `refresh` renews what
+//! was served stale; `quick` and `shortly` answer what is plain without all that. `peer` asks another node before the origin; `asked` answers one.
 
 mod answer;
 mod ask;
