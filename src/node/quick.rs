@@ -8,13 +8,12 @@ use super::body::NodeBody;
 use super::caller::{Caller, Standing};
 use super::counters::add;
 use crate::clock;
-use crate::net::serve::{Known, Plain};
+use crate::net::serve::{Known, Payload, Plain};
 use crate::policy::{self, Marks};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
 use crate::wire::link;
 use crate::wire::status::CacheStatus;
-use bytes::Bytes;
 use http::header::{AGE, CONTENT_LENGTH, HeaderName};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ pub struct Quick {
 impl Known for Quick {
     type Body = NodeBody;
 
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
         let same_machine = asks_for_this_machine(request.fields, self.caller.standing())?;
         let entry = self.stored(request.target)?;
         let now = clock::now();
@@ -43,7 +42,7 @@ impl Known for Quick {
         entry.touch(now.seconds());
         add(&self.node.counters.requests, 1);
         add(&self.node.counters.hits, 1);
-        Some(body)
+        Some(body.into())
     }
 }
 

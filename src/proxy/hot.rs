@@ -4,8 +4,10 @@
 //! again while the others are still served, for a second more at most. What passes here and makes a URL invalid removes
 //! its copy at once; what passes through another front is heard of from the node, when it is asked again.
 
+use super::memfile::{MemFile, MemFiles};
 use crate::clock::{Tick, tick};
 use crate::config::{Config, Eviction};
+use crate::net::serve::{Payload, SentFile};
 use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
@@ -43,12 +45,15 @@ pub struct Hot {
     groups: RwLock<Groups>,
     /// By the hash of a URL, a mark of the one that was hit there last: a copy is made at the second hit.
     seen: Box<[AtomicU32]>,
+    files: MemFiles,
     via: HeaderValue,
 }
 
 /// A response, ready to be sent.
 pub struct Copy {
     shelf: Shelf,
+    /// Where a large body lies.
+    file: Option<Arc<MemFile>>,
     /// Who answered with it.
     pub node: Box<str>,
     /// Status line and fields up to what changes with time, where the answer depends on nothing in the request.
@@ -89,6 +94,7 @@ impl Hot {
                 generation: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),
                 seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
+                files: MemFiles::new(),
                 via,
             })
         })
@@ -181,11 +187,15 @@ impl Hot {
         drop_last_cache_status(&mut response.headers);
         response.headers.remove(header::AGE);
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
-        let entry = Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
+        let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
+        let (entry, file) = match self.files.make(&body) {
+            Some((file, bytes)) => (new(Vec::new()).with_body_at(bytes), Some(file)),
+            None => (new(body), None),
+        };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
         let made = tick().0;
         let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
-        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again, ends });
+        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), file, node, head, again, ends });
         if generation == self.generation() {
             self.copies.insert(key.hash(), copy);
             // Made invalid by another thread between the look and the insertion: whoever comes second takes it out.
@@ -221,6 +231,10 @@ impl Copy {
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
+    /// Its body, which is `bytes`, as it is best sent.
+    pub fn payload(&self, bytes: Bytes) -> Payload {
+        Payload::of_file(bytes, self.file.as_ref().map(|file| file.clone() as SentFile))
+    }
     /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
     fn stands(&self, now: Tick) -> bool {
         let again = self.again.load(Relaxed);
@@ -230,7 +244,8 @@ impl Copy {
 
 impl Weigh for Arc<Copy> {
     fn weight(&self) -> u32 {
-        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + 160;
+        let file = self.file.as_ref().map_or(0, |_| MemFile::overhead(self.entry().body().len()));
+        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + file + 160;
         self.shelf.weight().saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
     }
 }

@@ -20,6 +20,7 @@ pub mod admin;
 mod copied;
 mod hot;
 mod link;
+mod memfile;
 pub mod metrics;
 mod outcome;
 mod own;

@@ -9,10 +9,9 @@ use super::reply::Reply;
 use super::shortly::Shortly;
 use super::worker::Client;
 use crate::clock;
-use crate::net::serve::{Asking, Interim, Known, Plain};
+use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy;
 use crate::store::Mark;
-use bytes::Bytes;
 use http::header::{HOST, VIA};
 use std::rc::Rc;
 
@@ -22,7 +21,7 @@ pub struct Quick(pub Rc<Client>);
 impl Known for Quick {
     type Body = Reply;
 
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
         let hot = self.0.worker.hot.as_ref().filter(|_| self.0.worker.only_counts())?;
         if !has_one_host(request) || bears_on_fresh(request) {
             return None;
@@ -52,7 +51,7 @@ fn bears_on_fresh(request: &Plain<'_>) -> bool {
 }
 
 impl Quick {
-    fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Bytes> {
+    fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Payload> {
         let (entry, fixed) = (copy.entry(), copy.head.as_ref()?);
         let now = clock::now();
         if now >= entry.terms.fresh_until || (entry.mark == Mark::SameMachine && !self.0.peer.same_machine) {
@@ -69,6 +68,6 @@ impl Quick {
         counters.hits.add(1);
         counters.hot_hits.add(1);
         counters.body_bytes.add(body.len() as u64);
-        Some(body)
+        Some(copy.payload(body))
     }
 }

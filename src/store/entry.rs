@@ -92,6 +92,13 @@ impl Entry {
         self
     }
 
+    /// The same, with a body that lies elsewhere and stays there.
+    pub fn with_body_at(mut self, body: Bytes) -> Entry {
+        self.blob.truncate(self.ends[3] as usize);
+        self.pieces = Box::new([body]);
+        self
+    }
+
     /// The same body under new fields and terms (after a 304). The body is copied when it is small.
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, key: &Key, selecting: &[u8]) -> Entry {
         let entry = Entry::new(key, self.status, headers, selecting, terms, self.mark, self.body().pieces());
@@ -199,7 +206,11 @@ impl Body<'_> {
     }
     /// The whole body, when it lies in one piece.
     pub fn whole(&self) -> Option<Bytes> {
-        self.0.pieces.is_empty().then(|| self.0.blob.slice(self.0.ends[3] as usize..))
+        match &*self.0.pieces {
+            [] => Some(self.0.blob.slice(self.0.ends[3] as usize..)),
+            [whole] => Some(whole.clone()),
+            _ => None,
+        }
     }
     fn in_blob(&self) -> usize {
         self.0.blob.len() - self.0.ends[3] as usize

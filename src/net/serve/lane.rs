@@ -6,6 +6,7 @@ use super::body::{ClientBody, Reply};
 use super::interim::Interim;
 use super::io::{self, Io};
 use super::out::{self, Out};
+use super::payload::Payload;
 use super::plain::{self, FIELDS, Framing, Plain};
 use super::state::Half;
 use super::sweep::{Order, Registration};
@@ -38,7 +39,7 @@ pub trait Known {
     type Body;
 
     /// At once: appends the answer's head to `head` and gives its body.
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes>;
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload>;
 
     /// Later. What neither can answer is the service's.
     fn ask(&self, _: &Plain<'_>, _: Interim) -> Option<Asking<Self::Body>> {
