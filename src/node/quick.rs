@@ -14,7 +14,7 @@ use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
 use crate::wire::link;
 use crate::wire::status::CacheStatus;
-use http::header::{AGE, CONTENT_LENGTH, HeaderName};
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, HeaderName};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -82,6 +82,11 @@ pub fn hit(id: &str) -> Box<[u8]> {
     [b"cache-status: ", status.as_bytes(), b"; ttl="].concat().into()
 }
 
+/// `only-if-cached`, which a fresh hit meets (RFC 9111 section 5.2.1.7).
+fn is_held_only(field: &httparse::Header<'_>) -> bool {
+    field.name.eq_ignore_ascii_case(CACHE_CONTROL.as_str()) && field.value.eq_ignore_ascii_case(b"only-if-cached")
+}
+
 /// Whether the client is on this machine. `None`: it is not a front that asks, or more is to be understood.
 fn asks_for_this_machine(fields: &[httparse::Header<'_>], standing: Standing) -> Option<bool> {
     let mut said = None;
@@ -89,7 +94,8 @@ fn asks_for_this_machine(fields: &[httparse::Header<'_>], standing: Standing) ->
         if field.name.eq_ignore_ascii_case(link::CLIENT.as_str()) {
             // The first counts, as everywhere.
             said = said.or(Some(field.value == link::LOCAL.as_bytes()));
-        } else if policy::bears_on_fresh(field.name) && !field.name.eq_ignore_ascii_case("via") {
+        } else if policy::bears_on_fresh(field.name) && !field.name.eq_ignore_ascii_case("via") && !is_held_only(field)
+        {
             return None;
         }
     }
@@ -119,6 +125,8 @@ mod tests {
             (SameMachine, vec![local, ("via", "1.1 front"), ("accept", "*/*")], Some(true)),
             (SameMachine, vec![local, ("range", "bytes=0-1")], None),
             (SameMachine, vec![local, ("cache-control", "no-cache")], None),
+            (SameMachine, vec![local, ("cache-control", "only-if-cached")], Some(true)),
+            (SameMachine, vec![local, ("cache-control", "only-if-cached, no-cache")], None),
         ] {
             let fields: Vec<httparse::Header> =
                 fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();

@@ -18,6 +18,7 @@ mod access;
 mod accesslog;
 pub mod admin;
 mod copied;
+mod held;
 mod hot;
 mod link;
 mod memfile;

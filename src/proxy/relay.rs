@@ -2,12 +2,13 @@
 
 use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Asked, Where};
-use super::worker::{Routing, Worker};
+use super::worker::Worker;
 use crate::cluster::view::Report;
 use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// How often a request may break something that was alive before it came: what breaks three nodes is not repeated.
 const BREAKS: usize = 3;
@@ -26,9 +27,9 @@ pub async fn relay(
     worker: &Worker,
     request: &link::Request<'_>,
     upload: &mut Option<Upload>,
+    asked: Asked,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
     let routing = worker.routing();
-    let asked = asked(worker, &routing, request);
     let mut breaks = 0;
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
@@ -55,10 +56,32 @@ fn is_get(request: &link::Request<'_>) -> bool {
 }
 
 /// Where the key belongs, and how much of the traffic it is.
-fn asked(worker: &Worker, routing: &Routing, request: &link::Request<'_>) -> Asked {
-    let position = routing.view.ring.position(request.key.as_str());
+pub fn asked(worker: &Worker, request: &link::Request<'_>) -> Asked {
+    let position = worker.routing().view.ring.position(request.key.as_str());
     let heat = if is_get(request) { worker.heat(position) } else { None };
     Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
+}
+
+/// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`: it has to be asked in the
+/// ordinary way, as has everybody else.
+pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) -> Option<(Answer, Rc<Pool>)> {
+    if !worker.held.has(request.key.hash()) {
+        return None;
+    }
+    let routing = worker.routing();
+    let owner = route::candidates(&routing.view, asked).next().filter(|first| first.instead_of.is_none())?;
+    // Who is alone shares no write and no read.
+    let pool = routing.pools.get(owner.index).filter(|pool| pool.node.load.load(Ordering::Relaxed) > 0)?;
+    if route::peer(&routing.view, request.key, asked.place, owner).is_some() {
+        return None;
+    }
+    match link::held(pool, &link::Request { held: true, ..*request })?.await {
+        Some(answer) => Some((answer, pool.clone())),
+        None => {
+            worker.held.forget(request.key.hash());
+            None
+        }
+    }
 }
 
 /// One node, twice where a connection that was kept alive turns out to be dead.

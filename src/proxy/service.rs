@@ -97,8 +97,10 @@ async fn forward(
         expect,
         forwarded_for: client.forwarded_for(),
         peer: None,
+        held: false,
     };
-    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload).await?;
+    let (answer, pool) =
+        relay::relay(&client.worker, &asked, &mut upload, relay::asked(&client.worker, &asked)).await?;
     if !request.method.is_safe() {
         Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
     }

@@ -20,6 +20,8 @@ pub struct Shortly {
     /// The field lines for the node.
     lines: Vec<u8>,
     watch: Watch,
+    /// Something in it could change the answer.
+    special: bool,
     /// The whole head, where a copy may be made of the answer.
     head: Bytes,
     interim: Interim,
@@ -34,7 +36,7 @@ impl Shortly {
             return None;
         }
         access::admit(client.peer, &worker.config.access).ok()?;
-        let key = Key::parse(std::str::from_utf8(request.target).ok()?).ok()?;
+        let key = Key::read(request.target).ok()?;
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;
         }
@@ -46,7 +48,7 @@ impl Shortly {
         let mut lines = Vec::with_capacity(request.head.len());
         request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));
         let record = Some(Record::new(worker.shared.clone(), None));
-        Some(Shortly { client, key, lines, watch, head, interim, record })
+        Some(Shortly { client, key, lines, watch, special, head, interim, record })
     }
 
     /// Asks the node that owns its key.
@@ -65,21 +67,34 @@ impl Shortly {
             expect: false,
             forwarded_for: client.forwarded_for(),
             peer: None,
+            held: false,
         };
-        let (answer, pool) = match relay::relay(&client.worker, &asked, &mut None).await {
+        let place = relay::asked(&client.worker, &asked);
+        let held = if self.special { None } else { relay::held(&client.worker, &asked, place).await };
+        let answered = match held {
+            Some(held) => Ok(held),
+            // Boxed, because a future is as large as the largest that it may wait for.
+            None => Box::pin(relay::relay(&client.worker, &asked, &mut None, place)).await,
+        };
+        let (answer, pool) = match answered {
             Ok(answered) => answered,
             Err(fault) => return Given::Response(service::fault(client, &fault, false, self.record.take())),
         };
         let request = || Plain::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);
-        match (&answer, verbatim(answer.head.status, &answer.head.fields, via)) {
+        // A small body is written together with its head.
+        let room = answer.small_body().map_or(0, Bytes::len);
+        match (&answer, verbatim(answer.head.status, &answer.head.fields, via, room)) {
             (Answer { head, content: Body::Full(body) }, Some(bytes)) => {
                 if let Some(mut capture) = capture {
                     capture.pieces.push(body.clone());
                     capture.finish();
                 }
                 let cache = Cache::said(head.fields.verdict());
+                if cache == Cache::Hit {
+                    client.worker.held.note(self.key.hash());
+                }
                 if let Some(mut record) = self.record.take() {
                     record.decide(Verdict { status: head.status, source: Source::Node, cache });
                     record.sent(body.len());

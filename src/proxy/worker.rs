@@ -2,6 +2,7 @@
 
 use super::Front;
 use super::accesslog::{Line, Log};
+use super::held::Held;
 use super::hot::Hot;
 use super::link::{Pool, Shared, Swept, TICK};
 use super::metrics::Counters;
@@ -38,6 +39,8 @@ pub struct Worker {
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
     routing: RefCell<Rc<Routing>>,
+    /// What nodes answered with small hits lately.
+    pub held: Held,
     /// `None`: switched off.
     hot_keys: Option<RefCell<HotKeys>>,
     /// Of nodes that have left the view, while requests run there.
@@ -159,6 +162,7 @@ impl Worker {
         Rc::new(Worker {
             dialer: Dialer::new(&config),
             connections: Connections::new(sweeper),
+            held: Held::default(),
             hot_keys: config.ring.hot_keys.then(|| RefCell::new(HotKeys::new(routing.pools.len()))),
             routing: RefCell::new(Rc::new(routing)),
             views: RefCell::new(views),

@@ -18,14 +18,14 @@ pub struct Hop {
 /// `Proxy-Authentication-Info`.
 /// `Content-Length`, `Host`, `Trailer` and the like are never removed because a `Connection` line names them.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
-    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+    if !headers.keys().any(|name| is_for_this_hop(name.as_str())) {
         return Hop::default();
     }
     let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, &TE, "trailers") };
     for name in nominated(headers) {
         headers.remove(name);
     }
-    remove_where(headers, is_hop_by_hop);
+    remove_where(headers, is_for_this_hop);
     hop
 }
 
@@ -46,33 +46,27 @@ fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
 
 /// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says.
 pub fn is_for_this_hop(name: &str) -> bool {
-    // The longest of them; most names need no copy in lower case because of their first letter.
-    let mut lower = [0; 25];
-    if name.len() > lower.len()
-        || !matches!(name.as_bytes().first(), Some(b'c' | b'C' | b'k' | b'K' | b'p' | b'P' | b't' | b'T' | b'u' | b'U'))
-    {
-        return false;
-    }
-    let lower = &mut lower[..name.len()];
-    lower.copy_from_slice(name.as_bytes());
-    lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).is_ok_and(is_hop_by_hop)
+    // By first letter, because most names are no such field's.
+    let candidates = match name.as_bytes().first() {
+        Some(b'c' | b'C') => &HOP_BY_HOP[..1],
+        Some(b'k' | b'K' | b'p' | b'P' | b't' | b'T' | b'u' | b'U') => &HOP_BY_HOP[1..],
+        _ => return false,
+    };
+    candidates.iter().any(|field| name.eq_ignore_ascii_case(field))
 }
 
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
-            | "proxy-authorization"
-            | "proxy-authenticate"
-            | "proxy-authentication-info"
-    )
-}
+/// Fields of one hop (RFC 9110 section 7.6.1, and those of proxies), `Connection` first.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+];
 
 /// Whether a field stays although a `Connection` line names it. "A sender MUST NOT send a connection option
 /// corresponding to a field that is intended for all recipients" (RFC 9110 section 7.6.1), so nobody who keeps to the

@@ -72,7 +72,9 @@ pub fn last_member(headers: &HeaderMap) -> Option<&[u8]> {
 
 /// The same of one line of the field.
 pub fn last_member_of(line: &[u8]) -> Option<&[u8]> {
-    list::split(line).last().map(parameters)
+    // Nearly always the only one.
+    let only = (!line.contains(&b',')).then_some(list::trim(line)).filter(|line| !line.is_empty());
+    only.or_else(|| list::split(line).last()).map(parameters)
 }
 
 fn parameters(member: &[u8]) -> &[u8] {

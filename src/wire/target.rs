@@ -47,6 +47,18 @@ impl Key {
             Err(error) => Err(Fault::bad_request("this is not a URL of the form http://host/path").because(error)),
         }
     }
+    /// From the bytes of a target.
+    pub fn read(target: &[u8]) -> Result<Key, Fault> {
+        if let Some(authority) = normal(target)
+            && let Ok(text) = std::str::from_utf8(target)
+        {
+            return Ok(Key { text: text.into(), authority, hash: xxh3_64(target) });
+        }
+        match std::str::from_utf8(target) {
+            Ok(url) => Key::parse(url),
+            Err(error) => Err(Fault::bad_request("the URL is not UTF-8: percent-encode it").because(error)),
+        }
+    }
     /// The whole normalised URL, for example `http://example.com/a?b`.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -97,6 +109,47 @@ impl fmt::Display for Key {
 
 /// As long as the `http` crate takes a URI, so that every key can be sent on.
 const LONGEST: usize = u16::MAX as usize - 1;
+
+/// Where the authority is in a target that is the text of its own key, as nearly all are. `None`: it has to be parsed.
+fn normal(target: &[u8]) -> Option<std::ops::Range<u32>> {
+    const SCHEME: &[u8] = b"http://";
+    let rest = target.strip_prefix(SCHEME).filter(|_| target.len() <= LONGEST)?;
+    let end = rest.iter().position(|byte| *byte == b'/')?;
+    let (authority, path) = rest.split_at(end);
+    let name_end = authority.iter().position(|byte| *byte == b':').unwrap_or(end);
+    let (name, port) = authority.split_at(name_end);
+    let is_name = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let is_normal = !name.is_empty() && name.iter().all(is_name) && is_normal_port(port) && path.iter().all(is_in_path);
+    is_normal.then(|| SCHEME.len() as u32..(SCHEME.len() + end) as u32)
+}
+
+/// `:` and a number that is written as we write it, and not the default.
+fn is_normal_port(port: &[u8]) -> bool {
+    match port {
+        [] => true,
+        [b':', b'1'..=b'9', rest @ ..] => {
+            let is_number =
+                rest.iter().all(u8::is_ascii_digit) && (rest.len() < 4 || rest.len() == 4 && port <= &b":65535"[..]);
+            is_number && port != b":80"
+        }
+        _ => false,
+    }
+}
+
+/// What RFC 3986 allows in a path or a query.
+fn is_in_path(byte: &u8) -> bool {
+    const ALLOWED: [bool; 256] = {
+        let mut allowed = [false; 256];
+        let bytes = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@%/?";
+        let mut i = 0;
+        while i < bytes.len() {
+            allowed[bytes[i] as usize] = true;
+            i += 1;
+        }
+        allowed
+    };
+    ALLOWED[usize::from(*byte)]
+}
 
 fn build(scheme: &str, default_port: u16, authority: &Authority, path_and_query: &str) -> Result<Key, Fault> {
     let path_and_query = visible_ascii(path_and_query);

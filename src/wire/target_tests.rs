@@ -261,6 +261,20 @@ proptest! {
         }
     }
 
+    /// The short way for targets that are their own keys may not know others.
+    #[test]
+    fn a_target_is_read_as_its_text_is_parsed(
+        url in "http://[a-zA-Z0-9._~-]{0,6}(:[0-9]{0,6})?(/[?#.a-zA-Z0-9%:@|&^ -]{0,12})?",
+        bytes in any::<Vec<u8>>(),
+    ) {
+        let of = |key: Result<Key, super::Fault>| key.map_err(|fault| fault.detail);
+        prop_assert_eq!(of(Key::read(url.as_bytes())), of(Key::parse(&url)));
+        if let Ok(key) = Key::parse(&url) {
+            prop_assert_eq!(of(Key::read(key.as_str().as_bytes())), Ok(key));
+        }
+        prop_assert_eq!(Key::read(&bytes).ok(), std::str::from_utf8(&bytes).ok().and_then(|url| Key::parse(url).ok()));
+    }
+
     #[test]
     fn no_reference_makes_join_panic(reference in any::<String>(), dots in "[./?#:a]{0,12}") {
         let base = key("http://a/b/c?d");

@@ -160,34 +160,45 @@ where
         })
     }
 
-    /// The request that `input` begins with: its answer is ready to be written, if it is known, or else what is to be done.
+    /// The requests that `input` begins with: their answers are ready to be written, as far as they are known, or else
+    /// what is to be done for the first.
     fn take(&mut self, input: &[u8]) -> Option<Next<B>> {
         let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
         let Some(plain) = plain::parse(input, self.watch.limits(), &mut slots) else {
             return Some(self.leave_to_hyper(input));
         };
-        let next = match self.answer(&plain) {
-            Some(()) => None,
+        let rest = &input[plain.head.len()..];
+        let (answered, next) = match self.answer(&plain, rest) {
+            Some(answered) => (answered, None),
             None => {
                 let interim = Interim::of_next(&self.io.state);
                 let asking = self.known.and_then(|known| known.ask(&plain, interim));
                 match asking.map(Next::Ask).or_else(|| plain.request().map(Next::Serve)) {
-                    Some(next) => Some(next),
+                    Some(next) => (0, Some(next)),
                     None => return Some(self.leave_to_hyper(input)),
                 }
             }
         };
-        self.io.before = Bytes::copy_from_slice(&input[plain.head.len()..]);
+        self.io.before = Bytes::copy_from_slice(&rest[answered..]);
         next
     }
 
-    /// Has the answer ready to be written, if it is known.
-    fn answer(&mut self, plain: &Plain<'_>) -> Option<()> {
+    /// Has the answer ready to be written, if it is known, and with it those to the requests in `rest` (pipelined, RFC
+    /// 9112 section 9.3.2), as long as they are known; how much of `rest` these are.
+    fn answer(&mut self, plain: &Plain<'_>, rest: &[u8]) -> Option<usize> {
         let known = self.known?;
         out::with_head(|head| {
-            let body = known.answer(plain, head)?;
+            let mut body = known.answer(plain, head)?;
+            let mut answered = 0;
+            while answered < rest.len() && out::join(head, &mut body) {
+                let mut slots = [const { MaybeUninit::uninit() }; FIELDS];
+                let Some(plain) = plain::parse(&rest[answered..], self.watch.limits(), &mut slots) else { break };
+                let Some(next) = known.answer(&plain, head) else { break };
+                answered += plain.head.len();
+                body = next;
+            }
             self.out.hold(head, body);
-            Some(())
+            Some(answered)
         })
     }
 

@@ -12,9 +12,26 @@ use tokio::io::AsyncWrite;
 /// Up to so many bytes are copied together: for the kernel one piece is cheaper than two.
 const TOGETHER: usize = 4096;
 
+/// Bodies up to so many bytes are copied behind their heads where several answers are written together.
+const SMALL: usize = 16 * 1024;
+
 thread_local! {
     /// Where heads are written first. Never borrowed across a poll.
     static HEAD: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+}
+
+/// So much is gathered of answers that are written together.
+const MANY: usize = 64 * 1024;
+
+/// Moves a body behind its head where it is small; `false`: it is not, or enough is there to be written.
+pub(super) fn join(head: &mut Vec<u8>, body: &mut Payload) -> bool {
+    let bytes = &body.bytes;
+    if bytes.len() > SMALL || head.len() + bytes.len() > MANY {
+        return false;
+    }
+    head.extend_from_slice(bytes);
+    *body = Payload::default();
+    true
 }
 
 /// What the socket has not taken yet.

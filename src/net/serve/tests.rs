@@ -64,7 +64,7 @@ impl Server {
                 let (go, waiting, tunnels) = (go.clone(), waiting.clone(), connections.clone());
                 connections.spawn(async move {
                     let service = move |r| serve(r, go.clone(), waiting.clone(), tunnels.clone());
-                    let end = connection(stream, service, &sweeper, None).await;
+                    let end = connection(stream, service, &sweeper, Some(Rc::new(Numbers))).await;
                     ends.borrow_mut().push(end);
                     ended.notify_one();
                 });
@@ -91,6 +91,24 @@ impl Server {
     }
 }
 
+/// Knows `/known/N`: N bytes.
+struct Numbers;
+
+impl Known for Numbers {
+    type Body = Reply;
+
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
+        let body = number(request.target)?;
+        head.extend_from_slice(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+        Some(body.into())
+    }
+}
+
+fn number(target: &[u8]) -> Option<Bytes> {
+    let length: usize = std::str::from_utf8(target.strip_prefix(b"/known/")?).ok()?.parse().ok()?;
+    Some(vec![b'0' + (length % 10) as u8; length].into())
+}
+
 async fn serve(
     request: Request<ClientBody>,
     go: Rc<Notify>,
@@ -98,6 +116,11 @@ async fn serve(
     tunnels: Connections,
 ) -> Result<Response<Reply>, Infallible> {
     match request.uri().path() {
+        // As any service answers what is known: what is cut by the end of a read comes here.
+        known if known.starts_with("/known/") => {
+            let body = number(known.as_bytes()).unwrap_or_default();
+            return Ok(Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync()));
+        }
         "/wait" => {
             waiting.notify_one();
             go.notified().await;
@@ -199,6 +222,32 @@ fn pipelined_requests_are_all_answered() {
         let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         let answer = server.talk(format!("{}{last}", one.repeat(40)).as_bytes()).await;
         assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 41);
+    });
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order_whoever_knows_the_answers() {
+    run(async {
+        let server = Server::start(limits());
+        // Small and large ones, none at all, one that only the service knows, and more than is read at once.
+        let lengths = [1, 0, 5000, 20_003, 12, 200_004, 7, usize::MAX, 3, 70_002, 8];
+        let lengths: Vec<usize> = lengths.into_iter().chain((0..2000).map(|n| n % 50)).collect();
+        let get = |path: String, more: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+        let paths = lengths.iter().map(|n| if *n == usize::MAX { "/".to_owned() } else { format!("/known/{n}") });
+        let mut requests: String = paths.map(|path| get(path, "")).collect();
+        requests.push_str(&get("/".to_owned(), "Connection: close\r\n"));
+        let answers = server.talk(requests.as_bytes()).await;
+        let mut left = &answers[..];
+        for (n, length) in lengths.iter().enumerate() {
+            let (head, rest) = left.split_once("\r\n\r\n").unwrap_or_else(|| panic!("answer {n} is missing"));
+            let body = match *length {
+                usize::MAX => "hello".to_owned(),
+                length => ((b'0' + (length % 10) as u8) as char).to_string().repeat(length),
+            };
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "answer {n}: {head}");
+            left = rest.strip_prefix(&body).unwrap_or_else(|| panic!("answer {n} has another body"));
+        }
+        assert!(left.starts_with("HTTP/1.1 200 OK") && left.ends_with("hello"));
     });
 }
 

@@ -1,7 +1,7 @@
 //! One connection to a node.
 
 use super::control::{Control, Phase};
-use super::decode::{self, Bounds, Head};
+use super::decode::{self, Head};
 use super::pool::Slot;
 use super::{Broken, Request};
 use crate::net::listen::Stream;
@@ -73,7 +73,7 @@ impl Conn {
     /// Reads the next head. `early` has what was read of it before, and afterwards what came after it.
     pub fn poll_head(&mut self, cx: &mut Context<'_>, early: &mut Bytes, bodiless: bool) -> Poll<Result<Head, Broken>> {
         let shared = self.slot.pool().shared.clone();
-        let bounds = Bounds { bytes: shared.limits.head as usize + 4096, fields: shared.limits.fields + 32 };
+        let bounds = shared.bounds();
         loop {
             if !early.is_empty()
                 && let Some((head, length)) = decode::head(early, bounds, bodiless).map_err(Broken::Protocol)?

@@ -66,6 +66,8 @@ pub struct Request<'a> {
     pub forwarded_for: Option<IpAddr>,
     /// To be asked before the origin.
     pub peer: Option<&'a Node>,
+    /// Only what the node holds will do (`only-if-cached`, RFC 9111 section 5.2.1.7).
+    pub held: bool,
 }
 
 impl Request<'_> {
@@ -85,6 +87,9 @@ impl Request<'_> {
         out.extend_from_slice(if self.local { b"ringhold-client: local\r\n" } else { b"ringhold-client: remote\r\n" });
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
             field(out, b"ringhold-peer", introduction.as_bytes());
+        }
+        if self.held {
+            out.extend_from_slice(b"cache-control: only-if-cached\r\n");
         }
         self.encode_hop(out);
         out.extend_from_slice(b"\r\n");
@@ -156,11 +161,13 @@ mod tests {
             expect: true,
             forwarded_for: None,
             peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),
+            held: true,
         };
         let mut out = Vec::new();
         request.encode(&HeaderValue::from_static("1.1 r"), &mut out);
         let expected = "POST http://example.com/a?b HTTP/1.1\r\nhost: example.com\r\naccept: */*\r\nvia: 1.1 r\r\n\
-                        ringhold-client: remote\r\nringhold-peer: n1 unix:/run/n1.sock\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\
+                        ringhold-client: remote\r\nringhold-peer: n1 unix:/run/n1.sock\r\ncache-control: only-if-cached\r\n\
+                        transfer-encoding: chunked\r\nexpect: 100-continue\r\n\
                         te: trailers\r\nconnection: te\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

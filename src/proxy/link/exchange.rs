@@ -19,12 +19,22 @@ use tokio::time::timeout;
 
 /// A body up to this size is waited for (for [`crate::config::Timeouts::small_body`]) before its head is passed on, so
 /// that a node's death midway costs the client nothing.
-const SMALL: u64 = 16 * 1024;
+pub const SMALL: u64 = 16 * 1024;
 
 /// What a node answered.
 pub struct Answer {
     pub head: Head,
     pub content: Content,
+}
+
+impl Answer {
+    /// The body, where it is there and small.
+    pub fn small_body(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Full(body) if body.len() as u64 <= SMALL => Some(body),
+            _ => None,
+        }
+    }
 }
 
 /// What comes after the head.
@@ -72,7 +82,7 @@ pub async fn exchange(
 }
 
 /// How long a hit takes is what a node is judged by; anything else may have waited for an origin.
-fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
+pub fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
     if Cache::said(head.fields.verdict()) == Cache::Hit {
         let now = clock::tick();
         pool.node.pace.note_hit(now, now.since(asked));
@@ -122,7 +132,7 @@ fn pass_on(head: Head, request: &Request<'_>) {
     }
 }
 
-fn is_interim(head: &Head) -> bool {
+pub fn is_interim(head: &Head) -> bool {
     head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 

@@ -124,9 +124,10 @@ impl Fields {
     }
 }
 
-/// The first line of an answer and the lines of `fields`, for a client. `None` when they can't go on as they are.
-pub fn verbatim(status: StatusCode, fields: &Fields, via: &HeaderValue) -> Option<Vec<u8>> {
-    let mut head = Vec::with_capacity(64 + fields.lines.len() + via.len());
+/// The first line of an answer and the lines of `fields`, for a client, and room for so many bytes behind them. `None` when
+/// they can't go on as they are.
+pub fn verbatim(status: StatusCode, fields: &Fields, via: &HeaderValue, room: usize) -> Option<Vec<u8>> {
+    let mut head = Vec::with_capacity(64 + fields.lines.len() + via.len() + room);
     head.extend_from_slice(b"HTTP/1.1 ");
     head.extend_from_slice(status.as_str().as_bytes());
     head.push(b' ');
@@ -153,7 +154,7 @@ mod tests {
 
     fn written(lines: &str) -> Option<String> {
         let head = read(lines);
-        let text = verbatim(head.status, &head.fields, &HeaderValue::from_static("1.1 us"))?;
+        let text = verbatim(head.status, &head.fields, &HeaderValue::from_static("1.1 us"), 0)?;
         Some(String::from_utf8(text).unwrap())
     }
 

@@ -12,6 +12,7 @@ mod decode;
 mod encode;
 mod exchange;
 mod fields;
+mod pipeline;
 mod pool;
 mod upload;
 
@@ -24,6 +25,7 @@ pub use conn::Conn;
 pub use encode::{Framing, Request, Said};
 pub use exchange::{Answer, Content, exchange};
 pub use fields::verbatim;
+pub use pipeline::held;
 pub use pool::{InFlight, Pool, Swept};
 pub use upload::Upload;
 
@@ -62,6 +64,10 @@ impl Shared {
         let write = RefCell::new(Vec::with_capacity(2048));
         let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
         Rc::new(Shared { limits, timeouts, cluster, counters, via, read, write })
+    }
+    /// Of the head of an answer.
+    fn bounds(&self) -> decode::Bounds {
+        decode::Bounds { bytes: self.limits.head as usize + 4096, fields: self.limits.fields + 32 }
     }
     /// The member of `Via` for a message of this version.
     pub fn via(&self, version: http::Version) -> &http::HeaderValue {

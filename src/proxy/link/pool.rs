@@ -2,6 +2,7 @@
 
 use super::conn::{Conn, Link};
 use super::control::{Control, Phase};
+use super::pipeline::Pipeline;
 use super::{Shared, TICK};
 use crate::clock::{self, Tick};
 use crate::cluster::view::Node;
@@ -27,6 +28,8 @@ pub struct Pool {
     /// Slots handed out, whether the connection is there yet or not.
     open: Cell<usize>,
     queue: RefCell<VecDeque<oneshot::Sender<Grant>>>,
+    /// For what the node very likely holds.
+    pub pipeline: Pipeline,
     /// So many more hits are timed until the next sweep.
     samples: Cell<u32>,
     /// The node has left the view: connections are closed after use.
@@ -69,6 +72,7 @@ impl Pool {
             controls: RefCell::default(),
             open: Cell::new(0),
             queue: RefCell::default(),
+            pipeline: Pipeline::default(),
             samples: Cell::new(SAMPLES),
             retired: Cell::new(false),
         })

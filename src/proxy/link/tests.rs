@@ -1,5 +1,6 @@
 //! The link's client against fake nodes, over real sockets.
 
+use super::exchange::SMALL;
 use super::*;
 use crate::cluster::view::Node;
 use crate::config::{Address, Config, Secret};
@@ -48,6 +49,7 @@ impl Asked {
             expect: self.expect,
             forwarded_for: None,
             peer: None,
+            held: false,
         }
     }
 }
@@ -348,5 +350,104 @@ fn a_node_that_goes_silent_before_it_has_proved_itself_is_left_and_was_sent_noth
         let (result, ()) = tokio::join!(ask(&pool, &asked), give_up);
         assert!(matches!(result, Err(Broken::Unreachable(_))), "so that any request may go elsewhere: {result:?}");
         assert!(pool.is_empty(), "its place is free again");
+    });
+}
+
+/// An answer to a request for what is held: a hit with this body.
+fn hit(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nCache-Status: n1; hit; ttl=9\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into()
+}
+
+fn not_held() -> Vec<u8> {
+    b"HTTP/1.1 504 No\r\nCache-Status: n1; fwd=uri-miss; detail=only-if-cached\r\nContent-Length: 0\r\n\r\n".to_vec()
+}
+
+/// Asks for so many URLs at once, and says what came.
+async fn ask_held(pool: &Rc<Pool>, count: usize) -> Vec<Option<Vec<u8>>> {
+    let asked = Asked::get();
+    let waiting: Vec<_> = (0..count)
+        .map(|_| super::held(pool, &Request { held: true, ..asked.request() }).expect("there is room"))
+        .collect();
+    let mut came = Vec::new();
+    for held in waiting {
+        came.push(match held.await {
+            Some(Answer { content: Content::Full(body), .. }) => Some(body.to_vec()),
+            Some(_) => panic!("a body that is not there"),
+            None => None,
+        });
+    }
+    came
+}
+
+#[test]
+fn what_is_held_is_asked_for_on_one_connection_and_comes_in_order() {
+    run(async {
+        let answers = [hit("a"), not_held(), hit(&"b".repeat(9000)), hit("")].concat();
+        for bytes in [Act::Write(answers.clone()), Act::Drip(answers.clone())] {
+            let heads = [Act::Head, Act::Head, Act::Head, Act::Head];
+            let node = FakeNode::new("n1", [heads.into_iter().chain([bytes, Act::Silence]).collect()]);
+            let pool = pool(&node, &config());
+            let came = ask_held(&pool, 4).await;
+            assert_eq!(came, [Some(b"a".to_vec()), None, Some(vec![b'b'; 9000]), Some(Vec::new())]);
+            assert_eq!(node.heard(0).matches("cache-control: only-if-cached\r\n").count(), 4);
+            // Its task has to come to its end first.
+            while pool.pipeline.is_driven() {
+                tokio::task::yield_now().await;
+            }
+            assert!(pool.pop_idle().is_some(), "the connection goes back to the pool");
+            assert_eq!(pool.node.load.load(std::sync::atomic::Ordering::Relaxed), 0);
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_behind_what_keeps_others_waiting_asks_elsewhere_at_once() {
+    run(async {
+        let large = format!("HTTP/1.1 200 OK\r\nCache-Status: n1; hit\r\nContent-Length: {}\r\n\r\n", SMALL + 1);
+        let chunked = "HTTP/1.1 200 OK\r\nCache-Status: n1; hit\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".to_owned();
+        let noise = "what?\r\n\r\n".to_owned();
+        let closing = "HTTP/1.1 200 OK\r\nCache-Status: n1; fwd=miss\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            .to_owned();
+        for second in [large, chunked, interim, noise, closing] {
+            let script =
+                vec![Act::Head, Act::Head, Act::Head, Act::Write([hit("a"), second.into()].concat()), Act::Silence];
+            let node = FakeNode::new("n1", [script]);
+            let pool = pool(&node, &config());
+            assert_eq!(ask_held(&pool, 3).await, [Some(b"a".to_vec()), None, None]);
+            assert!(pool.pop_idle().is_none(), "what was on its way there is for nobody else");
+        }
+    });
+}
+
+#[test]
+fn a_node_that_dies_or_goes_silent_loses_no_request_for_what_it_holds() {
+    run(async {
+        let dies = FakeNode::new("n1", [vec![Act::Head, Act::Write(hit("a"))]]);
+        let of_dead = pool(&dies, &config());
+        assert_eq!(ask_held(&of_dead, 2).await, [Some(b"a".to_vec()), None]);
+        let silent = FakeNode::new("n1", [vec![Act::Silence]]);
+        let of_silent = pool(&silent, &config());
+        let giving_up = async {
+            while silent.heard.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            silent.node.set_up(false);
+            of_silent.abandon();
+        };
+        assert_eq!(tokio::join!(ask_held(&of_silent, 2), giving_up).0, [None, None]);
+        assert_eq!(ask_held(&of_silent, 1).await, [None], "nor when it is asked after that");
+    });
+}
+
+#[test]
+fn more_than_there_are_places_for_ask_in_the_ordinary_way() {
+    run(async {
+        let node = FakeNode::new("n1", [vec![Act::Silence]]);
+        let pool = pool(&node, &config());
+        let asked = Asked::get();
+        let ask = || super::held(&pool, &Request { held: true, ..asked.request() });
+        let waiting: Vec<_> = std::iter::from_fn(ask).take(10_000).collect();
+        assert!((2..=256).contains(&waiting.len()), "{} waited", waiting.len());
     });
 }

@@ -1,0 +1,260 @@
+//! Requests for what a node very likely holds, one behind the other on one connection (RFC 9112 section 9.3.2).
+//!
+//! A hit is answered at once, so nobody waits for whoever is ahead; under load many requests share one write, and many
+//! answers one read, on both sides of the link. Each request says `only-if-cached`: what the node does not hold fresh is
+//! answered at once as well, and then asked for in the ordinary way. So is everything that is lost with the connection.
+
+use super::acquire::{Want, acquire};
+use super::conn::Conn;
+use super::control::Phase;
+use super::decode::{self, Ends, Head};
+use super::exchange::{Answer, Content, SMALL, is_interim, note_hit};
+use super::{Broken, InFlight, Pool, Request};
+use crate::clock::Tick;
+use crate::proxy::outcome::Cache;
+use bytes::{Bytes, BytesMut};
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// So many may wait for their answers at once; who comes then asks in the ordinary way.
+const PLACES: usize = 256;
+/// The same for bytes that the node has not taken yet.
+const UNSENT: usize = 64 * 1024;
+/// A body up to so many bytes is copied when it is sent, so it need not be copied before: it lives on in what was read
+/// together with it for no longer than that.
+const COPIED_LATER: usize = 2048;
+
+/// One a pool. It has a connection only while somebody waits.
+#[derive(Default)]
+pub struct Pipeline {
+    /// Who waits, in the order of the requests.
+    places: RefCell<VecDeque<Rc<Place>>>,
+    /// Requests that are not sent yet.
+    unsent: RefCell<Vec<u8>>,
+    /// Somebody drives the connection.
+    driven: Cell<bool>,
+    driver: Cell<Option<Waker>>,
+}
+
+/// Where one answer goes.
+#[derive(Default)]
+struct Place {
+    outcome: Cell<Outcome>,
+    waker: Cell<Option<Waker>>,
+}
+
+#[derive(Default)]
+enum Outcome {
+    #[default]
+    Awaited,
+    Answered(Box<Answer>),
+    /// It has to be asked for in the ordinary way.
+    Missed,
+}
+
+/// An answer that is waited for. `None`: the node does not hold it, or could not say so.
+pub struct Held {
+    place: Rc<Place>,
+    pool: Rc<Pool>,
+    asked: Option<Tick>,
+    _load: InFlight,
+}
+
+/// Asks for what `pool`'s node very likely holds. `None`: there is no room.
+pub fn held(pool: &Rc<Pool>, request: &Request<'_>) -> Option<Held> {
+    let pipeline = &pool.pipeline;
+    let mut unsent = pipeline.unsent.borrow_mut();
+    if pipeline.places.borrow().len() >= PLACES || unsent.len() >= UNSENT {
+        return None;
+    }
+    request.encode(pool.shared.via(request.version), &mut unsent);
+    drop(unsent);
+    let place = Rc::new(Place::default());
+    pipeline.places.borrow_mut().push_back(place.clone());
+    pipeline.wake(pool);
+    Some(Held { place, pool: pool.clone(), asked: pool.sample(), _load: InFlight::new(pool) })
+}
+
+impl Future for Held {
+    type Output = Option<Answer>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+        match self.place.outcome.take() {
+            Outcome::Awaited => {
+                self.place.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+            Outcome::Missed => Poll::Ready(None),
+            Outcome::Answered(answer) => {
+                if let Some(asked) = self.asked {
+                    note_hit(&self.pool, &answer.head, asked);
+                }
+                self.pool.shared.counters.link_reused.add(1);
+                Poll::Ready(Some(*answer))
+            }
+        }
+    }
+}
+
+impl Place {
+    fn settle(&self, outcome: Outcome) {
+        self.outcome.set(outcome);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Pipeline {
+    fn wake(&self, pool: &Rc<Pool>) {
+        if !self.driven.replace(true) {
+            tokio::task::spawn_local(drive(Driven(pool.clone())));
+        } else if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
+    #[cfg(test)]
+    pub fn is_driven(&self) -> bool {
+        self.driven.get()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.places.borrow().is_empty()
+    }
+}
+
+/// Whoever waits when nobody drives the connection any more, for whatever reason, asks in the ordinary way.
+struct Driven(Rc<Pool>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        let pipeline = &self.0.pipeline;
+        pipeline.driven.set(false);
+        pipeline.unsent.borrow_mut().clear();
+        let places = std::mem::take(&mut *pipeline.places.borrow_mut());
+        places.iter().for_each(|place| place.settle(Outcome::Missed));
+    }
+}
+
+/// Takes a connection, for as long as somebody waits.
+async fn drive(driven: Driven) {
+    let pool = &driven.0;
+    if let Ok(conn) = acquire(pool, Want::Any).await {
+        conn.link.control.enter(Phase::Head { movable: true });
+        let mut flow = Flow { conn, read: Bytes::new() };
+        match poll_fn(|cx| flow.poll(cx)).await {
+            Ok(()) => flow.conn.give_back(),
+            Err(broken) => tracing::debug!(node = %pool.node.id, "requests for what it holds: the node {broken}"),
+        }
+    }
+}
+
+/// What goes over the connection.
+struct Flow {
+    conn: Conn,
+    /// Read, but not a whole answer yet.
+    read: Bytes,
+}
+
+impl Flow {
+    /// Ready when nobody waits any more.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let pool = self.conn.slot.pool().clone();
+        loop {
+            self.poll_send(&pool.pipeline, cx)?;
+            self.hand_out(&pool)?;
+            if pool.pipeline.is_empty() {
+                let is_clean = self.read.is_empty() && pool.pipeline.unsent.borrow().is_empty();
+                return Poll::Ready(if is_clean { Ok(()) } else { Err(Broken::Protocol("more than was asked for")) });
+            }
+            pool.pipeline.driver.set(Some(cx.waker().clone()));
+            ready!(self.poll_read(&pool, cx))?;
+        }
+    }
+
+    /// Sends what the node takes.
+    fn poll_send(&mut self, pipeline: &Pipeline, cx: &mut Context<'_>) -> Result<(), Broken> {
+        let mut unsent = pipeline.unsent.borrow_mut();
+        let mut sent = 0;
+        while sent < unsent.len() {
+            match Pin::new(&mut self.conn.link.stream).poll_write(cx, &unsent[sent..]) {
+                Poll::Ready(Ok(0)) => return Err(self.conn.died(None, true)),
+                Poll::Ready(Ok(n)) => sent += n,
+                Poll::Ready(Err(e)) => return Err(self.conn.died(Some(e), true)),
+                Poll::Pending => break,
+            }
+        }
+        unsent.drain(..sent);
+        Ok(())
+    }
+
+    fn poll_read(&mut self, pool: &Pool, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let mut scratch = pool.shared.read.borrow_mut();
+        let mut buf = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.conn.link.stream).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(Err(self.conn.died(None, true))),
+            Poll::Ready(Ok(())) => {
+                self.conn.link.control.touch();
+                self.read = match self.read.is_empty() {
+                    true => Bytes::copy_from_slice(buf.filled()),
+                    false => [&self.read[..], buf.filled()].concat().into(),
+                };
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(e)) => Poll::Ready(Err(self.conn.died(Some(e), true))),
+            Poll::Pending => self.conn.pending(cx),
+        }
+    }
+
+    /// Gives each whole answer to whom it is for.
+    fn hand_out(&mut self, pool: &Pool) -> Result<(), Broken> {
+        while !self.read.is_empty() {
+            let Some(answer) = self.next(pool)? else { break };
+            let place = pool.pipeline.places.borrow_mut().pop_front();
+            let place = place.ok_or(Broken::Protocol("more than was asked for"))?;
+            let keep = answer.head.keep;
+            place.settle(match Cache::said(answer.head.fields.verdict()) {
+                Cache::Hit => Outcome::Answered(Box::new(answer)),
+                Cache::Miss | Cache::Unknown => Outcome::Missed,
+            });
+            if !keep {
+                return Err(Broken::Protocol("the end of the connection"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The next answer, when all of it is there. What is not small, or of unknown length, keeps nobody waiting: the
+    /// connection is given up for it.
+    fn next(&mut self, pool: &Pool) -> Result<Option<Answer>, Broken> {
+        let Some((head, length)) = decode::head(&self.read, pool.shared.bounds(), false).map_err(Broken::Protocol)?
+        else {
+            return Ok(None);
+        };
+        let size = size(&head)?;
+        if self.read.len() < length + size {
+            return Ok(None);
+        }
+        let mut body = self.read.slice(length..length + size);
+        if size > COPIED_LATER {
+            body = BytesMut::from(&body[..]).freeze();
+        }
+        self.read = self.read.slice(length + size..);
+        Ok(Some(Answer { head, content: Content::Full(body) }))
+    }
+}
+
+fn size(head: &Head) -> Result<usize, Broken> {
+    match head.ends {
+        _ if is_interim(head) => Err(Broken::Protocol("an interim response")),
+        Ends::None => Ok(0),
+        Ends::After(size) if size <= SMALL => Ok(size as usize),
+        Ends::After(_) | Ends::Chunked | Ends::Closed => Err(Broken::Protocol("not a small answer")),
+    }
+}
