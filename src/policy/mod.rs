@@ -28,7 +28,7 @@ pub use groups::{Groups, invalidated_groups, is_in};
 pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
 pub use language::speaks;
-pub use part::{Part, completes, completion, part_wanted, same};
+pub use part::{Part, completes, completion, part_wanted, same, strong};
 pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges};
 pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_ask_peer, may_lead, stale_if_error};
 pub use storable::{storable, storable_fields};

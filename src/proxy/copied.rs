@@ -1,7 +1,7 @@
 //! The hot copy on a request's way: asked first, and made of what passes.
 
-use super::hot::{self, Candidate, Found, Hot};
-use super::link::{Answer, Content as Body, Pool};
+use super::hot::{self, Candidate, Copy, Found, Hot};
+use super::link::{Answer, Content as Body, Head, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
@@ -10,9 +10,10 @@ use crate::policy;
 use crate::wire::hop;
 use crate::wire::status::CacheStatus;
 use crate::wire::target::Key;
-use http::Response;
 use http::header::{AGE, CACHE_STATUS, VIA};
 use http::request::Parts;
+use http::{Response, StatusCode};
+use std::sync::Arc;
 
 /// What a request has to do with the hot copy.
 pub enum Watch {
@@ -20,6 +21,8 @@ pub enum Watch {
     Aside,
     /// The state of the copies when the request came: what is made invalid meanwhile is not copied.
     Since(u64),
+    /// The same, and the copy of which the node is asked whether it still holds.
+    Again(u64, Arc<Copy>),
 }
 
 impl Watch {
@@ -36,7 +39,8 @@ impl Watch {
         let generation = hot.generation();
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
-            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation)),
+            Found::AskAgain(copy) => Some(Watch::Again(generation, copy)),
+            Found::Nothing => Some(Watch::Since(generation)),
         }
     }
 
@@ -77,7 +81,7 @@ impl Watch {
         answer: &Answer,
         pool: &Pool,
     ) -> Option<Box<Capture>> {
-        let (&Watch::Since(generation), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let (Some(generation), Some(hot)) = (self.generation(), &client.worker.hot) else { return None };
         let head = &answer.head;
         if Cache::said(head.fields.verdict()) != Cache::Hit {
             hot.outdated(key);
@@ -91,13 +95,40 @@ impl Watch {
         if !hot::is_copyable(head.status) || !hot.wants(key, length) {
             return None;
         }
-        let (mut response, ()) = Response::new(()).into_parts();
-        response.status = head.status;
-        response.headers = head.fields.map();
-        hop::strip(&mut response.headers);
-        let request = request()?;
-        let (key, node) = (key.clone(), pool.node.id.as_str().into());
-        let candidate = Candidate { generation, key, request, response, node, local: head.local };
+        let candidate = candidate(generation, key, request()?, head, pool);
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
     }
+
+    /// The copy, kept for longer, where a node has confirmed that it still holds the same.
+    pub fn renew(
+        &self,
+        client: &Client,
+        key: &Key,
+        request: impl FnOnce() -> Option<Parts>,
+        answer: &Answer,
+        pool: &Pool,
+    ) -> Option<Arc<Copy>> {
+        let (Watch::Again(generation, copy), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let is_same = answer.head.status == StatusCode::NOT_MODIFIED;
+        if !is_same || Cache::said(answer.head.fields.verdict()) != Cache::Hit {
+            return None;
+        }
+        hot.renew(candidate(*generation, key, request()?, &answer.head, pool), copy, clock::now())
+    }
+
+    fn generation(&self) -> Option<u64> {
+        match self {
+            Watch::Aside => None,
+            Watch::Since(generation) | Watch::Again(generation, _) => Some(*generation),
+        }
+    }
+}
+
+fn candidate(generation: u64, key: &Key, request: Parts, head: &Head, pool: &Pool) -> Candidate {
+    let (mut response, ()) = Response::new(()).into_parts();
+    response.status = head.status;
+    response.headers = head.fields.map();
+    hop::strip(&mut response.headers);
+    let (key, node) = (key.clone(), pool.node.id.as_str().into());
+    Candidate { generation, key, request, response, node, local: head.local }
 }

@@ -68,7 +68,7 @@ pub struct Copy {
 pub enum Found {
     Copy(Arc<Copy>),
     /// This request is the one that asks the node again.
-    AskAgain,
+    AskAgain(Arc<Copy>),
     Nothing,
 }
 
@@ -80,6 +80,13 @@ pub struct Candidate {
     pub response: response::Parts,
     pub node: Box<str>,
     pub local: bool,
+}
+
+/// What a copy's body is made of.
+enum Body {
+    In(Vec<Bytes>),
+    /// It lies elsewhere already, perhaps in a file.
+    At(Bytes, Option<Arc<MemFile>>),
 }
 
 impl Hot {
@@ -117,7 +124,7 @@ impl Hot {
             None => Found::Nothing,
             Some(copy) if self.is_outdated(&copy) => Found::Nothing,
             Some(copy) if copy.stands(tick()) => Found::Copy(copy),
-            Some(_) => Found::AskAgain,
+            Some(copy) => Found::AskAgain(copy),
         }
     }
 
@@ -178,29 +185,57 @@ impl Hot {
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
-        let Candidate { generation, key, request, mut response, node, local } = candidate;
-        let Ok(terms) = policy::storable(&self.rules, &request, &response, now, now) else { return };
-        let Some(selecting) = policy::selecting(&response.headers, &request.headers) else { return };
+        let (generation, hash) = (candidate.generation, candidate.key.hash());
+        let made = || match self.files.make(&body) {
+            Some((file, bytes)) => Body::At(bytes, Some(file)),
+            None => Body::In(body),
+        };
+        if let Some(copy) = self.copy(candidate, made, now) {
+            self.insert(generation, hash, copy);
+        }
+    }
+
+    /// Keeps `copy` for longer, under the fields of the 304 with which its node confirmed it (RFC 9111 section 4.3.4).
+    pub fn renew(&self, mut candidate: Candidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
+        let (generation, hash) = (candidate.generation, candidate.key.hash());
+        let body = copy.entry().body().whole()?;
+        let mut headers = copy.entry().headers(3);
+        policy::combine(&mut headers, &candidate.response.headers, now);
+        (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);
+        let copy = self.copy(candidate, || Body::At(body, copy.file.clone()), now)?;
+        self.insert(generation, hash, copy.clone());
+        Some(copy)
+    }
+
+    /// A copy, if the policy says that it is fresh.
+    fn copy(&self, candidate: Candidate, body: impl FnOnce() -> Body, now: Timestamp) -> Option<Arc<Copy>> {
+        let Candidate { key, request, mut response, node, local, .. } = candidate;
+        let terms = policy::storable(&self.rules, &request, &response, now, now).ok()?;
+        let selecting = policy::selecting(&response.headers, &request.headers)?;
         if now >= terms.fresh_until {
-            return;
+            return None;
         }
         drop_last_cache_status(&mut response.headers);
         response.headers.remove(header::AGE);
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
         let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
-        let (entry, file) = match self.files.make(&body) {
-            Some((file, bytes)) => (new(Vec::new()).with_body_at(bytes), Some(file)),
-            None => (new(body), None),
+        let (entry, file) = match body() {
+            Body::In(pieces) => (new(pieces), None),
+            Body::At(bytes, file) => (new(Vec::new()).with_body_at(bytes), file),
         };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
         let made = tick().0;
         let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
-        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), file, node, head, again, ends });
+        Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), file, node, head, again, ends }))
+    }
+
+    /// If nothing was made invalid meanwhile.
+    fn insert(&self, generation: u64, hash: u64, copy: Arc<Copy>) {
         if generation == self.generation() {
-            self.copies.insert(key.hash(), copy);
+            self.copies.insert(hash, copy);
             // Made invalid by another thread between the look and the insertion: whoever comes second takes it out.
             if generation != self.generation() {
-                self.copies.remove(key.hash());
+                self.copies.remove(hash);
             }
         }
     }
@@ -231,9 +266,25 @@ impl Copy {
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
-    /// Its body, which is `bytes`, as it is best sent.
-    pub fn payload(&self, bytes: Bytes) -> Payload {
-        Payload::of_file(bytes, self.file.as_ref().map(|file| file.clone() as SentFile))
+    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and gives its body.
+    pub fn write(&self, now: Timestamp, head: &mut Vec<u8>) -> Option<Payload> {
+        let (entry, fixed) = (self.entry(), self.head.as_ref()?);
+        if now >= entry.terms.fresh_until {
+            return None;
+        }
+        let body = entry.body().whole()?;
+        head.extend_from_slice(fixed);
+        head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
+        head.extend_from_slice(b"\r\nage: ");
+        head.extend_from_slice(itoa::Buffer::new().format(policy::age(&entry.terms, now)).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        Some(Payload::of_file(body, self.file.as_ref().map(|file| file.clone() as SentFile)))
+    }
+    /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small
+    /// comes at once, and costs less.
+    pub fn tag(&self) -> Option<&[u8]> {
+        self.file.as_ref()?;
+        policy::strong(&**self.entry())
     }
     /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
     fn stands(&self, now: Tick) -> bool {

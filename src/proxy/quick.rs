@@ -52,22 +52,16 @@ fn bears_on_fresh(request: &Plain<'_>) -> bool {
 
 impl Quick {
     fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Payload> {
-        let (entry, fixed) = (copy.entry(), copy.head.as_ref()?);
-        let now = clock::now();
-        if now >= entry.terms.fresh_until || (entry.mark == Mark::SameMachine && !self.0.peer.same_machine) {
+        let entry = copy.entry();
+        if entry.mark == Mark::SameMachine && !self.0.peer.same_machine {
             return None;
         }
-        let body = entry.body().whole()?;
-        head.extend_from_slice(fixed);
-        head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
-        head.extend_from_slice(b"\r\nage: ");
-        head.extend_from_slice(itoa::Buffer::new().format(policy::age(&entry.terms, now)).as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
+        let body = copy.write(clock::now(), head)?;
         let counters = &self.0.worker.shared.counters;
         counters.answers[usize::from(entry.status.as_u16() / 100)].add(1);
         counters.hits.add(1);
         counters.hot_hits.add(1);
-        counters.body_bytes.add(body.len() as u64);
-        Some(copy.payload(body))
+        counters.body_bytes.add(entry.body().len());
+        Some(body)
     }
 }

@@ -53,7 +53,7 @@ pub type Asking<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
 /// What was waited for.
 pub enum Given<B> {
     /// A whole head and a whole body, as they are to be written.
-    Bytes(Vec<u8>, Bytes),
+    Bytes(Vec<u8>, Payload),
     Response(Response<B>),
 }
 
@@ -258,7 +258,7 @@ where
         self.sent(close)
     }
 
-    async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Bytes) -> Result<(), End> {
+    async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Payload) -> Result<(), End> {
         let mut fresh = true;
         poll_fn(|cx| {
             self.heed(cx)?;
@@ -266,7 +266,7 @@ where
             if !std::mem::take(&mut fresh) {
                 return Poll::Ready(Ok(()));
             }
-            let written = self.out.write(self.io, cx, head, std::mem::take(&mut body), b"");
+            let written = self.out.write_all(self.io, cx, head, std::mem::take(&mut body));
             written.map_err(|e| End::Broken(e.into()))
         })
         .await

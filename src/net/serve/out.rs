@@ -94,6 +94,21 @@ impl Out {
         self.poll(io, cx)
     }
 
+    /// The same for an answer that is there as a whole.
+    pub(super) fn write_all(
+        &mut self,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        head: &mut Vec<u8>,
+        body: Payload,
+    ) -> Poll<io::Result<()>> {
+        if body.file.is_none() {
+            return self.write(io, cx, head, body.bytes, b"");
+        }
+        self.hold(head, body);
+        self.poll(io, cx)
+    }
+
     /// Keeps an answer to be written by [`Out::poll`]. Only when nothing is kept.
     pub(super) fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
         if head.len() + body.bytes.len() <= TOGETHER {

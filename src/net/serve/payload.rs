@@ -21,6 +21,14 @@ impl Payload {
         Payload { bytes, file: file.map(|file| (file, 0)) }
     }
 
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     pub(super) fn advance(&mut self, sent: usize) {
         self.bytes.advance(sent);
         match &mut self.file {
