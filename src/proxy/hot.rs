@@ -283,7 +283,7 @@ impl Copy {
     /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small
     /// comes at once, and costs less.
     pub fn tag(&self) -> Option<&[u8]> {
-        self.file.as_ref()?;
+        self.file.as_ref().filter(|_| self.entry().status.is_success())?;
         policy::strong(&**self.entry())
     }
     /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
