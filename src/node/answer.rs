@@ -25,6 +25,16 @@ use std::sync::Arc;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// What a 304 says nothing of, and `Age`, which is written anew.
+pub const OF_THE_BODY: [HeaderName; 6] = [
+    header::AGE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_RANGE,
+];
+
 /// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
 pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, now: Timestamp) -> Response<NodeBody> {
     let mut headers = entry.headers(4);
@@ -156,14 +166,7 @@ fn mark(headers: &mut HeaderMap, ask: &Ask, mark: Mark) {
 
 /// Without the fields that describe a body (RFC 9110 section 15.4.5).
 fn not_modified(mut headers: HeaderMap) -> Response<NodeBody> {
-    let describes_body = [
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LANGUAGE,
-        header::CONTENT_RANGE,
-    ];
-    for name in describes_body {
+    for name in OF_THE_BODY.iter().filter(|name| **name != header::AGE) {
         headers.remove(name);
     }
     respond(StatusCode::NOT_MODIFIED, headers, NodeBody::Empty)

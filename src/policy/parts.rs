@@ -113,7 +113,8 @@ pub fn same<A: Fields + ?Sized, B: Fields + ?Sized>(a: &A, b: &B) -> bool {
     strong(a).is_some_and(|tag| strong(b) == Some(tag))
 }
 
-fn strong<F: Fields + ?Sized>(fields: &F) -> Option<&[u8]> {
+/// An `ETag` that stands for exactly these bytes (RFC 9110 section 8.8.1).
+pub fn strong<F: Fields + ?Sized>(fields: &F) -> Option<&[u8]> {
     fields.first(&header::ETAG).filter(|tag| tag.starts_with(b"\""))
 }
 

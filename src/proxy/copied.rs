@@ -1,7 +1,7 @@
 //! The hot copy on a request's way: asked first, and made of what passes.
 
-use super::hot::{self, Candidate, Found, Hot, Since};
-use super::link::{Answer, Content as Body, Pool};
+use super::hot::{self, Candidate, Copy, Found, Hot, Since};
+use super::link::{Answer, Content as Body, Head, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
@@ -12,7 +12,8 @@ use crate::wire::status::{self, CacheStatus};
 use crate::wire::target::Key;
 use http::header::{AGE, CACHE_STATUS, VIA};
 use http::request::Parts;
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
+use std::sync::Arc;
 
 /// What a request has to do with the hot copy.
 pub enum Watch {
@@ -20,6 +21,8 @@ pub enum Watch {
     Aside,
     /// The state of the copies when the request came, and when that was: what is made invalid meanwhile is not copied.
     Since(Since),
+    /// The same, and the copy of which the node is asked whether it still holds.
+    Again(Since, Arc<Copy>),
     /// Its answer is not copied, but may show that a copy is outdated.
     Head,
 }
@@ -39,7 +42,8 @@ impl Watch {
         let since = hot.since();
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
-            Found::AskAgain | Found::Nothing => Some(Watch::Since(since)),
+            Found::AskAgain(copy) => Some(Watch::Again(since, copy)),
+            Found::Nothing => Some(Watch::Since(since)),
         }
     }
 
@@ -86,7 +90,7 @@ impl Watch {
             hot.outdated(key);
             return None;
         }
-        let &Watch::Since(since) = self else { return None };
+        let since = self.asked()?;
         let ttl = head.fields.verdict().and_then(status::ttl)?;
         let length = match &answer.content {
             Body::Full(bytes) => Some(bytes.len() as u64),
@@ -96,13 +100,42 @@ impl Watch {
         if !hot::is_copyable(head.status) || !hot.wants(key, length) {
             return None;
         }
-        let (mut response, ()) = Response::new(()).into_parts();
-        response.status = head.status;
-        response.headers = head.fields.map();
-        hop::strip(&mut response.headers);
-        let request = request()?;
-        let (key, node) = (key.clone(), pool.node.id.as_str().into());
-        let candidate = Candidate { since, key, request, response, node, local: head.local, ttl };
+        let candidate = candidate(since, key, request()?, head, ttl, pool);
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
     }
+
+    /// The copy, kept for longer, where a node has confirmed that it still holds the same.
+    pub fn renew(
+        &self,
+        client: &Client,
+        key: &Key,
+        request: impl FnOnce() -> Option<Parts>,
+        answer: &Answer,
+        pool: &Pool,
+    ) -> Option<Arc<Copy>> {
+        let (&Watch::Again(since, ref copy), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let is_same = answer.head.status == StatusCode::NOT_MODIFIED;
+        let verdict = answer.head.fields.verdict();
+        if !is_same || Cache::said(verdict) != Cache::Hit {
+            return None;
+        }
+        let ttl = verdict.and_then(status::ttl)?;
+        hot.renew(candidate(since, key, request()?, &answer.head, ttl, pool), copy, clock::now())
+    }
+
+    fn asked(&self) -> Option<Since> {
+        match self {
+            Watch::Aside | Watch::Head => None,
+            Watch::Since(since) | Watch::Again(since, _) => Some(*since),
+        }
+    }
+}
+
+fn candidate(since: Since, key: &Key, request: Parts, head: &Head, ttl: u64, pool: &Pool) -> Candidate {
+    let (mut response, ()) = Response::new(()).into_parts();
+    response.status = head.status;
+    response.headers = head.fields.map();
+    hop::strip(&mut response.headers);
+    let (key, node) = (key.clone(), pool.node.id.as_str().into());
+    Candidate { since, key, request, response, node, local: head.local, ttl }
 }

@@ -21,6 +21,7 @@ mod copied;
 mod held;
 mod hot;
 mod link;
+mod memfile;
 pub mod metrics;
 mod outcome;
 mod own;

@@ -1,6 +1,7 @@
 //! A worker between a client and fake nodes, all over real sockets.
 
 use super::fake::{Act, FakeNode, config};
+use super::hot::Hot;
 use super::worker::{self, Handle, Start};
 use super::{Front, acceptor};
 use crate::cluster::report::{self, Heard, Incoming};
@@ -45,6 +46,10 @@ impl Stage {
     }
 
     fn with(config: Config, scripts: Vec<Vec<Vec<Act>>>) -> Stage {
+        Stage::with_hot(config, None, scripts)
+    }
+
+    fn with_hot(config: Config, hot: Option<Arc<Hot>>, scripts: Vec<Vec<Vec<Act>>>) -> Stage {
         let ring = ring(scripts.len());
         let order: Vec<usize> = ring.successors(ring.position(URL)).collect();
         let nodes: Vec<_> =
@@ -59,7 +64,7 @@ impl Stage {
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
         let start = Start {
-            hot: None,
+            hot,
             config: Arc::new(config),
             front: Arc::new(Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap())),
             membership: Membership { views, health, reports },
@@ -382,5 +387,81 @@ fn a_body_that_stalls_in_the_middle_is_broken_off() {
         let stage = Stage::with(config, vec![vec![vec![Act::Head, some, Act::Silence]]]);
         assert!(stage.talk(GET, "never").await.ends_with("some"));
         assert!(stage.nodes[0].node.is_up());
+    });
+}
+
+/// A hit of a body so large that its hot copy lies in a file.
+fn large(tag: &str, body: &str) -> Act {
+    let fields = format!("Cache-Status: n0; hit\r\nCache-Control: max-age=60\r\nDate: {}\r\nETag: {tag}\r\n", now());
+    answer(&fields, body)
+}
+
+fn now() -> String {
+    String::from_utf8(crate::wire::date::format(crate::clock::now()).to_vec()).unwrap()
+}
+
+/// One answer, by its `Content-Length`.
+async fn answered(stage: &Stage) -> String {
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    loop {
+        assert!(client.read_buf(&mut bytes).await.unwrap() > 0, "it is whole");
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.to_ascii_lowercase().split_once("content-length: ").map(|(_, rest)| rest.to_owned()).unwrap();
+        if body.len() == length.lines().next().unwrap().parse::<usize>().unwrap() {
+            return text.to_owned();
+        }
+    }
+}
+
+/// Asks once after the other until the node has heard so many requests, and gives the answer to the last; all that come
+/// before it are as `before`.
+async fn until_heard(stage: &Stage, requests: usize, before: &str) -> String {
+    loop {
+        let answer = answered(stage).await;
+        if stage.nodes[0].heard(0).matches("GET ").count() >= requests {
+            return answer;
+        }
+        assert!(answer.contains("; hit; ttl=") && answer.ends_with(before), "{}", &answer[..300]);
+    }
+}
+
+#[test]
+fn a_node_is_asked_only_whether_a_large_hot_copy_is_still_the_same() {
+    run(async {
+        let (first, second, third) = ("one ".repeat(10_000), "two ".repeat(10_000), "three ".repeat(10_000));
+        let same = Act::Write(
+            b"HTTP/1.1 304 Not Modified\r\nCache-Status: n0; hit; ttl=50\r\nCache-Control: max-age=77\r\nAge: 7\r\n\r\n".to_vec(),
+        );
+        let miss = Act::Write(
+            b"HTTP/1.1 504 Gateway Timeout\r\nCache-Status: n0; fwd=request\r\nContent-Length: 0\r\n\r\n".to_vec(),
+        );
+        let acts = [
+            large("\"1\"", &first),
+            large("\"1\"", &first),
+            same,
+            large("\"2\"", &second),
+            miss,
+            large("\"3\"", &third),
+        ];
+        let script = acts.into_iter().flat_map(|act| [Act::Head, act]).collect();
+        let hot = Hot::new(&config(), http::HeaderValue::from_static("1.1 test"));
+        let stage = Stage::with_hot(config(), hot, vec![vec![script]]);
+        answered(&stage).await;
+        answered(&stage).await;
+        let renewed = until_heard(&stage, 3, &first).await;
+        assert!(renewed.starts_with("HTTP/1.1 200 OK\r\n") && renewed.contains("cache-control: max-age=77\r\n"));
+        assert!(renewed.ends_with(&format!("ttl=70\r\nage: 7\r\n\r\n{first}")), "{}", &renewed[..300]);
+        let other = until_heard(&stage, 4, &first).await;
+        assert!(other.ends_with(&second), "what the node holds now");
+        let fetched = until_heard(&stage, 6, &second).await;
+        assert!(fetched.ends_with(&third), "what the node does not hold is asked for in the ordinary way");
+        let heard = stage.nodes[0].heard(0);
+        let asked: Vec<_> =
+            heard.split("\r\n\r\n").map(|head| head.split_once("if-none-match: ").map(|(_, tag)| &tag[..3])).collect();
+        assert_eq!(asked[..6], [None, None, Some("\"1\""), Some("\"1\""), Some("\"2\""), None], "{heard}");
+        assert_eq!(heard.matches("cache-control: only-if-cached").count(), 3);
     });
 }

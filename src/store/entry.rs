@@ -102,6 +102,13 @@ impl Entry {
         self
     }
 
+    /// The same, with a body that lies elsewhere and stays there.
+    pub fn with_body_at(mut self, body: Bytes) -> Entry {
+        self.blob.truncate(self.ends[3] as usize);
+        self.pieces = Box::new([body]);
+        self
+    }
+
     /// The same body under new fields and terms (after a 304), which came from where `mark` says. The body is copied
     /// when it is small.
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, mark: Mark, key: &Key, selecting: &[u8]) -> Entry {
@@ -211,7 +218,11 @@ impl Body<'_> {
     }
     /// The whole body, when it lies in one piece.
     pub fn whole(&self) -> Option<Bytes> {
-        self.0.pieces.is_empty().then(|| self.0.blob.slice(self.0.ends[3] as usize..))
+        match &*self.0.pieces {
+            [] => Some(self.0.blob.slice(self.0.ends[3] as usize..)),
+            [whole] => Some(whole.clone()),
+            _ => None,
+        }
     }
     fn in_blob(&self) -> usize {
         self.0.blob.len() - self.0.ends[3] as usize

@@ -1,5 +1,6 @@
-//! What the limit programs share: where they listen, and what they answer.
+//! What the limit programs share: where they listen, and what they answer; and what the programs that load them ask.
 
 pub mod answer;
+pub mod client;
 pub mod latency;
 pub mod serve;

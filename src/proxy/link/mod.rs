@@ -19,6 +19,7 @@ mod tests;
 pub use acquire::Want;
 pub use body::Body;
 pub use conn::Conn;
+pub use decode::Head;
 pub use encode::{Framing, Request, Said};
 pub use exchange::{Answer, Content, exchange};
 pub use fields::verbatim;

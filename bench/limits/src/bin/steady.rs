@@ -1,12 +1,11 @@
 //! Asks at a fixed rate, whether the last answers have come or not, and measures from when a request was due: a server
 //! that stalls for a second delays all that was due in it, and each counts. It spins, for a sleep is too coarse.
 
+use limits::client::{Asker, Head, number};
 use limits::latency::Latencies;
-use limits::serve::argument;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 const USAGE: &str =
@@ -43,44 +42,32 @@ struct Connection {
 
 struct Load {
     poll: Poll,
-    proxy: SocketAddr,
-    requests: Vec<String>,
+    asker: Asker,
     rate: f64,
     seconds: f64,
     connections: Vec<Connection>,
     free: Vec<usize>,
     asked: u64,
-    random: u64,
     latencies: Latencies,
     errors: u64,
     buffer: Vec<u8>,
 }
 
-fn number(name: &str) -> f64 {
-    argument(name, USAGE).parse().unwrap_or_else(|_| panic!("{name} needs a number"))
-}
-
 impl Load {
     fn new() -> io::Result<Self> {
-        let (origin, kind) = (argument("--origin", USAGE), argument("--kind", USAGE));
-        let request =
-            |url| format!("GET http://{origin}/{kind}/{url} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: steady\r\n\r\n");
-        let proxy = argument("--proxy", USAGE).parse().map_err(io::Error::other)?;
         let mut load = Self {
             poll: Poll::new()?,
-            proxy,
-            requests: (1..=number("--urls") as usize).map(request).collect(),
-            rate: number("--rate"),
-            seconds: number("--seconds"),
+            asker: Asker::from_arguments("steady", USAGE)?,
+            rate: number("--rate", USAGE),
+            seconds: number("--seconds", USAGE),
             connections: Vec::new(),
             free: Vec::new(),
             asked: 0,
-            random: 42,
             latencies: Latencies::default(),
             errors: 0,
             buffer: vec![0; 1 << 20],
         };
-        for index in 0..number("--connections") as usize {
+        for index in 0..number("--connections", USAGE) as usize {
             let connection = load.connect(index)?;
             load.connections.push(connection);
             load.free.push(index);
@@ -89,11 +76,7 @@ impl Load {
     }
 
     fn connect(&self, index: usize) -> io::Result<Connection> {
-        let stream = std::net::TcpStream::connect(self.proxy)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        let stream = self.asker.connect(self.poll.registry(), index)?;
         Ok(Connection { stream, due: None, head: Vec::new(), body_left: 0 })
     }
 
@@ -108,21 +91,13 @@ impl Load {
             let Some(index) = self.free.pop() else { return Ok(()) };
             let due = started + Duration::from_secs_f64(self.asked as f64 / self.rate);
             self.asked += 1;
-            let url = self.pick();
             let connection = &mut self.connections[index];
             connection.due = Some(due);
-            if connection.stream.write_all(self.requests[url].as_bytes()).is_err() {
+            if connection.stream.write_all(self.asker.pick()).is_err() {
                 self.fail(index)?;
             }
         }
         Ok(())
-    }
-
-    fn pick(&mut self) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random % self.requests.len() as u64) as usize
     }
 
     fn read(&mut self, index: usize) -> io::Result<()> {
@@ -185,15 +160,16 @@ impl Connection {
             return self.body(bytes.len());
         }
         self.head.extend_from_slice(bytes);
-        let mut fields = [httparse::EMPTY_HEADER; 64];
-        let mut response = httparse::Response::new(&mut fields);
-        let Ok(parsed) = response.parse(&self.head) else { return Some(Answer::Bad) };
-        let httparse::Status::Complete(end) = parsed else { return None };
-        let Some(length) = length(&response) else { return Some(Answer::Bad) };
-        let read = self.head.len() - end;
-        self.head.clear();
-        self.body_left = length;
-        self.body(read)
+        match Head::of(&self.head) {
+            Head::Bad => Some(Answer::Bad),
+            Head::Partial => None,
+            Head::Good { end, length } => {
+                let read = self.head.len() - end;
+                self.head.clear();
+                self.body_left = length;
+                self.body(read)
+            }
+        }
     }
 
     fn body(&mut self, read: usize) -> Option<Answer> {
@@ -206,13 +182,4 @@ impl Connection {
         }
         self.due.take().map(Answer::Good)
     }
-}
-
-/// Of the body of a 200; anything else is not what was asked for.
-fn length(response: &httparse::Response) -> Option<usize> {
-    if response.code != Some(200) {
-        return None;
-    }
-    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
-    std::str::from_utf8(field.value).ok()?.trim().parse().ok()
 }
