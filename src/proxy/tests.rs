@@ -392,7 +392,8 @@ fn a_body_that_stalls_in_the_middle_is_broken_off() {
 
 /// A hit of a body so large that its hot copy lies in a file.
 fn large(tag: &str, body: &str) -> Act {
-    let fields = format!("Cache-Status: n0; hit\r\nCache-Control: max-age=60\r\nDate: {}\r\nETag: {tag}\r\n", now());
+    let fields =
+        format!("Cache-Status: n0; hit; ttl=60\r\nCache-Control: max-age=60\r\nDate: {}\r\nETag: {tag}\r\n", now());
     answer(&fields, body)
 }
 
@@ -433,7 +434,7 @@ fn a_node_is_asked_only_whether_a_large_hot_copy_is_still_the_same() {
     run(async {
         let (first, second, third) = ("one ".repeat(10_000), "two ".repeat(10_000), "three ".repeat(10_000));
         let same = Act::Write(
-            b"HTTP/1.1 304 Not Modified\r\nCache-Status: n0; hit; ttl=50\r\nCache-Control: max-age=77\r\nAge: 7\r\n\r\n".to_vec(),
+            b"HTTP/1.1 304 Not Modified\r\nCache-Status: n0; hit; ttl=70\r\nCache-Control: max-age=77\r\nAge: 7\r\n\r\n".to_vec(),
         );
         let miss = Act::Write(
             b"HTTP/1.1 504 Gateway Timeout\r\nCache-Status: n0; fwd=request\r\nContent-Length: 0\r\n\r\n".to_vec(),
