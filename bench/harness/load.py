@@ -48,9 +48,9 @@ def program(kind):
 
 
 class Load:
-    """`eager` is the path of that program, see bench/limits."""
+    """`eager` is the path of that program, see bench/limits; without it wrk asks for everything."""
 
-    def __init__(self, bench, origin, eager, connections=64, urls=1000):
+    def __init__(self, bench, origin, eager=None, connections=64, urls=1000):
         self.bench, self.origin, self.eager, self.connections, self.urls = bench, origin, eager, connections, urls
 
     def run(self, words, seconds, env=None):
@@ -78,7 +78,8 @@ class Load:
 
     def random(self, port, kind, seconds):
         """Requests, seconds, errors, p50, p99."""
-        told = self.eagerly(port, kind, seconds) if program(kind) == "eager" else self.wrk(port, kind, seconds, "random")
+        eagerly = self.eager and program(kind) == "eager"
+        told = self.eagerly(port, kind, seconds) if eagerly else self.wrk(port, kind, seconds, "random")
         requests, duration, _, errors, p50, p99 = told
         return requests, duration / 1e6, errors, p50, p99
 

@@ -82,3 +82,39 @@ impl Drop for MemFile {
         self.open.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    fn body() -> Vec<Bytes> {
+        vec![Bytes::from_static(&[1; LEAST]), Bytes::from_static(&[2; 100])]
+    }
+
+    #[test]
+    fn file_and_bytes_hold_the_body_and_nobody_can_change_it() {
+        let (file, bytes) = MemFiles::at_most(1).make(&body()).unwrap();
+        assert_eq!(bytes, body().concat());
+        let mut read = vec![0; bytes.len()];
+        file.file.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!(read, body().concat());
+        file.file.write_at(b"x", 0).unwrap_err();
+        file.file.set_len(1).unwrap_err();
+    }
+
+    #[test]
+    fn bytes_outlive_their_file_and_its_descriptor_is_free_again() {
+        let files = MemFiles::at_most(1);
+        let (file, bytes) = files.make(&body()).unwrap();
+        assert!(files.make(&body()).is_none(), "no more than one");
+        drop(file);
+        assert_eq!(bytes, body().concat());
+        assert!(files.make(&body()).is_some());
+    }
+
+    #[test]
+    fn a_small_body_is_no_file() {
+        assert!(MemFiles::at_most(1).make(&[Bytes::from_static(&[1; LEAST - 1])]).is_none());
+    }
+}

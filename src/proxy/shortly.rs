@@ -82,7 +82,7 @@ impl Shortly {
         };
         let held = match again {
             Again::Same(head, body) => return self.confirmed(head, body),
-            Again::Other(answered) => Some(answered),
+            Again::Other(answered) => Some(*answered),
             Again::Unknown if self.special => None,
             Again::Unknown => relay::held(&client.worker, &asked, place).await,
         };
@@ -139,7 +139,7 @@ impl Shortly {
         match renewed.and_then(|copy| copy.write(clock::now(), &mut head)) {
             Some(body) => Again::Same(head, body),
             None if answer.head.status == StatusCode::NOT_MODIFIED => Again::Unknown,
-            None if Cache::said(answer.head.fields.verdict()) == Cache::Hit => Again::Other((answer, pool)),
+            None if Cache::said(answer.head.fields.verdict()) == Cache::Hit => Again::Other(Box::new((answer, pool))),
             None => Again::Unknown,
         }
     }
@@ -160,7 +160,7 @@ enum Again {
     /// It holds the same; this is to be answered.
     Same(Vec<u8>, Payload),
     /// It holds this.
-    Other((Answer, Rc<Pool>)),
+    Other(Box<(Answer, Rc<Pool>)>),
     /// It has to be asked in the ordinary way.
     Unknown,
 }
