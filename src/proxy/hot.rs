@@ -258,26 +258,5 @@ pub fn is_copyable(status: StatusCode) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
-        let key = Key::parse("http://h/").unwrap();
-        let (request, ()) = http::Request::new(()).into_parts();
-        let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
-        let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let (mut response, ()) = http::Response::new(()).into_parts();
-        response.headers = HeaderMap::from_iter(fields);
-        let hot = Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap();
-        let candidate =
-            Candidate { generation: 0, key: key.clone(), request, response, node: "n1".into(), local: false };
-        hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
-        let copy = hot.copies.get(key.hash()).expect("it is kept");
-        let made = copy.ends - ENDS;
-        for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {
-            assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
-        }
-        assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
-    }
-}
+#[path = "hot_tests.rs"]
+mod tests;
