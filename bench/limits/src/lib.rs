@@ -1,5 +1,6 @@
-//! What the limit programs share: where they listen, and what they answer.
+//! What the limit programs share: where they listen, what they answer, and what is asked for.
 
 pub mod answer;
 pub mod latency;
 pub mod serve;
+pub mod web;
