@@ -19,9 +19,9 @@ class Latency:
     unanswered: int
 
 
-def steady(program, load, port, kind, rate, seconds):
+def steady(program, load, port, kind, rate, seconds, *more):
     words = [program, "--proxy", f"127.0.0.1:{port}", "--origin", load.origin.address, "--kind", kind,
-             "--urls", load.urls, "--connections", load.connections, "--rate", int(rate), "--seconds", seconds]
+             "--urls", load.urls, "--connections", load.connections, "--rate", int(rate), "--seconds", seconds, *more]
     pin = lambda: os.sched_setaffinity(0, {load.bench.load_core})
     told = subprocess.run(list(map(str, words)), capture_output=True, text=True, preexec_fn=pin, timeout=seconds + 60)
     if told.returncode:

@@ -63,7 +63,7 @@ def nginx_words(room, body):
             {"user root;" if os.geteuid() == 0 else ""}
             events {{ worker_connections 8192; }}
             http {{
-                access_log off; sendfile on; tcp_nodelay on; open_file_cache max=50000;
+                access_log off; sendfile on; tcp_nodelay on; open_file_cache max=10000;
                 keepalive_requests 100000000; keepalive_timeout 600s;
                 {body} }}""")
     return ["nginx", "-c", path, "-e", f"{room}/errors"]

@@ -18,7 +18,7 @@ def built(folder, *more):
     return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
 
 
-def config(bench, name, port, admin, hot="128MiB", memory="256MiB", nodes=None, more=""):
+def config(bench, name, port, admin, hot="128MiB", memory="256MiB", nodes=None, more="", eviction="tiny_lfu"):
     """One worker, for there is one core; state and log out of the way."""
     room = bench.room(name)
     nodes = nodes or [f'id = "n{number}"\nspawn = true' for number in (1, 2, 3)]
@@ -34,6 +34,7 @@ memory = "{hot}"
 listen = "127.0.0.1:{admin}"
 [cache]
 memory = "{memory}"
+eviction = "{eviction}"
 [log]
 level = "warn"
 access = "off"
@@ -50,11 +51,11 @@ class Ours:
     def __init__(self, bench, programs):
         self.bench, self.programs = bench, programs
 
-    def ringhold(self, name, hot="128MiB"):
+    def ringhold(self, name, hot="128MiB", **settings):
         """The front and its three nodes, all on the servers' core."""
         port, admin = self.bench.port(), self.bench.port()
-        words = [self.programs["ringhold"], "serve", "--config", config(self.bench, name, port, admin, hot)]
-        return Subject(name, "ringhold", port, [self.bench.start(name, words)])
+        words = [self.programs["ringhold"], "serve", "--config", config(self.bench, name, port, admin, hot, **settings)]
+        return Subject(name, "ringhold", port, [self.bench.start(name, words)], admin=admin)
 
     def ringhold_relay(self, name):
         return self.ringhold(name, hot="0")

@@ -28,15 +28,16 @@ def write(path, text):
 
 
 class Peers:
-    """Starts them; `memory` is in MiB."""
+    """Starts them; `memory`, `files` (what nginx may keep, in memory too) and `largest` (object) are in MiB."""
 
-    def __init__(self, bench, origin, memory=256):
-        self.bench, self.origin, self.memory = bench, origin, memory
+    def __init__(self, bench, origin, memory=256, files=1024, largest=2):
+        self.bench, self.origin, self.memory, self.files, self.largest = bench, origin, memory, files, largest
 
     def nginx(self, name, port):
         store = self.bench.room(name, self.bench.memory)
         return self.bench.start(name, nginx_words(self.bench.room(name), f"""
-            proxy_cache_path {store} levels=1:2 keys_zone=c:64m max_size=1g use_temp_path=off;
+            proxy_cache_path {store} levels=1:2 keys_zone=c:64m max_size={self.files}m inactive=1d manager_files=10000 manager_threshold=2s
+                use_temp_path=off;
             upstream origin {{ server {self.origin.address}; keepalive 64; }}
             server {{
                 listen 127.0.0.1:{port} backlog=4096;
@@ -63,7 +64,8 @@ class Peers:
 http_port 127.0.0.1:{port}
 http_access allow all
 cache_mem {self.memory} MB
-maximum_object_size_in_memory 2 MB
+maximum_object_size {max(self.largest, 4)} MB
+maximum_object_size_in_memory {self.largest} MB
 cache_effective_user proxy
 pid_filename none
 access_log none
@@ -87,7 +89,7 @@ visible_hostname {name}
 backend default {{ .host = "127.0.0.1"; .port = "{self.origin.port}"; }}
 """)
         return self.bench.start(name, ["varnishd", "-F", "-n", f"{room}/work", "-a", f"127.0.0.1:{port}", "-T", "none",
-                                       "-f", vcl, "-s", f"malloc,{self.memory}m"])
+                                       "-f", vcl, "-s", f"malloc,{self.memory}m", "-p", "nuke_limit=100000"])
 
     def haproxy(self, name, body):
         path = write(f"{self.bench.room(name)}/haproxy.cfg", f"""

@@ -12,6 +12,7 @@ class Subject:
     port: int
     children: list
     version: str = ""
+    admin: int = 0  # ringhold's port for that
 
     def get(self, url, timeout=10):
         """Status and body of one request through it."""

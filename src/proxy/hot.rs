@@ -344,49 +344,5 @@ pub fn is_copyable(status: StatusCode) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn candidate(since: Since, key: &Key) -> Candidate {
-        let (request, ()) = http::Request::new(()).into_parts();
-        let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
-        let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        let (mut response, ()) = http::Response::new(()).into_parts();
-        response.headers = HeaderMap::from_iter(fields);
-        Candidate { since, key: key.clone(), request, response, node: "n1".into(), local: false, ttl: 60 }
-    }
-
-    fn hot() -> Arc<Hot> {
-        Hot::new(&crate::proxy::fake::config(), HeaderValue::from_static("1.1 x")).unwrap()
-    }
-
-    #[test]
-    fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() {
-        let (hot, key) = (hot(), Key::parse("http://h/").unwrap());
-        for (ago, kept) in [(0, true), (ENDS - 500, true), (ENDS, false), (10 * ENDS, false)] {
-            let since = Since { at: Tick(tick().0.saturating_sub(ago)), asked: Timestamp(0), ..hot.since() };
-            hot.keep(candidate(since, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
-            let copy = hot.copies.get(key.hash());
-            assert_eq!(copy.is_some(), kept, "asked for {ago} ms ago");
-            assert!(copy.is_none_or(|copy| copy.ends == since.at.0 + ENDS));
-            hot.forget(&key);
-        }
-    }
-
-    #[test]
-    fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
-        let key = Key::parse("http://h/").unwrap();
-        let hot = hot();
-        hot.keep(
-            candidate(Since { asked: Timestamp(0), ..hot.since() }, &key),
-            vec![Bytes::from_static(b"x")],
-            Timestamp(0),
-        );
-        let copy = hot.copies.get(key.hash()).expect("it is kept");
-        let made = copy.ends - ENDS;
-        for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {
-            assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
-        }
-        assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
-    }
-}
+#[path = "hot_tests.rs"]
+mod tests;

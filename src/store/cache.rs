@@ -8,6 +8,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// What is kept in a [`Bounded`].
@@ -17,7 +18,11 @@ pub trait Weigh: Clone + Send + Sync + 'static {
 }
 
 /// Anything by the hash of its URL, bounded in bytes; many threads may use it.
-pub struct Bounded<V: Weigh>(Cache<u64, V, BuildHasherDefault<AsIs>>);
+pub struct Bounded<V: Weigh> {
+    cache: Cache<u64, V, BuildHasherDefault<AsIs>>,
+    /// What was looked for last and was not there.
+    missed: AtomicU64,
+}
 
 impl<V: Weigh> Bounded<V> {
     /// Holds at most `memory` bytes.
@@ -31,21 +36,34 @@ impl<V: Weigh> Bounded<V> {
             .weigher(|_, value: &V| value.weight())
             .eviction_policy(policy)
             .build_with_hasher(BuildHasherDefault::default());
-        Bounded(cache)
+        Bounded { cache, missed: AtomicU64::new(0) }
     }
+    /// A request looks several times for what is not there, and once for what is there. Each request counts once: or what
+    /// comes for the first time would seem to be asked for more often than what is kept, and would take its place.
     pub fn get(&self, hash: u64) -> Option<V> {
-        self.0.get(&hash)
+        if self.missed.load(Relaxed) == hash && !self.holds(hash) {
+            return None;
+        }
+        let found = self.cache.get(&hash);
+        if found.is_none() {
+            self.missed.store(hash, Relaxed);
+        }
+        found
+    }
+    /// Whether it is there; unlike [`Bounded::get`] this never counts as being asked for.
+    pub fn holds(&self, hash: u64) -> bool {
+        self.cache.contains_key(&hash)
     }
     pub fn insert(&self, hash: u64, value: V) {
-        self.0.insert(hash, value);
+        self.cache.insert(hash, value);
     }
     pub fn remove(&self, hash: u64) -> Option<V> {
-        self.0.remove(&hash)
+        self.cache.remove(&hash)
     }
     /// How many there are, and their weight in bytes. Pending work is done first, so the numbers are exact.
     pub fn size(&self) -> (u64, u64) {
-        self.0.run_pending_tasks();
-        (self.0.entry_count(), self.0.weighted_size())
+        self.cache.run_pending_tasks();
+        (self.cache.entry_count(), self.cache.weighted_size())
     }
 }
 
@@ -74,7 +92,8 @@ impl Store {
 
     /// Adds an entry, or puts it in the place of the variant that it replaces.
     pub fn put(&self, key: &Key, entry: Arc<Entry>) {
-        let shelf = match self.get(key) {
+        let known = if self.cache.holds(key.hash()) { self.get(key) } else { None };
+        let shelf = match known {
             Some(shelf) => shelf.with(entry, self.variants),
             None => Shelf::One(entry),
         };

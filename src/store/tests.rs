@@ -150,6 +150,33 @@ fn the_store_stays_within_its_bytes() {
     assert!(bytes <= 100_000 && entries > 30, "{entries} entries, {bytes} bytes");
 }
 
+/// As a node does: two looks before the origin is asked, one for what may have been there before, and then it is stored.
+fn is_hit(store: &Store, url: &str) -> bool {
+    let key = Key::parse(url).unwrap();
+    if store.at(key.hash(), url.as_bytes()).is_some() {
+        return true;
+    }
+    assert!(store.get(&key).is_none() && store.get(&key).is_none());
+    store.put(&key, Arc::new(entry(url, &[], &HeaderMap::new(), vec![Bytes::from(vec![0; 1000])], 1)));
+    false
+}
+
+#[test]
+fn what_passes_once_does_not_push_out_what_is_asked_for_now_and_then() {
+    let store = store(400 << 10);
+    let often: Vec<String> = (0..100).map(|n| format!("http://h/often/{n}")).collect();
+    for _ in 0..4 {
+        often.iter().for_each(|url| _ = is_hit(&store, url));
+    }
+    let mut hits = 0;
+    for n in 0..40_000 {
+        is_hit(&store, &format!("http://h/once/{n}"));
+        // Each of the hundred once while more passes than the store could hold.
+        hits += usize::from(n % 3 == 0 && is_hit(&store, &often[n / 3 % 100]));
+    }
+    assert!(hits > 12_000, "{hits} of 13,333");
+}
+
 #[test]
 fn a_purged_url_is_gone_with_all_its_variants() {
     let store = store(1 << 20);

@@ -87,6 +87,15 @@ pub fn not_found() -> Answer {
     answer
 }
 
+/// Of the body of a 200; anything else is not what was asked for.
+pub fn length(response: &httparse::Response) -> Option<usize> {
+    if response.code != Some(200) {
+        return None;
+    }
+    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+    std::str::from_utf8(field.value).ok()?.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,3 +4,4 @@ pub mod answer;
 pub mod client;
 pub mod latency;
 pub mod serve;
+pub mod web;

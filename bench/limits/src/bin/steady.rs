@@ -1,16 +1,19 @@
 //! Asks at a fixed rate, whether the last answers have come or not, and measures from when a request was due: a server
 //! that stalls for a second delays all that was due in it, and each counts. It spins, for a sleep is too coarse.
 
-use limits::client::{Asker, Head, number};
+use limits::answer::length;
 use limits::latency::Latencies;
+use limits::serve::argument;
 use mio::net::TcpStream;
-use mio::{Events, Poll};
+use mio::{Events, Interest, Poll, Token};
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 const USAGE: &str =
-    "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N
-  prints: requests/s, then microseconds p50 p99 p99.9 max, then errors and what was due but never answered";
+    "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N [--new N]
+  prints: requests/s, then microseconds p50 p99 p99.9 max, then errors and what was due but never answered
+  --new N: one request in N is for a URL that nobody has asked for before; how long those take is not counted";
 
 /// How long answers are waited for when nothing is due any more.
 const GRACE: Duration = Duration::from_secs(2);
@@ -36,38 +39,59 @@ struct Connection {
     stream: TcpStream,
     /// When the request that it carries was due.
     due: Option<Instant>,
+    /// It is for a URL that is new.
+    new: bool,
     head: Vec<u8>,
     body_left: usize,
 }
 
 struct Load {
     poll: Poll,
-    asker: Asker,
+    proxy: SocketAddr,
+    /// Up to the number of the URL, and what follows it.
+    request: [String; 2],
+    urls: u64,
+    one_new_in: u64,
     rate: f64,
     seconds: f64,
     connections: Vec<Connection>,
     free: Vec<usize>,
     asked: u64,
+    random: u64,
     latencies: Latencies,
+    answered_new: u64,
     errors: u64,
     buffer: Vec<u8>,
 }
 
+fn number(name: &str) -> f64 {
+    argument(name, USAGE).parse().unwrap_or_else(|_| panic!("{name} needs a number"))
+}
+
 impl Load {
     fn new() -> io::Result<Self> {
+        let (origin, kind) = (argument("--origin", USAGE), argument("--kind", USAGE));
+        let before = format!("GET http://{origin}/{kind}/");
+        let after = format!(" HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: steady\r\n\r\n");
+        let proxy = argument("--proxy", USAGE).parse().map_err(io::Error::other)?;
         let mut load = Self {
             poll: Poll::new()?,
-            asker: Asker::from_arguments("steady", USAGE)?,
-            rate: number("--rate", USAGE),
-            seconds: number("--seconds", USAGE),
+            proxy,
+            request: [before, after],
+            urls: number("--urls") as u64,
+            one_new_in: if std::env::args().any(|word| word == "--new") { number("--new") as u64 } else { u64::MAX },
+            rate: number("--rate"),
+            seconds: number("--seconds"),
             connections: Vec::new(),
             free: Vec::new(),
             asked: 0,
+            random: 42,
             latencies: Latencies::default(),
+            answered_new: 0,
             errors: 0,
             buffer: vec![0; 1 << 20],
         };
-        for index in 0..number("--connections", USAGE) as usize {
+        for index in 0..number("--connections") as usize {
             let connection = load.connect(index)?;
             load.connections.push(connection);
             load.free.push(index);
@@ -76,12 +100,16 @@ impl Load {
     }
 
     fn connect(&self, index: usize) -> io::Result<Connection> {
-        let stream = self.asker.connect(self.poll.registry(), index)?;
-        Ok(Connection { stream, due: None, head: Vec::new(), body_left: 0 })
+        let stream = std::net::TcpStream::connect(self.proxy)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        Ok(Connection { stream, due: None, new: false, head: Vec::new(), body_left: 0 })
     }
 
     fn answered(&self) -> u64 {
-        self.latencies.count() + self.errors
+        self.latencies.count() + self.answered_new + self.errors
     }
 
     /// Sends what is due, as far as connections are free.
@@ -91,13 +119,23 @@ impl Load {
             let Some(index) = self.free.pop() else { return Ok(()) };
             let due = started + Duration::from_secs_f64(self.asked as f64 / self.rate);
             self.asked += 1;
+            let new = self.asked.is_multiple_of(self.one_new_in);
+            let url = if new { self.urls + self.asked } else { self.pick() };
+            let request = format!("{}{url}{}", self.request[0], self.request[1]);
             let connection = &mut self.connections[index];
-            connection.due = Some(due);
-            if connection.stream.write_all(self.asker.pick()).is_err() {
+            (connection.due, connection.new) = (Some(due), new);
+            if connection.stream.write_all(request.as_bytes()).is_err() {
                 self.fail(index)?;
             }
         }
         Ok(())
+    }
+
+    fn pick(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % self.urls + 1
     }
 
     fn read(&mut self, index: usize) -> io::Result<()> {
@@ -107,7 +145,11 @@ impl Load {
                 Ok(0) => return self.fail(index),
                 Ok(length) => match connection.take(&self.buffer[..length]) {
                     Some(Answer::Good(due)) => {
-                        self.latencies.add(due.elapsed());
+                        if connection.new {
+                            self.answered_new += 1;
+                        } else {
+                            self.latencies.add(due.elapsed());
+                        }
                         self.free.push(index);
                     }
                     Some(Answer::Bad) => return self.fail(index),
@@ -134,7 +176,7 @@ impl Load {
         let microseconds = |part| self.latencies.quantile(part).as_nanos() as f64 / 1000.0;
         println!(
             "{:.0} {:.0} {:.0} {:.0} {:.0} {} {}",
-            self.latencies.count() as f64 / elapsed.as_secs_f64(),
+            (self.latencies.count() + self.answered_new) as f64 / elapsed.as_secs_f64(),
             microseconds(0.5),
             microseconds(0.99),
             microseconds(0.999),
@@ -160,16 +202,15 @@ impl Connection {
             return self.body(bytes.len());
         }
         self.head.extend_from_slice(bytes);
-        match Head::of(&self.head) {
-            Head::Bad => Some(Answer::Bad),
-            Head::Partial => None,
-            Head::Good { end, length } => {
-                let read = self.head.len() - end;
-                self.head.clear();
-                self.body_left = length;
-                self.body(read)
-            }
-        }
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut response = httparse::Response::new(&mut fields);
+        let Ok(parsed) = response.parse(&self.head) else { return Some(Answer::Bad) };
+        let httparse::Status::Complete(end) = parsed else { return None };
+        let Some(length) = length(&response) else { return Some(Answer::Bad) };
+        let read = self.head.len() - end;
+        self.head.clear();
+        self.body_left = length;
+        self.body(read)
     }
 
     fn body(&mut self, read: usize) -> Option<Answer> {

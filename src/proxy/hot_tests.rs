@@ -1,0 +1,89 @@
+use super::*;
+
+fn hot(memory: u64) -> Arc<Hot> {
+    let mut config = crate::proxy::fake::config();
+    config.hot.memory = memory;
+    Hot::new(&config, HeaderValue::from_static("1.1 x")).unwrap()
+}
+
+/// Of a response that may be kept for a minute from the beginning of time.
+fn candidate(hot: &Hot, key: &Key) -> Candidate {
+    let (request, ()) = http::Request::new(()).into_parts();
+    let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
+    let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let (mut response, ()) = http::Response::new(()).into_parts();
+    response.headers = HeaderMap::from_iter(fields);
+    let since = Since { asked: Timestamp(0), ..hot.since() };
+    Candidate { since, key: key.clone(), request, response, node: "n1".into(), local: false, ttl: 60 }
+}
+
+#[test]
+fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() {
+    let (hot, key) = (hot(1 << 20), Key::parse("http://h/").unwrap());
+    hot.keep(candidate(&hot, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
+    let copy = hot.copies.get(key.hash()).expect("it is kept");
+    let made = copy.ends - ENDS;
+    for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {
+        assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
+    }
+    assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
+}
+
+#[test]
+fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() {
+    let (hot, key) = (hot(1 << 20), Key::parse("http://h/").unwrap());
+    for (ago, kept) in [(0, true), (ENDS - 500, true), (ENDS, false), (10 * ENDS, false)] {
+        let mut candidate = candidate(&hot, &key);
+        candidate.since.at = Tick(tick().0.saturating_sub(ago));
+        let ends = candidate.since.at.0 + ENDS;
+        hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
+        let copy = hot.copies.get(key.hash());
+        assert_eq!(copy.is_some(), kept, "asked for {ago} ms ago");
+        assert!(copy.is_none_or(|copy| copy.ends == ends));
+        hot.forget(&key);
+    }
+}
+
+/// As a request does on its way: a look at once, one before the node is asked, and a copy of the node's hit. Whether there
+/// was one.
+fn asked(hot: &Hot, url: &str) -> bool {
+    let key = Key::parse(url).unwrap();
+    if hot.standing(key.hash(), url.as_bytes()).is_some() {
+        return true;
+    }
+    let there = hot.copies.holds(key.hash());
+    let body = Bytes::from_static(&[0; 1000]);
+    if !matches!(hot.find(key.hash(), url.as_bytes()), Found::Copy(_)) && hot.wants(&key, Some(body.len() as u64)) {
+        hot.keep(candidate(hot, &key), vec![body], Timestamp(0));
+    }
+    there
+}
+
+/// The share of requests for 200 hot URLs that find a copy, while every other request is for one of `scanned`, and asks
+/// for it so many times.
+fn hits_during_a_scan(scanned: usize, times: usize) -> f64 {
+    let hot = hot(512 << 10);
+    // A copy is made at the second hit in a row; then it is asked for.
+    let urls: Vec<String> = (0..200).map(|n| format!("http://h/hot/{n}")).collect();
+    urls.iter().for_each(|url| (0..8).for_each(|_| _ = asked(&hot, url)));
+    let mut hits = 0;
+    for n in 0..scanned {
+        let scan = format!("http://h/scan/{n}");
+        (0..times).for_each(|_| _ = asked(&hot, &scan));
+        hits += usize::from(asked(&hot, &urls[n % 200]));
+    }
+    hits as f64 / scanned as f64
+}
+
+#[test]
+fn a_scan_of_a_million_urls_does_not_push_the_hot_ones_out() {
+    let scanned = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+    let hits = hits_during_a_scan(scanned, 1);
+    assert!(hits > 0.99, "{:.2} % of the hot requests found a copy", 100.0 * hits);
+}
+
+#[test]
+fn nor_does_a_scan_that_asks_often_enough_to_be_copied() {
+    let hits = hits_during_a_scan(20_000, 2);
+    assert!(hits > 0.95, "{:.2} % of the hot requests found a copy", 100.0 * hits);
+}
