@@ -8,7 +8,7 @@ use super::memfile::{MemFile, MemFiles};
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::net::serve::{Payload, SentFile};
-use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
+use crate::policy::{self, Decision, Fields, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
 use crate::wire::status::CacheStatus;
@@ -215,6 +215,11 @@ impl Hot {
     pub fn renew(&self, mut candidate: Candidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
         let body = copy.entry().body().whole()?;
+        // Fetched anew meanwhile: there are origins that give another body the tag of the one before.
+        if candidate.response.headers.get(header::DATE).map(HeaderValue::as_bytes) != copy.entry().first(&header::DATE)
+        {
+            return None;
+        }
         let mut headers = copy.entry().headers(3);
         policy::parts::combine(&mut headers, &candidate.response.headers, now);
         (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);

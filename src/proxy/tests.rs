@@ -391,14 +391,20 @@ fn a_body_that_stalls_in_the_middle_is_broken_off() {
 }
 
 /// A hit of a body so large that its hot copy lies in a file.
-fn large(tag: &str, body: &str) -> Act {
-    let fields =
-        format!("Cache-Status: n0; hit; ttl=60\r\nCache-Control: max-age=60\r\nDate: {}\r\nETag: {tag}\r\n", now());
-    answer(&fields, body)
+fn large(tag: &str, date: &str, body: &str) -> Act {
+    let cache = "Cache-Status: n0; hit; ttl=60\r\nCache-Control: max-age=60\r\n";
+    answer(&format!("{cache}Date: {date}\r\nETag: {tag}\r\n"), body)
 }
 
-fn now() -> String {
-    String::from_utf8(crate::wire::date::format(crate::clock::now()).to_vec()).unwrap()
+/// The node's word that it holds the same.
+fn same(date: &str) -> Act {
+    let cache = "Cache-Status: n0; hit; ttl=70\r\nCache-Control: max-age=77\r\nAge: 7\r\n";
+    Act::Write(format!("HTTP/1.1 304 Not Modified\r\n{cache}Date: {date}\r\n\r\n").into_bytes())
+}
+
+fn date(seconds_ago: u64) -> String {
+    let at = crate::wire::date::Timestamp(crate::clock::now().0 - seconds_ago * 1000);
+    String::from_utf8(crate::wire::date::format(at).to_vec()).unwrap()
 }
 
 /// One answer, by its `Content-Length`.
@@ -410,7 +416,11 @@ async fn answered(stage: &Stage) -> String {
         assert!(client.read_buf(&mut bytes).await.unwrap() > 0, "it is whole");
         let text = std::str::from_utf8(&bytes).unwrap();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.to_ascii_lowercase().split_once("content-length: ").map(|(_, rest)| rest.to_owned()).unwrap();
+        let length = head
+            .to_ascii_lowercase()
+            .split_once("content-length: ")
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_else(|| panic!("{head}"));
         if body.len() == length.lines().next().unwrap().parse::<usize>().unwrap() {
             return text.to_owned();
         }
@@ -433,19 +443,17 @@ async fn until_heard(stage: &Stage, requests: usize, before: &str) -> String {
 fn a_node_is_asked_only_whether_a_large_hot_copy_is_still_the_same() {
     run(async {
         let (first, second, third) = ("one ".repeat(10_000), "two ".repeat(10_000), "three ".repeat(10_000));
-        let same = Act::Write(
-            b"HTTP/1.1 304 Not Modified\r\nCache-Status: n0; hit; ttl=70\r\nCache-Control: max-age=77\r\nAge: 7\r\n\r\n".to_vec(),
-        );
-        let miss = Act::Write(
-            b"HTTP/1.1 504 Gateway Timeout\r\nCache-Status: n0; fwd=request\r\nContent-Length: 0\r\n\r\n".to_vec(),
-        );
+        let miss = b"HTTP/1.1 504 Gateway Timeout\r\nCache-Status: n0; fwd=request\r\nContent-Length: 0\r\n\r\n";
+        let (at, later) = (date(1), date(0));
         let acts = [
-            large("\"1\"", &first),
-            large("\"1\"", &first),
-            same,
-            large("\"2\"", &second),
-            miss,
-            large("\"3\"", &third),
+            large("\"1\"", &at, &first),
+            large("\"1\"", &at, &first),
+            same(&at),
+            large("\"2\"", &at, &second),
+            Act::Write(miss.to_vec()),
+            large("\"3\"", &at, &third),
+            same(&later),
+            large("\"3\"", &later, &first),
         ];
         let script = acts.into_iter().flat_map(|act| [Act::Head, act]).collect();
         let hot = Hot::new(&config(), http::HeaderValue::from_static("1.1 test"));
@@ -465,10 +473,12 @@ fn a_node_is_asked_only_whether_a_large_hot_copy_is_still_the_same() {
         assert!(other.ends_with(&second), "what the node holds now");
         let fetched = until_heard(&stage, 6, &second).await;
         assert!(fetched.ends_with(&third), "what the node does not hold is asked for in the ordinary way");
+        let refetched = until_heard(&stage, 8, &third).await;
+        assert!(refetched.ends_with(&first), "what the node has fetched anew is another, whatever its tag says");
         let heard = stage.nodes[0].heard(0);
         let asked: Vec<_> =
             heard.split("\r\n\r\n").map(|head| head.split_once("if-none-match: ").map(|(_, tag)| &tag[..3])).collect();
         assert_eq!(asked[..6], [None, None, Some("\"1\""), Some("\"1\""), Some("\"2\""), None], "{heard}");
-        assert_eq!(heard.matches("cache-control: only-if-cached").count(), 3);
+        assert_eq!(heard.matches("cache-control: only-if-cached").count(), 4);
     });
 }
