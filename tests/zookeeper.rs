@@ -208,7 +208,9 @@ fn killing_zookeepers_leader_changes_nothing() {
     assert_eq!(fronts.iter().map(ring).collect::<Vec<_>>(), vec![before.clone(); 3], "no ring change");
     none_failed(loads, "kill -9 of ZooKeeper's leader");
     assert_eq!(history.one(), 1, "no write");
-    assert_eq!(weigh(&fronts[1], "127.0.0.2-n1", 2).status, 200);
+    let changed = weigh(&fronts[1], "127.0.0.2-n1", 2);
+    let overview = || fronts.iter().map(|f| cluster(f).to_string()).collect::<Vec<_>>().join("\n");
+    assert_eq!(changed.status, 200, "{}: {}", changed.text(), overview());
 }
 
 #[test]

@@ -275,6 +275,8 @@ impl Session {
         Ok(Lead(lock.into_owned()))
     }
 
+    /// Watches for as long as the connection lasts: on a new one, zookeeper-client 0.11.2 tells the server of its one-shot
+    /// watches only (`resend_watches` never gets to the lists of the persistent ones), and says nothing.
     pub async fn watch(&self) -> Result<Watch, Trouble> {
         let folder = |kind: Kind| format!("{}/{}", self.path, kind.name());
         let folders = [Kind::Nodes, Kind::Members, Kind::Fronts, Kind::Doubts].map(folder);

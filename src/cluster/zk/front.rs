@@ -129,7 +129,7 @@ impl Life<'_> {
             };
             let done = tokio::select! {
                 seen = watch.next() => self.saw(seen, &mut watch).await,
-                state = states.changed() => self.came_to(state).await,
+                state = states.changed() => self.came_to(state, &mut watch).await,
                 lead = &mut contending, if self.lead.is_none() => match lead {
                     Ok(lead) => self.won(lead),
                     Err(trouble) => {
@@ -137,8 +137,8 @@ impl Life<'_> {
                         Err(trouble)
                     }
                 },
-                () = sleep(RETRY), if self.missed => self.look_again().await,
-                _ = reread.tick() => self.look_again().await,
+                () = sleep(RETRY), if self.missed => self.look_again(&mut watch).await,
+                _ = reread.tick() => self.look_again(&mut watch).await,
                 () = keeper.wake.notified() => Ok(()),
                 () = sleep(pause) => Ok(()),
             };
@@ -258,23 +258,24 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn came_to(&mut self, state: State) -> Result<(), Trouble> {
+    async fn came_to(&mut self, state: State, watch: &mut Watch) -> Result<(), Trouble> {
         match state {
             State::Over => Err(expired()),
             State::Away => {
                 self.keeper.lost("the connection is lost");
                 Ok(())
             }
-            // Watches may have lost events on the way back (ZOOKEEPER-4698).
-            State::Connected => self.look_again().await,
+            State::Connected => self.look_again(watch).await,
         }
     }
 
-    /// Reads everything again, and makes sure of what is ours.
-    async fn look_again(&mut self) -> Result<(), Trouble> {
+    /// Reads everything again, and makes sure of what is ours. Watches are laid anew before that: a reconnect ends them
+    /// (see [`Session::watch`]), and may have lost events (ZOOKEEPER-4698).
+    async fn look_again(&mut self, watch: &mut Watch) -> Result<(), Trouble> {
         if self.session.state() != State::Connected {
             return Ok(());
         }
+        *watch = self.session.watch().await?;
         if self.session.ownership(Kind::Fronts, &self.keeper.id).await? == Ownership::Missing {
             self.told = None;
         }
