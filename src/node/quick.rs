@@ -59,13 +59,16 @@ impl Known for Quick {
         if !self.is_fresh(&entry, now) || (entry.mark == Mark::SameMachine && !same_machine) {
             return None;
         }
+        let small = entry.body().small().filter(|_| tag.is_none());
         let body = match tag {
+            None if small.is_some() => Bytes::new(),
             None => entry.body().whole()?,
             // RFC 9110 sections 13.1.2 and 13.2.1: it is the same, however it is compared, and a success.
             Some(tag) if entry.status.is_success() && policy::parts::strong(&*entry) == Some(tag) => Bytes::new(),
             Some(_) => return None,
         };
-        self.write(&entry, tag.map_or(Some(body.len()), |_| None), now, head);
+        self.write(&entry, tag.map_or(Some(entry.body().len()), |_| None), now, head);
+        head.extend_from_slice(small.unwrap_or_default());
         entry.touch(now.seconds());
         add(&self.node.counters.requests, 1);
         add(&self.node.counters.hits, 1);
@@ -94,7 +97,7 @@ impl Quick {
     }
 
     /// `length` of the body; `None`: 304.
-    fn write(&self, entry: &Entry, length: Option<usize>, now: Timestamp, head: &mut Vec<u8>) {
+    fn write(&self, entry: &Entry, length: Option<u64>, now: Timestamp, head: &mut Vec<u8>) {
         let mut number = itoa::Buffer::new();
         let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
         let status = length.map_or(StatusCode::NOT_MODIFIED, |_| entry.status);

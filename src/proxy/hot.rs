@@ -291,18 +291,21 @@ impl Copy {
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
-    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and gives its body.
+    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and a small body; gives one
+    /// that is not.
     pub fn write(&self, now: Timestamp, head: &mut Vec<u8>) -> Option<Payload> {
         let (entry, fixed) = (self.entry(), self.head.as_ref()?);
         if now >= entry.terms.fresh_until {
             return None;
         }
-        let body = entry.body().whole()?;
+        let small = entry.body().small();
+        let body = if small.is_some() { Bytes::new() } else { entry.body().whole()? };
         head.extend_from_slice(fixed);
         head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
         head.extend_from_slice(b"\r\nage: ");
         head.extend_from_slice(itoa::Buffer::new().format(entry.terms.age(now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
+        head.extend_from_slice(small.unwrap_or_default());
         Some(Payload::of_file(body, self.file.as_ref().map(|file| file.clone() as SentFile)))
     }
     /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bodies up to this many bytes are copied to sit behind their head; larger ones keep the pieces they arrived in.
 const TOGETHER: usize = 1024 * 1024;
+/// Up to so many bytes a body is copied for whoever sends it: to share it costs an allocation, for as long as it is stored.
+const COPIED: usize = 2048;
 /// What an entry costs besides its bytes: this struct, its `Arc`, and moka's bookkeeping for it.
 const OVERHEAD: usize = 432;
 
@@ -68,15 +70,18 @@ impl Entry {
     ) -> Entry {
         let size: usize = body.iter().map(Bytes::len).sum();
         let together = size <= TOGETHER;
-        let mut blob = Vec::with_capacity(head_bound(key, headers, selecting) + if together { size } else { 0 });
-        blob.extend_from_slice(key.as_str().as_bytes());
-        let key_end = blob.len();
-        join_lines(headers, &http::header::VARY, &mut blob);
-        let vary_end = blob.len();
-        blob.extend_from_slice(selecting);
-        let selecting_end = blob.len();
-        let fields = encode(headers, &mut blob);
-        let head_end = blob.len();
+        let mut head = Vec::with_capacity(head_bound(key, headers, selecting));
+        head.extend_from_slice(key.as_str().as_bytes());
+        let key_end = head.len();
+        join_lines(headers, &http::header::VARY, &mut head);
+        let vary_end = head.len();
+        head.extend_from_slice(selecting);
+        let selecting_end = head.len();
+        let fields = encode(headers, &mut head);
+        let head_end = head.len();
+        // Exact: what would be cut off is a hole between entries that nothing fits into.
+        let mut blob = Vec::with_capacity(head_end + if together { size } else { 0 });
+        blob.extend_from_slice(&head);
         let pieces = if together {
             body.iter().for_each(|piece| blob.extend_from_slice(piece));
             Box::default()
@@ -188,7 +193,7 @@ impl Fields for Entry {
     }
 }
 
-impl Body<'_> {
+impl<'a> Body<'a> {
     pub fn len(&self) -> u64 {
         self.0.pieces.iter().map(|p| p.len() as u64).sum::<u64>() + self.in_blob() as u64
     }
@@ -200,7 +205,7 @@ impl Body<'_> {
         let entry = self.0;
         if entry.pieces.is_empty() {
             let start = (entry.ends[3] as usize).saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
-            return entry.blob.slice(start.min(entry.blob.len())..);
+            return self.share(start.min(entry.blob.len()));
         }
         let mut before = 0u64;
         for piece in &entry.pieces {
@@ -219,10 +224,20 @@ impl Body<'_> {
     /// The whole body, when it lies in one piece.
     pub fn whole(&self) -> Option<Bytes> {
         match &*self.0.pieces {
-            [] => Some(self.0.blob.slice(self.0.ends[3] as usize..)),
+            [] => Some(self.share(self.0.ends[3] as usize)),
             [whole] => Some(whole.clone()),
             _ => None,
         }
+    }
+    /// The whole body, where it is so small that it is best copied.
+    pub fn small(self) -> Option<&'a [u8]> {
+        let body = &self.0.blob[self.0.ends[3] as usize..];
+        (self.0.pieces.is_empty() && body.len() <= COPIED).then_some(body)
+    }
+    /// The blob from `start` on.
+    fn share(&self, start: usize) -> Bytes {
+        let blob = &self.0.blob;
+        if blob.len() - start > COPIED { blob.slice(start..) } else { Bytes::copy_from_slice(&blob[start..]) }
     }
     fn in_blob(&self) -> usize {
         self.0.blob.len() - self.0.ends[3] as usize

@@ -38,7 +38,7 @@ thread_local! {
 pub trait Known {
     type Body;
 
-    /// At once: appends the answer's head to `head` and gives its body.
+    /// At once: appends the answer's head to `head`, perhaps with its body, and gives the body that is not there.
     fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload>;
 
     /// Later. What neither can answer is the service's.
