@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::*;
 
-const REVALIDATED: &str = "Cache-Control: max-age=60, stale-while-revalidate=600\r\nAge: 60\r\nETag: \"old\"\r\n";
-const IF_ERROR: &str = "Cache-Control: max-age=60, stale-if-error=600\r\nAge: 60\r\nETag: \"old\"\r\n";
+const REVALIDATED: &str = "Cache-Control: max-age=60, stale-while-revalidate=600\r\nAge: 61\r\nETag: \"old\"\r\n";
+const IF_ERROR: &str = "Cache-Control: max-age=60, stale-if-error=600\r\nAge: 61\r\nETag: \"old\"\r\n";
 
 /// An origin whose page answers so the first time, and by `then` after that.
 fn origin(
