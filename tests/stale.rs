@@ -175,7 +175,7 @@ fn an_error_of_the_origin_is_answered_with_what_is_stored_whether_the_error_may_
 #[test]
 fn an_error_is_passed_on_where_nothing_allows_more() {
     for (first, status) in
-        [("Cache-Control: max-age=60\r\nAge: 60\r\nETag: \"old\"\r\n", 503), (IF_ERROR, 404), (IF_ERROR, 501)]
+        [("Cache-Control: max-age=60\r\nAge: 61\r\nETag: \"old\"\r\n", 503), (IF_ERROR, 404), (IF_ERROR, 501)]
     {
         let (_origin, url) = origin(first, move |x, _| x.reply(status, "", "bad"));
         let cluster = one_node();
@@ -223,7 +223,7 @@ fn a_fresh_answer_stands_in_too_and_says_why_the_origin_was_asked() {
 #[test]
 fn an_origin_that_refuses_resets_or_is_silent_is_answered_for() {
     // Section 4.2.4: without a word about it in the response, too.
-    for first in ["Cache-Control: max-age=60\r\nAge: 60\r\nETag: \"old\"\r\n", IF_ERROR] {
+    for first in ["Cache-Control: max-age=60\r\nAge: 61\r\nETag: \"old\"\r\n", IF_ERROR] {
         for how in ["refused", "reset", "silent"] {
             let gate = Gate::default();
             let held = gate.clone();
