@@ -5,6 +5,7 @@ pub mod dial;
 mod dns;
 pub mod drain;
 mod eyeballs;
+pub mod lasting;
 pub mod listen;
 pub mod prove;
 pub mod rules;

@@ -22,7 +22,7 @@ pub use interim::Interim;
 pub use io::{Io, upgraded};
 pub use lane::{Asking, Given, Known, Shortcut};
 pub use out::room_for_message;
-pub use payload::{Payload, SentFile};
+pub use payload::Payload;
 pub use plain::Plain;
 pub use sweep::Sweeper;
 

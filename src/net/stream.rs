@@ -1,5 +1,6 @@
 //! A connection, TCP or Unix, for tokio and for hyper.
 
+use super::lasting::Lasting;
 use hyper::rt::ReadBufCursor;
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
@@ -67,16 +68,9 @@ impl Stream {
         let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         self.poll_writing(cx, || Ok(rustix::net::send(self, buf, flags)?))
     }
-    /// Writes `count` bytes of a file from `at` on, without a copy: the socket keeps the file's pages until the peer has
-    /// them.
-    pub fn poll_send_file(
-        &self,
-        cx: &mut Context<'_>,
-        file: BorrowedFd<'_>,
-        at: u64,
-        count: usize,
-    ) -> Poll<io::Result<usize>> {
-        self.poll_writing(cx, || Ok(rustix::fs::sendfile(self, file, Some(&mut at.clone()), count)?))
+    /// Hands over what it takes of `bytes`, without a copy.
+    pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &Lasting) -> Poll<io::Result<usize>> {
+        self.poll_writing(cx, || bytes.send(self))
     }
     /// Calls `write`, which never waits, as soon as there is room.
     fn poll_writing<T>(&self, cx: &mut Context<'_>, write: impl Fn() -> io::Result<T>) -> Poll<io::Result<T>> {

@@ -4,10 +4,10 @@
 //! again while the others are still served, for a second more at most. What passes here and makes a URL invalid removes
 //! its copy at once; what passes through another front is heard of from the node, when it is asked again.
 
-use super::memfile::{MemFile, MemFiles};
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
-use crate::net::serve::{Payload, SentFile};
+use crate::net::lasting::Lasting;
+use crate::net::serve::Payload;
 use crate::policy::{self, Decision, Fields, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
@@ -45,15 +45,14 @@ pub struct Hot {
     groups: RwLock<Groups>,
     /// By the hash of a URL, a mark of the one that was hit there last: a copy is made at the second hit.
     seen: Box<[AtomicU32]>,
-    files: MemFiles,
     via: HeaderValue,
 }
 
 /// A response, ready to be sent.
 pub struct Copy {
     shelf: Shelf,
-    /// Where a large body lies.
-    file: Option<Arc<MemFile>>,
+    /// A body that is sent without a copy, which is the entry's.
+    lasting: Option<Lasting>,
     /// Who answered with it.
     pub node: Box<str>,
     /// Status line and fields up to what changes with time, where the answer depends on nothing in the request.
@@ -97,8 +96,8 @@ pub struct Candidate {
 /// What a copy's body is made of.
 enum Body {
     In(Vec<Bytes>),
-    /// It lies elsewhere already, perhaps in a file.
-    At(Bytes, Option<Arc<MemFile>>),
+    /// It lies elsewhere already.
+    At(Lasting),
 }
 
 impl Hot {
@@ -113,7 +112,6 @@ impl Hot {
                 generation: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),
                 seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
-                files: MemFiles::new(),
                 via,
             })
         })
@@ -202,10 +200,7 @@ impl Hot {
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
-        let made = || match self.files.make(&body) {
-            Some((file, bytes)) => Body::At(bytes, Some(file)),
-            None => Body::In(body),
-        };
+        let made = || Lasting::copy_of(&body).map_or_else(|| Body::In(body), Body::At);
         if let Some(copy) = self.copy(candidate, made, now) {
             self.insert(generation, hash, copy);
         }
@@ -214,7 +209,7 @@ impl Hot {
     /// Keeps `copy` for longer, under the fields of the 304 with which its node confirmed it (RFC 9111 section 4.3.4).
     pub fn renew(&self, mut candidate: Candidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
-        let body = copy.entry().body().whole()?;
+        let body = copy.lasting.clone()?;
         // Fetched anew meanwhile: there are origins that give another body the tag of the one before.
         if candidate.response.headers.get(header::DATE).map(HeaderValue::as_bytes) != copy.entry().first(&header::DATE)
         {
@@ -223,7 +218,7 @@ impl Hot {
         let mut headers = copy.entry().headers(3);
         policy::parts::combine(&mut headers, &candidate.response.headers, now);
         (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);
-        let copy = self.copy(candidate, || Body::At(body, copy.file.clone()), now)?;
+        let copy = self.copy(candidate, || Body::At(body), now)?;
         self.insert(generation, hash, copy.clone());
         Some(copy)
     }
@@ -245,13 +240,13 @@ impl Hot {
         response.headers.remove(header::AGE);
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
         let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
-        let (entry, file) = match body() {
+        let (entry, lasting) = match body() {
             Body::In(pieces) => (new(pieces), None),
-            Body::At(bytes, file) => (new(Vec::new()).with_body_at(bytes), file),
+            Body::At(lasting) => (new(Vec::new()).with_body_at(lasting.bytes().clone()), Some(lasting)),
         };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
         let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
-        Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), file, node, head, again, ends }))
+        Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), lasting, node, head, again, ends }))
     }
 
     /// If nothing was made invalid meanwhile.
@@ -306,12 +301,12 @@ impl Copy {
         head.extend_from_slice(itoa::Buffer::new().format(entry.terms.age(now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
         head.extend_from_slice(small.unwrap_or_default());
-        Some(Payload::of_file(body, self.file.as_ref().map(|file| file.clone() as SentFile)))
+        Some(self.lasting.clone().map_or(Payload::Bytes(body), Payload::Lasting))
     }
     /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small
     /// comes at once, and costs less.
     pub fn tag(&self) -> Option<&[u8]> {
-        self.file.as_ref().filter(|_| self.entry().status.is_success())?;
+        self.lasting.as_ref().filter(|_| self.entry().status.is_success())?;
         policy::parts::strong(&**self.entry())
     }
     /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
@@ -323,8 +318,8 @@ impl Copy {
 
 impl Weigh for Arc<Copy> {
     fn weight(&self) -> u32 {
-        let file = self.file.as_ref().map_or(0, |_| MemFile::overhead(self.entry().body().len()));
-        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + file + 160;
+        let pages = self.lasting.as_ref().map_or(0, |_| Lasting::overhead(self.entry().body().len()));
+        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + pages + 160;
         self.shelf.weight().saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
     }
 }

@@ -21,7 +21,6 @@ mod copied;
 mod held;
 mod hot;
 mod link;
-mod memfile;
 pub mod metrics;
 mod outcome;
 mod own;

@@ -390,7 +390,7 @@ fn a_body_that_stalls_in_the_middle_is_broken_off() {
     });
 }
 
-/// A hit of a body so large that its hot copy lies in a file.
+/// A hit of a body so large that its hot copy is sent without a copy.
 fn large(tag: &str, date: &str, body: &str) -> Act {
     let cache = "Cache-Status: n0; hit; ttl=60\r\nCache-Control: max-age=60\r\n";
     answer(&format!("{cache}Date: {date}\r\nETag: {tag}\r\n"), body)

@@ -47,7 +47,7 @@ const MANY: usize = 64 * 1024;
 
 /// Moves a body behind its head where it is small; `false`: it is not, or enough is there to be written.
 pub(super) fn join(head: &mut Vec<u8>, body: &mut Payload) -> bool {
-    let bytes = &body.bytes;
+    let bytes = body.bytes();
     if bytes.len() > SMALL || head.len() + bytes.len() > MANY {
         return false;
     }
@@ -74,7 +74,7 @@ pub(super) fn with_head<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 
 impl Out {
     pub(super) fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.body.bytes.is_empty() && self.tail.is_empty()
+        self.head.is_empty() && self.body.is_empty() && self.tail.is_empty()
     }
 
     /// Writes what can be written of `head`, `body` and `tail` in one call, and keeps the rest. Only when nothing is kept.
@@ -124,17 +124,19 @@ impl Out {
         head: &mut Vec<u8>,
         body: Payload,
     ) -> Poll<io::Result<()>> {
-        if body.file.is_none() {
-            return self.write(io, cx, head, body.bytes, b"");
+        match body {
+            Payload::Bytes(body) => self.write(io, cx, head, body, b""),
+            Payload::Lasting(_) => {
+                self.hold(head, body);
+                self.poll(io, cx)
+            }
         }
-        self.hold(head, body);
-        self.poll(io, cx)
     }
 
     /// Keeps an answer to be written by [`Out::poll`]. Only when nothing is kept.
     pub(super) fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
-        if head.len() + body.bytes.len() <= TOGETHER {
-            head.extend_from_slice(&body.bytes);
+        if head.len() + body.len() <= TOGETHER {
+            head.extend_from_slice(body.bytes());
             body = Payload::default();
         }
         self.head = Bytes::copy_from_slice(head);
@@ -155,7 +157,7 @@ impl Out {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             let of_head = written.min(self.head.len());
-            let of_body = (written - of_head).min(self.body.bytes.len());
+            let of_body = (written - of_head).min(self.body.len());
             self.head.advance(of_head);
             self.body.advance(of_body);
             self.tail = &self.tail[written - of_head - of_body..];
@@ -167,22 +169,22 @@ impl Out {
     /// One call for as much as it takes.
     fn poll_some(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut io.stream);
-        match &self.body.file {
+        match &self.body {
             // What follows the head comes with the next call, and leaves in the same packets.
-            Some(_) if !self.head.is_empty() => stream.poll_write_more(cx, &self.head),
-            Some((file, at)) => {
-                let sent = ready!(stream.poll_send_file(cx, file.as_fd(), *at, self.body.bytes.len()));
+            Payload::Lasting(_) if !self.head.is_empty() => stream.poll_write_more(cx, &self.head),
+            Payload::Lasting(body) => {
+                let sent = ready!(stream.poll_send(cx, body));
                 if sent.as_ref().is_err_and(is_unable) {
-                    self.body.file = None;
+                    self.body = body.bytes().clone().into();
                     return self.poll_some(io, cx);
                 }
                 Poll::Ready(sent)
             }
-            None if self.body.bytes.is_empty() && self.tail.is_empty() => {
+            Payload::Bytes(body) if body.is_empty() && self.tail.is_empty() => {
                 AsyncWrite::poll_write(stream, cx, &self.head)
             }
-            None => {
-                let slices = [&self.head, &self.body.bytes, self.tail].map(IoSlice::new);
+            Payload::Bytes(body) => {
+                let slices = [&self.head, &body[..], self.tail].map(IoSlice::new);
                 AsyncWrite::poll_write_vectored(stream, cx, &slices)
             }
         }
@@ -195,7 +197,8 @@ impl Out {
     }
 }
 
-/// Not every kernel can send from every file to every socket: then the bytes are copied.
+/// Not everywhere may, or can, a process hand over its pages: then the bytes are copied.
 fn is_unable(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+    use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported)
 }
