@@ -126,7 +126,8 @@ impl Keeper {
     fn listener(&self, id: String, record: &FrontRecord, past: bool) -> Listener {
         let host = Address::Tcp(record.proxy.clone()).host().map(str::to_owned);
         let here = is_local(&self.host) || id.starts_with(&id_on(&self.host, ""));
-        let reachable = here || host.is_some_and(|host| !is_local(&host));
+        // One that listens for its own machine alone has published no address.
+        let reachable = !record.proxy.is_empty() && (here || host.is_some_and(|host| !is_local(&host)));
         Listener { id, address: reachable.then(|| record.proxy.clone()), past }
     }
 
