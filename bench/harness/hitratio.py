@@ -97,7 +97,7 @@ class HitRatio:
 
     def peer(self, web, name):
         return lambda memory: PEERS[name][1](
-            Peers(self.bench, web, memory, files=memory, largest=LARGEST), f"web-{name}")
+            Peers(self.bench, web, memory, files=memory, largest=LARGEST, shared=True), f"web-{name}")
 
     def fairly(self, web, start):
         """Once more with less for who kept more in files than it was told."""
