@@ -16,7 +16,7 @@ test: tools tests/cache-tests/node_modules
 tests/cache-tests/node_modules: tests/cache-tests/package-lock.json | tools
 	@echo "make test: installing the cache-tests: npm ci --prefix tests/cache-tests"
 	@npm ci --prefix tests/cache-tests --no-audit --no-fund --loglevel=error && touch $@ || \
-		echo "make test: could not install the cache-tests. They are left out."
+		echo "make test: could not install the cache-tests, so their tests will fail (tests/cache_tests.rs)."
 
 check:
 	cargo fmt --check

@@ -75,7 +75,7 @@ fn storing(c: &mut Criterion) {
         b.iter(|| entry(black_box(&key), black_box(&fields), terms, &body))
     });
     c.bench_function("an entry renewed, 12 fields and 1 KiB", |b| {
-        b.iter(|| black_box(&stored).renewed(&fields, terms, &key, &[]))
+        b.iter(|| black_box(&stored).renewed(&fields, terms, Mark::Anyone, &key, &[]))
     });
     c.bench_function("its fields as a map", |b| b.iter(|| black_box(&stored).headers(3)));
     let mut head = Vec::with_capacity(4096);

@@ -287,6 +287,87 @@ fn a_chunked_answer_is_stored_whole() {
 }
 
 #[test]
+fn what_ends_with_its_connection_is_stored_where_it_ended_in_order_and_says_how_long_it_is_fresh() {
+    // (fields, how it ends, stored, section)
+    for (i, (says, resets, stored, section)) in [
+        ("Cache-Control: max-age=60\r\n", false, true, "RFC 9112 8"),
+        ("Expires: Thu, 01 Jan 2099 00:00:00 GMT\r\n", false, true, "RFC 9112 8"),
+        ("Cache-Control: max-age=60\r\n", true, false, "RFC 9112 8: reset, so it may lack something"),
+        ("Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n", false, false, "a guess is not enough"),
+        ("ETag: \"v\"\r\nCache-Control: no-cache\r\n", false, false, "nor is a validator"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (origin, cluster) = (Origin::start(), Cluster::start());
+        let path = format!("/{i}");
+        origin.on(&path, move |x| {
+            x.raw(format!("HTTP/1.1 200 OK\r\n{says}\r\nbody"))?;
+            x.hang_up();
+            if resets { x.reset() } else { Ok(()) }
+        });
+        let url = origin.url(&path);
+        let answers = [0, 1].map(|_| cluster.connect().try_ask("GET", &url, "", b""));
+        for answer in answers.iter().flatten().filter(|_| !resets) {
+            assert_eq!((answer.status, answer.text().as_str()), (200, "body"), "{says}");
+        }
+        let hit = answers[1].as_ref().is_ok_and(Response::is_hit);
+        assert_eq!(
+            (hit, resets || origin.count(&path) == if stored { 1 } else { 2 }),
+            (stored, true),
+            "{says} ({section})"
+        );
+    }
+}
+
+#[test]
+fn a_transfer_coding_that_does_not_exist_is_noise_and_one_that_does_is_an_error() {
+    // (fields, status, section of RFC 9112)
+    for (i, (says, status, section)) in [
+        ("Transfer-Encoding: x-noise\r\n", 200, "6.3: until the close"),
+        ("Transfer-Encoding: a, b;c=d\r\n", 200, "6.3: until the close"),
+        ("Transfer-Encoding: gzip\r\n", 502, "7: nobody asked for it, and it can't be undone here"),
+        ("Transfer-Encoding: X-Compress\r\n", 502, "7"),
+        ("Transfer-Encoding: identity\r\n", 502, "7"),
+        ("Transfer-Encoding: noise, deflate\r\n", 502, "7"),
+        ("Transfer-Encoding: x-noise\r\nContent-Length: 2\r\n", 502, "6.3: two ends"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (origin, cluster) = (Origin::start(), Cluster::start());
+        let path = format!("/{i}");
+        origin.on(&path, move |x| {
+            x.hang_up();
+            x.raw(format!("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n{says}\r\nbody"))
+        });
+        let answers = [0, 1].map(|_| cluster.get(&origin.url(&path)));
+        for answer in &answers {
+            assert_eq!(answer.status, status, "{says} (section {section})");
+            assert!(status == 502 || answer.text() == "body", "{}", answer.text());
+            let coding = answer.get("transfer-encoding");
+            assert!(coding.is_none_or(|coding| coding == "chunked"), "{says}");
+        }
+        assert_eq!(answers[1].is_hit(), status == 200, "{says}: {}", answers[1].cache_status());
+    }
+}
+
+#[test]
+fn a_length_beside_chunks_is_not_passed_on() {
+    let (origin, cluster) = (Origin::start(), Cluster::start());
+    origin.on("/both", |x| {
+        x.begin_chunked("Cache-Control: max-age=60\r\nContent-Length: 2\r\n")?;
+        x.chunk("body")?;
+        x.end_chunked("")
+    });
+    for n in 0..2 {
+        // RFC 9112 section 6.3: the chunks count. An error is allowed as well.
+        let answer = cluster.get(&origin.url("/both"));
+        assert_eq!((answer.text().as_str(), answer.is_hit()), ("body", n > 0), "{:?}", answer.head);
+    }
+}
+
+#[test]
 fn a_range_of_a_cold_page_is_the_origins_to_answer() {
     let (origin, cluster) = (Origin::start(), Cluster::start());
     origin.on("/range", |x| {

@@ -59,6 +59,18 @@ fn it_says_what_is_stored_and_what_would_be_answered_and_why() {
             ],
         ),
         (
+            "no-cache",
+            "Cache-Control: no-cache\r\n",
+            "",
+            &["nothing", "says no-cache, and it has no ETag", "(RFC 9111 section 5.2.2.4)", "send an ETag"],
+        ),
+        (
+            "over",
+            "Cache-Control: max-age=0\r\n",
+            "",
+            &["nothing", "was stale when it came, and has no ETag", "send a longer max-age"],
+        ),
+        (
             "vary",
             "Cache-Control: max-age=60\r\nVary: *\r\n",
             "",

@@ -1,11 +1,14 @@
-//! Figures of the ring that are promised in the release build: what a request pays for its owner, and a change for its ring.
+//! Figures that are promised in the release build: what a request pays for its owner and for the cache's decision, and a
+//! change for its ring.
 #![allow(clippy::disallowed_methods)]
 
 mod support;
+use ringhold::policy::{Decision, Rules, decide, storable};
 use ringhold::ring::{Hash, Member, Ring};
 use std::hint::black_box;
 use std::io::Write;
 use std::time::{Duration, Instant};
+use support::messages::{ASKED, LATER, NOW, answered, asked, general, stored};
 use support::{RELEASE, alone};
 
 const NODES: usize = 64;
@@ -44,4 +47,24 @@ fn the_owner_of_a_url_among_64_nodes_is_found_within_100_ns_and_their_ring_is_bu
         assert!(lookup <= 100.0 || !RELEASE, "{}: {lookup} ns", hash.name());
         assert!(rebuild <= Duration::from_millis(10) || !RELEASE, "{}: {rebuild:?}", hash.name());
     }
+}
+
+/// The mean of so many, in the best round.
+fn each(mut one: impl FnMut()) -> f64 {
+    const MANY: u32 = 4_000;
+    best(|| (0..MANY).for_each(|_| one())).as_nanos() as f64 / f64::from(MANY)
+}
+
+#[test]
+fn a_fresh_hit_is_decided_within_250_ns_and_a_request_that_says_something_within_2_us() {
+    let _alone = alone();
+    let (plain, full, answer) = (asked(&ASKED[..10]), asked(&ASKED), answered());
+    let terms = storable(&Rules::default(), &plain, &answer, NOW, NOW).unwrap();
+    let fresh = || decide(black_box(&plain), Some(black_box(stored(&terms, &answer))), black_box(LATER));
+    assert!(matches!(fresh(), Decision::Serve { .. }));
+    let hit = each(|| _ = black_box(fresh()));
+    let all = each(|| _ = black_box(general(black_box(&full), black_box(stored(&terms, &answer)))));
+    figure(&format!("a fresh hit is decided in {hit:.0} ns, the general path takes {all:.0} ns"));
+    assert!(hit <= 250.0 || !RELEASE, "{hit} ns");
+    assert!(all <= 2000.0 || !RELEASE, "{all} ns");
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use support::load::{Load, Running};
-use support::objects::{is_whole, objects};
+use support::objects::{edition, is_whole, objects, renew};
 use support::relay::Relay;
 use support::standalone::Standalone;
 use support::*;
@@ -57,7 +57,7 @@ fn load(cluster: &Cluster, urls: Vec<String>, check: support::load::Check) -> Ru
 #[test]
 fn a_node_that_is_slow_on_what_it_holds_is_passed_over_within_five_seconds_and_used_again_when_it_is_fast() {
     let _alone = alone();
-    let ((_origin, urls), cables) = (objects(300), Cables::lay());
+    let ((origin, urls), cables) = (objects(300), Cables::lay());
     let cluster = &cables.cluster;
     let owned = stored(cluster, &urls, "r2");
     let running = load(cluster, urls.to_vec(), is_whole);
@@ -79,10 +79,19 @@ fn a_node_that_is_slow_on_what_it_holds_is_passed_over_within_five_seconds_and_u
     figure(&format!("requests for what it owns took {typical:?} then"));
     assert!(typical < Duration::from_millis(150), "requests for what it owns take {typical:?}");
     assert!(is_slow(cluster, "r2"), "it is tried, and found slow again");
+    // Late is not missing.
+    renew(&origin, &owned[0], 1);
+    let purged = cluster.manage("DELETE", &format!("/v1/cache?url={}", owned[0]), "");
+    assert_eq!(purged.status, 200, "{}", purged.text());
+    assert_eq!(edition(&client.get(&owned[0])), 1);
 
     cables.relays[1].delay(Duration::ZERO);
     until_true("it is back", 3 * PATIENCE, || !is_slow(cluster, "r2"));
-    until_true("it answers for what it owns", PATIENCE, || client.get(&owned[0]).node() == "r2");
+    until_true("it answers for what it owns", PATIENCE, || {
+        let answer = client.get(&owned[0]);
+        assert_eq!(edition(&answer), 1, "what was purged is never answered again: {}", answer.cache_status());
+        answer.node() == "r2"
+    });
     running.finish().assert_none_failed(300);
     assert_eq!(NODES.map(|id| is_slow(cluster, id)), [false; 3]);
 }

@@ -73,3 +73,28 @@ fn they_also_come_before_the_answer_to_an_upload() {
     let answer = client.response("PUT").unwrap();
     assert_eq!((answer.status, answer.interim.as_slice()), (200, &[103][..]));
 }
+
+#[test]
+fn a_100_that_nobody_waits_for_passes_too_with_and_without_the_hot_copy() {
+    for memory in ["0", "8MiB"] {
+        let origin = Origin::start();
+        let cluster = Setup::default().set("hot", "memory", memory).start();
+        origin.on("/page", |x| {
+            x.raw("HTTP/1.1 100 Continue\r\nX-Step: 1\r\n\r\n")?;
+            x.raw(HINTS)?;
+            x.raw("HTTP/1.1 100 Continue\r\n\r\n")?;
+            x.reply(200, "Cache-Control: max-age=60\r\n", "page")
+        });
+        let mut client = cluster.connect();
+        client.request("GET", &origin.url("/page"), "", b"").unwrap();
+        let first = client.head().unwrap();
+        assert_eq!((first.word(1), first.get("x-step").as_deref()), ("100", Some("1")), "hot copy: {memory}");
+        let page = client.response("GET").unwrap();
+        assert_eq!((page.status, page.interim.as_slice()), (200, &[103, 100][..]), "hot copy: {memory}");
+        for _ in 0..5 {
+            let stored = client.get(&origin.url("/page"));
+            assert!(stored.is_hit() && stored.interim.is_empty(), "{memory}: {:?}", stored.head);
+        }
+        assert_eq!(origin.count("/page"), 1);
+    }
+}

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use support::cable::{Cable, Cut, Machine, wanted};
 use support::load::{Load, Running};
-use support::objects::{is_whole, objects_at};
+use support::objects::{edition, is_whole, objects_at, renew};
 use support::standalone::Standalone;
 use support::zookeeper::{self, Zookeeper};
 use support::*;
@@ -30,6 +30,14 @@ fn connected(front: &Cluster) -> bool {
     front.manage("GET", "/v1/cluster", "").json()["zookeeper"]["state"] == "connected"
 }
 
+fn leads(front: &Cluster) -> bool {
+    front.manage("GET", "/metrics", "").text().contains("ringhold_leader 1")
+}
+
+fn weigh(front: &Cluster, node: &str, weight: usize) -> u16 {
+    front.manage("PATCH", &format!("/v1/nodes/{node}"), &format!("{{\"weight\":{weight}}}")).status
+}
+
 fn load(front: &Cluster, urls: &std::sync::Arc<Vec<String>>) -> Running {
     Load { proxy: front.proxy, connections: 8, urls: urls.clone(), check: is_whole }.start()
 }
@@ -45,8 +53,18 @@ fn owned<'a>(front: &Cluster, urls: &'a [String], node: &str) -> &'a str {
     urls.iter().find(|url| client.get(url).node() == node).expect("every node owns something")
 }
 
-fn answers_for(front: &Cluster, url: &str, node: &str) -> bool {
-    front.get(url).node() == node
+/// Whether that node answers, and as it was last purged.
+fn answers_for(front: &Cluster, url: &str, node: &str, of: usize) -> bool {
+    let answer = front.get(url);
+    assert_eq!(edition(&answer), of, "what was purged is never answered again: {}", answer.cache_status());
+    answer.node() == node
+}
+
+/// The next edition of an object, for which the one before is purged: what the purge says.
+fn purge(front: &Cluster, origin: &Origin, url: &str, edition: usize) -> (u16, String) {
+    renew(origin, url, edition);
+    let purged = front.manage("DELETE", &format!("/v1/cache?url={url}"), "");
+    (purged.status, purged.text())
 }
 
 /// Past the harness: these are the figures of a drill.
@@ -73,46 +91,49 @@ fn a_front_and_a_node_that_are_parted_while_both_reach_the_origin_cost_nobody_a_
     let _alone = alone();
     let (here, there) = (Machine::this(), Machine::another().unwrap());
     let (to_origin, link) = (cable(&here, &there), cable(&here, &there));
-    let (_origin, urls) = objects_at(to_origin.near.address, OBJECTS);
+    let (origin, urls) = objects_at(to_origin.near.address, OBJECTS);
     let secret = Setup::default().set("cluster", "secret", "the-secret-of-this-drill");
     let node = Standalone::start_by(&there.prefix(), link.far.address, "r1", &secret);
     let front = secret.nodes(2).node_at("r1", &node.address.to_string()).start();
     until_true("all nodes are up", PATIENCE, || ["n1", "n2", "r1"].iter().all(|id| is_up(&front, id)));
     let (before, url) = (ring(&front), owned(&front, &urls, "r1"));
     let running = load(&front, &urls);
-    for cut in Cut::ALL {
+    for (edition, cut) in (1..).zip(Cut::ALL) {
         more(&running, 300, Instant::now() + Duration::from_secs(1));
         link.cut(cut);
         let begun = Instant::now();
+        let (status, said) = purge(&front, &origin, url, edition);
+        assert!(status == 202 && said.contains("\"r1\""), "{cut:?}: {status} {said}");
         until_true("the node is passed over", PATIENCE, || !is_up(&front, "r1"));
         let noticed = begun.elapsed();
         assert!(noticed < Duration::from_millis(1500) || !RELEASE, "{cut:?}: passed over after {noticed:?}");
         more(&running, 300, begun + Duration::from_secs(4));
         assert!(!is_up(&front, "r1"), "{cut:?}");
-        assert!(!answers_for(&front, url, "r1"), "{cut:?}");
+        assert!(!answers_for(&front, url, "r1", edition), "{cut:?}");
         assert_eq!(ring(&front), before, "{cut:?}: a partition changes no ring");
         link.mend(cut);
         let mended = Instant::now();
         until_true("the node is back", PATIENCE, || is_up(&front, "r1"));
-        until_true("it answers for what it owns", PATIENCE, || answers_for(&front, url, "r1"));
+        until_true("it answers for what it owns", PATIENCE, || answers_for(&front, url, "r1", edition));
         figure(&format!("front and node, {cut:?}: passed over after {noticed:?}, back after {:?}", mended.elapsed()));
     }
     more(&running, 300, Instant::now());
     finish(running, "a front parted from one node");
     assert_eq!(ring(&front), before);
-    assert!(!node.said().contains("403"), "every request was proved");
+    assert!(!node.said().contains("refused a stranger"), "every request was proved");
 }
 
-/// A front here, a node on one machine, two on another, and ZooKeeper on a third: every one of the three has a cable
-/// to here, and the nodes' machines one to ZooKeeper's.
+/// Two fronts here, a node on one machine, two on another, and ZooKeeper on a third: every one of the three has a cable
+/// to here, the nodes' machines one to ZooKeeper's, and so has the other front, which leads.
 struct Machines {
     front: Cluster,
+    leader: Cluster,
     _nodes: [Standalone; 3],
     _zookeeper: Zookeeper,
     front_to_zookeeper: Cable,
     node_to_zookeeper: Cable,
     link: Cable,
-    _more: (Cable, Cable),
+    _more: [Cable; 3],
     _machines: [Machine; 3],
 }
 
@@ -143,10 +164,16 @@ impl Machines {
             node(two, &rack, &rack_to_zookeeper, "r2"),
             node(two, &rack, &rack_to_zookeeper, "r3"),
         ];
-        let front = setup(&front_to_zookeeper).start();
-        let more = (rack, rack_to_zookeeper);
+        // How others would reach them, if they did.
+        let front = |cable: &Cable| setup(cable).set("zookeeper", "advertise", cable.near.address.to_string()).start();
+        let leader_to_zookeeper = cable(&here, keeper);
+        let leader = front(&leader_to_zookeeper);
+        until_true("it leads", PATIENCE, || leads(&leader));
+        let front = front(&front_to_zookeeper);
+        let more = [rack, rack_to_zookeeper, leader_to_zookeeper];
         let all = Machines {
             front,
+            leader,
             _nodes: nodes,
             _zookeeper: zookeeper,
             front_to_zookeeper,
@@ -161,7 +188,8 @@ impl Machines {
 
     fn is_whole(&self) -> bool {
         let up = || ["r1", "r2", "r3"].iter().all(|id| is_up(&self.front, id));
-        connected(&self.front) && ring(&self.front).2 == ["r1", "r2", "r3"] && up()
+        let whole = |front: &Cluster| connected(front) && ring(front).2 == ["r1", "r2", "r3"];
+        whole(&self.front) && whole(&self.leader) && ring(&self.front) == ring(&self.leader) && up()
     }
 }
 
@@ -173,9 +201,9 @@ fn a_node_parted_from_zookeeper_alone_leaves_the_ring_with_its_session_and_comes
     let _alone = alone();
     let machines = Machines::start();
     let front = &machines.front;
-    let (_origin, urls) = objects_at(machines.link.near.address, OBJECTS);
+    let (origin, urls) = objects_at(machines.link.near.address, OBJECTS);
     let (url, running) = (owned(front, &urls, "r1"), load(front, &urls));
-    for cut in Cut::ALL {
+    for (edition, cut) in (1..).zip(Cut::ALL) {
         let (epoch, ..) = ring(front);
         more(&running, 200, Instant::now() + Duration::from_secs(1));
         machines.node_to_zookeeper.cut(cut);
@@ -183,13 +211,15 @@ fn a_node_parted_from_zookeeper_alone_leaves_the_ring_with_its_session_and_comes
         until_true("the node leaves the ring", PATIENCE, || ring(front).2 == ["r2", "r3"]);
         let left = begun.elapsed();
         assert!(connected(front), "{cut:?}");
-        until_true("others answer for what it owned", PATIENCE, || !answers_for(front, url, "r1"));
+        let (status, said) = purge(front, &origin, url, edition);
+        assert!(status == 200 && said.contains("\"r1\""), "{cut:?}: the front reaches it: {status} {said}");
+        until_true("others answer for what it owned", PATIENCE, || !answers_for(front, url, "r1", edition));
         more(&running, 200, begun + 2 * SESSION);
         assert_eq!((ring(front).0, ring(front).2.len()), (epoch + 1, 2), "{cut:?}: one change");
         machines.node_to_zookeeper.mend(cut);
         let mended = Instant::now();
         until_true("the node is back on the ring", 2 * PATIENCE, || machines.is_whole());
-        until_true("it answers for what it owns", PATIENCE, || answers_for(front, url, "r1"));
+        until_true("it answers for what it owns", PATIENCE, || answers_for(front, url, "r1", edition));
         figure(&format!("node and ZooKeeper, {cut:?}: left after {left:?}, back after {:?}", mended.elapsed()));
         assert_eq!(ring(front).0, epoch + 2, "{cut:?}: one change back");
     }
@@ -204,27 +234,36 @@ fn front_parted(cuts: &[Cut]) {
     let _alone = alone();
     let machines = Machines::start();
     let front = &machines.front;
-    let (_origin, urls) = objects_at(machines.link.near.address, OBJECTS);
-    let (before, running) = (ring(front), load(front, &urls));
-    for &cut in cuts {
+    let (origin, urls) = objects_at(machines.link.near.address, OBJECTS);
+    let running = load(front, &urls);
+    for (edition, &cut) in (1..).zip(cuts) {
+        let url = owned(front, &urls, "r1");
         more(&running, 200, Instant::now() + Duration::from_secs(1));
+        let before = ring(front);
         machines.front_to_zookeeper.cut(cut);
         let begun = Instant::now();
         until_true("it notices", PATIENCE, || !connected(front));
         let noticed = begun.elapsed();
+        assert_eq!(weigh(&machines.leader, "r2", edition + 1), 200, "{cut:?}: the other front goes on");
         more(&running, 200, begun + 3 * SESSION);
         let refused = front.manage("PATCH", "/v1/nodes/r1", r#"{"weight":2}"#);
         assert_eq!(refused.status, 503, "{cut:?}: {}", refused.text());
         assert_eq!(front.manage("GET", "/readyz", "").status, 200, "{cut:?}");
         assert_eq!(ring(front), before, "{cut:?}: its ring stands");
+        let (status, said) = purge(front, &origin, url, edition);
+        assert!(status == 202 && said.contains("unsure"), "{cut:?}: who has joined is not known: {status} {said}");
+        assert!(answers_for(front, url, "r1", edition), "{cut:?}");
+        assert!(leads(&machines.leader) && ring(&machines.leader).0 == before.0 + 1, "{cut:?}");
         machines.front_to_zookeeper.mend(cut);
         let mended = Instant::now();
-        until_true("it is connected again", 2 * PATIENCE, || machines.is_whole());
+        until_true("it is connected again, and has followed", 2 * PATIENCE, || machines.is_whole());
         figure(&format!("front and ZooKeeper, {cut:?}: noticed after {noticed:?}, back after {:?}", mended.elapsed()));
-        assert_eq!(ring(front), before, "{cut:?}: nobody had left");
+        assert_eq!(ring(front).0, before.0 + 1, "{cut:?}: nobody had left");
+        assert_eq!(purge(front, &origin, url, edition).0, 200, "{cut:?}");
     }
     finish(running, "a front parted from ZooKeeper");
-    until_true("it leads again", PATIENCE, || front.manage("PATCH", "/v1/nodes/r1", r#"{"weight":2}"#).status == 200);
+    assert_eq!(weigh(front, "r1", 2), 200);
+    assert!(leads(&machines.leader) && !leads(front));
 }
 
 #[test]

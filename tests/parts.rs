@@ -106,3 +106,46 @@ fn a_rest_that_breaks_off_is_neither_passed_off_as_whole_nor_stored() {
     assert_eq!(broken.load(Ordering::Relaxed), 1);
     assert_eq!(cluster.get(&url).text(), BODY);
 }
+
+#[test]
+fn a_part_that_cannot_be_completed_does_not_cost_two_requests_each_time() {
+    // (validator of the part, requests of the first and of the second GET of the whole)
+    for (validator, first, second) in [("ETag: W/\"w\"\r\n", 1, 1), ("", 2, 1)] {
+        let origin = Origin::start();
+        origin.on("/page", move |x| match x.head.get("range").as_deref() {
+            Some("bytes=0-4") => x.reply(
+                206,
+                &format!("Cache-Control: max-age=60\r\n{validator}Content-Range: bytes 0-4/10\r\n"),
+                &BODY[..5],
+            ),
+            Some(_) => x.reply(206, &format!("{validator}Content-Range: bytes 5-9/10\r\n"), &BODY[5..]),
+            None => x.reply(200, "Cache-Control: no-store\r\n", BODY),
+        });
+        let (cluster, url) = (Cluster::start(), origin.url("/page"));
+        cluster.ask("GET", &url, "Range: bytes=0-4\r\n", b"");
+        for requests in [first, second] {
+            let before = origin.count("/page");
+            assert_eq!(cluster.get(&url).text(), BODY, "section 3.4");
+            assert_eq!(origin.count("/page") - before, requests, "{validator}");
+        }
+    }
+}
+
+#[test]
+fn a_416_from_the_cache_does_not_say_of_itself_what_the_stored_page_says() {
+    let (origin, cluster) = (Origin::start(), Cluster::start());
+    origin.on("/page", |x| {
+        x.reply(200, "Cache-Control: max-age=60\r\nETag: \"v\"\r\nSet-Cookie: a=b\r\nX-A: 1\r\n", BODY)
+    });
+    let url = origin.url("/page");
+    cluster.get(&url);
+    let refused = cluster.ask("GET", &url, "Range: bytes=20-\r\n", b"");
+    assert!(refused.status == 416 && refused.is_hit(), "{:?}", refused.head);
+    assert_eq!(refused.get("content-range").as_deref(), Some("bytes */10"), "RFC 9110 section 15.5.17");
+    for name in ["cache-control", "etag", "set-cookie", "age", "x-a"] {
+        assert_eq!(refused.get(name), None, "{:?}", refused.head);
+    }
+    let ignored = cluster.ask("GET", &url, "Range: bytes=\r\n", b"");
+    assert_eq!((ignored.status, ignored.text().as_str()), (200, BODY), "RFC 9110 section 14.2: not valid");
+    assert_eq!(origin.count("/page"), 1);
+}

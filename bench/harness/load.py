@@ -1,4 +1,4 @@
-"""wrk on the load's core, and what the run was like: who was busy, and what reached the origin."""
+"""The load, on its core, and what the run was like: who was busy, and what reached the origin."""
 
 import dataclasses
 import os
@@ -22,6 +22,8 @@ class Run:
 
 
 QUIET_SECONDS = 2
+# What is asked for by the program that does not copy bodies.
+LARGE = {"c/k100"}
 
 
 def ticks(core):
@@ -39,26 +41,46 @@ def shares(before, after):
     return busy / total, stolen / total
 
 
+def program(kind):
+    """Who asks for it: wrk reads 8 KiB at a time and copies all of it, so that for large bodies it would be measured
+    instead of the server."""
+    return "eager" if kind in LARGE else "wrk"
+
+
 class Load:
-    def __init__(self, bench, origin, connections=64, urls=1000):
-        self.bench, self.origin, self.connections, self.urls = bench, origin, connections, urls
+    """`eager` is the path of that program, see bench/limits; without it wrk asks for everything."""
+
+    def __init__(self, bench, origin, eager=None, connections=64, urls=1000):
+        self.bench, self.origin, self.eager, self.connections, self.urls = bench, origin, eager, connections, urls
+
+    def run(self, words, seconds, env=None):
+        """The numbers that it says."""
+        told = subprocess.run(words, env={**os.environ, **(env or {})}, capture_output=True, text=True,
+                              timeout=seconds + 60,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {self.bench.load_core}))
+        found = re.search(r"^(?:RESULT|ASKED) (.*)", told.stdout, re.M)
+        if not found:
+            raise RuntimeError(f"{words[0]}: {told.stderr.strip() or told.stdout.strip()}")
+        return list(map(int, found[1].split()))
 
     def wrk(self, port, kind, seconds, order, urls=None):
         """What it says, run for that long at most."""
         env = {"ORIGIN": self.origin.address, "KIND": kind, "N": str(urls or self.urls), "ORDER": order,
                "CONNECTIONS": str(self.connections)}
-        words = ["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT,
-                 f"http://127.0.0.1:{port}/"]
-        told = subprocess.run(words, env={**os.environ, **env}, capture_output=True, text=True, timeout=seconds + 60,
-                              preexec_fn=lambda: os.sched_setaffinity(0, {self.bench.load_core}))
-        found = re.search(r"^(?:RESULT|ASKED) (.*)", told.stdout, re.M)
-        if not found:
-            raise RuntimeError(f"wrk: {told.stderr.strip() or told.stdout.strip()}")
-        return list(map(int, found[1].split()))
+        return self.run(["wrk", "-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT,
+                         f"http://127.0.0.1:{port}/"], seconds, env)
+
+    def eagerly(self, port, kind, seconds):
+        """The same, in the same words, by our own program."""
+        return self.run([self.eager, "--proxy", f"127.0.0.1:{port}", "--origin", self.origin.address, "--kind", kind,
+                         "--urls", str(self.urls), "--connections", str(self.connections), "--seconds", str(seconds)],
+                        seconds)
 
     def random(self, port, kind, seconds):
         """Requests, seconds, errors, p50, p99."""
-        requests, duration, _, errors, p50, p99 = self.wrk(port, kind, seconds, "random")
+        eagerly = self.eager and program(kind) == "eager"
+        told = self.eagerly(port, kind, seconds) if eagerly else self.wrk(port, kind, seconds, "random")
+        requests, duration, _, errors, p50, p99 = told
         return requests, duration / 1e6, errors, p50, p99
 
     def once(self, port, kind, urls=None, patience=10):

@@ -46,7 +46,7 @@ path = "{room}/state"
 
 
 class Ours:
-    """Programs are paths by name: ringhold, bare-server, bare-relay, bare-origin, steady."""
+    """Programs are paths by name: ringhold, bare-server, bare-relay, bare-origin, steady, eager."""
 
     def __init__(self, bench, programs):
         self.bench, self.programs = bench, programs

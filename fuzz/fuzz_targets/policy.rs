@@ -23,6 +23,10 @@ fn fields(text: &[u8]) -> HeaderMap {
     headers
 }
 
+fn has_body(request: &request::Parts) -> bool {
+    ["transfer-encoding", "content-length"].iter().any(|name| request.headers.contains_key(*name))
+}
+
 fn asked(text: &[u8]) -> request::Parts {
     let (mut parts, ()) = Request::get("http://example.com/a").body(()).expect("a request").into_parts();
     parts.headers = fields(text);
@@ -46,9 +50,9 @@ fuzz_target!(|input: (u16, u64, u64, &[u8], &[u8], &[u8])| {
         let cc = CacheControl::read(&answer.headers);
         assert!(!cc.has(Set::PRIVATE) && (!cc.has(Set::NO_STORE) || cc.has(Set::MUST_UNDERSTAND)));
         assert!(!CacheControl::read(&first.headers).has(Set::NO_STORE));
-        assert!(policy::age(&terms, later) >= later.seconds().saturating_sub(received.seconds()).saturating_sub(1));
-        let selecting = policy::selecting(&answer.headers, &first.headers);
-        policy::storable_fields(&mut answer.headers);
+        assert!(terms.age(later) >= later.seconds().saturating_sub(received.seconds()).saturating_sub(1));
+        let selecting = policy::variants::selecting(&answer.headers, &first.headers);
+        policy::storable_fields(&mut answer.headers, received);
         let stored = || Stored { terms: &terms, status: answer.status, fields: &answer.headers };
         match policy::decide(&second, Some(stored()), later) {
             Decision::Serve { ttl } if !terms.is_fresh(later) => {
@@ -60,12 +64,15 @@ fuzz_target!(|input: (u16, u64, u64, &[u8], &[u8], &[u8])| {
         }
         policy::explain(&second, Some(stored()), later);
         policy::stale_if_error(&second, &terms, Failure::Unreachable, later);
-        policy::not_modified(&second.headers, &stored(), later);
-        policy::ranges(&second, &stored(), kept % 4096, later);
+        stored().is_not_modified(&second.headers, later);
+        policy::ranges::of(&second, &stored(), kept % 4096, later);
         assert!(selecting.is_some(), "what selects nothing is not stored (RFC 9111 section 4.1)");
         let (mut renewed, mut condition) = (answer.headers.clone(), second.headers.clone());
-        policy::validation(&stored(), &mut condition);
-        _ = policy::freshen(&plain, &first, answer.status, &mut renewed, &second.headers, received, later);
+        stored().validation(&mut condition);
+        let all = policy::freshen(&plain, &first, answer.status, &mut renewed, &second.headers, received, later);
+        assert!(all.terms.is_err() || !CacheControl::read(&renewed).has(Set::PRIVATE));
+        let refreshed = policy::requests::for_everyone(&second, &terms);
+        assert!(policy::requests::may_lead(&refreshed) || has_body(&second) || refreshed.headers.contains_key("authorization"));
     }
     _ = policy::storable(&rules, &first, &answer, Timestamp(sent), received);
 });

@@ -56,7 +56,10 @@ fn list(answer: &Value) -> String {
     match nodes {
         Value::Array(nodes) if nodes.is_empty() => "no nodes; add one with: ringhold nodes add ID --spawn".to_owned(),
         Value::Array(nodes) => rows(nodes),
-        node if node.get("id").is_some() => rows(std::slice::from_ref(node)),
+        node if node.get("id").is_some() => match node["detail"].as_str() {
+            Some(detail) => rows(std::slice::from_ref(node)) + &text(&json!(detail)) + "\n",
+            None => rows(std::slice::from_ref(node)),
+        },
         other => outline(other),
     }
 }
@@ -92,6 +95,8 @@ mod tests {
         assert_eq!(list(&json!({"nodes": [node], "epoch": 3})), shown);
         let slow = list(&json!({"id": "n1", "up": true, "slow": true}));
         assert!(slow.contains("  slow  "), "{slow}");
+        let recorded = list(&json!({"id": "n1", "detail": "recorded; the ring has not followed yet"}));
+        assert!(recorded.ends_with("\nrecorded; the ring has not followed yet\n"), "{recorded}");
         assert!(list(&json!([])).starts_with("no nodes"));
     }
 }

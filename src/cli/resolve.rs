@@ -62,6 +62,7 @@ impl Job {
             .with_addresses(over.listen, admin)
             .and_then(|config| config.with_zookeeper(over.zookeeper.as_deref(), over.advertise.as_deref()))
             .map_err(|e: ConfigError| e.to_string())?;
+        config.check_advertised()?;
         if spawn {
             config.check_spawned()?;
         }
@@ -75,6 +76,9 @@ impl Job {
         let config = config
             .with_zookeeper(zookeeper.as_deref(), advertise.as_deref())
             .map_err(|e: ConfigError| e.to_string())?;
+        if let Some(zookeeper) = &config.zookeeper {
+            zookeeper.check_node(&listen)?;
+        }
         Ok(Job::Node { id, listen, config, supervised })
     }
 }

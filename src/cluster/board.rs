@@ -5,7 +5,7 @@ use super::pace::{Change, Evidence, Pace, Usual};
 use super::verdict::{Action, Event, Standing, Verdict, suspects_at_most};
 use super::view::Node;
 use crate::clock::Tick;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -14,8 +14,6 @@ use tokio::task::AbortHandle;
 #[derive(Debug, Default)]
 pub struct Board {
     pub watched: BTreeMap<String, Watched>,
-    /// Boot ids of nodes that were taken out: when one comes back, it has missed something.
-    pub departed: HashSet<u64>,
 }
 
 #[derive(Debug)]
@@ -29,6 +27,8 @@ pub struct Watched {
     pub complaint: String,
     /// When it came back.
     returned: Option<Tick>,
+    /// By which token of [`super::doubts::Doubts`] it owes a promise, or has given it.
+    pub heeded: Option<u64>,
 }
 
 impl Board {
@@ -67,6 +67,7 @@ impl Watched {
             task: Some(task),
             complaint: String::new(),
             returned: None,
+            heeded: None,
         }
     }
 
@@ -101,13 +102,10 @@ impl Watched {
         self.node.pace.allow(None);
     }
 
-    pub fn meet(&mut self, boot: u64, departed: bool) {
+    pub fn meet(&mut self, boot: u64) {
         self.complaint.clear();
         if self.verdict.boot() != boot {
             self.start_afresh();
-        }
-        if self.verdict.standing == Standing::New && departed {
-            self.verdict = Verdict::after_absence(boot);
         }
         // A worker has marked it and the report of that was lost: as if it had come.
         if self.verdict.standing == Standing::Up && !self.node.is_up() {
@@ -124,6 +122,14 @@ impl Watched {
         let recently = self.returned.is_some_and(|since| now.since(since) < time);
         self.node.set_returned(recently);
         self.returned = self.returned.filter(|_| recently);
+    }
+
+    /// What it missed, as others say, or said before a restart.
+    pub fn heed(&mut self, boot: u64, token: Option<u64>) {
+        if token.is_some() && self.heeded != token {
+            self.verdict.owe(boot);
+            self.heeded = token;
+        }
     }
 
     /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.

@@ -1,13 +1,17 @@
-//! Telling the other nodes: what an unsafe method made invalid, and purges.
+//! Telling all who may hold a copy: what an unsafe method made invalid, and purges. Nodes first, then the other fronts,
+//! which could otherwise make a copy of what a node has not forgotten yet.
 
+use super::Cluster;
 use super::health::Health;
 use super::link::{self, Link, Trouble};
+use super::tell::Hearing;
 use super::view::{Node, Outdated};
+use crate::wire::target::Key;
 use bytes::Bytes;
 use http::Method;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
@@ -15,30 +19,52 @@ pub const QUEUE: usize = 1024;
 /// So many are told in one request: those that came while the ones before were told.
 const BATCH: usize = 256;
 const LIMIT: Duration = Duration::from_secs(1);
+/// So many nodes that have left are told at the same time.
+const FAREWELLS: usize = 16;
 
 /// What became invalid by an answer through the node `by`, which knows it already.
 #[derive(Debug)]
 pub struct Invalid {
     pub what: Vec<Outdated>,
     pub by: String,
-    /// Dropped when every node that is up has been told: somebody's answer waits for that.
+    /// Dropped when every node that is up, and every other front, has been told: somebody's answer waits for that.
     pub told: oneshot::Sender<()>,
 }
 
-/// Tells every other node, in batches, until the queue is closed.
-pub async fn invalidate(mut queue: mpsc::Receiver<Invalid>, health: Arc<Health>, nodes: impl Fn() -> Vec<Arc<Node>>) {
+/// Tells everybody else, in batches, until the queue is closed.
+pub async fn invalidate(mut queue: mpsc::Receiver<Invalid>, cluster: Arc<Cluster>) {
     let mut batch = Vec::new();
+    let farewells = Arc::new(Semaphore::new(FAREWELLS));
     while queue.recv_many(&mut batch, BATCH).await > 0 {
         let mut told = JoinSet::new();
-        for node in nodes() {
-            let what: Vec<&Outdated> = batch.iter().filter(|i| i.by != node.id).flat_map(|i| &i.what).collect();
-            if !what.is_empty() {
-                let body = serde_json::to_vec(&what).unwrap_or_default();
-                told.spawn(tell(health.clone(), node, body.into()));
+        for node in cluster.to_be_told() {
+            let body = said(batch.iter().filter(|i| i.by != node.id));
+            if let Some(body) = body {
+                told.spawn(tell(cluster.health.clone(), node, body));
             }
         }
         told.join_all().await;
+        say_goodbye(&cluster, &farewells, &batch);
+        let what: Vec<Outdated> = batch.iter().flat_map(|i| &i.what).cloned().collect();
+        cluster.tell_fronts(&what, false).await;
         batch.clear();
+    }
+}
+
+fn said<'a>(batch: impl Iterator<Item = &'a Invalid>) -> Option<Bytes> {
+    let what: Vec<&Outdated> = batch.flat_map(|i| &i.what).collect();
+    (!what.is_empty()).then(|| serde_json::to_vec(&what).unwrap_or_default().into())
+}
+
+/// Who has left is told as well, if it can be: nobody waits for that, and it validates everything when it comes back.
+fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, batch: &[Invalid]) {
+    for node in cluster.departed() {
+        let (Some(body), Ok(permit)) = (said(batch.iter()), farewells.clone().try_acquire_owned()) else { return };
+        let health = cluster.health.clone();
+        tokio::spawn(async move {
+            let _ = health.link().call(&node.address, Method::POST, "/invalidate", Some(body), LIMIT).await;
+            drop(permit);
+        });
     }
 }
 
@@ -61,25 +87,74 @@ fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
 /// Who has purged, and who has not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
+    /// Nodes.
     pub done: Vec<String>,
-    /// With the reason. They validate before they reuse anything.
+    /// Other fronts that have dropped their copies.
+    pub fronts: Vec<String>,
+    /// Nodes and fronts, with the reason. Nodes validate before they reuse anything.
     pub missed: Vec<(String, String)>,
+    /// Why it is not known who else there is.
+    pub unsure: Option<String>,
+    /// Some front was not told: its copies have to run out.
+    pub waits: bool,
 }
 
-/// Purges a URL on all these nodes.
-pub async fn purge(health: &Arc<Health>, nodes: Vec<Arc<Node>>, url: &str) -> Purged {
-    let path = format!("/cache?url={}", link::encode(url));
-    let mut purged = Purged::default();
-    for (node, result) in everywhere(health.link(), nodes, Method::DELETE, &path).await {
-        match result {
-            Ok(_) => purged.done.push(node.id.clone()),
-            Err(trouble) => {
-                health.missed(&node);
-                purged.missed.push((node.id.clone(), trouble.to_string()));
+impl Cluster {
+    /// Purges a URL on every node, then in every other front.
+    pub async fn purge(&self, key: &Key) -> Purged {
+        let unsure = match &self.keeper {
+            Some(keeper) => keeper.confirm().await.err(),
+            None => None,
+        };
+        let mut purged = Purged { waits: unsure.is_some(), unsure, ..Purged::default() };
+        let path = format!("/cache?url={}", link::encode(key.as_str()));
+        let nodes = self.to_be_told();
+        self.purge_nodes(&mut purged, nodes.clone(), &path).await;
+        // Who came while the others were told may have got it from one of those.
+        let newcomers = self.to_be_told().into_iter().filter(|node| !nodes.iter().any(|n| Arc::ptr_eq(n, node)));
+        self.purge_nodes(&mut purged, newcomers.collect(), &path).await;
+        self.purge_departed(&mut purged, &path).await;
+        if !purged.missed.is_empty() || purged.unsure.is_some() {
+            self.until_kept().await;
+        }
+        for (id, hearing) in self.tell_fronts(&[Outdated::Url(key.as_str().to_owned())], true).await {
+            purged.waits |= matches!(hearing, Hearing::Apart | Hearing::Missed(_));
+            match hearing {
+                Hearing::Told => purged.fronts.push(id),
+                Hearing::Missed(why) => purged.missed.push((id, why)),
+                Hearing::Apart | Hearing::Ended => {}
+            }
+        }
+        purged
+    }
+
+    async fn purge_nodes(&self, purged: &mut Purged, nodes: Vec<Arc<Node>>, path: &str) {
+        for (node, result) in everywhere(self.health.link(), nodes, Method::DELETE, path).await {
+            match result {
+                Ok(_) => purged.done.push(node.id.clone()),
+                Err(trouble) => {
+                    self.health.missed(&node);
+                    purged.missed.push((node.id.clone(), trouble.to_string()));
+                }
             }
         }
     }
-    purged
+
+    /// Where nothing listens any more, nothing is held any more.
+    async fn purge_departed(&self, purged: &mut Purged, path: &str) {
+        let mut calls = JoinSet::new();
+        for node in self.departed() {
+            let (health, path) = (self.health.clone(), path.to_owned());
+            calls.spawn(async move { (ask(health.link(), &node, Method::DELETE, &path).await, node) });
+        }
+        for (result, node) in calls.join_all().await {
+            match result {
+                Ok(_) => purged.done.push(node.id.clone()),
+                Err(trouble) if trouble.is_refusal() => {}
+                Err(trouble) => purged.missed.push((node.id.clone(), format!("it has left: {trouble}"))),
+            }
+        }
+    }
 }
 
 /// One request to each of the nodes that are up, at the same time; in the nodes' order.
@@ -93,7 +168,10 @@ pub async fn everywhere(
     for (i, node) in nodes.into_iter().enumerate() {
         let (link, method, path) = (link.clone(), method.clone(), path.to_owned());
         calls.spawn(async move {
-            let result = ask(&link, &node, method, &path).await;
+            let result = match node.is_up() {
+                true => ask(&link, &node, method, &path).await,
+                false => Err(Trouble::Odd("it is down".into())),
+            };
             (i, node, result)
         });
     }
@@ -103,9 +181,6 @@ pub async fn everywhere(
 }
 
 async fn ask(link: &Link, node: &Node, method: Method, path: &str) -> Result<Bytes, Trouble> {
-    if !node.is_up() {
-        return Err(Trouble::Odd("it is down".into()));
-    }
     let (status, body) = link.call(&node.address, method, path, None, LIMIT).await?;
     if status.is_success() {
         Ok(body)

@@ -1,6 +1,7 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
 use super::board::{Board, Watched};
+use super::doubts::Doubts;
 use super::link::{Link, Trouble};
 use super::probe::Line;
 use super::verdict::{Action, Event, Why};
@@ -8,6 +9,7 @@ use super::view::Node;
 use crate::clock::tick;
 use crate::config::Config;
 use http::Method;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -32,6 +34,7 @@ const REVALIDATE: Duration = Duration::from_secs(2);
 pub struct Health {
     link: Link,
     board: Mutex<Board>,
+    doubts: Arc<Doubts>,
     changes: watch::Sender<u64>,
     interval: Duration,
     slice: Duration,
@@ -42,11 +45,12 @@ pub struct Health {
 }
 
 impl Health {
-    pub fn new(config: &Config) -> Arc<Health> {
+    pub fn new(config: &Config, doubts: Arc<Doubts>) -> Arc<Health> {
         let timeouts = &config.timeouts;
         Arc::new(Health {
             link: Link::new(&config.cluster),
             board: Mutex::default(),
+            doubts,
             changes: watch::Sender::new(0),
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
@@ -74,18 +78,45 @@ impl Health {
         }
     }
 
-    /// Probes it no longer; its mark stays as it is, since requests may still be under way there.
-    pub fn unfollow(&self, id: &str) {
-        let mut board = self.board();
-        if let Some(old) = board.watched.remove(id) {
-            board.departed.insert(old.verdict.boot());
-            old.end();
+    /// Probes it no longer; its mark stays as it is, since requests may still be under way there. The boot id of its
+    /// process, where that is known.
+    pub fn unfollow(&self, id: &str) -> Option<u64> {
+        let old = self.board().watched.remove(id)?;
+        old.end();
+        Some(old.verdict.boot()).filter(|boot| *boot != 0)
+    }
+
+    /// The same for a node that nobody tells anything any more: when it comes back, it has missed something.
+    pub fn part_with(&self, id: &str) {
+        if let Some(boot) = self.unfollow(id) {
+            self.doubts.note(id, boot);
         }
     }
 
     pub fn unfollow_all(&self) {
-        let ids: Vec<String> = self.board().watched.keys().cloned().collect();
-        ids.iter().for_each(|id| self.unfollow(id));
+        std::mem::take(&mut self.board().watched).values().for_each(Watched::end);
+    }
+
+    pub fn doubts(&self) -> &Arc<Doubts> {
+        &self.doubts
+    }
+
+    /// Takes note of what others say of the nodes, see [`Doubts`].
+    pub fn heed(&self) {
+        let mut board = self.board();
+        for watched in board.watched.values_mut() {
+            let (id, boot) = (&watched.node.id, watched.verdict.boot());
+            let owed = self.doubts.owed(id, boot).filter(|token| boot != 0 && watched.heeded != Some(*token));
+            if owed.is_some() {
+                watched.heed(boot, owed);
+                watched.node.set_doubtful(true);
+                watched.poke.notify_one();
+            }
+        }
+    }
+
+    fn heeded(&self, node: &Arc<Node>) -> Option<u64> {
+        self.board().of(node)?.heeded
     }
 
     /// A node that is no longer followed has ended.
@@ -112,6 +143,11 @@ impl Health {
 
     /// The node was not told of an invalidation: it will be asked to validate all that it holds.
     pub fn missed(&self, node: &Arc<Node>) {
+        let token = self.doubts.note(&node.id, node.boot.load(Ordering::Acquire));
+        // Who was never met is doubted when it is.
+        if let Some(watched) = self.board().of(node).filter(|watched| watched.verdict.boot() != 0) {
+            watched.heeded = Some(token);
+        }
         self.apply(node, Event::Missed);
         if node.is_up() {
             self.look(node);
@@ -122,11 +158,16 @@ impl Health {
     fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
         let mut board = self.board();
         let may_suspect = board.has_room_besides(&node.id);
-        let departed = matches!(event, Event::Answered { boot } if board.departed.contains(&boot));
         let Some(watched) = board.of(node) else { return Action::Nothing };
         let before = watched.verdict.standing;
         if let Event::Answered { boot } = event {
-            watched.meet(boot, departed);
+            let is_new = watched.verdict.boot() == 0;
+            watched.meet(boot);
+            self.doubts.met(&node.id, boot);
+            if is_new && self.doubts.doubts_everyone() {
+                watched.verdict.owe(boot);
+            }
+            watched.heed(boot, self.doubts.owed(&node.id, boot));
         }
         let action = watched.verdict.on(event, may_suspect);
         watched.note_return(before, action, self.handover, tick());
@@ -197,7 +238,11 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
         let event = probe(&health, &node, &mut line).await;
         let mut action = health.apply(&node, event);
         while action == Action::Revalidate {
+            let token = health.heeded(&node);
             let told = revalidate(&health.link, &node).await;
+            if let (Event::Revalidated, Some(token)) = (told, token) {
+                health.doubts.settle(&node.id, token);
+            }
             action = health.apply(&node, told);
         }
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
@@ -227,18 +272,19 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
             () = sleep(health.slice) => {}
         }
         if slice >= SLICES {
-            health.apply(node, Event::Silent);
+            // In between it is looked whether there is room by now.
+            health.apply(node, Event::Silent { whole: slice % SLICES == 0 });
         }
     }
     // The unanswered connection was taken out of `line` by `ask` and ends with it.
-    Event::Silent
+    Event::Silent { whole: false }
 }
 
 async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {
     match link.call(&node.address, Method::POST, "/revalidate", None, REVALIDATE).await {
         Ok((status, _)) if status.is_success() => Event::Revalidated,
         Ok((status, _)) => {
-            tracing::warn!(node = node.id, %status, "node does not revalidate: it stays out");
+            tracing::warn!(node = node.id, %status, "node does not promise to validate: nothing that it holds is used until it does");
             Event::NotRevalidated
         }
         Err(trouble) => {

@@ -1,6 +1,5 @@
 use super::super::fake_node::{FakeNode, Listening, config, on_control_thread, until};
 use super::*;
-use std::sync::atomic::Ordering;
 
 struct Bench {
     health: Arc<Health>,
@@ -10,7 +9,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        Bench { health: Health::new(&config(folder.path())), folder }
+        Bench { health: Health::new(&config(folder.path()), Arc::default()), folder }
     }
 
     fn node(&self, id: &str, boot: u64) -> (Arc<FakeNode>, Listening, Arc<Node>) {
@@ -112,7 +111,11 @@ fn when_all_are_silent_one_is_passed_over_at_once_and_the_others_when_it_lasts()
         until("all up", || nodes.iter().all(|(.., node)| node.is_up())).await;
         nodes.iter().for_each(|(fake, ..)| fake.silent.store(true, Ordering::Relaxed));
         until("one passed over", || nodes.iter().any(|(.., node)| !node.is_up())).await;
+        let first = tick();
         assert_eq!(nodes.iter().filter(|(.., node)| node.is_up()).count(), 2);
+        until("a second one passed over", || nodes.iter().filter(|(.., node)| node.is_up()).count() < 2).await;
+        let probe = bench.health.slice * SLICES;
+        assert!(tick().since(first) > probe * 4, "after six probes: {:?} of {probe:?}", tick().since(first));
         until("all passed over", || nodes.iter().all(|(.., node)| !node.is_up())).await;
     });
 }
@@ -123,7 +126,7 @@ fn a_node_that_was_taken_out_and_comes_back_validates_what_it_held() {
         let bench = Bench::new();
         let (fake, listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
-        bench.health.unfollow("n1");
+        bench.health.part_with("n1");
         let again = Arc::new(Node::new("n1".into(), listening.address.clone(), 1, true));
         bench.health.follow(&again);
         until("up again", || again.is_up()).await;
@@ -202,7 +205,7 @@ fn a_node_that_was_away_is_known_to_have_returned_for_the_time_of_a_hand_over() 
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path());
         config.ring.handover = Duration::from_millis(200);
-        let bench = Bench { health: Health::new(&config), folder };
+        let bench = Bench { health: Health::new(&config, Arc::default()), folder };
         let (fake, _listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
         assert!(!node.has_returned(), "it has only just come");
@@ -230,5 +233,33 @@ fn a_node_that_missed_something_is_doubtful_until_it_has_promised_to_validate_or
         fake.boot.store(8, Ordering::Relaxed);
         until("another process owes nothing", || !node.is_doubtful()).await;
         assert_eq!(fake.said().len(), 1);
+    });
+}
+
+#[test]
+fn what_a_node_missed_before_a_restart_of_the_front_or_told_by_another_front_is_heeded() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let token = bench.health.doubts.note("n1", 7);
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"], "before it is asked for anything");
+        assert_eq!(bench.health.doubts.owed("n1", 7), None, "it has promised");
+        let later = bench.health.doubts.note("n1", 7);
+        bench.health.heed();
+        assert!(node.is_doubtful() && later != token);
+        until("it has promised again", || !node.is_doubtful()).await;
+        assert_eq!(fake.said().len(), 2);
+    });
+}
+
+#[test]
+fn a_node_that_missed_something_before_it_was_ever_met_validates() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        bench.health.missed(&node);
+        until("up", || node.is_up()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"]);
     });
 }

@@ -12,7 +12,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
 /// The largest answer that is read: far more than any control answer has.
@@ -67,6 +67,21 @@ impl Link {
         let answered = async { exchange(self.connect(address).await?, method, path, body).await };
         timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
     }
+
+    /// One request to another front, which proves itself in what it answers.
+    pub async fn tell(
+        &self,
+        address: &str,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), Trouble> {
+        let answered = async {
+            let stream: Box<dyn Io> = Box::new(TcpStream::connect(address).await?);
+            exchange(stream, Method::POST, path, Some(body)).await
+        };
+        timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
+    }
 }
 
 async fn exchange(
@@ -102,6 +117,11 @@ async fn exchange(
 }
 
 impl Trouble {
+    /// Nothing listens there: the process is dead, and what it held is gone.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Trouble::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// It will be the same the next time: something is set up wrong.
     pub fn is_lasting(&self) -> bool {
         match self {

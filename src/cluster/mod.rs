@@ -3,9 +3,12 @@
 //! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
 //! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
+//! - [`tell`]: what fronts tell each other; `departed`: who has left and may still hold something
+//! - [`doubts`]: who missed some of that; `missed`: the same on disk
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
 
+pub mod doubts;
 pub mod fanout;
 pub mod gauge;
 pub mod handover;
@@ -13,6 +16,7 @@ pub mod members;
 pub mod report;
 pub mod spec;
 pub mod state;
+pub mod tell;
 pub mod view;
 pub mod zk;
 
@@ -20,10 +24,12 @@ mod board;
 mod child;
 #[cfg(test)]
 mod contract_tests;
+mod departed;
 #[cfg(test)]
 pub(crate) mod fake_node;
 mod health;
 mod link;
+mod missed;
 mod ops;
 mod pace;
 mod probe;
@@ -33,8 +39,10 @@ mod verdict;
 
 pub use ops::{Answer, ChangeError, Listed};
 
+use crate::clock;
 use crate::config::{Config, Place};
 use crate::net::drain::StartError;
+use departed::Departed;
 use fanout::Invalid;
 use health::Health;
 use members::{Members, Seat};
@@ -43,10 +51,11 @@ use state::StateFile;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use supervise::Supervisor;
+use tell::{Hearing, Manners};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use view::{Membership, Node, Report, View};
+use view::{Membership, Node, Outdated, Report, View};
 use zk::Keeper;
 
 /// Reports of workers that wait to be read.
@@ -68,6 +77,8 @@ pub struct Cluster {
     /// `None`: this front spawns no nodes.
     supervisor: Option<Supervisor>,
     reports: Reports,
+    departed: Departed,
+    manners: Arc<Manners>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -94,7 +105,7 @@ impl Cluster {
         }
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
-        let health = Health::new(config);
+        let health = Health::new(config, missed::load(&config.state.path));
         let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
         let sockets = supervisor.as_ref().map(Supervisor::sockets);
         let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
@@ -115,6 +126,8 @@ impl Cluster {
             health,
             supervisor,
             reports,
+            departed: Departed::default(),
+            manners: Arc::default(),
             tasks: Mutex::default(),
         });
         cluster.begin(incoming);
@@ -132,11 +145,11 @@ impl Cluster {
     /// Hears what workers report.
     fn listen(self: &Arc<Cluster>, incoming: Incoming) {
         let (invalid, queue) = mpsc::channel(fanout::QUEUE);
-        let cluster = self.clone();
-        let fanout = tokio::spawn(fanout::invalidate(queue, self.health.clone(), move || cluster.nodes()));
+        let fanout = tokio::spawn(fanout::invalidate(queue, self.clone()));
         let reader = tokio::spawn(read_reports(self.clone(), incoming, invalid));
         let judge = tokio::spawn(self.health.clone().judge());
-        self.tasks().extend([fanout.abort_handle(), reader.abort_handle(), judge.abort_handle()]);
+        let keeping = tokio::spawn(self.clone().keep_doubts());
+        self.tasks().extend([&fanout, &reader, &judge, &keeping].map(|task| task.abort_handle()));
     }
 
     /// Starts a node where it is ours to start, and probes it.
@@ -179,11 +192,6 @@ impl Cluster {
         self.keeper.as_ref()
     }
 
-    /// Whether clients may be asking another front than this one.
-    pub fn has_other_fronts(&self) -> bool {
-        self.keeper.as_ref().is_some_and(|keeper| keeper.fronts().len() > 1)
-    }
-
     /// How many of the ring's nodes are up.
     pub fn readiness(&self) -> Readiness {
         let view = self.views.borrow().clone();
@@ -207,6 +215,26 @@ impl Cluster {
     /// Every node that runs, also one that drains.
     fn nodes(&self) -> Vec<Arc<Node>> {
         self.seats().into_iter().map(|seat| seat.node).collect()
+    }
+
+    /// The same, to be told something: who comes to be known later is doubted where that is needed.
+    fn to_be_told(&self) -> Vec<Arc<Node>> {
+        if let Some(keeper) = &self.keeper {
+            keeper.tells();
+        }
+        self.nodes()
+    }
+
+    /// Who has left and may still hold something.
+    fn departed(&self) -> Vec<Arc<Node>> {
+        self.departed.list(clock::tick(), self.config.ring.handover)
+    }
+
+    /// Has the other fronts drop their copies. `insist`: also those that have left, or did not answer just now.
+    async fn tell_fronts(&self, what: &[Outdated], insist: bool) -> Vec<(String, Hearing)> {
+        let Some(keeper) = &self.keeper else { return Vec::new() };
+        let listeners = keeper.listeners(insist.then_some(self.config.ring.handover));
+        tell::tell(&self.health, &self.config.cluster, &self.manners, listeners, what, insist).await
     }
 
     fn seats(&self) -> Vec<Seat> {

@@ -1,12 +1,13 @@
 //! What the admin API asks for and changes.
 
 use super::Cluster;
-use super::fanout::{self, Purged};
+use super::fanout;
 use super::handover::{Handover, Millis};
 use super::link::{self, Trouble};
 use super::members::{Change, Refusal, Seat, State};
 use super::spec::Spec;
 use super::view::{Node, View};
+use super::zk::Recorded;
 use crate::clock;
 use crate::config::Place;
 use crate::wire::target::Key;
@@ -41,13 +42,15 @@ pub struct Listed {
     pub share: f64,
     /// Requests under way from this front.
     pub load: u32,
+    /// What was asked for is recorded, but the ring has not followed yet.
+    pub pending: bool,
 }
 
 impl Listed {
-    /// A node that has left already.
-    fn gone(id: &str) -> Listed {
+    /// A node that has left already, or of which nothing is known yet.
+    fn unseen(id: &str, state: State) -> Listed {
         let (address, weight, spawn, up, slow, share, load) = (String::new(), 1, false, false, false, 0.0, 0);
-        Listed { id: id.to_owned(), address, weight, spawn, state: State::Leaving, up, slow, share, load }
+        Listed { id: id.to_owned(), address, weight, spawn, state, up, slow, share, load, pending: false }
     }
 }
 
@@ -125,8 +128,8 @@ impl Cluster {
     pub async fn remove(self: &Arc<Cluster>, id: &str, drain: Option<Duration>) -> Result<Listed, ChangeError> {
         if let Some(keeper) = &self.keeper {
             // It is ended by the front that runs it, see `remote`.
-            keeper.change(&Change::Remove(id.to_owned()), drain).await?;
-            return Ok(self.find(id).unwrap_or_else(|_| Listed::gone(id)));
+            let recorded = keeper.change(&Change::Remove(id.to_owned()), drain).await?;
+            return Ok(self.find_after(id, State::Leaving, recorded));
         }
         let listed = self.change(id, Change::Remove(id.to_owned())).await?;
         let leaving = leave(self.clone(), id.to_owned(), drain.unwrap_or_default());
@@ -135,11 +138,6 @@ impl Cluster {
         tasks.retain(|t| !t.is_finished());
         tasks.push(task);
         Ok(listed)
-    }
-
-    /// Purges a URL on every node.
-    pub async fn purge(&self, key: &Key) -> Purged {
-        fanout::purge(&self.health, self.nodes(), key.as_str()).await
     }
 
     /// What a node has stored under a URL, and what it would answer to a GET with these fields (`name:value`).
@@ -164,14 +162,19 @@ impl Cluster {
     async fn change(&self, id: &str, change: Change) -> Result<Listed, ChangeError> {
         if let Some(keeper) = &self.keeper {
             tracing::info!(?change, "members change");
-            keeper.change(&change, None).await?;
-            return Ok(self.find(id)?);
+            let recorded = keeper.change(&change, None).await?;
+            return Ok(self.find_after(id, State::Active, recorded));
         }
         let _one_at_a_time = self.changing.lock().await;
         tracing::info!(?change, "members change");
         self.commit(change).await?;
         self.publish();
         Ok(self.find(id)?)
+    }
+
+    pub(super) fn find_after(&self, id: &str, state: State, recorded: Recorded) -> Listed {
+        let listed = self.find(id).unwrap_or_else(|_| Listed::unseen(id, state));
+        Listed { pending: recorded == Recorded::NotYet, ..listed }
     }
 
     /// Saves the members after `change`, then makes them true.
@@ -235,7 +238,7 @@ pub(super) async fn until(at: Option<Millis>) {
 async fn leave(cluster: Arc<Cluster>, id: String, drain: Duration) {
     let Some(seat) = cluster.members().seat(&id).cloned() else { return };
     let _ = timeout(drain, idle(&seat.node)).await;
-    cluster.health.unfollow(&id);
+    cluster.health.part_with(&id);
     if let (Place::Spawn, Some(supervisor)) = (&seat.spec.place, &cluster.supervisor) {
         supervisor.release(&id).await;
     }
@@ -275,6 +278,7 @@ fn listed(seat: &Seat, share: f64) -> Listed {
         slow: node.pace.is_slow(),
         share,
         load: node.load.load(Ordering::Relaxed),
+        pending: false,
     }
 }
 

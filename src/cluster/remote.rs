@@ -1,5 +1,6 @@
 //! A front whose members are in ZooKeeper: its own nodes, the views, and who is probed.
 
+use super::departed::Departed;
 use super::handover::Handover;
 use super::health::Health;
 use super::members::{Change, Members, Seat, State};
@@ -10,7 +11,8 @@ use super::supervise::{Heard, Supervisor};
 use super::view::{Node, View};
 use super::zk::Keeper;
 use super::zk::builder::Event;
-use super::{ChangeError, Cluster, Listed, REPORTS, report};
+use super::{ChangeError, Cluster, Listed, REPORTS, missed, report};
+use crate::clock::tick;
 use crate::config::{self, Config, Place, Zookeeper};
 use crate::net::drain::StartError;
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,9 +32,10 @@ impl Cluster {
         settings: &Zookeeper,
         program: Option<PathBuf>,
     ) -> Result<Arc<Cluster>, StartError> {
-        let keeper = Arc::new(Keeper::new(config, settings));
+        let doubts = missed::load(&config.state.path);
+        let keeper = Arc::new(Keeper::new(config, settings, doubts.clone()));
         let config = own_config(config, settings, &keeper)?;
-        let health = Health::new(&config);
+        let health = Health::new(&config, doubts);
         let (told, heard) = mpsc::unbounded_channel();
         let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
         let (reports, incoming) = report::channel(REPORTS);
@@ -45,6 +48,8 @@ impl Cluster {
             health,
             supervisor,
             reports,
+            departed: Departed::default(),
+            manners: Arc::default(),
             tasks: Mutex::default(),
             config,
         });
@@ -83,13 +88,13 @@ impl Cluster {
             node.id = keeper.own_id(&node.id);
             config::check_id(&node.id).map_err(super::members::Refusal::Bad)?;
         }
-        keeper.change(&Change::Add(node.clone()), None).await?;
+        let recorded = keeper.change(&Change::Add(node.clone()), None).await?;
         let seat = self.seats().into_iter().find(|seat| seat.spec.id == node.id);
         if let Some(seat) = seat {
             self.wait_until_up(&seat.node).await;
         }
         tracing::info!(node = node.id, "node added");
-        Ok(self.find(&node.id)?)
+        Ok(self.find_after(&node.id, State::Active, recorded))
     }
 }
 
@@ -185,12 +190,17 @@ impl Follower {
         followed.retain(|id, node| {
             let stays = stays(id, node);
             if !stays {
+                // What it misses from now on it promises by itself to validate, before it is registered again.
                 self.cluster.health.unfollow(id);
                 self.cluster.health.ended(node);
+                if !self.keeper.is_removed(id) {
+                    self.cluster.departed.left(node, tick());
+                }
             }
             stays
         });
         for seat in &seats {
+            self.cluster.departed.is_back(&seat.spec.id);
             followed.entry(seat.spec.id.clone()).or_insert_with(|| {
                 self.cluster.health.follow(&seat.node);
                 seat.node.clone()

@@ -115,6 +115,17 @@ impl Delta<Spec> {
     }
 }
 
+/// Replaces a file whole, in a folder that is made where there is none.
+pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut new = tempfile::Builder::new().prefix(".new").tempfile_in(folder)?;
+    new.write_all(text)?;
+    new.as_file().sync_all()?;
+    new.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
 /// Where the changes are kept.
 #[derive(Clone, Debug)]
 pub struct StateFile {
@@ -145,15 +156,9 @@ impl StateFile {
 
     /// Replaces the file whole: whoever reads it, also after a power cut, sees the old or the new state.
     pub fn save(&self, delta: &Delta) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
         let mut text = serde_json::to_vec_pretty(&delta.with_added(delta.added.iter().map(Spec::from).collect()))?;
         text.push(b'\n');
-        let mut new = tempfile::Builder::new().prefix(".members").tempfile_in(folder)?;
-        new.write_all(&text)?;
-        new.as_file().sync_all()?;
-        new.persist(&self.path)?;
-        File::open(folder)?.sync_all()
+        replace(&self.path, &text)
     }
 
     fn broken(&self, what: &str, cure: &str) -> StartError {

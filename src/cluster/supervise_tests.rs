@@ -24,7 +24,7 @@ impl Bench {
         let mut config = config(folder.path());
         config.timeouts.drain = Duration::ZERO;
         config.timeouts.node_start = Duration::from_secs(3);
-        let supervisor = Supervisor::new(program, &config, Health::new(&config)).unwrap();
+        let supervisor = Supervisor::new(program, &config, Health::new(&config, Arc::default())).unwrap();
         let address = Address::Unix(supervisor.sockets().join("n1.sock"));
         Bench { folder, supervisor, node: Arc::new(Node::new("n1".into(), address, 1, true)) }
     }

@@ -28,12 +28,15 @@ pub enum Event {
     },
     /// A connection was refused or broken off, or the process died.
     Refused,
-    /// A probe was not answered in time.
-    Silent,
+    /// A probe has no answer, although its time is over; `whole`: once more the time of a probe has passed.
+    Silent {
+        whole: bool,
+    },
     /// The node has promised to validate whatever it holds (or it refused to).
     Revalidated,
     NotRevalidated,
-    /// It was not told of an invalidation or a purge.
+    /// It was not told of an invalidation or a purge. It stays as up as it was: whoever routes asks it last, and for
+    /// nothing that it holds ([`super::view::Node::is_doubtful`]), until it has promised to validate.
     Missed,
 }
 
@@ -47,7 +50,7 @@ pub enum Action {
     Revalidate,
 }
 
-/// So many probes in a row without an answer are no suspicion any more, however many nodes are silent.
+/// So many whole probes in a row without an answer are no suspicion any more, however many nodes are silent.
 const CERTAIN: u8 = 6;
 
 /// How many nodes may be passed over at once on suspicion, which silence is, and slowness: when more are silent or slow,
@@ -63,14 +66,15 @@ pub struct Verdict {
     boot: u64,
     /// That process may hold what has been invalidated meanwhile.
     owes: bool,
-    /// Probes without an answer since the last one that had one.
+    /// Whole probes without an answer since the last one that had one.
     unanswered: u8,
 }
 
 impl Verdict {
-    /// Of a node whose process, if it has this boot id, missed something.
-    pub fn after_absence(boot: u64) -> Verdict {
-        Verdict { boot, owes: boot != 0, ..Verdict::default() }
+    /// The process with this boot id missed something, before or after it was last heard of.
+    pub fn owe(&mut self, boot: u64) {
+        self.boot = boot;
+        self.owes = true;
     }
 
     pub fn boot(&self) -> u64 {
@@ -91,12 +95,12 @@ impl Verdict {
                 Action::Nothing
             }
             Event::Refused => self.pass_over(Why::Refused),
-            Event::Silent => self.silent(may_suspect),
+            Event::Silent { whole } => self.silent(whole, may_suspect),
         }
     }
 
-    fn silent(&mut self, may_suspect: bool) -> Action {
-        self.unanswered = self.unanswered.saturating_add(1);
+    fn silent(&mut self, whole: bool, may_suspect: bool) -> Action {
+        self.unanswered = self.unanswered.saturating_add(u8::from(whole));
         match self.standing {
             Standing::Up if may_suspect || self.unanswered >= CERTAIN => self.pass_over(Why::Silent),
             _ => Action::Nothing,
@@ -148,14 +152,15 @@ mod tests {
 
     const A: Event = Answered { boot: 1 };
     const B: Event = Answered { boot: 2 };
+    const SILENT: Event = Silent { whole: true };
 
     #[test]
     fn a_node_goes_up_and_down_by_what_is_learnt_of_it() {
         let cases: &[(&str, &[(Event, Action)])] = &[
             ("first answer", &[(A, PutUp), (A, Nothing)]),
-            ("not there yet", &[(Refused, Nothing), (Silent, Nothing), (A, PutUp)]),
-            ("silent and back", &[(A, PutUp), (Silent, PassOver(Why::Silent)), (A, Revalidate), (Revalidated, PutUp)]),
-            ("still silent", &[(A, PutUp), (Silent, PassOver(Why::Silent)), (Silent, Nothing)]),
+            ("not there yet", &[(Refused, Nothing), (SILENT, Nothing), (A, PutUp)]),
+            ("silent and back", &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (A, Revalidate), (Revalidated, PutUp)]),
+            ("still silent", &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (SILENT, Nothing)]),
             ("dead and born again", &[(A, PutUp), (Refused, PassOver(Why::Refused)), (B, PutUp)]),
             ("born again unseen", &[(A, PutUp), (B, Nothing)]),
             (
@@ -171,7 +176,7 @@ mod tests {
             ),
             (
                 "silent, then dead",
-                &[(A, PutUp), (Silent, PassOver(Why::Silent)), (Refused, Nothing), (Silent, Nothing), (B, PutUp)],
+                &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (Refused, Nothing), (SILENT, Nothing), (B, PutUp)],
             ),
             (
                 "missed a purge while up",
@@ -202,21 +207,33 @@ mod tests {
     fn silence_alone_takes_no_node_out_when_too_many_are_silent() {
         let mut verdict = Verdict::default();
         verdict.on(A, true);
-        assert_eq!(verdict.on(Silent, false), Nothing);
+        assert_eq!(verdict.on(SILENT, false), Nothing);
         assert_eq!(verdict.standing, Standing::Up);
         assert_eq!(verdict.on(Refused, false), PassOver(Why::Refused), "a refusal is certain");
         assert!(!verdict.is_silent(), "and takes no room among the silent ones");
     }
 
     #[test]
-    fn long_silence_is_certain_however_many_are_silent() {
+    fn six_whole_probes_without_an_answer_are_certain_however_many_are_silent() {
         let mut verdict = Verdict::default();
         verdict.on(A, true);
-        for _ in 1..CERTAIN {
-            assert_eq!(verdict.on(Silent, false), Nothing);
+        for probe in 1..=CERTAIN {
+            // Within a probe it is looked every now and then whether there is room by now.
+            for _ in 0..11 {
+                assert_eq!(verdict.on(Silent { whole: false }, false), Nothing, "probe {probe}");
+            }
+            let expected = if probe < CERTAIN { Nothing } else { PassOver(Why::Silent) };
+            assert_eq!(verdict.on(SILENT, false), expected, "probe {probe}");
         }
-        assert_eq!(verdict.on(Silent, false), PassOver(Why::Silent));
         assert_eq!(verdict.on(A, false), Revalidate);
+    }
+
+    #[test]
+    fn a_silent_node_is_passed_over_as_soon_as_there_is_room() {
+        let mut verdict = Verdict::default();
+        verdict.on(A, true);
+        assert_eq!(verdict.on(SILENT, false), Nothing);
+        assert_eq!(verdict.on(Silent { whole: false }, true), PassOver(Why::Silent));
     }
 
     #[test]
@@ -228,8 +245,12 @@ mod tests {
 
     #[test]
     fn a_process_that_was_taken_out_and_put_back_validates_what_it_held() {
-        assert_eq!(Verdict::after_absence(1).on(A, true), Revalidate);
-        assert_eq!(Verdict::after_absence(1).on(B, true), PutUp);
-        assert_eq!(Verdict::after_absence(0).on(A, true), PutUp);
+        let owing = || {
+            let mut verdict = Verdict::default();
+            verdict.owe(1);
+            verdict
+        };
+        assert_eq!(owing().on(A, true), Revalidate);
+        assert_eq!(owing().on(B, true), PutUp);
     }
 }

@@ -5,7 +5,7 @@ use super::handover::{Handover, Millis};
 use crate::config::Address;
 use crate::ring::Ring;
 use crate::wire::link;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::oneshot;
@@ -147,7 +147,7 @@ pub enum Report {
 }
 
 /// What became invalid, as `POST /invalidate` says it (docs/link.md).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Outdated {
     Url(String),

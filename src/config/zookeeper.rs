@@ -1,7 +1,7 @@
 //! The `[zookeeper]` table, and `--zookeeper` and `--advertise`.
 
 use super::scalar::{Scalar, deserialize, read};
-use super::{Config, ConfigError, Place, Secret, Zookeeper, is_loopback};
+use super::{Address, Config, ConfigError, Place, Secret, Zookeeper, is_loopback};
 use serde::de::{Deserialize, Deserializer};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -32,8 +32,7 @@ impl Scalar for Ensemble {
     }
     fn from_text(text: &str) -> Option<Ensemble> {
         let servers: Vec<&str> = text.split(',').map(str::trim).collect();
-        let good =
-            |server: &&str| server.parse::<super::Address>().is_ok_and(|a| a.port().is_some_and(|port| port != 0));
+        let good = |server: &&str| server.parse::<Address>().is_ok_and(|a| a.port().is_some_and(|port| port != 0));
         servers.iter().all(good).then(|| Ensemble(servers.join(",")))
     }
 }
@@ -77,7 +76,41 @@ pub fn named_elsewhere(id: &str) -> String {
     )
 }
 
+impl Zookeeper {
+    /// Whoever reads a loopback address in ZooKeeper takes it for its own machine: so it gets there only where all are on
+    /// one machine, or where it was said in so many words. Errors are a sentence that names the cure.
+    fn check_host(&self, host: &str) -> Result<(), String> {
+        let local = |server: &str| server.parse::<Address>().is_ok_and(|address| address.is_local());
+        if !is_local(host) || self.advertise.is_some() || self.connect.split(',').all(local) {
+            return Ok(());
+        }
+        Err(format!(
+            "{host} is another machine for each that reads it in ZooKeeper at {}; say how others reach this one: \
+             --advertise HOST, or `advertise` in [zookeeper]",
+            self.connect
+        ))
+    }
+
+    /// The same for a node that is to listen there.
+    pub fn check_node(&self, listen: &Address) -> Result<(), String> {
+        match &self.advertise {
+            Some(host) if listen.is_local() && !is_local(host) => Err(format!(
+                "a node on {listen} is not found at {host} by other machines; write --listen {}",
+                authority(host, listen.port().unwrap_or(0))
+            )),
+            Some(_) => Ok(()),
+            None if listen.is_local() => self.check_host(listen.host().unwrap_or("localhost")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Config {
+    /// Where other machines would look for what runs here, it can be found.
+    pub fn check_advertised(&self) -> Result<(), String> {
+        self.zookeeper.as_ref().map_or(Ok(()), |zookeeper| zookeeper.check_host(&self.advertised()))
+    }
+
     /// The same with the ensemble and host of the command line.
     pub fn with_zookeeper(mut self, connect: Option<&str>, advertise: Option<&str>) -> Result<Config, ConfigError> {
         if let Some(text) = connect {
@@ -190,6 +223,40 @@ mod tests {
         );
         let other = Config::parse("[[nodes]]\nid = 'a'\naddress = '127.0.0.1:1'", "a.toml").unwrap();
         assert!(other.with_zookeeper(Some("zk1:2181"), None).is_err());
+    }
+
+    #[test]
+    fn a_loopback_address_gets_into_a_zookeeper_elsewhere_only_when_it_was_said() {
+        let zookeeper = |connect: &str, advertise: Option<&str>| Zookeeper {
+            connect: connect.to_owned(),
+            path: "/ringhold".to_owned(),
+            session: SESSION,
+            advertise: advertise.map(str::to_owned),
+        };
+        let (here, there, mixed) = ("127.0.0.1:2181,[::1]:2181", "zk1:2181", "localhost:2181,10.0.0.1:2181");
+        // Where a node listens, its ZooKeeper, what was said; what the refusal names as the cure.
+        let rows = [
+            ("127.0.0.1:5003", here, None, None),
+            ("127.0.0.1:5003", here, Some("10.0.0.7"), Some("--listen 10.0.0.7:5003")),
+            ("127.0.0.1:5003", there, None, Some("--advertise HOST")),
+            ("localhost:0", mixed, None, Some("--advertise HOST")),
+            ("unix:/n.sock", there, None, Some("--advertise HOST")),
+            ("127.0.0.1:5003", there, Some("127.0.0.1"), None),
+            ("127.0.0.1:5003", there, Some("10.0.0.7"), Some("--listen 10.0.0.7:5003")),
+            ("10.0.0.7:5003", there, None, None),
+            ("0.0.0.0:5003", there, Some("10.0.0.7"), None),
+        ];
+        for (listen, connect, advertise, cure) in rows {
+            let refused = zookeeper(connect, advertise).check_node(&listen.parse().unwrap()).err();
+            assert_eq!(refused.is_some(), cure.is_some(), "{listen} {connect} {advertise:?}: {refused:?}");
+            assert!(cure.is_none_or(|cure| refused.as_ref().unwrap().contains(cure)), "{refused:?}");
+        }
+        let front = |connect, advertise| {
+            let config = Config::default().with_zookeeper(Some(connect), advertise).unwrap();
+            config.check_advertised().is_ok()
+        };
+        assert!(!front(there, None), "its proxy listens on loopback");
+        assert!(front(here, None) && front(there, Some("10.0.0.7")) && front(there, Some("127.0.0.1")));
     }
 
     #[test]

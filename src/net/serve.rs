@@ -7,6 +7,7 @@ mod interim;
 mod io;
 mod lane;
 mod out;
+mod payload;
 mod plain;
 mod state;
 mod sweep;
@@ -20,6 +21,8 @@ pub use drive::connection;
 pub use interim::Interim;
 pub use io::{Io, upgraded};
 pub use lane::{Asking, Given, Known, Shortcut};
+pub use out::room_for_message;
+pub use payload::{Payload, SentFile};
 pub use plain::Plain;
 pub use sweep::Sweeper;
 

@@ -1,13 +1,14 @@
 //! A connection, TCP or Unix, for tokio and for hyper.
 
 use hyper::rt::ReadBufCursor;
+use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connection, either kind. Implements tokio's AsyncRead and AsyncWrite (with real vectored writes) and hyper's
@@ -58,6 +59,42 @@ impl Stream {
         match self {
             Stream::Tcp(s) => s.readable().await,
             Stream::Unix(s) => s.readable().await,
+        }
+    }
+    /// Writes as `poll_write` does, and lets the kernel wait for what is written next before it sends a packet that is
+    /// not full.
+    pub fn poll_write_more(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        self.poll_writing(cx, || Ok(rustix::net::send(self, buf, flags)?))
+    }
+    /// Writes `count` bytes of a file from `at` on, without a copy: the socket keeps the file's pages until the peer has
+    /// them.
+    pub fn poll_send_file(
+        &self,
+        cx: &mut Context<'_>,
+        file: BorrowedFd<'_>,
+        at: u64,
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_writing(cx, || Ok(rustix::fs::sendfile(self, file, Some(&mut at.clone()), count)?))
+    }
+    /// Calls `write`, which never waits, as soon as there is room.
+    fn poll_writing<T>(&self, cx: &mut Context<'_>, write: impl Fn() -> io::Result<T>) -> Poll<io::Result<T>> {
+        loop {
+            let written = match self {
+                Stream::Tcp(s) => {
+                    ready!(s.poll_write_ready(cx))?;
+                    s.try_io(Interest::WRITABLE, &write)
+                }
+                Stream::Unix(s) => {
+                    ready!(s.poll_write_ready(cx))?;
+                    s.try_io(Interest::WRITABLE, &write)
+                }
+            };
+            match written {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
         }
     }
     /// Reads what is there without waiting; `WouldBlock` when nothing is.

@@ -4,6 +4,7 @@ use super::Node;
 use super::ask::{Ask, Asker};
 use super::body::NodeBody;
 use super::collapse::Shared;
+use super::confirm::{Confirmed, Kept};
 use super::exchange::{self, Why};
 use super::fill::{Fate, Head, Reader};
 use super::origin::OriginBody;
@@ -24,19 +25,29 @@ use std::sync::Arc;
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// What a 304 says nothing of, and `Age`, which is written anew.
+pub const OF_THE_BODY: [HeaderName; 6] = [
+    header::AGE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::CONTENT_RANGE,
+];
+
 /// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
 pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, now: Timestamp) -> Response<NodeBody> {
     let mut headers = entry.headers(4);
-    headers.insert(header::AGE, HeaderValue::from(policy::age(&entry.terms, now)));
+    headers.insert(header::AGE, HeaderValue::from(entry.terms.age(now)));
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, entry.mark);
-    if policy::not_modified(&ask.head.headers, &exchange::stored(entry), now) {
+    if exchange::stored(entry).is_not_modified(&ask.head.headers, now) {
         return not_modified(headers);
     }
     if let Some(part) = entry.part() {
         return ranged::of_part(entry, part, headers, &ask.head, now);
     }
-    let wanted = policy::ranges(&ask.head, &exchange::stored(entry), entry.body().len(), now);
+    let wanted = policy::ranges::of(&ask.head, &exchange::stored(entry), entry.body().len(), now);
     let mut headers = match ranged::answer(entry, headers, wanted) {
         Ok(response) => return response,
         Err(headers) => headers,
@@ -48,6 +59,22 @@ pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, 
         NodeBody::of(entry)
     };
     respond(entry.status, headers, body)
+}
+
+/// What a 304 confirmed; to its own requester also what is for that one alone.
+pub fn confirmed(node: &Node, ask: &Ask, confirmed: Confirmed, fwd: Fwd, shared: Shared) -> Response<NodeBody> {
+    let Confirmed { entry, withheld, kept } = confirmed;
+    let detail = match kept {
+        Kept::Alone(why) => Some(why.reason().into()),
+        Kept::Stored | Kept::Outdated => None,
+    };
+    let (stored, collapsed) = (kept == Kept::Stored, shared == Shared::Collapsed);
+    let status =
+        CacheStatus { fwd: Some(fwd), fwd_status: Some(304), stored, collapsed, detail, ..CacheStatus::default() };
+    let mut response = self::stored(node, ask, &entry, &status, clock::now());
+    // Takes the place of stored fields with those names.
+    response.headers_mut().extend(withheld);
+    response
 }
 
 /// The response that a fill reads, from its first byte.
@@ -63,7 +90,7 @@ pub fn filling(
     match shared {
         Shared::Own => headers.extend(head.withheld.clone()),
         Shared::Collapsed => {
-            headers.insert(header::AGE, HeaderValue::from(policy::age(&head.terms, clock::now())));
+            headers.insert(header::AGE, HeaderValue::from(head.terms.age(clock::now())));
         }
     }
     let stored = reader.fate() == Fate::Store;
@@ -91,7 +118,7 @@ pub fn through(
 }
 
 /// What `Cache-Status` says of an answer that is not stored: one of a few texts, each made once.
-fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
+pub fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
     let mut made = node.not_stored.borrow_mut();
     if let Some((.., value)) = made.iter().find(|(f, w, _)| (*f, *w) == (fwd, why)) {
         return value.clone();
@@ -139,14 +166,7 @@ fn mark(headers: &mut HeaderMap, ask: &Ask, mark: Mark) {
 
 /// Without the fields that describe a body (RFC 9110 section 15.4.5).
 fn not_modified(mut headers: HeaderMap) -> Response<NodeBody> {
-    let describes_body = [
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LANGUAGE,
-        header::CONTENT_RANGE,
-    ];
-    for name in describes_body {
+    for name in OF_THE_BODY.iter().filter(|name| **name != header::AGE) {
         headers.remove(name);
     }
     respond(StatusCode::NOT_MODIFIED, headers, NodeBody::Empty)

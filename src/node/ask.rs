@@ -3,6 +3,7 @@
 use super::caller::Standing;
 use super::peer::Peer;
 use crate::net::serve::{ClientBody, Interim};
+use crate::policy::{self, Terms};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
 use crate::wire::link;
@@ -35,12 +36,22 @@ pub struct Ask {
     pub peer: Option<Peer>,
     /// Another node asks, for what is here.
     pub from_node: bool,
+    /// Nobody waits for the answer: it is to renew what is stored.
+    pub background: bool,
 }
 
 impl Ask {
     /// Whether it is for all of a representation, not for a range.
     pub fn wants_the_whole(&self) -> bool {
         !self.head.headers.contains_key(header::RANGE)
+    }
+
+    /// A request of nobody's own that renews what this one was answered with.
+    pub fn for_everyone(&self, terms: &Terms) -> Ask {
+        let (key, head) = (self.key.clone(), policy::requests::for_everyone(&self.head, terms));
+        let (asker, same_machine) = (self.asker, self.same_machine);
+        let (hop, interim, peer) = (Hop::default(), None, None);
+        Ask { key, head, hop, asker, interim, same_machine, peer, from_node: false, background: true }
     }
 }
 
@@ -73,7 +84,7 @@ impl Incoming {
         let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
         let body = (!body.is_end_stream()).then_some(body);
         let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
-        let ask = Ask { key, head, hop, asker, interim, same_machine, peer, from_node };
+        let ask = Ask { key, head, hop, asker, interim, same_machine, peer, from_node, background: false };
         Ok(Incoming::Proxy { ask, body, upgrade })
     }
 }

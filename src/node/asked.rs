@@ -68,7 +68,7 @@ async fn joined(node: &Node, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<Node
     };
     let (head, reader) = match stage {
         Stage::Streaming(head) => readable(fill, head, ask)?,
-        Stage::Validated(_) => return stored(node, ask),
+        Stage::Validated(..) => return stored(node, ask),
         _ => return None,
     };
     Some(answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed))

@@ -2,9 +2,11 @@
 
 use super::Node;
 use super::ask::Ask;
+use super::confirm::{Confirmed, Kept};
 use super::counters::add;
 use super::exchange::{self, Settled, Why};
 use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
+use super::forgotten::Since;
 use super::origin::OriginBody;
 use super::peer;
 use super::source::Source;
@@ -14,7 +16,7 @@ use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Shelf, Then};
 use crate::wire::fault::Fault;
 use crate::wire::target::Key;
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -30,11 +32,15 @@ pub enum Got {
     /// A response that is being stored: read along. The flag says whether another request had asked for it.
     Filling(Rc<Head>, Reader, Shared),
     /// What was stored, confirmed by the origin.
-    Validated(Arc<Entry>, Shared),
+    Validated(Confirmed, Shared),
     /// A response for this request alone.
     Through(Response<OriginBody>, Reach, Why),
     /// Somebody else's fetch ended without an answer that fits: look into the store again.
     Again,
+    /// It ended with one that is for somebody else alone: the next will be too, so ask without waiting for others.
+    Released,
+    /// It ended with this error, in whose place what is stored may be answered.
+    Erring(StatusCode),
 }
 
 /// Whether the fetch was this request's own.
@@ -71,7 +77,7 @@ impl Fills {
     pub fn forget_groups(&self, of: &Key, names: &[String]) {
         let may_be_in = |fill: &Fill| match fill.stage() {
             Stage::Asking => true,
-            Stage::Streaming(head) => policy::is_in(&head.headers, names),
+            Stage::Streaming(head) => policy::groups::is_in(&head.headers, names),
             _ => false,
         };
         let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
@@ -117,10 +123,16 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 /// Gets a response for a request that may not share its fetch.
 pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let began = node.begins();
-    match exchange::exchange(node, ask, None, stale.as_ref()).await? {
-        Settled::Validated(entry) => Ok(Got::Validated(entry, Shared::Own)),
+    let settled = exchange::exchange(node, ask, None, stale.as_ref()).await?;
+    own(node, ask, settled, began)
+}
+
+/// What came of an exchange of one request's own, which began then.
+pub fn own(node: &Rc<Node>, ask: &Ask, settled: Settled, began: Since) -> Result<Got, Fault> {
+    match settled {
+        Settled::Validated(confirmed) => Ok(Got::Validated(confirmed, Shared::Own)),
         Settled::Through(response, reach, why) => {
-            if ask.head.method == Method::GET && why != Why::NotForUs {
+            if ask.head.method == Method::GET && !matches!(why, Why::NotForUs | Why::Failed) {
                 node.uncacheable.note(&ask.key, why, Then::AsBefore);
             }
             Ok(Got::Through(response, reach, why))
@@ -139,7 +151,7 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
     fill.set_fate(fate);
     fill.settle(Stage::Streaming(head.clone()));
     let ending = Ending::new(node, &fill, &ask.key);
-    if policy::may_lead(&ask.head) {
+    if policy::requests::may_lead(&ask.head) {
         node.fills.insert(ask.key.hash(), fill.clone());
     }
     let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
@@ -157,16 +169,20 @@ async fn wait(fill: &Rc<Fill>, ask: &Ask) -> Result<Got, Fault> {
             Some(reader) => Ok(Got::Filling(head, reader, Shared::Collapsed)),
             None => Ok(Got::Again),
         },
-        Stage::Validated(entry) if Shelf::One(entry.clone()).select(&ask.head.headers, ask.same_machine).is_some() => {
-            Ok(Got::Validated(entry, Shared::Collapsed))
+        Stage::Validated(entry, kept)
+            if Shelf::One(entry.clone()).select(&ask.head.headers, ask.same_machine).is_some() =>
+        {
+            Ok(Got::Validated(Confirmed { entry, withheld: HeaderMap::new(), kept }, Shared::Collapsed))
         }
+        Stage::Released => Ok(Got::Released),
+        Stage::Erring(status) => Ok(Got::Erring(status)),
         Stage::Failed(fault) => Err(fill::same(&fault)),
         _ => Ok(Got::Again),
     }
 }
 
-/// What a leader's task hands to the leader.
-type Handed = Result<Option<(Response<OriginBody>, Reach, Why)>, Fault>;
+/// What a leader's task hands to the leader; `None`: it reads along like the others.
+type Handed = Result<Option<Got>, Fault>;
 
 /// Fetches in a task of its own, so that the leader may leave and the others still get their answer.
 async fn lead(
@@ -184,12 +200,11 @@ async fn lead(
     fill.run_by(task.abort_handle());
     let handed: Handed = rx.await.unwrap_or_else(|_| Err(fill::vanished()));
     let got = match (handed?, fill.stage()) {
-        (Some((response, reach, why)), _) => Got::Through(response, reach, why),
+        (Some(own), _) => own,
         (None, Stage::Streaming(head)) => match fill.reader(&head) {
             Some(reader) => Got::Filling(head, reader, Shared::Own),
             None => Got::Again,
         },
-        (None, Stage::Validated(entry)) => Got::Validated(entry, Shared::Own),
         (None, _) => Got::Again,
     };
     drop(ticket);
@@ -199,9 +214,12 @@ async fn lead(
 async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: oneshot::Sender<Handed>) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     match question(&node, &ask, stale.as_ref(), &fill).await {
-        Ok(Settled::Validated(entry)) => {
-            fill.settle(Stage::Validated(entry));
-            let _ = leader.send(Ok(None));
+        Ok(Settled::Validated(confirmed)) => {
+            fill.settle(match confirmed.kept {
+                Kept::Alone(_) => Stage::Released,
+                kept => Stage::Validated(confirmed.entry.clone(), kept),
+            });
+            let _ = leader.send(Ok(Some(Got::Validated(confirmed, Shared::Own))));
         }
         Ok(Settled::Store(head, body)) => {
             node.uncacheable.forget(&ask.key);
@@ -211,16 +229,26 @@ async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: 
             super::pump::pump(ending, head, body).await;
         }
         Ok(Settled::Through(response, reach, why)) => {
-            // Remembered first: those who are released must not queue up behind a new leader.
-            node.uncacheable.note(&ask.key, why, Then::Alone);
-            fill.settle(Stage::Released);
-            let _ = leader.send(Ok(Some((response, reach, why))));
+            fill.settle(through(&node, &ask, response.status(), why));
+            let _ = leader.send(Ok(Some(Got::Through(response, reach, why))));
         }
         Err(fault) => {
             fill.settle(Stage::Failed(Rc::new(fill::same(&fault))));
             let _ = leader.send(Err(fault));
         }
     }
+}
+
+/// What an answer for its requester alone says to those who waited for it.
+fn through(node: &Node, ask: &Ask, status: StatusCode, why: Why) -> Stage {
+    if why == Why::Failed {
+        return Stage::Erring(status);
+    }
+    // Remembered first: those who are released must not queue up behind a new leader. An error of the origin says
+    // nothing of the answers that come after it.
+    let then = if status.is_server_error() { Then::AsBefore } else { Then::Alone };
+    node.uncacheable.note(&ask.key, why, then);
+    Stage::Released
 }
 
 /// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
@@ -261,11 +289,11 @@ impl Drop for Ending {
 /// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
 pub fn may_fit(fill: &Fill, ask: &Ask) -> bool {
     let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
-    policy::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
+    policy::variants::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
 }
 
 pub fn fits(head: &Head, ask: &Ask) -> bool {
-    policy::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
+    policy::variants::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
 }
 
 /// Whether a response that is still arriving may answer a request that came after its head.
@@ -283,7 +311,7 @@ fn presume(vary: &[u8], ask: &Ask) -> Option<Presumed> {
     if vary.is_empty() {
         return None;
     }
-    policy::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
+    policy::variants::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
 }
 
 fn presumed_by_store(node: &Node, ask: &Ask) -> Option<Presumed> {

@@ -13,15 +13,25 @@ use std::sync::Arc;
 
 /// Asks for what a stored part misses. `None` where what came does not fit it: then the whole is to be asked for.
 pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -> Result<Option<Settled>, Fault> {
-    let Some(missing) = part.missing().filter(|_| part.whole <= node.config.cache.max_object) else { return Ok(None) };
+    let Some(missing) =
+        policy::parts::rest(&stored(entry), part).filter(|_| part.whole <= node.config.cache.max_object)
+    else {
+        return Ok(None);
+    };
     let (mut request, progress) = outgoing(node, ask, None);
-    policy::completion(&stored(entry), &missing, part.whole, request.headers_mut());
+    policy::parts::completion(&stored(entry), &missing, part.whole, request.headers_mut());
     let answered = Answered::to(node, ask, request, progress).await?;
     match answered.head.status {
-        StatusCode::PARTIAL_CONTENT if policy::completes(&stored(entry), &missing, part.whole, &answered.head) => {
+        StatusCode::PARTIAL_CONTENT
+            if policy::parts::completes(&stored(entry), &missing, part.whole, &answered.head) =>
+        {
             Ok(completed(node, ask, entry, part, answered))
         }
-        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => Ok(None),
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::NOT_MODIFIED => {
+            // Not to be tried each time, where the whole may not be stored.
+            node.store.take_out(&ask.key, entry);
+            Ok(None)
+        }
         _ => Ok(Some(answered.settle(node, ask))),
     }
 }
@@ -31,16 +41,20 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
     let mut headers = entry.headers(answered.head.headers.len() + 1);
     let fresh = &answered.head.headers;
     let (sent, received) = (answered.sent, answered.received);
-    let terms = policy::freshen(&node.rules, &ask.head, StatusCode::OK, &mut headers, fresh, sent, received).ok()?;
+    let all = policy::freshen(&node.rules, &ask.head, StatusCode::OK, &mut headers, fresh, sent, received);
+    let (terms, withheld) = (all.terms.ok()?, all.withheld);
+    if !node.origins.allows(&headers) {
+        return None;
+    }
     headers.insert(header::CONTENT_LENGTH, part.whole.into());
-    let selecting = policy::selecting(&headers, &ask.head.headers)?;
+    let selecting = policy::variants::selecting(&headers, &ask.head.headers)?;
     let place = if part.at.start == 0 { Place::Before } else { Place::Behind };
     let head = Head {
         status: StatusCode::OK,
         headers,
-        withheld: Default::default(),
+        withheld,
         terms,
-        mark: mark(answered.reach),
+        mark: entry.mark.and(mark(answered.reach)),
         selecting,
         length: Some(part.whole),
         seed: Some(Seed { entry: entry.clone(), place }),

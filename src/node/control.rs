@@ -6,7 +6,6 @@ use super::counters::add;
 use super::{answer, explain};
 use crate::clock;
 use crate::net::serve::ClientBody;
-use crate::policy;
 use crate::store::Entry;
 use crate::wire::target::Key;
 use http::header::{self, HeaderValue};
@@ -71,7 +70,7 @@ fn explain(node: &Node, request: &Request<ClientBody>) -> Response<NodeBody> {
 
 fn describe(entry: &Entry) -> Value {
     let now = clock::now();
-    let (age, lifetime) = (policy::age(&entry.terms, now), entry.terms.lifetime / 1000);
+    let (age, lifetime) = (entry.terms.age(now), entry.terms.lifetime / 1000);
     json!({
         "status": entry.status.as_u16(),
         "size": entry.body().len(),

@@ -3,16 +3,17 @@
 use super::Node;
 use super::ask::{Ask, Asker};
 use super::complete;
-use super::counters::add;
-use super::fill::{Fate, Head};
+use super::confirm::{self, Confirmed};
+use super::fill::Head;
 use super::origin::{OriginBody, Reply};
 use super::source::Source;
 use super::upload::{Gate, Opener, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::net::serve::{ClientBody, Interim};
-use crate::policy::{self, HeadEffect, NotStored, Stored};
+use crate::policy::{self, Failure, NotStored, Stored};
 use crate::store::{Entry, Mark};
+use crate::wire::answer::decode::is_coding;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::{hop, link, list, via};
@@ -23,8 +24,8 @@ use std::sync::Arc;
 
 /// What an answer means.
 pub enum Settled {
-    /// A 304 confirmed what was stored; this is it, freshened.
-    Validated(Arc<Entry>),
+    /// A 304 confirmed what was stored.
+    Validated(Confirmed),
     /// It may be stored: read it through a fill.
     Store(Head, Source),
     /// It is for its requester alone.
@@ -39,10 +40,12 @@ pub enum Why {
     TooLarge,
     /// `cache.in_flight` is used up.
     Busy,
-    /// Delimited by the end of the connection: nobody can tell whether it is whole (RFC 9112 section 8).
+    /// Delimited by the end of the connection, and without a word of the origin that it may be reused.
     NoLength,
     /// A 304 to the client's own condition, or a 101.
     NotForUs,
+    /// An error, in whose place what is stored may be answered (RFC 5861 section 4).
+    Failed,
 }
 
 impl Why {
@@ -51,8 +54,9 @@ impl Why {
             Why::Policy(not_stored) => not_stored.reason(),
             Why::TooLarge => "longer than cache.max_object",
             Why::Busy => "cache.in_flight is used up",
-            Why::NoLength => "ends with its connection (RFC 9112 section 8)",
+            Why::NoLength => "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)",
             Why::NotForUs => "answers the client's own condition",
+            Why::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
         }
     }
 
@@ -62,8 +66,8 @@ impl Why {
             Why::Policy(not_stored) => not_stored.remedy(),
             Why::TooLarge => Some("raise cache.max_object"),
             Why::Busy => Some("raise cache.in_flight"),
-            Why::NoLength => Some("send a Content-Length, or the body in chunks"),
-            Why::NotForUs => None,
+            Why::NoLength => Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds"),
+            Why::NotForUs | Why::Failed => None,
         }
     }
 }
@@ -77,7 +81,8 @@ pub async fn exchange(
     stale: Option<&Arc<Entry>>,
 ) -> Result<Settled, Fault> {
     let began = node.begins();
-    let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| ask.wants_the_whole())?)));
+    let completes = ask.wants_the_whole() && !ask.background;
+    let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| completes)?)));
     if let Some(settled) = match part {
         Some((entry, part)) => complete::exchange(node, ask, entry, part).await?,
         None => None,
@@ -86,18 +91,29 @@ pub async fn exchange(
     }
     let (mut request, progress) = outgoing(node, ask, body);
     let stale = stale.filter(|_| part.is_none());
-    let validating = stale.filter(|entry| policy::validation(&stored(entry), request.headers_mut()));
+    let validating = stale.filter(|entry| stored(entry).validation(request.headers_mut()));
     let answered = Answered::to(node, ask, request, progress).await?;
     if ask.head.method == Method::HEAD {
-        heed(node, ask, &answered, node.fate(began, &ask.key));
+        confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
     }
-    if answered.head.status == StatusCode::NOT_MODIFIED {
-        return Ok(match validating {
-            Some(entry) => Settled::Validated(freshened(node, ask, entry, &answered, node.fate(began, &ask.key))),
-            None => answered.through(Why::NotForUs),
-        });
+    if answered.head.status == StatusCode::NOT_MODIFIED
+        && let Some(entry) = validating
+    {
+        let confirmed = confirm::by(node, ask, entry, &answered, node.fate(began, &ask.key));
+        return confirmed.map(Settled::Validated);
     }
-    Ok(answered.settle(node, ask))
+    Ok(match stale.is_some_and(|entry| stands_in(node, ask, entry, answered.head.status)) {
+        true => answered.through(Why::Failed),
+        false => answered.plainly(node, ask),
+    })
+}
+
+/// Whether a stored response is kept in place of an error of the origin, even of one that may be stored: where it may
+/// answer instead (RFC 5861 section 4), and where nobody waits for what is to renew it (RFC 9111 section 4.3.3).
+fn stands_in(node: &Node, ask: &Ask, entry: &Entry, status: StatusCode) -> bool {
+    let terms = || node.terms(&ask.key, entry);
+    let allowed = || policy::stale_if_error(&ask.head, &terms(), Failure::Status(status), clock::now()).is_some();
+    status.is_server_error() && (ask.background || allowed())
 }
 
 /// An answer of the origin (or of another node), without fields of its connection.
@@ -122,6 +138,14 @@ impl Answered {
         Answered::new(response, reach, sent)
     }
 
+    /// What it means where nothing was to be validated.
+    pub fn plainly(self, node: &Node, ask: &Ask) -> Settled {
+        match self.head.status {
+            StatusCode::NOT_MODIFIED => self.through(Why::NotForUs),
+            _ => self.settle(node, ask),
+        }
+    }
+
     /// For its requester alone.
     fn through(self, why: Why) -> Settled {
         Settled::Through(Response::from_parts(self.head, self.body), self.reach, why)
@@ -142,9 +166,17 @@ impl<B: Body> Answered<B> {
         let received = clock::now();
         let (mut head, body) = response.into_parts();
         let framing = framing(&head, &body)?;
+        if framing == Framing::Chunked {
+            head.headers.remove(header::CONTENT_LENGTH); // RFC 9112 section 6.3
+        }
         hop::strip(&mut head.headers);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
         Ok(Answered { head, body, framing, reach, sent, received })
+    }
+
+    /// Whether its body is whole where its connection ends, if that ends in order.
+    pub fn ends_with_connection(&self) -> bool {
+        self.framing == Framing::UntilClose
     }
 
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
@@ -152,30 +184,17 @@ impl<B: Body> Answered<B> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
         let terms = stored.map_err(Why::Policy)?;
         too_much(node, self.framing).map_or(Ok(()), Err)?;
-        let selecting = policy::selecting(&self.head.headers, &ask.head.headers);
+        // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.
+        let is_plain = ask.head.method == Method::GET && self.head.status == StatusCode::OK;
+        if self.ends_with_connection() && !(is_plain && terms.source.is_explicit()) {
+            return Err(Why::NoLength);
+        }
+        let selecting = policy::variants::selecting(&self.head.headers, &ask.head.headers);
         let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
         let mut headers = std::mem::take(&mut self.head.headers);
-        let withheld = policy::storable_fields(&mut headers);
-        policy::ensure_date(&mut headers, self.received);
+        let withheld = policy::storable_fields(&mut headers, self.received);
         let (status, mark, length) = (self.head.status, mark(self.reach), self.framing.length());
         Ok(Head { status, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
-    }
-}
-
-/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
-    let Some(entry) = node.lookup(ask) else { return };
-    let Answered { head, sent, received, .. } = answered;
-    let mut headers = entry.headers(head.headers.len());
-    match policy::after_head(&node.rules, &ask.head, &mut headers, entry.body().len(), head, *sent, *received) {
-        HeadEffect::Freshened(terms) if fate == Fate::Store => {
-            let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
-            node.store.put(&ask.key, Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting)));
-        }
-        HeadEffect::Invalidated => {
-            node.invalidate(&ask.key);
-        }
-        HeadEffect::Freshened(_) | HeadEffect::None => {}
     }
 }
 
@@ -229,13 +248,16 @@ fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: 
     hyper::ext::on_informational(request, move |response| match (&opener, &interim) {
         (Some(opener), _) if response.status() == StatusCode::CONTINUE => opener.open(),
         (_, Some(interim)) => {
-            let mut headers = response.headers().clone();
-            hop::strip(&mut headers);
-            hop::strip_prefixed(&mut headers, link::PREFIX);
-            interim.send(response.status(), &headers);
+            pass_on(interim, response.status(), response.headers().clone());
         }
         _ => {}
     });
+}
+
+pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
+    hop::strip(&mut headers);
+    hop::strip_prefixed(&mut headers, link::PREFIX);
+    interim.send(status, &headers);
 }
 
 /// Shares the memory of the request where that has the same text, as it nearly always does.
@@ -268,7 +290,7 @@ fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {
 }
 
 /// How the length of an answer's body is known.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
     Sized(u64),
     Chunked,
@@ -285,74 +307,33 @@ impl Framing {
 }
 
 fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
-    let mut codings = list::members(&head.headers, &header::TRANSFER_ENCODING);
-    match (codings.next(), codings.next()) {
-        (None, _) => {}
-        (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => return Ok(Framing::Chunked),
+    let codings: Vec<&[u8]> = list::members(&head.headers, &header::TRANSFER_ENCODING).collect();
+    match codings[..] {
+        [] => Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized)),
+        [only] if only.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
         // We did not ask for any other (TE), so it can't be undone here.
-        _ => {
-            return Err(Fault::origin(
-                Kind::HttpProtocolError,
-                "the origin used a transfer coding that nobody asked for",
-            ));
+        _ if codings.iter().any(|coding| is_coding(coding)) => {
+            Err(refused("the origin used a transfer coding that nobody asked for"))
         }
+        // Noise: nothing was done to the body, which ends with the connection (RFC 9112 section 6.3).
+        _ if head.headers.contains_key(header::CONTENT_LENGTH) => {
+            Err(refused("the origin named a transfer coding that does not exist, and a length"))
+        }
+        _ => Ok(Framing::UntilClose),
     }
-    Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized))
+}
+
+fn refused(detail: &'static str) -> Fault {
+    Fault::origin(Kind::HttpProtocolError, detail)
 }
 
 fn too_much(node: &Node, framing: Framing) -> Option<Why> {
     match framing {
-        Framing::UntilClose => Some(Why::NoLength),
         Framing::Sized(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
         Framing::Sized(n) if node.in_flight.get().saturating_add(n) > node.config.cache.in_flight => Some(Why::Busy),
-        Framing::Chunked if node.in_flight.get() >= node.config.cache.in_flight => Some(Why::Busy),
+        Framing::Chunked | Framing::UntilClose if node.in_flight.get() >= node.config.cache.in_flight => {
+            Some(Why::Busy)
+        }
         _ => None,
-    }
-}
-
-/// The entry as a 304 leaves it (RFC 9111 section 4.3.4), in the place of the old one. Where that was purged or made
-/// invalid meanwhile, the 304 may be older than what was changed: it serves who waited for it, and nobody else.
-fn freshened(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Arc<Entry> {
-    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
-    let mut headers = entry.headers(fields.len());
-    let freshened = policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
-    // `Vary` may have changed.
-    let selecting = policy::selecting(&headers, &ask.head.headers).unwrap_or_default();
-    match freshened {
-        Ok(terms) => {
-            let renewed = Arc::new(entry.renewed(&headers, terms, &ask.key, &selecting));
-            if fate == Fate::Forget {
-                return renewed;
-            }
-            freshen_alike(node, ask, entry, answered);
-            node.store.put(&ask.key, renewed.clone());
-            renewed
-        }
-        Err(why) => {
-            // Its fields answer this request; what is stored stays as it was only if it was the request that forbade it.
-            if !why.is_the_requests() {
-                node.store.remove(&ask.key);
-                // Another node may have it still, and does not know that it must not.
-                node.peers.bar(&ask.key);
-                add(&node.counters.invalidated, 1);
-            }
-            Arc::new(entry.renewed(&headers, entry.terms, &ask.key, &selecting))
-        }
-    }
-}
-
-/// A 304 with a strong validator freshens all that have it and that the request could have selected (RFC 9111 section
-/// 4.3.4): variants of one representation, and its parts.
-fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered) {
-    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
-    let Some(shelf) = node.store.get(&ask.key) else { return };
-    let others = shelf.matching(&ask.head.headers, ask.same_machine);
-    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::same(fields, &***other)) {
-        let mut headers = other.headers(fields.len());
-        let terms = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, fields, sent, received);
-        let selecting = policy::selecting(&headers, &ask.head.headers);
-        if let (Ok(terms), Some(selecting)) = (terms, selecting) {
-            node.store.put(&ask.key, Arc::new(other.renewed(&headers, terms, &ask.key, &selecting)));
-        }
     }
 }

@@ -35,7 +35,8 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     hop::strip_prefixed(&mut headers, link::PREFIX);
     head.headers = headers;
     let (asker, interim, peer) = (Asker::Front, None, None);
-    Some(Ask { key: key.clone(), head, hop, asker, interim, same_machine: true, peer, from_node: false })
+    let key = key.clone();
+    Some(Ask { key, head, hop, asker, interim, same_machine: true, peer, from_node: false, background: false })
 }
 
 pub fn answer(node: &Node, ask: &Ask) -> Value {
@@ -63,7 +64,7 @@ fn describe(entry: &Arc<Entry>, selected: Option<&Arc<Entry>>, now: Timestamp) -
         "status": entry.status.as_u16(),
         "size": entry.body().len(),
         "part": entry.part().map(|part| json!({"from": part.at.start, "to": part.at.end, "of": part.whole})),
-        "age": policy::age(terms, now),
+        "age": terms.age(now),
         "lifetime": terms.lifetime / 1000,
         "lifetime_from": terms.source.name(),
         "ttl": terms.ttl(now),
@@ -104,7 +105,7 @@ fn verdict(node: &Node, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>,
 }
 
 fn served(does: &str, entry: Option<&Entry>, ask: &Ask, ttl: i64, why: &str, now: Timestamp) -> Value {
-    let confirmed = entry.is_some_and(|entry| policy::not_modified(&ask.head.headers, &stored(entry), now));
+    let confirmed = entry.is_some_and(|entry| stored(entry).is_not_modified(&ask.head.headers, now));
     let status = if confirmed { Some(304) } else { entry.map(|entry| entry.status.as_u16()) };
     json!({"does": does, "status": status, "ttl": ttl, "why": why})
 }

@@ -1,13 +1,14 @@
 //! One fetch that several requests share: from the question to the last byte.
 //!
 //! ```text
-//!            304: Validated   not storable: Released   failed: Failed   nobody left: Gone
+//!            304: Validated   not storable: Released   failed: Failed, Erring   nobody left: Gone
 //! Asking ──┬──────┴────────────────┴────────────────────────┴──────────────┘
 //!          └─> Streaming ──> Complete (stored)  or  Broken
 //! ```
 //! A node has one thread, so state changes need no lock: what is checked and then done without an `await` between is one step.
 
 use super::body::BodyError;
+use super::confirm::Kept;
 use crate::policy::Terms;
 use crate::store::{Entry, Mark};
 use crate::wire::fault::{Fault, Kind, Whose};
@@ -38,7 +39,7 @@ pub struct Head {
     pub withheld: HeaderMap,
     pub terms: Terms,
     pub mark: Mark,
-    /// [`crate::policy::selecting`]'s value for the leader's request.
+    /// [`crate::policy::variants::selecting`]'s value for the leader's request.
     pub selecting: Box<[u8]>,
     /// Of the body that readers get.
     pub length: Option<u64>,
@@ -69,8 +70,10 @@ pub enum Stage {
     Asking,
     /// The answer may be stored: read along, from its first byte.
     Streaming(Rc<Head>),
-    /// The stored entry was confirmed by a 304.
-    Validated(Arc<Entry>),
+    /// The stored entry was confirmed by a 304, which they may have too.
+    Validated(Arc<Entry>, Kept),
+    /// The origin answered with an error, in whose place what is stored may be answered.
+    Erring(StatusCode),
     /// The answer may not be stored: fetch alone, at once.
     Released,
     /// The fetch failed: so does everyone who waited for it.
@@ -331,9 +334,15 @@ impl Reader {
     pub fn fate(&self) -> Fate {
         self.ticket.0.fate()
     }
-    /// Keeps the fill alive until its body has ended, without reading it.
-    pub async fn follow_to_the_end(mut self) {
-        while poll_fn(|cx| self.poll_frame(cx)).await.is_some_and(|frame| frame.is_ok()) {}
+    /// Keeps the fill alive until its body has ended, without reading it; whether it was whole.
+    pub async fn follow_to_the_end(mut self) -> bool {
+        loop {
+            match poll_fn(|cx| self.poll_frame(cx)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
     }
     pub fn length(&self) -> Option<u64> {
         self.length.map(|length| length.saturating_sub(self.at))

@@ -49,7 +49,7 @@ async fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) {
     for key in policy::invalidates(&ask.head.method, &ask.key, response) {
         node.invalidate(&key);
     }
-    let groups = policy::invalidated_groups(&ask.head.method, response);
+    let groups = policy::groups::invalidated(&ask.head.method, response);
     if !groups.is_empty() {
         node.invalidate_groups(&ask.key, &groups);
         node.later().await;

@@ -128,7 +128,8 @@ impl Line {
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
         };
         let mut builder = http1::Builder::new();
-        builder.max_headers(self.limits.fields).max_buf_size(self.limits.head.max(8192));
+        // With room for what a node adds, as in the front.
+        builder.max_headers(self.limits.fields + 32).max_buf_size(self.limits.head.max(8192) + 4096);
         let (sender, connection) = builder.handshake(stream).await?;
         tokio::task::spawn_local(async move {
             // Its errors come back through the sender.

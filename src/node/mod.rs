@@ -1,7 +1,8 @@
 //! The cache node: a process of its own, one thread, so that a fill needs no lock.
 //!
-//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange` (what the answer means), `pump`
-//! (the body, into the store), `answer`. `peer` asks another node before the origin; `asked` answers one.
+//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange`
+//! (what the answer means; `confirm`: that of a 304), `pump` (the body, into the store), `answer`. `refresh` renews what
+//! was served stale; `quick` and `shortly` answer what is plain without all that. `peer` asks another node before the origin; `asked` answers one.
 
 mod answer;
 mod ask;
@@ -11,6 +12,7 @@ mod body;
 mod caller;
 mod collapse;
 mod complete;
+mod confirm;
 mod control;
 mod counters;
 mod exchange;
@@ -24,8 +26,10 @@ mod peer;
 mod pump;
 mod quick;
 mod ranged;
+mod refresh;
 mod run;
 mod service;
+mod shortly;
 mod source;
 mod upgrade;
 mod upload;
@@ -63,6 +67,7 @@ struct Node {
     store: Store,
     uncacheable: Uncacheable<exchange::Why>,
     fills: collapse::Fills,
+    refreshes: refresh::Refreshes,
     origins: origin::Origins,
     peers: peer::Peers,
     forgotten: RefCell<forgotten::Forgotten>,
@@ -72,6 +77,7 @@ struct Node {
     /// Bytes of bodies that are on their way into the store.
     in_flight: Cell<u64>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
+    /// Both times are of [`clock::now`], which a step of the system's clock does not move while the process runs.
     doubted_before: Cell<Timestamp>,
     /// Groups that became invalid (RFC 9875).
     groups: RefCell<Groups>,
@@ -86,7 +92,7 @@ impl Node {
     /// The same of what is stored under its URL.
     fn selected(&self, ask: &ask::Ask, shelf: &Shelf) -> Option<Arc<Entry>> {
         let answers = |entry: &Entry, part: &Part| {
-            policy::part_wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
+            policy::parts::wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
         };
         let whole = shelf.select(&ask.head.headers, ask.same_machine);
         whole.or_else(|| shelf.part(&ask.head.headers, ask.same_machine, answers)).cloned()
@@ -95,11 +101,12 @@ impl Node {
     /// A stored part of what a request wants whole, where only the rest need be fetched.
     fn begun(&self, ask: &ask::Ask, shelf: Option<&Shelf>, now: Timestamp) -> Option<Arc<Entry>> {
         let shelf = shelf?;
-        if !ask.wants_the_whole() || !policy::may_lead(&ask.head) {
+        if !ask.wants_the_whole() || !policy::requests::may_lead(&ask.head) {
             return None;
         }
         let is_usable = |entry: &Entry, part: &Part| {
-            part.missing().is_some() && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
+            policy::parts::rest(&exchange::stored(entry), part).is_some()
+                && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
         };
         shelf.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
     }

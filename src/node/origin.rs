@@ -1,29 +1,31 @@
-//! Connections to origins: a bounded pool for each authority, and one exchange on one of them.
+//! Connections to origins: a bounded pool for each authority, and one exchange on one of them: by hyper, or, for what is
+//! plain, by a lean client of our own ([`lean`]).
 
-use super::body::BodyError;
+mod body;
+mod lean;
+
+pub use body::OriginBody;
+pub use lean::{Heard, Message, Question, Told, url};
+
 use super::counters::{Counters, add};
 use super::upload::{Progress, Upload};
 use crate::clock::{Tick, tick};
 use crate::config::Config;
-use crate::net::dial::Dialer;
+use crate::net::dial::{Dialed, Dialer};
 use crate::net::rules::Reach;
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::target::{Host, Key};
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Sleep, timeout};
+use tokio::time::timeout;
 
-/// Idle connections kept to one origin.
+/// Idle connections of either client kept to one origin.
 const IDLE_PER_ORIGIN: usize = 64;
 
 /// All origins of a node.
@@ -48,8 +50,11 @@ struct Limits {
 
 /// Connections to one origin. A permit is held by each that is in use; one that is idle needs none, because a new one is opened
 /// only when none is idle.
-struct Pool {
+pub struct Pool {
+    authority: Box<str>,
     idle: RefCell<Vec<Idle>>,
+    /// Those of the lean client.
+    spare: RefCell<Vec<lean::Link>>,
     permits: Arc<Semaphore>,
     waiting: Cell<usize>,
 }
@@ -117,8 +122,10 @@ impl Origins {
     pub fn sweep(&self) {
         let now = tick();
         self.pools.borrow_mut().retain(|_, pool| {
-            pool.idle.borrow_mut().retain(|c| !c.sender.is_closed() && now.since(c.since) < self.limits.idle);
-            Rc::strong_count(pool) > 1 || !pool.idle.borrow().is_empty()
+            let (mut idle, mut spare) = (pool.idle.borrow_mut(), pool.spare.borrow_mut());
+            idle.retain(|c| !c.sender.is_closed() && now.since(c.since) < self.limits.idle);
+            spare.retain_mut(|link| link.is_quiet() && now.since(link.since()) < self.limits.idle);
+            Rc::strong_count(pool) > 1 || !idle.is_empty() || !spare.is_empty()
         });
     }
 
@@ -143,7 +150,9 @@ impl Origins {
             return pool.clone();
         }
         let permits = Arc::new(Semaphore::new(self.limits.connections));
-        let pool = Rc::new(Pool { idle: RefCell::default(), permits, waiting: Cell::new(0) });
+        let (idle, spare) = Default::default();
+        let authority = key.authority().into();
+        let pool = Rc::new(Pool { authority, idle, spare, permits, waiting: Cell::new(0) });
         pools.insert(key.authority().into(), pool.clone());
         pool
     }
@@ -164,13 +173,18 @@ impl Origins {
         }
     }
 
-    async fn connect(&self, key: &Key, same_machine: bool) -> Result<(SendRequest<Upload>, Reach), Fault> {
+    async fn dial(&self, key: &Key, same_machine: bool) -> Result<Dialed, Fault> {
         let host = match key.host() {
             Host::Name(name) => name.to_owned(),
             Host::Ip(ip) => ip.to_string(),
         };
         let dialed = self.dialer.dial(&host, key.port(), same_machine).await?;
         add(&self.counters.origin_connections, 1);
+        Ok(dialed)
+    }
+
+    async fn connect(&self, key: &Key, same_machine: bool) -> Result<(SendRequest<Upload>, Reach), Fault> {
+        let dialed = self.dial(key, same_machine).await?;
         let mut builder = http1::Builder::new();
         // hyper has room for as many without an allocation, as long as nobody says so.
         if self.limits.fields != 100 {
@@ -199,23 +213,22 @@ impl Origins {
         let response = match answer {
             Some(Ok(response)) => response,
             Some(Err(error)) => return Err(self.failed(error)),
-            None => {
-                add(&self.counters.origin_failures, 1);
-                return Err(Fault::origin(Kind::HttpResponseTimeout, "the origin did not answer in time"));
-            }
+            None => return Err(self.blame(Kind::HttpResponseTimeout)),
         };
+        if !self.allows(response.headers()) {
+            add(&self.counters.origin_failures, 1);
+            return Err(too_long());
+        }
         let reach = lease.reach;
-        let stall = self.limits.body_stall;
-        let counters = self.counters.clone();
-        let response = response.map(|incoming| {
-            let ended = head_request || incoming.is_end_stream();
-            let mut body = OriginBody { incoming, lease: Some(lease), stall, sleep: None, counters };
-            if ended {
-                body.give_back();
-            }
-            body
-        });
+        let response = response.map(|incoming| OriginBody::by_hyper(self, incoming, lease, head_request));
         Ok(Reply { response, reach })
+    }
+
+    /// Whether the front will take a head with these fields, however they came about: else it would blame the node.
+    pub fn allows(&self, headers: &HeaderMap) -> bool {
+        // A line has a colon, a space and a line end; the status line is short, and what we add has room of its own.
+        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        headers.len() <= self.limits.fields && length <= self.limits.head
     }
 
     /// `None` when the origin says nothing for `first_byte`, counted anew from each piece of the request's body that is sent.
@@ -242,17 +255,43 @@ impl Origins {
                 source: Some(error.into()),
             };
         }
-        add(&self.counters.origin_failures, 1);
-        let (kind, detail) = match () {
-            () if error.is_parse() => (Kind::HttpProtocolError, "the origin's answer is not HTTP"),
-            () if error.is_timeout() => (Kind::HttpResponseTimeout, "the origin did not answer in time"),
-            () => (Kind::ConnectionTerminated, "the origin closed the connection before it answered"),
+        if error.is_parse_too_large() {
+            add(&self.counters.origin_failures, 1);
+            return too_long().because(error);
+        }
+        let kind = match () {
+            () if error.is_parse() => Kind::HttpProtocolError,
+            () if error.is_timeout() => Kind::HttpResponseTimeout,
+            () => Kind::ConnectionTerminated,
         };
-        Fault::origin(kind, detail).because(error)
+        self.blame(kind).because(error)
+    }
+
+    /// The origin failed before it had answered.
+    fn blame(&self, kind: Kind) -> Fault {
+        add(&self.counters.origin_failures, 1);
+        let detail = match kind {
+            Kind::HttpProtocolError => "the origin's answer is not HTTP",
+            Kind::HttpResponseTimeout => "the origin did not answer in time",
+            _ => "the origin closed the connection before it answered",
+        };
+        Fault::origin(kind, detail)
     }
 }
 
+fn too_long() -> Fault {
+    Fault::origin(
+        Kind::HttpResponseHeaderSectionSize,
+        "the head of the origin's answer is longer, or has more fields, than limits.head and limits.fields allow",
+    )
+}
+
 impl Pool {
+    /// Whether it is that of the origin with this authority.
+    pub fn is_of(&self, authority: &[u8]) -> bool {
+        self.authority.as_bytes() == authority
+    }
+
     fn take(&self, allowed: impl Fn(Reach) -> bool) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         let at = idle.iter().rposition(|c| allowed(c.reach))?;
@@ -294,67 +333,4 @@ fn head_of(request: &Request<Upload>) -> Request<Upload> {
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
-}
-
-/// A response's body. Gives its connection back when it has been read to the end; ends with an error when the origin stalls.
-pub struct OriginBody {
-    incoming: hyper::body::Incoming,
-    lease: Option<Lease>,
-    stall: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
-    counters: Rc<Counters>,
-}
-
-impl OriginBody {
-    fn give_back(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
-        }
-    }
-
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let stall = self.stall;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
-        sleep.as_mut().poll(cx)
-    }
-}
-
-impl Body for OriginBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let frame = match Pin::new(&mut this.incoming).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                if this.poll_stalled(cx).is_ready() {
-                    this.lease = None;
-                    return Poll::Ready(Some(Err("the origin stopped sending".into())));
-                }
-                return Poll::Pending;
-            }
-        };
-        this.sleep = None;
-        match &frame {
-            Some(Ok(frame)) => add(&this.counters.bytes_from_origin, frame.data_ref().map_or(0, |d| d.len() as u64)),
-            Some(Err(_)) => {
-                add(&this.counters.origin_failures, 1);
-                this.lease = None;
-            }
-            None => {}
-        }
-        if frame.is_none() || this.incoming.is_end_stream() {
-            this.give_back();
-        }
-        Poll::Ready(frame.map(|result| result.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
 }

@@ -124,7 +124,8 @@ impl Peers {
 
 /// What the named node has of what is asked for, to be stored here as an origin's answer is. `None`: ask the origin.
 pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)> {
-    let peer = ask.peer.as_ref().filter(|_| policy::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
+    let peer =
+        ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
     let line = node.peers.line(&peer.address)?;
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);
@@ -197,7 +198,8 @@ fn useful(
     }
     let local = response.headers().get(link::REACH).is_some_and(|reach| reach == link::LOCAL);
     let reach = if local { Reach::SameMachine } else { Reach::Anyone };
-    let mut answered = Answered::new(response, reach, sent).ok()?;
+    // A node says how long its bodies are: one that ends with its connection is one that was cut off.
+    let mut answered = Answered::new(response, reach, sent).ok().filter(|answered| !answered.ends_with_connection())?;
     // Its verdict was for this one exchange; what caches before it have said stays.
     status::drop_last_line(&mut answered.head.headers);
     let head = answered.storable_head(node, ask).ok()?;

@@ -1,21 +1,26 @@
-//! Hits by their bytes: a plain GET of what is stored, fresh and varies by nothing is answered as it is read.
+//! Plain requests by their bytes: a GET of what is stored, fresh and varies by nothing is answered as it is read, and one of
+//! what is known to be not storable is relayed ([`super::shortly`]).
 //!
 //! Whatever is not as plain as can be goes the long way ([`super::service`]), which knows everything: the answers are the
 //! same.
 
-use super::Node;
 use super::body::NodeBody;
 use super::caller::{Caller, Standing};
 use super::counters::add;
+use super::origin::Pool;
+use super::shortly::Shortly;
+use super::{Node, answer};
 use crate::clock;
-use crate::net::serve::{Known, Plain};
+use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy::{self, Marks};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
 use crate::wire::link;
 use crate::wire::status::CacheStatus;
 use bytes::Bytes;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, HeaderName};
+use http::StatusCode;
+use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, IF_NONE_MATCH};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,33 +29,64 @@ const OURS: [HeaderName; 2] = [AGE, CONTENT_LENGTH];
 
 /// What is needed to answer a front so; one a connection.
 pub struct Quick {
-    pub node: Rc<Node>,
-    pub caller: Rc<Caller>,
+    node: Rc<Node>,
+    caller: Rc<Caller>,
+    /// The hash of the URL of which the last look into the store found nothing.
+    absent: Cell<Option<u64>>,
+    /// The origin that was last asked.
+    last: RefCell<Option<Rc<Pool>>>,
 }
 
 impl Known for Quick {
     type Body = NodeBody;
 
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
-        let same_machine = asks_for_this_machine(request.fields, self.caller.standing())?;
+    fn ask(&self, request: &Plain<'_>, interim: Interim) -> Option<Asking<NodeBody>> {
+        let hash = xxhash_rust::xxh3::xxh3_64(request.target);
+        let node = &self.node;
+        let why = node.uncacheable.alone(hash)?;
+        if self.absent.take() != Some(hash) && node.store.at(hash, request.target).is_some() {
+            return None;
+        }
+        let shortly = Shortly::of(node.clone(), &self.last, request, self.caller.standing(), why, interim)?;
+        Some(Box::pin(shortly.relay()))
+    }
+
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
+        self.absent.set(None);
+        let Asked { same_machine, tag } = asked(request.fields, self.caller.standing())?;
         let entry = self.stored(request.target)?;
         let now = clock::now();
         if !self.is_fresh(&entry, now) || (entry.mark == Mark::SameMachine && !same_machine) {
             return None;
         }
-        let body = entry.body().whole()?;
-        self.write(&entry, body.len(), now, head);
+        let small = entry.body().small().filter(|_| tag.is_none());
+        let body = match tag {
+            None if small.is_some() => Bytes::new(),
+            None => entry.body().whole()?,
+            // RFC 9110 sections 13.1.2 and 13.2.1: it is the same, however it is compared, and a success.
+            Some(tag) if entry.status.is_success() && policy::parts::strong(&*entry) == Some(tag) => Bytes::new(),
+            Some(_) => return None,
+        };
+        self.write(&entry, tag.map_or(Some(entry.body().len()), |_| None), now, head);
+        head.extend_from_slice(small.unwrap_or_default());
         entry.touch(now.seconds());
         add(&self.node.counters.requests, 1);
         add(&self.node.counters.hits, 1);
-        Some(body)
+        Some(body.into())
     }
 }
 
 impl Quick {
+    pub fn new(node: Rc<Node>, caller: Rc<Caller>) -> Quick {
+        Quick { node, caller, absent: Cell::new(None), last: RefCell::default() }
+    }
+
     /// Only a target that is its own key, and a response that is whole and the only one: the rest goes the long way.
     fn stored(&self, target: &[u8]) -> Option<Arc<Entry>> {
-        let Shelf::One(entry) = self.node.store.at(xxhash_rust::xxh3::xxh3_64(target), target)? else { return None };
+        let hash = xxhash_rust::xxh3::xxh3_64(target);
+        let shelf = self.node.store.at(hash, target);
+        self.absent.set(shelf.is_none().then_some(hash));
+        let Shelf::One(entry) = shelf? else { return None };
         let is_plain =
             entry.vary().is_empty() && entry.part().is_none() && matches!(entry.status.as_u16(), 200 | 203 | 404 | 410);
         is_plain.then_some(entry)
@@ -60,17 +96,21 @@ impl Quick {
         now < entry.terms.fresh_until && !entry.terms.marks.has(Marks::GROUPED) && !self.node.may_have_missed(entry)
     }
 
-    fn write(&self, entry: &Entry, length: usize, now: Timestamp, head: &mut Vec<u8>) {
+    /// `length` of the body; `None`: 304.
+    fn write(&self, entry: &Entry, length: Option<u64>, now: Timestamp, head: &mut Vec<u8>) {
         let mut number = itoa::Buffer::new();
         let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
-        let reason = entry.status.canonical_reason().unwrap_or("");
-        put(&[b"HTTP/1.1 ", entry.status.as_str().as_bytes(), b" ", reason.as_bytes(), b"\r\n"]);
-        put(&[b"content-length: ", number.format(length).as_bytes(), b"\r\n"]);
-        put(&[b"age: ", number.format(policy::age(&entry.terms, now)).as_bytes(), b"\r\n"]);
+        let status = length.map_or(StatusCode::NOT_MODIFIED, |_| entry.status);
+        put(&[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes()]);
+        put(&[b"\r\n"]);
+        if let Some(length) = length {
+            put(&[b"content-length: ", number.format(length).as_bytes(), b"\r\n"]);
+        }
+        put(&[b"age: ", number.format(entry.terms.age(now)).as_bytes(), b"\r\n"]);
         if entry.mark == Mark::SameMachine {
             put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
         }
-        entry.write_fields(&OURS, head);
+        entry.write_fields(if length.is_some() { &OURS } else { &answer::OF_THE_BODY }, head);
         head.extend_from_slice(&self.node.hit);
         head.extend_from_slice(number.format(entry.terms.ttl(now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
@@ -88,18 +128,36 @@ fn is_held_only(field: &httparse::Header<'_>) -> bool {
     field.name.eq_ignore_ascii_case(CACHE_CONTROL.as_str()) && field.value.eq_ignore_ascii_case(b"only-if-cached")
 }
 
-/// Whether the client is on this machine. `None`: it is not a front that asks, or more is to be understood.
-fn asks_for_this_machine(fields: &[httparse::Header<'_>], standing: Standing) -> Option<bool> {
-    let mut said = None;
+/// What a front asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked<'a> {
+    /// Its client is on this machine.
+    same_machine: bool,
+    /// Only whether it is still what this `ETag` stands for.
+    tag: Option<&'a [u8]>,
+}
+
+/// `None`: it is not a front that asks, or more is to be understood.
+fn asked<'a>(fields: &[httparse::Header<'a>], standing: Standing) -> Option<Asked<'a>> {
+    let (mut said, mut tag) = (None, None);
     for field in fields {
         if field.name.eq_ignore_ascii_case(link::CLIENT.as_str()) {
             // The first counts, as everywhere.
             said = said.or(Some(field.value == link::LOCAL.as_bytes()));
-        } else if policy::bears_on_fresh(field.name) && !field.name.eq_ignore_ascii_case("via") && !is_held_only(field)
+        } else if tag.is_none() && field.name.eq_ignore_ascii_case(IF_NONE_MATCH.as_str()) {
+            tag = Some(field.value);
+        } else if policy::requests::bears_on_fresh(field.name)
+            && !field.name.eq_ignore_ascii_case("via")
+            && !is_held_only(field)
         {
             return None;
         }
     }
+    Some(Asked { same_machine: is_for_this_machine(said, standing)?, tag })
+}
+
+/// `said`: whether `Ringhold-Client` was `local`, where it was there.
+pub fn is_for_this_machine(said: Option<bool>, standing: Standing) -> Option<bool> {
     match standing {
         Standing::SameMachine => said,
         Standing::Front => said.map(|_| false),
@@ -131,7 +189,18 @@ mod tests {
         ] {
             let fields: Vec<httparse::Header> =
                 fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
-            assert_eq!(asks_for_this_machine(&fields, standing), expected, "{standing:?} {fields:?}");
+            let expected = expected.map(|same_machine| Asked { same_machine, tag: None });
+            assert_eq!(asked(&fields, standing), expected, "{standing:?} {fields:?}");
         }
+    }
+
+    #[test]
+    fn one_condition_is_understood() {
+        let field = |name, value: &'static str| httparse::Header { name, value: value.as_bytes() };
+        let (local, tag) = (field("ringhold-client", "local"), field("If-None-Match", "\"a\""));
+        let expected = Asked { same_machine: true, tag: Some(b"\"a\"") };
+        assert_eq!(asked(&[local, tag], Standing::SameMachine), Some(expected));
+        assert_eq!(asked(&[local, tag, tag], Standing::SameMachine), None);
+        assert_eq!(asked(&[local, tag, field("if-modified-since", "x")], Standing::SameMachine), None);
     }
 }

@@ -3,9 +3,11 @@
 use super::answer;
 use super::body::{NodeBody, Piece};
 use super::exchange;
-use crate::policy::{Part, Ranged, content_range, multipart, part_wanted};
+use crate::policy::ranges::{content_range, multipart};
+use crate::policy::{Part, Ranged, parts};
 use crate::store::Entry;
 use crate::wire::date::Timestamp;
+use crate::wire::link;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode, request};
 use std::collections::VecDeque;
@@ -25,13 +27,22 @@ pub fn answer(entry: &Arc<Entry>, mut headers: HeaderMap, wanted: Ranged) -> Res
         }
         Ranged::Parts(parts) => Ok(several(entry, headers, &parts)),
         Ranged::Refused => {
-            for name in [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_TYPE] {
-                headers.remove(name);
-            }
-            set(&mut headers, header::CONTENT_RANGE, content_range(None, length));
-            Ok(answer::respond(StatusCode::RANGE_NOT_SATISFIABLE, headers, NodeBody::Empty))
+            let mut own = refusal(&headers);
+            set(&mut own, header::CONTENT_RANGE, content_range(None, length));
+            Ok(answer::respond(StatusCode::RANGE_NOT_SATISFIABLE, own, NodeBody::Empty))
         }
     }
+}
+
+/// The fields of a 416: it is another response than the stored one, whose freshness, validators and cookies are not its.
+fn refusal(headers: &HeaderMap) -> HeaderMap {
+    let mut own = HeaderMap::with_capacity(4);
+    for name in [header::CACHE_STATUS, header::ACCEPT_RANGES, link::REACH] {
+        for line in headers.get_all(&name) {
+            own.append(name.clone(), line.clone());
+        }
+    }
+    own
 }
 
 /// The answer to a range request from a stored part that has it.
@@ -42,7 +53,7 @@ pub fn of_part(
     req: &request::Parts,
     now: Timestamp,
 ) -> Response<NodeBody> {
-    let wanted = part_wanted(req, &exchange::stored(entry), part, now).unwrap_or_else(|| part.at.clone());
+    let wanted = parts::wanted(req, &exchange::stored(entry), part, now).unwrap_or_else(|| part.at.clone());
     set(&mut headers, header::CONTENT_RANGE, content_range(Some(&wanted), part.whole));
     let (at, end) = (wanted.start - part.at.start, wanted.end - part.at.start);
     let body = NodeBody::Stored { entry: entry.clone(), at, end };

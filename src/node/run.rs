@@ -70,7 +70,7 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
             () = shutdown.begun() => break,
         };
         let (node, caller) = (node.clone(), Rc::new(Caller::new(peer)));
-        let known: Shortcut<_> = Rc::new(Quick { node: node.clone(), caller: caller.clone() });
+        let known: Shortcut<_> = Rc::new(Quick::new(node.clone(), caller.clone()));
         connections
             .serve_with(stream, Some(known), move |request| service::serve(node.clone(), caller.clone(), request));
     }
@@ -86,7 +86,12 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
 }
 
 /// With ZooKeeper a node says itself that it is there. `None`: without.
-fn register(node: &Node, asked: &Address, bound: &Address, shutdown: Shutdown) -> Option<tokio::task::JoinHandle<()>> {
+fn register(
+    node: &Rc<Node>,
+    asked: &Address,
+    bound: &Address,
+    shutdown: Shutdown,
+) -> Option<tokio::task::JoinHandle<()>> {
     let settings = node.config.zookeeper.clone()?;
     let own = node.config.nodes.iter().find(|n| n.id == node.id);
     let registration = Registration {
@@ -95,7 +100,9 @@ fn register(node: &Node, asked: &Address, bound: &Address, shutdown: Shutdown) -
         version: env!("CARGO_PKG_VERSION").to_owned(),
         weight: own.map_or(1, |n| n.weight),
     };
-    Some(tokio::task::spawn_local(zk::register(settings, node.id.clone(), registration, shutdown)))
+    let own = node.clone();
+    let absent = move || own.doubt_all();
+    Some(tokio::task::spawn_local(zk::register(settings, node.id.clone(), registration, absent, shutdown)))
 }
 
 /// By the host that was said to be ours, or else where it was told to listen, with the port that it got.
@@ -129,6 +136,7 @@ pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
         rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
         store: Store::new(&config.cache, config.limits.variants),
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
+        refreshes: Default::default(),
         fills: collapse::Fills::default(),
         forgotten: RefCell::default(),
         origins: origin::Origins::new(&config, counters.clone()),

@@ -6,7 +6,7 @@ use super::body::NodeBody;
 use super::caller::{Caller, Standing, Step};
 use super::collapse::{Got, Shared, alone, join_or_lead};
 use super::counters::add;
-use super::{answer, asked, control, forward, upgrade};
+use super::{answer, asked, control, forward, refresh, upgrade};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::policy::{self, Decision, Failure};
@@ -68,6 +68,7 @@ async fn proxy(
 
 /// GET and HEAD: lookup, decide, then serve or ask the origin.
 async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
+    let mut shares = true;
     for _ in 0..LOOKS {
         let now = clock::now();
         let shelf = node.store.get(&ask.key);
@@ -75,7 +76,7 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.is_some(), now) {
             Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
             Decision::ServeStale { ttl } => {
-                refresh(node, &ask, entry.clone());
+                entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));
                 return hit(node, &ask, entry, ttl);
             }
             Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
@@ -85,10 +86,11 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
                 None => (None, fwd),
             },
         };
-        let got = Box::pin(fetch(node, &ask, stale.clone())).await;
-        if let Some(response) = instead_of_error(node, &ask, &got, stale) {
+        let got = Box::pin(fetch(node, &ask, stale.clone(), shares)).await;
+        if let Some(response) = instead_of_error(node, &ask, &got, stale, fwd) {
             return Ok(response);
         }
+        shares &= !matches!(got, Ok(Got::Released | Got::Erring(_)));
         if let Some(response) = respond(node, &ask, got?, fwd) {
             return Ok(response);
         }
@@ -97,24 +99,11 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
     respond(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
 }
 
-async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
-    match policy::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
+async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
+    match shares && policy::requests::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
         true => join_or_lead(node, ask, stale).await,
         false => alone(node, ask, stale).await,
     }
-}
-
-/// Validates in the background what was just served stale (RFC 5861 section 3); once, whoever else asks meanwhile.
-fn refresh(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) {
-    if node.fills.runs(&ask.key) {
-        return;
-    }
-    let (node, ask) = (node.clone(), ask.clone());
-    tokio::task::spawn_local(async move {
-        if let Ok(Got::Filling(_, reader, _)) = fetch(&node, &ask, stale).await {
-            reader.follow_to_the_end().await;
-        }
-    });
 }
 
 /// The stale entry, where the origin failed and the policy allows it (RFC 5861 section 4, RFC 9111 section 4.2.4).
@@ -123,6 +112,7 @@ fn instead_of_error(
     ask: &Ask,
     got: &Result<Got, Fault>,
     stale: Option<Arc<Entry>>,
+    fwd: Fwd,
 ) -> Option<Response<NodeBody>> {
     let entry = stale.filter(|entry| entry.part().is_none() || !ask.wants_the_whole())?;
     let (failure, fwd_status) = match got {
@@ -130,12 +120,13 @@ fn instead_of_error(
         Ok(Got::Through(response, ..)) if response.status().is_server_error() => {
             (Failure::Status(response.status()), Some(response.status().as_u16()))
         }
+        Ok(Got::Erring(status)) => (Failure::Status(*status), Some(status.as_u16())),
         _ => return None,
     };
     let now = clock::now();
     let ttl = policy::stale_if_error(&ask.head, &node.terms(&ask.key, &entry), failure, now)?;
     add(&node.counters.hits, 1);
-    let status = CacheStatus { fwd: Some(Fwd::Stale), fwd_status, ttl: Some(ttl), ..CacheStatus::default() };
+    let status = CacheStatus { fwd: Some(fwd), fwd_status, ttl: Some(ttl), ..CacheStatus::default() };
     Some(answer::stored(node, ask, &entry, &status, now))
 }
 
@@ -149,7 +140,7 @@ fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Re
 }
 
 /// `None`: look into the store again.
-fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
+pub fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
     Some(match got {
         Got::Filling(head, reader, shared) => {
             // What another node had was counted when it answered.
@@ -158,23 +149,15 @@ fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBo
             }
             answer::filling(node, ask, &head, reader, fwd, shared)
         }
-        Got::Validated(entry, shared) => {
+        Got::Validated(confirmed, shared) => {
             add(&node.counters.validated, 1);
-            let collapsed = shared == Shared::Collapsed;
-            let status = CacheStatus {
-                fwd: Some(fwd),
-                fwd_status: Some(304),
-                collapsed,
-                stored: true,
-                ..CacheStatus::default()
-            };
-            answer::stored(node, ask, &entry, &status, clock::now())
+            answer::confirmed(node, ask, confirmed, fwd, shared)
         }
         Got::Through(response, reach, why) => {
             add(&node.counters.forwarded, 1);
             answer::through(node, ask, response, reach, fwd, why)
         }
-        Got::Again => return None,
+        Got::Again | Got::Released | Got::Erring(_) => return None,
     })
 }
 

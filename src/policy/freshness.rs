@@ -1,6 +1,5 @@
 //! How old a response is, and how long it is fresh (section 4.2).
 
-use super::Terms;
 use super::terms::Source;
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{self, Timestamp};
@@ -10,11 +9,6 @@ use http::{HeaderMap, StatusCode};
 
 /// The longest lifetime that is guessed from `Last-Modified`: one day.
 const HEURISTIC_CEILING: u64 = 24 * 60 * 60 * 1000;
-
-/// Age in whole seconds to be sent with a response from the store (section 4.2.3).
-pub fn age(terms: &Terms, now: Timestamp) -> u64 {
-    now.millis_since(terms.born) / 1000
-}
 
 /// `corrected_initial_age` (section 4.2.3), in milliseconds.
 pub(super) fn initial_age(headers: &HeaderMap, sent: Timestamp, received: Timestamp) -> u64 {

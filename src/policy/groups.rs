@@ -19,7 +19,7 @@ const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-grou
 const MOST: usize = 128;
 
 /// The groups that an answer to an unsafe method makes invalid (RFC 9875 section 3); none on an error answer, as for URLs.
-pub fn invalidated_groups(method: &Method, res: &response::Parts) -> Vec<String> {
+pub fn invalidated(method: &Method, res: &response::Parts) -> Vec<String> {
     match is_unsafe(method, res.status) {
         true => members(&res.headers, &CACHE_GROUP_INVALIDATION),
         false => Vec::new(),

@@ -16,12 +16,12 @@ pub enum HeadEffect {
     None,
 }
 
-/// What the answer to a HEAD makes of a stored 200 with a body of `length` bytes.
+/// What the answer to a HEAD makes of a stored response with this status and a body of `length` bytes.
 pub fn after_head(
     rules: &Rules,
     req: &request::Parts,
+    (status, length): (StatusCode, u64),
     stored: &mut HeaderMap,
-    length: u64,
     head: &response::Parts,
     sent: Timestamp,
     received: Timestamp,
@@ -29,11 +29,12 @@ pub fn after_head(
     if head.status != StatusCode::OK {
         return HeadEffect::None;
     }
-    if !same(stored, length, &head.headers) {
+    // A 200 says nothing of how long a stored 404 or 301 is good for, but that it is no longer so.
+    if status != StatusCode::OK || !same(stored, length, &head.headers) {
         return HeadEffect::Invalidated;
     }
     let mut updated = stored.clone();
-    match freshen(rules, req, StatusCode::OK, &mut updated, &head.headers, sent, received) {
+    match freshen(rules, req, status, &mut updated, &head.headers, sent, received).terms {
         Ok(terms) => {
             *stored = updated;
             HeadEffect::Freshened(terms)

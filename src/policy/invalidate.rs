@@ -1,6 +1,6 @@
 //! What an answer to an unsafe method makes invalid (section 4.4).
 
-use crate::wire::target::Key;
+use crate::wire::target::{Key, visible_ascii};
 use http::header;
 use http::{Method, StatusCode, response};
 
@@ -13,7 +13,7 @@ pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<
     let mut keys = vec![target.clone()];
     for name in [header::LOCATION, header::CONTENT_LOCATION] {
         for line in res.headers.get_all(name) {
-            let key = line.to_str().ok().and_then(|reference| target.join(reference));
+            let key = target.join(&without_user(&visible_ascii(line.as_bytes())));
             keys.extend(key.filter(|key| key.same_origin(target)));
         }
     }
@@ -24,6 +24,17 @@ pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<
         new
     });
     keys
+}
+
+/// A reference without user information, which is no part of what it names (RFC 9110 section 4.2.4), nor of a key.
+fn without_user(reference: &str) -> String {
+    let (scheme, rest) = match reference.split_once("//") {
+        Some((scheme, rest)) if scheme.is_empty() || scheme.ends_with(':') => (scheme, rest),
+        _ => return reference.to_owned(),
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    [scheme, "//", host, path].concat()
 }
 
 /// Whether an answer is that of an unsafe method, and no error.

@@ -1,13 +1,13 @@
 //! Choosing a stored language although the `Accept-Language` is another one (section 4.1).
 
-use super::selecting_by;
+use super::vary::selecting_by;
 use crate::wire::list;
 use http::HeaderMap;
 use http::header;
 
 /// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
 /// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
-/// `selected` what [`selecting`](super::selecting) gave for the variant's own request.
+/// `selected` what [`selecting`](super::vary::selecting) gave for the variant's own request.
 pub fn speaks(vary: &[u8], selected: &[u8], content_language: &[u8], req: &HeaderMap) -> bool {
     let Some(wanted) = selecting_by(vary, req) else { return false };
     let others = |line: &&[u8]| !line.starts_with(b"accept-language:");

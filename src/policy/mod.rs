@@ -1,40 +1,41 @@
 //! PURE. HTTP caching for a shared cache (RFC 9111). `now` is an argument; every verdict carries its reason.
 //!
-//! In the order of a request's life: [`may_lead`], [`decide`], [`validation`], [`storable`], [`freshen`], [`invalidates`].
+//! In the order of a request's life: [`decide`] (and [`explain`]) what answers it; [`Stored::validation`] what the origin is
+//! asked; [`storable`] and [`storable_fields`], [`freshen`], [`after_head`], [`invalidates`] what its answer means;
+//! [`stale_if_error`] what stands in for it. Beside them: [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
 
 mod bearing;
 mod freshness;
-mod groups;
+pub mod groups;
 mod head;
 mod invalidate;
 mod language;
-mod part;
-mod range;
+pub mod parts;
+pub mod ranges;
 mod reason;
+mod refresh;
+pub mod requests;
 mod reuse;
 mod storable;
 mod structured;
 mod targeted;
 mod terms;
 mod validate;
+pub mod variants;
 mod vary;
 
 #[cfg(test)]
 mod tests;
 
-pub use bearing::bears_on_fresh;
-pub use freshness::age;
-pub use groups::{Groups, invalidated_groups, is_in};
+pub use groups::Groups;
 pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
-pub use language::speaks;
-pub use part::{Part, completes, completion, part_wanted, same};
-pub use range::{MOST_PARTS, Multipart, Ranged, content_range, multipart, ranges};
-pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, may_ask_peer, may_lead, stale_if_error};
-pub use storable::{storable, storable_fields};
+pub use parts::Part;
+pub use ranges::Ranged;
+pub use reuse::{Failure, UNREACHABLE_GRACE, decide, explain, stale_if_error};
+pub use storable::{forbidden, storable, storable_fields};
 pub use terms::{Marks, Source};
-pub use validate::{combine, ensure_date, freshen, not_modified, validation};
-pub use vary::{selecting, selecting_by};
+pub use validate::{Freshened, freshen};
 
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
@@ -96,6 +97,8 @@ pub enum NotStored {
     NoFreshness,
     /// Not fresh, and without a validator.
     Stale,
+    /// Every reuse would need a validation, and it has no validator.
+    NoCacheWithoutValidator,
     SetCookie,
     Partial,
     MustUnderstand,
@@ -104,7 +107,7 @@ pub enum NotStored {
 /// What to do with a request for which something is stored (or not).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Answer from the store as it is (a 304 to the client's own condition is [`not_modified`]'s matter).
+    /// Answer from the store as it is (a 304 to the client's own condition is [`Stored::is_not_modified`]'s matter).
     Serve { ttl: i64 },
     /// Answer from the store although it is stale, and validate it once in the background (RFC 5861 section 3).
     ServeStale { ttl: i64 },

@@ -24,7 +24,10 @@ impl NotStored {
                 "the response says neither how long it is fresh (max-age, s-maxage, Expires) nor has it a Last-Modified or ETag (RFC 9111 section 3)"
             }
             NotStored::Stale => {
-                "the response was stale when it came, or says no-cache, and has no ETag or Last-Modified to validate it with (RFC 9111 section 4.3.1)"
+                "the response was stale when it came, and has no ETag or Last-Modified to validate it with (RFC 9111 section 4.3.1)"
+            }
+            NotStored::NoCacheWithoutValidator => {
+                "Cache-Control of the response says no-cache, and it has no ETag or Last-Modified to validate it with (RFC 9111 section 5.2.2.4)"
             }
             NotStored::SetCookie => {
                 "the response has Set-Cookie and no explicit freshness that allows reuse (RFC 9111 section 7.3)"
@@ -51,6 +54,9 @@ impl NotStored {
             NotStored::VaryStar => "name the request fields that the response depends on, in place of *",
             NotStored::NoFreshness => "send max-age with a number of seconds, or an ETag to check it with",
             NotStored::Stale => "send a longer max-age than the Age that it comes with, or an ETag to check it with",
+            NotStored::NoCacheWithoutValidator => {
+                "send an ETag, so that it can be checked without being sent again; or max-age in place of no-cache"
+            }
             NotStored::SetCookie => {
                 "if everyone may get that cookie, send max-age too; no-cache=\"set-cookie\" has all but the cookie stored"
             }

@@ -2,7 +2,7 @@
 
 use super::storable::announces_content;
 use super::terms::Marks;
-use super::{Decision, Fields, Stored, Terms, freshness};
+use super::{Decision, Fields, Stored, Terms};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::list;
@@ -116,7 +116,7 @@ fn reuse(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
     if wishes.no_cache {
         return Reuse::No(fwd, "the request says no-cache (RFC 9111 section 5.2.1.4)");
     }
-    if max_age.is_some_and(|limit| freshness::age(terms, now) > limit) {
+    if max_age.is_some_and(|limit| terms.age(now) > limit) {
         return Reuse::No(fwd, "it is older than the max-age of the request (RFC 9111 section 5.2.1.1)");
     }
     if wishes.min_fresh.is_some_and(|least| terms.expires().millis_since(now) < least) {
@@ -142,8 +142,9 @@ fn reuse_stale(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
         return Reuse::Yes("it is stale, within the max-stale of the request (RFC 9111 section 5.2.1.2)");
     }
     let window = u64::from(terms.stale_while_revalidate) * 1000;
-    // `min-fresh` asked for a fresh one.
-    if window > 0 && stale <= window && wishes.min_fresh.is_none() {
+    // `min-fresh` asked for a fresh one, and so did `max-age` without a `max-stale` that is met (section 5.2.1.1).
+    let wants_fresh = wishes.min_fresh.is_some() || wishes.max_age.is_some();
+    if window > 0 && stale <= window && !wants_fresh {
         return Reuse::Meanwhile("it is stale, within its stale-while-revalidate (RFC 5861 section 3)");
     }
     Reuse::No(Fwd::Stale, "it is stale (RFC 9111 section 4.2)")

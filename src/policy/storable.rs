@@ -1,7 +1,7 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, groups, part, targeted, vary};
+use super::{NotStored, Rules, Terms, freshness, groups, parts, targeted, validate, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -19,15 +19,30 @@ pub fn storable(
     received: Timestamp,
 ) -> Result<Terms, NotStored> {
     request_allows(req, res)?;
-    if res.status == StatusCode::PARTIAL_CONTENT && !part::is_one(req, res) {
+    if res.status == StatusCode::PARTIAL_CONTENT && !parts::is_one(req, res) {
         return Err(NotStored::Partial); // section 3.3
     }
     let age = || freshness::initial_age(&res.headers, sent, received);
     let terms = terms(rules, req, res.status, &res.headers, age, received)?;
-    let explicit = matches!(terms.source, Source::SMaxage | Source::MaxAge | Source::Expires);
-    match req.method == Method::POST && !explicit {
+    match req.method == Method::POST && !terms.source.is_explicit() {
         true => Err(NotStored::Method),
         false => Ok(terms),
+    }
+}
+
+/// Why the answer to a plain GET (no content, no directives) is not stored, where its only `Cache-Control` line alone says
+/// so. `None`: [`storable`] knows.
+pub fn forbidden(rules: &Rules, status: StatusCode, cache_control: &[u8]) -> Option<NotStored> {
+    if !rules.targeted.is_empty() || status == StatusCode::PARTIAL_CONTENT {
+        return None;
+    }
+    let cc = CacheControl::of(cache_control);
+    status_allows(status, &cc).ok()?;
+    match () {
+        () if cc.has(Set::MUST_UNDERSTAND) => None,
+        () if cc.has(Set::NO_STORE) => Some(NotStored::NoStore),
+        () if cc.has(Set::PRIVATE) => Some(NotStored::Private),
+        () => None,
     }
 }
 
@@ -42,12 +57,14 @@ pub(super) fn terms(
 ) -> Result<Terms, NotStored> {
     let (cc, targeted) = targeted::governing(rules, headers);
     status_allows(status, &cc)?;
-    directives_allow(req, &cc)?;
+    directives_allow(&cc)?;
     if vary::selecting(headers, &HeaderMap::new()).is_none() {
         return Err(NotStored::VaryStar);
     }
     let terms = measure(&cc, targeted, status, headers, age(), received);
     worth_storing(&terms, &cc, headers)?;
+    // Last: what the response forbids counts whoever asks, and a 304 that forbids it ends what is stored.
+    credentials_allow(req, &cc)?;
     Ok(terms)
 }
 
@@ -102,7 +119,7 @@ fn understood(status: StatusCode) -> bool {
     freshness::heuristically_cacheable(status) || matches!(status.as_u16(), 302 | 303 | 307)
 }
 
-fn directives_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotStored> {
+fn directives_allow(cc: &CacheControl) -> Result<(), NotStored> {
     // `no-store` beside a `must-understand` that is understood is for caches that do not know it (section 5.2.2.3).
     if cc.has(Set::NO_STORE) && !cc.has(Set::MUST_UNDERSTAND) {
         return Err(NotStored::NoStore); // section 5.2.2.5
@@ -110,6 +127,10 @@ fn directives_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotSt
     if cc.has(Set::PRIVATE) {
         return Err(NotStored::Private); // section 5.2.2.7
     }
+    Ok(())
+}
+
+fn credentials_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotStored> {
     let shared = cc.has(Set::PUBLIC) || cc.has(Set::MUST_REVALIDATE) || cc.s_maxage.is_some();
     if req.headers.contains_key(header::AUTHORIZATION) && !shared {
         return Err(NotStored::Authorization); // section 3.5
@@ -132,6 +153,7 @@ fn measure(
         .when(cc.has(Set::PROXY_REVALIDATE), Marks::PROXY_REVALIDATE)
         .when(cc.s_maxage.is_some(), Marks::S_MAXAGE)
         .when(cc.has(Set::IMMUTABLE), Marks::IMMUTABLE)
+        .when(cc.has(Set::PUBLIC), Marks::PUBLIC)
         .when(targeted, Marks::TARGETED)
         .when(headers.contains_key(groups::CACHE_GROUPS), Marks::GROUPED)
         .when(has_validator(headers), Marks::VALIDATOR);
@@ -156,17 +178,29 @@ pub(super) fn has_validator(headers: &HeaderMap) -> bool {
 /// Section 3, last condition, and section 7.3.
 fn worth_storing(terms: &Terms, cc: &CacheControl, headers: &HeaderMap) -> Result<(), NotStored> {
     let window = u64::from(terms.stale_while_revalidate.max(terms.stale_if_error)) * 1000;
-    let lifetime = terms.lifetime > 0 && terms.source != Source::Heuristic && !terms.always_validate();
-    let explicit = cc.has(Set::PUBLIC) || lifetime;
-    if headers.contains_key(header::SET_COOKIE) && !explicit && !withholds(headers, &header::SET_COOKIE) {
+    let withheld = || withholds(headers, &header::SET_COOKIE);
+    if headers.contains_key(header::SET_COOKIE) && !is_for_everyone(terms, cc) && !withheld() {
         return Err(NotStored::SetCookie);
     }
     let usable = !terms.always_validate() && terms.expires().0.saturating_add(window) > terms.received.0;
     match usable || terms.marks.has(Marks::VALIDATOR) {
         true => Ok(()),
-        false if terms.source == Source::Nothing && !terms.always_validate() => Err(NotStored::NoFreshness),
+        false if terms.always_validate() => Err(NotStored::NoCacheWithoutValidator),
+        false if terms.source == Source::Nothing => Err(NotStored::NoFreshness),
         false => Err(NotStored::Stale),
     }
+}
+
+/// Whether the origin said itself, not by a guess, that it may be reused: then its `Set-Cookie` may be (section 7.3).
+fn is_for_everyone(terms: &Terms, cc: &CacheControl) -> bool {
+    let lifetime = terms.lifetime > 0 && terms.source != Source::Heuristic && !terms.always_validate();
+    cc.has(Set::PUBLIC) || lifetime
+}
+
+/// Whether the fields of a 304, without those that are stored, allow to store the `Set-Cookie` beside them.
+pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &HeaderMap, received: Timestamp) -> bool {
+    let (cc, targeted) = targeted::governing(rules, headers);
+    is_for_everyone(&measure(&cc, targeted, status, headers, 0, received), &cc)
 }
 
 fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
@@ -174,9 +208,9 @@ fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
 }
 
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and
-/// the link's own (section 3.1). Changes `headers` in place; gives back what only the client that was waiting for this
+/// the link's own (section 3.1); dated by its arrival where it has no date. Changes `headers` in place; gives back what only the client that was waiting for this
 /// response is to see: `Age` as it came, and what is withheld.
-pub fn storable_fields(headers: &mut HeaderMap) -> HeaderMap {
+pub fn storable_fields(headers: &mut HeaderMap, received: Timestamp) -> HeaderMap {
     hop::strip(headers);
     hop::strip_prefixed(headers, link::PREFIX);
     let mut withheld = HeaderMap::new();
@@ -186,5 +220,6 @@ pub fn storable_fields(headers: &mut HeaderMap) -> HeaderMap {
         }
         headers.remove(&name);
     }
+    validate::ensure_date(headers, received);
     withheld
 }

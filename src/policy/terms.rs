@@ -16,6 +16,11 @@ pub enum Source {
 }
 
 impl Source {
+    /// The origin said it, with a number of seconds or a date.
+    pub fn is_explicit(self) -> bool {
+        matches!(self, Source::SMaxage | Source::MaxAge | Source::Expires)
+    }
+
     /// With its section, after "fresh for … by".
     pub fn name(self) -> &'static str {
         match self {
@@ -53,6 +58,9 @@ impl Marks {
     /// It names its groups (RFC 9875).
     pub const GROUPED: Marks = Marks(1 << 8);
 
+    /// `public`: also where the request had `Authorization` (section 3.5).
+    pub const PUBLIC: Marks = Marks(1 << 9);
+
     /// Those that bear on reuse, by the name of what said it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         const NAMES: [(Marks, &str); 8] = [
@@ -84,6 +92,11 @@ const ALWAYS_VALIDATE: Marks = Marks::NO_CACHE.and(Marks::INVALIDATED);
 const NEVER_STALE: Marks = Marks::MUST_REVALIDATE.and(Marks::PROXY_REVALIDATE).and(Marks::S_MAXAGE);
 
 impl Terms {
+    /// Age in whole seconds to be sent with a response from the store (section 4.2.3).
+    pub fn age(&self, now: Timestamp) -> u64 {
+        now.millis_since(self.born) / 1000
+    }
+
     /// When it stops being fresh.
     pub fn expires(&self) -> Timestamp {
         match self.fresh_until {
@@ -117,6 +130,13 @@ impl Terms {
     /// Whether the origin forbade to reuse it stale (section 4.2.4).
     pub fn never_stale(&self) -> bool {
         self.marks.has(NEVER_STALE.and(ALWAYS_VALIDATE))
+    }
+
+    /// The same for a copy of what another cache held: that one told its age and its remaining freshness, `asked` or
+    /// later, in whole seconds cut off. The copy is at least as old (section 4.2.3), and fresh for no longer.
+    pub fn as_told(self, asked: Timestamp, ttl: u64) -> Terms {
+        let until = Timestamp(asked.0.saturating_add(ttl.saturating_mul(1000)));
+        Terms { born: Timestamp(self.born.0.saturating_sub(999)), fresh_until: self.fresh_until.min(until), ..self }
     }
 
     /// The same, not to be reused without validation (section 4.4).

@@ -8,20 +8,49 @@ use crate::wire::{hop, list};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request};
 
-/// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
-/// answer from the store a 304.
-pub fn not_modified<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
-    // Conditions are for what would be a success without them (RFC 9110 section 13.2.1).
-    if !stored.status.is_success() {
-        return false;
+impl<F: Fields + ?Sized> Stored<'_, F> {
+    /// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
+    /// answer from the store a 304.
+    pub fn is_not_modified(&self, req: &HeaderMap, now: Timestamp) -> bool {
+        // Conditions are for what would be a success without them (RFC 9110 section 13.2.1).
+        if !self.status.is_success() {
+            return false;
+        }
+        if req.contains_key(header::IF_NONE_MATCH) {
+            let etag = self.fields.first(&header::ETAG);
+            let matches = |tag: &[u8]| tag == b"*" || etag.is_some_and(|etag| opaque(tag) == opaque(etag));
+            return list::entity_tags(req, &header::IF_NONE_MATCH).any(matches);
+        }
+        unmodified_since(req, self, now)
     }
-    if req.contains_key(header::IF_NONE_MATCH) {
-        let etag = stored.fields.first(&header::ETAG);
-        let matches = |tag: &[u8]| tag == b"*" || etag.is_some_and(|etag| opaque(tag) == opaque(etag));
-        return list::entity_tags(req, &header::IF_NONE_MATCH).any(matches);
+
+    /// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own;
+    /// a range goes too, so that the answer is whole. False when it has none: then the request goes out without condition.
+    pub fn validation(&self, req: &mut HeaderMap) -> bool {
+        CONDITIONS.iter().for_each(|name| _ = req.remove(name));
+        let mut any = false;
+        for (validator, condition) in
+            [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)]
+        {
+            let value = self.fields.first(&validator).filter(|value| !value.is_empty());
+            if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
+                req.insert(condition, value);
+                any = true;
+            }
+        }
+        any
     }
-    unmodified_since(req, stored, now)
 }
+
+/// What makes the answer to a request its own: conditions, and a range.
+pub(super) const CONDITIONS: [HeaderName; 6] = [
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_MATCH,
+    header::IF_UNMODIFIED_SINCE,
+    header::IF_RANGE,
+    header::RANGE,
+];
 
 /// RFC 9110 section 13.1.3; what stands for a missing `Last-Modified` is said in section 4.3.2.
 fn unmodified_since<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
@@ -45,35 +74,20 @@ fn opaque(tag: &[u8]) -> &[u8] {
     }
 }
 
-/// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own;
-/// a range goes too, so that the answer is whole. False when it has none: then the request goes out without condition.
-pub fn validation<F: Fields + ?Sized>(stored: &Stored<'_, F>, req: &mut HeaderMap) -> bool {
-    for name in [
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_MATCH,
-        header::IF_UNMODIFIED_SINCE,
-        header::IF_RANGE,
-        header::RANGE,
-    ] {
-        req.remove(name);
-    }
-    let mut any = false;
-    for (validator, condition) in
-        [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)]
-    {
-        let value = stored.fields.first(&validator).filter(|value| !value.is_empty());
-        if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
-            req.insert(condition, value);
-            any = true;
-        }
-    }
-    any
+/// What a 304 made of a stored response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freshened {
+    /// Its new terms. On an error what is stored is to be dropped, or left as it was where
+    /// [`NotStored::is_the_requests`] says so.
+    pub terms: Result<Terms, NotStored>,
+    /// When it was generated, as far as is known now; also where it may not be stored.
+    pub born: Timestamp,
+    /// What only the client that was waiting for this 304 is to see, in place of stored fields of those names.
+    pub withheld: HeaderMap,
 }
 
-/// What a 304 makes of a stored response (section 3.2): its fields, updated in place, and its new terms. On an error
-/// the updated fields still answer this request; what is stored is to be dropped, or left as it was where
-/// [`NotStored::is_the_requests`] says so. `Vary` may have changed: select anew.
+/// What a 304 makes of a stored response (section 3.2): its fields, updated in place, and its new terms. The updated
+/// fields answer this request, whether they may be stored or not. `Vary` may have changed: select anew.
 pub fn freshen(
     rules: &Rules,
     req: &request::Parts,
@@ -82,24 +96,46 @@ pub fn freshen(
     not_modified: &HeaderMap,
     sent: Timestamp,
     received: Timestamp,
-) -> Result<Terms, NotStored> {
-    combine(stored, not_modified, received);
-    let age = freshness::initial_age(not_modified, sent, received);
-    let terms = storable::terms(rules, req, status, stored, || age, received);
-    storable::storable_fields(stored);
-    if CacheControl::read(&req.headers).has(Set::NO_STORE) {
-        return Err(NotStored::RequestNoStore);
+) -> Freshened {
+    // Its `Connection` names fields of its own only, not stored ones.
+    let mut fresh = not_modified.clone();
+    hop::strip(&mut fresh);
+    let mut withheld = HeaderMap::new();
+    // What was said of the stored response was not said of a cookie that comes now (section 7.3).
+    if fresh.contains_key(header::SET_COOKIE) && !storable::shares_its_cookie(rules, status, &fresh, received) {
+        take(&mut fresh, &header::SET_COOKIE, &mut withheld);
     }
-    terms
+    let age = freshness::initial_age(&fresh, sent, received);
+    combine(stored, &fresh, received);
+    let terms = storable::terms(rules, req, status, stored, || age, received);
+    let mut own = storable::storable_fields(stored, received);
+    own.remove(header::AGE);
+    for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {
+        take(&mut own, &name, &mut withheld);
+    }
+    Freshened { terms: allowed(req, terms), born: Timestamp(received.0.saturating_sub(age)), withheld }
+}
+
+/// What the response forbids comes before what this request forbids: it counts for all who come after.
+fn allowed(req: &request::Parts, terms: Result<Terms, NotStored>) -> Result<Terms, NotStored> {
+    match terms {
+        Err(why) if !why.is_the_requests() => Err(why),
+        _ if CacheControl::read(&req.headers).has(Set::NO_STORE) => Err(NotStored::RequestNoStore), // section 5.2.1.5
+        terms => terms,
+    }
+}
+
+fn take(headers: &mut HeaderMap, name: &HeaderName, into: &mut HeaderMap) {
+    for line in headers.get_all(name) {
+        into.append(name, line.clone());
+    }
+    headers.remove(name);
 }
 
 /// Updates stored fields from a 304, or from another part of the same representation (sections 3.2 and 3.4): every field
 /// takes the place of all lines of that name, new ones too; except those that describe the stored bytes, among them an
 /// `ETag`: a 304 confirmed the one that we asked with.
 pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
-    // Its `Connection` names fields of its own only, not stored ones.
-    let mut fresh = fresh.clone();
-    hop::strip(&mut fresh);
     for name in fresh.keys().filter(|name| !describes_content(name)) {
         if *name == header::ETAG && stored.contains_key(header::ETAG) {
             continue;
@@ -110,14 +146,14 @@ pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
         }
     }
     // Without a date of its own it is as old as its arrival (RFC 9110 section 6.6.1), not as the stored response.
-    if freshness::date(&fresh, &header::DATE, received).is_none() {
+    if freshness::date(fresh, &header::DATE, received).is_none() {
         stored.remove(header::DATE);
         ensure_date(stored, received);
     }
 }
 
 /// Gives a response without `Date` the time at which it arrived (RFC 9110 section 6.6.1).
-pub fn ensure_date(headers: &mut HeaderMap, received: Timestamp) {
+pub(super) fn ensure_date(headers: &mut HeaderMap, received: Timestamp) {
     if !headers.contains_key(header::DATE)
         && let Ok(value) = HeaderValue::from_bytes(&date::format(received))
     {

@@ -39,19 +39,48 @@ fn field(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
         out.push(b':');
         match *name {
             header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE => preferences(lines.flat_map(list::split), out),
-            _ => combined(lines, out),
+            _ => combined(lines, is_list(name), out),
         }
     }
     out.push(b'\n');
 }
 
-/// An unknown field: its lines joined, without white space around commas outside quoted strings.
-fn combined<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+/// Whether a comma in a field's value may stand between two lines: then nobody can tell whether there was white space
+/// beside it, which is optional where lines are combined (RFC 9110 section 5.3). Not in fields that are known to have one
+/// value.
+fn is_list(name: &HeaderName) -> bool {
+    const ONE_VALUE: [&str; 16] = [
+        "authorization",
+        "content-location",
+        "content-type",
+        "cookie",
+        "date",
+        "from",
+        "host",
+        "if-modified-since",
+        "if-range",
+        "if-unmodified-since",
+        "last-event-id",
+        "origin",
+        "proxy-authorization",
+        "range",
+        "referer",
+        "user-agent",
+    ];
+    !ONE_VALUE.contains(&name.as_str())
+}
+
+/// The lines of a field as one (RFC 9110 section 5.2), without white space around them; of a list also none around its
+/// commas outside quoted strings.
+fn combined<'a>(lines: impl Iterator<Item = &'a [u8]>, is_list: bool, out: &mut Vec<u8>) {
     for (n, line) in lines.enumerate() {
         if n > 0 {
-            out.push(b',');
+            out.extend_from_slice(if is_list { b"," } else { b", " });
         }
-        squeeze(line, out);
+        match is_list {
+            true => squeeze(line, out),
+            false => out.extend_from_slice(list::trim(line)),
+        }
     }
 }
 

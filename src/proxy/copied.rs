@@ -1,31 +1,37 @@
 //! The hot copy on a request's way: asked first, and made of what passes.
 
-use super::hot::{self, Candidate, Found, Hot};
-use super::link::{Answer, Content as Body, Pool};
+use super::hot::{self, Candidate, Copy, Found, Hot, Since};
+use super::link::{Answer, Content as Body, Head, Pool};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use crate::clock;
 use crate::policy;
 use crate::wire::hop;
-use crate::wire::status::CacheStatus;
+use crate::wire::status::{self, CacheStatus};
 use crate::wire::target::Key;
-use http::Response;
 use http::header::{AGE, CACHE_STATUS, VIA};
 use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use std::sync::Arc;
 
 /// What a request has to do with the hot copy.
 pub enum Watch {
     /// It is switched off, or this request is not one that others could share.
     Aside,
-    /// The state of the copies when the request came: what is made invalid meanwhile is not copied.
-    Since(u64),
+    /// The state of the copies when the request came, and when that was: what is made invalid meanwhile is not copied.
+    Since(Since),
+    /// The same, and the copy of which the node is asked whether it still holds.
+    Again(Since, Arc<Copy>),
+    /// Its answer is not copied, but may show that a copy is outdated.
+    Head,
 }
 
 impl Watch {
     pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
         match &client.worker.hot {
-            Some(hot) if !upgrade && policy::may_lead(request) => Watch::Since(hot.generation()),
+            Some(hot) if !upgrade && policy::requests::may_lead(request) => Watch::Since(hot.since()),
+            Some(_) if !upgrade && request.method == Method::HEAD => Watch::Head,
             _ => Watch::Aside,
         }
     }
@@ -33,10 +39,11 @@ impl Watch {
     /// The same for a request that others could share by its bytes. `None`: there is a copy, which may answer it.
     pub fn since(client: &Client, key: &Key) -> Option<Watch> {
         let Some(hot) = &client.worker.hot else { return Some(Watch::Aside) };
-        let generation = hot.generation();
+        let since = hot.since();
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
-            Found::AskAgain | Found::Nothing => Some(Watch::Since(generation)),
+            Found::AskAgain(copy) => Some(Watch::Again(since, copy)),
+            Found::Nothing => Some(Watch::Since(since)),
         }
     }
 
@@ -48,7 +55,7 @@ impl Watch {
         request: &Parts,
         record: &mut Option<Record>,
     ) -> Option<Response<Reply>> {
-        let (Watch::Since(_), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let (Watch::Since(..), Some(hot)) = (self, &client.worker.hot) else { return None };
         let Found::Copy(copy) = hot.find(key.hash(), key.as_str().as_bytes()) else { return None };
         let now = clock::now();
         let (entry, ttl) = Hot::answer(&copy, request, client.peer.same_machine, now)?;
@@ -59,7 +66,7 @@ impl Watch {
         *headers = entry.headers(3);
         let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
         headers.append(CACHE_STATUS, status.to_value(&copy.node));
-        headers.insert(AGE, policy::age(&entry.terms, now).into());
+        headers.insert(AGE, entry.terms.age(now).into());
         headers.append(VIA, client.worker.shared.via(http::Version::HTTP_11).clone());
         if let Some(record) = record {
             record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit });
@@ -77,12 +84,14 @@ impl Watch {
         answer: &Answer,
         pool: &Pool,
     ) -> Option<Box<Capture>> {
-        let (&Watch::Since(generation), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let hot = client.worker.hot.as_ref().filter(|_| !matches!(self, Watch::Aside))?;
         let head = &answer.head;
         if Cache::said(head.fields.verdict()) != Cache::Hit {
             hot.outdated(key);
             return None;
         }
+        let since = self.asked()?;
+        let ttl = head.fields.verdict().and_then(status::ttl)?;
         let length = match &answer.content {
             Body::Full(bytes) => Some(bytes.len() as u64),
             Body::Stream(body) => body.size_hint().exact(),
@@ -91,13 +100,42 @@ impl Watch {
         if !hot::is_copyable(head.status) || !hot.wants(key, length) {
             return None;
         }
-        let (mut response, ()) = Response::new(()).into_parts();
-        response.status = head.status;
-        response.headers = head.fields.map();
-        hop::strip(&mut response.headers);
-        let request = request()?;
-        let (key, node) = (key.clone(), pool.node.id.as_str().into());
-        let candidate = Candidate { generation, key, request, response, node, local: head.local };
+        let candidate = candidate(since, key, request()?, head, ttl, pool);
         Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
     }
+
+    /// The copy, kept for longer, where a node has confirmed that it still holds the same.
+    pub fn renew(
+        &self,
+        client: &Client,
+        key: &Key,
+        request: impl FnOnce() -> Option<Parts>,
+        answer: &Answer,
+        pool: &Pool,
+    ) -> Option<Arc<Copy>> {
+        let (&Watch::Again(since, ref copy), Some(hot)) = (self, &client.worker.hot) else { return None };
+        let is_same = answer.head.status == StatusCode::NOT_MODIFIED;
+        let verdict = answer.head.fields.verdict();
+        if !is_same || Cache::said(verdict) != Cache::Hit {
+            return None;
+        }
+        let ttl = verdict.and_then(status::ttl)?;
+        hot.renew(candidate(since, key, request()?, &answer.head, ttl, pool), copy, clock::now())
+    }
+
+    fn asked(&self) -> Option<Since> {
+        match self {
+            Watch::Aside | Watch::Head => None,
+            Watch::Since(since) | Watch::Again(since, _) => Some(*since),
+        }
+    }
+}
+
+fn candidate(since: Since, key: &Key, request: Parts, head: &Head, ttl: u64, pool: &Pool) -> Candidate {
+    let (mut response, ()) = Response::new(()).into_parts();
+    response.status = head.status;
+    response.headers = head.fields.map();
+    hop::strip(&mut response.headers);
+    let (key, node) = (key.clone(), pool.node.id.as_str().into());
+    Candidate { since, key, request, response, node, local: head.local, ttl }
 }

@@ -4,9 +4,11 @@
 //! again while the others are still served, for a second more at most. What passes here and makes a URL invalid removes
 //! its copy at once; what passes through another front is heard of from the node, when it is asked again.
 
-use crate::clock::{Tick, tick};
+use super::memfile::{MemFile, MemFiles};
+use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
-use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
+use crate::net::serve::{Payload, SentFile};
+use crate::policy::{self, Decision, Fields, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
 use crate::wire::status::CacheStatus;
@@ -43,12 +45,15 @@ pub struct Hot {
     groups: RwLock<Groups>,
     /// By the hash of a URL, a mark of the one that was hit there last: a copy is made at the second hit.
     seen: Box<[AtomicU32]>,
+    files: MemFiles,
     via: HeaderValue,
 }
 
 /// A response, ready to be sent.
 pub struct Copy {
     shelf: Shelf,
+    /// Where a large body lies.
+    file: Option<Arc<MemFile>>,
     /// Who answered with it.
     pub node: Box<str>,
     /// Status line and fields up to what changes with time, where the answer depends on nothing in the request.
@@ -63,18 +68,37 @@ pub struct Copy {
 pub enum Found {
     Copy(Arc<Copy>),
     /// This request is the one that asks the node again.
-    AskAgain,
+    AskAgain(Arc<Copy>),
     Nothing,
+}
+
+/// The state of the copies when a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Since {
+    generation: u64,
+    at: Tick,
+    /// The same by the clock: nothing that the node says of its age was true before.
+    asked: Timestamp,
 }
 
 /// A response on its way to the client that is to be copied.
 pub struct Candidate {
-    pub generation: u64,
+    /// Of its request: what the node answers may be outdated from then on, however long its body takes.
+    pub since: Since,
     pub key: Key,
     pub request: request::Parts,
     pub response: response::Parts,
     pub node: Box<str>,
     pub local: bool,
+    /// The seconds of freshness that the node gave it.
+    pub ttl: u64,
+}
+
+/// What a copy's body is made of.
+enum Body {
+    In(Vec<Bytes>),
+    /// It lies elsewhere already, perhaps in a file.
+    At(Bytes, Option<Arc<MemFile>>),
 }
 
 impl Hot {
@@ -89,12 +113,17 @@ impl Hot {
                 generation: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),
                 seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
+                files: MemFiles::new(),
                 via,
             })
         })
     }
 
-    pub fn generation(&self) -> u64 {
+    pub fn since(&self) -> Since {
+        Since { generation: self.generation(), at: tick(), asked: clock::now() }
+    }
+
+    fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
 
@@ -111,7 +140,7 @@ impl Hot {
             None => Found::Nothing,
             Some(copy) if self.is_outdated(&copy) => Found::Nothing,
             Some(copy) if copy.stands(tick()) => Found::Copy(copy),
-            Some(_) => Found::AskAgain,
+            Some(copy) => Found::AskAgain(copy),
         }
     }
 
@@ -172,25 +201,66 @@ impl Hot {
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
-        let Candidate { generation, key, request, mut response, node, local } = candidate;
-        let Ok(terms) = policy::storable(&self.rules, &request, &response, now, now) else { return };
-        let Some(selecting) = policy::selecting(&response.headers, &request.headers) else { return };
+        let (generation, hash) = (candidate.since.generation, candidate.key.hash());
+        let made = || match self.files.make(&body) {
+            Some((file, bytes)) => Body::At(bytes, Some(file)),
+            None => Body::In(body),
+        };
+        if let Some(copy) = self.copy(candidate, made, now) {
+            self.insert(generation, hash, copy);
+        }
+    }
+
+    /// Keeps `copy` for longer, under the fields of the 304 with which its node confirmed it (RFC 9111 section 4.3.4).
+    pub fn renew(&self, mut candidate: Candidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
+        let (generation, hash) = (candidate.since.generation, candidate.key.hash());
+        let body = copy.entry().body().whole()?;
+        // Fetched anew meanwhile: there are origins that give another body the tag of the one before.
+        if candidate.response.headers.get(header::DATE).map(HeaderValue::as_bytes) != copy.entry().first(&header::DATE)
+        {
+            return None;
+        }
+        let mut headers = copy.entry().headers(3);
+        policy::parts::combine(&mut headers, &candidate.response.headers, now);
+        (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);
+        let copy = self.copy(candidate, || Body::At(body, copy.file.clone()), now)?;
+        self.insert(generation, hash, copy.clone());
+        Some(copy)
+    }
+
+    /// A copy, if the policy says that it is fresh.
+    fn copy(&self, candidate: Candidate, body: impl FnOnce() -> Body, now: Timestamp) -> Option<Arc<Copy>> {
+        let Candidate { since, key, request, mut response, node, local, ttl } = candidate;
+        let Since { at: Tick(made), asked, .. } = since;
+        // It would be kept beyond the time after which nobody has to hear of a purge any more.
+        if tick().0 >= made + ENDS {
+            return None;
+        }
+        let terms = policy::storable(&self.rules, &request, &response, asked, asked).ok()?.as_told(asked, ttl);
+        let selecting = policy::variants::selecting(&response.headers, &request.headers)?;
         if now >= terms.fresh_until {
-            return;
+            return None;
         }
         drop_last_cache_status(&mut response.headers);
         response.headers.remove(header::AGE);
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
-        let entry = Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
+        let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
+        let (entry, file) = match body() {
+            Body::In(pieces) => (new(pieces), None),
+            Body::At(bytes, file) => (new(Vec::new()).with_body_at(bytes), file),
+        };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
-        let made = tick().0;
         let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
-        let copy = Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), node, head, again, ends });
+        Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), file, node, head, again, ends }))
+    }
+
+    /// If nothing was made invalid meanwhile.
+    fn insert(&self, generation: u64, hash: u64, copy: Arc<Copy>) {
         if generation == self.generation() {
-            self.copies.insert(key.hash(), copy);
+            self.copies.insert(hash, copy);
             // Made invalid by another thread between the look and the insertion: whoever comes second takes it out.
             if generation != self.generation() {
-                self.copies.remove(key.hash());
+                self.copies.remove(hash);
             }
         }
     }
@@ -221,6 +291,29 @@ impl Copy {
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
+    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and a small body; gives one
+    /// that is not.
+    pub fn write(&self, now: Timestamp, head: &mut Vec<u8>) -> Option<Payload> {
+        let (entry, fixed) = (self.entry(), self.head.as_ref()?);
+        if now >= entry.terms.fresh_until {
+            return None;
+        }
+        let small = entry.body().small();
+        let body = if small.is_some() { Bytes::new() } else { entry.body().whole()? };
+        head.extend_from_slice(fixed);
+        head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
+        head.extend_from_slice(b"\r\nage: ");
+        head.extend_from_slice(itoa::Buffer::new().format(entry.terms.age(now)).as_bytes());
+        head.extend_from_slice(b"\r\n\r\n");
+        head.extend_from_slice(small.unwrap_or_default());
+        Some(Payload::of_file(body, self.file.as_ref().map(|file| file.clone() as SentFile)))
+    }
+    /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small
+    /// comes at once, and costs less.
+    pub fn tag(&self) -> Option<&[u8]> {
+        self.file.as_ref().filter(|_| self.entry().status.is_success())?;
+        policy::parts::strong(&**self.entry())
+    }
     /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
     fn stands(&self, now: Tick) -> bool {
         let again = self.again.load(Relaxed);
@@ -230,7 +323,8 @@ impl Copy {
 
 impl Weigh for Arc<Copy> {
     fn weight(&self) -> u32 {
-        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + 160;
+        let file = self.file.as_ref().map_or(0, |_| MemFile::overhead(self.entry().body().len()));
+        let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + file + 160;
         self.shelf.weight().saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
     }
 }

@@ -13,7 +13,8 @@ fn candidate(hot: &Hot, key: &Key) -> Candidate {
     let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let (mut response, ()) = http::Response::new(()).into_parts();
     response.headers = HeaderMap::from_iter(fields);
-    Candidate { generation: hot.generation(), key: key.clone(), request, response, node: "n1".into(), local: false }
+    let since = Since { asked: Timestamp(0), ..hot.since() };
+    Candidate { since, key: key.clone(), request, response, node: "n1".into(), local: false, ttl: 60 }
 }
 
 #[test]
@@ -26,6 +27,21 @@ fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() 
         assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
     }
     assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
+}
+
+#[test]
+fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() {
+    let (hot, key) = (hot(1 << 20), Key::parse("http://h/").unwrap());
+    for (ago, kept) in [(0, true), (ENDS - 500, true), (ENDS, false), (10 * ENDS, false)] {
+        let mut candidate = candidate(&hot, &key);
+        candidate.since.at = Tick(tick().0.saturating_sub(ago));
+        let ends = candidate.since.at.0 + ENDS;
+        hot.keep(candidate, vec![Bytes::from_static(b"x")], Timestamp(0));
+        let copy = hot.copies.get(key.hash());
+        assert_eq!(copy.is_some(), kept, "asked for {ago} ms ago");
+        assert!(copy.is_none_or(|copy| copy.ends == ends));
+        hot.forget(&key);
+    }
 }
 
 /// As a request does on its way: a look at once, one before the node is asked, and a copy of the node's hit. Whether there

@@ -4,7 +4,7 @@
 //! - `acceptor`, `worker`: one thread accepts, one runtime a thread serves
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
-//! - `hot`, `copied`: what everyone asks for, kept here; `quick`: that, by its bytes
+//! - `hot`, `copied`: what everyone asks for, kept here; `quick`: that, by its bytes; `told`: what other fronts say of it
 //! - `tunnel`: CONNECT and Upgrade
 //! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
@@ -21,6 +21,7 @@ mod copied;
 mod held;
 mod hot;
 mod link;
+mod memfile;
 pub mod metrics;
 mod outcome;
 mod own;
@@ -31,11 +32,13 @@ mod reply;
 mod route;
 mod service;
 mod shortly;
+mod told;
 mod tunnel;
 mod upload;
 mod worker;
 
 use crate::cluster::Cluster;
+use crate::cluster::zk::front_id;
 use crate::config::{Address, Config};
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
@@ -52,6 +55,8 @@ use worker::Handle;
 /// The names of this front.
 pub struct Front {
     pub pseudonym: String,
+    /// Among several fronts; `None`: it is the only one.
+    pub id: Option<String>,
     /// Our member of `Via`, by version of the message.
     pub via: [HeaderValue; 2],
     /// Where it listens, with the real ports.
@@ -73,10 +78,11 @@ pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartE
 async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<(), StartError> {
     let (listeners, listen) = bind(&config.proxy.listen, &config.places.proxy)?;
     let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
-    let front = Arc::new(Front::new(&pseudonym(&config), listen.clone(), admin[0]));
+    let bound = with_bound(config.clone(), listen.clone(), admin[0]);
+    let id = config.zookeeper.is_some().then(|| front_id(&bound));
+    let front = Arc::new(Front { id, ..Front::new(&pseudonym(&config), listen, admin[0]) });
     let (log, writer) = accesslog::Log::start(&config.log).map_err(|e| cannot("start the access log", &e))?.unzip();
     let hot = hot::Hot::new(&config, front.via[1].clone());
-    let bound = with_bound(config.clone(), listen, admin[0]);
     let cluster = Cluster::start(&bound, spawn).await?;
     let start = worker::Start {
         config: Arc::new(config.clone()),
@@ -193,7 +199,7 @@ impl Front {
             HeaderValue::try_from(format!("{version} {pseudonym}"))
                 .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
         });
-        Front { pseudonym: pseudonym.to_owned(), via, listen, admin }
+        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin }
     }
     /// The address to be set as a proxy.
     pub fn address(&self) -> String {

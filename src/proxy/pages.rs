@@ -48,6 +48,13 @@ pub fn use_noproxy(admin: &str) -> Fault {
     Fault::client(StatusCode::MISDIRECTED_REQUEST, Kind::HttpRequestDenied, detail)
 }
 
+/// What another front is answered.
+pub fn json(body: Vec<u8>) -> Response<Content> {
+    let mut response = Response::new(Content::Full(body.into()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
 /// `OPTIONS *`, or with `Max-Forwards: 0` (RFC 9110 section 7.6.2): what we can do.
 pub fn options() -> Response<Content> {
     let mut response = page_of(StatusCode::NO_CONTENT, TEXT, String::new());

@@ -9,10 +9,9 @@ use super::reply::Reply;
 use super::shortly::Shortly;
 use super::worker::Client;
 use crate::clock;
-use crate::net::serve::{Asking, Interim, Known, Plain};
+use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy;
 use crate::store::Mark;
-use bytes::Bytes;
 use http::header::{HOST, VIA};
 use std::rc::Rc;
 
@@ -22,7 +21,7 @@ pub struct Quick(pub Rc<Client>);
 impl Known for Quick {
     type Body = Reply;
 
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
         let hot = self.0.worker.hot.as_ref().filter(|_| self.0.worker.only_counts())?;
         if !has_one_host(request) || bears_on_fresh(request) {
             return None;
@@ -48,27 +47,21 @@ fn has_one_host(request: &Plain<'_>) -> bool {
 
 /// Whether something in it could change the answer.
 fn bears_on_fresh(request: &Plain<'_>) -> bool {
-    request.fields.iter().any(|field| policy::bears_on_fresh(field.name))
+    request.fields.iter().any(|field| policy::requests::bears_on_fresh(field.name))
 }
 
 impl Quick {
-    fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Bytes> {
-        let (entry, fixed) = (copy.entry(), copy.head.as_ref()?);
-        let now = clock::now();
-        if now >= entry.terms.fresh_until || (entry.mark == Mark::SameMachine && !self.0.peer.same_machine) {
+    fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Payload> {
+        let entry = copy.entry();
+        if entry.mark == Mark::SameMachine && !self.0.peer.same_machine {
             return None;
         }
-        let body = entry.body().whole()?;
-        head.extend_from_slice(fixed);
-        head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
-        head.extend_from_slice(b"\r\nage: ");
-        head.extend_from_slice(itoa::Buffer::new().format(policy::age(&entry.terms, now)).as_bytes());
-        head.extend_from_slice(b"\r\n\r\n");
+        let body = copy.write(clock::now(), head)?;
         let counters = &self.0.worker.shared.counters;
         counters.answers[usize::from(entry.status.as_u16() / 100)].add(1);
         counters.hits.add(1);
         counters.hot_hits.add(1);
-        counters.body_bytes.add(body.len() as u64);
+        counters.body_bytes.add(entry.body().len());
         Some(body)
     }
 }

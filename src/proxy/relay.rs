@@ -3,7 +3,7 @@
 use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Asked, Where};
 use super::worker::Worker;
-use crate::cluster::view::Report;
+use crate::cluster::view::{Node, Report};
 use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
 use link::Want;
@@ -36,7 +36,8 @@ pub async fn relay(
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
         // Only a GET is stored, so only a GET is worth asking for.
         let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
-        let broken = match attempt(pool, &link::Request { peer, ..*request }, upload).await {
+        let doubtful = pool.node.is_doubtful();
+        let broken = match attempt(pool, &link::Request { peer, doubtful, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };
@@ -70,8 +71,9 @@ pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) ->
     }
     let routing = worker.routing();
     let owner = route::candidates(&routing.view, asked).next().filter(|first| first.instead_of.is_none())?;
-    // Who is alone shares no write and no read.
-    let pool = routing.pools.get(owner.index).filter(|pool| pool.node.load.load(Ordering::Relaxed) > 0)?;
+    // Who is alone shares no write and no read, and who may hold what has been purged is not asked for that.
+    let is_fit = |node: &Node| node.load.load(Ordering::Relaxed) > 0 && !node.is_doubtful();
+    let pool = routing.pools.get(owner.index).filter(|pool| is_fit(&pool.node))?;
     if route::peer(&routing.view, request.key, asked.place, owner).is_some() {
         return None;
     }

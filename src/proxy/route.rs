@@ -42,39 +42,63 @@ pub struct Asked {
     pub factor: f64,
 }
 
-/// The nodes to be asked for a key, in order: the ring's successors that are up, those that are slow on what they hold
-/// last. The first may be another than the owner, see [`crate::ring::Ring::choose`].
+/// How gladly a node is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Liking {
+    Gladly,
+    /// It is slow on what it holds.
+    Slow,
+    /// It has missed a purge, so that nothing it holds is of use until it has promised to validate.
+    Doubtful,
+}
+
+/// The nodes to be asked for a key, in order: the ring's successors that are up, then those that are slow on what they
+/// hold, then those that may hold what was purged. The first may be another than the owner, see
+/// [`crate::ring::Ring::choose`].
 pub fn candidates(view: &View, asked: Asked) -> impl Iterator<Item = Candidate> + use<'_> {
     let Asked { position, place, .. } = asked;
     let serves = move |index: &usize| {
         view.nodes.get(*index).is_some_and(|node| node.is_up() && (place == Where::Anywhere || node.same_machine))
     };
-    let is_slow = move |index: &usize| view.nodes.get(*index).is_some_and(|node| node.pace.is_slow());
-    let first = first(view, asked, |index| serves(&index), |index| is_slow(&index));
+    let liked = move |index: &usize| view.nodes.get(*index).map_or(Liking::Doubtful, |node| liking(node));
+    let first = first(view, asked, |index| serves(&index), |index| liked(&index));
     let first_index = first.map(|first| first.index);
     // The successors are worked out only when the first could not answer.
     let all = move || std::iter::once(position).flat_map(move |position| view.ring.successors(position));
     let others = move || all().filter(move |index| Some(*index) != first_index && serves(index));
-    let quick = others().filter(move |index| !is_slow(index));
-    first.into_iter().chain(quick.chain(others().filter(is_slow)).map(Candidate::plain))
+    let are = move |liking| others().filter(move |index| liked(index) == liking);
+    let rest = are(Liking::Gladly).chain(are(Liking::Slow)).chain(are(Liking::Doubtful));
+    first.into_iter().chain(rest.map(Candidate::plain))
+}
+
+fn liking(node: &Node) -> Liking {
+    match (node.is_doubtful(), node.pace.is_slow()) {
+        (true, _) => Liking::Doubtful,
+        (false, true) => Liking::Slow,
+        (false, false) => Liking::Gladly,
+    }
 }
 
 fn first(
     view: &View,
     asked: Asked,
     serves: impl Fn(usize) -> bool,
-    is_slow: impl Fn(usize) -> bool,
+    liked: impl Fn(usize) -> Liking,
 ) -> Option<Candidate> {
     let Asked { position, heat, factor, .. } = asked;
     if let Some(owner) = view.ring.owner(position).filter(|index| serves(*index)) {
         // A slow one is sent a trickle of what it owns, to see whether it still is.
-        let takes = if is_slow(owner) { view.nodes[owner].pace.admits() } else { heat.is_none() && factor <= 0.0 };
+        let takes = match liked(owner) {
+            Liking::Gladly => heat.is_none() && factor <= 0.0,
+            Liking::Slow => view.nodes[owner].pace.admits(),
+            Liking::Doubtful => false,
+        };
         if takes {
             return Some(Candidate::plain(owner));
         }
     }
     let load = |index: usize| {
-        let node = view.nodes.get(index).filter(|_| serves(index) && !is_slow(index))?;
+        let node = view.nodes.get(index).filter(|_| serves(index) && liked(index) == Liking::Gladly)?;
         Some(node.load.load(Ordering::Relaxed))
     };
     let choice = view.ring.choose(position, heat, factor, load)?;
@@ -291,6 +315,20 @@ mod tests {
         view.nodes[order[0]].set_up(false);
         view.nodes[order[1]].load.store(1, Ordering::Relaxed);
         assert_eq!(first(), Candidate { index: order[2], instead_of: Some(order[1]) });
+    }
+
+    #[test]
+    fn a_node_that_missed_a_purge_is_asked_last_of_all_and_still_asked() {
+        let (view, url) = (view(), "http://a.example/");
+        let before = order(&view, url);
+        view.nodes[before[0]].set_doubtful(true);
+        view.nodes[before[1]].pace.allow(Some(1));
+        let after = [before[2], before[3], before[4], before[1], before[0]];
+        assert_eq!(order(&view, url), after);
+        let hot = Asked { heat: Some(1000), ..asked(&view, url) };
+        assert_ne!(candidates(&view, hot).next().unwrap().index, before[0], "nor is it an owner of a hot key");
+        before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(false));
+        assert_eq!(order(&view, url), [before[0]], "better than nobody");
     }
 
     #[test]

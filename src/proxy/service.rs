@@ -4,7 +4,7 @@ use super::link::{self, Answer, Pool, Said};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
-use super::{access, copied, own, pages, relay, tunnel, upload};
+use super::{access, copied, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::view::{Outdated, Report};
 use crate::net::serve::ClientBody;
@@ -50,6 +50,10 @@ async fn answer(
     refuse_hosts(&request)?;
     refuse_codings(&request)?;
     refuse_loops(client, &request)?;
+    // Its proof says more than its address.
+    if told::is_telling(client, &request) {
+        return Ok(own_answer(told::hear(client, body).await?, Source::Page, false, record.take()));
+    }
     access::admit(client.peer, &client.worker.config.access)?;
     let page = match target::classify(&request.method, &request.uri)? {
         Target::Absolute(key) => match page_of_ours(client, &key, &mut request)? {
@@ -98,6 +102,7 @@ async fn forward(
         forwarded_for: client.forwarded_for(),
         peer: None,
         held: false,
+        doubtful: false,
     };
     let (answer, pool) =
         relay::relay(&client.worker, &asked, &mut upload, relay::asked(&client.worker, &asked)).await?;
@@ -149,7 +154,7 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
     let keys = policy::invalidates(method, key, &parts);
-    let groups = policy::invalidated_groups(method, &parts);
+    let groups = policy::groups::invalidated(method, &parts);
     if let Some(hot) = &client.worker.hot {
         keys.iter().for_each(|key| hot.forget(key));
         hot.forget_groups(key, &groups, clock::now());
@@ -166,6 +171,10 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
     _ = timeout(UNTIL_TOLD, done).await;
+    // Meanwhile another node may have answered with what it held.
+    if let Some(hot) = &client.worker.hot {
+        keys.iter().for_each(|key| hot.forget(key));
+    }
 }
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {

@@ -2,15 +2,20 @@
 //! map of either. The steps are those of [`super::service`], which takes over where an answer is not as plain.
 
 use super::copied::Watch;
-use super::link::{self, Answer, Content as Body, Framing, Said, verbatim};
+use super::hot::Copy;
+use super::link::{self, Answer, Content as Body, Framing, Pool, Said, verbatim};
 use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::Reply;
+use super::route::Asked;
 use super::worker::Client;
 use super::{access, own, relay, service};
-use crate::net::serve::{Given, Interim, Plain};
+use crate::clock;
+use crate::net::serve::{Given, Interim, Payload, Plain};
+use crate::store::Mark;
 use crate::wire::target::Key;
 use bytes::Bytes;
-use http::{Method, Version};
+use http::header::IF_NONE_MATCH;
+use http::{Method, StatusCode, Version};
 use std::rc::Rc;
 
 /// A plain request on its way.
@@ -42,8 +47,8 @@ impl Shortly {
         }
         let watch = if special { Watch::Aside } else { Watch::since(&client, &key)? };
         let head = match watch {
-            Watch::Aside => Bytes::new(),
-            Watch::Since(_) => Bytes::copy_from_slice(request.head),
+            Watch::Aside | Watch::Head => Bytes::new(),
+            Watch::Since(_) | Watch::Again(..) => Bytes::copy_from_slice(request.head),
         };
         let mut lines = Vec::with_capacity(request.head.len());
         request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));
@@ -68,9 +73,19 @@ impl Shortly {
             forwarded_for: client.forwarded_for(),
             peer: None,
             held: false,
+            doubtful: false,
         };
         let place = relay::asked(&client.worker, &asked);
-        let held = if self.special { None } else { relay::held(&client.worker, &asked, place).await };
+        let again = match &self.watch {
+            Watch::Again(_, copy) => Box::pin(self.again(copy, &asked, place)).await,
+            Watch::Aside | Watch::Head | Watch::Since(_) => Again::Unknown,
+        };
+        let held = match again {
+            Again::Same(head, body) => return self.confirmed(head, body),
+            Again::Other(answered) => Some(*answered),
+            Again::Unknown if self.special => None,
+            Again::Unknown => relay::held(&client.worker, &asked, place).await,
+        };
         let answered = match held {
             Some(held) => Ok(held),
             // Boxed, because a future is as large as the largest that it may wait for.
@@ -100,9 +115,52 @@ impl Shortly {
                     record.sent(body.len());
                     record.end(End::Complete);
                 }
-                Given::Bytes(bytes, body.clone())
+                Given::Bytes(bytes, body.clone().into())
             }
             _ => Given::Response(service::deliver(client, answer, &pool, None, capture, &mut self.record)),
         }
     }
+
+    /// Asks whether a node still holds what `copy` is of, fresh; it answers at once (`only-if-cached`).
+    async fn again(&self, copy: &Copy, asked: &link::Request<'_>, place: Asked) -> Again {
+        let client = &self.client;
+        let Some(tag) = copy.tag().filter(|_| client.peer.same_machine || copy.entry().mark == Mark::Anyone) else {
+            return Again::Unknown;
+        };
+        let mut lines = self.lines.clone();
+        Said::line(IF_NONE_MATCH.as_str(), tag, &mut lines);
+        let asked = link::Request { said: Said::Lines(&lines), held: true, ..*asked };
+        let Ok((answer, pool)) = relay::relay(&client.worker, &asked, &mut None, place).await else {
+            return Again::Unknown;
+        };
+        let request = || Plain::parts(&self.head);
+        let mut head = Vec::with_capacity(512);
+        let renewed = self.watch.renew(client, &self.key, request, &answer, &pool);
+        match renewed.and_then(|copy| copy.write(clock::now(), &mut head)) {
+            Some(body) => Again::Same(head, body),
+            None if answer.head.status == StatusCode::NOT_MODIFIED => Again::Unknown,
+            None if Cache::said(answer.head.fields.verdict()) == Cache::Hit => Again::Other(Box::new((answer, pool))),
+            None => Again::Unknown,
+        }
+    }
+
+    /// The node's answer, with the body that is here.
+    fn confirmed(mut self, head: Vec<u8>, body: Payload) -> Given<Reply> {
+        if let (Some(mut record), Watch::Again(_, copy)) = (self.record.take(), &self.watch) {
+            record.decide(Verdict { status: copy.entry().status, source: Source::Node, cache: Cache::Hit });
+            record.sent(body.len());
+            record.end(End::Complete);
+        }
+        Given::Bytes(head, body)
+    }
+}
+
+/// What a node said of a copy.
+enum Again {
+    /// It holds the same; this is to be answered.
+    Same(Vec<u8>, Payload),
+    /// It holds this.
+    Other(Box<(Answer, Rc<Pool>)>),
+    /// It has to be asked in the ordinary way.
+    Unknown,
 }

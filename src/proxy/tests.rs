@@ -1,6 +1,7 @@
 //! A worker between a client and fake nodes, all over real sockets.
 
 use super::fake::{Act, FakeNode, config};
+use super::hot::Hot;
 use super::worker::{self, Handle, Start};
 use super::{Front, acceptor};
 use crate::cluster::report::{self, Heard, Incoming};
@@ -45,6 +46,10 @@ impl Stage {
     }
 
     fn with(config: Config, scripts: Vec<Vec<Vec<Act>>>) -> Stage {
+        Stage::with_hot(config, None, scripts)
+    }
+
+    fn with_hot(config: Config, hot: Option<Arc<Hot>>, scripts: Vec<Vec<Vec<Act>>>) -> Stage {
         let ring = ring(scripts.len());
         let order: Vec<usize> = ring.successors(ring.position(URL)).collect();
         let nodes: Vec<_> =
@@ -59,7 +64,7 @@ impl Stage {
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
         let start = Start {
-            hot: None,
+            hot,
             config: Arc::new(config),
             front: Arc::new(Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap())),
             membership: Membership { views, health, reports },
@@ -127,6 +132,21 @@ fn a_request_goes_to_its_owner_and_the_answer_back() {
             "GET http://a.example/x HTTP/1.1\r\nhost: a.example\r\naccept: */*\r\nvia: 1.1 ringhold-test\r\n\
              ringhold-client: local\r\n\r\n"
         );
+    });
+}
+
+#[test]
+fn a_node_that_missed_a_purge_is_asked_only_where_nobody_else_is_and_for_nothing_that_it_holds() {
+    run(async {
+        let script = |body| vec![vec![Act::Head, answer("", body), Act::Head, answer("", body)]];
+        let stage = Stage::new(vec![script("from the owner"), script("from the next")]);
+        stage.nodes[0].node.set_doubtful(true);
+        assert!(stage.talk(GET, "from the next").await.ends_with("from the next"));
+        stage.nodes[1].node.set_up(false);
+        assert!(stage.talk(GET, "from the owner").await.ends_with("from the owner"));
+        let heard = stage.nodes[0].heard(0);
+        assert!(heard.contains("cache-control: no-cache\r\n"), "{heard}");
+        assert!(!stage.nodes[1].heard(0).contains("no-cache"));
     });
 }
 
@@ -367,5 +387,98 @@ fn a_body_that_stalls_in_the_middle_is_broken_off() {
         let stage = Stage::with(config, vec![vec![vec![Act::Head, some, Act::Silence]]]);
         assert!(stage.talk(GET, "never").await.ends_with("some"));
         assert!(stage.nodes[0].node.is_up());
+    });
+}
+
+/// A hit of a body so large that its hot copy lies in a file.
+fn large(tag: &str, date: &str, body: &str) -> Act {
+    let cache = "Cache-Status: n0; hit; ttl=60\r\nCache-Control: max-age=60\r\n";
+    answer(&format!("{cache}Date: {date}\r\nETag: {tag}\r\n"), body)
+}
+
+/// The node's word that it holds the same.
+fn same(date: &str) -> Act {
+    let cache = "Cache-Status: n0; hit; ttl=70\r\nCache-Control: max-age=77\r\nAge: 7\r\n";
+    Act::Write(format!("HTTP/1.1 304 Not Modified\r\n{cache}Date: {date}\r\n\r\n").into_bytes())
+}
+
+fn date(seconds_ago: u64) -> String {
+    let at = crate::wire::date::Timestamp(crate::clock::now().0 - seconds_ago * 1000);
+    String::from_utf8(crate::wire::date::format(at).to_vec()).unwrap()
+}
+
+/// One answer, by its `Content-Length`.
+async fn answered(stage: &Stage) -> String {
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    loop {
+        assert!(client.read_buf(&mut bytes).await.unwrap() > 0, "it is whole");
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head
+            .to_ascii_lowercase()
+            .split_once("content-length: ")
+            .map(|(_, rest)| rest.to_owned())
+            .unwrap_or_else(|| panic!("{head}"));
+        if body.len() == length.lines().next().unwrap().parse::<usize>().unwrap() {
+            return text.to_owned();
+        }
+    }
+}
+
+/// Asks once after the other until the node has heard so many requests, and gives the answer to the last; all that come
+/// before it are as `before`.
+async fn until_heard(stage: &Stage, requests: usize, before: &str) -> String {
+    loop {
+        let answer = answered(stage).await;
+        if stage.nodes[0].heard(0).matches("GET ").count() >= requests {
+            return answer;
+        }
+        assert!(answer.contains("; hit; ttl=") && answer.ends_with(before), "{}", &answer[..300]);
+    }
+}
+
+#[test]
+fn a_node_is_asked_only_whether_a_large_hot_copy_is_still_the_same() {
+    run(async {
+        let (first, second, third) = ("one ".repeat(10_000), "two ".repeat(10_000), "three ".repeat(10_000));
+        let miss = b"HTTP/1.1 504 Gateway Timeout\r\nCache-Status: n0; fwd=request\r\nContent-Length: 0\r\n\r\n";
+        let (at, later) = (date(1), date(0));
+        let acts = [
+            large("\"1\"", &at, &first),
+            large("\"1\"", &at, &first),
+            same(&at),
+            large("\"2\"", &at, &second),
+            Act::Write(miss.to_vec()),
+            large("\"3\"", &at, &third),
+            same(&later),
+            large("\"3\"", &later, &first),
+        ];
+        let script = acts.into_iter().flat_map(|act| [Act::Head, act]).collect();
+        let hot = Hot::new(&config(), http::HeaderValue::from_static("1.1 test"));
+        let stage = Stage::with_hot(config(), hot, vec![vec![script]]);
+        answered(&stage).await;
+        answered(&stage).await;
+        let renewed = until_heard(&stage, 3, &first).await;
+        assert!(renewed.starts_with("HTTP/1.1 200 OK\r\n") && renewed.contains("cache-control: max-age=77\r\n"));
+        let number = |after: &str| -> u64 {
+            let (_, rest) = renewed.split_once(after).unwrap_or_else(|| panic!("no {after} in {}", &renewed[..300]));
+            rest.lines().next().unwrap().parse().unwrap()
+        };
+        // What the node said in whole seconds may have been nearly one more when it said so, and a moment has passed.
+        assert!((7..=9).contains(&number("\r\nage: ")) && (67..=70).contains(&number("; ttl=")), "{}", &renewed[..300]);
+        assert!(renewed.ends_with(&format!("\r\n\r\n{first}")));
+        let other = until_heard(&stage, 4, &first).await;
+        assert!(other.ends_with(&second), "what the node holds now");
+        let fetched = until_heard(&stage, 6, &second).await;
+        assert!(fetched.ends_with(&third), "what the node does not hold is asked for in the ordinary way");
+        let refetched = until_heard(&stage, 8, &third).await;
+        assert!(refetched.ends_with(&first), "what the node has fetched anew is another, whatever its tag says");
+        let heard = stage.nodes[0].heard(0);
+        let asked: Vec<_> =
+            heard.split("\r\n\r\n").map(|head| head.split_once("if-none-match: ").map(|(_, tag)| &tag[..3])).collect();
+        assert_eq!(asked[..6], [None, None, Some("\"1\""), Some("\"1\""), Some("\"2\""), None], "{heard}");
+        assert_eq!(heard.matches("cache-control: only-if-cached").count(), 4);
     });
 }

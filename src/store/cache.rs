@@ -131,6 +131,15 @@ impl Store {
         self.cache.insert(key.hash(), shelf);
     }
 
+    /// Removes one entry of a URL, if it is still there.
+    pub fn take_out(&self, key: &Key, entry: &Arc<Entry>) {
+        match self.get(key).map(|shelf| shelf.without(entry)) {
+            Some(Some(shelf)) => self.cache.insert(key.hash(), shelf),
+            Some(None) => _ = self.cache.remove(key.hash()),
+            None => {}
+        }
+    }
+
     /// Removes a URL with all its variants; whether there was something.
     pub fn remove(&self, key: &Key) -> bool {
         self.get(key).is_some() && self.cache.remove(key.hash()).is_some()
@@ -177,6 +186,10 @@ impl<W: Copy + PartialEq + Send + Sync + 'static> Uncacheable<W> {
     /// Why the last answer was not stored, when that is not long ago.
     pub fn why(&self, key: &Key) -> Option<W> {
         self.urls.get(&key.hash()).map(|(why, _)| why)
+    }
+    /// The same by the hash of its key, of a URL whose requests do not wait for each other.
+    pub fn alone(&self, hash: u64) -> Option<W> {
+        self.urls.get(&hash).filter(|(_, then)| *then == Then::Alone).map(|(why, _)| why)
     }
     pub fn forget(&self, key: &Key) {
         self.urls.invalidate(&key.hash());

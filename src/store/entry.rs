@@ -1,6 +1,6 @@
 //! One stored response in one allocation: key, variant, fields and (up to 1 MiB) body, back to back.
 //!
-//! A `HeaderMap` alone costs more memory than a small body; here a field costs three bytes and its value.
+//! A `HeaderMap` alone costs more memory than a small body; here a field costs two or three bytes and its value.
 
 use super::names;
 use crate::policy::{Fields, Part, Terms};
@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bodies up to this many bytes are copied to sit behind their head; larger ones keep the pieces they arrived in.
 const TOGETHER: usize = 1024 * 1024;
+/// Up to so many bytes a body is copied for whoever sends it: to share it costs an allocation, for as long as it is stored.
+const COPIED: usize = 2048;
 /// What an entry costs besides its bytes: this struct, its `Arc`, and moka's bookkeeping for it.
 const OVERHEAD: usize = 432;
 
@@ -21,6 +23,16 @@ pub enum Mark {
     Anyone,
     /// It came from an address that only clients on the same machine may reach.
     SameMachine,
+}
+
+impl Mark {
+    /// Who may be answered with something that came from both.
+    pub fn and(self, other: Mark) -> Mark {
+        match (self, other) {
+            (Mark::Anyone, Mark::Anyone) => Mark::Anyone,
+            _ => Mark::SameMachine,
+        }
+    }
 }
 
 /// A stored response.
@@ -46,7 +58,7 @@ pub struct Entry {
 pub struct Body<'a>(&'a Entry);
 
 impl Entry {
-    /// `selecting` is [`crate::policy::selecting`]'s value for the request that this answered.
+    /// `selecting` is [`crate::policy::variants::selecting`]'s value for the request that this answered.
     pub fn new(
         key: &Key,
         status: StatusCode,
@@ -58,15 +70,18 @@ impl Entry {
     ) -> Entry {
         let size: usize = body.iter().map(Bytes::len).sum();
         let together = size <= TOGETHER;
-        let mut blob = Vec::with_capacity(head_bound(key, headers, selecting) + if together { size } else { 0 });
-        blob.extend_from_slice(key.as_str().as_bytes());
-        let key_end = blob.len();
-        join_lines(headers, &http::header::VARY, &mut blob);
-        let vary_end = blob.len();
-        blob.extend_from_slice(selecting);
-        let selecting_end = blob.len();
-        let fields = encode(headers, &mut blob);
-        let head_end = blob.len();
+        let mut head = Vec::with_capacity(head_bound(key, headers, selecting));
+        head.extend_from_slice(key.as_str().as_bytes());
+        let key_end = head.len();
+        join_lines(headers, &http::header::VARY, &mut head);
+        let vary_end = head.len();
+        head.extend_from_slice(selecting);
+        let selecting_end = head.len();
+        let fields = encode(headers, &mut head);
+        let head_end = head.len();
+        // Exact: what would be cut off is a hole between entries that nothing fits into.
+        let mut blob = Vec::with_capacity(head_end + if together { size } else { 0 });
+        blob.extend_from_slice(&head);
         let pieces = if together {
             body.iter().for_each(|piece| blob.extend_from_slice(piece));
             Box::default()
@@ -92,9 +107,18 @@ impl Entry {
         self
     }
 
-    /// The same body under new fields and terms (after a 304). The body is copied when it is small.
-    pub fn renewed(&self, headers: &HeaderMap, terms: Terms, key: &Key, selecting: &[u8]) -> Entry {
-        let entry = Entry::new(key, self.status, headers, selecting, terms, self.mark, self.body().pieces());
+    /// The same, with a body that lies elsewhere and stays there.
+    pub fn with_body_at(mut self, body: Bytes) -> Entry {
+        self.blob.truncate(self.ends[3] as usize);
+        self.pieces = Box::new([body]);
+        self
+    }
+
+    /// The same body under new fields and terms (after a 304), which came from where `mark` says. The body is copied
+    /// when it is small.
+    pub fn renewed(&self, headers: &HeaderMap, terms: Terms, mark: Mark, key: &Key, selecting: &[u8]) -> Entry {
+        let mark = self.mark.and(mark);
+        let entry = Entry::new(key, self.status, headers, selecting, terms, mark, self.body().pieces());
         Entry { part: self.part.clone(), ..entry }
     }
 
@@ -169,7 +193,7 @@ impl Fields for Entry {
     }
 }
 
-impl Body<'_> {
+impl<'a> Body<'a> {
     pub fn len(&self) -> u64 {
         self.0.pieces.iter().map(|p| p.len() as u64).sum::<u64>() + self.in_blob() as u64
     }
@@ -181,7 +205,7 @@ impl Body<'_> {
         let entry = self.0;
         if entry.pieces.is_empty() {
             let start = (entry.ends[3] as usize).saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
-            return entry.blob.slice(start.min(entry.blob.len())..);
+            return self.share(start.min(entry.blob.len()));
         }
         let mut before = 0u64;
         for piece in &entry.pieces {
@@ -199,7 +223,21 @@ impl Body<'_> {
     }
     /// The whole body, when it lies in one piece.
     pub fn whole(&self) -> Option<Bytes> {
-        self.0.pieces.is_empty().then(|| self.0.blob.slice(self.0.ends[3] as usize..))
+        match &*self.0.pieces {
+            [] => Some(self.share(self.0.ends[3] as usize)),
+            [whole] => Some(whole.clone()),
+            _ => None,
+        }
+    }
+    /// The whole body, where it is so small that it is best copied.
+    pub fn small(self) -> Option<&'a [u8]> {
+        let body = &self.0.blob[self.0.ends[3] as usize..];
+        (self.0.pieces.is_empty() && body.len() <= COPIED).then_some(body)
+    }
+    /// The blob from `start` on.
+    fn share(&self, start: usize) -> Bytes {
+        let blob = &self.0.blob;
+        if blob.len() - start > COPIED { blob.slice(start..) } else { Bytes::copy_from_slice(&blob[start..]) }
     }
     fn in_blob(&self) -> usize {
         self.0.blob.len() - self.0.ends[3] as usize
@@ -229,11 +267,11 @@ impl<'a> Iterator for Lines<'a> {
         self.at += 1;
         let mut name: &[u8] = &[];
         if code == 0 {
-            let len = self.u16();
+            let len = self.length();
             name = &self.blob[self.at..self.at + len];
             self.at += len;
         }
-        let len = self.u16();
+        let len = self.length();
         let value = self.at..self.at + len;
         self.at += len;
         Some(Line { code, name, value })
@@ -241,33 +279,44 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn u16(&mut self) -> usize {
-        let n = u16::from_le_bytes([self.blob[self.at], self.blob[self.at + 1]]);
-        self.at += 2;
-        usize::from(n)
+    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
+    fn length(&mut self) -> usize {
+        let mut length = 0;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.blob[self.at];
+            self.at += 1;
+            length |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        length
     }
 }
 
-/// Writes the field lines; one that is longer than 64 KiB - 1 (which no head limit admits) is left out.
+/// Writes the field lines, of any length.
 fn encode(headers: &HeaderMap, blob: &mut Vec<u8>) -> u16 {
     let mut count = 0u16;
     for (name, value) in headers {
-        let Ok(len) = u16::try_from(value.len()) else { continue };
         let code = names::code(name);
         blob.push(code);
         if code == 0 {
-            let Ok(name_len) = u16::try_from(name.as_str().len()) else {
-                blob.pop();
-                continue;
-            };
-            blob.extend_from_slice(&name_len.to_le_bytes());
+            put_length(name.as_str().len(), blob);
             blob.extend_from_slice(name.as_str().as_bytes());
         }
-        blob.extend_from_slice(&len.to_le_bytes());
+        put_length(value.len(), blob);
         blob.extend_from_slice(value.as_bytes());
         count = count.saturating_add(1);
     }
     count
+}
+
+fn put_length(mut length: usize, blob: &mut Vec<u8>) {
+    while length >= 0x80 {
+        blob.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    blob.push(length as u8);
 }
 
 fn join_lines(headers: &HeaderMap, name: &HeaderName, blob: &mut Vec<u8>) {
@@ -280,7 +329,7 @@ fn join_lines(headers: &HeaderMap, name: &HeaderName, blob: &mut Vec<u8>) {
 }
 
 fn head_bound(key: &Key, headers: &HeaderMap, selecting: &[u8]) -> usize {
-    let fields: usize = headers.iter().map(|(n, v)| 5 + n.as_str().len() + v.len()).sum();
+    let fields: usize = headers.iter().map(|(n, v)| 7 + n.as_str().len() + v.len()).sum();
     let vary: usize = headers.get_all(http::header::VARY).iter().map(|v| v.len() + 1).sum();
     key.as_str().len() + fields + vary + selecting.len()
 }

@@ -33,7 +33,7 @@ fn join(new: &Entry, old: &Entry) -> Option<Entry> {
     };
     let status = if both.is_whole() { StatusCode::OK } else { new.status };
     let (mut headers, newer) = (old.headers(0), new.headers(0));
-    policy::combine(&mut headers, &newer, new.terms.received);
+    policy::parts::combine(&mut headers, &newer, new.terms.received);
     let entry = Entry::new(&key, status, &headers, new.selecting(), new.terms, new.mark, body);
     Some(if both.is_whole() { entry } else { entry.part_of_whole(both) })
 }
@@ -74,5 +74,5 @@ pub fn thin(new: &Entry, kept: &mut Vec<Arc<Entry>>) {
 }
 
 fn are_alike(a: &Entry, b: &Entry) -> bool {
-    is_same_variant(a, b) && policy::same(a, b)
+    is_same_variant(a, b) && policy::parts::same(a, b)
 }

@@ -54,6 +54,16 @@ impl Shelf {
         parts.max_by_key(|e| e.terms.received)
     }
 
+    /// What is left without this entry.
+    pub fn without(&self, entry: &Arc<Entry>) -> Option<Shelf> {
+        let mut kept = self.entries().iter().filter(|e| !Arc::ptr_eq(e, entry)).cloned().collect::<Vec<_>>();
+        match kept.len() {
+            0 => None,
+            1 => Some(Shelf::One(kept.swap_remove(0))),
+            _ => Some(Shelf::Many(kept.into())),
+        }
+    }
+
     /// With `entry` in place of the variant that it replaces; at most `most` variants, the least recently used gives way.
     pub fn with(&self, entry: Arc<Entry>, most: usize) -> Shelf {
         let entry = parts::joined(entry, self.entries());
@@ -97,13 +107,13 @@ fn is_later(one: &Entry, other: &Entry) -> bool {
 
 fn matches(entry: &Entry, request: &HeaderMap) -> bool {
     let vary = entry.vary();
-    vary.is_empty() || policy::selecting_by(vary, request).is_some_and(|s| *s == *entry.selecting())
+    vary.is_empty() || policy::variants::selecting_by(vary, request).is_some_and(|s| *s == *entry.selecting())
 }
 
 /// Whether it is in the language that the request likes best, and differs in nothing else.
 fn speaks(entry: &Entry, request: &HeaderMap) -> bool {
     let language = entry.first(&CONTENT_LANGUAGE).filter(|_| !entry.vary().is_empty());
-    language.is_some_and(|language| policy::speaks(entry.vary(), entry.selecting(), language, request))
+    language.is_some_and(|language| policy::variants::speaks(entry.vary(), entry.selecting(), language, request))
 }
 
 /// A new response replaces the variant with the same selecting fields. One without `Vary` replaces the others like it; those with

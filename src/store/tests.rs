@@ -26,7 +26,7 @@ fn terms(received: u64) -> Terms {
 
 fn entry(url: &str, lines: &[(&'static str, &'static str)], request: &HeaderMap, body: Vec<Bytes>, at: u64) -> Entry {
     let fields = headers(lines);
-    let selecting = policy::selecting(&fields, request).unwrap();
+    let selecting = policy::variants::selecting(&fields, request).unwrap();
     Entry::new(&Key::parse(url).unwrap(), StatusCode::OK, &fields, &selecting, terms(at), Mark::Anyone, body)
 }
 
@@ -69,7 +69,7 @@ fn an_entry_weighs_its_key_its_head_and_its_body() {
     let none = entry("http://h/", &[], &HeaderMap::new(), vec![], 1).weight();
     let some =
         entry("http://h/12345", &[("etag", "\"x\"")], &HeaderMap::new(), vec![Bytes::from(vec![0; 1000])], 1).weight();
-    assert_eq!(some - none, 5 + 3 + 3 + 1000);
+    assert_eq!(some - none, 5 + 2 + 3 + 1000);
 }
 
 #[test]
@@ -288,4 +288,27 @@ fn at_most_eight_parts_stay_apart() {
     let starts: Vec<u64> = left.iter().map(|(part, _)| part.as_ref().unwrap().at.start / 2).collect();
     assert_eq!(starts.len(), 8);
     assert!(starts.iter().all(|n| *n > 12), "the least recently used went: {starts:?}");
+}
+
+#[test]
+fn fields_of_any_length_are_kept_whole() {
+    for length in [0, 1, 127, 128, 16_383, 16_384, 65_535, 65_536, 1_000_000] {
+        let (value, name): (&str, &str) = ("y".repeat(length).leak(), "x".repeat(length.clamp(1, 30_000)).leak());
+        let kept = entry("http://h/", &[(name, value), ("etag", "1")], &HeaderMap::new(), vec![], 1);
+        let headers = kept.headers(0);
+        assert_eq!((headers[name].len(), headers["etag"].as_bytes()), (length, &b"1"[..]), "section 3.1");
+        let mut written = Vec::new();
+        kept.write_fields(&[], &mut written);
+        assert_eq!(written.len(), name.len() + length + 4 + "etag: 1\r\n".len());
+    }
+}
+
+#[test]
+fn what_came_from_two_places_is_for_those_who_may_reach_both() {
+    use Mark::{Anyone, SameMachine};
+    for (one, other, both) in
+        [(Anyone, Anyone, Anyone), (Anyone, SameMachine, SameMachine), (SameMachine, Anyone, SameMachine)]
+    {
+        assert_eq!(one.and(other), both);
+    }
 }

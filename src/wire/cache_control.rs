@@ -59,6 +59,13 @@ impl CacheControl {
         cc
     }
 
+    /// The same of one line that is all there is.
+    pub fn of(line: &[u8]) -> CacheControl {
+        let mut cc = CacheControl { present: true, ..CacheControl::default() };
+        list::split(line).for_each(|member| cc.take(Directive::parse(member)));
+        cc
+    }
+
     pub fn has(&self, set: Set) -> bool {
         self.set.has(set)
     }

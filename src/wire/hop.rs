@@ -44,29 +44,23 @@ fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
     }
 }
 
-/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says.
+/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says. By length and
+/// first letter, because most names need no comparison then.
 pub fn is_for_this_hop(name: &str) -> bool {
-    // By first letter, because most names are no such field's.
-    let candidates = match name.as_bytes().first() {
-        Some(b'c' | b'C') => &HOP_BY_HOP[..1],
-        Some(b'k' | b'K' | b'p' | b'P' | b't' | b'T' | b'u' | b'U') => &HOP_BY_HOP[1..],
+    let known = match (name.len(), name.as_bytes().first().map(u8::to_ascii_lowercase)) {
+        (10, Some(b'c')) => "connection",
+        (10, Some(b'k')) => "keep-alive",
+        (16, Some(b'p')) => "proxy-connection",
+        (2, Some(b't')) => "te",
+        (17, Some(b't')) => "transfer-encoding",
+        (7, Some(b'u')) => "upgrade",
+        (19, Some(b'p')) => "proxy-authorization",
+        (18, Some(b'p')) => "proxy-authenticate",
+        (25, Some(b'p')) => "proxy-authentication-info",
         _ => return false,
     };
-    candidates.iter().any(|field| name.eq_ignore_ascii_case(field))
+    name.eq_ignore_ascii_case(known)
 }
-
-/// Fields of one hop (RFC 9110 section 7.6.1, and those of proxies), `Connection` first.
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-    "proxy-authorization",
-    "proxy-authenticate",
-    "proxy-authentication-info",
-];
 
 /// Whether a field stays although a `Connection` line names it. "A sender MUST NOT send a connection option
 /// corresponding to a field that is intended for all recipients" (RFC 9110 section 7.6.1), so nobody who keeps to the

@@ -1,5 +1,6 @@
 //! PURE. Messages as the RFCs define them. No sockets, no tokio, no clock, no logging.
 
+pub mod answer;
 mod authority;
 pub mod cache_control;
 mod civil;

@@ -91,6 +91,13 @@ pub fn is_from_cache(member: &[u8]) -> bool {
     member.split(|byte| *byte == b';').map(list::trim).any(|parameter| matches!(parameter, b"hit" | b"collapsed"))
 }
 
+/// The remaining freshness in seconds that such a member tells; none when it is stale.
+pub fn ttl(member: &[u8]) -> Option<u64> {
+    let mut parameters = member.split(|byte| *byte == b';').map(list::trim);
+    let digits = parameters.find_map(|parameter| parameter.strip_prefix(b"ttl="))?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// Takes away the last `Cache-Status` line, which has the member of the cache that we asked.
 pub fn drop_last_line(headers: &mut HeaderMap) {
     let mut lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();

@@ -1,4 +1,4 @@
-use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, last_member, proxy_status};
+use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, last_member, proxy_status, ttl};
 use crate::wire::fault::{Fault, Kind};
 use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -120,4 +120,17 @@ fn the_last_line_goes_and_the_others_stay() {
     }
     drop_last_line(&mut headers);
     assert_eq!(headers.get_all(CACHE_STATUS).iter().collect::<Vec<_>>(), ["cdn; hit, edge; fwd=miss"]);
+}
+
+#[test]
+fn the_remaining_freshness_is_a_number_of_seconds() {
+    for (member, expected) in [
+        ("hit; ttl=30", Some(30)),
+        ("hit;ttl=0", Some(0)),
+        ("hit; ttl=-3", None),
+        ("hit", None),
+        ("fwd=miss; detail=\"ttl=3\"", None),
+    ] {
+        assert_eq!(ttl(member.as_bytes()), expected, "{member}");
+    }
 }

@@ -152,7 +152,7 @@ fn is_in_path(byte: &u8) -> bool {
 }
 
 fn build(scheme: &str, default_port: u16, authority: &Authority, path_and_query: &str) -> Result<Key, Fault> {
-    let path_and_query = visible_ascii(path_and_query);
+    let path_and_query = visible_ascii(path_and_query.as_bytes());
     // An empty path is a slash, with or without a query after it (RFC 9110 section 4.2.3).
     let slash = if path_and_query.starts_with('/') { "" } else { "/" };
     let fixed = scheme.len() + "://".len() + slash.len() + path_and_query.len();
@@ -185,15 +185,16 @@ fn written_length(authority: &Authority, default_port: u16) -> usize {
     host + authority.port.filter(|port| *port != default_port).map_or(0, |port| 1 + digits(port))
 }
 
-fn visible_ascii(text: &str) -> Cow<'_, str> {
-    if text.is_ascii() {
+/// What is not ASCII percent-encoded, byte by byte (RFC 3987 section 3.1).
+pub fn visible_ascii(text: &[u8]) -> Cow<'_, str> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if let Some(text) = std::str::from_utf8(text).ok().filter(|text| text.is_ascii()) {
         return Cow::Borrowed(text);
     }
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut out = String::with_capacity(text.len() * 3);
-    for byte in text.bytes() {
+    for byte in text {
         if byte.is_ascii() {
-            out.push(char::from(byte));
+            out.push(char::from(*byte));
         } else {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));

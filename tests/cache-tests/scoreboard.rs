@@ -61,8 +61,13 @@ impl Line {
 /// The committed file.
 pub struct Scoreboard {
     file: PathBuf,
-    /// The result by test id.
-    recorded: BTreeMap<String, String>,
+    /// By test id.
+    recorded: BTreeMap<String, Recorded>,
+}
+
+struct Recorded {
+    result: String,
+    superseded: bool,
 }
 
 impl Scoreboard {
@@ -72,30 +77,41 @@ impl Scoreboard {
         let entry = |line: &str| {
             let mut words = line.split(' ').skip(1);
             let id = words.next()?.to_owned();
-            Some((id, words.nth(1)?.to_owned()))
+            let result = words.nth(1)?.to_owned();
+            Some((id, Recorded { result, superseded: words.next() == Some("(superseded)") }))
         };
         let recorded = text.lines().filter(|l| !l.starts_with('#')).filter_map(entry).collect();
         Scoreboard { file: file.to_owned(), recorded }
     }
 
-    /// What is worse than recorded, or missing.
+    /// What is worse than recorded, is held to another expectation than recorded, fails without being recorded, or is
+    /// missing.
     pub fn compare(&self, found: &[Line]) -> Vec<String> {
-        let mut worse: Vec<String> = Vec::new();
-        for line in found {
-            if let Some(recorded) =
-                self.recorded.get(&line.id).filter(|r| line.is_worse_than(r) && !recording_check(line))
-            {
-                worse.push(format!("  {}: was {recorded}: {}", line.written(), line.why));
-            }
-        }
+        let mut worse: Vec<String> = found.iter().filter_map(|line| self.complaint(line)).collect();
         let missing = self.recorded.keys().filter(|id| found.iter().all(|l| l.id != **id));
         worse.extend(missing.map(|id| format!("  {id} was not run")));
         worse
     }
 
+    fn complaint(&self, line: &Line) -> Option<String> {
+        let was = match self.recorded.get(&line.id) {
+            None if line.kind == "check" || line.result == "pass" => return None,
+            None => "is not recorded".to_owned(),
+            Some(recorded) if recorded.superseded != line.superseded => {
+                let expectation = if recorded.superseded { "superseded.mjs" } else { "the package" };
+                format!("was held to the expectation of {expectation}")
+            }
+            Some(Recorded { result, .. }) if line.is_worse_than(result) && !recording_check(line) => {
+                format!("was {result}")
+            }
+            Some(_) => return None,
+        };
+        Some(format!("  {}: {was}: {}", line.written(), line.why))
+    }
+
     /// What is better than recorded, or new.
     pub fn news(&self, found: &[Line]) -> Vec<String> {
-        let is_news = |line: &&Line| self.recorded.get(&line.id).is_none_or(|r| line.is_better_than(r));
+        let is_news = |line: &&Line| self.recorded.get(&line.id).is_none_or(|r| line.is_better_than(&r.result));
         found.iter().filter(is_news).map(|line| format!("  {}", line.written())).collect()
     }
 
@@ -141,4 +157,44 @@ fn row(name: &str, of_row: &dyn Fn(&Line) -> bool, found: &[Line]) -> String {
         }
     };
     format!("{name:<20} {:>9} {:>9} {:>11}\n", cell("required"), cell("optimal"), cell("check"))
+}
+
+#[test]
+fn a_test_that_passes_may_not_be_given_another_expectation_unnoticed_and_none_may_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("board");
+    fs::write(&file, "# head\ng a required pass\ng b optimal pass (superseded)\ng c check yes\ng d required fail\n")
+        .unwrap();
+    let board = Scoreboard::read(&file);
+    let line = |id: &str, kind: &str, result: &str, superseded| Line {
+        group: "g".into(),
+        id: id.into(),
+        kind: kind.into(),
+        result: result.into(),
+        superseded,
+        why: String::new(),
+    };
+    let as_it_was = [
+        line("a", "required", "pass", false),
+        line("b", "optimal", "pass", true),
+        line("c", "check", "yes", false),
+        line("d", "required", "fail", false),
+    ];
+    assert_eq!(board.compare(&as_it_was), [""; 0]);
+    for (n, changed, complaint) in [
+        (0, line("a", "required", "fail", false), "was pass"),
+        (0, line("a", "required", "pass", true), "the expectation of the package"),
+        (1, line("b", "optimal", "pass", false), "the expectation of superseded.mjs"),
+        (2, line("c", "check", "no", false), "was yes"),
+        (0, line("e", "required", "fail", false), "is not recorded"),
+        (0, line("e", "check", "no", false), "a was not run"),
+    ] {
+        let mut found = as_it_was.clone();
+        found[n] = changed;
+        let said = board.compare(&found).join("\n");
+        assert!(said.contains(complaint), "{complaint}: {said}");
+    }
+    let mut better = as_it_was.clone();
+    better[3] = line("d", "required", "pass", false);
+    assert_eq!((board.compare(&better).len(), board.news(&better).len()), (0, 1));
 }

@@ -102,6 +102,13 @@ impl Cluster {
         self.ask("GET", url, "", b"")
     }
 
+    /// The sum of a counter over all nodes.
+    pub fn node_total(&self, name: &str) -> u64 {
+        let metrics = self.manage("GET", "/metrics", "").text();
+        let samples = metrics.lines().filter(|line| line.starts_with(&format!("ringhold_node_{name}_total{{")));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
     /// Asks the admin API, as curl would.
     pub fn manage(&self, method: &str, path: &str, body: &str) -> Response {
         let kind = if body.is_empty() { "" } else { "Content-Type: application/json\r\n" };

@@ -2,6 +2,7 @@
 //! and receives exact bytes. Nothing here sleeps for a fixed time: everything waits for an event until a deadline.
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
+pub mod across;
 pub mod cable;
 pub mod client;
 pub mod cluster;
@@ -9,6 +10,7 @@ pub mod exchange;
 pub mod framing;
 pub mod head;
 pub mod load;
+pub mod messages;
 pub mod netns;
 pub mod noise;
 pub mod objects;

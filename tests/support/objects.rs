@@ -29,3 +29,17 @@ pub fn is_whole(url: &str, answer: &Response) -> Result<(), String> {
         false => Err(format!("a wrong body: {:.60}", answer.text())),
     }
 }
+
+/// From now on the object is of this edition, which the one before does not know of: it has to be purged.
+pub fn renew(origin: &Origin, url: &str, edition: usize) {
+    origin.on(&url[url.find("/o/").expect("an object")..], move |x| {
+        let mut body = x.target().to_owned().into_bytes();
+        body.resize(1024, b' ');
+        x.reply(200, &format!("Cache-Control: max-age=3600\r\nX-Edition: {edition}\r\n"), body)
+    });
+}
+
+/// Of which edition an answer is; 0: of the first.
+pub fn edition(answer: &Response) -> usize {
+    answer.get("x-edition").map_or(0, |edition| edition.parse().expect("a number"))
+}

@@ -6,9 +6,14 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Whether this is `make test`.
+pub fn demanded() -> bool {
+    std::env::var_os("RINGHOLD_TOOLS").is_some_and(|v| v == "1")
+}
+
 /// Whether a test that needs these programs is to run; says so when not.
 pub fn wanted(test: &str, programs: &[&str]) -> bool {
-    if std::env::var_os("RINGHOLD_TOOLS").is_none_or(|v| v != "1") {
+    if !demanded() {
         left_out(test, "`make test` runs it (RINGHOLD_TOOLS=1)");
         return false;
     }

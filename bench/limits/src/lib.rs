@@ -1,6 +1,7 @@
-//! What the limit programs share: where they listen, what they answer, and what is asked for.
+//! What the limit programs share: where they listen, and what they answer; and what the programs that load them ask.
 
 pub mod answer;
+pub mod client;
 pub mod latency;
 pub mod serve;
 pub mod web;

@@ -1,21 +1,26 @@
 //! PURE. From what was seen in ZooKeeper to the view that workers route by and, on the front that leads, to the ring that
 //! is to be written. Synchronous: events and the time go in, immutable views come out.
 
-use super::record::{FrontRecord, Placed, Records, Registration, RingDoc, Said, Wanted};
+use super::forget::Absent;
+use super::gone::Gone;
+use super::record::{FrontRecord, MAX_EPOCH, Placed, Records, Registration, RingDoc, Said, Wanted};
+use super::room::{fitting, room};
 use crate::cluster::members::{Seat, State};
 use crate::cluster::view::{Node, View};
 use crate::config::{self, Address, MAX_WEIGHT, Place};
 use crate::ring::{Member, Ring};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::cluster::handover::Millis;
 
 /// A change of the ring waits until nothing has changed for so long, so that nodes that start together join together.
 const SETTLE: Millis = 250;
-/// A node that has gone keeps its place for so long: those that go together are seen to go together, and who changes its
-/// session is not missed.
-const LINGER: Millis = 1000;
+/// One that has been written and is to be written again waits twice as long each time, but for so many times.
+const DOUBLINGS: u32 = 7;
+/// A ring that was written so long ago is written again as if for the first time.
+const LONG_AGO: Millis = 60_000;
 
 /// What was seen.
 #[derive(Clone, Debug)]
@@ -50,19 +55,41 @@ pub struct Builder {
     found: Option<RingDoc>,
     /// What this front routes by.
     held: Option<RingDoc>,
-    /// Members of the ring that are not registered, and since when.
-    gone: BTreeMap<String, Millis>,
+    gone: Gone,
+    absent: Absent,
     /// What the ring should be, and since when.
     wanted: Option<(Vec<Member>, Millis)>,
+    tried: Option<Tried>,
+    /// Members for whom, or for whose weight, there is no room.
+    left_out: Vec<String>,
     seats: BTreeMap<String, Seat>,
     view: Arc<View>,
     /// The epoch of the newest ring that ZooKeeper has shown since the start.
     heard: Option<u64>,
 }
 
+/// What was last to be written, when, and how often in a row.
+#[derive(Debug)]
+struct Tried {
+    members: Vec<Member>,
+    at: Millis,
+    times: u32,
+}
+
+impl Tried {
+    /// Whether it is still to be thought of.
+    fn counts(&self, members: &[Member], now: Millis) -> bool {
+        self.members == members && self.at <= now && now < self.at.saturating_add(LONG_AGO)
+    }
+
+    fn again_at(&self) -> Millis {
+        self.at.saturating_add(SETTLE << self.times.min(DOUBLINGS))
+    }
+}
+
 impl Builder {
-    /// `saved`: the ring that this front had before. `host`: nodes there run on this machine.
-    pub fn new(ring: &config::Ring, host: &str, saved: Option<RingDoc>) -> Builder {
+    /// `saved`: the ring that this front had before. `host`: nodes there run on this machine. `session`: its time.
+    pub fn new(ring: &config::Ring, host: &str, session: Duration, saved: Option<RingDoc>) -> Builder {
         let mut builder = Builder {
             ring: ring.clone(),
             host: host.to_owned(),
@@ -74,8 +101,11 @@ impl Builder {
             local: BTreeMap::new(),
             found: None,
             held: saved,
-            gone: BTreeMap::new(),
+            gone: Gone::new(millis(session)),
+            absent: Absent::default(),
             wanted: None,
+            tried: None,
+            left_out: Vec::new(),
             seats: BTreeMap::new(),
             view: Arc::new(View::new(0, Ring::new(ring.hash, ring.points, []), Vec::new())),
             heard: None,
@@ -124,11 +154,22 @@ impl Builder {
     pub fn members(&self) -> &Records<Said> {
         &self.members
     }
+    pub fn registered(&self) -> &Records<Registration> {
+        &self.nodes
+    }
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
     pub fn is_registered(&self, id: &str) -> bool {
         self.nodes.contains_key(id)
     }
     pub fn leads(&self) -> bool {
         self.leads && self.connected
+    }
+
+    /// Members' records that this front, which leads, is to delete.
+    pub fn forgettable(&self, now: Millis) -> Vec<String> {
+        if self.leads() { self.absent.forgettable(now) } else { Vec::new() }
     }
 
     /// The ring to be kept for a start without ZooKeeper, with the addresses as they are now.
@@ -147,44 +188,79 @@ impl Builder {
         }
         // Time alone makes those that linger go.
         self.notice(now);
-        let settled = self.wanted.as_ref().map(|(_, since)| since.saturating_add(SETTLE));
-        if let Some((wanted, _)) = self.wanted.as_ref().filter(|_| settled.is_some_and(|at| at <= now)) {
-            return Due::Now(self.doc(wanted));
+        let ready = self.wanted.as_ref().map(|(wanted, since)| self.ready_at(wanted, *since, now));
+        if let Some((wanted, _)) = self.wanted.as_ref().filter(|_| ready.is_some_and(|at| at <= now)) {
+            let Some(doc) = self.doc(wanted) else { return Due::Nothing };
+            self.tried = Some(self.next_try(wanted, now));
+            return Due::Now(doc);
         }
-        let gone = self.gone.values().map(|since| since.saturating_add(LINGER)).filter(|at| *at > now);
-        settled.into_iter().chain(gone).min().map_or(Due::Nothing, |at| Due::In(at - now))
+        ready
+            .into_iter()
+            .chain(self.gone.next(now))
+            .chain(self.absent.next(now))
+            .min()
+            .map_or(Due::Nothing, |at| Due::In(at - now))
     }
 
-    fn doc(&self, wanted: &[Member]) -> RingDoc {
+    /// Whether there is a ring that this front would have written, had it not lost the lock with its session.
+    pub fn is_owed(&self) -> bool {
+        self.leads && self.wanted.is_some()
+    }
+
+    /// A write that did not help (somebody else's stands there again, or nobody can read it) is not repeated at once.
+    fn ready_at(&self, wanted: &[Member], since: Millis, now: Millis) -> Millis {
+        let again = self.tried.as_ref().filter(|tried| tried.counts(wanted, now)).map(Tried::again_at);
+        since.saturating_add(SETTLE).max(again.unwrap_or(0))
+    }
+
+    fn next_try(&self, wanted: &[Member], now: Millis) -> Tried {
+        let before = self.tried.as_ref().filter(|tried| tried.counts(wanted, now)).map_or(0, |tried| tried.times);
+        Tried { members: wanted.to_vec(), at: now, times: before.saturating_add(1) }
+    }
+
+    /// `None`: no epoch follows.
+    fn doc(&self, wanted: &[Member]) -> Option<RingDoc> {
         let held = self.held.as_ref();
         let place = |m: &Member| {
             let address = self.address(&m.id)?;
             Some(Placed { id: m.id.clone(), weight: m.weight, address })
         };
-        RingDoc {
-            epoch: self.newest_epoch() + 1,
+        Some(RingDoc {
+            epoch: self.newest_epoch().checked_add(1).filter(|epoch| *epoch <= MAX_EPOCH)?,
             // A front whose file says otherwise does not move every key when it comes to lead.
             hash: held.map_or(self.ring.hash, |h| h.hash),
             seed: 0,
-            points: held.map_or(self.ring.points, |h| h.points),
+            points: self.points(),
             members: wanted.iter().filter_map(place).collect(),
             previous: held.map(RingDoc::weights).unwrap_or_default(),
-        }
+        })
     }
 
+    fn points(&self) -> u32 {
+        self.held.as_ref().map_or(self.ring.points, |h| h.points)
+    }
+
+    /// A front that says more than half of all that there is is not believed: one bad record would leave no epoch to go
+    /// on with.
     fn newest_epoch(&self) -> u64 {
         let rings = [&self.held, &self.found].into_iter().flatten().map(|r| r.epoch);
-        rings.chain(self.fronts.values().map(|f| f.epoch)).max().unwrap_or(0)
+        let fronts = self.fronts.values().map(|f| f.epoch).filter(|epoch| *epoch <= MAX_EPOCH / 2);
+        rings.chain(fronts).max().unwrap_or(0)
     }
 
     /// Takes note of who has gone, of what the ring should be, and since when.
     fn notice(&mut self, now: Millis) {
+        let mut gone = std::mem::take(&mut self.gone);
         let members = self.held.iter().flat_map(|held| &held.members).map(|m| &m.id);
-        let gone = members.filter(|id| self.is_active(id) && !self.nodes.contains_key(*id));
-        // A clock that was put back would make them linger for ever.
-        let since = |id: &String| self.gone.get(id).copied().filter(|since| *since <= now).unwrap_or(now);
-        self.gone = gone.map(|id| (id.clone(), since(id))).collect();
-        let should = self.should_be(now);
+        let is_away = |id: &String| self.is_active(id) && !self.nodes.contains_key(id);
+        gone.note(members.filter(|id| self.is_active(id)), is_away, now);
+        self.gone = gone;
+        let placed = |id: &String| self.held.iter().flat_map(|held| &held.members).any(|m| m.id == *id);
+        let mut absent = std::mem::take(&mut self.absent);
+        absent.note(&self.members, |id| self.nodes.contains_key(id) || placed(id), now);
+        self.absent = absent;
+        let (should, left_out) = self.should_be(now);
+        self.left_out = left_out;
         let is = self.found.as_ref().map(RingDoc::weights);
         let behind = self.found.as_ref().is_none_or(|f| f.epoch < self.newest_epoch());
         let right = !behind && is.as_ref() == Some(&should);
@@ -195,18 +271,16 @@ impl Builder {
         }
     }
 
-    /// The members that the ring should have: who is there and active, and who has gone just now. When more than half of
-    /// its members are gone, it is the network that is gone: they stay, and each front routes by its own verdicts.
-    fn should_be(&self, now: Millis) -> Vec<Member> {
+    /// The members that the ring should have: who is there and active, and who has gone just now or with too many others;
+    /// and for whom of these there is no room.
+    fn should_be(&self, now: Millis) -> (Vec<Member>, Vec<String>) {
         let held: Vec<Member> = self.held.as_ref().map(RingDoc::weights).unwrap_or_default();
         let there = self.nodes.keys().filter(|id| self.is_active(id)).map(|id| (id.clone(), self.weight(id, 1)));
         let mut members: BTreeMap<String, u32> = there.collect();
-        let count = held.iter().filter(|m| self.is_active(&m.id)).count();
-        let too_many = 2 * self.gone.len() > count;
-        let lingers = |id: &str| self.gone.get(id).is_some_and(|since| too_many || now < since.saturating_add(LINGER));
-        let stay = held.iter().filter(|m| lingers(&m.id));
+        let stay = held.iter().filter(|m| self.gone.keeps_place(&m.id, now));
         members.extend(stay.map(|m| (m.id.clone(), self.weight(&m.id, m.weight))));
-        members.into_iter().map(|(id, weight)| Member { id, weight }).collect()
+        let (fit, left_out) = fitting(members, &held, room(self.points()));
+        (fit.into_iter().map(|(id, weight)| Member { id, weight }).collect(), left_out)
     }
 
     fn is_active(&self, id: &str) -> bool {
@@ -268,7 +342,7 @@ impl Builder {
     /// The members before that ring, where this front has not routed by them itself: it has just started, or has slept
     /// through an epoch.
     fn unheard(&self) -> Option<Vec<Member>> {
-        let news = self.news().filter(|news| self.heard.is_none_or(|heard| heard + 1 < news.epoch))?;
+        let news = self.news().filter(|news| self.heard.is_none_or(|heard| heard.saturating_add(1) < news.epoch))?;
         Some(news.previous.clone())
     }
 
@@ -301,7 +375,7 @@ impl Builder {
     }
 }
 
-fn millis(time: std::time::Duration) -> Millis {
+fn millis(time: Duration) -> Millis {
     time.as_millis().try_into().unwrap_or(Millis::MAX)
 }
 

@@ -14,19 +14,30 @@ use tokio::time::timeout;
 const TRIES: usize = 16;
 /// How much longer than a session it may take until a ring follows: then another front leads.
 const SLACK: Duration = Duration::from_secs(2);
+/// Whoever asks waits no longer than this, however long a session is.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A change that is recorded, and whether the ring says it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Recorded {
+    Followed,
+    /// Nobody leads, or ZooKeeper is slow: the ring follows when somebody does.
+    NotYet,
+}
 
 impl Keeper {
     /// Makes the change known to all fronts and waits until the ring says it, for as long as another front may need to
     /// come to lead.
-    pub async fn change(&self, change: &Change, drain: Option<Duration>) -> Result<(), ChangeError> {
+    pub async fn change(&self, change: &Change, drain: Option<Duration>) -> Result<Recorded, ChangeError> {
         let session = self.session().map_err(gone)?;
         self.check(change)?;
         let (id, wish) = wish(change, drain);
         self.say(&session, id, &wish).await?;
         let mut changes = self.changes();
         let applied = async { while !self.is_applied(change) && changes.changed().await.is_ok() {} };
-        let _ = timeout(self.settings.session + SLACK, applied).await;
-        Ok(())
+        let patience = PATIENCE.min(self.settings.session + SLACK);
+        Ok(timeout(patience, applied).await.map_or(Recorded::NotYet, |()| Recorded::Followed))
     }
 
     async fn say(&self, session: &Session, id: &str, wish: &impl Fn(&mut Said)) -> Result<(), ChangeError> {
@@ -59,13 +70,28 @@ impl Keeper {
 
     fn check(&self, change: &Change) -> Result<(), Refusal> {
         match change {
-            Change::Add(node) => self.check_new(&node.id, &node.place),
+            Change::Add(node) => {
+                self.check_new(&node.id, &node.place).and_then(|()| self.room_for(&node.id, node.weight))
+            }
             Change::Weight(id, weight) if !(1..=MAX_WEIGHT).contains(weight) => {
                 Err(Refusal::Weight { id: id.clone(), weight: *weight })
             }
             Change::Weight(id, weight) => self.seated(id).and_then(|()| self.room_for(id, *weight)),
-            Change::Drain(id) | Change::Resume(id) | Change::Remove(id) | Change::Forget(id) => self.seated(id),
+            Change::Resume(id) => self.seated(id).and_then(|()| self.room_for(id, self.weight_of(id))),
+            // Also of a node that is gone: what was said of it is to be forgotten.
+            Change::Remove(id) if self.is_said(id) => Ok(()),
+            Change::Drain(id) | Change::Remove(id) | Change::Forget(id) => self.seated(id),
         }
+    }
+
+    fn weight_of(&self, id: &str) -> u32 {
+        self.seats().iter().find(|seat| seat.spec.id == id).map_or(1, |seat| seat.spec.weight)
+    }
+
+    /// Whether anything else was said of a node than that it was removed.
+    fn is_said(&self, id: &str) -> bool {
+        let removed = |said: &Said| said.state == Wanted::Removed;
+        self.builder().members().get(id).is_some_and(|said| !removed(said))
     }
 
     /// A node that runs elsewhere registers itself. Only one that was removed and runs still can be added by its address.

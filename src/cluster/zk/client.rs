@@ -47,6 +47,7 @@ pub enum Kind {
     Nodes,
     Members,
     Fronts,
+    Doubts,
 }
 
 /// What a watch saw change.
@@ -86,8 +87,9 @@ pub struct Watch {
     nodes: PersistentWatcher,
     members: PersistentWatcher,
     fronts: PersistentWatcher,
+    doubts: PersistentWatcher,
     ring: PersistentWatcher,
-    folders: [String; 3],
+    folders: [String; 4],
 }
 
 /// What became of an entry in a folder that this process owns.
@@ -104,6 +106,7 @@ impl Kind {
             Kind::Nodes => "nodes",
             Kind::Members => "members",
             Kind::Fronts => "fronts",
+            Kind::Doubts => "doubts",
         }
     }
 }
@@ -128,7 +131,7 @@ impl Session {
     /// Makes the folders, and the ring as an empty znode.
     pub async fn prepare(&self) -> Result<(), Trouble> {
         let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-        for name in [Kind::Nodes.name(), Kind::Members.name(), Kind::Fronts.name(), "election"] {
+        for name in ["nodes", "members", "fronts", "doubts", "election"] {
             self.limit(self.client.mkdir(&format!("{}/{name}", self.path), &options)).await?;
         }
         match self.limit(self.client.create(&self.ring_path(), b"", &options)).await {
@@ -181,9 +184,14 @@ impl Session {
         self.limit(self.client.sync(&self.path)).await
     }
 
+    /// The ids of a kind.
+    pub async fn ids(&self, kind: Kind) -> Result<Vec<String>, Trouble> {
+        self.limit(self.client.list_children(&format!("{}/{}", self.path, kind.name()))).await
+    }
+
     /// All records of a kind.
     pub async fn all(&self, kind: Kind) -> Result<Records<Vec<u8>>, Trouble> {
-        let ids = self.limit(self.client.list_children(&format!("{}/{}", self.path, kind.name()))).await?;
+        let ids = self.ids(kind).await?;
         // A request goes out when its future is made: all of them are on their way before the first is waited for.
         let paths: Vec<String> = ids.iter().map(|id| self.record_path(kind, id)).collect();
         let asked: Vec<_> = paths.iter().map(|path| self.client.get_data(path)).collect();
@@ -227,6 +235,37 @@ impl Session {
         }
     }
 
+    /// Writes a persistent record, whatever there was.
+    pub async fn put(&self, kind: Kind, id: &str, data: &[u8]) -> Result<(), Trouble> {
+        let (path, options) = (self.record_path(kind, id), CreateMode::Persistent.with_acls(Acls::anyone_all()));
+        loop {
+            match self.limit_raw(self.client.set_data(&path, data, None)).await? {
+                Ok(_) => return Ok(()),
+                Err(Error::NoNode) => {}
+                Err(e) => return Err(trouble(e)),
+            }
+            match self.limit(self.client.create(&path, data, &options)).await {
+                Err(Trouble::Conflict) => {}
+                done => return done.map(|_| ()),
+            }
+        }
+    }
+
+    /// Removes a record if it is as it should be, in the very version that was looked at.
+    pub async fn remove(&self, kind: Kind, id: &str, is_right: impl Fn(&[u8]) -> bool) -> Result<(), Trouble> {
+        let path = self.record_path(kind, id);
+        let Some((_, version)) = self.read(&path).await?.filter(|(data, _)| is_right(data)) else { return Ok(()) };
+        match self.limit_raw(self.client.delete(&path, Some(version))).await? {
+            Ok(()) | Err(Error::NoNode | Error::BadVersion) => Ok(()),
+            Err(e) => Err(trouble(e)),
+        }
+    }
+
+    /// Deletes a member's record if it is still the version that was read.
+    pub async fn forget_member(&self, id: &str, version: i32) -> Result<(), Trouble> {
+        self.limit(self.client.delete(&self.record_path(Kind::Members, id), Some(version))).await
+    }
+
     /// Waits until this front leads. Dropping the future gives the place in the queue up.
     pub async fn lead(&self, id: &str) -> Result<Lead, Trouble> {
         let folder = format!("{}/election", self.path);
@@ -236,14 +275,17 @@ impl Session {
         Ok(Lead(lock.into_owned()))
     }
 
+    /// Watches for as long as the connection lasts: on a new one, zookeeper-client 0.11.2 tells the server of its one-shot
+    /// watches only (`resend_watches` never gets to the lists of the persistent ones), and says nothing.
     pub async fn watch(&self) -> Result<Watch, Trouble> {
         let folder = |kind: Kind| format!("{}/{}", self.path, kind.name());
-        let folders = [Kind::Nodes, Kind::Members, Kind::Fronts].map(folder);
+        let folders = [Kind::Nodes, Kind::Members, Kind::Fronts, Kind::Doubts].map(folder);
         let below = |path: &str| self.client.watch(path, AddWatchMode::PersistentRecursive);
         Ok(Watch {
             nodes: self.limit(below(&folders[0])).await?,
             members: self.limit(below(&folders[1])).await?,
             fronts: self.limit(below(&folders[2])).await?,
+            doubts: self.limit(below(&folders[3])).await?,
             ring: self.limit(self.client.watch(&self.ring_path(), AddWatchMode::Persistent)).await?,
             folders,
         })
@@ -319,6 +361,7 @@ impl Watch {
                 event = self.nodes.changed() => (Some(Kind::Nodes), event),
                 event = self.members.changed() => (Some(Kind::Members), event),
                 event = self.fronts.changed() => (Some(Kind::Fronts), event),
+                event = self.doubts.changed() => (Some(Kind::Doubts), event),
                 event = self.ring.changed() => (None, event),
             };
             if let Some(seen) = self.seen(kind, &event) {

@@ -13,8 +13,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 /// Between two readings of everything: watches are for speed, this is for certainty.
 const REREAD: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(500);
-/// What arrives together is passed on together.
+/// What arrives together is passed on together: until nothing has come for so long, but for so long at most.
 const GATHER: Duration = Duration::from_millis(10);
+const GATHER_AT_MOST: Duration = Duration::from_millis(50);
 
 /// Runs until it is aborted.
 pub async fn run(keeper: Arc<Keeper>) {
@@ -23,7 +24,7 @@ pub async fn run(keeper: Arc<Keeper>) {
             Ok(session) => one_session(&keeper, session).await,
             Err(trouble) => trouble,
         };
-        keeper.on(Event::Leads(false));
+        keeper.loses_lead();
         keeper.lost(&trouble.to_string());
         keeper.hold(None);
         sleep(RETRY).await;
@@ -43,12 +44,29 @@ async fn one_session(keeper: &Arc<Keeper>, session: Session) -> Trouble {
         Ok(watch) => watch,
         Err(trouble) => return trouble,
     };
-    let mut life = Life { keeper, session: &session, seen: Sights::default(), lead: None, ring_version: 0, told: None };
+    let mut life = Life {
+        keeper,
+        session: &session,
+        seen: Sights::default(),
+        lead: None,
+        ring_version: 0,
+        told: None,
+        missed: false,
+        crowded: Vec::new(),
+    };
     if let Err(trouble) = life.read_all().await {
         return trouble;
     }
-    keeper.found(&session.number());
     life.run(watch).await
+}
+
+/// Waits in the queue of those who would lead. `after`: where that has just failed; its folder may be gone.
+async fn contend(session: &Session, id: &str, after: Option<Duration>) -> Result<Lead, Trouble> {
+    if let Some(pause) = after {
+        sleep(pause).await;
+        session.prepare().await?;
+    }
+    session.lead(id).await
 }
 
 /// The raw records as they were last read.
@@ -57,6 +75,7 @@ struct Sights {
     nodes: Records<Vec<u8>>,
     members: Records<Vec<u8>>,
     fronts: Records<Vec<u8>>,
+    doubts: Records<Vec<u8>>,
 }
 
 impl Sights {
@@ -65,6 +84,7 @@ impl Sights {
             Kind::Nodes => &mut self.nodes,
             Kind::Members => &mut self.members,
             Kind::Fronts => &mut self.fronts,
+            Kind::Doubts => &mut self.doubts,
         }
     }
 }
@@ -78,6 +98,10 @@ struct Life<'a> {
     ring_version: i32,
     /// Epoch and leadership as the front's own record says them.
     told: Option<(u64, bool)>,
+    /// Something could not be read.
+    missed: bool,
+    /// Members without room on the ring, as far as the log has said so.
+    crowded: Vec<String>,
 }
 
 impl Life<'_> {
@@ -86,7 +110,7 @@ impl Life<'_> {
         let mut states = session.states();
         let mut reread = interval(REREAD);
         reread.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut contending = Box::pin(session.lead(&keeper.id));
+        let mut contending = Box::pin(contend(session, &keeper.id, None));
         loop {
             let pause = match self.act().await {
                 Ok(pause) => pause,
@@ -94,7 +118,7 @@ impl Life<'_> {
                     tracing::warn!("the lock was lost: the ring that this front was to write was refused");
                     keeper.refused();
                     self.give_up_lead();
-                    contending.set(session.lead(&keeper.id));
+                    contending.set(contend(session, &keeper.id, None));
                     continue;
                 }
                 Err(trouble @ Trouble::Over(_)) => return trouble,
@@ -105,15 +129,16 @@ impl Life<'_> {
             };
             let done = tokio::select! {
                 seen = watch.next() => self.saw(seen, &mut watch).await,
-                state = states.changed() => self.came_to(state).await,
+                state = states.changed() => self.came_to(state, &mut watch).await,
                 lead = &mut contending, if self.lead.is_none() => match lead {
                     Ok(lead) => self.won(lead),
                     Err(trouble) => {
-                        contending.set(session.lead(&keeper.id));
+                        contending.set(contend(session, &keeper.id, Some(RETRY)));
                         Err(trouble)
                     }
                 },
-                _ = reread.tick() => self.look_again().await,
+                () = sleep(RETRY), if self.missed => self.look_again(&mut watch).await,
+                _ = reread.tick() => self.look_again(&mut watch).await,
                 () = keeper.wake.notified() => Ok(()),
                 () = sleep(pause) => Ok(()),
             };
@@ -121,10 +146,13 @@ impl Life<'_> {
                 Ok(()) | Err(Trouble::Conflict) => {}
                 Err(Trouble::Fenced) => {
                     self.give_up_lead();
-                    contending.set(session.lead(&keeper.id));
+                    contending.set(contend(session, &keeper.id, None));
                 }
                 Err(trouble @ Trouble::Over(_)) => return trouble,
-                Err(trouble) => tracing::debug!("ZooKeeper: {trouble}"),
+                Err(trouble) => {
+                    tracing::debug!("ZooKeeper: {trouble}");
+                    self.missed = true;
+                }
             }
         }
     }
@@ -154,6 +182,11 @@ impl Life<'_> {
                 Duration::ZERO
             }
         };
+        self.keeper.share(self.session, &mut self.seen.doubts, self.lead.is_some()).await?;
+        self.say_who_has_no_room();
+        for id in self.keeper.forgettable() {
+            self.forget(&id).await?;
+        }
         let record = self.keeper.record();
         if self.told != Some((record.epoch, record.leads)) {
             self.session.register(Kind::Fronts, &self.keeper.id, &written(&record)).await?;
@@ -180,17 +213,36 @@ impl Life<'_> {
         }
     }
 
-    async fn saw(&mut self, first: Seen, watch: &mut Watch) -> Result<(), Trouble> {
-        let mut all = vec![first];
-        while all.last() != Some(&Seen::Ended)
-            && let Ok(seen) = timeout(GATHER, watch.next()).await
+    fn say_who_has_no_room(&mut self) {
+        let crowded = self.keeper.left_out();
+        if crowded != self.crowded && !crowded.is_empty() {
+            let ids = crowded.join(", ");
+            tracing::warn!(
+                "no room on the ring for all of {ids}: lower the weights, or [ring] points of a new cluster"
+            );
+        }
+        self.crowded = crowded;
+    }
+
+    async fn forget(&mut self, id: &str) -> Result<(), Trouble> {
+        if let Some((data, version)) = self.session.one(Kind::Members, id).await?
+            // Else somebody has just said something: the watch tells.
+            && self.seen.members.get(id) == Some(&data)
         {
-            if !all.contains(&seen) {
-                all.push(seen);
+            match self.session.forget_member(id, version).await {
+                Ok(()) => tracing::info!(node = id, "what was said of this node is forgotten: it has long been gone"),
+                Err(Trouble::Conflict) => {}
+                Err(trouble) => return Err(trouble),
             }
         }
+        self.read_one(Kind::Members, id).await?;
+        self.pass_on(Kind::Members);
+        Ok(())
+    }
+
+    async fn saw(&mut self, first: Seen, watch: &mut Watch) -> Result<(), Trouble> {
         let mut changed = Vec::new();
-        for seen in all {
+        for seen in gather(first, watch).await {
             match seen {
                 Seen::Ended => return Err(expired()),
                 Seen::Ring => self.read_ring().await?,
@@ -206,31 +258,29 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn came_to(&mut self, state: State) -> Result<(), Trouble> {
+    async fn came_to(&mut self, state: State, watch: &mut Watch) -> Result<(), Trouble> {
         match state {
             State::Over => Err(expired()),
             State::Away => {
                 self.keeper.lost("the connection is lost");
                 Ok(())
             }
-            // Watches may have lost events on the way back (ZOOKEEPER-4698).
-            State::Connected => {
-                self.look_again().await?;
-                self.keeper.found(&self.session.number());
-                Ok(())
-            }
+            State::Connected => self.look_again(watch).await,
         }
     }
 
-    /// Reads everything again, and makes sure of what is ours.
-    async fn look_again(&mut self) -> Result<(), Trouble> {
+    /// Reads everything again, and makes sure of what is ours. Watches are laid anew before that: a reconnect ends them
+    /// (see [`Session::watch`]), and may have lost events (ZOOKEEPER-4698).
+    async fn look_again(&mut self, watch: &mut Watch) -> Result<(), Trouble> {
         if self.session.state() != State::Connected {
             return Ok(());
         }
+        *watch = self.session.watch().await?;
         if self.session.ownership(Kind::Fronts, &self.keeper.id).await? == Ownership::Missing {
             self.told = None;
         }
         self.read_all().await?;
+        self.keeper.has_met_all();
         match &self.lead {
             Some(lead) if !lead.stands(self.session).await? => Err(Trouble::Fenced),
             _ => Ok(()),
@@ -239,11 +289,15 @@ impl Life<'_> {
 
     async fn read_all(&mut self) -> Result<(), Trouble> {
         self.session.sync().await?;
-        for kind in [Kind::Nodes, Kind::Members, Kind::Fronts] {
+        for kind in [Kind::Nodes, Kind::Members, Kind::Fronts, Kind::Doubts] {
             *self.seen.of(kind) = self.session.all(kind).await?;
             self.pass_on(kind);
         }
-        self.read_ring().await
+        self.read_ring().await?;
+        self.missed = false;
+        // Whatever else follows from what was read: ZooKeeper can be asked.
+        self.keeper.found(&self.session.number());
+        Ok(())
     }
 
     async fn read_one(&mut self, kind: Kind, id: &str) -> Result<(), Trouble> {
@@ -275,6 +329,7 @@ impl Life<'_> {
             Kind::Nodes => with(record::read(raw), Event::Nodes),
             Kind::Members => with(record::read(raw), Event::Members),
             Kind::Fronts => with(record::read(raw), Event::Fronts),
+            Kind::Doubts => return self.keeper.doubts.learn(&record::read(raw).0),
         };
         if !odd.is_empty() {
             tracing::warn!(?kind, "records in ZooKeeper that cannot be read: {}", odd.join(", "));
@@ -283,10 +338,64 @@ impl Life<'_> {
     }
 }
 
+/// Where changes are seen.
+trait Sight {
+    /// Cancel safe.
+    fn next(&mut self) -> impl Future<Output = Seen> + Send;
+}
+
+impl Sight for Watch {
+    fn next(&mut self) -> impl Future<Output = Seen> + Send {
+        Watch::next(self)
+    }
+}
+
+/// The first and what comes soon after it, each once.
+async fn gather(first: Seen, watch: &mut impl Sight) -> Vec<Seen> {
+    let mut all = vec![first];
+    let more = async {
+        while all.last() != Some(&Seen::Ended)
+            && let Ok(seen) = timeout(GATHER, watch.next()).await
+        {
+            if !all.contains(&seen) {
+                all.push(seen);
+            }
+        }
+    };
+    let _ = timeout(GATHER_AT_MOST, more).await;
+    all
+}
+
 fn with<T>((records, odd): (Records<T>, Vec<String>), event: impl Fn(Records<T>) -> Event) -> (Event, Vec<String>) {
     (event(records), odd)
 }
 
 fn expired() -> Trouble {
     Trouble::Over("the session has expired".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of seven changes after the other, without end; or none at all.
+    struct Changes(Option<usize>);
+
+    impl Sight for Changes {
+        async fn next(&mut self) -> Seen {
+            let Some(n) = &mut self.0 else { return std::future::pending().await };
+            sleep(Duration::from_millis(3)).await;
+            *n += 1;
+            Seen::Record(Kind::Nodes, (*n % 7).to_string())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_together_is_gathered_and_an_unending_stream_does_not_hold_it_up() {
+        let mut endless = Changes(Some(0));
+        let gathered = timeout(Duration::from_secs(5), gather(Seen::Ring, &mut endless)).await.expect("it ends");
+        assert!((2..=8).contains(&gathered.len()), "each once: {gathered:?}");
+        assert_eq!(gather(Seen::Ring, &mut Changes(None)).await, [Seen::Ring]);
+        assert_eq!(gather(Seen::Ended, &mut endless).await, [Seen::Ended]);
+    }
 }

@@ -15,5 +15,6 @@ pub async fn fronts(settings: &Zookeeper) -> Result<Vec<String>, Trouble> {
         Err(Trouble::Conflict) => return Ok(Vec::new()),
         Err(trouble) => return Err(trouble),
     };
-    Ok(fronts.into_values().map(|front| front.proxy).collect())
+    // A front that only its own machine can use says no address.
+    Ok(fronts.into_values().map(|front| front.proxy).filter(|proxy| !proxy.is_empty()).collect())
 }

@@ -1,30 +1,40 @@
 //! Membership through ZooKeeper: any number of fronts and nodes on any machines, and no front that the others need.
 //!
 //! - [`record`] (PURE): what the znodes hold; [`builder`] (PURE): from records to views, and to the ring to be written
+//! - `gone` (PURE): whether nodes are lost or the network; `room` (PURE): who fits on a ring; `forget` (PURE): old words
+//! - `own` (PURE): what others are told of this front
 //! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
 //! - [`register`]: a node's own entry; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
-//! - `changes`: what the admin API changes
+//! - `changes`: what the admin API changes; `away`: what was told while ZooKeeper was not there
 
 pub mod builder;
 pub mod record;
 
+mod away;
 mod changes;
 mod client;
+mod forget;
 mod front;
+mod gone;
 mod lookup;
+mod own;
 mod register;
+mod room;
 mod saved;
 
+pub use changes::Recorded;
 pub use lookup::fronts;
 pub use record::{Registration, id_on};
 pub use register::register;
 
+use super::doubts::Doubts;
 use super::members::Seat;
 use super::view::View;
 use crate::clock;
-use crate::config::{Address, Config, Node, Place, Zookeeper, authority, is_local};
+use crate::config::{Address, Config, Node, Place, Zookeeper, authority};
 use builder::{Builder, Due, Event};
 use client::{Session, State};
+use own::Own;
 use record::{FrontRecord, Wanted};
 use saved::SavedRing;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,13 +60,8 @@ pub struct Keeper {
     /// There may be something for the session to do.
     wake: Notify,
     refused: AtomicU64,
-}
-
-/// Where this front is reached.
-#[derive(Debug)]
-struct Own {
-    proxy: String,
-    admin: String,
+    doubts: Arc<Doubts>,
+    away: away::Away,
 }
 
 /// How it stands with ZooKeeper.
@@ -68,35 +73,37 @@ pub enum Line {
     Down(String),
 }
 
+/// The id of this front. `config` holds the addresses that were bound.
+pub fn front_id(config: &Config) -> String {
+    let port = config.proxy.listen.first().map_or(0, |listen| listen.port());
+    id_on(&config.advertised(), &port.to_string())
+}
+
 /// A front of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub id: String,
     pub record: FrontRecord,
-    /// It is this one.
+    /// It is this one: its addresses are as they are of use on this machine.
     pub own: bool,
 }
 
 impl Keeper {
     /// With the ring that was saved. `config` holds the addresses that were bound.
-    pub fn new(config: &Config, settings: &Zookeeper) -> Keeper {
+    pub fn new(config: &Config, settings: &Zookeeper, doubts: Arc<Doubts>) -> Keeper {
         let host = config.advertised();
         let listen = config.proxy.listen.first().copied();
-        let port = listen.map_or(0, |l| l.port());
         let saved = SavedRing::in_folder(&config.state.path);
-        let shown = |address: std::net::SocketAddr| match address.ip().is_unspecified() {
-            true => authority(&host, address.port()),
-            false => address.to_string(),
-        };
-        let own = Own { proxy: listen.map(shown).unwrap_or_default(), admin: shown(config.admin.listen) };
-        if listen.is_some_and(|l| l.ip().to_canonical().is_loopback()) && !is_local(&host) {
-            tracing::warn!("the proxy listens on {} only: clients elsewhere cannot use this front", own.proxy);
+        let own = Own::new(config, &host);
+        if own.public_proxy.is_empty() && listen.is_some() {
+            let (proxy, cure) = (&own.proxy, "set [proxy] listen to an address that others reach, or \"0.0.0.0:3128\"");
+            tracing::warn!("the proxy listens on {proxy} only: clients elsewhere are not told of this front; {cure}");
         }
         Keeper {
             settings: settings.clone(),
-            id: id_on(&host, &port.to_string()),
+            id: front_id(config),
             own,
-            builder: Mutex::new(Builder::new(&config.ring, &host, saved.load())),
+            builder: Mutex::new(Builder::new(&config.ring, &host, settings.session, saved.load())),
             host,
             saved,
             line: Mutex::new(Line::Down("not connected yet".to_owned())),
@@ -104,6 +111,8 @@ impl Keeper {
             changes: watch::Sender::new(0),
             wake: Notify::new(),
             refused: AtomicU64::new(0),
+            doubts,
+            away: away::Away::default(),
         }
     }
 
@@ -122,12 +131,42 @@ impl Keeper {
     }
 
     pub fn on(&self, event: Event) {
+        match &event {
+            Event::Nodes(nodes) => self.meets(nodes),
+            Event::Fronts(fronts) => self.notes_fronts(fronts),
+            _ => {}
+        }
         self.builder().on(event, clock::tick().0);
         self.changed();
     }
 
     pub fn due(&self) -> Due {
         self.builder().due(clock::tick().0)
+    }
+
+    /// The session is over, and with it the lock: a ring that is due is another front's to write.
+    fn loses_lead(&self) {
+        let owed = {
+            let mut builder = self.builder();
+            // Time alone makes those that linger go.
+            builder.on(Event::Later, clock::tick().0);
+            builder.is_owed()
+        };
+        if owed {
+            tracing::warn!("the lock was lost with the session: the ring that this front was to write is not written");
+            self.refused();
+        }
+        self.on(Event::Leads(false));
+    }
+
+    /// Members' records that are to be deleted.
+    fn forgettable(&self) -> Vec<String> {
+        self.builder().forgettable(clock::tick().0)
+    }
+
+    /// Members for whom, or for whose weight, there is no room.
+    fn left_out(&self) -> Vec<String> {
+        self.builder().left_out().to_vec()
     }
 
     pub fn view(&self) -> Arc<View> {
@@ -146,7 +185,7 @@ impl Keeper {
         self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Writes of the ring that were refused because the lock was lost.
+    /// Rings that this front was to write and did not, because the lock was lost.
     pub fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
@@ -168,6 +207,11 @@ impl Keeper {
         millis.map(Duration::from_millis).unwrap_or_default()
     }
 
+    /// Whether a node has left because it was told to.
+    pub fn is_removed(&self, id: &str) -> bool {
+        self.builder().members().get(id).is_some_and(|said| said.state == Wanted::Removed)
+    }
+
     /// Whether a node is registered now.
     pub fn is_registered(&self, id: &str) -> bool {
         self.builder().is_registered(id)
@@ -176,16 +220,17 @@ impl Keeper {
     /// All fronts that live, as far as is known; this one is always among them.
     pub fn fronts(&self) -> Vec<Peer> {
         let mut records = self.builder().fronts().clone();
-        records.insert(self.id.clone(), self.record());
+        let own = FrontRecord { proxy: self.own.proxy.clone(), admin: self.own.admin.clone(), ..self.record() };
+        records.insert(self.id.clone(), own);
         records.into_iter().map(|(id, record)| Peer { own: id == self.id, id, record }).collect()
     }
 
-    /// What this front says of itself.
+    /// What this front tells others of itself.
     pub fn record(&self) -> FrontRecord {
         let builder = self.builder();
         FrontRecord {
-            proxy: self.own.proxy.clone(),
-            admin: self.own.admin.clone(),
+            proxy: self.own.public_proxy.clone(),
+            admin: self.own.public_admin.clone(),
             epoch: builder.view().epoch,
             leads: builder.leads(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -222,12 +267,14 @@ impl Keeper {
         if before != Line::Up(session.to_owned()) {
             tracing::info!(session, "ZooKeeper is there");
         }
+        self.has_met_all();
         self.on(Event::Connected(true));
     }
 
     fn lost(&self, why: &str) {
         let before = std::mem::replace(&mut *self.lock_line(), Line::Down(why.to_owned()));
         if matches!(before, Line::Up(_)) {
+            self.leaves();
             tracing::warn!("ZooKeeper is gone ({why}): the ring stands as it is, and admin changes are refused");
         } else if before != Line::Down(why.to_owned()) {
             tracing::warn!("no ZooKeeper at {}: {why}", self.settings.connect);
@@ -250,6 +297,11 @@ impl Keeper {
         }
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
         session.filter(|s| s.state() == State::Connected).ok_or_else(|| "the connection is lost".to_owned())
+    }
+
+    /// There is something to be written.
+    pub fn wake(&self) {
+        self.wake.notify_one();
     }
 
     fn changed(&self) {

@@ -1,10 +1,14 @@
 //! PURE. The cluster's records as ZooKeeper holds them, in JSON. A field that is not known is left alone by whoever reads:
 //! in an upgrade, two versions share a cluster.
 
+use crate::cluster::members::MAX_POINTS;
 use crate::config::{Address, MAX_WEIGHT, check_id};
 use crate::ring::{Hash, Member, Ring};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
+
+/// No cluster gets there, at four changes a second not in millions of years; and JSON's readers do not count further.
+pub const MAX_EPOCH: u64 = 1 << 53;
 
 /// All records of one kind, by id.
 pub type Records<T> = BTreeMap<String, T>;
@@ -50,6 +54,7 @@ pub enum Wanted {
 /// `/ring`: written by the elected front alone. An epoch has one content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingDoc {
+    #[serde(deserialize_with = "epoch")]
     pub epoch: u64,
     pub hash: Hash,
     /// Of the hash; always 0 in this version.
@@ -77,6 +82,7 @@ pub struct FrontRecord {
     pub proxy: String,
     pub admin: String,
     /// The ring that it routes by.
+    #[serde(deserialize_with = "epoch")]
     pub epoch: u64,
     /// It holds the lock and writes the ring.
     #[serde(default)]
@@ -93,8 +99,15 @@ impl RingDoc {
     pub fn read(bytes: &[u8]) -> Option<RingDoc> {
         let doc: RingDoc = serde_json::from_slice(bytes).ok()?;
         let good = |m: &Placed| check_id(&m.id).is_ok() && (1..=MAX_WEIGHT).contains(&m.weight);
-        let known = doc.seed == 0 && doc.points > 0;
-        (known && doc.members.iter().all(good)).then_some(doc)
+        let known = doc.seed == 0 && (1..=crate::ring::MAX_POINTS).contains(&doc.points);
+        (known && doc.members.iter().all(good) && doc.is_small()).then_some(doc)
+    }
+
+    /// Whether it can be built in time.
+    fn is_small(&self) -> bool {
+        let weights = |members: &[Member]| members.iter().map(|m| u64::from(m.weight)).sum::<u64>();
+        let most = weights(&self.weights()).max(weights(&self.previous));
+        most * u64::from(self.points) <= MAX_POINTS
     }
 
     pub fn ring(&self) -> Ring {
@@ -128,6 +141,12 @@ pub fn id_on(host: &str, name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let host: String = host.chars().map(plain).collect();
     format!("{}-{name}", host.trim_start_matches(['-', '_', '.']))
+}
+
+/// An epoch that can be followed by another one.
+fn epoch<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let epoch = u64::deserialize(from)?;
+    if epoch > MAX_EPOCH { Err(serde::de::Error::custom("an absurd epoch")) } else { Ok(epoch) }
 }
 
 /// Addresses as text.
@@ -175,6 +194,25 @@ mod tests {
         for bad in [doc(1, 2, "h:1"), doc(0, 0, "h:1"), doc(0, 2, "h"), String::new(), "{}".to_owned()] {
             assert_eq!(RingDoc::read(bad.as_bytes()), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_has_an_absurd_epoch_or_too_many_points_is_left_out() {
+        let front = |epoch: u64| {
+            let text = format!(r#"{{"proxy":"h:1","admin":"h:2","epoch":{epoch},"version":"0"}}"#);
+            read::<FrontRecord>(&BTreeMap::from([("f".to_owned(), text.into_bytes())])).0.len()
+        };
+        let ring = |epoch: u64, points: u32, weight: u32| {
+            let member = |id| format!(r#"{{"id":"{id}","weight":{weight},"address":"h:1"}}"#);
+            let members = ["a", "b"].map(member).join(",");
+            let text = format!(r#"{{"epoch":{epoch},"hash":"xxh3","seed":0,"points":{points},"members":[{members}]}}"#);
+            RingDoc::read(text.as_bytes()).is_some()
+        };
+        for (epoch, good) in [(0, true), (MAX_EPOCH, true), (MAX_EPOCH + 1, false), (u64::MAX, false)] {
+            assert_eq!((front(epoch) == 1, ring(epoch, 8, 1)), (good, good), "{epoch}");
+        }
+        assert!(ring(1, 2048, 1024), "{MAX_POINTS} points");
+        assert!(!ring(1, 2049, 1024) && !ring(1, 70_000, 1));
     }
 
     #[test]

@@ -12,8 +12,17 @@ const LOOK: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// Registers the node until `shutdown`, then takes the registration back.
-pub async fn register(settings: Zookeeper, id: String, registration: Registration, mut shutdown: Shutdown) {
-    while let Some(trouble) = one_session(&settings, &id, &registration, shutdown.clone()).await {
+///
+/// `absent` is called whenever it begins to be registered again, or for the first time: until then nobody had to tell the
+/// node of anything, and purges may have passed it by.
+pub async fn register(
+    settings: Zookeeper,
+    id: String,
+    registration: Registration,
+    absent: impl Fn(),
+    mut shutdown: Shutdown,
+) {
+    while let Some(trouble) = one_session(&settings, &id, &registration, &absent, shutdown.clone()).await {
         tracing::warn!(node = id, "not registered with ZooKeeper: {trouble}");
         tokio::select! {
             () = sleep(RETRY) => {}
@@ -27,6 +36,7 @@ async fn one_session(
     settings: &Zookeeper,
     id: &str,
     registration: &Registration,
+    absent: &impl Fn(),
     mut shutdown: Shutdown,
 ) -> Option<Trouble> {
     let session = tokio::select! {
@@ -37,7 +47,7 @@ async fn one_session(
         () = shutdown.begun() => return None,
     };
     let trouble = tokio::select! {
-        trouble = registered(&session, id, registration) => Some(trouble),
+        trouble = registered(&session, id, registration, absent) => Some(trouble),
         () = shutdown.begun() => None,
     };
     session.close().await;
@@ -45,20 +55,30 @@ async fn one_session(
 }
 
 /// Registers and looks after the registration until the session is over.
-async fn registered(session: &Session, id: &str, registration: &Registration) -> Trouble {
+async fn registered(session: &Session, id: &str, registration: &Registration, absent: &impl Fn()) -> Trouble {
     let data = written(registration);
     let begun = async {
         session.prepare().await?;
+        if !is_there(session, id, registration).await? {
+            absent();
+        }
         session.register(Kind::Nodes, id, &data).await
     };
     match begun.await {
         Ok(()) => tracing::info!(node = id, address = %registration.address, "registered with ZooKeeper"),
         Err(trouble) => return trouble,
     }
-    keep(session, id, &data).await
+    keep(session, id, &data, absent).await
 }
 
-async fn keep(session: &Session, id: &str, data: &[u8]) -> Trouble {
+/// The registration by an earlier session still stands: to everybody else this process never left.
+async fn is_there(session: &Session, id: &str, registration: &Registration) -> Result<bool, Trouble> {
+    let found = session.one(Kind::Nodes, id).await?;
+    let found = found.and_then(|(data, _)| serde_json::from_slice::<Registration>(&data).ok());
+    Ok(found.is_some_and(|found| found.boot == registration.boot))
+}
+
+async fn keep(session: &Session, id: &str, data: &[u8], absent: &impl Fn()) -> Trouble {
     let mut states = session.states();
     let mut foreign = false;
     loop {
@@ -71,7 +91,10 @@ async fn keep(session: &Session, id: &str, data: &[u8]) -> Trouble {
             () = sleep(LOOK) => {}
         }
         match session.ownership(Kind::Nodes, id).await {
-            Ok(Ownership::Missing) => drop(session.register(Kind::Nodes, id, data).await),
+            Ok(Ownership::Missing) => {
+                absent();
+                drop(session.register(Kind::Nodes, id, data).await);
+            }
             // It is the newer one: to take the id back would go on for ever.
             Ok(Ownership::Foreign) if !foreign => {
                 foreign = true;

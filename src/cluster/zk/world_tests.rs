@@ -4,6 +4,8 @@ use super::*;
 use crate::cluster::zk::record::Records;
 use crate::ring::Hash;
 
+const SESSION: Duration = Duration::from_secs(2);
+
 pub struct World {
     pub settings: config::Ring,
     pub now: Millis,
@@ -15,7 +17,9 @@ pub struct World {
     pub queue: Vec<usize>,
     pub fronts: Vec<Front>,
     /// What each epoch's ring was.
-    pub history: BTreeMap<u64, Vec<Member>>,
+    pub history: BTreeMap<u64, RingDoc>,
+    /// Nodes whose sessions end, and when.
+    pub dying: Vec<(Millis, String)>,
 }
 
 pub struct Front {
@@ -35,8 +39,12 @@ impl World {
             hot_keys: true,
             handover: std::time::Duration::from_secs(600),
         };
-        let front =
-            |_| Front { builder: Builder::new(&settings, "127.0.0.1", None), connected: true, version: 0, told: None };
+        let front = |_| Front {
+            builder: Builder::new(&settings, "127.0.0.1", SESSION, None),
+            connected: true,
+            version: 0,
+            told: None,
+        };
         let mut world = World {
             now: 1_000_000,
             nodes: Records::new(),
@@ -46,6 +54,7 @@ impl World {
             queue: (0..fronts).collect(),
             fronts: (0..fronts).map(front).collect(),
             history: BTreeMap::new(),
+            dying: Vec::new(),
             settings: settings.clone(),
         };
         world.settle();
@@ -56,6 +65,7 @@ impl World {
         let address = format!("127.0.0.1:{port}").parse().unwrap();
         let registration = Registration { address, boot: port, version: "0".into(), weight };
         self.nodes.insert(id.to_owned(), registration);
+        self.dying.retain(|(_, dying)| dying != id);
     }
 
     pub fn say(&mut self, id: &str, change: impl Fn(&mut Said)) {
@@ -83,12 +93,14 @@ impl World {
     pub fn restart(&mut self, front: usize) {
         let saved = self.fronts[front].builder.to_save();
         self.disconnect(front);
-        self.fronts[front].builder = Builder::new(&self.settings, "127.0.0.1", saved);
+        self.fronts[front].builder = Builder::new(&self.settings, "127.0.0.1", SESSION, saved);
         self.connect(front);
     }
 
     /// Tells everyone who is connected what there is, until nobody has anything to write.
     pub fn settle(&mut self) {
+        self.dying.iter_mut().for_each(|(at, _)| *at = 0);
+        self.end_sessions();
         for _ in 0..8 {
             let before = self.version;
             self.tell_all();
@@ -108,7 +120,26 @@ impl World {
         panic!("the ring never comes to rest");
     }
 
-    fn act_all(&mut self) {
+    /// Lets time pass as it does: in steps, in each of which sessions may end and whoever leads may write.
+    pub fn pass(&mut self, millis: Millis) {
+        let end = self.now + millis;
+        while self.now < end {
+            self.now += 100.min(end - self.now);
+            self.end_sessions();
+            self.tell_all();
+            self.act_all();
+            self.tell_all();
+        }
+    }
+
+    pub fn end_sessions(&mut self) {
+        let now = self.now;
+        for (_, id) in self.dying.extract_if(.., |(at, _)| *at <= now) {
+            self.nodes.remove(&id);
+        }
+    }
+
+    pub fn act_all(&mut self) {
         for front in 0..self.fronts.len() {
             self.act(front);
         }
@@ -156,7 +187,7 @@ impl World {
             return Written::Refused;
         }
         self.version += 1;
-        let before = self.history.insert(doc.epoch, doc.weights());
+        let before = self.history.insert(doc.epoch, doc.clone());
         assert!(before.is_none(), "epoch {} is written twice", doc.epoch);
         self.ring = Some(doc);
         Written::Done

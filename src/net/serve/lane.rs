@@ -6,6 +6,7 @@ use super::body::{ClientBody, Reply};
 use super::interim::Interim;
 use super::io::{self, Io};
 use super::out::{self, Out};
+use super::payload::Payload;
 use super::plain::{self, FIELDS, Framing, Plain};
 use super::state::Half;
 use super::sweep::{Order, Registration};
@@ -37,8 +38,8 @@ thread_local! {
 pub trait Known {
     type Body;
 
-    /// At once: appends the answer's head to `head` and gives its body.
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes>;
+    /// At once: appends the answer's head to `head`, perhaps with its body, and gives the body that is not there.
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload>;
 
     /// Later. What neither can answer is the service's.
     fn ask(&self, _: &Plain<'_>, _: Interim) -> Option<Asking<Self::Body>> {
@@ -52,7 +53,9 @@ pub type Asking<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
 /// What was waited for.
 pub enum Given<B> {
     /// A whole head and a whole body, as they are to be written.
-    Bytes(Vec<u8>, Bytes),
+    Bytes(Vec<u8>, Payload),
+    /// The same in one piece ([`out::room_for_message`]), and how long its head is.
+    Message(Vec<u8>, usize),
     Response(Response<B>),
 }
 
@@ -224,6 +227,16 @@ where
                 drop(half);
                 self.sent(close)
             }
+            Given::Message(mut message, head) => {
+                let close = self.draining;
+                if close && let Some(end) = head.checked_sub(2).filter(|end| *end <= message.len()) {
+                    message.splice(end..end, *b"connection: close\r\n");
+                }
+                self.send_bytes(&mut message, Bytes::new().into()).await?;
+                out::take_back(message);
+                drop(half);
+                self.sent(close)
+            }
         }
     }
 
@@ -257,7 +270,7 @@ where
         self.sent(close)
     }
 
-    async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Bytes) -> Result<(), End> {
+    async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Payload) -> Result<(), End> {
         let mut fresh = true;
         poll_fn(|cx| {
             self.heed(cx)?;
@@ -265,7 +278,7 @@ where
             if !std::mem::take(&mut fresh) {
                 return Poll::Ready(Ok(()));
             }
-            let written = self.out.write(self.io, cx, head, std::mem::take(&mut body), b"");
+            let written = self.out.write_all(self.io, cx, head, std::mem::take(&mut body));
             written.map_err(|e| End::Broken(e.into()))
         })
         .await

@@ -1,6 +1,7 @@
 //! What is on its way to the peer: written at once where the socket has room, else kept, without a copy of bodies.
 
 use super::io::Io;
+use super::payload::Payload;
 use bytes::{Buf, Bytes};
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -17,26 +18,49 @@ const SMALL: usize = 16 * 1024;
 thread_local! {
     /// Where heads are written first. Never borrowed across a poll.
     static HEAD: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+    /// Buffers of messages that were written.
+    static USED: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// So many buffers are kept, of this size: messages that fit cost no allocation.
+const KEPT: usize = 64;
+const ROOM: usize = 4096;
+
+/// An empty buffer for a message that is to be written; it comes back when it has been.
+pub fn room_for_message(bytes: usize) -> Vec<u8> {
+    let used = if bytes <= ROOM { USED.with_borrow_mut(Vec::pop) } else { None };
+    used.unwrap_or_else(|| Vec::with_capacity(bytes.max(ROOM)))
+}
+
+/// A message was written.
+pub(super) fn take_back(mut message: Vec<u8>) {
+    message.clear();
+    USED.with_borrow_mut(|used| {
+        if used.len() < KEPT && message.capacity() == ROOM {
+            used.push(message);
+        }
+    });
 }
 
 /// So much is gathered of answers that are written together.
 const MANY: usize = 64 * 1024;
 
 /// Moves a body behind its head where it is small; `false`: it is not, or enough is there to be written.
-pub(super) fn join(head: &mut Vec<u8>, body: &mut Bytes) -> bool {
-    if body.len() > SMALL || head.len() + body.len() > MANY {
+pub(super) fn join(head: &mut Vec<u8>, body: &mut Payload) -> bool {
+    let bytes = &body.bytes;
+    if bytes.len() > SMALL || head.len() + bytes.len() > MANY {
         return false;
     }
-    head.extend_from_slice(body);
-    *body = Bytes::new();
+    head.extend_from_slice(bytes);
+    *body = Payload::default();
     true
 }
 
 /// What the socket has not taken yet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Out {
     head: Bytes,
-    body: Bytes,
+    body: Payload,
     tail: &'static [u8],
 }
 
@@ -50,7 +74,7 @@ pub(super) fn with_head<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 
 impl Out {
     pub(super) fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.body.is_empty() && self.tail.is_empty()
+        self.head.is_empty() && self.body.bytes.is_empty() && self.tail.is_empty()
     }
 
     /// Writes what can be written of `head`, `body` and `tail` in one call, and keeps the rest. Only when nothing is kept.
@@ -86,17 +110,32 @@ impl Out {
         let of_body = (written - of_head).min(body.len());
         self.head = Bytes::copy_from_slice(&head[of_head..]);
         body.advance(of_body);
-        self.body = body;
+        self.body = body.into();
         self.tail = &tail[written - of_head - of_body..];
         // Registers for the moment when there is room.
         self.poll(io, cx)
     }
 
+    /// The same for an answer that is there as a whole.
+    pub(super) fn write_all(
+        &mut self,
+        io: &mut Io,
+        cx: &mut Context<'_>,
+        head: &mut Vec<u8>,
+        body: Payload,
+    ) -> Poll<io::Result<()>> {
+        if body.file.is_none() {
+            return self.write(io, cx, head, body.bytes, b"");
+        }
+        self.hold(head, body);
+        self.poll(io, cx)
+    }
+
     /// Keeps an answer to be written by [`Out::poll`]. Only when nothing is kept.
-    pub(super) fn hold(&mut self, head: &mut Vec<u8>, mut body: Bytes) {
-        if head.len() + body.len() <= TOGETHER {
-            head.extend_from_slice(&body);
-            body = Bytes::new();
+    pub(super) fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
+        if head.len() + body.bytes.len() <= TOGETHER {
+            head.extend_from_slice(&body.bytes);
+            body = Payload::default();
         }
         self.head = Bytes::copy_from_slice(head);
         self.body = body;
@@ -105,12 +144,7 @@ impl Out {
     /// Writes what is kept.
     pub(super) fn poll(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
-            let slices = [IoSlice::new(&self.head), IoSlice::new(&self.body), IoSlice::new(self.tail)];
-            let writing = match self.body.is_empty() && self.tail.is_empty() {
-                true => AsyncWrite::poll_write(Pin::new(&mut io.stream), cx, &self.head),
-                false => AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices),
-            };
-            let written = match writing {
+            let written = match self.poll_some(io, cx) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => {
                     io.state.write_pending();
@@ -121,7 +155,7 @@ impl Out {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             let of_head = written.min(self.head.len());
-            let of_body = (written - of_head).min(self.body.len());
+            let of_body = (written - of_head).min(self.body.bytes.len());
             self.head.advance(of_head);
             self.body.advance(of_body);
             self.tail = &self.tail[written - of_head - of_body..];
@@ -130,9 +164,38 @@ impl Out {
         Poll::Ready(Ok(()))
     }
 
+    /// One call for as much as it takes.
+    fn poll_some(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut io.stream);
+        match &self.body.file {
+            // What follows the head comes with the next call, and leaves in the same packets.
+            Some(_) if !self.head.is_empty() => stream.poll_write_more(cx, &self.head),
+            Some((file, at)) => {
+                let sent = ready!(stream.poll_send_file(cx, file.as_fd(), *at, self.body.bytes.len()));
+                if sent.as_ref().is_err_and(is_unable) {
+                    self.body.file = None;
+                    return self.poll_some(io, cx);
+                }
+                Poll::Ready(sent)
+            }
+            None if self.body.bytes.is_empty() && self.tail.is_empty() => {
+                AsyncWrite::poll_write(stream, cx, &self.head)
+            }
+            None => {
+                let slices = [&self.head, &self.body.bytes, self.tail].map(IoSlice::new);
+                AsyncWrite::poll_write_vectored(stream, cx, &slices)
+            }
+        }
+    }
+
     /// What is left of an interim response goes before anything else.
     pub(super) fn poll_before(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(io.poll_rest(cx))?;
         self.poll(io, cx)
     }
+}
+
+/// Not every kernel can send from every file to every socket: then the bytes are copied.
+fn is_unable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
 }

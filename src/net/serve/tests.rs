@@ -97,10 +97,10 @@ struct Numbers;
 impl Known for Numbers {
     type Body = Reply;
 
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Bytes> {
+    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
         let body = number(request.target)?;
         head.extend_from_slice(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
-        Some(body)
+        Some(body.into())
     }
 }
 

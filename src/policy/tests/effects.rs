@@ -1,7 +1,8 @@
 use super::{NOW, fields, request_of, response};
-use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, selecting, speaks, storable};
+use crate::policy::variants::{selecting, speaks};
+use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, storable};
 use crate::wire::target::Key;
-use http::Method;
+use http::{Method, StatusCode};
 
 type Lines = &'static [&'static str];
 
@@ -10,6 +11,8 @@ fn an_unsafe_method_makes_urls_of_its_own_origin_invalid() {
     const ALL: &[&str] = &["Location: /b", "Content-Location: http://EXAMPLE.com:80/c?d"];
     const THREE: &[&str] = &["http://example.com/a", "http://example.com/b", "http://example.com/c?d"];
     const ONE: &[&str] = &["http://example.com/a"];
+    const TWO: &[&str] = &["http://example.com/a", "http://example.com/b"];
+    const CAFE: &[&str] = &["http://example.com/a", "http://example.com/caf%C3%A9"];
     // (method, status, response fields, keys, section of RFC 9111)
     let table: &[(&'static str, u16, Lines, Lines, &'static str)] = &[
         ("POST", 201, ALL, THREE, "4.4"),
@@ -26,6 +29,10 @@ fn an_unsafe_method_makes_urls_of_its_own_origin_invalid() {
         ("POST", 200, &["Location: https://example.com/b"], ONE, "4.4: another scheme"),
         ("POST", 200, &["Location: http://example.com:81/b"], ONE, "4.4: another port"),
         ("POST", 200, &["Location: a", "Content-Location: http://["], ONE, "4.4: once, and what is a URL"),
+        ("POST", 201, &["Location: http://u:p@example.com/b"], TWO, "4.4: user information is no part of the key"),
+        ("POST", 201, &["Location: //u@example.com/b"], TWO, "4.4: user information is no part of the key"),
+        ("POST", 201, &["Location: http://example.com@other.example/b"], ONE, "4.4: another origin"),
+        ("POST", 201, &["Location: /café"], CAFE, "RFC 3987 3.1: as targets are read"),
     ];
     let target = Key::parse("http://example.com/a").unwrap();
     for (method, status, lines, expected, section) in table {
@@ -59,6 +66,7 @@ fn a_post_is_stored_for_later_gets_only_where_it_says_so() {
 #[test]
 fn a_head_freshens_or_invalidates_the_stored_get() {
     const KEPT: &[&str] = &["Cache-Control: max-age=60", "ETag: \"a\"", "Last-Modified: @-9", "Date: @0", "x: 1"];
+    const OK: StatusCode = StatusCode::OK;
     // (status, fields of the HEAD, seconds of freshness or invalidated, section of RFC 9111)
     let table: &[(u16, &[&str], Option<i64>, &str)] = &[
         (200, &["Cache-Control: max-age=90", "x: 2", "Date: @0"], Some(90), "4.3.5"),
@@ -71,7 +79,7 @@ fn a_head_freshens_or_invalidates_the_stored_get() {
     let head = request_of(Method::HEAD, &[]);
     for (status, lines, expected, section) in table {
         let mut kept = fields(KEPT);
-        let effect = after_head(&Rules::default(), &head, &mut kept, 5, &response(*status, lines), NOW, NOW);
+        let effect = after_head(&Rules::default(), &head, (OK, 5), &mut kept, &response(*status, lines), NOW, NOW);
         match (effect, expected) {
             (HeadEffect::Freshened(terms), Some(ttl)) => {
                 assert_eq!((terms.ttl(NOW), kept["x"].as_bytes()), (*ttl, &b"2"[..]), "{lines:?} (section {section})");
@@ -81,8 +89,17 @@ fn a_head_freshens_or_invalidates_the_stored_get() {
         }
     }
     let mut kept = fields(KEPT);
-    let effect = after_head(&Rules::default(), &head, &mut kept, 5, &response(410, &["x: 2"]), NOW, NOW);
+    let effect = after_head(&Rules::default(), &head, (OK, 5), &mut kept, &response(410, &["x: 2"]), NOW, NOW);
     assert_eq!((effect, kept), (HeadEffect::None, fields(KEPT)), "section 4.3.5: only a 200");
+    for status in [404, 301, 203, 410] {
+        let (mut kept, stored) = (fields(KEPT), StatusCode::from_u16(status).unwrap());
+        let effect = after_head(&Rules::default(), &head, (stored, 5), &mut kept, &response(200, &["x: 2"]), NOW, NOW);
+        assert_eq!(
+            (effect, kept),
+            (HeadEffect::Invalidated, fields(KEPT)),
+            "a stored {status} is no 200 (section 4.3.5)"
+        );
+    }
 }
 
 #[test]

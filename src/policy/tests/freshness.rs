@@ -1,5 +1,5 @@
 use super::{NOW, at, request, response, stored};
-use crate::policy::{Rules, Source, age, storable};
+use crate::policy::{Rules, Source, storable};
 use crate::wire::date::Timestamp;
 
 struct Case {
@@ -100,8 +100,8 @@ fn heuristics_are_for_the_statuses_that_allow_them() {
 fn the_time_of_the_exchange_and_the_time_here_are_age() {
     let res = response(200, &["Cache-Control: max-age=60", "Age: 5", "Date: @-3"]);
     let terms = storable(&Rules::default(), &request(&[]), &res, at(-2), NOW).unwrap();
-    assert_eq!(age(&terms, NOW), 7, "section 4.2.3: corrected_age_value");
-    assert_eq!(age(&terms, at(10)), 17, "section 4.2.3: resident_time");
+    assert_eq!(terms.age(NOW), 7, "section 4.2.3: corrected_age_value");
+    assert_eq!(terms.age(at(10)), 17, "section 4.2.3: resident_time");
     assert!(terms.is_fresh(Timestamp(at(53).0 - 1)));
     assert!(!terms.is_fresh(at(53)), "section 4.2: the lifetime must exceed the age");
     assert_eq!((terms.ttl(at(52)), terms.ttl(Timestamp(at(53).0 + 1))), (1, -1));

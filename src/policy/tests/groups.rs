@@ -1,5 +1,6 @@
 use super::{at, fields, response};
-use crate::policy::{Groups, invalidated_groups};
+use crate::policy::Groups;
+use crate::policy::groups::invalidated;
 use crate::wire::target::Key;
 use http::Method;
 
@@ -29,7 +30,7 @@ fn an_answer_to_an_unsafe_method_names_the_groups_that_become_invalid() {
     ];
     for (method, status, lines, expected, section) in table {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        assert_eq!(invalidated_groups(&method, &response(status, &lines)), expected, "{lines:?} (section {section})");
+        assert_eq!(invalidated(&method, &response(status, &lines)), expected, "{lines:?} (section {section})");
     }
 }
 
@@ -37,7 +38,7 @@ fn an_answer_to_an_unsafe_method_names_the_groups_that_become_invalid() {
 fn at_least_32_groups_are_read_and_not_countless_ones() {
     let many = |n: usize| {
         let line = format!("Cache-Group-Invalidation: {}", vec!["\"g\""; n].join(", "));
-        invalidated_groups(&Method::POST, &response(200, &[&line])).len()
+        invalidated(&Method::POST, &response(200, &[&line])).len()
     };
     assert_eq!((many(32), many(10_000)), (32, 128), "RFC 9875 section 2");
 }

@@ -1,6 +1,7 @@
 use super::{NOW, fields, request, response, selected, stored};
+use crate::policy::parts::{completes, completion, rest, wanted};
 use crate::policy::{NotStored, Rules};
-use crate::policy::{Part, completes, completion, part_wanted, storable};
+use crate::policy::{Part, storable};
 use http::HeaderMap;
 use std::ops::Range;
 
@@ -68,7 +69,7 @@ fn a_part_answers_the_ranges_that_it_holds() {
     ];
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
     let kept = fields(&["ETag: \"a\""]);
-    let asked = |lines: &[&str]| part_wanted(&request(lines), &selected(&terms, 206, &kept), &part(4..9, 10), NOW);
+    let asked = |lines: &[&str]| wanted(&request(lines), &selected(&terms, 206, &kept), &part(4..9, 10), NOW);
     for (range, expected, section) in table {
         assert_eq!(asked(&[&format!("Range: {range}")]), *expected, "{range} ({section})");
     }
@@ -118,5 +119,28 @@ fn only_the_same_strong_validator_makes_a_whole_of_two_parts() {
         let kept = fields(&[kept]);
         let found = completes(&selected(&terms, 206, &kept), &(5..10), 10, &response(*status, answer));
         assert_eq!(found, *expected, "{answer:?} ({section})");
+    }
+}
+
+#[test]
+fn only_what_a_strong_validator_vouches_for_is_completed() {
+    // (part, of 10, stored fields, what is to be fetched, section)
+    type Row = (Range<u64>, &'static [&'static str], Option<Range<u64>>, &'static str);
+    let table: &[Row] = &[
+        (0..5, &["ETag: \"a\""], Some(5..10), "3.4"),
+        (5..10, &["ETag: \"a\""], Some(0..5), "3.4"),
+        (0..5, &["ETag: W/\"a\""], None, "3.4: a weak one does not say that the bytes are the same"),
+        (0..5, &["Last-Modified: @-100", "Date: @0"], None, "3.4"),
+        (0..5, &[], Some(5..10), "an origin without validators may answer with the whole"),
+        (4..9, &["ETag: \"a\""], None, "missing on both sides"),
+    ];
+    let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
+    for (at, kept, expected, section) in table {
+        let kept = fields(kept);
+        assert_eq!(
+            rest(&selected(&terms, 206, &kept), &part(at.clone(), 10)),
+            *expected,
+            "{at:?} {kept:?} ({section})"
+        );
     }
 }

@@ -1,4 +1,6 @@
 use super::{NOW, request, response, selected};
+use crate::policy::requests::may_lead;
+use crate::policy::variants::{selecting, speaks};
 use crate::policy::*;
 use crate::wire::date::Timestamp;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -115,24 +117,24 @@ proptest! {
             let Ok(terms) = storable(rules, &ask, &answer, sent, received) else { continue };
             let stored = || selected(&terms, status, &res);
             decide(&ask, Some(stored()), now);
-            not_modified(&ask.headers, &stored(), now);
-            validation(&stored(), &mut ask.headers.clone());
+            stored().is_not_modified(&ask.headers, now);
+            stored().validation(&mut ask.headers.clone());
             explain(&ask, Some(stored()), now);
             let length = received.0 % 64;
-            match ranges(&ask, &stored(), length, now) {
+            match ranges::of(&ask, &stored(), length, now) {
                 Ranged::Part(part) => prop_assert!(part.start < part.end && part.end <= length),
                 Ranged::Parts(parts) => prop_assert!(parts.iter().all(|p| p.start < p.end && p.end <= length)),
                 Ranged::Whole | Ranged::Refused => {}
             }
             let mut kept = res.clone();
-            after_head(rules, &ask, &mut kept, length, &answer, sent, received);
+            after_head(rules, &ask, (answer.status, length), &mut kept, &answer, sent, received);
             if let Some(selected) = selecting(&res, &ask.headers) {
                 speaks(b"accept-language, foo", &selected, b"de", &ask.headers);
             }
             stale_if_error(&ask, &terms, Failure::Unreachable, now);
             let mut kept = res.clone();
-            let _ = freshen(rules, &ask, StatusCode::OK, &mut kept, &fresh, sent, received);
-            prop_assert!(age(&terms, now) >= now.millis_since(received) / 1000);
+            freshen(rules, &ask, StatusCode::OK, &mut kept, &fresh, sent, received);
+            prop_assert!(terms.age(now) >= now.millis_since(received) / 1000);
         }
     }
 
@@ -151,7 +153,24 @@ proptest! {
         prop_assert!(!(verdict.is_ok() && plainly_says(&ask.headers, "no-store")));
         let mut kept = res;
         let freshened = freshen(&Rules::default(), &ask, StatusCode::OK, &mut kept, &fresh, NOW, NOW);
-        prop_assert!(!(freshened.is_ok() && forbidden(&kept)));
+        prop_assert!(!(freshened.terms.is_ok() && forbidden(&kept)));
+    }
+
+    #[test]
+    fn a_copy_of_a_hit_is_never_younger_nor_longer_fresh_than_what_it_is_a_copy_of(
+        lifetime in 1u32..100, told in 0u64..100_000, late in 0u64..3_000, later in 0u64..100_000,
+    ) {
+        let mut answer = response(200, &[&format!("Cache-Control: max-age={lifetime}")]);
+        let own = storable(&Rules::default(), &request(&[]), &answer, NOW, NOW).unwrap();
+        let told = Timestamp(NOW.0 + told);
+        answer.headers.insert("age", own.age(told).into());
+        let asked = Timestamp(told.0 - late);
+        let Ok(copied) = storable(&Rules::default(), &request(&[]), &answer, asked, asked) else { return Ok(()) };
+        let copied = copied.as_told(asked, own.ttl(told).max(0).unsigned_abs());
+        let later = Timestamp(told.0 + later);
+        prop_assert!(copied.age(later) >= own.age(later));
+        prop_assert!(!copied.is_fresh(later) || own.is_fresh(later));
+        prop_assert!(copied.ttl(later) <= own.ttl(later));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 use super::{NOW, fields, request, request_of, selected, stored};
 use crate::policy::Ranged::{self, Part, Parts, Refused, Whole};
-use crate::policy::{content_range, multipart, ranges};
+use crate::policy::ranges::{self, content_range, multipart};
 use http::Method;
 
 const KEPT: &[&str] = &["ETag: \"a\"", "Last-Modified: @-100", "Date: @-10"];
 
 fn asked(req: &[&str], kept: &[&str], length: u64) -> Ranged {
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
-    ranges(&request(req), &selected(&terms, 200, &fields(kept)), length, NOW)
+    ranges::of(&request(req), &selected(&terms, 200, &fields(kept)), length, NOW)
 }
 
 #[test]
@@ -36,6 +36,8 @@ fn which_parts_of_ten_bytes_answer_a_range() {
         ("bytes=5-4", Whole, "14.1.2: not valid"),
         ("bytes=a-b", Whole, "14.2: not valid"),
         ("bytes=-", Whole, "14.2"),
+        ("bytes=", Whole, "14.1.1: at least one"),
+        ("bytes=, ,", Whole, "14.1.1: at least one"),
         ("bytes=+1-2", Whole, "14.2"),
         ("bytes=1 - 2", Whole, "14.2"),
         ("bytes 0-1", Whole, "14.2"),
@@ -77,9 +79,9 @@ fn a_range_is_for_get_and_for_a_whole_200() {
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
     let kept = fields(KEPT);
     let head = request_of(Method::HEAD, &["Range: bytes=0-1"]);
-    assert_eq!(ranges(&head, &selected(&terms, 200, &kept), 10, NOW), Whole, "RFC 9110 section 14.2");
+    assert_eq!(ranges::of(&head, &selected(&terms, 200, &kept), 10, NOW), Whole, "RFC 9110 section 14.2");
     let get = request(&["Range: bytes=0-1"]);
-    assert_eq!(ranges(&get, &selected(&terms, 404, &kept), 10, NOW), Whole, "RFC 9110 section 14.2");
+    assert_eq!(ranges::of(&get, &selected(&terms, 404, &kept), 10, NOW), Whole, "RFC 9110 section 14.2");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::{NOW, at, request, request_of, selected, stored};
-use crate::policy::{Decision, Failure, UNREACHABLE_GRACE, decide, may_lead, stale_if_error};
+use crate::policy::requests::may_lead;
+use crate::policy::{Decision, Failure, UNREACHABLE_GRACE, decide, stale_if_error};
 use crate::wire::status::Fwd;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -80,6 +81,14 @@ const TABLE: &[Case] = &[
     case(&[], "max-age=60, stale-while-revalidate=9, proxy-revalidate", 61, ask(Stale, -1), "4.2.4"),
     case(&[], "s-maxage=60, stale-while-revalidate=9", 61, ask(Stale, -1), "5.2.2.10"),
     case(&["Cache-Control: max-age=9"], "max-age=60, stale-while-revalidate=9", 61, ask(Stale, -1), "5.2.1.1"),
+    case(
+        &["Cache-Control: max-age=90"],
+        "max-age=60, stale-while-revalidate=9",
+        61,
+        ask(Stale, -1),
+        "5.2.1.1: not stale",
+    ),
+    case(&["Cache-Control: max-age=90, max-stale=9"], "max-age=60, stale-while-revalidate=9", 61, serve(-1), "5.2.1.1"),
 ];
 
 #[test]

@@ -1,6 +1,7 @@
 use super::{NOW, fields, request_of, response, stored};
-use crate::policy::{NotStored, Rules, storable, storable_fields};
-use http::Method;
+use crate::policy::{NotStored, Rules, forbidden, storable, storable_fields};
+use http::header::HeaderName;
+use http::{Method, StatusCode};
 
 struct Case {
     req: &'static [&'static str],
@@ -32,7 +33,8 @@ const TABLE: &[Case] = &[
     case(&[], 200, &["Cache-Control: max-age=0"], Err(Stale), "3"),
     case(&[], 200, &["Cache-Control: max-age=0", "ETag: \"a\""], Ok(()), "4.3"),
     case(&[], 200, &["Cache-Control: max-age=0, stale-while-revalidate=9"], Ok(()), "RFC 5861 3"),
-    case(&[], 200, &["Cache-Control: no-cache"], Err(Stale), "5.2.2.4"),
+    case(&[], 200, &["Cache-Control: no-cache"], Err(NoCacheWithoutValidator), "5.2.2.4"),
+    case(&[], 200, &["Cache-Control: no-cache, max-age=60"], Err(NoCacheWithoutValidator), "5.2.2.4"),
     case(&[], 200, &["Cache-Control: no-cache", "ETag: \"a\""], Ok(()), "5.2.2.4"),
     case(&[], 200, &["Cache-Control: max-age=60", "Age: 60"], Err(Stale), "4.2.3"),
     // Directives of the response.
@@ -60,6 +62,9 @@ const TABLE: &[Case] = &[
     case(&["Authorization: x"], 200, &["Cache-Control: public, max-age=60"], Ok(()), "3.5"),
     case(&["Authorization: x"], 200, &["Cache-Control: must-revalidate, max-age=60"], Ok(()), "3.5"),
     case(&["Authorization: x"], 200, &["Cache-Control: s-maxage=60"], Ok(()), "3.5"),
+    case(&["Authorization: x"], 200, &["Cache-Control: max-age=60", "Vary: *"], Err(VaryStar), "4.1: whoever asks"),
+    case(&["Authorization: x"], 200, &["Cache-Control: private"], Err(Private), "5.2.2.7: whoever asks"),
+    case(&["Authorization: x"], 200, &["Cache-Control: max-age=0"], Err(Stale), "3: whoever asks"),
     // Statuses.
     case(&[], 206, &["Cache-Control: max-age=60"], Err(Partial), "3.3"),
     case(&[], 304, &["Cache-Control: max-age=60"], Err(Status), "3"),
@@ -116,6 +121,7 @@ fn every_reason_is_a_sentence_that_cites_its_section() {
         VaryStar,
         NoFreshness,
         Stale,
+        NoCacheWithoutValidator,
         SetCookie,
         Partial,
         MustUnderstand,
@@ -146,10 +152,29 @@ fn fields_for_one_hop_or_one_client_are_not_stored() {
         "Set-Cookie: y",
         "Ringhold-Reach: local",
     ]);
-    storable_fields(&mut headers);
+    storable_fields(&mut headers, NOW);
     let mut names: Vec<&str> = headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["c", "cache-control", "set-cookie"], "section 3.1");
+    assert_eq!(names, ["c", "cache-control", "date", "set-cookie"], "section 3.1");
     assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
     assert_eq!(headers.get_all("cache-control").iter().count(), 2);
+}
+
+#[test]
+fn what_one_line_forbids_is_what_the_whole_policy_says() {
+    let mut forbade = 0;
+    for case in
+        TABLE.iter().filter(|case| !case.req.iter().any(|line| line.starts_with('C') && !line.starts_with("Coo")))
+    {
+        let lines: Vec<_> = case.res.iter().filter_map(|line| line.strip_prefix("Cache-Control: ")).collect();
+        let ([line], Ok(status)) = (&lines[..], StatusCode::from_u16(case.status)) else { continue };
+        if let Some(why) = forbidden(&Rules::default(), status, line.as_bytes()) {
+            assert_eq!(case.expected, Err(why), "{:?} {}", case.res, case.status);
+            forbade += 1;
+        }
+    }
+    assert!(forbade > 3, "{forbade}");
+    let targeted = Rules { targeted: vec![HeaderName::from_static("cdn-cache-control")] };
+    assert_eq!(forbidden(&targeted, StatusCode::OK, b"no-store"), None, "RFC 9213: another field may allow it");
+    assert_eq!(forbidden(&Rules::default(), StatusCode::OK, b"a, no-store"), Some(NoStore));
 }

@@ -1,5 +1,5 @@
 use super::{NOW, at, fields, request, selected, stored};
-use crate::policy::{NotStored, Rules, freshen, not_modified, validation};
+use crate::policy::{NotStored, Rules, freshen};
 use http::{HeaderMap, StatusCode};
 
 #[test]
@@ -39,9 +39,9 @@ fn the_clients_condition_is_answered_from_the_store() {
     let terms = stored(&[], 200, &["Cache-Control: max-age=600"]).unwrap();
     for (req, kept, expected, section) in table {
         let kept = fields(kept);
-        let answer = not_modified(&fields(req), &selected(&terms, 200, &kept), NOW);
+        let answer = selected(&terms, 200, &kept).is_not_modified(&fields(req), NOW);
         assert_eq!(answer, *expected, "{req:?} of {kept:?} (section {section})");
-        let error = not_modified(&fields(req), &selected(&terms, 404, &kept), NOW);
+        let error = selected(&terms, 404, &kept).is_not_modified(&fields(req), NOW);
         assert!(!error, "{req:?} of a 404 (section 13.2.1)");
     }
 }
@@ -59,7 +59,7 @@ fn our_conditions_take_the_place_of_the_clients() {
     ];
     for (kept, expected, section) in table {
         let (kept, mut req) = (fields(kept), fields(&client));
-        assert_eq!(validation(&selected(&terms, 200, &kept), &mut req), expected.len() > 1, "section {section}");
+        assert_eq!(selected(&terms, 200, &kept).validation(&mut req), expected.len() > 1, "section {section}");
         assert_eq!(req, fields(expected), "section {section}");
     }
 }
@@ -78,8 +78,8 @@ const STORED: &[&str] = &[
 
 fn freshened(req: &[&str], with: &[&str]) -> (HeaderMap, Result<crate::policy::Terms, NotStored>) {
     let mut headers = fields(STORED);
-    let terms = freshen(&Rules::default(), &request(req), StatusCode::OK, &mut headers, &fields(with), NOW, NOW);
-    (headers, terms)
+    let all = freshen(&Rules::default(), &request(req), StatusCode::OK, &mut headers, &fields(with), NOW, NOW);
+    (headers, all.terms)
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn a_304_without_a_date_is_as_old_as_its_arrival() {
     assert_eq!(headers["date"], fields(&["Date: @0"])["date"], "RFC 9110 section 6.6.1");
     assert_eq!(terms.unwrap().ttl(NOW), 60);
     let mut old = fields(&["Expires: @-50", "Date: @-100", "ETag: \"a\""]);
-    let terms = freshen(&Rules::default(), &request(&[]), StatusCode::OK, &mut old, &HeaderMap::new(), NOW, at(1));
-    assert!(!terms.unwrap().is_fresh(at(1)), "an Expires that is over stays over");
+    let all = freshen(&Rules::default(), &request(&[]), StatusCode::OK, &mut old, &HeaderMap::new(), NOW, at(1));
+    assert!(!all.terms.unwrap().is_fresh(at(1)), "an Expires that is over stays over");
 }
 
 #[test]
@@ -138,10 +138,39 @@ fn a_304_may_forbid_what_was_allowed() {
         (&[], &["Vary: *"], NotStored::VaryStar, false, "4.1"),
         (&["Cache-Control: no-store"], &[], NotStored::RequestNoStore, true, "5.2.1.5"),
         (&["Authorization: x"], &[], NotStored::Authorization, true, "3.5"),
+        (&["Cache-Control: no-store"], &["Cache-Control: private"], NotStored::Private, false, "5.2.2.7: whoever asks"),
+        (&["Authorization: x"], &["Cache-Control: no-store"], NotStored::NoStore, false, "5.2.2.5: whoever asks"),
+        (&["Authorization: x"], &["Vary: *"], NotStored::VaryStar, false, "4.1: whoever asks"),
     ];
     for (req, with, expected, requests, section) in table {
         let (_, terms) = freshened(req, with);
         assert_eq!(terms, Err(*expected), "{req:?} {with:?} (section {section})");
         assert_eq!(expected.is_the_requests(), *requests);
+    }
+}
+
+#[test]
+fn what_a_304_gives_to_its_requester_alone_is_not_stored() {
+    const ALONE: &[&str] = &["Set-Cookie: new"];
+    // (304, Set-Cookie in the store afterwards, what its requester gets besides, section of RFC 9111)
+    #[allow(clippy::type_complexity)] // one row a case, read as a table
+    let table: &[(&[&str], &[&str], &[&str], &str)] = &[
+        (&["Set-Cookie: new"], &["Set-Cookie: old"], ALONE, "7.3: nothing in this 304 allows it"),
+        (&["Set-Cookie: new", "Last-Modified: @-1000"], &["Set-Cookie: old"], ALONE, "7.3: a guess"),
+        (&["Set-Cookie: new", "Cache-Control: max-age=9"], &["Set-Cookie: new"], &[], "7.3: explicit freshness"),
+        (&["Set-Cookie: new", "Expires: @9", "Date: @0"], &["Set-Cookie: new"], &[], "7.3: explicit freshness"),
+        (&["Set-Cookie: new", "Cache-Control: public"], &["Set-Cookie: new"], &[], "7.3: public"),
+        (&["Set-Cookie: new", "Cache-Control: max-age=9, no-cache=\"set-cookie\""], &[], ALONE, "5.2.2.4"),
+        (&["Cache-Control: max-age=9, private=\"y\"", "y: 2"], &["Set-Cookie: old"], &["y: 2"], "5.2.2.7"),
+        (&["Age: 3"], &["Set-Cookie: old"], &[], "5.1: the age is ours to tell"),
+    ];
+    for (with, kept, alone, section) in table {
+        let lines = ["Cache-Control: public", "ETag: \"a\"", "Date: @-9", "Set-Cookie: old", "y: 1"];
+        let mut headers = fields(&lines);
+        let all = freshen(&Rules::default(), &request(&[]), StatusCode::OK, &mut headers, &fields(with), NOW, NOW);
+        let cookies: Vec<_> = headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies, fields(kept).get_all("set-cookie").iter().collect::<Vec<_>>(), "{with:?} ({section})");
+        assert_eq!(all.withheld, fields(alone), "{with:?} (section {section})");
+        assert_eq!(all.terms.map(|_| ()), Ok(()), "{with:?} (section {section})");
     }
 }

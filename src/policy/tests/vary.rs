@@ -1,5 +1,5 @@
 use super::fields;
-use crate::policy::{selecting, selecting_by};
+use crate::policy::variants::{selecting, selecting_by};
 
 struct Case {
     vary: &'static [&'static str],
@@ -20,6 +20,8 @@ const fn case(
 }
 
 const FOO: &[&str] = &["Vary: Foo"];
+const AGENT: &[&str] = &["Vary: User-Agent"];
+const ACCEPT: &[&str] = &["Vary: Accept"];
 const LANG: &[&str] = &["Vary: Accept-Language"];
 const CODING: &[&str] = &["Vary: accept-encoding"];
 
@@ -32,7 +34,15 @@ const TABLE: &[Case] = &[
     case(FOO, &["Foo:"], &[], false, "empty is not absent"),
     case(FOO, &[], &[], true, "absent in both"),
     case(FOO, &["Foo: 1, 2"], &["Foo: 1", "Foo: 2"], true, "lines are combined"),
-    case(FOO, &["Foo: 1,2"], &["Foo:  1 ,\t2 "], true, "white space"),
+    case(FOO, &["Foo: 1,2"], &["Foo:  1,2\t"], true, "white space around a value"),
+    case(FOO, &["Foo: 1,2"], &["Foo:  1 ,\t2 "], true, "where lines are combined white space is optional"),
+    case(AGENT, &["User-Agent: a (b,c)"], &["User-Agent: a (b, c)"], false, "a field of one value has no lines"),
+    case(AGENT, &["User-Agent: a"], &["User-Agent:  a\t"], true, "white space around a value"),
+    case(&["Vary: Cookie"], &["Cookie: a=1,2"], &["Cookie: a=1, 2"], false, "a field of one value"),
+    case(ACCEPT, &["Accept: a/b,c/d"], &["Accept:  a/b ,\tc/d "], true, "white space around the commas of a list"),
+    case(ACCEPT, &["Accept: a/b, c/d"], &["Accept: a/b", "Accept: c/d"], true, "lines are combined"),
+    case(ACCEPT, &["Accept: a/b;x=\"1, 2\""], &["Accept: a/b;x=\"1,2\""], false, "quoted strings are left alone"),
+    case(ACCEPT, &["Accept: a/b,c/d"], &["Accept: c/d,a/b"], false, "order"),
     case(FOO, &["Foo: 1,2"], &["Foo: 2,1"], false, "order of an unknown field counts"),
     case(FOO, &["Foo: 1,,2"], &["Foo: 1,2"], false, "an empty member counts"),
     case(FOO, &["Foo: \"1, 2\""], &["Foo: \"1,2\""], false, "quoted strings are left alone"),

@@ -8,25 +8,32 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 impl Admin {
-    /// 200: every node has done it. 202: those under `missed` have not; each of them is asked to validate whatever it
-    /// holds before it is sent another request, so nothing purged is answered from there either. Where there are other
-    /// fronts it waits until their own copies have run out.
+    /// 200: every node and every front has done it. 202: those under `missed` have not, or it is not known who else there
+    /// is (`unsure`); a node that missed it is asked for nothing that it holds before it has promised to validate, so
+    /// nothing purged is answered from there either. Where a front was not told it waits until its copies have run out.
     pub async fn purge(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let key = query::key(query)?;
         let purged = self.cluster.purge(&key).await;
         if let Some(hot) = &self.hot {
             hot.forget(&key);
         }
-        if self.cluster.has_other_fronts() {
+        if purged.waits {
             sleep(RUNS_OUT).await;
         }
         let mut body = json!({"key": key.as_str(), "done": purged.done});
-        if purged.missed.is_empty() {
+        if !purged.fronts.is_empty() {
+            body["fronts"] = purged.fronts.into();
+        }
+        if purged.missed.is_empty() && purged.unsure.is_none() {
             return Ok(json(StatusCode::OK, &body));
         }
         let missed = purged.missed.iter().map(|(id, why)| json!({"id": id, "why": why}));
         body["missed"] = Value::Array(missed.collect());
-        body["detail"] = json!("those who missed it validate all that they hold before they reuse it");
+        if let Some(why) = purged.unsure {
+            let unsure = "so nodes and fronts that joined just now may not be known here; they validate when they are";
+            body["unsure"] = format!("ZooKeeper is gone ({why}), {unsure}").into();
+        }
+        body["detail"] = json!("nodes that missed it validate all that they hold before they reuse it");
         Ok(json(StatusCode::ACCEPTED, &body))
     }
 }

@@ -68,7 +68,7 @@ fn keeper_metrics(keeper: &Keeper, families: &mut Families) {
     families.add(name, help, Kind::Gauge, &[], f64::from(u8::from(keeper.record().leads)));
     let fronts = keeper.fronts().len() as f64;
     families.add("ringhold_fronts", "Fronts that live, as this one knows.", Kind::Gauge, &[], fronts);
-    let (name, help) = ("ringhold_ring_writes_refused_total", "Writes of the ring after the lock was lost.");
+    let (name, help) = ("ringhold_ring_writes_refused_total", "Rings due when the lock was lost; none is written.");
     families.add(name, help, Kind::Counter, &[], keeper.refusals() as f64);
 }
 

@@ -37,7 +37,7 @@ impl Admin {
 
     pub async fn add_node(&self, spec: Spec) -> Result<Reply, Problem> {
         let listed = self.cluster.add(spec).await?;
-        let mut reply = json(StatusCode::CREATED, &shown(&listed));
+        let mut reply = changed(StatusCode::CREATED, &listed);
         if let Ok(location) = HeaderValue::try_from(format!("/v1/nodes/{}", listed.id)) {
             reply.headers_mut().insert(LOCATION, location);
         }
@@ -45,17 +45,18 @@ impl Admin {
     }
 
     pub async fn change_node(&self, id: &str, patch: Patch) -> Result<Reply, Problem> {
-        let mut listed = None;
+        let mut listed: Option<Listed> = None;
         if let Some(weight) = patch.weight {
             listed = Some(self.cluster.set_weight(id, weight).await?);
         }
+        let pending = listed.as_ref().is_some_and(|listed| listed.pending);
         match patch.state {
             Some(Wanted::Active) => listed = Some(self.cluster.resume(id).await?),
             Some(Wanted::Draining) => listed = Some(self.cluster.drain(id).await?),
             None => {}
         }
         match listed {
-            Some(listed) => Ok(json(StatusCode::OK, &shown(&listed))),
+            Some(listed) => Ok(changed(StatusCode::OK, &Listed { pending: pending || listed.pending, ..listed })),
             None => {
                 Err(Problem::bad_request("say what to change: \"weight\", or \"state\": \"active\" or \"draining\""))
             }
@@ -68,8 +69,18 @@ impl Admin {
         let wrong = || Problem::bad_request("drain is a time, for example 30s");
         let drain = drain.map(|text| parse_duration(&text).ok_or_else(wrong)).transpose()?;
         let listed = self.cluster.remove(id, drain).await?;
-        Ok(json(StatusCode::ACCEPTED, &shown(&listed)))
+        Ok(changed(StatusCode::ACCEPTED, &listed))
     }
+}
+
+/// 202 for what is recorded and not yet true.
+fn changed(status: StatusCode, node: &Listed) -> Reply {
+    let mut body = shown(node);
+    if !node.pending {
+        return json(status, &body);
+    }
+    body["detail"] = json!("recorded; the ring has not followed yet, and does so when a front leads again");
+    json(StatusCode::ACCEPTED, &body)
 }
 
 fn shown(node: &Listed) -> Value {

@@ -2,7 +2,8 @@
 
 use super::problem::{Problem, Reply, reply};
 use super::{Admin, guard};
-use crate::config::Address;
+use crate::cluster::zk::Peer;
+use crate::config::{Address, is_local};
 use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -11,12 +12,20 @@ impl Admin {
     pub fn pac(&self, headers: &HeaderMap) -> Reply {
         match self.cluster.keeper() {
             None => file(&self.config.proxy.listen, headers),
-            Some(keeper) => {
-                let fronts: Vec<String> = keeper.fronts().into_iter().map(|peer| peer.record.proxy).collect();
-                script(fronts.iter().map(String::as_str).filter(|front| is_plain(front)))
-            }
+            Some(keeper) => listed(&keeper.fronts(), &keeper.host, headers),
         }
     }
+}
+
+/// All fronts that can be used by whoever asks: a proxy on loopback is for this machine only.
+fn listed(fronts: &[Peer], host: &str, headers: &HeaderMap) -> Reply {
+    let here = is_local(host) || asked_by(headers).is_some_and(|host| is_local(host.trim_matches(['[', ']'])));
+    // Only what can be nothing but a host and a port gets into the script: these come over the network.
+    let is_of_use = |peer: &&Peer| {
+        let address = peer.record.proxy.parse::<Address>();
+        address.is_ok_and(|address| matches!(address, Address::Tcp(_)) && (here || !address.is_local()))
+    };
+    script(fronts.iter().filter(is_of_use).map(|peer| peer.record.proxy.as_str()))
 }
 
 /// Names the first of the proxy's addresses; where that is "every address", the one by which we were asked.
@@ -32,10 +41,14 @@ fn file(listen: &[SocketAddr], headers: &HeaderMap) -> Reply {
     script([format!("{host}:{}", listen.port()).as_str()].into_iter())
 }
 
-/// Lists all fronts, beginning with the one that the URL's hash (FNV-1a) says: the URLs spread over the fronts, and a
+/// Lists these fronts, beginning with the one that the URL's hash (FNV-1a) says: the URLs spread over the fronts, and a
 /// browser whose first front is dead tries the next one by itself.
 fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> Reply {
     let list: Vec<String> = fronts.map(|front| format!("\"PROXY {front}\"")).collect();
+    if list.is_empty() {
+        let detail = "no front can be reached from elsewhere: set [proxy] listen to an address that others reach";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_reply();
+    }
     let script = format!(
         "function FindProxyForURL(url, host) {{\n  \
            if (host === \"localhost\" || host === \"[::1]\" || host === \"::1\" || \
@@ -46,15 +59,10 @@ fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> Reply {
              hash = (hash + (hash << 1) + (hash << 4) + (hash << 7) + (hash << 8) + (hash << 24)) >>> 0;\n  \
            }}\n  \
            i = hash % fronts.length;\n  \
-           return fronts.slice(i).concat(fronts.slice(0, i), [\"DIRECT\"]).join(\"; \");\n}}\n",
+           return fronts.slice(i).concat(fronts.slice(0, i)).join(\"; \");\n}}\n",
         list.join(", ")
     );
     reply(StatusCode::OK, "application/x-ns-proxy-autoconfig", script)
-}
-
-/// Only what can be nothing but a host and a port gets into the script: other fronts' addresses come over the network.
-fn is_plain(front: &str) -> bool {
-    front.parse::<Address>().is_ok_and(|address| matches!(address, Address::Tcp(_)))
 }
 
 /// Only what can be nothing but a host gets into the script.
@@ -70,14 +78,18 @@ fn asked_by(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::zk::record::FrontRecord;
     use http::HeaderValue;
     use http_body_util::BodyExt;
 
     fn answer(listen: &str, host: &str) -> String {
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
-        let body = file(&[listen.parse().unwrap()], &headers).into_body();
+        text(file(&[listen.parse().unwrap()], &headers))
+    }
+
+    fn text(reply: Reply) -> String {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        String::from_utf8(runtime.block_on(body.collect()).unwrap().to_bytes().to_vec()).unwrap()
+        String::from_utf8(runtime.block_on(reply.into_body().collect()).unwrap().to_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -93,14 +105,41 @@ mod tests {
             let script = answer(listen, host);
             assert!(script.contains(expected), "{script}");
             assert!(!script.contains("alert"), "{script}");
+            assert_eq!(script.matches("DIRECT").count(), 1, "only this machine is asked past the proxy: {script}");
         }
+    }
+
+    /// The script that whoever asks by `host` gets from a front among others that is reached by `advertised`.
+    fn together(proxies: &[(&str, bool)], advertised: &str, host: &str) -> String {
+        let peer = |(proxy, own): &(&str, bool)| {
+            let (admin, version) = (String::new(), String::new());
+            let record = FrontRecord { proxy: (*proxy).to_owned(), admin, epoch: 1, leads: false, version };
+            Peer { id: "f".to_owned(), record, own: *own }
+        };
+        let fronts: Vec<Peer> = proxies.iter().map(peer).collect();
+        let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
+        text(listed(&fronts, advertised, &headers))
     }
 
     #[test]
     fn nothing_but_addresses_gets_into_the_script() {
-        assert!(is_plain("10.0.0.7:3128") && is_plain("[2001:db8::1]:3128") && is_plain("proxy.example:3128"));
-        for bad in ["", "\"; alert(1); \"", "unix:/x", "h:1\\", "h", "h:1 ; DIRECT"] {
-            assert!(!is_plain(bad), "{bad}");
+        for good in ["10.0.0.7:3128", "[2001:db8::1]:3128", "proxy.example:3128"] {
+            assert!(together(&[(good, false)], "h", "h:1").contains(&format!("[\"PROXY {good}\"]")));
         }
+        for bad in ["", "\"; alert(1); \"", "unix:/x", "h:1\\", "h", "h:1 ; DIRECT"] {
+            let script = together(&[(bad, false), ("10.0.0.7:3128", false)], "h", "h:1");
+            assert!(script.contains("[\"PROXY 10.0.0.7:3128\"]"), "{bad}: {script}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_on_loopback_is_listed_for_its_own_machine_only() {
+        let fronts = [("127.0.0.1:3128", true), ("10.0.0.8:3128", false)];
+        let both = "[\"PROXY 127.0.0.1:3128\", \"PROXY 10.0.0.8:3128\"]";
+        assert!(together(&fronts, "10.0.0.7", "localhost:3129").contains(both));
+        assert!(together(&fronts, "10.0.0.7", "[::1]:3129").contains(both));
+        assert!(together(&fronts, "127.0.0.1", "10.0.0.7:3129").contains(both), "all are on one machine");
+        assert!(together(&fronts, "10.0.0.7", "10.0.0.7:3129").contains("[\"PROXY 10.0.0.8:3128\"]"));
+        assert!(together(&fronts[..1], "10.0.0.7", "10.0.0.7:3129").contains("\"status\":503"), "rather than nothing");
     }
 }

@@ -68,6 +68,8 @@ pub struct Request<'a> {
     pub peer: Option<&'a Node>,
     /// Only what the node holds will do (`only-if-cached`, RFC 9111 section 5.2.1.7).
     pub held: bool,
+    /// The node may hold what has been purged: it is to use nothing of that unasked.
+    pub doubtful: bool,
 }
 
 impl Request<'_> {
@@ -90,6 +92,10 @@ impl Request<'_> {
         }
         if self.held {
             out.extend_from_slice(b"cache-control: only-if-cached\r\n");
+        }
+        // A list field: what the client said of it stands as well.
+        if self.doubtful {
+            field(out, b"cache-control", b"no-cache");
         }
         self.encode_hop(out);
         out.extend_from_slice(b"\r\n");
@@ -162,12 +168,13 @@ mod tests {
             forwarded_for: None,
             peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),
             held: true,
+            doubtful: true,
         };
         let mut out = Vec::new();
         request.encode(&HeaderValue::from_static("1.1 r"), &mut out);
         let expected = "POST http://example.com/a?b HTTP/1.1\r\nhost: example.com\r\naccept: */*\r\nvia: 1.1 r\r\n\
                         ringhold-client: remote\r\nringhold-peer: n1 unix:/run/n1.sock\r\ncache-control: only-if-cached\r\n\
-                        transfer-encoding: chunked\r\nexpect: 100-continue\r\n\
+                        cache-control: no-cache\r\ntransfer-encoding: chunked\r\nexpect: 100-continue\r\n\
                         te: trailers\r\nconnection: te\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

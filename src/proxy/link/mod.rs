@@ -5,13 +5,10 @@
 
 mod acquire;
 mod body;
-mod chunked;
 mod conn;
 mod control;
-mod decode;
 mod encode;
 mod exchange;
-mod fields;
 mod pipeline;
 mod pool;
 mod upload;
@@ -22,6 +19,7 @@ mod tests;
 pub use acquire::Want;
 pub use body::Body;
 pub use conn::Conn;
+pub use decode::Head;
 pub use encode::{Framing, Request, Said};
 pub use exchange::{Answer, Content, exchange};
 pub use fields::verbatim;
@@ -31,6 +29,7 @@ pub use upload::Upload;
 
 use crate::config::{Cluster, Config, Limits, Timeouts};
 use crate::proxy::metrics::Counters;
+use crate::wire::answer::{chunked, decode, fields};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;

@@ -50,6 +50,7 @@ impl Asked {
             forwarded_for: None,
             peer: None,
             held: false,
+            doubtful: false,
         }
     }
 }

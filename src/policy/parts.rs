@@ -1,12 +1,14 @@
 //! Stored parts (206): what one holds, what it answers, and what completes it (section 3.3, 3.4; RFC 9110 section 14).
 
-use super::range::{Ranged, wanted};
+use super::ranges::{self, Ranged};
 use super::{Fields, Stored};
 use crate::wire::date::Timestamp;
 use crate::wire::list;
 use http::header;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, request, response};
 use std::ops::Range;
+
+pub use super::validate::combine;
 
 /// Which bytes of a whole are stored. Never empty, and never all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,19 +55,27 @@ impl Part {
     }
 }
 
+/// What is to be fetched to complete a stored part: in one piece, and only where a strong validator can tell whether it
+/// fits (section 3.4). Of a part without any, whose origin may well answer with the whole, it may be tried: once.
+pub fn rest<F: Fields + ?Sized>(stored: &Stored<'_, F>, part: &Part) -> Option<Range<u64>> {
+    let has = |name| stored.fields.first(name).is_some();
+    let never_fits = strong(stored.fields).is_none() && (has(&header::ETAG) || has(&header::LAST_MODIFIED));
+    part.missing().filter(|_| !never_fits)
+}
+
 /// Whether a 206 may be stored as a part: it answers one range, and says which.
 pub(super) fn is_one(req: &request::Parts, res: &response::Parts) -> bool {
     req.method == Method::GET && req.headers.contains_key(header::RANGE) && content_range(&res.headers).is_some()
 }
 
 /// The bytes (of the whole) of a stored part that answer a request; `None` where it does not.
-pub fn part_wanted<F: Fields + ?Sized>(
+pub fn wanted<F: Fields + ?Sized>(
     req: &request::Parts,
     stored: &Stored<'_, F>,
     part: &Part,
     now: Timestamp,
 ) -> Option<Range<u64>> {
-    match wanted(req, stored, part.whole, now) {
+    match ranges::wanted(req, stored, part.whole, now) {
         Ranged::Part(range) if part.at.start <= range.start && range.end <= part.at.end => Some(range),
         _ => None,
     }
@@ -103,7 +113,8 @@ pub fn same<A: Fields + ?Sized, B: Fields + ?Sized>(a: &A, b: &B) -> bool {
     strong(a).is_some_and(|tag| strong(b) == Some(tag))
 }
 
-fn strong<F: Fields + ?Sized>(fields: &F) -> Option<&[u8]> {
+/// An `ETag` that stands for exactly these bytes (RFC 9110 section 8.8.1).
+pub fn strong<F: Fields + ?Sized>(fields: &F) -> Option<&[u8]> {
     fields.first(&header::ETAG).filter(|tag| tag.starts_with(b"\""))
 }
 

@@ -13,8 +13,8 @@ const LEFT_OUT: usize = 4;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Fields {
-    head: Bytes,
+pub struct Fields<B = Bytes> {
+    head: B,
     /// Where the lines are in `head`, the empty one after them not included.
     lines: Range<usize>,
     count: usize,
@@ -24,10 +24,13 @@ pub struct Fields {
     leaves_out: usize,
     /// Value of the last `Cache-Status` line.
     cache_status: Option<Range<usize>>,
+    /// Value of the last `Cache-Control` line, and how many there are.
+    cache_control: Range<usize>,
+    cache_controls: usize,
     dated: bool,
     length: Length,
-    /// `Connection` names fields of the message itself.
-    nominates: bool,
+    /// They can't go on as they are: `Connection` names some of them, or their lines have odd ends.
+    reworded: bool,
 }
 
 /// What becomes of `Content-Length`.
@@ -40,9 +43,9 @@ pub enum Length {
     Once(u64),
 }
 
-impl Fields {
+impl<B: AsRef<[u8]>> Fields<B> {
     /// `count` lines of `head` at `lines`.
-    pub fn new(head: Bytes, lines: Range<usize>, count: usize) -> Fields {
+    pub fn new(head: B, lines: Range<usize>, count: usize) -> Fields<B> {
         let left_out = [const { 0..0 }; LEFT_OUT];
         Fields {
             head,
@@ -51,17 +54,19 @@ impl Fields {
             left_out,
             leaves_out: 0,
             cache_status: None,
+            cache_control: 0..0,
+            cache_controls: 0,
             dated: false,
             length: Length::AsSent,
-            nominates: false,
+            reworded: false,
         }
     }
 
     pub fn set_length(&mut self, length: Length) {
         self.length = length;
     }
-    pub fn set_nominates(&mut self) {
-        self.nominates = true;
+    pub fn set_reworded(&mut self) {
+        self.reworded = true;
     }
 
     /// Takes note of one line, which ends where the next begins.
@@ -73,6 +78,9 @@ impl Fields {
             self.leaves_out += 1;
         } else if name.eq_ignore_ascii_case("cache-status") {
             self.cache_status = Some(value);
+        } else if name.eq_ignore_ascii_case("cache-control") {
+            self.cache_control = value;
+            self.cache_controls += 1;
         } else if name.eq_ignore_ascii_case("date") {
             self.dated = true;
         }
@@ -80,23 +88,59 @@ impl Fields {
 
     /// The last member of `Cache-Status`, which is the node's, without its name.
     pub fn verdict(&self) -> Option<&[u8]> {
-        status::last_member_of(&self.head[self.cache_status.clone()?])
+        status::last_member_of(&self.head.as_ref()[self.cache_status.clone()?])
+    }
+
+    /// The value of `Cache-Control`, where there is just one line of it.
+    pub fn cache_control(&self) -> Option<&[u8]> {
+        (self.cache_controls == 1).then(|| &self.head.as_ref()[self.cache_control.clone()])
     }
 
     /// Appends the lines that are for the client to `out`; `false`, and nothing, when they can't go on as they are.
     pub fn write(&self, out: &mut Vec<u8>) -> bool {
-        if self.leaves_out > LEFT_OUT || !self.dated || self.nominates || self.length != Length::AsSent {
+        if self.leaves_out > LEFT_OUT || !self.dated || self.reworded || self.length != Length::AsSent {
             return false;
         }
-        let mut at = self.lines.start;
+        let (head, mut at) = (self.head.as_ref(), self.lines.start);
         for gap in &self.left_out[..self.leaves_out] {
-            out.extend_from_slice(&self.head[at..gap.start]);
+            out.extend_from_slice(&head[at..gap.start]);
             at = gap.end;
         }
-        out.extend_from_slice(&self.head[at..self.lines.end]);
+        out.extend_from_slice(&head[at..self.lines.end]);
         true
     }
 
+    /// How long they are together.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// With their text in `head`, which is the same.
+    pub fn kept<C>(self, head: C) -> Fields<C> {
+        let Fields { lines, count, left_out, leaves_out, cache_status, cache_control, .. } = self;
+        let Fields { cache_controls, dated, length, reworded, .. } = self;
+        Fields {
+            head,
+            lines,
+            count,
+            left_out,
+            leaves_out,
+            cache_status,
+            cache_control,
+            cache_controls,
+            dated,
+            length,
+            reworded,
+        }
+    }
+}
+
+impl Fields {
     /// By name, without those of the link. The values share the head's memory.
     pub fn map(&self) -> HeaderMap {
         // Two more: Via and Date.
@@ -127,19 +171,22 @@ impl Fields {
 /// The first line of an answer and the lines of `fields`, for a client, and room for so many bytes behind them. `None` when
 /// they can't go on as they are.
 pub fn verbatim(status: StatusCode, fields: &Fields, via: &HeaderValue, room: usize) -> Option<Vec<u8>> {
-    let mut head = Vec::with_capacity(64 + fields.lines.len() + via.len() + room);
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(status.as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
-    head.extend_from_slice(b"\r\n");
-    if !fields.write(&mut head) {
-        return None;
-    }
+    let mut head = Vec::with_capacity(64 + fields.len() + via.len() + room);
+    begin(status, fields, &mut head)?;
     head.extend_from_slice(b"via: ");
     head.extend_from_slice(via.as_bytes());
     head.extend_from_slice(b"\r\n\r\n");
     Some(head)
+}
+
+/// Appends the same without an end.
+pub fn begin<B: AsRef<[u8]>>(status: StatusCode, fields: &Fields<B>, out: &mut Vec<u8>) -> Option<()> {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
+    out.extend_from_slice(b"\r\n");
+    fields.write(out).then_some(())
 }
 
 #[cfg(test)]
@@ -199,5 +246,16 @@ mod tests {
         let head = read("Cache-Status: a; hit\r\nCache-Status: b;fwd=miss, n1; hit; ttl=3\r\n");
         assert_eq!(head.fields.verdict(), Some(&b"hit; ttl=3"[..]));
         assert_eq!(read("A: b\r\n").fields.verdict(), None);
+    }
+
+    #[test]
+    fn several_lines_of_cache_control_are_for_who_reads_them_all() {
+        for (lines, expected) in [
+            ("A: b\r\n", None),
+            ("cache-Control: no-store\r\n", Some("no-store")),
+            ("Cache-Control: no-store\r\nCache-Control: public\r\n", None),
+        ] {
+            assert_eq!(read(lines).fields.cache_control(), expected.map(str::as_bytes), "{lines}");
+        }
     }
 }

@@ -24,8 +24,8 @@ pub enum Ranged {
 }
 
 /// Which parts of a stored whole of `length` bytes a request wants; to be asked after
-/// [`not_modified`](super::not_modified) (RFC 9110 section 13.2.2).
-pub fn ranges<F: Fields + ?Sized>(req: &request::Parts, stored: &Stored<'_, F>, length: u64, now: Timestamp) -> Ranged {
+/// [`Stored::is_not_modified`] (RFC 9110 section 13.2.2).
+pub fn of<F: Fields + ?Sized>(req: &request::Parts, stored: &Stored<'_, F>, length: u64, now: Timestamp) -> Ranged {
     match stored.status {
         StatusCode::OK => wanted(req, stored, length, now),
         _ => Ranged::Whole, // section 14.2
@@ -82,6 +82,9 @@ enum Spec {
 
 fn satisfy(set: &[u8], length: u64) -> Ranged {
     let mut parts: Vec<Range<u64>> = Vec::new();
+    if list::split(set).next().is_none() {
+        return Ranged::Whole; // section 14.1.1: a set has at least one
+    }
     for (n, spec) in list::split(set).enumerate() {
         if n >= MOST_PARTS {
             return Ranged::Refused;

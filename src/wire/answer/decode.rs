@@ -1,4 +1,4 @@
-//! PURE. The head of a node's answer, parsed once (RFC 9112 sections 4 to 6).
+//! PURE. The head of an answer, parsed once (RFC 9112 sections 4 to 6).
 
 use super::fields::{Fields, Length};
 use crate::wire::link;
@@ -6,6 +6,13 @@ use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
+
+/// Why an answer cannot be read whose head is beyond [`Bounds`].
+pub const TOO_LONG: &str = "head too long";
+/// The same, for its fields.
+pub const TOO_MANY: &str = "too many fields";
+/// Why an answer cannot be read whose body is in another transfer coding.
+pub const OTHER_CODING: &str = "a transfer coding other than chunked";
 
 /// How the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +25,12 @@ pub enum Ends {
     Closed,
 }
 
-/// The head of an answer.
+/// The head of an answer; where it lies is `B`'s matter.
 #[derive(Debug)]
-pub struct Head {
+pub struct Head<B = Bytes> {
     pub status: StatusCode,
     pub version: Version,
-    pub fields: Fields,
+    pub fields: Fields<B>,
     pub ends: Ends,
     /// The connection may serve another request after this one.
     pub keep: bool,
@@ -44,6 +51,12 @@ pub struct Bounds {
 /// Parses the head at the start of `buf`: it and its length; `None` when it is not complete yet. Both share
 /// `buf`'s memory. `bodiless`: the request was HEAD.
 pub fn head(buf: &Bytes, bounds: Bounds, bodiless: bool) -> Result<Option<(Head, usize)>, &'static str> {
+    let seen = seen(buf, bounds, bodiless)?;
+    Ok(seen.map(|(head, length)| (head.kept(buf.slice(..length)), length)))
+}
+
+/// The same of what is not kept.
+pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&[u8]>, usize)>, &'static str> {
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
     match parse(buf, bounds, bodiless, &mut slots) {
         Err(Parse::TooMany) if bounds.fields > SLOTS => {
@@ -53,9 +66,17 @@ pub fn head(buf: &Bytes, bounds: Bounds, bodiless: bool) -> Result<Option<(Head,
         other => other,
     }
     .map_err(|e| match e {
-        Parse::TooMany => "too many fields",
+        Parse::TooMany => TOO_MANY,
         Parse::Bad(why) => why,
     })
+}
+
+impl Head<&[u8]> {
+    /// With its text in `head`, which is the same.
+    pub fn kept(self, head: Bytes) -> Head {
+        let Head { status, version, fields, ends, keep, local } = self;
+        Head { status, version, fields: fields.kept(head), ends, keep, local }
+    }
 }
 
 enum Parse {
@@ -64,17 +85,17 @@ enum Parse {
 }
 
 fn parse<'b>(
-    buf: &'b Bytes,
+    buf: &'b [u8],
     bounds: Bounds,
     bodiless: bool,
     slots: &mut [MaybeUninit<httparse::Header<'b>>],
-) -> Result<Option<(Head, usize)>, Parse> {
+) -> Result<Option<(Head<&'b [u8]>, usize)>, Parse> {
     let mut response = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let length = match config.parse_response_with_uninit_headers(&mut response, buf, slots) {
         Ok(httparse::Status::Complete(length)) if length <= bounds.bytes => length,
         Ok(httparse::Status::Partial) if buf.len() < bounds.bytes => return Ok(None),
-        Ok(_) => return Err(Parse::Bad("head too long")),
+        Ok(_) => return Err(Parse::Bad(TOO_LONG)),
         Err(httparse::Error::TooManyHeaders) => return Err(Parse::TooMany),
         Err(_) => return Err(Parse::Bad("not HTTP/1.1")),
     };
@@ -85,8 +106,7 @@ fn parse<'b>(
         start..start + part.len()
     };
     let starts = |n: usize| response.headers.get(n).map_or(length - 2, |field| place(field.name.as_bytes()).start);
-    let head = buf.slice(..length);
-    let fields = Fields::new(head, starts(0)..length - 2, response.headers.len());
+    let fields = Fields::new(&buf[..length], starts(0)..length - 2, response.headers.len());
     let mut framing = Framing {
         fields,
         length: None,
@@ -97,14 +117,22 @@ fn parse<'b>(
     };
     for (n, field) in response.headers.iter().enumerate() {
         framing.add(field).map_err(Parse::Bad)?;
-        framing.fields.note(field.name, place(field.value), starts(n)..starts(n + 1));
+        let line = starts(n)..starts(n + 1);
+        // Not all whom it may reach take a bare LF for the end of a line (RFC 9112 section 2.2).
+        if !buf[..line.end].ends_with(b"\r\n") {
+            framing.fields.set_reworded();
+        }
+        framing.fields.note(field.name, place(field.value), line);
+    }
+    if !buf[..length].ends_with(b"\r\n\r\n") {
+        framing.fields.set_reworded();
     }
     framing.finish(status, version, bodiless).map(|head| Some((head, length))).map_err(Parse::Bad)
 }
 
 /// What the fields that frame the message said.
-struct Framing {
-    fields: Fields,
+struct Framing<'b> {
+    fields: Fields<&'b [u8]>,
     length: Option<u64>,
     /// How many numbers said so.
     lengths: usize,
@@ -119,9 +147,18 @@ enum Coding {
     Chunked,
     /// Something that we cannot undo, or `chunked` not last.
     Other,
+    /// Names that are no codings: nothing was done to the body, which ends with the connection (RFC 9112 section 6.3).
+    Noise,
 }
 
-impl Framing {
+/// Whether a transfer coding is a registered one (RFC 9112 section 7), whatever its parameters.
+pub fn is_coding(coding: &[u8]) -> bool {
+    const CODINGS: [&[u8]; 7] = [b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"];
+    let name = coding.split(|byte| *byte == b';').next().map_or(coding, <[u8]>::trim_ascii);
+    CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+impl<'b> Framing<'b> {
     fn add(&mut self, field: &httparse::Header<'_>) -> Result<(), &'static str> {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
         match field.name.as_bytes().first().map(u8::to_ascii_lowercase) {
@@ -149,8 +186,11 @@ impl Framing {
 
     fn transfer_encoding(&mut self, value: &[u8]) {
         for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|c| !c.is_empty()) {
-            let chunked = coding.eq_ignore_ascii_case(b"chunked");
-            self.coding = if chunked && self.coding == Coding::Absent { Coding::Chunked } else { Coding::Other };
+            self.coding = match self.coding {
+                Coding::Absent if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
+                Coding::Absent | Coding::Noise if !is_coding(coding) => Coding::Noise,
+                _ => Coding::Other,
+            };
         }
     }
 
@@ -159,17 +199,17 @@ impl Framing {
             if option.eq_ignore_ascii_case(b"close") {
                 self.keep = false;
             } else if !option.eq_ignore_ascii_case(b"keep-alive") {
-                self.fields.set_nominates();
+                self.fields.set_reworded();
             }
         }
     }
 
     /// RFC 9112 section 6.3, the length of a message body.
-    fn finish(mut self, status: StatusCode, version: Version, bodiless: bool) -> Result<Head, &'static str> {
+    fn finish(mut self, status: StatusCode, version: Version, bodiless: bool) -> Result<Head<&'b [u8]>, &'static str> {
         let ends = if bodiless || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
             Ends::None
-        } else if self.coding == Coding::Other {
-            return Err("a transfer coding other than chunked");
+        } else if self.coding == Coding::Other || (self.coding == Coding::Noise && self.length.is_some()) {
+            return Err(OTHER_CODING);
         } else if self.coding == Coding::Chunked {
             if version == Version::HTTP_10 {
                 return Err("chunked in HTTP/1.0");
@@ -202,10 +242,11 @@ pub fn is_ringhold(name: &[u8]) -> bool {
 
 /// Digits only: `+1`, `1_0` and the empty text are no lengths.
 fn decimal(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let digit = |number: u64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    text.iter().try_fold(0, digit).filter(|_| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -229,6 +270,9 @@ mod tests {
             ("Content-Length: 99999999999999999999\r\n", Err("malformed Content-Length")),
             ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
             ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
+            ("Transfer-Encoding: noise\r\n", Ok((Ends::Closed, false))),
+            ("Transfer-Encoding: noise, chunked\r\n", Err("a transfer coding other than chunked")),
+            ("Transfer-Encoding: noise\r\nContent-Length: 5\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: gzip, chunked\r\n", Err("a transfer coding other than chunked")),
             (
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
@@ -261,6 +305,22 @@ mod tests {
         assert_eq!(length, text.len());
         assert_eq!(head.fields.map().get_all("set-cookie").iter().count(), 2);
         assert!(!head.fields.map().contains_key("ringhold-reach"));
+    }
+
+    #[test]
+    fn a_head_with_a_bare_lf_is_read_and_does_not_go_on_as_it_is() {
+        for text in [
+            "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 1\n\r\n",
+            "HTTP/1.1 200 OK\r\nDate: d\nContent-Length: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nDate: d\r\nContent-Length: 1\r\n\n",
+            "HTTP/1.1 200 OK\nDate: d\nContent-Length: 1\n\n",
+        ] {
+            let (head, length) = read(text).unwrap().unwrap();
+            assert_eq!((head.ends, length), (Ends::After(1), text.len()), "{text:?}");
+            assert_eq!(head.fields.map().get("date").unwrap(), "d", "{text:?}");
+            assert_eq!(head.fields.map().get("content-length").unwrap(), "1", "{text:?}");
+            assert!(!head.fields.write(&mut Vec::new()), "{text:?}");
+        }
     }
 
     #[test]

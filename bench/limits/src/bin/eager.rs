@@ -1,0 +1,182 @@
+//! Asks again as soon as an answer has come, on each connection. Heads are read and checked; bodies are counted in the
+//! kernel and thrown away there (MSG_TRUNC), for a load that copies large bodies is the limit before the server is.
+
+use limits::client::{Asker, Head, number};
+use limits::latency::Latencies;
+use mio::net::TcpStream;
+use mio::{Events, Poll};
+use socket2::SockRef;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
+
+const USAGE: &str = "eager --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --seconds N
+  prints: RESULT, then requests answered, microseconds taken, bytes, errors, and microseconds p50 and p99";
+
+/// MSG_TRUNC: what is read of a TCP socket is taken out of its queue and not copied.
+const DISCARD: i32 = 0x20;
+/// A head and a small body come with one read.
+const HEAD: usize = 4096;
+/// As much of a body as is thrown away at once.
+const PIECE: usize = 1 << 20;
+/// What has not been answered for so long at the end is an error.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+fn main() -> io::Result<()> {
+    let mut load = Load::new()?;
+    let started = Instant::now();
+    let length = Duration::from_secs_f64(number("--seconds", USAGE));
+    for index in 0..load.connections.len() {
+        load.ask(index)?;
+    }
+    let mut events = Events::with_capacity(1024);
+    while started.elapsed() < length {
+        load.poll.poll(&mut events, Some(length.saturating_sub(started.elapsed())))?;
+        for event in &events {
+            load.read(event.token().0)?;
+        }
+    }
+    load.report(started.elapsed());
+    Ok(())
+}
+
+struct Connection {
+    stream: TcpStream,
+    asked: Instant,
+    head: Vec<u8>,
+    body_left: usize,
+}
+
+struct Load {
+    poll: Poll,
+    asker: Asker,
+    connections: Vec<Connection>,
+    latencies: Latencies,
+    bytes: u64,
+    errors: u64,
+    buffer: Vec<u8>,
+}
+
+/// What a read gave.
+enum Step {
+    /// The answer is whole.
+    Answered,
+    /// There may be more to read.
+    More,
+    Drained,
+}
+
+impl Load {
+    fn new() -> io::Result<Self> {
+        let mut load = Self {
+            poll: Poll::new()?,
+            asker: Asker::from_arguments("eager", USAGE)?,
+            connections: Vec::new(),
+            latencies: Latencies::default(),
+            bytes: 0,
+            errors: 0,
+            buffer: vec![0; HEAD],
+        };
+        for index in 0..number("--connections", USAGE) as usize {
+            let connection = load.connect(index)?;
+            load.connections.push(connection);
+        }
+        Ok(load)
+    }
+
+    fn connect(&self, index: usize) -> io::Result<Connection> {
+        let stream = self.asker.connect(self.poll.registry(), index)?;
+        Ok(Connection { stream, asked: Instant::now(), head: Vec::new(), body_left: 0 })
+    }
+
+    fn ask(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            connection.asked = Instant::now();
+            match connection.stream.write_all(self.asker.pick()) {
+                Ok(()) => return Ok(()),
+                Err(_) => self.renew(index)?,
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize) -> io::Result<()> {
+        loop {
+            let connection = &mut self.connections[index];
+            match connection.step(&mut self.buffer, &mut self.bytes) {
+                Ok(Step::More) => {}
+                Ok(Step::Drained) => return Ok(()),
+                // Nothing else is in the socket: one request is under way on each.
+                Ok(Step::Answered) => {
+                    self.latencies.add(connection.asked.elapsed());
+                    return self.ask(index);
+                }
+                Err(_) => {
+                    self.renew(index)?;
+                    return self.ask(index);
+                }
+            }
+        }
+    }
+
+    fn renew(&mut self, index: usize) -> io::Result<()> {
+        self.errors += 1;
+        self.connections[index] = self.connect(index)?;
+        Ok(())
+    }
+
+    fn report(&self, elapsed: Duration) {
+        let stalled = self.connections.iter().filter(|connection| connection.asked.elapsed() > PATIENCE).count();
+        println!(
+            "RESULT {} {} {} {} {} {}",
+            self.latencies.count(),
+            elapsed.as_micros(),
+            self.bytes,
+            self.errors + stalled as u64,
+            self.latencies.quantile(0.5).as_micros(),
+            self.latencies.quantile(0.99).as_micros(),
+        );
+    }
+}
+
+impl Connection {
+    fn step(&mut self, buffer: &mut [u8], bytes: &mut u64) -> io::Result<Step> {
+        let read = match if self.body_left > 0 { self.discard() } else { self.stream.read(buffer) } {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Drained),
+            Err(error) => return Err(error),
+        };
+        *bytes += read as u64;
+        match self.body_left {
+            0 => self.take(&buffer[..read]),
+            _ => self.body(read),
+        }
+    }
+
+    fn discard(&self) -> io::Result<usize> {
+        // Never written to, so it costs nothing.
+        let mut nowhere = [MaybeUninit::uninit(); PIECE];
+        let most = self.body_left.min(PIECE);
+        SockRef::from(&self.stream).recv_with_flags(&mut nowhere[..most], DISCARD)
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> io::Result<Step> {
+        self.head.extend_from_slice(bytes);
+        match Head::of(&self.head) {
+            Head::Bad => Err(ErrorKind::InvalidData.into()),
+            Head::Partial => Ok(Step::More),
+            Head::Good { end, length } => {
+                let read = self.head.len() - end;
+                self.head.clear();
+                self.body_left = length;
+                self.body(read)
+            }
+        }
+    }
+
+    fn body(&mut self, read: usize) -> io::Result<Step> {
+        self.body_left = self.body_left.checked_sub(read).ok_or(ErrorKind::InvalidData)?;
+        Ok(if self.body_left == 0 { Step::Answered } else { Step::More })
+    }
+}

@@ -1,0 +1,115 @@
+//! What a 304, or the answer to a HEAD, makes of what is stored (RFC 9111 sections 4.3.4 and 4.3.5).
+
+use super::Node;
+use super::ask::Ask;
+use super::counters::add;
+use super::exchange::{Answered, Why, mark};
+use super::fill::Fate;
+use crate::policy::{self, Freshened, HeadEffect, NotStored, Terms};
+use crate::store::{Entry, Then};
+use crate::wire::fault::{Fault, Kind};
+use http::HeaderMap;
+use std::sync::Arc;
+
+/// What was stored, as a 304 leaves it.
+pub struct Confirmed {
+    pub entry: Arc<Entry>,
+    /// What only its requester is answered with, in place of fields of those names.
+    pub withheld: HeaderMap,
+    pub kept: Kept,
+}
+
+/// Whether others may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It took the place of the old one.
+    Stored,
+    /// That one was purged or made invalid meanwhile, and the 304 may be older than what was changed: it serves who
+    /// waited for it, and nobody later.
+    Outdated,
+    /// The 304 may not be stored, so it is for its requester alone.
+    Alone(NotStored),
+}
+
+/// By a 304 to our own condition.
+pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Result<Confirmed, Fault> {
+    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
+    let mut headers = entry.headers(fields.len());
+    let Freshened { terms, born, withheld } =
+        policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
+    if !node.origins.allows(&headers) {
+        node.store.remove(&ask.key);
+        return Err(too_long());
+    }
+    let (terms, kept) = match terms {
+        Ok(terms) if fate == Fate::Store => (terms, Kept::Stored),
+        Ok(terms) => (terms, Kept::Outdated),
+        Err(why) => (Terms { born, received, ..entry.terms }, Kept::Alone(why)),
+    };
+    // `Vary` may have changed.
+    let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
+    let entry_now = Arc::new(entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting));
+    match kept {
+        Kept::Stored => {
+            freshen_alike(node, ask, entry, answered);
+            node.store.put(&ask.key, entry_now.clone());
+            node.uncacheable.forget(&ask.key);
+        }
+        Kept::Alone(why) if !why.is_the_requests() => drop_stored(node, ask, why),
+        // What is stored stays as it was: it was the request that forbade it.
+        Kept::Alone(_) | Kept::Outdated => {}
+    }
+    Ok(Confirmed { entry: entry_now, withheld, kept })
+}
+
+fn drop_stored(node: &Node, ask: &Ask, why: NotStored) {
+    node.store.remove(&ask.key);
+    // Another node may have it still, and does not know that it must not.
+    node.peers.bar(&ask.key);
+    // Before anybody who waits is released: they must not queue up behind a new leader.
+    node.uncacheable.note(&ask.key, Why::Policy(why), Then::Alone);
+    add(&node.counters.invalidated, 1);
+}
+
+fn too_long() -> Fault {
+    Fault::origin(
+        Kind::HttpResponseHeaderSectionSize,
+        "with what the origin's 304 adds, the head of the stored answer is longer than limits.head allows",
+    )
+}
+
+/// A 304 with a strong validator freshens all that have it and that the request could have selected (RFC 9111 section
+/// 4.3.4): variants of one representation, and its parts.
+fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered) {
+    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
+    let Some(shelf) = node.store.get(&ask.key) else { return };
+    let others = shelf.matching(&ask.head.headers, ask.same_machine);
+    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::parts::same(fields, &***other)) {
+        let mut headers = other.headers(fields.len());
+        let all = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, fields, sent, received);
+        let selecting = policy::variants::selecting(&headers, &ask.head.headers);
+        if let (Ok(terms), Some(selecting), true) = (all.terms, selecting, node.origins.allows(&headers)) {
+            let renewed = other.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
+            node.store.put(&ask.key, Arc::new(renewed));
+        }
+    }
+}
+
+/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
+pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
+    let Some(entry) = node.lookup(ask) else { return };
+    let Answered { head, sent, received, .. } = answered;
+    let mut headers = entry.headers(head.headers.len());
+    let was = (entry.status, entry.body().len());
+    match policy::after_head(&node.rules, &ask.head, was, &mut headers, head, *sent, *received) {
+        HeadEffect::Freshened(terms) if fate == Fate::Store && node.origins.allows(&headers) => {
+            let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
+            let renewed = entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
+            node.store.put(&ask.key, Arc::new(renewed));
+        }
+        HeadEffect::Invalidated => {
+            node.invalidate(&ask.key);
+        }
+        HeadEffect::Freshened(_) | HeadEffect::None => {}
+    }
+}

@@ -1,0 +1,291 @@
+//! A plain request for what is known to be not storable, relayed from bytes to bytes: its field lines go to the origin, and
+//! the origin's to the front, without a map of either. Where the answer is not as plain, [`super::exchange`] and the steps
+//! after it take over with what has been read: nothing is asked twice, and the answers are the same.
+
+use super::ask::{Ask, Asker};
+use super::body::NodeBody;
+use super::caller::Standing;
+use super::counters::add;
+use super::exchange::{Answered, Why, mark, pass_on};
+use super::forgotten::Since;
+use super::origin::{Heard, Message, Pool, Question, Told, url};
+use super::{Node, answer, collapse, fill, quick, service};
+use crate::clock;
+use crate::net::rules::Reach;
+use crate::net::serve::{Given, Interim, Plain, room_for_message};
+use crate::policy;
+use crate::store::{Mark, Then};
+use crate::wire::answer::decode::Head;
+use crate::wire::answer::fields::begin;
+use crate::wire::date::Timestamp;
+use crate::wire::fault::Fault;
+use crate::wire::hop::{self, Hop};
+use crate::wire::link;
+use crate::wire::status::Fwd;
+use crate::wire::target::Key;
+use http::header::{AUTHORIZATION, HOST, VIA};
+use http::{Response, Uri};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Nothing is stored for it.
+const FWD: Fwd = Fwd::UriMiss;
+
+/// A plain request on its way.
+pub struct Shortly {
+    node: Rc<Node>,
+    pool: Rc<Pool>,
+    /// The URL, which is its own key, and the head for the origin.
+    text: Box<[u8]>,
+    url: usize,
+    same_machine: bool,
+    /// Why the last answer was not stored.
+    why: Why,
+    interim: Interim,
+}
+
+impl Shortly {
+    /// `None`: it goes the long way. Nothing is stored under its URL, and what is not stored of it has this reason. `last`: the
+    /// origin that was last asked on this connection.
+    pub fn of(
+        node: Rc<Node>,
+        last: &RefCell<Option<Rc<Pool>>>,
+        request: &Plain<'_>,
+        standing: Standing,
+        why: Why,
+        interim: Interim,
+    ) -> Option<Shortly> {
+        let (authority, path) = parts(request.target)?;
+        // An origin that is known was once asked by a key, so its authority is as keys write it.
+        let pool = last.borrow().clone().filter(|pool| pool.is_of(authority));
+        let pool = match pool {
+            Some(pool) => pool,
+            None => last.borrow_mut().insert(node.origins.known(authority)?).clone(),
+        };
+        let mut text = Vec::with_capacity(2 * request.target.len() + request.head.len());
+        text.extend_from_slice(request.target);
+        text.extend_from_slice(b"GET ");
+        text.extend_from_slice(path);
+        text.extend_from_slice(b" HTTP/1.1\r\n");
+        let said = lines(request, authority, &mut text)?;
+        let same_machine = quick::is_for_this_machine(said, standing)?;
+        text.extend_from_slice(b"\r\n");
+        let (text, url) = (text.into_boxed_slice(), request.target.len());
+        Some(Shortly { node, pool, text, url, same_machine, why, interim })
+    }
+
+    /// Asks the origin.
+    pub async fn relay(self) -> Given<NodeBody> {
+        let node = &self.node;
+        add(&node.counters.requests, 1);
+        let (began, sent) = (node.begins(), clock::now());
+        let interim = |head: Head| pass_on(&self.interim, head.status, head.fields.map());
+        let question = Question {
+            pool: &self.pool,
+            url: &self.text[..self.url],
+            same_machine: self.same_machine,
+            head: &self.text[self.url..],
+            interim: &interim,
+            message: &|head, reach, content| self.message(head, reach, content),
+        };
+        match node.origins.ask(&question).await {
+            Ok(Heard::Message((message, head))) => Given::Message(message, head),
+            Ok(Heard::Told(told)) => Given::Response(self.long(*told, began, sent)),
+            Err(fault) => Given::Response(answer::fault(node, &fault)),
+        }
+    }
+
+    /// The answer as it is to be written, where it is certainly not to be stored.
+    fn message(&self, origins: &Head<&[u8]>, reach: Reach, content: &[u8]) -> Option<Message> {
+        let node = &self.node;
+        let why = policy::forbidden(&node.rules, origins.status, origins.fields.cache_control()?)?;
+        let status = answer::not_stored(node, FWD, Why::Policy(why));
+        let mut message = room_for_message(128 + origins.fields.len() + status.len() + content.len());
+        begin(origins.status, &origins.fields, &mut message)?;
+        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| message.extend_from_slice(part));
+        put(&[b"cache-status: ", status.as_bytes(), b"\r\n"]);
+        if mark(reach) == Mark::SameMachine {
+            put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
+        }
+        put(&[b"\r\n"]);
+        let head = message.len();
+        message.extend_from_slice(content);
+        self.note(Why::Policy(why));
+        add(&node.counters.forwarded, 1);
+        Some((message, head))
+    }
+
+    /// Remembered, unless it is the same as before.
+    fn note(&self, why: Why) {
+        if why != self.why
+            && let Ok(key) = self.key()
+        {
+            self.node.uncacheable.note(&key, why, Then::AsBefore);
+        }
+    }
+
+    /// The rest of the long way.
+    fn long(&self, told: Told, began: Since, sent: Timestamp) -> Response<NodeBody> {
+        let node = &self.node;
+        let answered = || -> Result<Response<NodeBody>, Fault> {
+            let ask = self.ask()?;
+            let reply = node.origins.reply(told);
+            let settled = Answered::new(reply.response, reply.reach, sent)?.plainly(node, &ask);
+            let got = collapse::own(node, &ask, settled, began)?;
+            service::respond(node, &ask, got, FWD).ok_or_else(fill::vanished)
+        };
+        answered().unwrap_or_else(|fault| answer::fault(node, &fault))
+    }
+
+    fn key(&self) -> Result<Key, Fault> {
+        url(&self.text[..self.url])
+    }
+
+    /// What came in as the long way understands it. The head for the origin has all of it but the absolute form.
+    fn ask(&self) -> Result<Ask, Fault> {
+        let key = self.key()?;
+        let mut head = Plain::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
+        head.uri = Uri::try_from(key.as_str()).unwrap_or_default();
+        Ok(Ask {
+            key,
+            head,
+            hop: Hop::default(),
+            asker: Asker::Front,
+            background: false,
+            interim: Some(self.interim.clone()),
+            same_machine: self.same_machine,
+            peer: None,
+            from_node: false,
+        })
+    }
+}
+
+/// Authority and path of a target that may be its own key; any other spelling goes the long way.
+fn parts(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = target.strip_prefix(b"http://")?;
+    let at = rest.iter().position(|byte| *byte == b'/')?;
+    let (authority, path) = rest.split_at(at);
+    // That it is visible was seen when it was parsed.
+    (target.is_ascii() && !path.contains(&b'#')).then_some((authority, path))
+}
+
+/// Appends the lines that go to the origin; whether `Ringhold-Client` is `local`, where it is there. `None`: more is to be
+/// understood. Who wants credentials or its own `Via` to be heeded is heard by the origin; the answer is not stored anyway.
+fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<bool>> {
+    let (mut said, mut hosts) = (None, 0);
+    for field in request.fields {
+        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
+        if is_of_link(field.name) {
+            if is(link::ASKER.as_str()) {
+                return None;
+            }
+            if is(link::CLIENT.as_str()) {
+                // The first counts, as everywhere.
+                said = said.or(Some(field.value == link::LOCAL.as_bytes()));
+            }
+            continue;
+        }
+        if is(HOST.as_str()) {
+            hosts += 1;
+            if field.value != authority {
+                return None;
+            }
+        } else if policy::requests::bears_on_fresh(field.name) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str()) {
+            return None;
+        }
+        if !hop::is_for_this_hop(field.name) {
+            line(request.head, field, out);
+        }
+    }
+    (hosts == 1).then_some(said)
+}
+
+/// Appends a line in its usual form, which is nearly always the form that it has in `head`.
+fn line(head: &[u8], field: &httparse::Header<'_>, out: &mut Vec<u8>) {
+    let at = (field.name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+    let value = at.wrapping_add(field.name.len() + 2);
+    let as_is = head
+        .get(at..value.wrapping_add(field.value.len()))
+        .filter(|line| line.get(field.name.len()..field.name.len() + 2) == Some(b": ") && line.ends_with(field.value));
+    match as_is {
+        Some(line) => out.extend_from_slice(line),
+        None => [field.name.as_bytes(), b": ", field.value].iter().for_each(|part| out.extend_from_slice(part)),
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn is_of_link(name: &str) -> bool {
+    name.as_bytes().get(..link::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(link::PREFIX.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_target_that_may_be_its_own_key_has_parts() {
+        for (target, expected) in [
+            ("http://a/b?c", Some(("a", "/b?c"))),
+            ("http://a:81/", Some(("a:81", "/"))),
+            ("http://a", None),
+            ("http://a?b", None),
+            ("/b", None),
+            ("https://a/b", None),
+            ("http://a/b#c", None),
+            ("http://a/\u{e9}", None),
+        ] {
+            let expected = expected.map(|(authority, path)| (authority.as_bytes(), path.as_bytes()));
+            assert_eq!(parts(target.as_bytes()), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn the_origin_is_sent_what_is_not_of_a_hop_or_the_link() {
+        let host = ("Host", "a");
+        for (fields, expected) in [
+            (vec![host, ("Ringhold-Client", "local"), ("X", "y")], Some((Some(true), "Host: a\r\nX: y\r\n"))),
+            (
+                vec![host, ("Ringhold-Client", "remote"), ("ringhold-client", "local")],
+                Some((Some(false), "Host: a\r\n")),
+            ),
+            (vec![host, ("Ringhold-Peer", "n h:1"), ("Keep-Alive", "5")], Some((None, "Host: a\r\n"))),
+            (vec![host, ("Connection", "keep-alive"), ("Via", "1.1 f")], Some((None, "Host: a\r\nVia: 1.1 f\r\n"))),
+            (vec![host, ("Authorization", "x")], Some((None, "Host: a\r\nAuthorization: x\r\n"))),
+            (vec![host, ("Ringhold-Asker", "n")], None),
+            (vec![host, ("If-None-Match", "x")], None),
+            (vec![host, ("Range", "bytes=0-")], None),
+            (vec![host, ("Cache-Control", "no-cache")], None),
+            (vec![host, host], None),
+            (vec![("Host", "b")], None),
+            (vec![], None),
+        ] {
+            let fields: Vec<httparse::Header> =
+                fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+            let mut out = Vec::new();
+            let request = Plain { target: b"", fields: &fields, head: b"" };
+            let got = lines(&request, b"a", &mut out).map(|said| (said, String::from_utf8(out).unwrap()));
+            assert_eq!(got, expected.map(|(said, lines)| (said, lines.to_owned())), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_goes_on_in_its_usual_form_whatever_it_had() {
+        for (text, expected) in [
+            ("Accept: a, b", "Accept: a, b\r\n"),
+            ("Accept:a", "Accept: a\r\n"),
+            ("Accept:  a", "Accept: a\r\n"),
+            ("Accept:\ta \t", "Accept: a\r\n"),
+            ("Accept:", "Accept: \r\n"),
+        ] {
+            for end in ["\r\n\r\n", "\n\n"] {
+                let head = format!("GET / HTTP/1.1\r\n{text}{end}");
+                let mut slots = [httparse::EMPTY_HEADER; 4];
+                let mut request = httparse::Request::new(&mut slots);
+                assert!(request.parse(head.as_bytes()).unwrap().is_complete());
+                let mut out = Vec::new();
+                line(head.as_bytes(), &request.headers[0], &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), expected, "{head:?}");
+            }
+        }
+    }
+}

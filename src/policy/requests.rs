@@ -1,0 +1,5 @@
+//! What a request is by itself, before anything is known of what is stored.
+
+pub use super::bearing::bears_on_fresh;
+pub use super::refresh::for_everyone;
+pub use super::reuse::{may_ask_peer, may_lead};
