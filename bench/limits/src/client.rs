@@ -17,8 +17,9 @@ impl Asker {
     /// From `--proxy`, `--origin`, `--kind` and `--urls`.
     pub fn from_arguments(program: &str, usage: &str) -> io::Result<Self> {
         let (origin, kind) = (argument("--origin", usage), argument("--kind", usage));
-        let request =
-            |url| format!("GET http://{origin}/{kind}/{url} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: {program}\r\n\r\n");
+        let request = |url| {
+            format!("GET http://{origin}/{kind}/{url} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: {program}\r\n\r\n")
+        };
         let proxy = argument("--proxy", usage).parse().map_err(io::Error::other)?;
         Ok(Self { proxy, requests: (1..=number("--urls", usage) as usize).map(request).collect(), random: 42 })
     }
