@@ -28,10 +28,12 @@ def write(path, text):
 
 
 class Peers:
-    """Starts them; `memory`, `files` (what nginx may keep, in memory too) and `largest` (object) are in MiB."""
+    """Starts them; `memory`, `files` (what nginx may keep, in memory too) and `largest` (object) are in MiB. `shared` gives
+    Squid the memory that several processes could use: unlike its own, that goes on taking new objects when it is full."""
 
-    def __init__(self, bench, origin, memory=256, files=1024, largest=2):
+    def __init__(self, bench, origin, memory=256, files=1024, largest=2, shared=False):
         self.bench, self.origin, self.memory, self.files, self.largest = bench, origin, memory, files, largest
+        self.shared = "on" if shared else "off"
 
     def nginx(self, name, port):
         store = self.bench.room(name, self.bench.memory)
@@ -66,6 +68,7 @@ http_access allow all
 cache_mem {self.memory} MB
 maximum_object_size {max(self.largest, 4)} MB
 maximum_object_size_in_memory {self.largest} MB
+memory_cache_shared {self.shared}
 cache_effective_user proxy
 pid_filename none
 access_log none

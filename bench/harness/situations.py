@@ -12,7 +12,7 @@ from .report import table
 # One node holds some 5,000 objects of 1 KiB: the 1,000 that are asked for, and no room for what passes.
 FULL = "8MiB"
 PASSING = 60_000
-NEW = ["--new", 20]
+NEW = ["--new", 100]
 # Seconds that a node that joined stays, and that pass before the next one joins.
 STAYS = 0.5
 SHAPES = {"ringhold": "128MiB", "ringhold-relay": "0"}
@@ -70,7 +70,7 @@ def measure(program, load, ours, known, rounds, seconds, say):
             found[name, "nodes join and leave"] = median([run() for _ in range(rounds)])
         load.once(subject.port, "c/k1", PASSING, 60)
         load.warm(subject.port, "c/k1")
-        found[name, "the nodes are full, 5 % new URLs"] = median([run(*NEW) for _ in range(rounds)])
+        found[name, "the nodes are full, 1 % new URLs"] = median([run(*NEW) for _ in range(rounds)])
         load.bench.stop(subject.children)
         for (whose, what), told in found.items():
             if whose == name:

@@ -6,6 +6,7 @@ use crate::config::{self, Eviction};
 use crate::wire::target::Key;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
+use std::cell::Cell;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,6 +23,18 @@ pub struct Bounded<V: Weigh> {
     cache: Cache<u64, V, BuildHasherDefault<AsIs>>,
     /// What was looked for last and was not there.
     missed: AtomicU64,
+    /// Bytes that there is room for.
+    memory: u64,
+    eviction: Eviction,
+}
+
+/// TinyLFU lets in what is asked for more often than all together that would have to make room for it, which a large object
+/// hardly ever is. It has to stand up to no more than so many of average size.
+const CONTENDERS: u64 = 8;
+
+thread_local! {
+    /// As what is being inserted on this thread competes for its place; the weigher is called by `insert`, on its thread.
+    static COMPETES_AS: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
 impl<V: Weigh> Bounded<V> {
@@ -33,10 +46,10 @@ impl<V: Weigh> Bounded<V> {
         };
         let cache = Cache::builder()
             .max_capacity(memory)
-            .weigher(|_, value: &V| value.weight())
+            .weigher(|_, value: &V| value.weight().min(COMPETES_AS.get()))
             .eviction_policy(policy)
             .build_with_hasher(BuildHasherDefault::default());
-        Bounded { cache, missed: AtomicU64::new(0) }
+        Bounded { cache, missed: AtomicU64::new(0), memory, eviction }
     }
     /// A request looks several times for what is not there, and once for what is there. Each request counts once: or what
     /// comes for the first time would seem to be asked for more often than what is kept, and would take its place.
@@ -55,7 +68,25 @@ impl<V: Weigh> Bounded<V> {
         self.cache.contains_key(&hash)
     }
     pub fn insert(&self, hash: u64, value: V) {
-        self.cache.insert(hash, value);
+        // Whoever looks for it from now on is another request, even where it was not let in.
+        self.missed.store(0, Relaxed);
+        if self.is_let_in(hash, &value) {
+            self.cache.insert(hash, value);
+        }
+    }
+    /// Lets a large one compete as one that is smaller; who is in already is not asked again, and takes what it weighs.
+    fn is_let_in(&self, hash: u64, value: &V) -> bool {
+        let (weight, held) = (u64::from(value.weight()), self.cache.weighted_size());
+        let most = CONTENDERS * held / self.cache.entry_count().max(1);
+        let competes = self.eviction == Eviction::TinyLfu && held + weight > self.memory && weight <= self.memory;
+        if !competes || weight <= most || self.holds(hash) {
+            return true;
+        }
+        COMPETES_AS.set(u32::try_from(most).unwrap_or(u32::MAX).max(1));
+        self.cache.insert(hash, value.clone());
+        COMPETES_AS.set(u32::MAX);
+        self.cache.run_pending_tasks();
+        self.holds(hash)
     }
     pub fn remove(&self, hash: u64) -> Option<V> {
         self.cache.remove(&hash)

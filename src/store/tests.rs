@@ -178,6 +178,29 @@ fn what_passes_once_does_not_push_out_what_is_asked_for_now_and_then() {
 }
 
 #[test]
+fn a_large_one_that_is_asked_for_often_finds_room_among_small_ones() {
+    let store = store(4 << 20);
+    for n in (0..3000).chain(0..3000) {
+        is_hit(&store, &format!("http://h/small/{n}"));
+    }
+    let (url, body) = ("http://h/large", Bytes::from(vec![0; 512 << 10]));
+    let key = Key::parse(url).unwrap();
+    let asked = (0..15).filter(|_| {
+        let there = store.get(&key).is_some();
+        if !there {
+            store.put(&key, Arc::new(entry(url, &[], &HeaderMap::new(), vec![body.clone()], 1)));
+            // Only now it is decided who stays.
+            store.size();
+        }
+        // Others come in between.
+        (0..9).for_each(|n| _ = is_hit(&store, &format!("http://h/small/{n}")));
+        there
+    });
+    assert!(asked.count() > 0, "it is never there");
+    assert!(store.size().1 <= 4 << 20, "nor is there more than there is room for");
+}
+
+#[test]
 fn a_purged_url_is_gone_with_all_its_variants() {
     let store = store(1 << 20);
     let key = Key::parse("http://h/p").unwrap();
