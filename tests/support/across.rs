@@ -92,7 +92,7 @@ pub fn across(
         let reached = |requests: usize| {
             until_true("the load has come so far", 6 * PATIENCE, || done.load(Ordering::Relaxed) >= requests);
         };
-        reached(4 * ENOUGH);
+        until_true("there are windows before the change", PATIENCE, || windows.lock().unwrap().len() >= 2);
         let begun = Instant::now();
         change();
         let ended = Instant::now();
