@@ -9,8 +9,9 @@ build:
 	cargo build --release
 
 # The acceptance numbers are those of the release build.
-test: tools tests/cache-tests/node_modules
-	@RINGHOLD_TOOLS=1 cargo test --release --no-fail-fast
+test: build tools tests/cache-tests/node_modules
+	@RINGHOLD_TOOLS=1 RINGHOLD_PROGRAM=$(abspath $(or $(CARGO_TARGET_DIR),target))/release/ringhold \
+		cargo test --profile testing --no-fail-fast
 
 # The HTTP working group's own tests of caches, at the versions that the lock file pins.
 tests/cache-tests/node_modules: tests/cache-tests/package-lock.json | tools

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Fewer bytes are copied: that costs less than two more system calls.
-const LEAST: usize = 8 * 1024;
+const LEAST: usize = 16 * 1024;
 /// Linux gives a process 65,530 maps (`vm.max_map_count`), and the allocator and threads need some.
 const MOST: usize = 32 * 1024;
 /// What a map costs besides its pages.

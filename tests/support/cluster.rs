@@ -176,14 +176,15 @@ pub fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (status.code(), format!("{}{}", read("stdout"), read("stderr")))
 }
 
-/// The program in a process group of its own, with nothing of the tester's environment that could matter.
+/// The program (`make test` names the release build) in a process group of its own, with nothing of the tester's environment that could matter.
 pub fn command(folder: &Path, arguments: &[&str]) -> Command {
     command_after(&[], folder, arguments)
 }
 
 /// The same started by another command, which is given the program with its arguments.
 pub fn command_after(prefix: &[&str], folder: &Path, arguments: &[&str]) -> Command {
-    let words = [prefix, &[env!("CARGO_BIN_EXE_ringhold")], arguments].concat();
+    let program = std::env::var("RINGHOLD_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_ringhold").into());
+    let words = [prefix, &[&program], arguments].concat();
     let mut command = Command::new(words[0]);
     let into = |name| Stdio::from(File::create(folder.join(name)).expect("a file can be made"));
     command.args(&words[1..]).current_dir(folder).env("XDG_STATE_HOME", folder.join("xdg-state")).process_group(0);
