@@ -4,7 +4,8 @@
 //! - [`wire`]: PURE. Messages as the RFCs define them: lists, hop-by-hop, targets and keys, Via, dates, faults
 //! - [`policy`]: PURE. RFC 9111: may I store, may I reuse, how old, which variant, what changed, and why
 //! - [`ring`]: PURE. Hash, points, owner and successors, bounded load, the plan of a change
-//! - [`config`]: TOML to a validated `Config`; [`cli`]: what the user typed; [`clock`]: the only reader of the clock
+//! - [`config`]: TOML to a validated `Config`; [`cli`]: what the user typed; [`clock`]: the only reader of the clock;
+//!   [`alloc`]: the allocator
 //! - [`store`]: moka and the compact entry
 //! - [`net`]: listen, dial, the driver of one server connection, drain
 //! - [`cluster`]: who is in the ring: static members, health, supervision; publishes immutable views
@@ -14,6 +15,7 @@
 //! Arrows run one way: `main -> proxy, node -> cluster -> store, net -> policy, ring -> wire`.
 //! `proxy` and `node` never import each other: they meet on the wire (`docs/link.md`).
 
+pub mod alloc;
 pub mod cli;
 pub mod clock;
 pub mod cluster;

@@ -1,6 +1,7 @@
 //! Arguments -> config -> role -> signals -> exit code. Nothing else.
 
 use clap::Parser;
+use ringhold::alloc::Recycling;
 use ringhold::cli::{Job, args::Args};
 use ringhold::config::{Config, Log, LogFormat, Place};
 use ringhold::net::drain::{Shutdown, StartError, Trigger};
@@ -10,6 +11,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: Recycling = Recycling;
 
 /// A mistake in arguments or configuration, or a role that cannot start.
 const MISTAKE: u8 = 2;

@@ -4,7 +4,6 @@ use super::caller::Caller;
 use super::counters::Counters;
 use super::quick::{self, Quick};
 use super::{Node, collapse, origin, peer, service};
-use crate::clock;
 use crate::cluster::zk::{self, Registration};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::drain::{Shutdown, StartError};
@@ -13,6 +12,7 @@ use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
+use crate::{alloc, clock};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::IpAddr;
@@ -40,6 +40,7 @@ pub struct Options {
 
 /// Runs a cache node on this thread until `shutdown`; prints `ringhold node ID listening on ADDRESS` when it listens.
 pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
+    alloc::on_this_thread();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| StartError(format!("no runtime: {e}")))?;
     tokio::task::LocalSet::new().block_on(&runtime, serve(options, shutdown))

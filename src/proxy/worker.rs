@@ -9,7 +9,6 @@ use super::metrics::Counters;
 use super::outcome::Record;
 use super::quick::Quick;
 use super::service;
-use crate::clock;
 use crate::cluster::view::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;
@@ -17,6 +16,7 @@ use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
 use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
 use crate::ring::HotKeys;
+use crate::{alloc, clock};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -101,6 +101,7 @@ pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let of_worker = counters.clone();
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        alloc::on_this_thread();
         LocalSet::new().block_on(&runtime, run(start, of_worker, queue));
         let _ = finished.send(());
     })?;

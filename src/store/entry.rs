@@ -1,13 +1,15 @@
 //! One stored response in one allocation: key, variant, fields and (up to 1 MiB) body, back to back.
 //!
-//! A `HeaderMap` alone costs more memory than a small body; here a field costs two or three bytes and its value.
+//! A `HeaderMap` alone costs more memory than a small body; here a field costs two or three bytes and its value, or no
+//! value where many have the same.
 
-use super::names;
+use super::{names, values};
 use crate::policy::{Fields, Part, Terms};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bodies up to this many bytes are copied to sit behind their head; larger ones keep the pieces they arrived in.
@@ -15,7 +17,7 @@ const TOGETHER: usize = 1024 * 1024;
 /// Up to so many bytes a body is copied for whoever sends it: to share it costs an allocation, for as long as it is stored.
 const COPIED: usize = 2048;
 /// What an entry costs besides its bytes: this struct, its `Arc`, and moka's bookkeeping for it.
-const OVERHEAD: usize = 432;
+const OVERHEAD: usize = 464;
 
 /// Who may be answered with an entry (DESIGN: Privilege).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,15 +45,24 @@ pub struct Entry {
     pub mark: Mark,
     /// When it was last served, in seconds of the steady clock: the least recently used variant gives way.
     used: AtomicU32,
-    /// Where key, `Vary`, selecting fields and head end in `blob`; the body follows.
-    ends: [u32; 4],
+    /// Where the body begins in `blob`. Before it stand key, `Vary` and selecting fields, each behind its length, and the
+    /// field lines.
+    body_at: u32,
     fields: u16,
     blob: Bytes,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few entries have.
+#[derive(Clone, Debug, Default)]
+struct Rare {
     /// The pieces of a body that is not in `blob`.
     pieces: Box<[Bytes]>,
     /// What the body is of the whole, where it is not all of it.
-    part: Option<Box<Part>>,
+    part: Option<Part>,
 }
+
+const _: () = assert!(size_of::<Entry>() <= 104, "with its counts, an `Arc` of it takes 128 bytes of the heap");
 
 /// The body of an entry, to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -71,46 +82,42 @@ impl Entry {
         let size: usize = body.iter().map(Bytes::len).sum();
         let together = size <= TOGETHER;
         let mut head = Vec::with_capacity(head_bound(key, headers, selecting));
-        head.extend_from_slice(key.as_str().as_bytes());
-        let key_end = head.len();
-        join_lines(headers, &http::header::VARY, &mut head);
-        let vary_end = head.len();
-        head.extend_from_slice(selecting);
-        let selecting_end = head.len();
+        put(key.as_str().as_bytes(), &mut head);
+        put(&joined_lines(headers, &http::header::VARY), &mut head);
+        put(selecting, &mut head);
         let fields = encode(headers, &mut head);
-        let head_end = head.len();
+        let body_at = head.len();
         // Exact: what would be cut off is a hole between entries that nothing fits into.
-        let mut blob = Vec::with_capacity(head_end + if together { size } else { 0 });
+        let mut blob = Vec::with_capacity(body_at + if together { size } else { 0 });
         blob.extend_from_slice(&head);
-        let pieces = if together {
+        let rare = if together {
             body.iter().for_each(|piece| blob.extend_from_slice(piece));
-            Box::default()
+            None
         } else {
-            body.into_boxed_slice()
+            Some(Box::new(Rare { pieces: body.into_boxed_slice(), part: None }))
         };
         Entry {
             terms,
             status,
             mark,
             used: AtomicU32::new((terms.received.seconds() & u64::from(u32::MAX)) as u32),
-            ends: [key_end, vary_end, selecting_end, head_end].map(|end| end as u32),
+            body_at: body_at as u32,
             fields,
             blob: Bytes::from(blob.into_boxed_slice()),
-            pieces,
-            part: None,
+            rare,
         }
     }
 
     /// The same, as a part of a whole (206).
     pub fn part_of_whole(mut self, part: Part) -> Entry {
-        self.part = Some(Box::new(part));
+        self.rare.get_or_insert_default().part = Some(part);
         self
     }
 
     /// The same, with a body that lies elsewhere and stays there.
     pub fn with_body_at(mut self, body: Bytes) -> Entry {
-        self.blob.truncate(self.ends[3] as usize);
-        self.pieces = Box::new([body]);
+        self.blob.truncate(self.body_at as usize);
+        self.rare.get_or_insert_default().pieces = Box::new([body]);
         self
     }
 
@@ -119,28 +126,31 @@ impl Entry {
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, mark: Mark, key: &Key, selecting: &[u8]) -> Entry {
         let mark = self.mark.and(mark);
         let entry = Entry::new(key, self.status, headers, selecting, terms, mark, self.body().pieces());
-        Entry { part: self.part.clone(), ..entry }
+        match self.part() {
+            Some(part) => entry.part_of_whole(part.clone()),
+            None => entry,
+        }
     }
 
     pub fn key(&self) -> &[u8] {
-        &self.blob[..self.ends[0] as usize]
+        &self.blob[self.section(0)]
     }
     /// All lines of `Vary`, joined by commas; empty when there is none.
     pub fn vary(&self) -> &[u8] {
-        &self.blob[self.ends[0] as usize..self.ends[1] as usize]
+        &self.blob[self.section(1)]
     }
     pub fn selecting(&self) -> &[u8] {
-        &self.blob[self.ends[1] as usize..self.ends[2] as usize]
+        &self.blob[self.section(2)]
     }
     pub fn part(&self) -> Option<&Part> {
-        self.part.as_deref()
+        self.rare.as_ref()?.part.as_ref()
     }
     pub fn body(&self) -> Body<'_> {
         Body(self)
     }
     /// Bytes of memory that it takes, as the store counts them.
     pub fn weight(&self) -> u32 {
-        let pieces: usize = self.pieces.iter().map(|p| p.len() + size_of::<Bytes>()).sum();
+        let pieces: usize = self.pieces().iter().map(|p| p.len() + size_of::<Bytes>()).sum();
         u32::try_from(self.blob.len() + pieces + OVERHEAD).unwrap_or(u32::MAX)
     }
     /// Its fields, with room for `more`. Values are slices of the entry, not copies.
@@ -154,7 +164,11 @@ impl Entry {
                     Err(_) => continue,
                 },
             };
-            if let Ok(value) = HeaderValue::from_maybe_shared(self.blob.slice(line.value)) {
+            let value = match line.value {
+                Value::Here(at) => self.blob.slice(at),
+                Value::Kept(value) => value.clone(),
+            };
+            if let Ok(value) = HeaderValue::from_maybe_shared(value) {
                 headers.append(name, value);
             }
         }
@@ -169,7 +183,7 @@ impl Entry {
             }
             out.extend_from_slice(name);
             out.extend_from_slice(b": ");
-            out.extend_from_slice(&self.blob[line.value]);
+            out.extend_from_slice(line.value.of(&self.blob));
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -180,7 +194,19 @@ impl Entry {
         self.used.load(Ordering::Relaxed)
     }
     fn lines(&self) -> Lines<'_> {
-        Lines { blob: &self.blob, at: self.ends[2] as usize, end: self.ends[3] as usize }
+        Lines { blob: &self.blob, at: self.section(2).end, end: self.body_at as usize }
+    }
+    /// Where key, `Vary` and selecting fields lie.
+    fn section(&self, index: usize) -> Range<usize> {
+        let mut at = 0;
+        for _ in 0..index {
+            at += length(&self.blob, &mut at);
+        }
+        let length = length(&self.blob, &mut at);
+        at..at + length
+    }
+    fn pieces(&self) -> &[Bytes] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.pieces)
     }
 }
 
@@ -189,13 +215,13 @@ impl Fields for Entry {
         let code = names::code(name);
         let mut lines = self.lines();
         let line = lines.find(|l| l.code == code && (code != 0 || l.name == name.as_str().as_bytes()))?;
-        Some(&self.blob[line.value])
+        Some(line.value.of(&self.blob))
     }
 }
 
 impl<'a> Body<'a> {
     pub fn len(&self) -> u64 {
-        self.0.pieces.iter().map(|p| p.len() as u64).sum::<u64>() + self.in_blob() as u64
+        self.0.pieces().iter().map(|p| p.len() as u64).sum::<u64>() + self.in_blob().len() as u64
     }
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -203,12 +229,12 @@ impl<'a> Body<'a> {
     /// What stands at `at`, as far as it lies in one piece; empty at the end.
     pub fn piece(&self, at: u64) -> Bytes {
         let entry = self.0;
-        if entry.pieces.is_empty() {
-            let start = (entry.ends[3] as usize).saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
+        if entry.pieces().is_empty() {
+            let start = (entry.body_at as usize).saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
             return self.share(start.min(entry.blob.len()));
         }
         let mut before = 0u64;
-        for piece in &entry.pieces {
+        for piece in entry.pieces() {
             let end = before + piece.len() as u64;
             if at < end {
                 return piece.slice((at - before) as usize..);
@@ -219,37 +245,56 @@ impl<'a> Body<'a> {
     }
     /// All of it, in one piece or several.
     pub fn pieces(&self) -> Vec<Bytes> {
-        self.whole().map_or_else(|| self.0.pieces.to_vec(), |whole| vec![whole])
+        self.whole().map_or_else(|| self.0.pieces().to_vec(), |whole| vec![whole])
     }
     /// The whole body, when it lies in one piece.
     pub fn whole(&self) -> Option<Bytes> {
-        match &*self.0.pieces {
-            [] => Some(self.share(self.0.ends[3] as usize)),
+        match self.0.pieces() {
+            [] => Some(self.share(self.0.body_at as usize)),
             [whole] => Some(whole.clone()),
             _ => None,
         }
     }
     /// The whole body, where it is so small that it is best copied.
     pub fn small(self) -> Option<&'a [u8]> {
-        let body = &self.0.blob[self.0.ends[3] as usize..];
-        (self.0.pieces.is_empty() && body.len() <= COPIED).then_some(body)
+        let body = self.in_blob();
+        (self.0.pieces().is_empty() && body.len() <= COPIED).then_some(body)
     }
     /// The blob from `start` on.
     fn share(&self, start: usize) -> Bytes {
         let blob = &self.0.blob;
         if blob.len() - start > COPIED { blob.slice(start..) } else { Bytes::copy_from_slice(&blob[start..]) }
     }
-    fn in_blob(&self) -> usize {
-        self.0.blob.len() - self.0.ends[3] as usize
+    fn in_blob(&self) -> &'a [u8] {
+        &self.0.blob[self.0.body_at as usize..]
     }
 }
 
-/// A field line in a blob: code (and name when the code is 0), then the value.
+/// A field line in a blob: code (and name when the code is 0), then the value; or its number when the code's highest bit
+/// is set.
 struct Line<'a> {
     code: u8,
     name: &'a [u8],
-    value: std::ops::Range<usize>,
+    value: Value,
 }
+
+enum Value {
+    Here(Range<usize>),
+    Kept(&'static Bytes),
+}
+
+impl Value {
+    fn of(self, blob: &[u8]) -> &[u8] {
+        match self {
+            Value::Here(at) => &blob[at],
+            Value::Kept(value) => value,
+        }
+    }
+}
+
+/// Of a code: the value's number follows.
+const KEPT: u8 = 0x80;
+const _: () = assert!(names::KNOWN.len() < KEPT as usize);
 
 struct Lines<'a> {
     blob: &'a [u8],
@@ -265,33 +310,37 @@ impl<'a> Iterator for Lines<'a> {
         }
         let code = self.blob[self.at];
         self.at += 1;
-        let mut name: &[u8] = &[];
-        if code == 0 {
-            let len = self.length();
-            name = &self.blob[self.at..self.at + len];
-            self.at += len;
+        if code & KEPT != 0 {
+            let number = u16::from_le_bytes([self.blob[self.at], self.blob[self.at + 1]]);
+            self.at += 2;
+            return Some(Line { code: code & !KEPT, name: &[], value: Value::Kept(values::value(number)) });
         }
-        let len = self.length();
-        let value = self.at..self.at + len;
-        self.at += len;
-        Some(Line { code, name, value })
+        let name = if code == 0 { self.sized() } else { 0..0 };
+        Some(Line { code, name: &self.blob[name], value: Value::Here(self.sized()) })
     }
 }
 
 impl Lines<'_> {
-    /// Seven bits a byte, the lowest first; the highest bit says that more follow.
-    fn length(&mut self) -> usize {
-        let mut length = 0;
-        for shift in (0..usize::BITS).step_by(7) {
-            let byte = self.blob[self.at];
-            self.at += 1;
-            length |= usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        length
+    /// What stands behind its length.
+    fn sized(&mut self) -> Range<usize> {
+        let length = length(self.blob, &mut self.at);
+        self.at += length;
+        self.at - length..self.at
     }
+}
+
+/// The length that stands at `at`: seven bits a byte, the lowest first; the highest bit says that more follow.
+fn length(blob: &[u8], at: &mut usize) -> usize {
+    let mut length = 0;
+    for shift in (0..usize::BITS).step_by(7) {
+        let byte = blob[*at];
+        *at += 1;
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    length
 }
 
 /// Writes the field lines, of any length.
@@ -299,37 +348,40 @@ fn encode(headers: &HeaderMap, blob: &mut Vec<u8>) -> u16 {
     let mut count = 0u16;
     for (name, value) in headers {
         let code = names::code(name);
+        count = count.saturating_add(1);
+        if names::repeats(code)
+            && let Some(number) = values::number(value.as_bytes())
+        {
+            blob.push(code | KEPT);
+            blob.extend_from_slice(&number.to_le_bytes());
+            continue;
+        }
         blob.push(code);
         if code == 0 {
-            put_length(name.as_str().len(), blob);
-            blob.extend_from_slice(name.as_str().as_bytes());
+            put(name.as_str().as_bytes(), blob);
         }
-        put_length(value.len(), blob);
-        blob.extend_from_slice(value.as_bytes());
-        count = count.saturating_add(1);
+        put(value.as_bytes(), blob);
     }
     count
 }
 
-fn put_length(mut length: usize, blob: &mut Vec<u8>) {
+/// Writes bytes behind their length.
+fn put(bytes: &[u8], blob: &mut Vec<u8>) {
+    let mut length = bytes.len();
     while length >= 0x80 {
         blob.push((length & 0x7f) as u8 | 0x80);
         length >>= 7;
     }
     blob.push(length as u8);
+    blob.extend_from_slice(bytes);
 }
 
-fn join_lines(headers: &HeaderMap, name: &HeaderName, blob: &mut Vec<u8>) {
-    for (i, value) in headers.get_all(name).iter().enumerate() {
-        if i > 0 {
-            blob.push(b',');
-        }
-        blob.extend_from_slice(value.as_bytes());
-    }
+fn joined_lines(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    headers.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b","[..])
 }
 
 fn head_bound(key: &Key, headers: &HeaderMap, selecting: &[u8]) -> usize {
     let fields: usize = headers.iter().map(|(n, v)| 7 + n.as_str().len() + v.len()).sum();
     let vary: usize = headers.get_all(http::header::VARY).iter().map(|v| v.len() + 1).sum();
-    key.as_str().len() + fields + vary + selecting.len()
+    key.as_str().len() + fields + vary + selecting.len() + 3 * 5
 }

@@ -5,6 +5,7 @@ mod entry;
 mod names;
 mod parts;
 mod shelf;
+mod values;
 
 pub use cache::{Bounded, Store, Then, Uncacheable, Weigh};
 pub use entry::{Body, Entry, Mark};

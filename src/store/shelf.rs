@@ -13,7 +13,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub enum Shelf {
     One(Arc<Entry>),
-    Many(Arc<[Arc<Entry>]>),
+    /// A pointer to a pointer: all of them are few, and each `One` would be eight bytes larger.
+    Many(Arc<Box<[Arc<Entry>]>>),
 }
 
 impl Shelf {
@@ -60,7 +61,7 @@ impl Shelf {
         match kept.len() {
             0 => None,
             1 => Some(Shelf::One(kept.swap_remove(0))),
-            _ => Some(Shelf::Many(kept.into())),
+            _ => Some(Shelf::Many(Arc::new(kept.into()))),
         }
     }
 
@@ -77,7 +78,7 @@ impl Shelf {
             return Shelf::One(entry);
         }
         kept.push(entry);
-        Shelf::Many(kept.into())
+        Shelf::Many(Arc::new(kept.into()))
     }
 }
 

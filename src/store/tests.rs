@@ -49,6 +49,22 @@ fn an_entry_gives_back_the_fields_it_was_made_of_in_order_and_repeated() {
 }
 
 #[test]
+fn what_many_entries_say_alike_is_kept_once_and_given_back_whole() {
+    let lines = [("server", "a server that only this test knows"), ("content-type", "text/html"), ("etag", "\"x\"")];
+    let new = || entry("http://h/a", &lines, &HeaderMap::new(), vec![Bytes::from_static(b"body")], 1);
+    let first = new();
+    let later = (0..9).map(|_| new()).find(|later| later.weight() < first.weight() - 30).expect("it is kept once");
+    for entry in [first, later] {
+        assert_eq!(entry.headers(0), headers(&lines));
+        assert_eq!(entry.first(&header::SERVER), Some(lines[0].1.as_bytes()));
+        let mut written = Vec::new();
+        entry.write_fields(&[header::ETAG], &mut written);
+        assert_eq!(written, b"server: a server that only this test knows\r\ncontent-type: text/html\r\n");
+        assert_eq!(entry.body().whole().unwrap(), "body");
+    }
+}
+
+#[test]
 fn a_small_body_lies_behind_its_head_and_a_large_one_keeps_its_pieces() {
     let small =
         entry("http://h/s", &[], &HeaderMap::new(), vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cd")], 1);

@@ -1,0 +1,246 @@
+//! The allocator: the system's, before which a thread keeps the blocks of some KiB that it freed.
+//!
+//! Futures and buffers of such sizes come and go with each request. The cache that glibc has for each thread ends at 1 KiB;
+//! larger blocks it merges, and cuts into pieces for whatever comes next. What is stored for long then takes the place of
+//! what is needed again in a moment, and leaves holes between entries that nothing fits into.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::UnsafeCell;
+use std::ops::RangeInclusive;
+use std::ptr::{NonNull, null_mut};
+
+/// Bytes of the blocks that are kept.
+const SIZES: RangeInclusive<usize> = 513..=16 * 1024;
+/// What the system's allocator aligns to without being asked.
+const ALIGNED: usize = 2 * size_of::<usize>();
+/// Blocks of so many different sizes, at most, so many of each, and so many bytes in all.
+const SLOTS: usize = 64;
+const OF_A_SIZE: u32 = 64;
+const ROOM: usize = 1024 * 1024;
+
+/// See the module; to be the program's `#[global_allocator]`.
+pub struct Recycling;
+
+/// What a thread keeps.
+struct Kept {
+    on: bool,
+    bytes: usize,
+    slots: [Slot; SLOTS],
+}
+
+/// Blocks of one size, each of which begins with the address of the next.
+#[derive(Clone, Copy)]
+struct Slot {
+    size: usize,
+    blocks: u32,
+    first: *mut Block,
+}
+
+struct Block {
+    next: *mut Block,
+}
+
+thread_local! {
+    // Without a destructor, so that it can be used at any moment of a thread's life: see `on_this_thread`.
+    static KEPT: UnsafeCell<Kept> = const { UnsafeCell::new(Kept::NOTHING) };
+}
+
+/// From now on this thread keeps blocks. For threads that live as long as the process: what they keep is not given back.
+pub fn on_this_thread() {
+    // SAFETY: of this thread only, and no reference to it is held elsewhere: see `with`.
+    KEPT.with(|kept| unsafe { (*kept.get()).on = true });
+}
+
+/// `what` of a thread's blocks, if they may be of this layout and it keeps any. `what` must not allocate.
+fn with<T>(layout: Layout, what: impl FnOnce(&mut Kept) -> Option<T>) -> Option<T> {
+    if !SIZES.contains(&layout.size()) || layout.align() > ALIGNED {
+        return None;
+    }
+    // SAFETY: of this thread only, and `what` does not come here again.
+    KEPT.with(|kept| unsafe { Some(&mut *kept.get()).filter(|kept| kept.on) }).and_then(what)
+}
+
+impl Kept {
+    const NOTHING: Kept = Kept { on: false, bytes: 0, slots: [Slot { size: 0, blocks: 0, first: null_mut() }; SLOTS] };
+
+    fn slot(&mut self, size: usize) -> &mut Slot {
+        // Sizes that differ by a power of two lie apart (Knuth's multiplicative hashing).
+        &mut self.slots[((size as u32).wrapping_mul(2_654_435_769) >> 26) as usize]
+    }
+
+    fn take(&mut self, size: usize) -> Option<NonNull<Block>> {
+        let slot = self.slot(size);
+        if slot.size != size {
+            return None;
+        }
+        let block = slot.pop()?;
+        self.bytes -= size;
+        Some(block)
+    }
+
+    /// Keeps a block. `None`: there is no room for it. What has its place with another size gets it in the end.
+    fn put(&mut self, block: NonNull<Block>, size: usize) -> Option<()> {
+        if self.bytes + size > ROOM {
+            return None;
+        }
+        let slot = self.slot(size);
+        let other = slot.size;
+        if other != size {
+            if let Some(gone) = slot.pop() {
+                // SAFETY: it was allocated by the system's allocator, with this layout.
+                unsafe { System.dealloc(gone.as_ptr().cast(), Layout::from_size_align_unchecked(other, ALIGNED)) };
+                self.bytes -= other;
+                return None;
+            }
+            slot.size = size;
+        }
+        if slot.blocks == OF_A_SIZE {
+            return None;
+        }
+        slot.push(block);
+        self.bytes += size;
+        Some(())
+    }
+}
+
+impl Slot {
+    fn pop(&mut self) -> Option<NonNull<Block>> {
+        let block = NonNull::new(self.first)?;
+        // SAFETY: a block that is kept is ours, and begins with the address of the next.
+        self.first = unsafe { block.as_ref().next };
+        self.blocks -= 1;
+        Some(block)
+    }
+
+    fn push(&mut self, block: NonNull<Block>) {
+        // SAFETY: it is ours, and large enough for an address.
+        unsafe { block.write(Block { next: self.first }) };
+        self.first = block.as_ptr();
+        self.blocks += 1;
+    }
+}
+
+// SAFETY: blocks are the system's allocator's; one that is kept was freed, and is given out once, for the size that it has.
+unsafe impl GlobalAlloc for Recycling {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match with(layout, |kept| kept.take(layout.size())) {
+            Some(block) => block.as_ptr().cast(),
+            // SAFETY: the caller's promises are passed on, here and below.
+            None => unsafe { System.alloc(layout) },
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let kept = with(layout, |kept| kept.put(NonNull::new(block.cast())?, layout.size()));
+        if kept.is_none() {
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !SIZES.contains(&layout.size()) && !SIZES.contains(&size) {
+            return unsafe { System.realloc(block, layout, size) };
+        }
+        unsafe {
+            let larger = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+            if !larger.is_null() {
+                larger.copy_from_nonoverlapping(block, size.min(layout.size()));
+                self.dealloc(block, layout);
+            }
+            larger
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(size: usize) -> Layout {
+        Layout::from_size_align(size, 8).unwrap()
+    }
+
+    /// On a thread of its own, which keeps blocks.
+    fn on_a_thread(what: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::spawn(|| {
+            on_this_thread();
+            what();
+        });
+        thread.join().unwrap();
+    }
+
+    fn allocate(size: usize) -> usize {
+        // SAFETY: the size is not zero.
+        let block = unsafe { Recycling.alloc(layout(size)) };
+        // SAFETY: it has that many bytes.
+        unsafe { block.write_bytes(0xaa, size) };
+        block as usize
+    }
+
+    fn free(block: usize, size: usize) {
+        // SAFETY: the tests give back what they were given, once.
+        unsafe { Recycling.dealloc(block as *mut u8, layout(size)) }
+    }
+
+    fn kept() -> usize {
+        // SAFETY: nothing else looks at it meanwhile.
+        KEPT.with(|kept| unsafe { (*kept.get()).bytes })
+    }
+
+    #[test]
+    fn what_was_freed_is_given_out_again_for_the_same_size_only() {
+        on_a_thread(|| {
+            let (a, b) = (allocate(2000), allocate(2000));
+            free(a, 2000);
+            free(b, 2000);
+            assert_eq!(kept(), 4000);
+            let other = allocate(2001);
+            assert!(![a, b].contains(&other));
+            assert_eq!([allocate(2000), allocate(2000)], [b, a]);
+            assert_eq!(kept(), 0);
+        });
+    }
+
+    #[test]
+    fn no_more_is_kept_than_there_is_room_for() {
+        on_a_thread(|| {
+            let many = |count: usize, size: usize| (0..count).map(|_| allocate(size)).collect::<Vec<_>>();
+            many(100, 1500).into_iter().for_each(|block| free(block, 1500));
+            assert_eq!(kept(), OF_A_SIZE as usize * 1500);
+            many(100, 16_000).into_iter().for_each(|block| free(block, 16_000));
+            assert!(kept() <= ROOM && kept() > ROOM - 16_000);
+        });
+    }
+
+    #[test]
+    fn sizes_that_are_not_used_any_more_make_room_for_those_that_are() {
+        on_a_thread(|| {
+            let sizes = || SIZES.step_by(100);
+            sizes().for_each(|size| free(allocate(size), size));
+            for size in sizes() {
+                let blocks: Vec<_> = (0..4).map(|_| allocate(size)).collect();
+                blocks.into_iter().for_each(|block| free(block, size));
+                let before = kept();
+                allocate(size);
+                assert_eq!(kept(), before - size);
+            }
+        });
+    }
+
+    #[test]
+    fn small_large_and_aligned_ones_are_the_systems() {
+        on_a_thread(|| {
+            for size in [SIZES.start() - 1, SIZES.end() + 1] {
+                free(allocate(size), size);
+            }
+            let aligned = Layout::from_size_align(4096, 4096).unwrap();
+            // SAFETY: its size is not zero, and it is given back once.
+            unsafe { Recycling.dealloc(Recycling.alloc(aligned), aligned) };
+            assert_eq!(kept(), 0);
+        });
+    }
+}
