@@ -19,6 +19,17 @@ def first(path, pattern):
     return found[1].strip() if found else "?"
 
 
+def stalls(bench, program, seconds):
+    """The p99.9 and the longest, in microseconds, of how long a program that only looks at the clock stood still, while
+    it runs on both cores, on the core where that was longer."""
+    def start(core):
+        return subprocess.Popen([program, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True,
+                                preexec_fn=lambda: os.sched_setaffinity(0, {core}))
+    both = [start(core) for core in (bench.server_core, bench.load_core)]
+    told = [each.communicate(timeout=seconds + 60)[0] for each in both]
+    return tuple(map(max, zip(*([int(word) for word in words.split()] for words in told))))
+
+
 def lines(root, bench, origin, given):
     """Name and value of what somebody who compares two results needs to know."""
     memory = int(first("/proc/meminfo", r"^MemTotal:\s*(\d+)")) / (1 << 20)

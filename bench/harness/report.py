@@ -101,7 +101,7 @@ def memory(objects, connections, transfers):
     return text
 
 
-def latency(found, names):
+def latency(found, names, stalls):
     text = ("Microseconds from when a request was due, at a fixed rate of half of what each can do; "
             "the round with the median p99.9.\n\n")
     for title, kind in KINDS:
@@ -114,6 +114,10 @@ def latency(found, names):
                                                               (run.p50, run.p99, run.p999, run.worst)])
         if rows:
             text += table([title, "rate", "p50", "p99", "p99.9", "max"], rows) + "\n"
+    p999, longest = stalls
+    text += (f"The machine itself: a program that only looks at the clock, on both cores, stood still for up to "
+             f"{longest / 1000:.1f} ms; what is due at any time waits {p999 / 1000:.1f} ms for that at p99.9, and longer "
+             f"where it then has to make up for what was due meanwhile.\n\n")
     return text + latency_targets(found)
 
 
@@ -127,4 +131,6 @@ def latency_targets(found):
         best = min(rivals, key=rivals.get)
         rows.append([f"p99.9 no worse than the best peer's ({best})", f"{ours.p999 / rivals[best]:.2f} of it",
                      verdict(ours.p999 <= rivals[best])])
+    if limit := found.get(("bare-server", "c/k1")):
+        rows.append(["p99.9 of the bare hyper server", f"{limit.p999 / 1000:.2f} ms", ""])
     return table(["what", "measured", "met"], rows)

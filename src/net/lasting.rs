@@ -75,7 +75,7 @@ impl Lasting {
     /// Hands over what `socket` takes of it now.
     pub(super) fn send(&self, socket: impl AsFd) -> io::Result<usize> {
         PIPE.with(|kept| {
-            let pipe = kept.take().map_or_else(Pipe::new, Ok)?;
+            let pipe = kept.take().map_or_else(Pipe::new, Ok).map_err(copied_instead)?;
             let now = &self.0[..self.0.len().min(AT_ONCE)];
             let (sent, left) = pipe.pass(now, now.len() < self.0.len(), socket)?;
             if pipe.has_dropped(left) {
@@ -84,6 +84,11 @@ impl Lasting {
             sent
         })
     }
+}
+
+/// Where descriptors, pipes or pages for it are short, the bytes can still be copied.
+fn copied_instead(error: io::Error) -> io::Error {
+    io::Error::new(ErrorKind::Unsupported, error)
 }
 
 fn filled(mut map: MmapMut, pieces: &[Bytes]) -> io::Result<Mmap> {
@@ -118,8 +123,7 @@ impl Drop for Pages {
 impl Pipe {
     fn new() -> io::Result<Pipe> {
         let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Whoever has many pipes already gets no large one.
-        fcntl_setpipe_size(&to, ROOM).map_err(|_| ErrorKind::Unsupported)?;
+        fcntl_setpipe_size(&to, ROOM)?;
         Ok(Pipe { from, to, nowhere: File::options().write(true).open("/dev/null")? })
     }
 
@@ -127,7 +131,8 @@ impl Pipe {
     fn pass(&self, bytes: &[u8], more: bool, socket: impl AsFd) -> io::Result<(io::Result<usize>, usize)> {
         // SAFETY: the pages of lasting bytes are never written to, nor used for something else while the pipe or the
         // socket hold them.
-        let inside = unsafe { vmsplice(&self.to, &[IoSliceRaw::from_slice(bytes)], SpliceFlags::NONBLOCK)? };
+        let inside = unsafe { vmsplice(&self.to, &[IoSliceRaw::from_slice(bytes)], SpliceFlags::NONBLOCK) };
+        let inside = inside.map_err(|error| copied_instead(error.into()))?;
         let more = if more || inside < bytes.len() { SpliceFlags::MORE } else { SpliceFlags::empty() };
         let sent = splice(&self.from, None, socket, None, inside, more | SpliceFlags::NONBLOCK);
         let left = inside - sent.unwrap_or(0);

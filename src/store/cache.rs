@@ -89,6 +89,12 @@ impl<V: Weigh> Bounded<V> {
         self.holds(hash)
     }
     pub fn remove(&self, hash: u64) -> Option<V> {
+        if !self.holds(hash) {
+            return None;
+        }
+        // moka counts what a change adds to a weight some time later, and not if the entry is gone by then; but takes all of
+        // it off when the entry goes.
+        self.cache.run_pending_tasks();
         self.cache.remove(&hash)
     }
     /// How many there are, and their weight in bytes. Pending work is done first, so the numbers are exact.

@@ -1,4 +1,4 @@
-use super::{Entry, Mark, Shelf, Store, Then, Uncacheable};
+use super::{Entry, Mark, Shelf, Store, Then, Uncacheable, Weigh};
 use crate::config::{Cache, Eviction};
 use crate::policy::{self, Fields, Terms};
 use crate::wire::date::Timestamp;
@@ -214,6 +214,35 @@ fn a_large_one_that_is_asked_for_often_finds_room_among_small_ones() {
     });
     assert!(asked.count() > 0, "it is never there");
     assert!(store.size().1 <= 4 << 20, "nor is there more than there is room for");
+}
+
+#[test]
+fn what_is_removed_as_soon_as_it_was_let_in_or_grew_leaves_the_count_exact() {
+    let store = store(4 << 20);
+    let put = |url: &str, size: usize| {
+        store.put(
+            &Key::parse(url).unwrap(),
+            Arc::new(entry(url, &[], &HeaderMap::new(), vec![Bytes::from(vec![0; size])], 1)),
+        );
+    };
+    let smalls: Vec<String> = (0..3000).map(|n| format!("http://h/small/{n}")).collect();
+    let fill = || smalls.iter().for_each(|url| put(url, 1000));
+    let large = Key::parse("http://h/large").unwrap();
+    for _ in 0..8 {
+        fill();
+        for _ in 0..40 {
+            store.get(&large);
+            put("http://h/large", 512 << 10);
+            store.remove(&large);
+        }
+    }
+    put("http://h/grows", 10);
+    store.size();
+    put("http://h/grows", 100_000);
+    store.remove(&Key::parse("http://h/grows").unwrap());
+    let left = smalls.iter().filter_map(|url| store.get(&Key::parse(url).unwrap()));
+    let weight: u64 = left.map(|shelf| u64::from(shelf.weight())).sum();
+    assert_eq!(store.size().1, weight);
 }
 
 #[test]

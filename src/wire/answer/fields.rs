@@ -22,8 +22,8 @@ pub struct Fields<B = Bytes> {
     left_out: [Range<usize>; LEFT_OUT],
     /// How many of them there are; more than fit: the lines can't go on as they are.
     leaves_out: usize,
-    /// Value of the last `Cache-Status` line.
-    cache_status: Option<Range<usize>>,
+    /// See [`Fields::verdict`].
+    verdict: Option<Range<usize>>,
     /// Value of the last `Cache-Control` line, and how many there are.
     cache_control: Range<usize>,
     cache_controls: usize,
@@ -53,7 +53,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             count,
             left_out,
             leaves_out: 0,
-            cache_status: None,
+            verdict: None,
             cache_control: 0..0,
             cache_controls: 0,
             dated: false,
@@ -77,7 +77,12 @@ impl<B: AsRef<[u8]>> Fields<B> {
             }
             self.leaves_out += 1;
         } else if name.eq_ignore_ascii_case("cache-status") {
-            self.cache_status = Some(value);
+            let line = &self.head.as_ref()[value.clone()];
+            // It is asked for several times.
+            self.verdict = status::last_member_of(line).map(|member| {
+                let start = value.start + (member.as_ptr() as usize - line.as_ptr() as usize);
+                start..start + member.len()
+            });
         } else if name.eq_ignore_ascii_case("cache-control") {
             self.cache_control = value;
             self.cache_controls += 1;
@@ -88,7 +93,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
 
     /// The last member of `Cache-Status`, which is the node's, without its name.
     pub fn verdict(&self) -> Option<&[u8]> {
-        status::last_member_of(&self.head.as_ref()[self.cache_status.clone()?])
+        Some(&self.head.as_ref()[self.verdict.clone()?])
     }
 
     /// The value of `Cache-Control`, where there is just one line of it.
@@ -122,7 +127,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
 
     /// With their text in `head`, which is the same.
     pub fn kept<C>(self, head: C) -> Fields<C> {
-        let Fields { lines, count, left_out, leaves_out, cache_status, cache_control, .. } = self;
+        let Fields { lines, count, left_out, leaves_out, verdict, cache_control, .. } = self;
         let Fields { cache_controls, dated, length, reworded, .. } = self;
         Fields {
             head,
@@ -130,7 +135,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             count,
             left_out,
             leaves_out,
-            cache_status,
+            verdict,
             cache_control,
             cache_controls,
             dated,
