@@ -40,6 +40,9 @@ impl Watch {
     pub fn since(client: &Client, key: &Key) -> Option<Watch> {
         let Some(hot) = &client.worker.hot else { return Some(Watch::Aside) };
         let since = hot.since();
+        if client.worker.unlikely.has(key.hash()) {
+            return Some(Watch::Since(since));
+        }
         match hot.find(key.hash(), key.as_str().as_bytes()) {
             Found::Copy(_) => None,
             Found::AskAgain(copy) => Some(Watch::Again(since, copy)),
@@ -87,9 +90,11 @@ impl Watch {
         let hot = client.worker.hot.as_ref().filter(|_| !matches!(self, Watch::Aside))?;
         let head = &answer.head;
         if Cache::said(head.fields.verdict()) != Cache::Hit {
+            client.worker.unlikely.note(key.hash());
             hot.outdated(key);
             return None;
         }
+        client.worker.unlikely.forget(key.hash());
         let since = self.asked()?;
         let ttl = head.fields.verdict().and_then(status::ttl)?;
         let length = match &answer.content {

@@ -1,11 +1,12 @@
-//! PURE. What nodes answered with small hits lately, and so very likely still hold.
+//! PURE. URLs of which something was so lately and very likely still is: nodes answered with small hits, and hold them; or
+//! with no hits, and they have no hot copy.
 
 use std::cell::Cell;
 
 /// Places: a power of two.
 const PLACES: usize = 1 << 17;
 
-/// By the hash of a URL, a mark of the one that was noted there last. It may be wrong: then a node says so.
+/// By the hash of a URL, a mark of the one that was noted there last. It may be wrong: then a node's answer says so.
 pub struct Held(Box<[Cell<u8>]>);
 
 impl Default for Held {

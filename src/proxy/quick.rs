@@ -23,11 +23,12 @@ impl Known for Quick {
 
     fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
         let hot = self.0.worker.hot.as_ref().filter(|_| self.0.worker.only_counts())?;
-        if !has_one_host(request) || bears_on_fresh(request) {
+        // Only a target that is its own key: any other spelling goes the long way.
+        let hash = xxhash_rust::xxh3::xxh3_64(request.target);
+        if self.0.worker.unlikely.has(hash) || !has_one_host(request) || bears_on_fresh(request) {
             return None;
         }
-        // Only a target that is its own key: any other spelling goes the long way.
-        let copy = hot.standing(xxhash_rust::xxh3::xxh3_64(request.target), request.target)?;
+        let copy = hot.standing(hash, request.target)?;
         self.write(&copy, head)
     }
 

@@ -41,6 +41,8 @@ pub struct Worker {
     routing: RefCell<Rc<Routing>>,
     /// What nodes answered with small hits lately.
     pub held: Held,
+    /// What they answered with other than a hit: whatever hot copy there was is gone, and not looked for.
+    pub unlikely: Held,
     /// `None`: switched off.
     hot_keys: Option<RefCell<HotKeys>>,
     /// Of nodes that have left the view, while requests run there.
@@ -164,6 +166,7 @@ impl Worker {
             dialer: Dialer::new(&config),
             connections: Connections::new(sweeper),
             held: Held::default(),
+            unlikely: Held::default(),
             hot_keys: config.ring.hot_keys.then(|| RefCell::new(HotKeys::new(routing.pools.len()))),
             routing: RefCell::new(Rc::new(routing)),
             views: RefCell::new(views),
