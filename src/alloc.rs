@@ -16,7 +16,7 @@ const ALIGNED: usize = 2 * size_of::<usize>();
 /// Blocks of so many different sizes, at most, so many of each, and so many bytes in all.
 const SLOTS: usize = 64;
 const OF_A_SIZE: u32 = 64;
-const ROOM: usize = 1024 * 1024;
+const ROOM: usize = 2 * 1024 * 1024;
 
 /// See the module; to be the program's `#[global_allocator]`.
 pub struct Recycling;
@@ -26,6 +26,8 @@ struct Kept {
     on: bool,
     bytes: usize,
     slots: [Slot; SLOTS],
+    /// The slot that is looked at next when there is no room.
+    hand: usize,
 }
 
 /// Blocks of one size, each of which begins with the address of the next.
@@ -33,6 +35,8 @@ struct Kept {
 struct Slot {
     size: usize,
     blocks: u32,
+    /// One was taken since the hand came by.
+    used: bool,
     first: *mut Block,
 }
 
@@ -61,7 +65,7 @@ fn with<T>(layout: Layout, what: impl FnOnce(&mut Kept) -> Option<T>) -> Option<
 }
 
 impl Kept {
-    const NOTHING: Kept = Kept { on: false, bytes: 0, slots: [Slot { size: 0, blocks: 0, first: null_mut() }; SLOTS] };
+    const NOTHING: Kept = Kept { on: false, bytes: 0, slots: [Slot::NOTHING; SLOTS], hand: 0 };
 
     fn slot(&mut self, size: usize) -> &mut Slot {
         // Sizes that differ by a power of two lie apart (Knuth's multiplicative hashing).
@@ -74,6 +78,7 @@ impl Kept {
             return None;
         }
         let block = slot.pop()?;
+        slot.used = true;
         self.bytes -= size;
         Some(block)
     }
@@ -81,15 +86,12 @@ impl Kept {
     /// Keeps a block. `None`: there is no room for it. What has its place with another size gets it in the end.
     fn put(&mut self, block: NonNull<Block>, size: usize) -> Option<()> {
         if self.bytes + size > ROOM {
-            return None;
+            return self.make_room();
         }
         let slot = self.slot(size);
-        let other = slot.size;
-        if other != size {
-            if let Some(gone) = slot.pop() {
-                // SAFETY: it was allocated by the system's allocator, with this layout.
-                unsafe { System.dealloc(gone.as_ptr().cast(), Layout::from_size_align_unchecked(other, ALIGNED)) };
-                self.bytes -= other;
+        if slot.size != size {
+            if slot.blocks > 0 {
+                self.bytes -= slot.give_back();
                 return None;
             }
             slot.size = size;
@@ -101,9 +103,31 @@ impl Kept {
         self.bytes += size;
         Some(())
     }
+
+    /// Gives back what nobody took since the hand came by here last, of one size. `None`, for whoever wanted to keep one.
+    fn make_room(&mut self) -> Option<()> {
+        self.hand = (self.hand + 1) % SLOTS;
+        let slot = &mut self.slots[self.hand];
+        if !std::mem::take(&mut slot.used) {
+            while slot.blocks > 0 {
+                self.bytes -= slot.give_back();
+            }
+        }
+        None
+    }
 }
 
 impl Slot {
+    const NOTHING: Slot = Slot { size: 0, blocks: 0, used: false, first: null_mut() };
+
+    /// A block less; its bytes.
+    fn give_back(&mut self) -> usize {
+        let Some(block) = self.pop() else { return 0 };
+        // SAFETY: it was allocated by the system's allocator, with this layout.
+        unsafe { System.dealloc(block.as_ptr().cast(), Layout::from_size_align_unchecked(self.size, ALIGNED)) };
+        self.size
+    }
+
     fn pop(&mut self) -> Option<NonNull<Block>> {
         let block = NonNull::new(self.first)?;
         // SAFETY: a block that is kept is ours, and begins with the address of the next.
@@ -211,8 +235,26 @@ mod tests {
             let many = |count: usize, size: usize| (0..count).map(|_| allocate(size)).collect::<Vec<_>>();
             many(100, 1500).into_iter().for_each(|block| free(block, 1500));
             assert_eq!(kept(), OF_A_SIZE as usize * 1500);
-            many(100, 16_000).into_iter().for_each(|block| free(block, 16_000));
-            assert!(kept() <= ROOM && kept() > ROOM - 16_000);
+            for size in 16_000..16_010 {
+                many(100, size).into_iter().for_each(|block| free(block, size));
+                assert!(kept() <= ROOM);
+            }
+            assert!(kept() > ROOM / 4);
+        });
+    }
+
+    #[test]
+    fn what_is_not_used_any_more_gives_way_when_there_is_no_room() {
+        on_a_thread(|| {
+            for size in 16_000..16_010 {
+                let blocks: Vec<_> = (0..64).map(|_| allocate(size)).collect();
+                blocks.into_iter().for_each(|block| free(block, size));
+            }
+            (0..10 * SLOTS).for_each(|_| free(allocate(3000), 3000));
+            let before = kept();
+            let block = allocate(3000);
+            assert_eq!(kept(), before - 3000, "one was kept");
+            free(block, 3000);
         });
     }
 
