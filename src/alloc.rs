@@ -86,7 +86,8 @@ impl Kept {
     /// Keeps a block. `None`: there is no room for it. What has its place with another size gets it in the end.
     fn put(&mut self, block: NonNull<Block>, size: usize) -> Option<()> {
         if self.bytes + size > ROOM {
-            return self.make_room();
+            self.make_room();
+            return None;
         }
         let slot = self.slot(size);
         if slot.size != size {
@@ -104,8 +105,8 @@ impl Kept {
         Some(())
     }
 
-    /// Gives back what nobody took since the hand came by here last, of one size. `None`, for whoever wanted to keep one.
-    fn make_room(&mut self) -> Option<()> {
+    /// Gives back what nobody took since the hand came by here last, of one size.
+    fn make_room(&mut self) {
         self.hand = (self.hand + 1) % SLOTS;
         let slot = &mut self.slots[self.hand];
         if !std::mem::take(&mut slot.used) {
@@ -113,7 +114,6 @@ impl Kept {
                 self.bytes -= slot.give_back();
             }
         }
-        None
     }
 }
 

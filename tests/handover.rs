@@ -40,13 +40,6 @@ fn pass(cluster: &Cluster, urls: &[String]) -> Vec<String> {
     })
 }
 
-/// The sum of a counter over all nodes.
-fn counted(cluster: &Cluster, name: &str) -> u64 {
-    let metrics = cluster.manage("GET", "/metrics", "").text();
-    let samples = metrics.lines().filter(|line| line.starts_with(&format!("ringhold_node_{name}_total{{")));
-    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
-}
-
 fn add(cluster: &Cluster, id: &str) {
     let added = cluster.manage("POST", "/v1/nodes", &format!(r#"{{"id":"{id}","spawn":true}}"#));
     assert_eq!(added.status, 201, "{}", added.text());
@@ -105,12 +98,12 @@ fn after_a_join_and_a_drain_the_origin_is_hardly_asked_again() {
         ("a return", |cluster| set_state(cluster, "n1", "active")),
     ];
     for (name, change) in changes {
-        let (had, handed) = (asked(), counted(&cluster, "peer_hits"));
+        let (had, handed) = (asked(), cluster.node_total("peer_hits"));
         // Under load: everything was a hit before.
         let seen = across(&[cluster.proxy], &urls, asked, || change(&cluster));
         let after = pass(&cluster, &urls);
         let moved = before.iter().zip(&after).filter(|(was, is)| was != is).count();
-        let (again, handed) = (asked() - had, counted(&cluster, "peer_hits") - handed);
+        let (again, handed) = (asked() - had, cluster.node_total("peer_hits") - handed);
         let (requests, lowest) = (seen.requests(), 100.0 * seen.lowest());
         eprintln!(
             "{name}: {moved} of {URLS} URLs moved, {handed} handed over, {again} asked for again; {requests:?} requests \
@@ -163,7 +156,7 @@ fn switched_off_the_new_owner_asks_the_origin() {
     add(&cluster, "n4");
     let moved = owned(&cluster, &urls, "n4").len();
     pass(&cluster, &urls);
-    assert_eq!((origin.count("/o/*"), counted(&cluster, "peer_asks")), (urls.len() + moved, 0));
+    assert_eq!((origin.count("/o/*"), cluster.node_total("peer_asks")), (urls.len() + moved, 0));
 }
 
 #[test]
@@ -177,9 +170,9 @@ fn a_hand_over_ends_with_its_time() {
     // Time that passes is what is tested here: there is no event for it but that nobody asks any more.
     let moved = owned(&cluster, &urls, "n4");
     until_true("the hand-over is over", PATIENCE, || begun.elapsed() > Duration::from_secs(1));
-    let before = counted(&cluster, "peer_asks");
+    let before = cluster.node_total("peer_asks");
     assert!(!cluster.get(moved[0]).is_hit());
-    assert_eq!(counted(&cluster, "peer_asks"), before);
+    assert_eq!(cluster.node_total("peer_asks"), before);
     assert_eq!(origin.count("/o/*"), urls.len() + 1);
 }
 
@@ -198,7 +191,7 @@ fn requests_that_ask_for_more_than_what_is_stored_go_to_the_origin() {
         let answer = cluster.ask("GET", url, fields, b"");
         assert_eq!((answer.node().as_str(), origin.count("/o/*")), ("n4", before + 1), "{fields}: {:?}", answer.head);
     }
-    assert_eq!(counted(&cluster, "peer_asks"), 0);
+    assert_eq!(cluster.node_total("peer_asks"), 0);
 }
 
 #[test]
@@ -221,14 +214,14 @@ fn the_new_owner_reads_along_with_the_fetch_of_the_owner_before() {
     let second: Vec<_> = moved.iter().map(|url| get(url)).collect();
     // Longer than `timeouts.peer`, and than the time between two signs: the node that is asked says that it waits too.
     until_true("the questions are under way for a second", PATIENCE, || {
-        counted(&cluster, "peer_asks") as usize == moved.len() && begun.elapsed() > Duration::from_secs(1)
+        cluster.node_total("peer_asks") as usize == moved.len() && begun.elapsed() > Duration::from_secs(1)
     });
     gate.open();
     for answer in first.into_iter().chain(second) {
         assert_eq!(answer.join().unwrap().text(), "slow");
     }
     assert_eq!(origin.count("/slow/*"), urls.len(), "one fetch for both nodes");
-    assert_eq!(counted(&cluster, "peer_hits") as usize, moved.len());
+    assert_eq!(cluster.node_total("peer_hits") as usize, moved.len());
 }
 
 #[test]
@@ -240,7 +233,7 @@ fn what_was_purged_in_a_hand_over_is_never_served_again() {
     let moved = owned(&cluster, &urls, "n4");
     let (unasked, asked) = moved.split_at(moved.len() / 2);
     asked.iter().for_each(|url| assert_eq!(cluster.get(url).text(), "1"));
-    assert!(counted(&cluster, "peer_hits") as usize >= asked.len());
+    assert!(cluster.node_total("peer_hits") as usize >= asked.len());
     edition.store(2, Ordering::SeqCst);
     for url in &moved {
         assert_eq!(purge(&cluster, url), 200, "{url}");

@@ -6,9 +6,7 @@ use std::time::Instant;
 use support::*;
 
 fn hot_hits(cluster: &Cluster) -> u64 {
-    let metrics = cluster.manage("GET", "/metrics", "").text();
-    let line = metrics.lines().find(|line| line.starts_with("ringhold_front_hot_hits_total"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+    cluster.metric("ringhold_front_hot_hits_total")
 }
 
 fn cluster(memory: &str) -> Cluster {

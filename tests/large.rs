@@ -19,9 +19,7 @@ fn started(pages: &'static [(&str, u64)]) -> (Origin, Cluster) {
 }
 
 fn hot_hits(cluster: &Cluster) -> u64 {
-    let metrics = cluster.manage("GET", "/metrics", "").text();
-    let line = metrics.lines().find(|line| line.starts_with("ringhold_front_hot_hits_total"));
-    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("hits are counted")
+    cluster.metric("ringhold_front_hot_hits_total")
 }
 
 /// Asks until each page comes from the hot copy.

@@ -67,13 +67,6 @@ fn purge(front: &Cluster, origin: &Origin, url: &str, edition: usize) -> (u16, S
     (purged.status, purged.text())
 }
 
-/// Requests that nodes took for a stranger's.
-fn strangers(front: &Cluster) -> usize {
-    let metrics = front.manage("GET", "/metrics", "").text();
-    let samples = metrics.lines().filter_map(|line| line.strip_prefix("ringhold_node_strangers_total{"));
-    samples.map(|sample| sample.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
-}
-
 /// Past the harness: these are the figures of a drill.
 fn figure(text: &str) {
     use std::io::Write;
@@ -127,7 +120,7 @@ fn a_front_and_a_node_that_are_parted_while_both_reach_the_origin_cost_nobody_a_
     more(&running, 300, Instant::now());
     finish(running, "a front parted from one node");
     assert_eq!(ring(&front), before);
-    assert_eq!(strangers(&front), 0, "every request was proved");
+    assert_eq!(front.node_total("strangers"), 0, "every request was proved");
 }
 
 /// Two fronts here, a node on one machine, two on another, and ZooKeeper on a third: every one of the three has a cable

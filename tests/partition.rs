@@ -22,13 +22,6 @@ fn is_up(cluster: &Cluster, id: &str) -> bool {
     cluster.manage("GET", &format!("/v1/nodes/{id}"), "").json()["up"] == true
 }
 
-/// Requests that nodes took for a stranger's.
-fn strangers(front: &Cluster) -> usize {
-    let metrics = front.manage("GET", "/metrics", "").text();
-    let samples = metrics.lines().filter_map(|line| line.strip_prefix("ringhold_node_strangers_total{"));
-    samples.map(|sample| sample.rsplit(' ').next().unwrap().parse::<usize>().unwrap()).sum()
-}
-
 /// Past the harness: these are the figures of a drill.
 fn figure(text: &str) {
     use std::io::Write;
@@ -82,7 +75,7 @@ fn drill(there: bool, back: bool) {
     running.until(healed + 500, Instant::now() + Duration::from_secs(1));
     running.finish().assert_none_failed(1500);
     assert_eq!(ring(&cluster), before);
-    assert_eq!(strangers(&cluster), 0, "every request was proved");
+    assert_eq!(cluster.node_total("strangers"), 0, "every request was proved");
 }
 
 #[test]

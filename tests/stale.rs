@@ -254,10 +254,7 @@ fn a_hit_of_the_hot_copy_does_not_repeat_how_it_was_answered_before() {
     cluster.get(&url);
     assert!(cluster.get(&url).cache_status().contains("fwd=stale; fwd-status=503"));
     assert!(cluster.get(&url).cache_status().contains("fwd-status=304"));
-    let hot = || {
-        let metrics = cluster.manage("GET", "/metrics", "").text();
-        metrics.lines().any(|line| line.starts_with("ringhold_front_hot_hits_total") && !line.ends_with(" 0"))
-    };
+    let hot = || cluster.metric("ringhold_front_hot_hits_total") > 0;
     until_true("the hot copy answers", PATIENCE, || {
         let answer = cluster.get(&url);
         let said = answer.cache_status();

@@ -224,9 +224,7 @@ fn until_hot(front: &Cluster, url: &str) {
     let mut client = front.connect();
     until_true("the front has a copy", PATIENCE, || {
         client.get(url);
-        let metrics = front.manage("GET", "/metrics", "").text();
-        let hits = metrics.lines().find_map(|line| line.strip_prefix("ringhold_front_hot_hits_total "));
-        hits.is_some_and(|hits| hits != "0")
+        front.metric("ringhold_front_hot_hits_total") > 0
     });
 }
 

@@ -266,9 +266,7 @@ fn without_any_zookeeper_the_ring_stands_also_over_a_restart() {
 }
 
 fn refusals(front: &Cluster) -> u64 {
-    let metrics = front.manage("GET", "/metrics", "").text();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("ringhold_ring_writes_refused_total "));
-    line.unwrap().parse().unwrap()
+    front.metric("ringhold_ring_writes_refused_total")
 }
 
 #[test]
@@ -450,9 +448,7 @@ fn what_was_purged_at_one_front_is_not_served_by_the_copy_of_another() {
     let mut client = fronts[1].connect();
     until_true("the other front has a copy", PATIENCE, || {
         client.get(&url);
-        let metrics = fronts[1].manage("GET", "/metrics", "").text();
-        let hits = metrics.lines().find_map(|line| line.strip_prefix("ringhold_front_hot_hits_total "));
-        hits.is_some_and(|hits| hits != "0")
+        fronts[1].metric("ringhold_front_hot_hits_total") > 0
     });
     // While it is asked again, which takes longer than a copy stands, others are there who would be served the copy.
     origin.on("/page", |x| {

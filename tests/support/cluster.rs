@@ -104,9 +104,17 @@ impl Cluster {
 
     /// The sum of a counter over all nodes.
     pub fn node_total(&self, name: &str) -> u64 {
+        self.metric(&format!("ringhold_node_{name}_total"))
+    }
+
+    /// The sum of all samples of a metric, of which there has to be one at least.
+    pub fn metric(&self, name: &str) -> u64 {
         let metrics = self.manage("GET", "/metrics", "").text();
-        let samples = metrics.lines().filter(|line| line.starts_with(&format!("ringhold_node_{name}_total{{")));
-        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+        let of_name = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let samples: Vec<f64> =
+            metrics.lines().filter(of_name).map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect();
+        assert!(!samples.is_empty(), "{name} is told");
+        samples.iter().sum::<f64>() as u64
     }
 
     /// Asks the admin API, as curl would.

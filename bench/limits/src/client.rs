@@ -1,5 +1,6 @@
 //! What the programs that make the load share: what they ask, where, and what counts as an answer to it.
 
+use crate::answer::length;
 use crate::serve::argument;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -71,14 +72,6 @@ impl Head {
             Err(_) => Head::Bad,
         }
     }
-}
-
-fn length(response: &httparse::Response) -> Option<usize> {
-    if response.code != Some(200) {
-        return None;
-    }
-    let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
-    std::str::from_utf8(field.value).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
