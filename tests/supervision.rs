@@ -51,6 +51,22 @@ fn nodes_listen_where_nobody_else_can_reach_them() {
 }
 
 #[test]
+fn nodes_do_not_take_the_processor_from_the_front() {
+    let cluster = Cluster::start();
+    for node in cluster.nodes() {
+        assert_eq!(scheduling_policy(node.pid), libc::SCHED_BATCH, "{}", node.id);
+    }
+    assert_eq!(scheduling_policy(cluster.pid()), libc::SCHED_OTHER);
+}
+
+/// Field 41 of proc_pid_stat(5).
+fn scheduling_policy(pid: u32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let after_the_name = stat.rsplit_once(')').unwrap().1;
+    after_the_name.split_whitespace().nth(38).unwrap().parse().unwrap()
+}
+
+#[test]
 fn a_node_that_dies_is_started_again_with_growing_patience() {
     let cluster = Cluster::start();
     let mut pauses = Vec::new();
