@@ -1,8 +1,8 @@
 //! The front's own copy of what everyone asks for, shared by its workers.
 //!
-//! It answers only what the policy answers as a fresh hit. A copy stands for a second; then one request asks the node
-//! again while the others are still served, for a second more at most. What passes here and makes a URL invalid removes
-//! its copy at once; what passes through another front is heard of from the node, when it is asked again.
+//! It answers only what the policy answers as a fresh hit. A copy stands for a second at most; then one request asks the
+//! node again while the others are still served, until it is two seconds old at most. What passes here and makes a URL
+//! invalid removes its copy at once; what passes through another front is heard of from the node, when it is asked again.
 
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
@@ -20,8 +20,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// A copy is checked with its node after this many milliseconds.
+/// A copy is checked with its node after this many milliseconds,
 const STANDS: u64 = 1000;
+/// or up to so many earlier: what was copied in one moment is not all asked for again in one moment.
+const EARLIER: u64 = STANDS / 4;
 /// And serves nobody any more after this many, unless the node has confirmed it by then.
 const ENDS: u64 = 2 * STANDS;
 /// What became invalid through another front is served no longer than this.
@@ -245,7 +247,7 @@ impl Hot {
             Body::At(lasting) => (new(Vec::new()).with_body_at(lasting.bytes().clone()), Some(lasting)),
         };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
-        let (again, ends) = (AtomicU64::new(made + STANDS), made + ENDS);
+        let (again, ends) = (AtomicU64::new(made + stands_for(key.hash(), made)), made + ENDS);
         Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), lasting, node, head, again, ends }))
     }
 
@@ -322,6 +324,13 @@ impl Weigh for Arc<Copy> {
         let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + pages + 160;
         self.shelf.weight().saturating_add(u32::try_from(own).unwrap_or(u32::MAX))
     }
+}
+
+/// For how many milliseconds a copy made at `made` stands, which differs from URL to URL and from time to time.
+fn stands_for(hash: u64, made: u64) -> u64 {
+    // Fibonacci hashing: the upper bits of the product are spread evenly (Knuth, TAOCP 3, section 6.4).
+    let spread = (hash ^ made).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    STANDS - spread % (EARLIER + 1)
 }
 
 fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {

@@ -23,10 +23,24 @@ fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() 
     hot.keep(candidate(&hot, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
     let copy = hot.copies.get(key.hash()).expect("it is kept");
     let made = copy.ends - ENDS;
-    for (after, stands) in [(0, true), (999, true), (1000, false), (1000, true), (1999, true), (2000, false)] {
+    let time = stands_for(key.hash(), made);
+    for (after, stands) in [(0, true), (time - 1, true), (time, false), (time, true), (1999, true), (2000, false)] {
         assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
     }
     assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
+}
+
+#[test]
+fn copies_that_were_made_together_are_not_all_asked_for_again_together() {
+    let made = 12_345;
+    let mut due = [0; STANDS as usize + 1];
+    for number in 0..10_000 {
+        let hash = Key::parse(&format!("http://h/{number}")).unwrap().hash();
+        due[stands_for(hash, made) as usize] += 1;
+    }
+    assert_eq!(due[..(STANDS - EARLIER) as usize].iter().sum::<u32>(), 0, "none is asked for much too early");
+    let most = due.iter().max().unwrap();
+    assert!(*most < 4 * 10_000 / EARLIER as u32, "{most} in the same millisecond");
 }
 
 #[test]
