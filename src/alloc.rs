@@ -55,6 +55,19 @@ pub fn on_this_thread() {
     KEPT.with(|kept| unsafe { (*kept.get()).on = true });
 }
 
+/// From now on blocks of so many bytes or more are maps of their own, in the whole process. What is freed of them goes back
+/// to the system at once. By itself glibc stops doing so for all sizes up to the largest that was ever freed, and a cache
+/// of objects of all sizes then has holes of a fifth of its memory.
+pub fn give_back_large_blocks() {
+    /// Below, a system call and the pages' first use cost more than the copy of what is put there.
+    const LARGE: libc::c_int = 128 * 1024;
+    // SAFETY: sets a number; it fails only for one that is too large, and then all stays as it was.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
+
 /// `what` of a thread's blocks, if they may be of this layout and it keeps any. `what` must not allocate.
 fn with<T>(layout: Layout, what: impl FnOnce(&mut Kept) -> Option<T>) -> Option<T> {
     if !SIZES.contains(&layout.size()) || layout.align() > ALIGNED {

@@ -41,6 +41,7 @@ pub struct Options {
 /// Runs a cache node on this thread until `shutdown`; prints `ringhold node ID listening on ADDRESS` when it listens.
 pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     alloc::on_this_thread();
+    alloc::give_back_large_blocks();
     if options.supervised {
         let_the_front_go_on();
     }
@@ -53,10 +54,11 @@ pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
 /// on does so first, and the node then finds many at a time. Else every request costs two changes of process. What the
 /// operator has set (real-time, idle) stays.
 fn let_the_front_go_on() {
-    // Safety: two calls that take numbers and a struct that lives until they return; 0 is this thread.
+    // SAFETY: two calls that take numbers and a struct that lives until they return; 0 is this thread.
     let switched = unsafe {
         let parameter = libc::sched_param { sched_priority: 0 };
-        libc::sched_getscheduler(0) != libc::SCHED_OTHER || libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter) == 0
+        libc::sched_getscheduler(0) != libc::SCHED_OTHER
+            || libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter) == 0
     };
     if !switched {
         tracing::debug!("the kernel refuses SCHED_BATCH: {}", std::io::Error::last_os_error());
