@@ -1,5 +1,6 @@
 """Where it was measured, and with what."""
 
+import contextlib
 import os
 import platform
 import re
@@ -19,15 +20,31 @@ def first(path, pattern):
     return found[1].strip() if found else "?"
 
 
-def stalls(bench, program, seconds):
-    """The p99.9 and the longest, in microseconds, of how long a program that only looks at the clock stood still, while
-    it runs on both cores, on the core where that was longer."""
-    def start(core):
-        return subprocess.Popen([program, "--seconds", str(seconds)], stdout=subprocess.PIPE, text=True,
-                                preexec_fn=lambda: os.sched_setaffinity(0, {core}))
-    both = [start(core) for core in (bench.server_core, bench.load_core)]
-    told = [each.communicate(timeout=seconds + 60)[0] for each in both]
-    return tuple(map(max, zip(*([int(word) for word in words.split()] for words in told))))
+class Watch:
+    """How long the machine itself stood still on either core while the block lasted: `longest`, in microseconds."""
+
+    def __init__(self, bench, program):
+        self.bench, self.program, self.longest = bench, program, 0
+
+    def start(self, core):
+        child = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                 preexec_fn=lambda: ahead(core))
+        child.stdout.readline()
+        return child
+
+    def __enter__(self):
+        self.children = [self.start(core) for core in (self.bench.server_core, self.bench.load_core)]
+        return self
+
+    def __exit__(self, *_):
+        self.longest = max(int(child.communicate(timeout=10)[0]) for child in self.children)
+
+
+def ahead(core):
+    """In the child: on that core, and before all others there if we may."""
+    os.sched_setaffinity(0, {core})
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
 
 
 def lines(root, bench, origin, given):

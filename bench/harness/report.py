@@ -1,6 +1,6 @@
 """The measurements as Markdown."""
 
-from .latency import KINDS
+from .latency import KINDS, STILL, TRIES
 from .load import program
 from .throughput import REMARKS
 
@@ -101,23 +101,24 @@ def memory(objects, connections, transfers):
     return text
 
 
-def latency(found, names, stalls):
-    text = ("Microseconds from when a request was due, at a fixed rate of half of what each can do; "
-            "the round with the median p99.9.\n\n")
+LATENCY = ["rate", "p50", "p99", "p99.9", "least", "max", "quiet rounds"]
+
+
+def latency_row(run):
+    bad = f" ({run.errors} errors, {run.unanswered} unanswered)" if run.errors or run.unanswered else ""
+    return [f"{run.rate:,.0f}{bad}", *(f"{value:,.0f}" for value in (run.p50, run.p99, run.p999, run.least, run.worst)),
+            f"{run.quiet} of {run.tried}"]
+
+
+def latency(found, names):
+    text = (f"Microseconds from when a request was due, at a fixed rate of half of what each can do; all in turn, several "
+            f"times. The machine was watched: a round in which a core stood still for more than {STILL / 1000} ms does not "
+            f"count, and is repeated up to {TRIES} times. Of those that count it is the one with the median p99.9, and "
+            f"beside it the least p99.9.\n\n")
     for title, kind in KINDS:
-        rows = []
-        for name in names:
-            run = found.get((name, kind))
-            if run:
-                bad = f" ({run.errors} errors, {run.unanswered} unanswered)" if run.errors or run.unanswered else ""
-                rows.append([name, f"{run.rate:,.0f}{bad}"] + [f"{value:,.0f}" for value in
-                                                              (run.p50, run.p99, run.p999, run.worst)])
+        rows = [[name, *latency_row(found[name, kind])] for name in names if (name, kind) in found]
         if rows:
-            text += table([title, "rate", "p50", "p99", "p99.9", "max"], rows) + "\n"
-    p999, longest = stalls
-    text += (f"The machine itself: a program that only looks at the clock, on both cores, stood still for up to "
-             f"{longest / 1000:.1f} ms; what is due at any time waits {p999 / 1000:.1f} ms for that at p99.9, and longer "
-             f"where it then has to make up for what was due meanwhile.\n\n")
+            text += table([title, *LATENCY], rows) + "\n"
     return text + latency_targets(found)
 
 

@@ -3,11 +3,10 @@ room, and while nodes join and leave. ringhold only."""
 
 import http.client
 import json
-import statistics
 import threading
 
-from .latency import steady
-from .report import table
+from .latency import told
+from .report import LATENCY as COLUMNS, latency_row, table
 
 # One node holds some 5,000 objects of 1 KiB: the 1,000 that are asked for, and no room for what passes.
 FULL = "8MiB"
@@ -50,40 +49,29 @@ class Changes:
         self.worker.join()
 
 
-def median(runs):
-    middle = statistics.median_low(run.p999 for run in runs)
-    return next(run for run in runs if run.p999 == middle)
-
-
-def measure(program, load, ours, known, rounds, seconds, say):
+def measure(latencies, ours, known, say):
     """By the name of ours and the situation; the rate is that of the hits measured before, where there are some."""
-    found = {}
+    found, load = {}, latencies.load
     for name, hot in SHAPES.items():
         subject = ours.ringhold(f"{name}-situations", hot=hot, memory=FULL)
         if wrong := subject.ready(load.origin.url("c/k1", 0), 1024):
             raise RuntimeError(f"{subject.name}: {wrong}")
         load.warm(subject.port, "c/k1")
         rate = known[name, "c/k1"].rate if (name, "c/k1") in known else load.measure(subject.port, "c/k1", 2).rate / 2
-        run = lambda *more: steady(program, load, subject.port, "c/k1", rate, seconds, *more)
-        found[name, "nothing else"] = median([run() for _ in range(rounds)])
+        run = lambda *more: latencies.run(subject.port, "c/k1", rate, *more)
+        found[name, "nothing else"] = run()
         with Changes(subject.admin) as changing:
-            found[name, "nodes join and leave"] = median([run() for _ in range(rounds)])
+            found[name, "nodes join and leave"] = run()
         load.once(subject.port, "c/k1", PASSING, 60)
         load.warm(subject.port, "c/k1")
-        found[name, "the nodes are full, 1 % new URLs"] = median([run(*NEW) for _ in range(rounds)])
+        found[name, "the nodes are full, 1 % new URLs"] = run(*NEW)
         load.bench.stop(subject.children)
-        for (whose, what), told in found.items():
+        for (whose, what), seen in found.items():
             if whose == name:
-                say(f"latency, {whose}, {what}: at {told.rate:,.0f}/s p50 {told.p50:.0f}, p99 {told.p99:.0f}, p99.9 "
-                    f"{told.p999:.0f} microseconds, {told.errors} errors, {told.unanswered} unanswered")
+                say(f"latency, {whose}, {what}: {told(seen)}")
         say(f"latency, {name}: {changing.count} nodes joined and left")
     return found
 
 
 def report(found):
-    rows = []
-    for (name, what), run in found.items():
-        bad = f" ({run.errors} errors, {run.unanswered} unanswered)" if run.errors or run.unanswered else ""
-        rows.append([f"{name}, {what}", f"{run.rate:,.0f}{bad}"] +
-                    [f"{value:,.0f}" for value in (run.p50, run.p99, run.p999, run.worst)])
-    return table(["1 KiB hit while", "rate", "p50", "p99", "p99.9", "max"], rows)
+    return table(["1 KiB hit while", *COLUMNS], [[f"{name}, {what}", *latency_row(run)] for (name, what), run in found.items()])

@@ -48,8 +48,9 @@ struct Connection {
 struct Load {
     poll: Poll,
     proxy: SocketAddr,
-    /// Up to the number of the URL, and what follows it.
+    /// Up to the number of the URL, what follows it, and the request under way.
     request: [String; 2],
+    written: Vec<u8>,
     urls: u64,
     one_new_in: u64,
     rate: f64,
@@ -78,6 +79,7 @@ impl Load {
             poll: Poll::new()?,
             proxy,
             request: [before, after],
+            written: Vec::new(),
             urls: number("--urls") as u64,
             one_new_in: if std::env::args().any(|word| word == "--new") { number("--new") as u64 } else { u64::MAX },
             rate: number("--rate"),
@@ -89,7 +91,7 @@ impl Load {
             latencies: Latencies::default(),
             answered_new: 0,
             errors: 0,
-            buffer: vec![0; 1 << 20],
+            buffer: vec![0; 1 << 17],
         };
         for index in 0..number("--connections") as usize {
             let connection = load.connect(index)?;
@@ -121,10 +123,11 @@ impl Load {
             self.asked += 1;
             let new = self.asked.is_multiple_of(self.one_new_in);
             let url = if new { self.urls + self.asked } else { self.pick() };
-            let request = format!("{}{url}{}", self.request[0], self.request[1]);
+            self.written.clear();
+            write!(self.written, "{}{url}{}", self.request[0], self.request[1])?;
             let connection = &mut self.connections[index];
             (connection.due, connection.new) = (Some(due), new);
-            if connection.stream.write_all(request.as_bytes()).is_err() {
+            if connection.stream.write_all(&self.written).is_err() {
                 self.fail(index)?;
             }
         }
@@ -151,6 +154,8 @@ impl Load {
                             self.latencies.add(due.elapsed());
                         }
                         self.free.push(index);
+                        // Nothing follows before the next request, and what follows that is told of.
+                        return Ok(());
                     }
                     Some(Answer::Bad) => return self.fail(index),
                     None => {}
