@@ -17,8 +17,10 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// The memory for pieces is taken in blocks of at most this many bytes.
+/// The memory for pieces that are to be stored is taken in blocks of at most this many bytes.
 const BLOCK: usize = 256 * 1024;
+/// And for pieces that only pass through: small enough to stay with the allocator, for the next ones.
+const PASSING_BLOCK: usize = 64 * 1024;
 /// The block for a body of unknown length.
 const UNSIZED_BLOCK: usize = 16 * 1024;
 
@@ -84,8 +86,8 @@ fn copy(mut data: &[u8], block: &mut BytesMut, length: Option<u64>, fill: &Fill)
     while !data.is_empty() {
         if block.capacity() == 0 {
             let left = length.map_or(UNSIZED_BLOCK as u64, |length| length.saturating_sub(fill.received()));
-            *block =
-                BytesMut::with_capacity(usize::try_from(left).unwrap_or(BLOCK).clamp(data.len().min(BLOCK), BLOCK));
+            let most = if fill.fate() == Fate::Store { BLOCK } else { PASSING_BLOCK };
+            *block = BytesMut::with_capacity(usize::try_from(left).unwrap_or(most).clamp(data.len().min(most), most));
         }
         let n = data.len().min(block.capacity());
         block.extend_from_slice(&data[..n]);

@@ -41,7 +41,7 @@ pub struct Options {
 /// Runs a cache node on this thread until `shutdown`; prints `ringhold node ID listening on ADDRESS` when it listens.
 pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     alloc::on_this_thread();
-    alloc::give_back_large_blocks();
+    alloc::give_back_large_blocks(options.config.cache.memory);
     if options.supervised {
         let_the_front_go_on();
     }
@@ -50,18 +50,20 @@ pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     tokio::task::LocalSet::new().block_on(&runtime, serve(options, shutdown))
 }
 
-/// A node that is woken by a request waits until whoever runs on that core pauses: a front that has more requests to hand
-/// on does so first, and the node then finds many at a time. Else every request costs two changes of process. What the
-/// operator has set (real-time, idle) stays.
+/// A node that is woken by a request waits until who runs on that core pauses or has had its share: a front that has more
+/// requests to hand on does so first, and the node then finds many at a time. Else every request costs two changes of
+/// process. What the operator has set (real-time, idle) stays. Threads that this one starts do the same.
 fn let_the_front_go_on() {
-    // SAFETY: two calls that take numbers and a struct that lives until they return; 0 is this thread.
-    let switched = unsafe {
-        let parameter = libc::sched_param { sched_priority: 0 };
-        libc::sched_getscheduler(0) != libc::SCHED_OTHER
-            || libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter) == 0
+    // SAFETY: all zeros are a `sched_param`, whose priority must be 0 here; the calls only read it. 0 is this thread.
+    let refused = unsafe {
+        let parameter: libc::sched_param = std::mem::zeroed();
+        match libc::sched_getscheduler(0) {
+            libc::SCHED_OTHER => libc::sched_setscheduler(0, libc::SCHED_BATCH, &parameter) < 0,
+            policy => policy < 0,
+        }
     };
-    if !switched {
-        tracing::debug!("the kernel refuses SCHED_BATCH: {}", std::io::Error::last_os_error());
+    if refused {
+        tracing::debug!("the system refuses SCHED_BATCH: {}", std::io::Error::last_os_error());
     }
 }
 

@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// A copy is checked with its node after this many milliseconds,
+/// A copy is checked with its node after this many milliseconds, less up to `EARLIER`.
 const STANDS: u64 = 1000;
-/// or up to so many earlier: what was copied in one moment is not all asked for again in one moment.
+/// Milliseconds: what was copied in one moment is not all asked for again in one moment.
 const EARLIER: u64 = STANDS / 4;
 /// And serves nobody any more after this many, unless the node has confirmed it by then.
 const ENDS: u64 = 2 * STANDS;

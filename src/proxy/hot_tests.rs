@@ -41,6 +41,10 @@ fn copies_that_were_made_together_are_not_all_asked_for_again_together() {
     assert_eq!(due[..(STANDS - EARLIER) as usize].iter().sum::<u32>(), 0, "none is asked for much too early");
     let most = due.iter().max().unwrap();
     assert!(*most < 4 * 10_000 / EARLIER as u32, "{most} in the same millisecond");
+    let mut times: Vec<_> = (0..100).map(|round| stands_for(1, made + round * STANDS)).collect();
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > 50, "the same URL stands for {} times in 100 rounds", times.len());
 }
 
 #[test]
