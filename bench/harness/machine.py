@@ -21,10 +21,11 @@ def first(path, pattern):
 
 
 class Watch:
-    """How long the machine itself stood still on either core while the block lasted: `longest`, in microseconds."""
+    """How long the machine itself stood still on either core while the block lasted: `longest`, in microseconds. `None` where
+    the watchers may not run ahead of others, and are late for those as well."""
 
     def __init__(self, bench, program):
-        self.bench, self.program, self.longest = bench, program, 0
+        self.bench, self.program, self.longest = bench, program, None
 
     def start(self, core):
         child = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -34,10 +35,17 @@ class Watch:
 
     def __enter__(self):
         self.children = [self.start(core) for core in (self.bench.server_core, self.bench.load_core)]
+        self.first = all(os.sched_getscheduler(child.pid) == os.SCHED_FIFO for child in self.children)
         return self
 
     def __exit__(self, *_):
-        self.longest = max(int(child.communicate(timeout=10)[0]) for child in self.children)
+        for child in self.children:
+            child.stdin.close()
+        late = [child.stdout.read() for child in self.children]
+        for child in self.children:
+            child.wait(10)
+        if self.first and all(late):
+            self.longest = max(map(int, late))
 
 
 def ahead(core):

@@ -2,16 +2,17 @@
 room, and while nodes join and leave. ringhold only."""
 
 import http.client
+import itertools
 import json
 import threading
 
-from .latency import told
+from .latency import Latency
 from .report import LATENCY as COLUMNS, latency_row, table
 
 # One node holds some 5,000 objects of 1 KiB: the 1,000 that are asked for, and no room for what passes.
 FULL = "8MiB"
 PASSING = 60_000
-NEW = ["--new", 100]
+ONE_NEW_IN = 100
 # Seconds that a node that joined stays, and that pass before the next one joins.
 STAYS = 0.5
 SHAPES = {"ringhold": "128MiB", "ringhold-relay": "0"}
@@ -58,17 +59,24 @@ def measure(latencies, ours, known, say):
             raise RuntimeError(f"{subject.name}: {wrong}")
         load.warm(subject.port, "c/k1")
         rate = known[name, "c/k1"].rate if (name, "c/k1") in known else load.measure(subject.port, "c/k1", 2).rate / 2
-        run = lambda *more: latencies.run(subject.port, "c/k1", rate, *more)
-        found[name, "nothing else"] = run()
+        # What goes on is what is measured: every run counts.
+        run = lambda *more: latencies.steady(subject.port, "c/k1", rate, *more)
+        runs = lambda each=run: Latency.of([each() for _ in range(latencies.rounds)], all_count=True)
+        found[name, "nothing else"] = runs()
         with Changes(subject.admin) as changing:
-            found[name, "nodes join and leave"] = run()
+            found[name, "nodes join and leave"] = runs()
         load.once(subject.port, "c/k1", PASSING, 60)
         load.warm(subject.port, "c/k1")
-        found[name, "the nodes are full, 1 % new URLs"] = run(*NEW)
+        new = itertools.count(load.urls + PASSING + 1, int(rate * latencies.seconds))
+        before = load.origin.requests()
+        found[name, "the nodes are full, 1 % new URLs"] = runs(lambda: run("--new", ONE_NEW_IN, "--from", next(new)))
+        fetched = load.origin.requests() - before
+        if fetched < 0.9 * rate * latencies.seconds * latencies.rounds / ONE_NEW_IN:
+            raise RuntimeError(f"{subject.name}: only {fetched} new URLs came to the origin")
         load.bench.stop(subject.children)
         for (whose, what), seen in found.items():
             if whose == name:
-                say(f"latency, {whose}, {what}: {told(seen)}")
+                say(f"latency, {whose}, {what}: {seen}")
         say(f"latency, {name}: {changing.count} nodes joined and left")
     return found
 

@@ -25,6 +25,12 @@ impl Latencies {
         self.max = self.max.max(nanoseconds);
     }
 
+    /// Of each bucket that holds some: the largest nanoseconds, and how many.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        let filled = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(bucket, count)| (upper(bucket), *count))
+    }
+
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -17,7 +17,7 @@ const USAGE: &str = "eager --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --ur
 const DISCARD: i32 = 0x20;
 /// A head and a small body come with one read.
 const HEAD: usize = 4096;
-/// As much of a body as is thrown away at once.
+/// As much of a body as is thrown away at once; the room for it is never written to.
 const PIECE: usize = 1 << 20;
 /// What has not been answered for so long at the end is an error.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -55,6 +55,7 @@ struct Load {
     bytes: u64,
     errors: u64,
     buffer: Vec<u8>,
+    nowhere: Vec<MaybeUninit<u8>>,
 }
 
 /// What a read gave.
@@ -76,6 +77,7 @@ impl Load {
             bytes: 0,
             errors: 0,
             buffer: vec![0; HEAD],
+            nowhere: vec![MaybeUninit::uninit(); PIECE],
         };
         for index in 0..number("--connections", USAGE) as usize {
             let connection = load.connect(index)?;
@@ -103,7 +105,7 @@ impl Load {
     fn read(&mut self, index: usize) -> io::Result<()> {
         loop {
             let connection = &mut self.connections[index];
-            match connection.step(&mut self.buffer, &mut self.bytes) {
+            match connection.step(&mut self.buffer, &mut self.nowhere, &mut self.bytes) {
                 Ok(Step::More) => {}
                 Ok(Step::Drained) => return Ok(()),
                 // Nothing else is in the socket: one request is under way on each.
@@ -140,8 +142,8 @@ impl Load {
 }
 
 impl Connection {
-    fn step(&mut self, buffer: &mut [u8], bytes: &mut u64) -> io::Result<Step> {
-        let read = match if self.body_left > 0 { self.discard() } else { self.stream.read(buffer) } {
+    fn step(&mut self, buffer: &mut [u8], nowhere: &mut [MaybeUninit<u8>], bytes: &mut u64) -> io::Result<Step> {
+        let read = match if self.body_left > 0 { self.discard(nowhere) } else { self.stream.read(buffer) } {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Drained),
@@ -154,9 +156,7 @@ impl Connection {
         }
     }
 
-    fn discard(&self) -> io::Result<usize> {
-        // Never written to, so it costs nothing.
-        let mut nowhere = [MaybeUninit::uninit(); PIECE];
+    fn discard(&self, nowhere: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
         let most = self.body_left.min(PIECE);
         SockRef::from(&self.stream).recv_with_flags(&mut nowhere[..most], DISCARD)
     }

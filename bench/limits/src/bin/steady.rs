@@ -11,9 +11,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 const USAGE: &str =
-    "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N [--new N]
-  prints: requests/s, then microseconds p50 p99 p99.9 max, then errors and what was due but never answered
-  --new N: one request in N is for a URL that nobody has asked for before; how long those take is not counted";
+    "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N [--new N --from N]
+  prints: requests/s, errors, and what was due but never answered; then nanoseconds:count of the latencies
+  --new N: one request in N is for a URL that nobody has asked for before, numbered --from on; how long those take is not
+  counted";
 
 /// How long answers are waited for when nothing is due any more.
 const GRACE: Duration = Duration::from_secs(2);
@@ -28,7 +29,7 @@ fn main() -> io::Result<()> {
         load.ask(started, due_in_all)?;
         load.poll.poll(&mut events, Some(Duration::ZERO))?;
         for event in &events {
-            load.read(event.token().0)?;
+            load.read(event.token().0, event.is_read_closed())?;
         }
     }
     load.report(due_in_all, started.elapsed().min(Duration::from_secs_f64(load.seconds)));
@@ -53,6 +54,7 @@ struct Load {
     written: Vec<u8>,
     urls: u64,
     one_new_in: u64,
+    next_new: u64,
     rate: f64,
     seconds: f64,
     connections: Vec<Connection>,
@@ -75,13 +77,15 @@ impl Load {
         let before = format!("GET http://{origin}/{kind}/");
         let after = format!(" HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: steady\r\n\r\n");
         let proxy = argument("--proxy", USAGE).parse().map_err(io::Error::other)?;
+        let new = std::env::args().any(|word| word == "--new");
         let mut load = Self {
             poll: Poll::new()?,
             proxy,
             request: [before, after],
             written: Vec::new(),
             urls: number("--urls") as u64,
-            one_new_in: if std::env::args().any(|word| word == "--new") { number("--new") as u64 } else { u64::MAX },
+            one_new_in: if new { number("--new") as u64 } else { u64::MAX },
+            next_new: if new { number("--from") as u64 } else { 0 },
             rate: number("--rate"),
             seconds: number("--seconds"),
             connections: Vec::new(),
@@ -122,7 +126,8 @@ impl Load {
             let due = started + Duration::from_secs_f64(self.asked as f64 / self.rate);
             self.asked += 1;
             let new = self.asked.is_multiple_of(self.one_new_in);
-            let url = if new { self.urls + self.asked } else { self.pick() };
+            let url = if new { self.next_new } else { self.pick() };
+            self.next_new += u64::from(new);
             self.written.clear();
             write!(self.written, "{}{url}{}", self.request[0], self.request[1])?;
             let connection = &mut self.connections[index];
@@ -141,7 +146,7 @@ impl Load {
         self.random % self.urls + 1
     }
 
-    fn read(&mut self, index: usize) -> io::Result<()> {
+    fn read(&mut self, index: usize, ends: bool) -> io::Result<()> {
         loop {
             let connection = &mut self.connections[index];
             match connection.stream.read(&mut self.buffer) {
@@ -154,8 +159,10 @@ impl Load {
                             self.latencies.add(due.elapsed());
                         }
                         self.free.push(index);
-                        // Nothing follows before the next request, and what follows that is told of.
-                        return Ok(());
+                        // The next answer makes a new event; the end of the stream may be in this one.
+                        if !ends {
+                            return Ok(());
+                        }
                     }
                     Some(Answer::Bad) => return self.fail(index),
                     None => {}
@@ -178,17 +185,10 @@ impl Load {
     }
 
     fn report(&self, due: u64, elapsed: Duration) {
-        let microseconds = |part| self.latencies.quantile(part).as_nanos() as f64 / 1000.0;
-        println!(
-            "{:.0} {:.0} {:.0} {:.0} {:.0} {} {}",
-            (self.latencies.count() + self.answered_new) as f64 / elapsed.as_secs_f64(),
-            microseconds(0.5),
-            microseconds(0.99),
-            microseconds(0.999),
-            self.latencies.max().as_nanos() as f64 / 1000.0,
-            self.errors,
-            due - self.answered().min(due),
-        );
+        let rate = (self.latencies.count() + self.answered_new) as f64 / elapsed.as_secs_f64();
+        println!("{rate:.0} {} {}", self.errors, due - self.answered().min(due));
+        let buckets: Vec<_> = self.latencies.buckets().map(|(most, count)| format!("{most}:{count}")).collect();
+        println!("{}", buckets.join(" "));
     }
 }
 

@@ -1,11 +1,12 @@
-//! Wakes every half millisecond and looks how late that is. Run ahead of everything else on its core (`chrt -f 50`) it is
-//! late only for what the machine, or the host that it is a guest of, takes away from whatever runs.
+//! Wakes every half millisecond and looks how late that is. Run ahead of everything else on its core (`chrt -f 50`) it
+//! is late for what the host takes away from whatever runs, and for long work of the kernel's.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// More often would be felt: waking costs a guest some 15 microseconds.
 const EVERY: Duration = Duration::from_micros(500);
 
 /// Says `watching`; when standard input ends, the longest time that it was late for, in microseconds.
