@@ -17,7 +17,7 @@ STILL = 500
 # A round is short, so that many are undisturbed, and is tried so often at most.
 SECONDS, TRIES = 1, 5
 # Of hits there are so many times as many rounds.
-MORE = 4
+MORE = 2
 
 
 @dataclasses.dataclass

@@ -22,9 +22,6 @@ class Run:
 
 
 QUIET_SECONDS = 2
-# What is asked for by the program that does not copy bodies.
-LARGE = {"c/k10", "c/k100"}
-
 
 def ticks(core):
     """Busy, idle and stolen time of a core so far."""
@@ -41,14 +38,9 @@ def shares(before, after):
     return busy / total, stolen / total
 
 
-def program(kind):
-    """Who asks for it: wrk reads 8 KiB at a time and copies all of it, so that for large bodies it would be measured
-    instead of the server."""
-    return "eager" if kind in LARGE else "wrk"
-
-
 class Load:
-    """`eager` is the path of that program, see bench/limits; without it wrk asks for everything."""
+    """`eager` is the path of that program, see bench/limits: wrk reads 8 KiB at a time and copies all of it, so that it would
+    be measured instead of the fastest servers. Without, wrk asks."""
 
     def __init__(self, bench, origin, eager=None, connections=64, urls=1000):
         self.bench, self.origin, self.eager, self.connections, self.urls = bench, origin, eager, connections, urls
@@ -78,8 +70,7 @@ class Load:
 
     def random(self, port, kind, seconds):
         """Requests, seconds, errors, p50, p99."""
-        eagerly = self.eager and program(kind) == "eager"
-        told = self.eagerly(port, kind, seconds) if eagerly else self.wrk(port, kind, seconds, "random")
+        told = self.eagerly(port, kind, seconds) if self.eager else self.wrk(port, kind, seconds, "random")
         requests, duration, _, errors, p50, p99 = told
         return requests, duration / 1e6, errors, p50, p99
 

@@ -66,6 +66,6 @@ def lines(root, bench, origin, given):
         ("system", first("/etc/os-release", r'^PRETTY_NAME="?([^"\n]*)')),
         ("ringhold", given or told("git", "describe", "--always", "--dirty", "--exclude", "*", cwd=root) or "?"),
         ("rustc", told("rustc", "--version", cwd=root)),
-        ("load", f"wrk {wrk[1] if wrk else '?'}, one thread on core {bench.load_core}, with the origin "
-                 f"({origin.program}); all servers on core {bench.server_core}"),
+        ("load", f"one thread on core {bench.load_core}, with the origin ({origin.program}); all servers on core "
+                 f"{bench.server_core}; wrk {wrk[1] if wrk else '?'} fills the caches"),
     ]

@@ -1,7 +1,6 @@
 """The measurements as Markdown."""
 
 from .latency import KINDS, SECONDS, STILL, TRIES
-from .load import program
 from .throughput import REMARKS
 
 OBJECT, CONNECTION, TRANSFER, P999 = 1.6 * 1024, 12 * 1024, 4 << 20, 2000
@@ -52,15 +51,13 @@ def throughput(cells, names, workloads, rounds, seconds):
         spread = f" ±{cell.spread:.0%}" if rounds > 1 else ""
         return f"{cell.rate:,.0f}{spread}" + (f" ({letters})" if letters else "")
     rows = [[name] + [shown(name, workload) for workload in workloads] for name in names]
-    rows.append(["asked by"] + [program(workload.kind) for workload in workloads])
     stolen = max((run.stolen for cell in cells.values() for run in cell.runs), default=0)
     text = (f"Requests a second, 64 connections, 1,000 URLs; {f'median of {rounds} rounds' if rounds > 1 else 'one round'} "
             f"of {seconds} s{', ± half the range' if rounds > 1 else ''}. "
             f"The host took at most {stolen:.1%} of a run's processor time for others.\n\n")
     text += table([""] + [workload.title for workload in workloads], rows)
-    if any(program(workload.kind) == "eager" for workload in workloads):
-        text += ("\nwrk copies all that it reads, 8 KiB at a time; eager (bench/limits) reads and checks heads and has the kernel "
-                 "count bodies and throw them away. Every column was made by one and the same program for all.\n")
+    text += ("\nAsked by eager (bench/limits), which reads and checks heads and has the kernel count bodies and throw them "
+             "away: wrk copies all that it reads, 8 KiB at a time, and would be the limit of the fastest.\n")
     return text + "".join(f"\n({letter}) {REMARKS[letter]}\n" for letter in REMARKS if letter in seen)
 
 
