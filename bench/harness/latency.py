@@ -97,9 +97,10 @@ class Latencies:
         if told.returncode:
             raise RuntimeError(f"steady: {told.stderr.strip()}")
         numbers, counts = told.stdout.splitlines()
-        rate, errors, unanswered = numbers.split()
+        rate, errors, unanswered, still = numbers.split()
+        still = watch.longest is not None and max(watch.longest, int(still)) or None
         counts = {int(nanoseconds): int(count) for nanoseconds, count in (pair.split(":") for pair in counts.split())}
-        return Run(float(rate), int(errors), int(unanswered), counts, watch.longest)
+        return Run(float(rate), int(errors), int(unanswered), counts, still)
 
     def until_quiet(self, port, kind, rate):
         """One run in which the machine did not stand still, and those before it."""
@@ -124,6 +125,17 @@ class Latencies:
             for subject in those:
                 say(f"latency, {title}, {subject.name}: {Latency.of(runs[subject.name, kind])}")
         return {which: Latency.of(some) for which, some in runs.items()}
+
+    def at_the_same_rate(self, subjects, rate, say):
+        """Hits, by subject's name, in turn: what waits for a core that stood still is more, the higher the rate."""
+        runs = {}
+        for _ in range(self.rounds * MORE):
+            for subject in subjects:
+                self.load.warm(subject.port, "c/k1")
+                runs.setdefault(subject.name, []).extend(self.until_quiet(subject.port, "c/k1", rate))
+        for name, some in runs.items():
+            say(f"latency, 1 KiB hit at the same rate, {name}: {Latency.of(some)}")
+        return {name: Latency.of(some) for name, some in runs.items()}
 
     def half(self, subject, kind, cells):
         cell = cells.get((subject.name, {"c/k1": "k1", "n/k1": "nostore"}[kind]))

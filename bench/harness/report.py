@@ -107,7 +107,14 @@ def latency_row(run):
             f"{run.quiet} of {run.tried}"]
 
 
-def latency(found, names):
+def best_peer(found):
+    """The peer with the least p99.9 of hits, if there is any that was measured in quiet rounds."""
+    rivals = {name: run.p999 for (name, kind), run in found.items()
+              if kind == "c/k1" and name in CACHES + CLUSTERS and run.quiet}
+    return min(rivals, key=rivals.get) if rivals else None
+
+
+def latency(found, names, level):
     text = (f"Microseconds from when a request was due, at a fixed rate of half of what each can do; all in turn, in many "
             f"rounds of {SECONDS} s. The machine was watched: a round in which a core stood still for more than "
             f"{STILL / 1000} ms is tried {TRIES} times at most. Medians of the quiet rounds, or of all where none was quiet; "
@@ -116,20 +123,23 @@ def latency(found, names):
         rows = [[name, *latency_row(found[name, kind])] for name in names if (name, kind) in found]
         if rows:
             text += table([title, *LATENCY], rows) + "\n"
-    return text + latency_targets(found)
+    if level:
+        rows = [[name, *latency_row(run)] for name, run in level.items()]
+        text += table(["1 KiB hit at the same rate", *LATENCY], rows) + "\n"
+    return text + latency_targets(found, level)
 
 
-def latency_targets(found):
+def latency_targets(found, level):
     ours = found.get(("ringhold", "c/k1"))
     if not ours:
         return ""
     rows = [["p99.9 of hits below 2 ms", f"{ours.p999 / 1000:.2f} ms", verdict(ours.p999 < P999)]]
-    rivals = {name: run.p999 for (name, kind), run in found.items()
-              if kind == "c/k1" and name in CACHES + CLUSTERS and run.quiet}
-    if rivals:
-        best = min(rivals, key=rivals.get)
-        rows.append([f"p99.9 no worse than the best peer's ({best})", f"{ours.p999 / rivals[best]:.2f} of it",
-                     verdict(ours.p999 <= rivals[best])])
+    if best := best_peer(found):
+        other = found[best, "c/k1"].p999
+        rows.append([f"p99.9 no worse than the best peer's ({best})", f"{ours.p999 / other:.2f} of it", verdict(ours.p999 <= other)])
+        if level:
+            ours, other = level["ringhold"].p999, level[best].p999
+            rows.append(["the same, both at that peer's rate", f"{ours / other:.2f} of it", verdict(ours <= other)])
     if limit := found.get(("bare-server", "c/k1")):
         rows.append(["p99.9 of the bare hyper server", f"{limit.p999 / 1000:.2f} ms", ""])
     return table(["what", "measured", "met"], rows)
