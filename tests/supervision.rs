@@ -53,19 +53,12 @@ fn nodes_listen_where_nobody_else_can_reach_them() {
 #[test]
 fn nodes_do_not_take_the_processor_from_the_front() {
     let cluster = Cluster::start();
-    let inherited = scheduling_policy(std::process::id());
+    let inherited = process::scheduling_policy(std::process::id());
     let expected = if inherited == libc::SCHED_OTHER { libc::SCHED_BATCH } else { inherited };
     for node in cluster.nodes() {
-        assert_eq!(scheduling_policy(node.pid), expected, "{}", node.id);
+        assert_eq!(process::scheduling_policy(node.pid), expected, "{}", node.id);
     }
-    assert_eq!(scheduling_policy(cluster.pid()), inherited);
-}
-
-/// Field 41 of proc_pid_stat(5).
-fn scheduling_policy(pid: u32) -> i32 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let after_the_name = stat.rsplit_once(')').unwrap().1;
-    after_the_name.split_whitespace().nth(38).unwrap().parse().unwrap()
+    assert_eq!(process::scheduling_policy(cluster.pid()), inherited);
 }
 
 #[test]

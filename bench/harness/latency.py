@@ -97,10 +97,9 @@ class Latencies:
         if told.returncode:
             raise RuntimeError(f"steady: {told.stderr.strip()}")
         numbers, counts = told.stdout.splitlines()
-        rate, errors, unanswered, still = numbers.split()
-        still = watch.longest is not None and max(watch.longest, int(still)) or None
+        rate, errors, unanswered = numbers.split()
         counts = {int(nanoseconds): int(count) for nanoseconds, count in (pair.split(":") for pair in counts.split())}
-        return Run(float(rate), int(errors), int(unanswered), counts, still)
+        return Run(float(rate), int(errors), int(unanswered), counts, watch.longest)
 
     def until_quiet(self, port, kind, rate):
         """One run in which the machine did not stand still, and those before it."""
@@ -112,31 +111,34 @@ class Latencies:
         return runs
 
     def measure(self, subjects, cells, say):
-        """By subject's name and kind, each in turn, then all again; the rates come from `cells` where they are there."""
-        runs, rates = {}, {}
+        """By subject's name and kind; the rates come from `cells` where they are there."""
+        found = {}
         for title, kind in KINDS:
             those = [subject for subject in subjects if subject.shape != "limit" or kind.startswith("c/")]
-            for _ in range(self.rounds * (MORE if kind.startswith("c/") else 1)):
-                for subject in those:
-                    self.load.warm(subject.port, kind)
-                    which = subject.name, kind
-                    rates[which] = rates.get(which) or self.half(subject, kind, cells)
-                    runs.setdefault(which, []).extend(self.until_quiet(subject.port, kind, rates[which]))
-            for subject in those:
-                say(f"latency, {title}, {subject.name}: {Latency.of(runs[subject.name, kind])}")
-        return {which: Latency.of(some) for which, some in runs.items()}
+            rates = {subject.name: self.half(subject, kind, cells) for subject in those}
+            for name, told in self.in_turn(title, kind, those, rates, say).items():
+                found[name, kind] = told
+        return found
 
     def at_the_same_rate(self, subjects, rate, say):
-        """Hits, by subject's name, in turn: what waits for a core that stood still is more, the higher the rate."""
-        runs = {}
-        for _ in range(self.rounds * MORE):
+        """Hits, by subject's name: what waits for a core that stood still is more, the higher the rate."""
+        rates = {subject.name: rate for subject in subjects}
+        return self.in_turn(f"{KINDS[0][0]} at the same rate", KINDS[0][1], subjects, rates, say)
+
+    def in_turn(self, title, kind, subjects, rates, say):
+        """Each once, then all again; by subject's name."""
+        runs = {subject.name: [] for subject in subjects}
+        for _ in range(self.rounds * (MORE if kind.startswith("c/") else 1)):
             for subject in subjects:
-                self.load.warm(subject.port, "c/k1")
-                runs.setdefault(subject.name, []).extend(self.until_quiet(subject.port, "c/k1", rate))
-        for name, some in runs.items():
-            say(f"latency, 1 KiB hit at the same rate, {name}: {Latency.of(some)}")
-        return {name: Latency.of(some) for name, some in runs.items()}
+                self.load.warm(subject.port, kind)
+                runs[subject.name] += self.until_quiet(subject.port, kind, rates[subject.name])
+        found = {name: Latency.of(some) for name, some in runs.items()}
+        for name, told in found.items():
+            say(f"latency, {title}, {name}: {told}")
+        return found
 
     def half(self, subject, kind, cells):
-        cell = cells.get((subject.name, {"c/k1": "k1", "n/k1": "nostore"}[kind]))
-        return (cell.rate if cell else self.load.measure(subject.port, kind, 2).rate) / 2
+        if cell := cells.get((subject.name, {"c/k1": "k1", "n/k1": "nostore"}[kind])):
+            return cell.rate / 2
+        self.load.warm(subject.port, kind)
+        return self.load.measure(subject.port, kind, 2).rate / 2

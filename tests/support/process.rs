@@ -56,6 +56,11 @@ fn parent(pid: u32) -> Option<u32> {
     stat(pid)?.get(1)?.parse().ok()
 }
 
+/// SCHED_OTHER, SCHED_BATCH and so on: field 41 of proc_pid_stat(5), of which the state is the third.
+pub fn scheduling_policy(pid: u32) -> i32 {
+    stat(pid).expect("the process runs")[41 - 3].parse().expect("a number")
+}
+
 /// Whether a process is there and not merely waiting to be reaped.
 pub fn is_alive(pid: u32) -> bool {
     stat(pid).is_some_and(|fields| fields[0] != "Z" && fields[0] != "X")

@@ -35,10 +35,6 @@ impl Latencies {
         self.count
     }
 
-    pub fn max(&self) -> Duration {
-        Duration::from_nanos(self.max)
-    }
-
     /// What the share `part` of all stays at or below.
     pub fn quantile(&self, part: f64) -> Duration {
         let wanted = (self.count as f64 * part).ceil() as u64;

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 const USAGE: &str =
     "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N [--new N --from N]
-  prints: requests/s, errors, what was due but never answered, and for how many microseconds it stood still itself, at
-  most, between two looks at the clock; then nanoseconds:count of the latencies
+  prints: requests/s, errors, and what was due but never answered; then nanoseconds:count of the latencies
   --new N: one request in N is for a URL that nobody has asked for before, numbered --from on; how long those take is not
   counted";
 
@@ -22,8 +21,7 @@ const GRACE: Duration = Duration::from_secs(2);
 
 fn main() -> io::Result<()> {
     let mut load = Load::new()?;
-    let started = load.now();
-    load.stood_still = Duration::ZERO;
+    let started = Instant::now();
     let due_in_all = (load.rate * load.seconds) as u64;
     let end = started + Duration::from_secs_f64(load.seconds) + GRACE;
     let mut events = Events::with_capacity(1024);
@@ -64,8 +62,6 @@ struct Load {
     asked: u64,
     random: u64,
     latencies: Latencies,
-    looked: Instant,
-    stood_still: Duration,
     answered_new: u64,
     errors: u64,
     buffer: Vec<u8>,
@@ -97,8 +93,6 @@ impl Load {
             asked: 0,
             random: 42,
             latencies: Latencies::default(),
-            looked: Instant::now(),
-            stood_still: Duration::ZERO,
             answered_new: 0,
             errors: 0,
             buffer: vec![0; 1 << 17],
@@ -120,24 +114,15 @@ impl Load {
         Ok(Connection { stream, due: None, new: false, head: Vec::new(), body_left: 0 })
     }
 
-    /// It looks at the clock before and after all that takes some microseconds.
-    fn now(&mut self) -> Instant {
-        let now = Instant::now();
-        self.stood_still = self.stood_still.max(now - self.looked);
-        self.looked = now;
-        now
-    }
-
     fn answered(&self) -> u64 {
         self.latencies.count() + self.answered_new + self.errors
     }
 
     /// Sends what is due, as far as connections are free.
     fn ask(&mut self, started: Instant, due_in_all: u64) -> io::Result<()> {
-        let due_by_now = ((self.now() - started).as_secs_f64() * self.rate) as u64;
+        let due_by_now = (started.elapsed().as_secs_f64() * self.rate) as u64;
         while self.asked < due_by_now.min(due_in_all) {
             let Some(index) = self.free.pop() else { return Ok(()) };
-            self.now();
             let due = started + Duration::from_secs_f64(self.asked as f64 / self.rate);
             self.asked += 1;
             let new = self.asked.is_multiple_of(self.one_new_in);
@@ -171,8 +156,7 @@ impl Load {
                         if connection.new {
                             self.answered_new += 1;
                         } else {
-                            let now = self.now();
-                            self.latencies.add(now - due);
+                            self.latencies.add(due.elapsed());
                         }
                         self.free.push(index);
                         // The next answer makes a new event; the end of the stream may be in this one.
@@ -203,7 +187,7 @@ impl Load {
     fn report(&self, due: u64, elapsed: Duration) {
         let rate = (self.latencies.count() + self.answered_new) as f64 / elapsed.as_secs_f64();
         let unanswered = due - self.answered().min(due);
-        println!("{rate:.0} {} {unanswered} {}", self.errors, self.stood_still.as_micros());
+        println!("{rate:.0} {} {unanswered}", self.errors);
         let buckets: Vec<_> = self.latencies.buckets().map(|(most, count)| format!("{most}:{count}")).collect();
         println!("{}", buckets.join(" "));
     }
