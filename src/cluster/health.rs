@@ -9,6 +9,7 @@ use super::view::Node;
 use crate::clock::tick;
 use crate::config::Config;
 use http::Method;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -233,8 +234,8 @@ impl Health {
 
 async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
     let mut line = Line::default();
-    let mut looks = 0;
-    loop {
+    let (mut looks, random) = (0, RandomState::new());
+    for round in 0_u64.. {
         let event = probe(&health, &node, &mut line).await;
         let mut action = health.apply(&node, event);
         while action == Action::Revalidate {
@@ -246,13 +247,19 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
             action = health.apply(&node, told);
         }
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
-        let pause = if looks < EAGER { health.interval / 10 } else { health.interval };
+        let pause = spread(if looks < EAGER { health.interval / 10 } else { health.interval }, random.hash_one(round));
         sleep(OUT_OF_TURN.min(pause)).await;
         tokio::select! {
             () = sleep(pause.saturating_sub(OUT_OF_TURN)) => {}
             () = poke.notified() => {}
         }
     }
+}
+
+/// Nine to eleven tenths of `pause`: else the probes of all nodes, which have begun together, stay together, and so does what
+/// they cost.
+fn spread(pause: Duration, random: u64) -> Duration {
+    pause * (900 + (random % 201) as u32) / 1000
 }
 
 /// One question, asked until it is answered, refused or given up.

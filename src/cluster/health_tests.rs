@@ -263,3 +263,13 @@ fn a_node_that_missed_something_before_it_was_ever_met_validates() {
         assert_eq!(fake.said(), ["POST /revalidate"]);
     });
 }
+
+#[test]
+fn probes_that_began_together_come_apart() {
+    let pause = Duration::from_millis(250);
+    let times: Vec<_> = (0..1000).map(|random| spread(pause, random)).collect();
+    assert_eq!(times.iter().min(), Some(&Duration::from_millis(225)));
+    assert_eq!(times.iter().max(), Some(&Duration::from_millis(275)));
+    let mean = times.iter().sum::<Duration>() / 1000;
+    assert!(mean.abs_diff(pause) < Duration::from_millis(1), "{mean:?}");
+}

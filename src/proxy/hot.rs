@@ -1,8 +1,10 @@
 //! The front's own copy of what everyone asks for, shared by its workers.
 //!
-//! It answers only what the policy answers as a fresh hit. A copy stands for a second at most; then one request asks the
-//! node again while the others are still served, until it is two seconds old at most. What passes here and makes a URL
-//! invalid removes its copy at once; what passes through another front is heard of from the node, when it is asked again.
+//! It answers only what the policy answers as a fresh hit. A copy stands for a second at most; towards the end of that the
+//! node is asked again for one request, which is served like the others. If none came then, the first that comes later
+//! waits for the node, and the others are still served, until the copy is two seconds old at most. What passes here and
+//! makes a URL invalid removes its copy at once; what passes through another front is heard of from the node, when it is
+//! asked again.
 
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
@@ -20,10 +22,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// A copy is checked with its node after this many milliseconds, less up to `EARLIER`.
+/// After this many milliseconds somebody waits for the node's word on a copy.
 const STANDS: u64 = 1000;
-/// Milliseconds: what was copied in one moment is not all asked for again in one moment.
-const EARLIER: u64 = STANDS / 4;
+/// Milliseconds before, at least: what is asked for often is asked of the node again without anybody waiting.
+const AHEAD: u64 = STANDS / 10;
+/// Up to so many more: what was copied in one moment is not all asked for again in one moment.
+const SPREAD: u64 = STANDS / 5;
 /// And serves nobody any more after this many, unless the node has confirmed it by then.
 const ENDS: u64 = 2 * STANDS;
 /// What became invalid through another front is served no longer than this.
@@ -127,10 +131,9 @@ impl Hot {
         self.generation.load(Relaxed)
     }
 
-    /// The copy under exactly this URL, as long as nobody has to ask the node again.
-    pub fn standing(&self, hash: u64, url: &[u8]) -> Option<Arc<Copy>> {
-        let now = tick();
-        let copy = self.copies.get(hash).filter(|copy| now.0 < copy.again.load(Relaxed) && copy.entry().key() == url);
+    /// The copy under exactly this URL, as long as nobody has to wait for the node.
+    pub fn standing(&self, hash: u64, url: &[u8], now: Tick) -> Option<Arc<Copy>> {
+        let copy = self.copies.get(hash).filter(|copy| copy.stands_alone(now) && copy.entry().key() == url);
         copy.filter(|copy| !self.is_outdated(copy))
     }
 
@@ -247,7 +250,7 @@ impl Hot {
             Body::At(lasting) => (new(Vec::new()).with_body_at(lasting.bytes().clone()), Some(lasting)),
         };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
-        let (again, ends) = (AtomicU64::new(made + stands_for(key.hash(), made)), made + ENDS);
+        let (again, ends) = (AtomicU64::new(made + due_after(key.hash(), made)), made + ENDS);
         Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), lasting, node, head, again, ends }))
     }
 
@@ -311,10 +314,22 @@ impl Copy {
         self.lasting.as_ref().filter(|_| self.entry().status.is_success())?;
         policy::parts::strong(&**self.entry())
     }
-    /// Of those that come when its time is over, one asks the node, and the others go on until it ends.
-    fn stands(&self, now: Tick) -> bool {
+    /// Nobody has to wait for the node's word.
+    fn stands_alone(&self, now: Tick) -> bool {
+        now.0 < self.ends - STANDS || !self.is_due(now)
+    }
+    /// The node is to be asked again, and nobody does yet.
+    pub fn is_due(&self, now: Tick) -> bool {
+        now.0 >= self.again.load(Relaxed)
+    }
+    /// Of those that come when it is due, this one asks the node.
+    pub fn takes_turn(&self, now: Tick) -> bool {
         let again = self.again.load(Relaxed);
-        now.0 < again || now.0 < self.ends && self.again.compare_exchange(again, self.ends, Relaxed, Relaxed).is_err()
+        now.0 >= again && self.again.compare_exchange(again, self.ends, Relaxed, Relaxed).is_ok()
+    }
+    /// Whoever does not ask goes on until it ends.
+    fn stands(&self, now: Tick) -> bool {
+        now.0 < self.ends && !self.takes_turn(now)
     }
 }
 
@@ -326,11 +341,12 @@ impl Weigh for Arc<Copy> {
     }
 }
 
-/// For how many milliseconds a copy made at `made` stands, which differs from URL to URL and from time to time.
-fn stands_for(hash: u64, made: u64) -> u64 {
+/// After how many milliseconds the node is asked again of a copy made at `made`: differs from URL to URL and from time to
+/// time.
+fn due_after(hash: u64, made: u64) -> u64 {
     // Fibonacci hashing: the upper bits of the product are spread evenly (Knuth, TAOCP 3, section 6.4).
     let spread = (hash ^ made).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    STANDS - spread % (EARLIER + 1)
+    STANDS - AHEAD - spread % (SPREAD + 1)
 }
 
 fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {

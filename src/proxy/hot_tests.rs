@@ -23,11 +23,28 @@ fn when_a_copys_time_is_over_one_asks_and_the_others_are_served_until_it_ends() 
     hot.keep(candidate(&hot, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
     let copy = hot.copies.get(key.hash()).expect("it is kept");
     let made = copy.ends - ENDS;
-    let time = stands_for(key.hash(), made);
+    let time = due_after(key.hash(), made);
     for (after, stands) in [(0, true), (time - 1, true), (time, false), (time, true), (1999, true), (2000, false)] {
         assert_eq!(copy.stands(Tick(made + after)), stands, "{after} ms after it was made");
     }
     assert!(!copy.stands(Tick(made + 2000)), "nobody is served any more");
+}
+
+#[test]
+fn who_comes_when_a_copy_is_due_does_not_wait_unless_it_is_a_second_old_by_then() {
+    let (hot, key) = (hot(1 << 20), Key::parse("http://h/").unwrap());
+    for (first_comes_after, waits) in [(950, false), (999, false), (1000, true), (1500, true)] {
+        hot.keep(candidate(&hot, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
+        let copy = hot.copies.get(key.hash()).expect("it is kept");
+        let made = copy.ends - ENDS;
+        let at = |after: u64| Tick(made + after);
+        let due = due_after(key.hash(), made);
+        assert!(!copy.is_due(at(due - 1)) && copy.is_due(at(due)));
+        let standing = |after: u64| hot.standing(key.hash(), b"http://h/", at(after)).is_some();
+        assert_eq!(standing(first_comes_after), !waits, "after {first_comes_after} ms");
+        assert!(copy.takes_turn(at(first_comes_after)) && !copy.takes_turn(at(first_comes_after)), "one asks");
+        assert!(standing(first_comes_after) && standing(1999) && !standing(2000), "the others are served");
+    }
 }
 
 #[test]
@@ -36,12 +53,17 @@ fn copies_that_were_made_together_are_not_all_asked_for_again_together() {
     let mut due = [0; STANDS as usize + 1];
     for number in 0..10_000 {
         let hash = Key::parse(&format!("http://h/{number}")).unwrap().hash();
-        due[stands_for(hash, made) as usize] += 1;
+        due[due_after(hash, made) as usize] += 1;
     }
-    assert_eq!(due[..(STANDS - EARLIER) as usize].iter().sum::<u32>(), 0, "none is asked for much too early");
+    let (first, last) = ((STANDS - AHEAD - SPREAD) as usize, (STANDS - AHEAD) as usize);
+    assert_eq!(
+        due[first..=last].iter().sum::<u32>(),
+        10_000,
+        "none much too early, and none so late that somebody waits"
+    );
     let most = due.iter().max().unwrap();
-    assert!(*most < 4 * 10_000 / EARLIER as u32, "{most} in the same millisecond");
-    let mut times: Vec<_> = (0..100).map(|round| stands_for(1, made + round * STANDS)).collect();
+    assert!(*most < 4 * 10_000 / SPREAD as u32, "{most} in the same millisecond");
+    let mut times: Vec<_> = (0..100).map(|round| due_after(1, made + round * STANDS)).collect();
     times.sort_unstable();
     times.dedup();
     assert!(times.len() > 50, "the same URL stands for {} times in 100 rounds", times.len());
@@ -66,7 +88,7 @@ fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() 
 /// was one.
 fn asked(hot: &Hot, url: &str) -> bool {
     let key = Key::parse(url).unwrap();
-    if hot.standing(key.hash(), url.as_bytes()).is_some() {
+    if hot.standing(key.hash(), url.as_bytes(), tick()).is_some() {
         return true;
     }
     let there = hot.copies.holds(key.hash());

@@ -8,12 +8,13 @@ use super::hot::Copy;
 use super::reply::Reply;
 use super::shortly::Shortly;
 use super::worker::Client;
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy;
 use crate::store::Mark;
 use http::header::{HOST, VIA};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What answers the plain requests of a client.
 pub struct Quick(pub Rc<Client>);
@@ -28,13 +29,17 @@ impl Known for Quick {
         if self.0.worker.unlikely.has(hash) || !has_one_host(request) || bears_on_fresh(request) {
             return None;
         }
-        let copy = hot.standing(hash, request.target)?;
-        self.write(&copy, head)
+        let now = clock::tick();
+        let copy = hot.standing(hash, request.target, now)?;
+        let body = self.write(&copy, head)?;
+        if copy.is_due(now) {
+            self.ask_ahead(request, copy, now);
+        }
+        Some(body)
     }
 
     fn ask(&self, request: &Plain<'_>, interim: Interim) -> Option<Asking<Reply>> {
-        let goes_on = |field: &httparse::Header<'_>| !field.name.eq_ignore_ascii_case(VIA.as_str());
-        if !has_one_host(request) || !request.fields.iter().all(goes_on) {
+        if !has_one_host(request) || has_via(request) {
             return None;
         }
         let shortly = Shortly::of(self.0.clone(), request, bears_on_fresh(request), interim)?;
@@ -46,12 +51,27 @@ fn has_one_host(request: &Plain<'_>) -> bool {
     request.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(HOST.as_str())).count() == 1
 }
 
+fn has_via(request: &Plain<'_>) -> bool {
+    request.fields.iter().any(|field| field.name.eq_ignore_ascii_case(VIA.as_str()))
+}
+
 /// Whether something in it could change the answer.
 fn bears_on_fresh(request: &Plain<'_>) -> bool {
     request.fields.iter().any(|field| policy::requests::bears_on_fresh(field.name))
 }
 
 impl Quick {
+    /// Asks the node on the request's behalf, which has its answer already, unless somebody does.
+    fn ask_ahead(&self, request: &Plain<'_>, copy: Arc<Copy>, now: Tick) {
+        let worker = &self.0.worker;
+        if !has_via(request)
+            && let Some(shortly) = Shortly::ahead(self.0.clone(), request, &copy)
+            && copy.takes_turn(now)
+        {
+            worker.connections.spawn(shortly.alone());
+        }
+    }
+
     fn write(&self, copy: &Copy, head: &mut Vec<u8>) -> Option<Payload> {
         let entry = copy.entry();
         if entry.mark == Mark::SameMachine && !self.0.peer.same_machine {

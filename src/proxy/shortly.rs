@@ -16,7 +16,9 @@ use crate::wire::target::Key;
 use bytes::Bytes;
 use http::header::IF_NONE_MATCH;
 use http::{Method, StatusCode, Version};
+use http_body_util::BodyExt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A plain request on its way.
 pub struct Shortly {
@@ -29,13 +31,28 @@ pub struct Shortly {
     special: bool,
     /// The whole head, where a copy may be made of the answer.
     head: Bytes,
-    interim: Interim,
+    /// `None`, as the record: no client waits.
+    interim: Option<Interim>,
     record: Option<Record>,
 }
 
 impl Shortly {
     /// `None`: it goes the long way. `special`: something in it could change the answer.
     pub fn of(client: Rc<Client>, request: &Plain<'_>, special: bool, interim: Interim) -> Option<Shortly> {
+        let watch = |key: &Key| if special { Some(Watch::Aside) } else { Watch::since(&client, key) };
+        let mut shortly = Shortly::new(client.clone(), request, watch)?;
+        (shortly.special, shortly.interim) = (special, Some(interim));
+        shortly.record = Some(Record::new(client.worker.shared.clone(), None));
+        Some(shortly)
+    }
+
+    /// To be asked by nobody's wish but ours whether `copy`, which has just answered the request, still holds.
+    pub fn ahead(client: Rc<Client>, request: &Plain<'_>, copy: &Arc<Copy>) -> Option<Shortly> {
+        let since = client.worker.hot.as_ref()?.since();
+        Shortly::new(client, request, |_| Some(Watch::Again(since, copy.clone())))
+    }
+
+    fn new(client: Rc<Client>, request: &Plain<'_>, watch: impl FnOnce(&Key) -> Option<Watch>) -> Option<Shortly> {
         let worker = &client.worker;
         if !worker.only_counts() {
             return None;
@@ -45,22 +62,29 @@ impl Shortly {
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;
         }
-        let watch = if special { Watch::Aside } else { Watch::since(&client, &key)? };
+        let watch = watch(&key)?;
         let head = match watch {
             Watch::Aside | Watch::Head => Bytes::new(),
             Watch::Since(_) | Watch::Again(..) => Bytes::copy_from_slice(request.head),
         };
         let mut lines = Vec::with_capacity(request.head.len());
         request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));
-        let record = Some(Record::new(worker.shared.clone(), None));
-        Some(Shortly { client, key, lines, watch, special, head, interim, record })
+        Some(Shortly { client, key, lines, watch, special: false, head, interim: None, record: None })
+    }
+
+    /// Asks for the copy's sake alone.
+    pub async fn alone(self) {
+        if let Given::Response(response) = self.relay().await {
+            let mut body = response.into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+        }
     }
 
     /// Asks the node that owns its key.
     pub async fn relay(mut self) -> Given<Reply> {
         let client = &self.client;
         let asked = link::Request {
-            interim: Some(&self.interim),
+            interim: self.interim.as_ref(),
             method: &Method::GET,
             key: &self.key,
             said: Said::Lines(&self.lines),
