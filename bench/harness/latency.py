@@ -1,7 +1,7 @@
 """How long an answer takes at half of what each can do, counted from when it was due.
 
-A host that gives its guest's cores to others for some milliseconds adds them to whatever is measured then. So the machine is
-watched, and what was measured while it stood still is told apart.
+A host that gives its guest's cores to others for some milliseconds, and whatever else runs on the machine, add theirs to
+what is measured then. So the machine is watched, and the slots of 25 ms in which it was not idle otherwise are told apart.
 """
 
 import dataclasses
@@ -12,10 +12,11 @@ import subprocess
 from .machine import Watch
 
 KINDS = [("1 KiB hit", "c/k1"), ("1 KiB no-store", "n/k1")]
-# A machine that stands still for longer, in microseconds, is not idle otherwise.
-STILL = 500
-# A round is short, so that many are undisturbed, and is tried so often at most.
-SECONDS, TRIES = 1, 5
+# In a quiet slot no core stood still for longer, nor did processes of others run for longer; microseconds.
+STILL, OTHERS = 100, 100
+# Of a round: its first slots, in which connections are made, do not count; and it is quiet where this share of it was.
+FIRST, ENOUGH = 2, 0.2
+SECONDS = 1
 # Of hits there are so many times as many rounds.
 MORE = 2
 
@@ -25,47 +26,55 @@ class Run:
     rate: float
     errors: int
     unanswered: int
-    counts: dict  # how many took so many nanoseconds
-    still: int | None = None  # for how many microseconds the machine stood still; None: not known
+    slots: dict  # of a slot of time: how many took so many nanoseconds
+    watched: dict  # of a slot: the disturbance; empty: not known
 
-    @property
+    def counted(self):
+        return sorted(self.slots)[FIRST:-1]
+
     def quiet(self):
-        return self.still is not None and self.still <= STILL
+        """What was answered in a slot can have waited for what was in the one before, and what others did can be found later."""
+        idle = lambda slot: slot in self.watched and self.watched[slot].stood <= STILL and self.watched[slot].others <= OTHERS
+        return [slot for slot in self.counted() if all(map(idle, (slot - 1, slot, slot + 1)))]
+
+    def is_quiet(self):
+        return len(self.quiet()) > ENOUGH * len(self.counted())
 
 
 @dataclasses.dataclass
 class Latency:
-    """The medians of all quiet runs of one, or of all where none was quiet."""
+    """The medians of the rounds, of the quiet slots in them; or of all slots where no round was quiet."""
     rate: float
     p50: float  # microseconds, as all below
     p99: float
     p999: float
     worst: float
-    p999_of_all: float  # of all runs taken together, those in which the machine stood still too
+    p999_of_all: float  # of all slots of all runs taken together
     errors: int  # of all runs
     unanswered: int
-    quiet: int  # runs
-    tried: int
+    quiet: float  # the share of all slots
 
     @classmethod
     def of(cls, runs, all_count=False):
-        counted = not all_count and [run for run in runs if run.quiet] or runs
-        median = lambda share: statistics.median(quantiles([run])(share) for run in counted)
-        return cls(statistics.median(run.rate for run in counted), median(0.5), median(0.99), median(0.999), median(1),
-                   quantiles(runs)(0.999), sum(run.errors for run in runs),
-                   sum(run.unanswered for run in runs), sum(run.quiet for run in runs), len(runs))
+        counted = not all_count and [(run, run.quiet()) for run in runs if run.is_quiet()]
+        counted = counted or [(run, run.counted()) for run in runs]
+        each = [quantiles([run.slots[slot] for slot in slots]) for run, slots in counted]
+        median = lambda share: statistics.median(quantile(share) for quantile in each)
+        together = quantiles([run.slots[slot] for run in runs for slot in run.counted()])
+        share = sum(len(run.quiet()) for run in runs) / max(sum(len(run.counted()) for run in runs), 1)
+        return cls(statistics.median(run.rate for run in runs), median(0.5), median(0.99), median(0.999), median(1),
+                   together(0.999), sum(run.errors for run in runs), sum(run.unanswered for run in runs), share)
 
     def __str__(self):
         return (f"at {self.rate:,.0f}/s p50 {self.p50:.0f}, p99 {self.p99:.0f}, p99.9 {self.p999:.0f} microseconds (of all "
-                f"{self.p999_of_all:.0f}), {self.errors} errors, {self.unanswered} unanswered; {self.quiet} quiet rounds of "
-                f"{self.tried}")
+                f"{self.p999_of_all:.0f}), {self.errors} errors, {self.unanswered} unanswered; quiet for {self.quiet:.0%}")
 
 
-def quantiles(runs):
+def quantiles(slots):
     """Of a share: the microseconds that so many of all answers took at most."""
     together = {}
-    for run in runs:
-        for nanoseconds, count in run.counts.items():
+    for counts in slots:
+        for nanoseconds, count in counts.items():
             together[nanoseconds] = together.get(nanoseconds, 0) + count
     total = sum(together.values())
 
@@ -96,19 +105,11 @@ class Latencies:
                                   timeout=self.seconds + 60)
         if told.returncode:
             raise RuntimeError(f"steady: {told.stderr.strip()}")
-        numbers, counts = told.stdout.splitlines()
-        rate, errors, unanswered = numbers.split()
-        counts = {int(nanoseconds): int(count) for nanoseconds, count in (pair.split(":") for pair in counts.split())}
-        return Run(float(rate), int(errors), int(unanswered), counts, watch.longest)
-
-    def until_quiet(self, port, kind, rate):
-        """One run in which the machine did not stand still, and those before it."""
-        runs = []
-        while len(runs) < TRIES:
-            runs.append(self.steady(port, kind, rate))
-            if runs[-1].quiet or runs[-1].still is None:
-                break
-        return runs
+        numbers, *slots = map(str.split, told.stdout.splitlines())
+        rate, errors, unanswered = numbers
+        slots = {int(slot): {int(most): int(count) for most, count in (pair.split(":") for pair in pairs)}
+                 for slot, *pairs in slots}
+        return Run(float(rate), int(errors), int(unanswered), slots, watch.slots)
 
     def measure(self, subjects, cells, say):
         """By subject's name and kind; the rates come from `cells` where they are there."""
@@ -131,7 +132,7 @@ class Latencies:
         for _ in range(self.rounds * (MORE if kind.startswith("c/") else 1)):
             for subject in subjects:
                 self.load.warm(subject.port, kind)
-                runs[subject.name] += self.until_quiet(subject.port, kind, rates[subject.name])
+                runs[subject.name].append(self.steady(subject.port, kind, rates[subject.name]))
         found = {name: Latency.of(some) for name, some in runs.items()}
         for name, told in found.items():
             say(f"latency, {title}, {name}: {told}")

@@ -1,6 +1,7 @@
 """Where it was measured, and with what."""
 
 import contextlib
+import dataclasses
 import os
 import platform
 import re
@@ -20,32 +21,43 @@ def first(path, pattern):
     return found[1].strip() if found else "?"
 
 
+@dataclasses.dataclass
+class Disturbance:
+    """In a slot of time; microseconds."""
+    stood: int  # a core, for the kernel or for the host
+    others: int  # processes that have nothing to do with the measurement had a core
+
+
 class Watch:
-    """How long the machine itself stood still on either core while the block lasted: `longest`, in microseconds. `None` where
-    the watchers may not run ahead of others, and are late for those as well."""
+    """What else the machine did while the block lasted: `slots`, by their numbers. Empty where the watchers may not run ahead
+    of others, and are late for those as well."""
 
     def __init__(self, bench, program):
-        self.bench, self.program, self.longest = bench, program, None
+        self.bench, self.program, self.slots = bench, program, {}
 
-    def start(self, core):
-        child = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    def start(self, core, *more):
+        child = subprocess.Popen([self.program, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                  preexec_fn=lambda: ahead(core))
         child.stdout.readline()
         return child
 
     def __enter__(self):
-        self.children = [self.start(core) for core in (self.bench.server_core, self.bench.load_core)]
+        # The one next to the load looks for the others as well: that is felt, a little.
+        self.children = [self.start(self.bench.server_core),
+                         self.start(self.bench.load_core, "--but-for", str(os.getpid()))]
         self.first = all(os.sched_getscheduler(child.pid) == os.SCHED_FIFO for child in self.children)
         return self
 
     def __exit__(self, *_):
         for child in self.children:
             child.stdin.close()
-        late = [child.stdout.read() for child in self.children]
+        told = [child.stdout.read().splitlines() for child in self.children]
         for child in self.children:
             child.wait(10)
-        if self.first and all(late):
-            self.longest = max(map(int, late))
+        if self.first:
+            for slot, stood, others in (map(int, line.split()) for lines in told for line in lines):
+                known = self.slots.setdefault(slot, Disturbance(0, 0))
+                known.stood, known.others = max(known.stood, stood), max(known.others, others)
 
 
 def ahead(core):

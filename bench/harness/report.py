@@ -1,6 +1,6 @@
 """The measurements as Markdown."""
 
-from .latency import KINDS, SECONDS, STILL, TRIES
+from .latency import KINDS, OTHERS, SECONDS, STILL
 from .throughput import REMARKS
 
 OBJECT, CONNECTION, TRANSFER, P999 = 1.6 * 1024, 12 * 1024, 4 << 20, 2000
@@ -98,17 +98,17 @@ def memory(objects, connections, transfers):
     return text
 
 
-LATENCY = ["rate", "p50", "p99", "p99.9", "max", "p99.9 of all", "quiet rounds"]
+LATENCY = ["rate", "p50", "p99", "p99.9", "max", "p99.9 of all", "quiet"]
 
 
 def latency_row(run):
     bad = f" ({run.errors} errors, {run.unanswered} unanswered)" if run.errors or run.unanswered else ""
     return [f"{run.rate:,.0f}{bad}", *(f"{value:,.0f}" for value in (run.p50, run.p99, run.p999, run.worst, run.p999_of_all)),
-            f"{run.quiet} of {run.tried}"]
+            f"{run.quiet:.0%}"]
 
 
 def best_peer(found):
-    """The peer with the least p99.9 of hits, if there is any that was measured in quiet rounds."""
+    """The peer with the least p99.9 of hits, if there is any that was measured while the machine was quiet."""
     rivals = {name: run.p999 for (name, kind), run in found.items()
               if kind == "c/k1" and name in CACHES + CLUSTERS and run.quiet}
     return min(rivals, key=rivals.get) if rivals else None
@@ -116,9 +116,10 @@ def best_peer(found):
 
 def latency(found, names, level):
     text = (f"Microseconds from when a request was due, at a fixed rate of half of what each can do; all in turn, in many "
-            f"rounds of {SECONDS} s. The machine was watched: a round in which a core stood still for more than "
-            f"{STILL / 1000} ms is tried {TRIES} times at most. Medians of the quiet rounds, or of all where none was quiet; "
-            f"beside them the p99.9 of all rounds taken together, in which what is rare shows too.\n\n")
+            f"rounds of {SECONDS} s. The machine was watched: a slot of 25 ms counts when in it, in the one before and in the one "
+            f"after it no core stood still for more than {STILL} microseconds and no more than {OTHERS} went to processes other "
+            f"than the servers and the load; what share of the time that is stands in the last column. Medians of the rounds, "
+            f"of what was quiet in them; beside them the p99.9 of all the time, in which what is rare shows too.\n\n")
     for title, kind in KINDS:
         rows = [[name, *latency_row(found[name, kind])] for name in names if (name, kind) in found]
         if rows:

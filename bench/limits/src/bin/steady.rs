@@ -2,7 +2,7 @@
 //! that stalls for a second delays all that was due in it, and each counts. It spins, for a sleep is too coarse.
 
 use limits::answer::length;
-use limits::latency::Latencies;
+use limits::latency::{Latencies, slot};
 use limits::serve::argument;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 const USAGE: &str =
     "steady --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --rate N --seconds N [--new N --from N]
-  prints: requests/s, errors, and what was due but never answered; then nanoseconds:count of the latencies
+  prints: requests/s, errors, and what was due but never answered; then a line for each slot of 25 ms: its number, and
+  nanoseconds:count of the latencies of what was answered in it
   --new N: one request in N is for a URL that nobody has asked for before, numbered --from on; how long those take is not
   counted";
 
@@ -26,6 +27,7 @@ fn main() -> io::Result<()> {
     let end = started + Duration::from_secs_f64(load.seconds) + GRACE;
     let mut events = Events::with_capacity(1024);
     while load.answered() < due_in_all && Instant::now() < end {
+        load.turn();
         load.ask(started, due_in_all)?;
         load.poll.poll(&mut events, Some(Duration::ZERO))?;
         for event in &events {
@@ -61,8 +63,9 @@ struct Load {
     free: Vec<usize>,
     asked: u64,
     random: u64,
-    latencies: Latencies,
-    answered_new: u64,
+    /// Of slots, and the one that it is now.
+    latencies: Vec<(u64, Latencies)>,
+    answered: u64,
     errors: u64,
     buffer: Vec<u8>,
 }
@@ -92,8 +95,8 @@ impl Load {
             free: Vec::new(),
             asked: 0,
             random: 42,
-            latencies: Latencies::default(),
-            answered_new: 0,
+            latencies: vec![(slot(), Latencies::default())],
+            answered: 0,
             errors: 0,
             buffer: vec![0; 1 << 17],
         };
@@ -115,7 +118,15 @@ impl Load {
     }
 
     fn answered(&self) -> u64 {
-        self.latencies.count() + self.answered_new + self.errors
+        self.answered + self.errors
+    }
+
+    /// What is answered from now on may belong to another slot.
+    fn turn(&mut self) {
+        let now = slot();
+        if self.latencies.last().is_none_or(|(slot, _)| *slot != now) {
+            self.latencies.push((now, Latencies::default()));
+        }
     }
 
     /// Sends what is due, as far as connections are free.
@@ -153,10 +164,11 @@ impl Load {
                 Ok(0) => return self.fail(index),
                 Ok(length) => match connection.take(&self.buffer[..length]) {
                     Some(Answer::Good(due)) => {
-                        if connection.new {
-                            self.answered_new += 1;
-                        } else {
-                            self.latencies.add(due.elapsed());
+                        self.answered += 1;
+                        if !connection.new
+                            && let Some((_, latencies)) = self.latencies.last_mut()
+                        {
+                            latencies.add(due.elapsed());
                         }
                         self.free.push(index);
                         // The next answer makes a new event; the end of the stream may be in this one.
@@ -185,11 +197,13 @@ impl Load {
     }
 
     fn report(&self, due: u64, elapsed: Duration) {
-        let rate = (self.latencies.count() + self.answered_new) as f64 / elapsed.as_secs_f64();
+        let rate = self.answered as f64 / elapsed.as_secs_f64();
         let unanswered = due - self.answered().min(due);
         println!("{rate:.0} {} {unanswered}", self.errors);
-        let buckets: Vec<_> = self.latencies.buckets().map(|(most, count)| format!("{most}:{count}")).collect();
-        println!("{}", buckets.join(" "));
+        for (slot, latencies) in &self.latencies {
+            let buckets: String = latencies.buckets().map(|(most, count)| format!(" {most}:{count}")).collect();
+            println!("{slot}{buckets}");
+        }
     }
 }
 
