@@ -22,6 +22,7 @@ pub struct FakeNode {
     pub silent: AtomicBool,
     /// The status of everything but probes; 0: 200.
     pub status: AtomicU16,
+    pub probes: AtomicU64,
     /// `METHOD target body` of all but probes.
     said: Mutex<Vec<String>>,
 }
@@ -71,6 +72,7 @@ async fn answer(fake: Arc<FakeNode>, request: Request<Incoming>) -> Result<Respo
         sleep(Duration::from_millis(5)).await;
     }
     let (status, answer) = if head.uri.path() == "/healthz" {
+        fake.probes.fetch_add(1, Ordering::Relaxed);
         (200, format!(r#"{{"id":"fake","boot":{},"version":"0"}}"#, fake.boot.load(Ordering::Relaxed)))
     } else {
         fake.said.lock().unwrap().push(format!("{} {} {body}", head.method, head.uri).trim_end().to_owned());

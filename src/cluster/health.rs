@@ -247,13 +247,25 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
             action = health.apply(&node, told);
         }
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
-        let pause = spread(if looks < EAGER { health.interval / 10 } else { health.interval }, random.hash_one(round));
-        sleep(OUT_OF_TURN.min(pause)).await;
-        tokio::select! {
-            () = sleep(pause.saturating_sub(OUT_OF_TURN)) => {}
-            () = poke.notified() => {}
-        }
+        let pause = if looks < EAGER { health.interval / 10 } else { health.interval };
+        node.has_answered_meanwhile();
+        while !rest(spread(pause, random.hash_one(round)), &poke).await && is_vouched_for(&node) {}
     }
+}
+
+/// Whether somebody ended it.
+async fn rest(pause: Duration, poke: &Notify) -> bool {
+    sleep(OUT_OF_TURN.min(pause)).await;
+    tokio::select! {
+        () = sleep(pause.saturating_sub(OUT_OF_TURN)) => false,
+        () = poke.notified() => true,
+    }
+}
+
+/// Who answers requests is there, and the same process as before: a new one has new connections, and the old ones' end is
+/// reported. A probe costs both sides a look at another task than the one at hand.
+fn is_vouched_for(node: &Node) -> bool {
+    node.has_answered_meanwhile() && node.is_up() && !node.is_doubtful()
 }
 
 /// Nine to eleven tenths of `pause`: else the probes of all nodes, which have begun together, stay together, and so does what

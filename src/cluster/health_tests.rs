@@ -273,3 +273,30 @@ fn probes_that_began_together_come_apart() {
     let mean = times.iter().sum::<Duration>() / 1000;
     assert!(mean.abs_diff(pause) < Duration::from_millis(1), "{mean:?}");
 }
+
+#[test]
+fn a_node_that_answers_requests_is_not_probed_until_it_answers_none_or_somebody_complains() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, _listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        let probes = || fake.probes.load(Ordering::Relaxed);
+        let (before, mut answers) = (probes(), 0);
+        until("many answers", || {
+            node.note_answer();
+            answers += 1;
+            answers == 100
+        })
+        .await;
+        // 200 ms and more, ten times the pause between probes; one may have been under way.
+        assert!(probes() <= before + 1, "{} probes", probes() - before);
+        bench.health.look(&node);
+        until("a probe out of turn", || {
+            node.note_answer();
+            probes() > before
+        })
+        .await;
+        fake.silent.store(true, Ordering::Relaxed);
+        until("passed over when it is silent", || !node.is_up()).await;
+    });
+}

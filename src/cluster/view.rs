@@ -68,6 +68,8 @@ pub struct Node {
     doubtful: AtomicBool,
     /// It has been away, not long ago: whoever stood in for it holds what it lacks.
     returned: AtomicBool,
+    /// Since this was last asked, a request.
+    answered: AtomicBool,
     /// As other nodes are told of it; `None` where its address cannot stand in a field.
     pub introduction: Option<Box<str>>,
     /// Boot id of the process behind the address, 0 before the first answer.
@@ -90,6 +92,7 @@ impl Node {
             up: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
             returned: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             boot: AtomicU64::new(0),
             load: AtomicU32::new(0),
             pace: Gauge::default(),
@@ -116,6 +119,17 @@ impl Node {
     }
     pub fn set_returned(&self, returned: bool) {
         self.returned.store(returned, Ordering::Relaxed);
+    }
+    /// It has answered a request, with whatever.
+    pub fn note_answer(&self) {
+        // Nearly always it is known, and then all workers only read.
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+    }
+    /// Whether it has answered a request since this was asked last.
+    pub(super) fn has_answered_meanwhile(&self) -> bool {
+        self.answered.swap(false, Ordering::Relaxed)
     }
     /// Returns whether this changed it.
     pub fn set_up(&self, up: bool) -> bool {

@@ -137,11 +137,7 @@ where
             if let Some(next) = ready!(self.poll_take(cx)) {
                 return Poll::Ready(next);
             }
-            if !self.out.is_empty() {
-                break;
-            }
         }
-        // First all that is there is read, then the answers are written: whoever they are for wakes up once for many.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

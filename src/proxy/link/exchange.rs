@@ -63,6 +63,7 @@ pub async fn exchange(
         None => final_head(&mut conn, &mut early, request).await?,
         Some(body) => Box::pin(head_beside(&mut conn, &mut early, request, body)).await?,
     };
+    pool.node.note_answer();
     if let Some(asked) = asked {
         note_hit(pool, &head, asked);
     }

@@ -91,6 +91,7 @@ impl Future for Held {
             }
             Outcome::Missed => Poll::Ready(None),
             Outcome::Answered(answer) => {
+                self.pool.node.note_answer();
                 if let Some(asked) = self.asked {
                     note_hit(&self.pool, &answer.head, asked);
                 }
