@@ -18,7 +18,7 @@ STILL, OTHERS = 100, 100
 FIRST, ENOUGH = 2, 0.2
 SECONDS = 1
 # Of hits there are so many times as many rounds.
-MORE = 2
+MORE = 3
 
 
 @dataclasses.dataclass
