@@ -1,6 +1,6 @@
 """The measurements as Markdown."""
 
-from .latency import KINDS, OTHERS, SECONDS, STILL
+from .latency import KINDS, OTHERS, SECONDS, STILL, ratio
 from .throughput import REMARKS
 
 OBJECT, CONNECTION, TRANSFER, P999 = 1.6 * 1024, 12 * 1024, 4 << 20, 2000
@@ -119,7 +119,9 @@ def latency(found, names, level):
             f"rounds of {SECONDS} s. The machine was watched: a slot of 25 ms counts when in it, in the one before and in the one "
             f"after it no core stood still for more than {STILL} microseconds and no more than {OTHERS} went to processes other "
             f"than the servers and the load; what share of the time that is stands in the last column. Medians of the rounds, "
-            f"of what was quiet in them; beside them the p99.9 of all the time, in which what is rare shows too.\n\n")
+            f"of what was quiet in them; beside them the p99.9 of all the time, in which what is rare shows too. In brackets "
+            f"what 95 % of a ratio lies between by the differences from round to round (bootstrap); where that has 1 in it, it "
+            f"is a tie.\n\n")
     for title, kind in KINDS:
         rows = [[name, *latency_row(found[name, kind])] for name in names if (name, kind) in found]
         if rows:
@@ -130,17 +132,21 @@ def latency(found, names, level):
     return text + latency_targets(found, level)
 
 
+def compared(ours, other):
+    """The ratio, what it lies between, and whether that is no worse: a difference that the rounds do not show is none."""
+    told, least, most = ratio(ours.rounds, other.rounds)
+    return f"{told:.2f} of it ({least:.2f} to {most:.2f})", "yes" if told <= 1 else "a tie" if least <= 1 else verdict(False)
+
+
 def latency_targets(found, level):
     ours = found.get(("ringhold", "c/k1"))
     if not ours:
         return ""
     rows = [["p99.9 of hits below 2 ms", f"{ours.p999 / 1000:.2f} ms", verdict(ours.p999 < P999)]]
     if best := best_peer(found):
-        other = found[best, "c/k1"].p999
-        rows.append([f"p99.9 no worse than the best peer's ({best})", f"{ours.p999 / other:.2f} of it", verdict(ours.p999 <= other)])
+        rows.append([f"p99.9 no worse than the best peer's ({best})", *compared(ours, found[best, "c/k1"])])
         if level:
-            ours, other = level["ringhold"].p999, level[best].p999
-            rows.append(["the same, both at that peer's rate", f"{ours / other:.2f} of it", verdict(ours <= other)])
+            rows.append(["the same, both at that peer's rate", *compared(level["ringhold"], level[best])])
     if limit := found.get(("bare-server", "c/k1")):
         rows.append(["p99.9 of the bare hyper server", f"{limit.p999 / 1000:.2f} ms", ""])
     return table(["what", "measured", "met"], rows)
