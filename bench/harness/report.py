@@ -1,6 +1,6 @@
 """The measurements as Markdown."""
 
-from .latency import KINDS, OTHERS, SECONDS, STILL, ratio
+from .latency import ENOUGH, KINDS, OTHERS, SECONDS, STILL, ratio
 from .throughput import REMARKS
 
 OBJECT, CONNECTION, TRANSFER, P999 = 1.6 * 1024, 12 * 1024, 4 << 20, 2000
@@ -110,7 +110,7 @@ def latency_row(run):
 def best_peer(found):
     """The peer with the least p99.9 of hits, if there is any that was measured while the machine was quiet."""
     rivals = {name: run.p999 for (name, kind), run in found.items()
-              if kind == "c/k1" and name in CACHES + CLUSTERS and run.quiet}
+              if kind == "c/k1" and name in CACHES + CLUSTERS and run.quiet > ENOUGH}
     return min(rivals, key=rivals.get) if rivals else None
 
 
@@ -120,8 +120,8 @@ def latency(found, names, level):
             f"after it no core stood still for more than {STILL} microseconds and no more than {OTHERS} went to processes other "
             f"than the servers and the load; what share of the time that is stands in the last column. Medians of the rounds, "
             f"of what was quiet in them; beside them the p99.9 of all the time, in which what is rare shows too. In brackets "
-            f"what 95 % of a ratio lies between by the differences from round to round (bootstrap); where that has 1 in it, it "
-            f"is a tie.\n\n")
+            f"what 95 % of a ratio lies between by the differences from round to round (bootstrap); where that has 1 in it, one "
+            f"above 1 is called a tie.\n\n")
     for title, kind in KINDS:
         rows = [[name, *latency_row(found[name, kind])] for name in names if (name, kind) in found]
         if rows:

@@ -26,6 +26,9 @@ const PATIENCE: u32 = 16;
 const EAGER: u32 = 100;
 /// A suspected node is probed out of turn, but not more often than this.
 const OUT_OF_TURN: Duration = Duration::from_millis(20);
+/// A node that answers requests is left alone for so many pauses in a row. Not longer: that another process has taken its place
+/// is seen by its boot id alone where no connection breaks that anybody uses.
+const VOUCHED: usize = 4;
 /// Between two judgements of how fast the nodes are.
 const JUDGE: Duration = Duration::from_millis(250);
 const REVALIDATE: Duration = Duration::from_secs(2);
@@ -249,7 +252,11 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
         let pause = if looks < EAGER { health.interval / 10 } else { health.interval };
         node.has_answered_meanwhile();
-        while !rest(spread(pause, random.hash_one(round)), &poke).await && is_vouched_for(&node) {}
+        for _ in 0..VOUCHED {
+            if rest(spread(pause, random.hash_one(round)), &poke).await || !is_vouched_for(&node) {
+                break;
+            }
+        }
     }
 }
 
@@ -262,8 +269,7 @@ async fn rest(pause: Duration, poke: &Notify) -> bool {
     }
 }
 
-/// Who answers requests is there, and the same process as before: a new one has new connections, and the old ones' end is
-/// reported. A probe costs both sides a look at another task than the one at hand.
+/// Who answers requests is there. A probe costs both sides a look at another task than the one at hand.
 fn is_vouched_for(node: &Node) -> bool {
     node.has_answered_meanwhile() && node.is_up() && !node.is_doubtful()
 }

@@ -327,9 +327,9 @@ impl Copy {
         let again = self.again.load(Relaxed);
         now.0 >= again && self.again.compare_exchange(again, self.ends, Relaxed, Relaxed).is_ok()
     }
-    /// Whoever does not ask goes on until it ends.
+    /// Whoever does not ask goes on until it ends. Here who asks waits, so nobody does before he has to.
     fn stands(&self, now: Tick) -> bool {
-        now.0 < self.ends && !self.takes_turn(now)
+        now.0 < self.ends && (self.stands_alone(now) || !self.takes_turn(now))
     }
 }
 

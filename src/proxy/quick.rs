@@ -33,7 +33,7 @@ impl Known for Quick {
         let copy = hot.standing(hash, request.target, now)?;
         let body = self.write(&copy, head)?;
         if copy.is_due(now) {
-            self.ask_ahead(request, copy, now);
+            self.ask_ahead(request, hash, copy, now);
         }
         Some(body)
     }
@@ -62,10 +62,16 @@ fn bears_on_fresh(request: &Plain<'_>) -> bool {
 
 impl Quick {
     /// Asks the node on the request's behalf, which has its answer already, unless somebody does.
-    fn ask_ahead(&self, request: &Plain<'_>, copy: Arc<Copy>, now: Tick) {
+    fn ask_ahead(&self, request: &Plain<'_>, hash: u64, copy: Arc<Copy>, now: Tick) {
         let worker = &self.0.worker;
+        // Another thread may have forgotten it since: what is asked from now on must not renew what was there before.
+        let is_there = || {
+            let found = worker.hot.as_ref().and_then(|hot| hot.standing(hash, request.target, now));
+            found.is_some_and(|found| Arc::ptr_eq(&found, &copy))
+        };
         if !has_via(request)
             && let Some(shortly) = Shortly::ahead(self.0.clone(), request, &copy)
+            && is_there()
             && copy.takes_turn(now)
         {
             worker.connections.spawn(shortly.alone());

@@ -37,7 +37,7 @@ pub async fn relay(
         // Only a GET is stored, so only a GET is worth asking for.
         let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
         let doubtful = pool.node.is_doubtful();
-        let broken = match attempt(pool, &link::Request { peer, doubtful, ..*request }, upload).await {
+        let broken = match attempt(worker, pool, &link::Request { peer, doubtful, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };
@@ -87,13 +87,19 @@ pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) ->
 }
 
 /// One node, twice where a connection that was kept alive turns out to be dead.
-async fn attempt(pool: &Rc<Pool>, request: &link::Request<'_>, upload: &mut Option<Upload>) -> Result<Answer, Broken> {
+async fn attempt(
+    worker: &Worker,
+    pool: &Rc<Pool>,
+    request: &link::Request<'_>,
+    upload: &mut Option<Upload>,
+) -> Result<Answer, Broken> {
     let repeatable = upload.is_none() && request.method.is_idempotent();
     let want = if repeatable { Want::Any } else { Want::Alive };
     match link::exchange(pool, request, upload, want).await {
         Err(Broken::Died { silent: true, reused: true, .. }) if repeatable => {
-            // Its neighbours in the pool are dead as well.
+            // Its neighbours in the pool are dead as well, and what answers now may be another process.
             pool.close_idle();
+            worker.report(Report::Suspect(pool.node.clone()));
             link::exchange(pool, request, upload, Want::New).await
         }
         result => result,

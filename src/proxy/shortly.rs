@@ -2,7 +2,7 @@
 //! map of either. The steps are those of [`super::service`], which takes over where an answer is not as plain.
 
 use super::copied::Watch;
-use super::hot::Copy;
+use super::hot::{Copy, RUNS_OUT};
 use super::link::{self, Answer, Content as Body, Framing, Pool, Said, verbatim};
 use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::Reply;
@@ -19,6 +19,7 @@ use http::{Method, StatusCode, Version};
 use http_body_util::BodyExt;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::time::timeout;
 
 /// A plain request on its way.
 pub struct Shortly {
@@ -72,12 +73,15 @@ impl Shortly {
         Some(Shortly { client, key, lines, watch, special: false, head, interim: None, record: None })
     }
 
-    /// Asks for the copy's sake alone.
+    /// Asks for the copy's sake alone, and no longer than a new one could be made of the answer.
     pub async fn alone(self) {
-        if let Given::Response(response) = self.relay().await {
-            let mut body = response.into_body();
-            while let Some(Ok(_)) = body.frame().await {}
-        }
+        let asked = async {
+            if let Given::Response(response) = self.relay().await {
+                let mut body = response.into_body();
+                while let Some(Ok(_)) = body.frame().await {}
+            }
+        };
+        _ = timeout(RUNS_OUT, asked).await;
     }
 
     /// Asks the node that owns its key.

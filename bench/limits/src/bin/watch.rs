@@ -37,12 +37,14 @@ fn main() -> io::Result<()> {
     while !ENDED.load(Ordering::Relaxed) {
         let due = Instant::now() + EVERY;
         thread::sleep(EVERY);
-        longest = longest.max(due.elapsed());
+        let late = due.elapsed();
+        longest = longest.max(late);
         ran += others.ran();
         let next = slot();
         if next != current {
-            slots.push((current, longest, ran));
-            (current, longest, ran) = (next, Duration::ZERO, Duration::ZERO);
+            // Where it was late, all in between were, and so is the one that begins late.
+            slots.extend((current..next).map(|slot| (slot, longest, ran)));
+            (current, longest, ran) = (next, late, Duration::ZERO);
         }
     }
     for (slot, late, others) in slots {
