@@ -281,15 +281,15 @@ fn a_node_that_answers_requests_is_seldom_probed_until_it_answers_none_or_somebo
         let (fake, _listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
         let probes = || fake.probes.load(Ordering::Relaxed);
-        let (before, begun) = (probes(), std::time::Instant::now());
+        let (before, begun) = (probes(), tick());
         let time = Duration::from_millis(400);
         until("much time with answers", || {
             node.note_answer();
-            begun.elapsed() >= time
+            tick().since(begun) >= time
         })
         .await;
         // After every fifth pause of some 20 ms, and one that was under way.
-        let (seen, most) = (probes() - before, begun.elapsed().as_millis() as u64 / 90 + 1);
+        let (seen, most) = (probes() - before, tick().since(begun).as_millis() as u64 / 90 + 1);
         assert!(seen <= most, "{seen} probes");
         let before = probes();
         bench.health.look(&node);

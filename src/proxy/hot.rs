@@ -81,9 +81,9 @@ pub enum Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Since {
     generation: u64,
-    at: Tick,
+    pub at: Tick,
     /// The same by the clock: nothing that the node says of its age was true before.
-    asked: Timestamp,
+    pub asked: Timestamp,
 }
 
 /// A response on its way to the client that is to be copied.

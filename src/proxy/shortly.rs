@@ -2,7 +2,7 @@
 //! map of either. The steps are those of [`super::service`], which takes over where an answer is not as plain.
 
 use super::copied::Watch;
-use super::hot::{Copy, RUNS_OUT};
+use super::hot::{Copy, RUNS_OUT, Since};
 use super::link::{self, Answer, Content as Body, Framing, Pool, Said, verbatim};
 use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::Reply;
@@ -48,8 +48,7 @@ impl Shortly {
     }
 
     /// To be asked by nobody's wish but ours whether `copy`, which has just answered the request, still holds.
-    pub fn ahead(client: Rc<Client>, request: &Plain<'_>, copy: &Arc<Copy>) -> Option<Shortly> {
-        let since = client.worker.hot.as_ref()?.since();
+    pub fn ahead(client: Rc<Client>, request: &Plain<'_>, since: Since, copy: &Arc<Copy>) -> Option<Shortly> {
         Shortly::new(client, request, |_| Some(Watch::Again(since, copy.clone())))
     }
 
