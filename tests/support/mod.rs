@@ -70,3 +70,11 @@ pub fn many_files() {
 
 /// Whether the numbers of the release build are to be asserted.
 pub const RELEASE: bool = !cfg!(debug_assertions);
+
+/// The size of a drill: `small` in `make test`, `full` in `make drills`, by the same code.
+pub fn drill<T>(small: T, full: T) -> T {
+    match std::env::var_os("RINGHOLD_DRILLS") {
+        Some(size) if size == "full" => full,
+        _ => small,
+    }
+}

@@ -1,0 +1,1 @@
+//! Standard error closed, full and unread while nodes are killed.

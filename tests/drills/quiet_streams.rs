@@ -1,0 +1,1 @@
+//! Streams that are quiet for minutes, and clients that pause.

@@ -1,0 +1,1 @@
+//! Three machines are restarted one after the other under load.

@@ -1,0 +1,1 @@
+//! Framing and fields: one reading of every message, and what may not pass does not.

@@ -1,0 +1,1 @@
+//! Memory: every byte that is held for somebody is counted, and bounded.

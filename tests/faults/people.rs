@@ -1,0 +1,1 @@
+//! What a person meets: configuration, state, hints, pages, exit codes.

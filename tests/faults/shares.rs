@@ -1,0 +1,1 @@
+//! Shares: no client, origin or name takes what all others need.

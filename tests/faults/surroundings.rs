@@ -1,0 +1,1 @@
+//! What stands around it: logs, folders, descriptors, program files, clocks.

@@ -1,0 +1,1 @@
+//! Time: quiet streams live, and no page goes back to an older version.
