@@ -23,7 +23,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// The fills under way, by the hash of their key.
+/// The fills under way, by the hash of their key: all of them, also those that nobody may join. What a purge finds here is
+/// not stored.
 #[derive(Default)]
 pub struct Fills(RefCell<HashMap<u64, Vec<Rc<Fill>>>>);
 
@@ -63,15 +64,16 @@ impl Fills {
             }
         }
     }
+    /// Those of a URL that others may join.
     pub fn of(&self, key: &Key) -> Vec<Rc<Fill>> {
-        let fills = self.0.borrow();
-        fills
-            .get(&key.hash())
-            .map_or_else(Vec::new, |list| list.iter().filter(|f| *f.key == *key.as_str()).cloned().collect())
+        let is_of = |fill: &&Rc<Fill>| *fill.key == *key.as_str() && !fill.is_apart();
+        self.0.borrow().get(&key.hash()).map_or_else(Vec::new, |list| list.iter().filter(is_of).cloned().collect())
     }
     /// A URL was purged or made invalid: what is on its way is not stored, and nobody joins it any more.
     pub fn forget(&self, key: &Key) {
-        self.of(key).iter().for_each(|fill| fill.set_fate(Fate::Forget));
+        let fills = self.0.borrow();
+        let of_url = fills.get(&key.hash()).into_iter().flatten().filter(|fill| *fill.key == *key.as_str());
+        of_url.for_each(|fill| fill.set_fate(Fate::Forget));
     }
     /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
     pub fn forget_groups(&self, of: &Key, names: &[String]) {
@@ -123,7 +125,7 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 /// Gets a response for a request that may not share its fetch.
 pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let began = node.begins();
-    let settled = exchange::exchange(node, ask, None, stale.as_ref()).await?;
+    let settled = exchange::exchange(node, ask, None, stale.as_ref(), began).await?;
     own(node, ask, settled, began)
 }
 
@@ -151,9 +153,8 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
     fill.set_fate(fate);
     fill.settle(Stage::Streaming(head.clone()));
     let ending = Ending::new(node, &fill, &ask.key);
-    if policy::requests::may_lead(&ask.head) {
-        node.fills.insert(ask.key.hash(), fill.clone());
-    }
+    fill.set_apart(!policy::requests::may_lead(&ask.head));
+    node.fills.insert(ask.key.hash(), fill.clone());
     let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
     let task = tokio::task::spawn_local(super::pump::pump(ending, head.clone(), body));
     fill.run_by(task.abort_handle());
@@ -181,8 +182,8 @@ async fn wait(fill: &Rc<Fill>, ask: &Ask) -> Result<Got, Fault> {
     }
 }
 
-/// What a leader's task hands to the leader; `None`: it reads along like the others.
-type Handed = Result<Option<Got>, Fault>;
+/// What a leader's task hands to the leader.
+type Handed = Result<Got, Fault>;
 
 /// Fetches in a task of its own, so that the leader may leave and the others still get their answer.
 async fn lead(
@@ -194,43 +195,40 @@ async fn lead(
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
     let ticket: Ticket = fill.ticket();
     let (tx, rx) = oneshot::channel();
+    // What is to be validated was looked up just now, not when the task begins or another node has answered.
+    let began = node.begins();
     let ending = Ending::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
-    let task = tokio::task::spawn_local(fetch(ending, ask.clone(), stale, tx));
+    let task = tokio::task::spawn_local(fetch(ending, ask.clone(), stale, began, tx));
     fill.run_by(task.abort_handle());
     let handed: Handed = rx.await.unwrap_or_else(|_| Err(fill::vanished()));
-    let got = match (handed?, fill.stage()) {
-        (Some(own), _) => own,
-        (None, Stage::Streaming(head)) => match fill.reader(&head) {
-            Some(reader) => Got::Filling(head, reader, Shared::Own),
-            None => Got::Again,
-        },
-        (None, _) => Got::Again,
-    };
     drop(ticket);
-    Ok(got)
+    handed
 }
 
-async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, leader: oneshot::Sender<Handed>) {
+async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, began: Since, leader: oneshot::Sender<Handed>) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
-    match question(&node, &ask, stale.as_ref(), &fill).await {
+    match question(&node, &ask, stale.as_ref(), &fill, began).await {
         Ok(Settled::Validated(confirmed)) => {
             fill.settle(match confirmed.kept {
                 Kept::Alone(_) => Stage::Released,
                 kept => Stage::Validated(confirmed.entry.clone(), kept),
             });
-            let _ = leader.send(Ok(Some(Got::Validated(confirmed, Shared::Own))));
+            let _ = leader.send(Ok(Got::Validated(confirmed, Shared::Own)));
         }
         Ok(Settled::Store(head, body)) => {
             node.uncacheable.forget(&ask.key);
             let head = Rc::new(head);
             fill.settle(Stage::Streaming(head.clone()));
-            let _ = leader.send(Ok(None));
+            // Made before the body moves: what is not to be stored any more is let go as soon as nobody reads it.
+            let reader = fill.reader(&head);
+            let got = reader.map_or(Got::Again, |reader| Got::Filling(head.clone(), reader, Shared::Own));
+            let _ = leader.send(Ok(got));
             super::pump::pump(ending, head, body).await;
         }
         Ok(Settled::Through(response, reach, why)) => {
             fill.settle(through(&node, &ask, response.status(), why));
-            let _ = leader.send(Ok(Some(Got::Through(response, reach, why))));
+            let _ = leader.send(Ok(Got::Through(response, reach, why)));
         }
         Err(fault) => {
             fill.settle(Stage::Failed(Rc::new(fill::same(&fault))));
@@ -253,13 +251,19 @@ fn through(node: &Node, ask: &Ask, status: StatusCode, why: Why) -> Stage {
 
 /// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
 /// node was away: whoever stood in for it knows. Else the origin.
-async fn question(node: &Node, ask: &Ask, stale: Option<&Arc<Entry>>, fill: &Fill) -> Result<Settled, Fault> {
+async fn question(
+    node: &Node,
+    ask: &Ask,
+    stale: Option<&Arc<Entry>>,
+    fill: &Fill,
+    began: Since,
+) -> Result<Settled, Fault> {
     if stale.is_none_or(|entry| node.may_have_missed(entry))
         && let Some((head, body)) = peer::ask(node, ask, fill).await
     {
         return Ok(Settled::Store(head, Source::Peer(body)));
     }
-    exchange::exchange(node, ask, None, stale).await
+    exchange::exchange(node, ask, None, stale, began).await
 }
 
 /// Takes a fill out of the table when its task ends, however it ends: done, aborted, or by a panic.

@@ -5,6 +5,7 @@ use super::ask::{Ask, Asker};
 use super::complete;
 use super::confirm::{self, Confirmed};
 use super::fill::Head;
+use super::forgotten::Since;
 use super::origin::{OriginBody, Reply};
 use super::source::Source;
 use super::upload::{Gate, Opener, Upload};
@@ -73,14 +74,14 @@ impl Why {
 }
 
 /// Asks the origin. `stale` is to be validated (its validators then stand in place of the client's conditions) or, where
-/// it is a part, to be completed.
+/// it is a part, to be completed. `began`: when that was looked up; what became invalid since is not stored again.
 pub async fn exchange(
     node: &Node,
     ask: &Ask,
     body: Option<ClientBody>,
     stale: Option<&Arc<Entry>>,
+    began: Since,
 ) -> Result<Settled, Fault> {
-    let began = node.begins();
     let completes = ask.wants_the_whole() && !ask.background;
     let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| completes)?)));
     if let Some(settled) = match part {

@@ -116,6 +116,8 @@ pub struct Fill {
     stage: RefCell<Stage>,
     settled: Notify,
     fate: Cell<Fate>,
+    /// It was asked for in a way that is one request's own: nobody joins it.
+    apart: Cell<bool>,
     asks_peer: Cell<bool>,
     flow: RefCell<Flow>,
     interested: Cell<usize>,
@@ -147,6 +149,7 @@ impl Fill {
             stage: RefCell::new(Stage::Asking),
             settled: Notify::new(),
             fate: Cell::new(Fate::Store),
+            apart: Cell::new(false),
             asks_peer: Cell::new(false),
             flow: RefCell::default(),
             interested: Cell::new(0),
@@ -162,6 +165,12 @@ impl Fill {
     }
     pub fn set_fate(&self, fate: Fate) {
         self.fate.set(fate);
+    }
+    pub fn is_apart(&self) -> bool {
+        self.apart.get()
+    }
+    pub fn set_apart(&self, apart: bool) {
+        self.apart.set(apart);
     }
     /// It waits for another node, not for the origin.
     pub fn asks_peer(&self) -> bool {

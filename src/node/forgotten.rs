@@ -1,6 +1,6 @@
 //! PURE. What became invalid, in order: whether something did since a fetch began.
 //!
-//! A fetch that others may join is in the table of fills from its beginning, and is told there (`collapse::Fills::forget`).
+//! A fetch by a leader is in the table of fills from its beginning, and is told there (`collapse::Fills::forget`).
 //! One for a single request has no fill until its head is there, a 304 or the answer to a HEAD has none at all: they ask
 //! here, and it costs each of them a number.
 

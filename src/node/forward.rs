@@ -7,7 +7,8 @@ use super::body::NodeBody;
 use super::collapse::{Shared, keep};
 use super::counters::add;
 use super::exchange::{Settled, exchange};
-use super::fill::Head;
+use super::fill::{Fate, Head};
+use super::forgotten::Since;
 use crate::net::serve::ClientBody;
 use crate::policy;
 use crate::wire::fault::Fault;
@@ -15,25 +16,42 @@ use crate::wire::status::Fwd;
 use http::{Response, response};
 use std::rc::Rc;
 
-/// Passes the request on, streaming both ways; what its answer makes invalid is forgotten before the answer is seen
-/// (RFC 9111 section 4.4).
+/// Passes the request on, streaming both ways.
 pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Result<Response<NodeBody>, Fault> {
     let began = node.begins();
-    let settled = exchange(node, &ask, body, None).await?;
+    let settled = exchange(node, &ask, body, None, began).await?;
     add(&node.counters.forwarded, 1);
+    answered(node, &ask, settled, began, Fwd::Method).await
+}
+
+/// What came back is the answer; what it makes invalid is forgotten before it is seen (RFC 9111 section 4.4).
+pub async fn answered(
+    node: &Rc<Node>,
+    ask: &Ask,
+    settled: Settled,
+    began: Since,
+    fwd: Fwd,
+) -> Result<Response<NodeBody>, Fault> {
     match settled {
         Settled::Through(response, reach, why) => {
             let (head, body) = response.into_parts();
-            invalidate(node, &ask, &head).await;
-            Ok(answer::through(node, &ask, Response::from_parts(head, body), reach, Fwd::Method, why))
+            if invalidate(node, ask, &head) {
+                node.later().await;
+            }
+            Ok(answer::through(node, ask, Response::from_parts(head, body), reach, fwd, why))
         }
         // The answer to a POST that later GETs of the same URL may have (RFC 9110 section 9.3.3).
         Settled::Store(head, body) => {
-            // Before its own effect, which is not about itself.
+            // Before its own effect, which is not about itself, and once more after the wait for that.
             let fate = node.fate(began, &ask.key);
-            invalidate(node, &ask, &parts(&head)).await;
-            let (head, reader) = keep(node, &ask, head, body, fate)?;
-            Ok(answer::filling(node, &ask, &head, reader, Fwd::Method, Shared::Own))
+            let waits = invalidate(node, ask, &parts(&head));
+            let began = node.begins();
+            if waits {
+                node.later().await;
+            }
+            let fate = if fate == Fate::Store { node.fate(began, &ask.key) } else { fate };
+            let (head, reader) = keep(node, ask, head, body, fate)?;
+            Ok(answer::filling(node, ask, &head, reader, fwd, Shared::Own))
         }
         Settled::Validated(_) => Err(super::fill::vanished()),
     }
@@ -45,13 +63,14 @@ fn parts(head: &Head) -> response::Parts {
     parts
 }
 
-async fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) {
+/// Whether groups became invalid, so that whoever tells of it has to wait for a moment ([`Node::later`]).
+fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) -> bool {
     for key in policy::invalidates(&ask.head.method, &ask.key, response) {
         node.invalidate(&key);
     }
     let groups = policy::groups::invalidated(&ask.head.method, response);
     if !groups.is_empty() {
         node.invalidate_groups(&ask.key, &groups);
-        node.later().await;
     }
+    !groups.is_empty()
 }

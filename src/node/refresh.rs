@@ -6,6 +6,7 @@ use super::ask::Ask;
 use super::collapse::{Got, join_or_lead};
 use super::confirm::Kept;
 use super::fill::Fate;
+use super::forgotten::Since;
 use crate::clock::{Tick, tick};
 use crate::store::Entry;
 use std::cell::{Cell, RefCell};
@@ -65,11 +66,15 @@ pub fn begin(node: &Rc<Node>, ask: &Ask, stale: &Arc<Entry>) {
         return;
     }
     let running = Running { node: node.clone(), variant, renewed: Cell::new(false) };
-    let (ask, stale) = (Rc::new(ask.for_everyone(&stale.terms)), stale.clone());
-    tokio::task::spawn_local(async move { running.renewed.set(renew(&running.node, &ask, stale).await) });
+    let (ask, stale, began) = (Rc::new(ask.for_everyone(&stale.terms)), stale.clone(), node.begins());
+    tokio::task::spawn_local(async move { running.renewed.set(renew(&running.node, &ask, stale, began).await) });
 }
 
-async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>) -> bool {
+async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Since) -> bool {
+    // It was purged before this task had its turn: there is nothing to be renewed.
+    if node.fate(began, &ask.key) == Fate::Forget {
+        return false;
+    }
     match join_or_lead(node, ask, Some(stale)).await {
         Ok(Got::Filling(_, reader, _)) if reader.fate() == Fate::Store => reader.follow_to_the_end().await,
         Ok(Got::Validated(confirmed, _)) => confirmed.kept == Kept::Stored,

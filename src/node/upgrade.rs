@@ -5,6 +5,7 @@ use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
 use super::exchange::{Settled, exchange};
+use super::forward;
 use crate::net::serve::ClientBody;
 use crate::net::splice::{Limits, splice};
 use crate::wire::fault::{Fault, Kind};
@@ -23,7 +24,8 @@ pub async fn serve(
     body: Option<ClientBody>,
     client: OnUpgrade,
 ) -> Result<Response<NodeBody>, Fault> {
-    match exchange(node, &ask, body, None).await? {
+    let began = node.begins();
+    match exchange(node, &ask, body, None, began).await? {
         Settled::Through(mut response, reach, why) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let origin = response.extensions_mut().remove::<OnUpgrade>();
             let origin = origin
@@ -37,8 +39,8 @@ pub async fn serve(
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             Ok(answer.map(|_| NodeBody::Empty))
         }
-        Settled::Through(response, reach, why) => Ok(answer::through(node, &ask, response, reach, Fwd::Request, why)),
-        Settled::Store(..) | Settled::Validated(_) => Err(super::fill::vanished()),
+        // An origin that goes on as it is has answered an ordinary request (RFC 9110 section 7.8).
+        settled => forward::answered(node, &ask, settled, began, Fwd::Request).await,
     }
 }
 

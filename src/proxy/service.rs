@@ -155,13 +155,11 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
     let keys = policy::invalidates(method, key, &parts);
     let groups = policy::groups::invalidated(method, &parts);
-    if let Some(hot) = &client.worker.hot {
-        keys.iter().for_each(|key| hot.forget(key));
-        hot.forget_groups(key, &groups, clock::now());
-    }
+    forget(client, key, &keys, &groups);
     let mut what: Vec<Outdated> = keys.iter().map(|key| Outdated::Url(key.as_str().to_owned())).collect();
     if !groups.is_empty() {
-        what.push(Outdated::Groups { origin: format!("{}://{}", key.scheme(), key.authority()), groups });
+        let (origin, groups) = (format!("{}://{}", key.scheme(), key.authority()), groups.clone());
+        what.push(Outdated::Groups { origin, groups });
     }
     // Also where one node has the whole ring: one that is off it, and drains, is asked by that one.
     if what.is_empty() {
@@ -172,8 +170,14 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
     _ = timeout(UNTIL_TOLD, done).await;
     // Meanwhile another node may have answered with what it held.
+    forget(client, key, &keys, &groups);
+}
+
+/// Drops the front's own copies.
+fn forget(client: &Client, of: &Key, keys: &[Key], groups: &[String]) {
     if let Some(hot) = &client.worker.hot {
         keys.iter().for_each(|key| hot.forget(key));
+        hot.forget_groups(of, groups, clock::now());
     }
 }
 

@@ -1,1 +1,4 @@
-//! Time: quiet streams live, and no page goes back to an older version.
+//! Time: what was purged stays purged, quiet streams live, and no page goes back to an older version.
+
+#[path = "time/kept.rs"]
+mod kept;
