@@ -54,6 +54,7 @@ fn cache_node(options: node::Options) -> Result<(), StartError> {
 
 fn prepare(config: &Config) {
     log_to_stderr(&config.log);
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     raise_open_files();
 }
 
@@ -136,5 +137,6 @@ fn checked(config: &Config) -> Result<(), (u8, String)> {
     let cluster =
         zookeeper.map(|z| format!("in the cluster {} of {}, as {}\n", z.path, z.connect, config.advertised()));
     _ = std::io::stdout().write_all((line + &cluster.unwrap_or_default()).as_bytes());
+    config.warnings.iter().for_each(|warning| _ = writeln!(std::io::stderr(), "warning: {warning}"));
     Ok(())
 }

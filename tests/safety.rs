@@ -10,7 +10,8 @@ const SOON: Duration = Duration::from_secs(5);
 
 fn small_limits() -> Setup {
     let setup = Setup::default().nodes(1).set("limits", "head", "4KiB").set("limits", "fields", 20);
-    setup.set("timeouts", "header", "300ms").set("timeouts", "idle", "600ms").set("timeouts", "body_stall", "300ms")
+    let setup = setup.set("timeouts", "header", "300ms").set("timeouts", "idle", "600ms");
+    setup.set("timeouts", "client_silence", "300ms").set("timeouts", "origin_silence", "300ms")
 }
 
 /// Sends bytes on a new connection; the answer, when there is one.

@@ -252,7 +252,7 @@ fn what_an_origin_says_unasked_on_a_kept_connection_answers_nothing() {
 
 #[test]
 fn an_origin_that_says_nothing_is_given_up_in_time() {
-    let setup = Setup::default().set("timeouts", "first_byte", "300ms").set("timeouts", "body_stall", "300ms");
+    let setup = Setup::default().set("timeouts", "first_byte", "300ms").set("timeouts", "origin_silence", "300ms");
     let (origin, node) = (Origin::start(), node(setup));
     serve_rows(&origin);
     let (silent, stalled) = (Gate::default(), Gate::default());

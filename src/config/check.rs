@@ -20,6 +20,15 @@ pub fn file(file: &raw::File) -> Result<(), Flaw> {
     points(file)
 }
 
+/// Keys that have another name now, and are still read.
+pub fn older_keys(file: &raw::File) -> Vec<Flaw> {
+    let stall = file.timeouts.body_stall.as_ref().map(|time| {
+        let message = "body_stall is an older key, read for origin_silence and client_silence; write those instead";
+        flaw(time.span(), message.to_owned())
+    });
+    stall.into_iter().collect()
+}
+
 fn proxy(proxy: &raw::Proxy) -> Result<(), Flaw> {
     let addresses: Vec<SocketAddr> = proxy.listen.as_ref().iter().map(|l| l.0).collect();
     listen(&addresses).map_err(|message| flaw(proxy.listen.span(), message))

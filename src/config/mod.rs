@@ -63,7 +63,9 @@ impl Config {
             proxy: error::place(source, text, file.proxy.listen.span()),
             admin: error::place(source, text, file.admin.listen.span()),
         };
-        Ok(resolve::config(file, source, places))
+        let warn = |flaw: error::Flaw| ConfigError::at(source, text, flaw).to_string();
+        let warnings = check::older_keys(&file).into_iter().map(warn).collect();
+        Ok(resolve::config(file, source, places, warnings))
     }
 
     /// The same with the addresses of the command line, held to the same rules. An empty `listen` changes nothing.
@@ -88,7 +90,7 @@ impl Default for Config {
     fn default() -> Config {
         let source = "defaults";
         let places = Places { proxy: source.to_owned(), admin: source.to_owned() };
-        resolve::config(raw::File::default(), source, places)
+        resolve::config(raw::File::default(), source, places, Vec::new())
     }
 }
 
@@ -145,6 +147,20 @@ mod tests {
         assert_eq!((config.places.proxy.as_str(), config.places.admin.as_str()), ("a.toml:3", "a.toml"));
         let config = config.with_addresses(vec!["127.0.0.1:2".parse().unwrap()], None).unwrap();
         assert_eq!(config.places.proxy, "--listen");
+    }
+
+    #[test]
+    fn an_older_key_is_still_read_for_both_that_took_its_place_and_said_to_be_older() {
+        let seconds = |text: &str| {
+            let config = Config::parse(text, "a.toml").unwrap();
+            let Timeouts { origin_silence, client_silence, .. } = config.timeouts;
+            (origin_silence.as_secs(), client_silence.as_secs(), config.warnings)
+        };
+        assert_eq!(seconds(""), (600, 600, vec![]));
+        assert_eq!(seconds("[timeouts]\norigin_silence = '7s'"), (7, 600, vec![]));
+        let (origin, client, warnings) = seconds("[timeouts]\n\nbody_stall = '9s'\nclient_silence = '8s'");
+        assert_eq!((origin, client, warnings.len()), (9, 8, 1));
+        assert!(warnings[0].starts_with("a.toml:3: ") && warnings[0].contains("origin_silence"), "{warnings:?}");
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub struct Config {
     /// Where this was read, for messages: the file's path, or what stands in for it.
     pub source: String,
     pub places: Places,
+    /// What is worth a line at the start: `FILE:LINE: what; the cure`. Not for spawned nodes, whose front has said it.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// Where addresses were written, so that a port in use can be blamed on its line: `FILE:LINE`, an option, or `source`.
@@ -181,8 +184,10 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request to the first byte of the answer; 60 s.
     pub first_byte: Duration,
-    /// Between two pieces of a body, either way; 30 s.
-    pub body_stall: Duration,
+    /// An origin that sends nothing of a body that it has begun, or takes nothing of one; 10 min.
+    pub origin_silence: Duration,
+    /// A client that takes nothing of an answer, or sends nothing of a body that it has begun; 10 min.
+    pub client_silence: Duration,
     /// A kept-alive connection without a request; 60 s.
     pub idle: Duration,
     /// A tunnel in which nothing moves; 10 min.

@@ -91,7 +91,9 @@ tables! {
     Timeouts {
         connect: Time<1> = seconds(5),
         first_byte: Time<1> = seconds(60),
-        body_stall: Time<1> = seconds(30),
+        origin_silence: Option<Time<1>> = None,
+        client_silence: Option<Time<1>> = None,
+        body_stall: Option<Spanned<Time<1>>> = None,
         idle: Time<1> = seconds(60),
         tunnel_idle: Time<1> = seconds(600),
         header: Time<1> = seconds(15),

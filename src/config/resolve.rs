@@ -1,13 +1,15 @@
 //! Checked tables -> [`Config`].
 
 use super::raw;
+use super::units::Time;
 use super::{
     Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
     Zookeeper,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
+pub(super) fn config(file: raw::File, source: &str, places: Places, warnings: Vec<String>) -> Config {
     Config {
         proxy: proxy(file.proxy),
         hot: Hot { memory: file.hot.memory.0 },
@@ -24,6 +26,7 @@ pub(super) fn config(file: raw::File, source: &str, places: Places) -> Config {
         state: State { path: state(file.state.path, source) },
         source: source.to_owned(),
         places,
+        warnings,
     }
 }
 
@@ -98,11 +101,17 @@ fn limits(raw: raw::Limits) -> Limits {
     }
 }
 
+/// Where neither the file nor its older key says it.
+const SILENCE: Duration = Duration::from_secs(600);
+
 fn timeouts(raw: raw::Timeouts) -> Timeouts {
+    let older = raw.body_stall.map(|time| time.into_inner().0);
+    let silence = |own: Option<Time<1>>| own.map(|time| time.0).or(older).unwrap_or(SILENCE);
     Timeouts {
         connect: raw.connect.0,
         first_byte: raw.first_byte.0,
-        body_stall: raw.body_stall.0,
+        origin_silence: silence(raw.origin_silence),
+        client_silence: silence(raw.client_silence),
         idle: raw.idle.0,
         tunnel_idle: raw.tunnel_idle.0,
         header: raw.header.0,

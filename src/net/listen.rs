@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, UnixListener};
 /// Connections that wait to be accepted; the kernel takes `net.core.somaxconn` (4096) where that is less.
 const BACKLOG: i32 = 4096;
 /// Unsent bytes that the kernel keeps for a connection: little enough that a slow reader is seen to make progress
-/// long before `body_stall`, and enough for a quick one.
+/// long before `client_silence`, and enough for a quick one.
 const UNSENT: u32 = 128 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);

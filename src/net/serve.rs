@@ -77,7 +77,7 @@ impl Limits {
         Limits {
             idle: config.timeouts.idle,
             header: config.timeouts.header,
-            stall: Some(config.timeouts.body_stall),
+            stall: Some(config.timeouts.client_silence),
             head: config.limits.head.try_into().unwrap_or(usize::MAX),
             fields: config.limits.fields,
             date: true,

@@ -8,7 +8,7 @@ use super::fill::Head;
 use super::forgotten::Since;
 use super::origin::{OriginBody, Reply};
 use super::source::Source;
-use super::upload::{Gate, Opener, Upload};
+use super::upload::{Gate, Opener, Progress, Upload};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::net::serve::{ClientBody, Interim};
@@ -128,14 +128,9 @@ pub struct Answered<B = OriginBody> {
 }
 
 impl Answered {
-    pub async fn to(
-        node: &Node,
-        ask: &Ask,
-        request: Request<Upload>,
-        progress: Option<super::upload::Progress>,
-    ) -> Result<Answered, Fault> {
+    pub async fn to(node: &Node, ask: &Ask, request: Request<Upload>, progress: Progress) -> Result<Answered, Fault> {
         let sent = clock::now();
-        let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, progress).await?;
+        let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, &progress).await?;
         Answered::new(response, reach, sent)
     }
 
@@ -212,11 +207,7 @@ pub fn mark(reach: Reach) -> Mark {
     }
 }
 
-pub fn outgoing(
-    node: &Node,
-    ask: &Ask,
-    body: Option<ClientBody>,
-) -> (Request<Upload>, Option<super::upload::Progress>) {
+pub fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (Request<Upload>, Progress) {
     let expects = list::has_token(&ask.head.headers, &header::EXPECT, "100-continue");
     let (opener, gate) = match (&body, expects) {
         (Some(_), true) => {
@@ -225,33 +216,27 @@ pub fn outgoing(
         }
         _ => (None, None),
     };
-    let (upload, progress) = match body {
-        Some(body) => {
-            let (upload, progress) = Upload::new(body, gate);
-            (upload, Some(progress))
-        }
-        None => (Upload::None, None),
-    };
+    let (upload, progress) = Upload::new(body, gate);
     let mut request = Request::new(upload);
     *request.method_mut() = ask.head.method.clone();
     *request.uri_mut() = origin_form(ask);
     *request.headers_mut() = outgoing_fields(node, ask);
-    hear_interim(&mut request, opener, ask.interim.clone());
+    hear_interim(&mut request, opener, ask.interim.clone(), progress.clone());
     (request, progress)
 }
 
-/// Interim responses go on to the client (RFC 9110 section 15.2), except for the `100 Continue` that it waits for: that is
-/// sent when its body is asked for, once this one has opened the gate.
-fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: Option<Interim>) {
-    if opener.is_none() && interim.is_none() {
-        return;
-    }
-    hyper::ext::on_informational(request, move |response| match (&opener, &interim) {
-        (Some(opener), _) if response.status() == StatusCode::CONTINUE => opener.open(),
-        (_, Some(interim)) => {
-            pass_on(interim, response.status(), response.headers().clone());
+/// Interim responses say that the origin is at work, and go on to the client (RFC 9110 section 15.2), except for the
+/// `100 Continue` that it waits for: that is sent when its body is asked for, once this one has opened the gate.
+fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: Option<Interim>, progress: Progress) {
+    hyper::ext::on_informational(request, move |response| {
+        progress.moved();
+        match (&opener, &interim) {
+            (Some(opener), _) if response.status() == StatusCode::CONTINUE => opener.open(),
+            (_, Some(interim)) => {
+                pass_on(interim, response.status(), response.headers().clone());
+            }
+            _ => {}
         }
-        _ => {}
     });
 }
 

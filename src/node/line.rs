@@ -142,7 +142,7 @@ impl Line {
 impl Lease {
     async fn send(mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<PeerBody>> {
         let response = self.sender.send_request(request).await?;
-        let stall = self.line.limits.body_stall;
+        let stall = self.line.limits.silence;
         Ok(response.map(|incoming| {
             let mut body = PeerBody { incoming, lease: Some(self), stall, sleep: None };
             if body.incoming.is_end_stream() {

@@ -8,7 +8,7 @@ pub use body::OriginBody;
 pub use lean::{Heard, Message, Question, Told, url};
 
 use super::counters::{Counters, add};
-use super::upload::{Progress, Upload};
+use super::upload::{Owes, Progress, Upload};
 use crate::clock::{Tick, tick};
 use crate::config::Config;
 use crate::net::dial::{Dialed, Dialer};
@@ -25,6 +25,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+/// So much later than a front.
+const LATER: Duration = Duration::from_secs(1);
 /// Idle connections of either client kept to one origin.
 const IDLE_PER_ORIGIN: usize = 64;
 
@@ -44,7 +46,8 @@ struct Limits {
     queue_time: Duration,
     connect: Duration,
     first_byte: Duration,
-    body_stall: Duration,
+    origin_silence: Duration,
+    client_silence: Duration,
     idle: Duration,
 }
 
@@ -91,7 +94,8 @@ impl Origins {
             queue_time: config.timeouts.queue,
             connect: config.timeouts.connect,
             first_byte: config.timeouts.first_byte,
-            body_stall: config.timeouts.body_stall,
+            origin_silence: config.timeouts.origin_silence,
+            client_silence: config.timeouts.client_silence,
             idle: config.timeouts.idle,
         };
         Origins { dialer: Dialer::new(config), pools: RefCell::default(), limits, counters }
@@ -104,7 +108,7 @@ impl Origins {
         key: &Key,
         same_machine: bool,
         request: Request<Upload>,
-        progress: Option<Progress>,
+        progress: &Progress,
     ) -> Result<Reply, Fault> {
         let spare = repeatable(&request).then(|| head_of(&request));
         let lease = self.lease(key, same_machine, false).await?;
@@ -112,7 +116,8 @@ impl Origins {
         match (self.send(lease, request, progress).await, spare) {
             (Err(fault), Some(spare)) if reused && fault.kind == Kind::ConnectionTerminated => {
                 let lease = self.lease(key, same_machine, true).await?;
-                self.send(lease, spare, None).await
+                progress.moved();
+                self.send(lease, spare, progress).await
             }
             (result, _) => result,
         }
@@ -201,19 +206,15 @@ impl Origins {
         Ok((sender, dialed.reach))
     }
 
-    async fn send(
-        &self,
-        mut lease: Lease,
-        request: Request<Upload>,
-        progress: Option<Progress>,
-    ) -> Result<Reply, Fault> {
+    async fn send(&self, mut lease: Lease, request: Request<Upload>, progress: &Progress) -> Result<Reply, Fault> {
         add(&self.counters.origin_requests, 1);
         let head_request = request.method() == http::Method::HEAD;
         let answer = self.in_time(lease.sender.send_request(request), progress).await;
         let response = match answer {
-            Some(Ok(response)) => response,
-            Some(Err(error)) => return Err(self.failed(error)),
-            None => return Err(self.blame(Kind::HttpResponseTimeout)),
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(self.failed(error)),
+            Err(Owes::Client) => return Err(paused()),
+            Err(_) => return Err(self.blame(Kind::HttpResponseTimeout)),
         };
         if !self.allows(response.headers()) {
             add(&self.counters.origin_failures, 1);
@@ -231,16 +232,26 @@ impl Origins {
         headers.len() <= self.limits.fields && length <= self.limits.head
     }
 
-    /// `None` when the origin says nothing for `first_byte`, counted anew from each piece of the request's body that is sent.
-    async fn in_time<T>(&self, answer: impl Future<Output = T>, progress: Option<Progress>) -> Option<T> {
+    /// The error says whose silence was too long: the origin's, which has all of the request, says nothing for
+    /// `first_byte` after its end or the last interim response; who has taken nothing of its body, or sent nothing, for
+    /// `origin_silence` or `client_silence`.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>, progress: &Progress) -> Result<T, Owes> {
         let mut answer = std::pin::pin!(answer);
         let mut wait = self.limits.first_byte;
         loop {
             if let Ok(answer) = timeout(wait, answer.as_mut()).await {
-                return Some(answer);
+                return Ok(answer);
             }
-            let moved = tick().since(progress.as_ref()?.get());
-            wait = self.limits.first_byte.checked_sub(moved).filter(|left| !left.is_zero())?;
+            let (owes, since) = progress.owes();
+            let limit = match owes {
+                Owes::Answer => self.limits.first_byte,
+                Owes::Origin => self.limits.origin_silence.max(self.limits.first_byte),
+                // A front keeps its clients to the limit, and is to be the first.
+                Owes::Client => self.limits.client_silence + LATER,
+            };
+            wait = limit.checked_sub(since).filter(|left| !left.is_zero()).ok_or(owes)?;
+            // Who owes may change before that is over.
+            wait = wait.min(self.limits.first_byte);
         }
     }
 
@@ -277,6 +288,11 @@ impl Origins {
         };
         Fault::origin(kind, detail)
     }
+}
+
+fn paused() -> Fault {
+    let detail = "the client sent nothing of its request's body for longer than timeouts.client_silence";
+    Fault::client(StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
 }
 
 fn too_long() -> Fault {

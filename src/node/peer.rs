@@ -27,6 +27,8 @@ use tokio::time::timeout;
 
 /// A node that waits for the head of its own fetch says so this often.
 pub const SIGN: Duration = Duration::from_millis(150);
+/// So much later than the node that has the origin's word on the other side.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Other nodes that are known at once; more than any hand-over has.
 const LINES: usize = 1024;
 
@@ -60,7 +62,8 @@ pub struct Limits {
     pub head: usize,
     pub fields: usize,
     pub idle: Duration,
-    pub body_stall: Duration,
+    /// A node that hands over what its own origin sends may be as quiet as that, and says so itself first.
+    pub silence: Duration,
     /// To the head of the answer, or the first sign of a node that waits for it itself.
     answer: Duration,
     /// From one sign to the next.
@@ -78,7 +81,7 @@ impl Peers {
             head: usize::try_from(limits.head).unwrap_or(usize::MAX),
             fields: limits.fields,
             idle: timeouts.idle / 2,
-            body_stall: timeouts.body_stall,
+            silence: timeouts.origin_silence + MARGIN,
             answer: timeouts.peer,
             sign: timeouts.probe.max(2 * SIGN),
             first_byte: timeouts.first_byte,

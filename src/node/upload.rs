@@ -5,17 +5,58 @@ use crate::clock::{Tick, tick};
 use crate::net::serve::ClientBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use std::cell::Cell;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Timeout;
 
-/// When the body last moved.
-pub type Progress = Rc<Cell<Tick>>;
+/// How far an exchange has come, for who keeps its time.
+#[derive(Clone)]
+pub struct Progress(Arc<Moves>);
+
+struct Moves {
+    /// When something last moved, by the steady clock.
+    last: AtomicU64,
+    owes: AtomicU8,
+}
+
+/// Who is to move next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Owes {
+    /// The origin has all of the request.
+    Answer,
+    /// The origin is to take the next piece of the request's body.
+    Origin,
+    /// The client is to send it.
+    Client,
+}
+
+impl Progress {
+    /// It begins now.
+    fn new(owes: Owes) -> Progress {
+        Progress(Arc::new(Moves { last: AtomicU64::new(tick().0), owes: AtomicU8::new(owes as u8) }))
+    }
+
+    pub fn moved(&self) {
+        self.0.last.store(tick().0, Relaxed);
+    }
+
+    fn set(&self, owes: Owes) {
+        self.0.owes.store(owes as u8, Relaxed);
+    }
+
+    /// Who, and for how long already.
+    pub fn owes(&self) -> (Owes, Duration) {
+        let all = [Owes::Answer, Owes::Origin, Owes::Client];
+        let owes = all.into_iter().find(|owes| *owes as u8 == self.0.owes.load(Relaxed)).unwrap_or(Owes::Answer);
+        (owes, tick().since(Tick(self.0.last.load(Relaxed))))
+    }
+}
 
 /// The body of a request to an origin.
 pub enum Upload {
@@ -48,8 +89,9 @@ impl Opener {
 }
 
 impl Upload {
-    pub fn new(body: ClientBody, gate: Option<Gate>) -> (Upload, Progress) {
-        let progress = Rc::new(Cell::new(tick()));
+    pub fn new(body: Option<ClientBody>, gate: Option<Gate>) -> (Upload, Progress) {
+        let Some(body) = body else { return (Upload::None, Progress::new(Owes::Answer)) };
+        let progress = Progress::new(Owes::Origin);
         (Upload::Body { body, progress: progress.clone(), gate }, progress)
     }
 }
@@ -66,10 +108,15 @@ impl Body for Upload {
             }
             *gate = None;
         }
-        let frame = Pin::new(body).poll_frame(cx);
+        let frame = Pin::new(&mut *body).poll_frame(cx);
         if frame.is_ready() {
-            progress.set(tick());
+            progress.moved();
         }
+        progress.set(match &frame {
+            Poll::Pending => Owes::Client,
+            Poll::Ready(Some(Ok(_))) if !body.is_end_stream() => Owes::Origin,
+            Poll::Ready(_) => Owes::Answer,
+        });
         frame.map_err(Into::into)
     }
 

@@ -384,7 +384,7 @@ fn trailers_reach_a_client_that_wants_them() {
 fn a_body_that_stalls_in_the_middle_is_broken_off() {
     run(async {
         let mut config = config();
-        config.timeouts.body_stall = Duration::from_millis(100);
+        config.timeouts.origin_silence = Duration::from_millis(100);
         let some = Act::Write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nsome".to_vec());
         let stage = Stage::with(config, vec![vec![vec![Act::Head, some, Act::Silence]]]);
         assert!(stage.talk(GET, "never").await.ends_with("some"));

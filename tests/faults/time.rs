@@ -2,3 +2,5 @@
 
 #[path = "time/kept.rs"]
 mod kept;
+#[path = "time/quiet.rs"]
+mod quiet;

@@ -42,7 +42,7 @@ impl OriginBody {
     }
 
     fn new(origins: &Origins, by: By) -> OriginBody {
-        OriginBody { by, stall: origins.limits.body_stall, sleep: None, counters: origins.counters.clone() }
+        OriginBody { by, stall: origins.limits.origin_silence, sleep: None, counters: origins.counters.clone() }
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -37,7 +37,7 @@ thread_local! {
 pub struct Link {
     stream: Stream,
     reach: Reach,
-    /// When its last request was sent.
+    /// When its last request was sent, or its last interim response came.
     since: Tick,
     /// Goes off now and then, when it may be too late; so a request costs no timer.
     alarm: Pin<Box<Sleep>>,
@@ -197,6 +197,8 @@ impl Origins {
                 if !is_interim(head.status) {
                     return Poll::Ready(Ok(Next::Head(Box::new(head))));
                 }
+                // It is at work (RFC 9110 section 15.2): its time begins anew.
+                link.since = tick();
                 (question.interim)(head);
             }
             let at_once = |link: &Link, read: &[u8]| self.at_once(link, read, question);

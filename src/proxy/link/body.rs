@@ -111,8 +111,9 @@ impl Body {
         self.buf.reserve(READ);
         match conn.poll_piece(cx, &mut self.buf) {
             Poll::Pending => {
-                if conn.link.control.phase() != Phase::Body {
-                    conn.link.control.enter(Phase::Body);
+                let phase = if self.upload.is_some() { Phase::Sending } else { Phase::Body };
+                if conn.link.control.phase() != phase {
+                    conn.link.control.enter(phase);
                 }
                 Poll::Pending
             }

@@ -11,6 +11,8 @@ pub enum Phase {
     Idle,
     /// A request was sent, its answer has not begun. `movable`: another owner may be asked instead.
     Head { movable: bool },
+    /// The request's body is on its way; its client, or the origin behind the node, may pause.
+    Sending,
     /// The node owes a piece of a body.
     Body,
     /// Whoever reads the body is not reading now, or it is a tunnel: the node owes nothing.

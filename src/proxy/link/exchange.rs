@@ -105,7 +105,10 @@ fn poll_final(
 ) -> Poll<Result<Head, Broken>> {
     loop {
         match conn.poll_head(cx, early, *request.method == Method::HEAD) {
-            Poll::Ready(Ok(head)) if is_interim(&head) => pass_on(head, request),
+            Poll::Ready(Ok(head)) if is_interim(&head) => {
+                conn.link.control.touch();
+                pass_on(head, request);
+            }
             other => return other,
         }
     }
@@ -152,8 +155,12 @@ async fn head_beside(
             Ok(Err(e)) => return Err(e),
         }
     }
+    conn.link.control.enter(Phase::Sending);
     poll_fn(|cx| {
         let sent = upload.poll(conn, cx);
+        if sent.is_ready() && conn.link.control.phase() == Phase::Sending {
+            conn.link.control.enter(Phase::Head { movable: false });
+        }
         match (poll_final(conn, cx, early, request), sent) {
             (Poll::Pending, Poll::Ready(Err(e))) => Poll::Ready(Err(e)),
             (head, _) => head,

@@ -14,6 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// So much later than the node itself, in ticks.
+const MARGIN: u32 = 20;
 /// So many hits are timed a [`TICK`]: enough for a judgement, and few enough to cost nothing.
 const SAMPLES: u32 = 4;
 
@@ -160,9 +162,12 @@ impl Pool {
             match control.phase() {
                 // Whoever found the node up and sent only after it was given up has missed that.
                 Phase::Head { movable: true } if !self.node.is_up() => control.abandon(),
-                Phase::Head { .. } if ticks == 3 => swept = Swept::Suspect,
+                Phase::Head { .. } | Phase::Sending if ticks == 3 => swept = Swept::Suspect,
                 Phase::Head { .. } if ticks > self.patience() => control.abandon(),
-                Phase::Body if ticks > in_ticks(timeouts.body_stall) + 5 => control.abandon(),
+                Phase::Sending if ticks > self.patience_while(timeouts.origin_silence.max(timeouts.client_silence)) => {
+                    control.abandon();
+                }
+                Phase::Body if ticks > self.patience_while(timeouts.origin_silence) => control.abandon(),
                 _ => {}
             }
         }
@@ -189,6 +194,13 @@ impl Pool {
         let timeouts = &self.shared.timeouts;
         let once = in_ticks(timeouts.queue + timeouts.connect + timeouts.first_byte);
         if self.node.is_up() { once.saturating_mul(2) } else { once }
+    }
+
+    /// The same in the middle of a body whose ends may be silent for so long: they end it themselves, and say whose fault
+    /// it was. A node that is not up ends nothing.
+    fn patience_while(&self, silence: Duration) -> u32 {
+        let (silence, patience) = (in_ticks(silence).saturating_add(MARGIN), self.patience());
+        if self.node.is_up() { silence } else { silence.min(patience) }
     }
 
     /// Closes what was idle for more than so many ticks.
