@@ -1,10 +1,11 @@
 //! The only reader of the clock.
 //!
-//! Two clocks, both steady: [`now`] is the wall clock of the moment the process started plus the time that has passed
+//! Two steady clocks: [`now`] is the wall clock of the moment the process started plus the time that has passed
 //! since, so a step of the system clock makes nothing fresh or stale; [`Tick`] is for timeouts. Both go on in suspend
-//! (`CLOCK_BOOTTIME`), which `Instant` does not.
+//! (`CLOCK_BOOTTIME`), which `Instant` does not. And [`wall`], which follows every step: what other machines wrote (`Date`)
+//! is read by it, and what they read is written by it.
 
-use crate::wire::date::Timestamp;
+use crate::wire::date::{Moment, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -25,11 +26,22 @@ pub fn tick() -> Tick {
     Tick(millis(ClockId::Boottime))
 }
 
-/// The wall clock, which never steps while the process runs.
+/// The time by which entries age: the wall clock of the start, and what has passed since.
 pub fn now() -> Timestamp {
     static OFFSET: OnceLock<u64> = OnceLock::new();
     let offset = OFFSET.get_or_init(|| millis(ClockId::Realtime).saturating_sub(millis(ClockId::Boottime)));
     Timestamp(offset + millis(ClockId::Boottime))
+}
+
+/// What the system's clock says now.
+pub fn wall() -> Timestamp {
+    Timestamp(millis(ClockId::Realtime))
+}
+
+/// A moment of [`now`], not long ago, by both clocks.
+pub fn moment(at: Timestamp) -> Moment {
+    let (now, wall) = (now().0, wall().0);
+    Moment { at, wall: Timestamp(at.0.saturating_add(wall).saturating_sub(now)) }
 }
 
 fn millis(id: ClockId) -> u64 {

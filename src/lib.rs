@@ -5,7 +5,7 @@
 //! - [`policy`]: PURE. RFC 9111: may I store, may I reuse, how old, which variant, what changed, and why
 //! - [`ring`]: PURE. Hash, points, owner and successors, bounded load, the plan of a change
 //! - [`config`]: TOML to a validated `Config`; [`cli`]: what the user typed; [`clock`]: the only reader of the clock;
-//!   [`alloc`]: the allocator
+//!   [`alloc`]: the allocator; [`lines`]: log lines that never wait for their reader
 //! - [`store`]: moka and the compact entry
 //! - [`net`]: listen, dial, the driver of one server connection, drain
 //! - [`cluster`]: who is in the ring: static members, health, supervision; publishes immutable views
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod config;
+pub mod lines;
 pub mod net;
 pub mod node;
 pub mod policy;

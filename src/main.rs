@@ -4,6 +4,7 @@ use clap::Parser;
 use ringhold::alloc::Recycling;
 use ringhold::cli::{Job, args::Args};
 use ringhold::config::{Config, Log, LogFormat, Place};
+use ringhold::lines::{self, Lines, Writer};
 use ringhold::net::drain::{Shutdown, StartError, Trigger};
 use ringhold::{node, proxy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -35,36 +36,70 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, message)) => {
-            _ = writeln!(std::io::stderr(), "{message}");
+            say(&message);
             ExitCode::from(code)
         }
     }
 }
 
+/// On standard error, for as long as somebody may be reading.
+fn say(message: &str) {
+    if let Ok((lines, writer)) = Lines::to(std::io::stderr(), "messages") {
+        _ = lines.put(format!("{message}\n").into_bytes());
+        writer.finish();
+    }
+}
+
 fn front(config: Config, spawn: bool) -> Result<(), StartError> {
-    prepare(&config);
+    let _last = prepare(&config)?;
     proxy::run(config, spawn, on_signal(Ending::OnAnySignal)?)
 }
 
 fn cache_node(options: node::Options) -> Result<(), StartError> {
-    prepare(&options.config);
+    let _last = prepare(&options.config)?;
     let ending = if options.supervised { Ending::OnTerminate } else { Ending::OnAnySignal };
     node::run(options, on_signal(ending)?)
 }
 
-fn prepare(config: &Config) {
-    log_to_stderr(&config.log);
+/// Its result is to be dropped last: it waits until the last line is written, for a second at most.
+fn prepare(config: &Config) -> Result<LastLines, StartError> {
+    let last = log_to_stderr(&config.log).map_err(|e| StartError(format!("cannot start the log: {e}")))?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     raise_open_files();
+    Ok(last)
 }
 
-fn log_to_stderr(log: &Log) {
+struct LastLines(Option<Writer>);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Writer::finish);
+    }
+}
+
+/// Whoever has something to say never waits for who reads it, and is never hurt when that one is gone: `tracing` itself
+/// has nothing to say of that either, as it would say it with `eprintln!`, which panics.
+fn log_to_stderr(log: &Log) -> std::io::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::stderr().is_terminal();
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi);
+    let (lines, writer) = Lines::to(std::io::stderr(), "log")?;
+    lines::set_log(&lines);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
+    let subscriber = subscriber.with_writer(move || lines.clone()).with_ansi(ansi);
     match log.format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().init(),
+    }
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}{}", backtrace())));
+    Ok(LastLines(Some(writer)))
+}
+
+/// Where `RUST_BACKTRACE` asks for one.
+fn backtrace() -> String {
+    let trace = std::backtrace::Backtrace::capture();
+    match trace.status() {
+        std::backtrace::BacktraceStatus::Captured => format!("\n{trace}"),
+        _ => String::new(),
     }
 }
 

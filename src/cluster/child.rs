@@ -3,6 +3,7 @@
 
 use crate::config::Address;
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -25,6 +26,7 @@ impl Child {
     /// Starts the process.
     pub fn start(program: &Path, id: &str, listen: &Address) -> io::Result<Child> {
         let mut process = Command::new(program)
+            .arg0(shown_name())
             .args(["node", "--id", id, "--listen", &listen.to_string(), "--supervised"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -77,6 +79,11 @@ impl Child {
             let _ = self.process.kill().await;
         }
     }
+}
+
+/// The name that lists of processes show: the program's, though it is started by its link in /proc.
+fn shown_name() -> OsString {
+    std::env::args_os().next().unwrap_or_else(|| "ringhold".into())
 }
 
 async fn listening(lines: &mut Lines<BufReader<ChildStdout>>, ready: &str) -> io::Result<String> {

@@ -6,6 +6,7 @@ use super::link::{Link, Trouble};
 use super::probe::Line;
 use super::verdict::{Action, Event, Why};
 use super::view::Node;
+use super::vital;
 use crate::clock::tick;
 use crate::config::Config;
 use http::Method;
@@ -75,7 +76,9 @@ impl Health {
     /// Probes this node from now on. Must be called inside a runtime.
     pub fn follow(self: &Arc<Health>, node: &Arc<Node>) {
         let poke = Arc::new(Notify::new());
-        let task = tokio::spawn(watch_over(self.clone(), node.clone(), poke.clone())).abort_handle();
+        let (health, watched, poked) = (self.clone(), node.clone(), poke.clone());
+        let probes = move || watch_over(health.clone(), watched.clone(), poked.clone());
+        let task = vital::keep("the probes of a node", probes).abort_handle();
         let watched = Watched::new(node.clone(), poke, task);
         if let Some(old) = self.board().watched.insert(node.id.clone(), watched) {
             old.end();

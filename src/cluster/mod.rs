@@ -5,6 +5,7 @@
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - [`tell`]: what fronts tell each other; `departed`: who has left and may still hold something
 //! - [`doubts`]: who missed some of that; `missed`: the same on disk
+//! - `vital`: tasks that everything hangs on
 //! - `ops`: what the admin API asks for and changes
 //! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
 
@@ -36,6 +37,7 @@ mod probe;
 mod remote;
 mod supervise;
 mod verdict;
+mod vital;
 
 pub use ops::{Answer, ChangeError, Listed};
 
@@ -60,6 +62,9 @@ use zk::Keeper;
 
 /// Reports of workers that wait to be read.
 const REPORTS: usize = 1024;
+
+/// The program that runs here, whatever has become of its file: nodes have to be of the front's own version.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// The control plane of a front: one on the control thread.
 #[derive(Debug)]
@@ -93,9 +98,7 @@ impl Cluster {
     /// Reads the saved changes, publishes the first view, starts to probe and (`spawn`) the nodes of this machine.
     /// Must be called inside a runtime; its tasks stay there.
     pub async fn start(config: &Config, spawn: bool) -> Result<Arc<Cluster>, StartError> {
-        let program = std::env::current_exe()
-            .map_err(|e| StartError(format!("this program does not find itself, so it cannot spawn nodes: {e}")))?;
-        Cluster::start_with(config, spawn.then_some(program)).await
+        Cluster::start_with(config, spawn.then(|| PathBuf::from(OURSELVES))).await
     }
 
     /// The same with the program to spawn.
@@ -139,16 +142,23 @@ impl Cluster {
             self.run(&seat.spec.place, &seat.node);
         }
         self.listen(incoming);
-        self.tasks().push(tokio::spawn(self.clone().end_handovers()).abort_handle());
+        let cluster = self.clone();
+        let ends = vital::keep("the end of hand-overs", move || cluster.clone().end_handovers());
+        self.tasks().push(ends.abort_handle());
     }
 
     /// Hears what workers report.
     fn listen(self: &Arc<Cluster>, incoming: Incoming) {
         let (invalid, queue) = mpsc::channel(fanout::QUEUE);
         let fanout = tokio::spawn(fanout::invalidate(queue, self.clone()));
-        let reader = tokio::spawn(read_reports(self.clone(), incoming, invalid));
-        let judge = tokio::spawn(self.health.clone().judge());
-        let keeping = tokio::spawn(self.clone().keep_doubts());
+        let (cluster, incoming) = (self.clone(), Arc::new(tokio::sync::Mutex::new(incoming)));
+        let reader = vital::keep("the reader of reports", move || {
+            read_reports(cluster.clone(), incoming.clone(), invalid.clone())
+        });
+        let health = self.health.clone();
+        let judge = vital::keep("the judge of slow nodes", move || health.clone().judge());
+        let cluster = self.clone();
+        let keeping = vital::keep("the keeper of doubts", move || cluster.clone().keep_doubts());
         self.tasks().extend([&fanout, &reader, &judge, &keeping].map(|task| task.abort_handle()));
     }
 
@@ -253,7 +263,12 @@ impl Cluster {
     }
 }
 
-async fn read_reports(cluster: Arc<Cluster>, mut incoming: Incoming, invalid: mpsc::Sender<Invalid>) {
+async fn read_reports(
+    cluster: Arc<Cluster>,
+    incoming: Arc<tokio::sync::Mutex<Incoming>>,
+    invalid: mpsc::Sender<Invalid>,
+) {
+    let mut incoming = incoming.lock().await;
     let missed_by_all_but = |one: Option<&str>| {
         let nodes = cluster.nodes();
         nodes.iter().filter(|node| Some(&*node.id) != one).for_each(|node| cluster.health.missed(node));

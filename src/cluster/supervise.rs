@@ -3,11 +3,13 @@
 use super::child::Child;
 use super::health::Health;
 use super::view::Node;
+use super::vital;
 use crate::clock;
 use crate::config::{Address, Config, authority};
 use crate::net::drain::StartError;
+use rustix::process::geteuid;
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +21,8 @@ use tokio::time::sleep;
 
 /// A node ends by itself within `timeouts.drain`; a little more lets it.
 const SLACK: Duration = Duration::from_millis(500);
+/// The mode of the folder of the nodes' sockets.
+const PRIVATE: u32 = 0o700;
 
 #[derive(Debug)]
 pub struct Supervisor {
@@ -91,8 +95,9 @@ impl Supervisor {
     pub fn keep(&self, node: &Arc<Node>) {
         let (end, ended) = watch::channel(false);
         let restarts = Arc::new(AtomicU64::new(0));
-        let life = live(self.plan.clone(), self.health.clone(), node.clone(), ended, restarts.clone());
-        let ward = Ward { end, task: tokio::spawn(life), restarts };
+        let (plan, health, ward, count) = (self.plan.clone(), self.health.clone(), node.clone(), restarts.clone());
+        let life = move || live(plan.clone(), health.clone(), ward.clone(), ended.clone(), count.clone());
+        let ward = Ward { end, task: vital::keep("supervision", life), restarts };
         self.wards().insert(node.id.clone(), ward);
     }
 
@@ -177,7 +182,7 @@ async fn one_life(
 ) -> Option<Address> {
     let id = &node.id;
     if let Address::Unix(path) = listen {
-        let _ = std::fs::remove_file(path);
+        make_room(path);
     }
     let failed = |e| tracing::error!(node = id, "node does not start: {e}");
     let mut child = Child::start(&plan.program, id, listen).map_err(failed).ok()?;
@@ -232,13 +237,34 @@ impl Backoff {
     }
 }
 
+/// For a socket: its folder, which somebody may have cleared away, and no older socket in it.
+fn make_room(socket: &Path) {
+    let Some(folder) = socket.parent() else { return };
+    if let Err(e) = std::fs::DirBuilder::new().mode(PRIVATE).recursive(true).create(folder) {
+        tracing::error!("the folder of the nodes' sockets, {}, cannot be made again: {e}", folder.display());
+    }
+    if !is_private(folder) {
+        // Whoever made it in our place must not be given requests: the node cannot listen there, and that is told.
+        tracing::error!("{} is not a folder that only we may look into: remove it", folder.display());
+        return;
+    }
+    let _ = std::fs::remove_file(socket);
+}
+
+fn is_private(folder: &Path) -> bool {
+    let ours = |found: std::fs::Metadata| {
+        found.is_dir() && found.uid() == geteuid().as_raw() && found.permissions().mode() & 0o077 == 0
+    };
+    std::fs::symlink_metadata(folder).is_ok_and(ours)
+}
+
 /// A folder that only we may look into, with a name short enough for sockets.
 fn private_folder() -> Result<TempDir, StartError> {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let bases = runtime.into_iter().chain([std::env::temp_dir(), PathBuf::from("/tmp")]);
     let mut tried = Vec::new();
     for base in bases.filter(|base| base.is_absolute() && base.as_os_str().len() <= 60) {
-        let private = std::fs::Permissions::from_mode(0o700);
+        let private = std::fs::Permissions::from_mode(PRIVATE);
         match tempfile::Builder::new().prefix("ringhold-").permissions(private).tempdir_in(&base) {
             Ok(folder) => return Ok(folder),
             Err(e) => tried.push(format!("{}: {e}", base.display())),

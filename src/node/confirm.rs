@@ -44,7 +44,7 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
     let (terms, kept) = match terms {
         Ok(terms) if fate == Fate::Store => (terms, Kept::Stored),
         Ok(terms) => (terms, Kept::Outdated),
-        Err(why) => (Terms { born, received, ..entry.terms }, Kept::Alone(why)),
+        Err(why) => (Terms { born, received: received.at, ..entry.terms }, Kept::Alone(why)),
     };
     // `Vary` may have changed.
     let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();

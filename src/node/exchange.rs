@@ -15,7 +15,7 @@ use crate::net::serve::{ClientBody, Interim};
 use crate::policy::{self, Failure, NotStored, Stored};
 use crate::store::{Entry, Mark};
 use crate::wire::answer::decode::is_coding;
-use crate::wire::date::Timestamp;
+use crate::wire::date::{Moment, Timestamp};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::{hop, link, list, via};
 use http::header::{self, HeaderValue};
@@ -124,7 +124,7 @@ pub struct Answered<B = OriginBody> {
     framing: Framing,
     pub reach: Reach,
     pub sent: Timestamp,
-    pub received: Timestamp,
+    pub received: Moment,
 }
 
 impl Answered {
@@ -159,7 +159,7 @@ impl Answered {
 impl<B: Body> Answered<B> {
     /// It has just been received.
     pub fn new(response: Response<B>, reach: Reach, sent: Timestamp) -> Result<Answered<B>, Fault> {
-        let received = clock::now();
+        let received = clock::moment(clock::now());
         let (mut head, body) = response.into_parts();
         let framing = framing(&head, &body)?;
         if framing == Framing::Chunked {

@@ -2,7 +2,7 @@
 
 use super::terms::Source;
 use crate::wire::cache_control::{self, CacheControl, Set};
-use crate::wire::date::{self, Timestamp};
+use crate::wire::date::{self, Moment, Timestamp};
 use crate::wire::list;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, StatusCode};
@@ -11,10 +11,11 @@ use http::{HeaderMap, StatusCode};
 const HEURISTIC_CEILING: u64 = 24 * 60 * 60 * 1000;
 
 /// `corrected_initial_age` (section 4.2.3), in milliseconds.
-pub(super) fn initial_age(headers: &HeaderMap, sent: Timestamp, received: Timestamp) -> u64 {
+pub(super) fn initial_age(headers: &HeaderMap, sent: Timestamp, received: Moment) -> u64 {
     // `Date` was cut to a second when it was written: only what is older than that second is surely age.
-    let apparent = date(headers, &header::DATE, received).map_or(0, |d| received.millis_since(d).saturating_sub(999));
-    let corrected = age_value(headers).saturating_add(received.millis_since(sent));
+    let apparent =
+        date(headers, &header::DATE, received).map_or(0, |d| received.at.millis_since(d).saturating_sub(999));
+    let corrected = age_value(headers).saturating_add(received.at.millis_since(sent));
     apparent.max(corrected)
 }
 
@@ -32,7 +33,7 @@ pub(super) fn lifetime(
     expires: bool,
     status: StatusCode,
     headers: &HeaderMap,
-    received: Timestamp,
+    received: Moment,
 ) -> (u64, Source) {
     if let Some(seconds) = cc.s_maxage {
         return (u64::from(seconds) * 1000, Source::SMaxage);
@@ -40,7 +41,7 @@ pub(super) fn lifetime(
     if let Some(seconds) = cc.max_age {
         return (u64::from(seconds) * 1000, Source::MaxAge);
     }
-    let generated = date(headers, &header::DATE, received).unwrap_or(received);
+    let generated = date(headers, &header::DATE, received).unwrap_or(received.at);
     if expires && headers.contains_key(header::EXPIRES) {
         // A date that is none, `0` above all, is in the past (section 5.3).
         let until = date(headers, &header::EXPIRES, received);
@@ -55,7 +56,7 @@ fn heuristic(
     status: StatusCode,
     headers: &HeaderMap,
     generated: Timestamp,
-    received: Timestamp,
+    received: Moment,
 ) -> (u64, Source) {
     let allowed = heuristically_cacheable(status) || cc.has(Set::PUBLIC);
     // Whoever writes `Pragma: no-cache` in a response means this (section 5.4 leaves it open).
@@ -73,7 +74,7 @@ pub(super) fn heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// The first line of a date field.
-pub(super) fn date(headers: &HeaderMap, name: &HeaderName, now: Timestamp) -> Option<Timestamp> {
-    date::parse(headers.get(name)?.as_bytes(), now)
+/// The first line of a date field, on the clock that entries age by.
+pub(super) fn date(headers: &HeaderMap, name: &HeaderName, received: Moment) -> Option<Timestamp> {
+    date::parse(headers.get(name)?.as_bytes(), received.wall).map(|date| received.aging(date))
 }

@@ -1,7 +1,7 @@
 //! What the answer to a HEAD says about the stored answer to a GET (section 4.3.5).
 
 use super::{NotStored, Rules, Terms, freshen};
-use crate::wire::date::Timestamp;
+use crate::wire::date::{Moment, Timestamp};
 use http::header;
 use http::{HeaderMap, StatusCode, request, response};
 
@@ -24,7 +24,7 @@ pub fn after_head(
     stored: &mut HeaderMap,
     head: &response::Parts,
     sent: Timestamp,
-    received: Timestamp,
+    received: impl Into<Moment>,
 ) -> HeadEffect {
     if head.status != StatusCode::OK {
         return HeadEffect::None;

@@ -3,7 +3,7 @@
 use super::terms::{Marks, Source};
 use super::{NotStored, Rules, Terms, freshness, groups, parts, targeted, validate, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
-use crate::wire::date::Timestamp;
+use crate::wire::date::{Moment, Timestamp};
 use crate::wire::target::Key;
 use crate::wire::{hop, link};
 use http::header::{self, HeaderName, HeaderValue};
@@ -16,8 +16,9 @@ pub fn storable(
     req: &request::Parts,
     res: &response::Parts,
     sent: Timestamp,
-    received: Timestamp,
+    received: impl Into<Moment>,
 ) -> Result<Terms, NotStored> {
+    let received = received.into();
     request_allows(req, res)?;
     if res.status == StatusCode::PARTIAL_CONTENT && !parts::is_one(req, res) {
         return Err(NotStored::Partial); // section 3.3
@@ -53,7 +54,7 @@ pub(super) fn terms(
     status: StatusCode,
     headers: &HeaderMap,
     age: impl FnOnce() -> u64,
-    received: Timestamp,
+    received: Moment,
 ) -> Result<Terms, NotStored> {
     let (cc, targeted) = targeted::governing(rules, headers);
     status_allows(status, &cc)?;
@@ -144,7 +145,7 @@ fn measure(
     status: StatusCode,
     headers: &HeaderMap,
     age: u64,
-    received: Timestamp,
+    received: Moment,
 ) -> Terms {
     let (lifetime, source) = freshness::lifetime(cc, !targeted, status, headers, received);
     let marks = Marks::NONE
@@ -158,10 +159,10 @@ fn measure(
         .when(headers.contains_key(groups::CACHE_GROUPS), Marks::GROUPED)
         .when(has_validator(headers), Marks::VALIDATOR);
     // In this order nothing is lost to saturation, however large the `Age`.
-    let expires = Timestamp(received.0.saturating_add(lifetime).saturating_sub(age));
+    let expires = Timestamp(received.at.0.saturating_add(lifetime).saturating_sub(age));
     Terms {
-        born: Timestamp(received.0.saturating_sub(age)),
-        received,
+        born: Timestamp(received.at.0.saturating_sub(age)),
+        received: received.at,
         lifetime,
         fresh_until: if marks.has(Marks::NO_CACHE) { Timestamp(0) } else { expires },
         stale_while_revalidate: cc.stale_while_revalidate.unwrap_or(0),
@@ -198,7 +199,7 @@ fn is_for_everyone(terms: &Terms, cc: &CacheControl) -> bool {
 }
 
 /// Whether the fields of a 304, without those that are stored, allow to store the `Set-Cookie` beside them.
-pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &HeaderMap, received: Timestamp) -> bool {
+pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &HeaderMap, received: Moment) -> bool {
     let (cc, targeted) = targeted::governing(rules, headers);
     is_for_everyone(&measure(&cc, targeted, status, headers, 0, received), &cc)
 }
@@ -210,7 +211,7 @@ fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and
 /// the link's own (section 3.1); dated by its arrival where it has no date. Changes `headers` in place; gives back what only the client that was waiting for this
 /// response is to see: `Age` as it came, and what is withheld.
-pub fn storable_fields(headers: &mut HeaderMap, received: Timestamp) -> HeaderMap {
+pub fn storable_fields(headers: &mut HeaderMap, received: impl Into<Moment>) -> HeaderMap {
     hop::strip(headers);
     hop::strip_prefixed(headers, link::PREFIX);
     let mut withheld = HeaderMap::new();
@@ -220,6 +221,6 @@ pub fn storable_fields(headers: &mut HeaderMap, received: Timestamp) -> HeaderMa
         }
         headers.remove(&name);
     }
-    validate::ensure_date(headers, received);
+    validate::ensure_date(headers, received.into());
     withheld
 }

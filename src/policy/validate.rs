@@ -3,7 +3,7 @@
 
 use super::{Fields, NotStored, Rules, Stored, Terms, freshness, storable};
 use crate::wire::cache_control::{CacheControl, Set};
-use crate::wire::date::{self, Timestamp};
+use crate::wire::date::{self, Moment, Timestamp};
 use crate::wire::{hop, list};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request};
@@ -95,8 +95,9 @@ pub fn freshen(
     stored: &mut HeaderMap,
     not_modified: &HeaderMap,
     sent: Timestamp,
-    received: Timestamp,
+    received: impl Into<Moment>,
 ) -> Freshened {
+    let received = received.into();
     // Its `Connection` names fields of its own only, not stored ones.
     let mut fresh = not_modified.clone();
     hop::strip(&mut fresh);
@@ -113,7 +114,7 @@ pub fn freshen(
     for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {
         take(&mut own, &name, &mut withheld);
     }
-    Freshened { terms: allowed(req, terms), born: Timestamp(received.0.saturating_sub(age)), withheld }
+    Freshened { terms: allowed(req, terms), born: Timestamp(received.at.0.saturating_sub(age)), withheld }
 }
 
 /// What the response forbids comes before what this request forbids: it counts for all who come after.
@@ -135,7 +136,8 @@ fn take(headers: &mut HeaderMap, name: &HeaderName, into: &mut HeaderMap) {
 /// Updates stored fields from a 304, or from another part of the same representation (sections 3.2 and 3.4): every field
 /// takes the place of all lines of that name, new ones too; except those that describe the stored bytes, among them an
 /// `ETag`: a 304 confirmed the one that we asked with.
-pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
+pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: impl Into<Moment>) {
+    let received = received.into();
     for name in fresh.keys().filter(|name| !describes_content(name)) {
         if *name == header::ETAG && stored.contains_key(header::ETAG) {
             continue;
@@ -153,9 +155,9 @@ pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: Timestamp) {
 }
 
 /// Gives a response without `Date` the time at which it arrived (RFC 9110 section 6.6.1).
-pub(super) fn ensure_date(headers: &mut HeaderMap, received: Timestamp) {
+pub(super) fn ensure_date(headers: &mut HeaderMap, received: Moment) {
     if !headers.contains_key(header::DATE)
-        && let Ok(value) = HeaderValue::from_bytes(&date::format(received))
+        && let Ok(value) = HeaderValue::from_bytes(&date::format(received.wall))
     {
         headers.insert(header::DATE, value);
     }

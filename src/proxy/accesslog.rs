@@ -1,22 +1,17 @@
-//! One line a request on standard output, written by a thread of its own: a slow terminal stops no worker.
+//! One line a request on standard output, through [`crate::lines`]: a slow terminal stops no worker.
 
 use crate::clock;
 use crate::config::{self, AccessLog};
+use crate::lines::{Lines, Logged};
 use crate::proxy::outcome::{End, Outcome, Source};
 use crate::wire::date;
 use serde_json::json;
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::{self, JoinHandle};
-
-/// Lines that wait to be written; what does not fit is dropped and counted.
-const QUEUE: usize = 16 * 1024;
 
 /// Where a worker puts its lines.
 #[derive(Clone, Debug)]
 pub struct Log {
-    lines: SyncSender<String>,
+    lines: Lines,
     format: AccessLog,
     queries: bool,
 }
@@ -33,22 +28,10 @@ pub struct Line {
     pub cache_status: Option<String>,
 }
 
-/// Whether a line could be handed over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Logged {
-    Yes,
-    Dropped,
-}
-
 impl Log {
-    /// `None` when it is off. The thread ends when the last clone of the log is gone.
-    pub fn start(config: &config::Log) -> std::io::Result<Option<(Log, JoinHandle<()>)>> {
-        if config.access == AccessLog::Off {
-            return Ok(None);
-        }
-        let (lines, queue) = sync_channel(QUEUE);
-        let writer = thread::Builder::new().name("access-log".into()).spawn(move || write(&queue))?;
-        Ok(Some((Log { lines, format: config.access, queries: config.queries }, writer)))
+    /// On these lines; `None` when it is off.
+    pub fn new(config: &config::Log, lines: Lines) -> Option<Log> {
+        (config.access != AccessLog::Off).then_some(Log { lines, format: config.access, queries: config.queries })
     }
 
     /// The URL as the log shows it.
@@ -65,13 +48,13 @@ impl Log {
             AccessLog::Json => json_line(line, outcome),
             _ => text_line(line, outcome),
         };
-        if self.lines.try_send(text).is_ok() { Logged::Yes } else { Logged::Dropped }
+        self.lines.put(text.into_bytes())
     }
 }
 
 /// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "n1; hit"`
 fn text_line(line: &Line, outcome: &Outcome) -> String {
-    let time = date::format(clock::now());
+    let time = date::format(clock::wall());
     format!(
         "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} {:?}\n",
         String::from_utf8_lossy(&time),
@@ -90,7 +73,7 @@ fn text_line(line: &Line, outcome: &Outcome) -> String {
 
 fn json_line(line: &Line, outcome: &Outcome) -> String {
     let fields = json!({
-        "time": clock::now().0,
+        "time": clock::wall().0,
         "client": line.client.map(|c| c.ip().to_canonical().to_string()),
         "method": line.method.as_str(),
         "url": line.target,
@@ -123,53 +106,17 @@ fn source(outcome: &Outcome) -> &'static str {
     }
 }
 
-fn write(queue: &Receiver<String>) {
-    let mut out = std::io::BufWriter::with_capacity(64 * 1024, std::io::stdout());
-    let mut next = queue.recv().ok();
-    while let Some(line) = next {
-        let _ = out.write_all(line.as_bytes());
-        next = match queue.try_recv() {
-            Ok(line) => Some(line),
-            Err(TryRecvError::Disconnected) => None,
-            Err(TryRecvError::Empty) => {
-                let _ = out.flush();
-                queue.recv().ok()
-            }
-        };
-    }
-    let _ = out.flush();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::outcome::{Cache, Verdict};
 
     #[test]
     fn query_strings_stay_out_unless_asked_for() {
-        let (lines, _queue) = sync_channel(1);
+        let (lines, _writer) = Lines::to(std::io::stdout(), "access log").unwrap();
         let uri: http::Uri = "http://a.example/p?token=secret".parse().unwrap();
         let mut log = Log { lines, format: AccessLog::Text, queries: false };
         assert_eq!(log.target(&uri), "http://a.example/p");
         log.queries = true;
         assert_eq!(log.target(&uri), "http://a.example/p?token=secret");
-    }
-
-    #[test]
-    fn a_full_queue_drops_lines_and_says_so() {
-        let (lines, _queue) = sync_channel(1);
-        let log = Log { lines, format: AccessLog::Json, queries: false };
-        let line = Line {
-            client: None,
-            method: http::Method::GET,
-            target: "http://a/".into(),
-            version: http::Version::HTTP_11,
-            began: clock::tick(),
-            node: None,
-            cache_status: None,
-        };
-        let verdict = Verdict { status: http::StatusCode::OK, source: Source::Node, cache: Cache::Hit };
-        let outcome = Outcome { verdict, sent: 1, end: End::Complete };
-        assert_eq!((log.write(&line, &outcome), log.write(&line, &outcome)), (Logged::Yes, Logged::Dropped));
     }
 }

@@ -221,7 +221,7 @@ impl Hot {
             return None;
         }
         let mut headers = copy.entry().headers(3);
-        policy::parts::combine(&mut headers, &candidate.response.headers, now);
+        policy::parts::combine(&mut headers, &candidate.response.headers, clock::moment(now));
         (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);
         let copy = self.copy(candidate, || Body::At(body), now)?;
         self.insert(generation, hash, copy.clone());
@@ -236,7 +236,8 @@ impl Hot {
         if tick().0 >= made + ENDS {
             return None;
         }
-        let terms = policy::storable(&self.rules, &request, &response, asked, asked).ok()?.as_told(asked, ttl);
+        let terms =
+            policy::storable(&self.rules, &request, &response, asked, clock::moment(asked)).ok()?.as_told(asked, ttl);
         let selecting = policy::variants::selecting(&response.headers, &request.headers)?;
         if now >= terms.fresh_until {
             return None;

@@ -1,5 +1,6 @@
 //! Counters of a worker, and how all workers' counters become samples.
 
+use crate::lines;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,6 +77,8 @@ type Family = (&'static str, &'static str, Kind, &'static str, &'static [Member]
 /// A label's value and what is counted under it.
 type Member = (&'static str, fn(&Counters) -> &Count);
 
+const LOST: &str = "ringhold_front_lost_total";
+
 const FAMILIES: &[Family] = &[
     (
         "ringhold_front_answers_total",
@@ -133,7 +136,7 @@ const FAMILIES: &[Family] = &[
         &[("", |c| &c.detours)],
     ),
     (
-        "ringhold_front_lost_total",
+        LOST,
         "What was dropped because a queue was full.",
         Kind::Counter,
         "what",
@@ -153,6 +156,11 @@ pub fn samples(workers: &[Arc<Counters>]) -> Vec<Sample> {
             let labels = if label.is_empty() { Vec::new() } else { vec![(*label, label_value.to_string())] };
             let value = workers.iter().map(|w| count(w).get()).sum::<u64>() as f64;
             samples.push(Sample { name, help, kind: *kind, labels, value });
+        }
+        if *name == LOST {
+            // What no worker counts.
+            let labels = vec![("what", "diagnostic".to_owned())];
+            samples.push(Sample { name, help, kind: *kind, labels, value: lines::log_lost() as f64 });
         }
     }
     samples

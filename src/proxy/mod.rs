@@ -39,11 +39,11 @@ mod worker;
 use crate::cluster::Cluster;
 use crate::cluster::zk::front_id;
 use crate::config::{Address, Config};
+use crate::lines::Lines;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use http::HeaderValue;
 use std::hash::{BuildHasher, RandomState};
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -80,7 +80,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let bound = with_bound(config.clone(), listen.clone(), admin[0]);
     let id = config.zookeeper.is_some().then(|| front_id(&bound));
     let front = Arc::new(Front { id, ..Front::new(&pseudonym(&config), listen, admin[0]) });
-    let (log, writer) = accesslog::Log::start(&config.log).map_err(|e| cannot("start the access log", &e))?.unzip();
+    let (out, writer) = Lines::to(std::io::stdout(), "access log").map_err(|e| cannot("start the access log", &e))?;
+    let log = accesslog::Log::new(&config.log, out.clone());
     let hot = hot::Hot::new(&config, front.via[1].clone());
     let cluster = Cluster::start(&bound, spawn).await?;
     let start = worker::Start {
@@ -104,7 +105,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         .map(|listener| spawn_local(acceptor::run(listener, workers.clone(), permits.clone(), shutdown.clone())))
         .collect();
     tokio::select! {
-        readiness = cluster.ready() => announce(&front, &cluster, readiness.up),
+        readiness = cluster.ready() => announce(&front, &cluster, readiness.up, &out),
         () = shutdown.begun() => {}
     }
     shutdown.begun().await;
@@ -113,9 +114,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     }
     drain(workers).await;
     cluster.stop().await;
-    if let Some(writer) = writer {
-        let _ = writer.join();
-    }
+    writer.finish();
     Ok(())
 }
 
@@ -155,7 +154,7 @@ async fn drain(workers: Rc<Vec<Handle>>) {
 }
 
 /// The line that people copy from, once.
-fn announce(front: &Front, cluster: &Cluster, up: usize) {
+fn announce(front: &Front, cluster: &Cluster, up: usize, out: &Lines) {
     let view = cluster.view();
     let ids: Vec<&str> = view.nodes.iter().filter(|node| node.is_up()).map(|node| node.id.as_str()).collect();
     let nodes = if up == 0 { "no node is up yet".to_owned() } else { format!("nodes {}", ids.join(" ")) };
@@ -163,9 +162,8 @@ fn announce(front: &Front, cluster: &Cluster, up: usize) {
     let line = format!(
         "ringhold is ready: export http_proxy=http://{proxy} https_proxy=http://{proxy} (admin http://{admin}, {nodes})\n"
     );
-    let mut out = std::io::stdout().lock();
     // Nobody may be reading: that is no reason not to serve.
-    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    let _ = out.put(line.into_bytes());
 }
 
 fn pseudonym(config: &Config) -> String {

@@ -1,8 +1,9 @@
 //! What became of a request: a [`Verdict`] when its head goes out, an [`Outcome`] when the last byte has. Counters and
 //! the access log are written from the outcome alone, so they cannot disagree.
 
-use super::accesslog::{Line, Log, Logged};
+use super::accesslog::{Line, Log};
 use super::link::Shared;
+use crate::lines::Logged;
 use crate::wire::fault::Kind;
 use crate::wire::status;
 use http::{HeaderMap, StatusCode};

@@ -24,6 +24,31 @@ impl Timestamp {
     }
 }
 
+/// A moment by two clocks: the one that entries age by, which never steps, and the wall clock, by which dates of other
+/// machines are read. They differ by what the system's clock was set by since the process started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub at: Timestamp,
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// A date that another machine wrote, on the clock that entries age by.
+    pub fn aging(self, date: Timestamp) -> Timestamp {
+        match self.at.0.checked_sub(self.wall.0) {
+            Some(behind) => Timestamp(date.0.saturating_add(behind)),
+            None => Timestamp(date.0.saturating_sub(self.wall.0.abs_diff(self.at.0))),
+        }
+    }
+}
+
+/// No step has happened.
+impl From<Timestamp> for Moment {
+    fn from(at: Timestamp) -> Moment {
+        Moment { at, wall: at }
+    }
+}
+
 /// Parses any of the three formats; `now` settles two-digit years. `None` for everything else.
 /// What lies before 1970 is read as 1970.
 pub fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {

@@ -13,6 +13,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+const SERVE: [&str; 3] = ["serve", "--config", "cluster.toml"];
+
 /// A running cluster. What it wrote is shown when a test fails, and a panic of the program fails the test.
 pub struct Cluster {
     /// Where the proxy listens, as the ready line says.
@@ -30,9 +32,15 @@ impl Cluster {
     }
 
     fn launch(folder: TempDir) -> Cluster {
+        let command = command(folder.path(), &SERVE);
+        Cluster::launch_by(command, folder)
+    }
+
+    fn launch_by(mut command: Command, folder: TempDir) -> Cluster {
         let begun = Instant::now();
-        let mut front =
-            command(folder.path(), &["serve", "--config", "cluster.toml"]).spawn().expect("ringhold starts");
+        let mut front = command.spawn().expect("ringhold starts");
+        // Ends of pipes that it holds are the program's alone now.
+        drop(command);
         let ready = until("ringhold is ready", PATIENCE, || ready_line(&mut front, folder.path()));
         let ready_after = begun.elapsed();
         let (proxy, admin) = addresses(&ready);
@@ -159,6 +167,17 @@ impl Setup {
         Cluster::launch(folder)
     }
 
+    /// The same program from another file (`None`: from its own), its command changed in the last moment: where it writes
+    /// to, for example. The ready line has to come to the file `stdout` in its folder all the same.
+    pub fn start_as(&self, program: Option<&Path>, change: impl FnOnce(&mut Command)) -> Cluster {
+        let folder = TempDir::with_prefix("rh").expect("a temporary folder");
+        self.write_into(folder.path());
+        let program = program.map_or_else(|| self::program(), |path| path.display().to_string());
+        let mut command = prepared(&[&program], folder.path(), &SERVE);
+        change(&mut command);
+        Cluster::launch_by(command, folder)
+    }
+
     /// Runs it where it must refuse to start: its exit code and what it said.
     pub fn refuse(&self) -> (Option<i32>, String) {
         let folder = TempDir::with_prefix("rh").expect("a temporary folder");
@@ -191,8 +210,16 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
 
 /// The same started by another command, which is given the program with its arguments.
 pub fn command_after(prefix: &[&str], folder: &Path, arguments: &[&str]) -> Command {
-    let program = std::env::var("RINGHOLD_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_ringhold").into());
-    let words = [prefix, &[&program], arguments].concat();
+    prepared(&[prefix, &[&program()]].concat(), folder, arguments)
+}
+
+/// The program's file.
+pub fn program() -> String {
+    std::env::var("RINGHOLD_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_ringhold").into())
+}
+
+fn prepared(program: &[&str], folder: &Path, arguments: &[&str]) -> Command {
+    let words = [program, arguments].concat();
     let mut command = Command::new(words[0]);
     let into = |name| Stdio::from(File::create(folder.join(name)).expect("a file can be made"));
     command.args(&words[1..]).current_dir(folder).env("XDG_STATE_HOME", folder.join("xdg-state")).process_group(0);

@@ -20,6 +20,7 @@ pub mod relay;
 pub mod setup;
 pub mod standalone;
 pub mod tools;
+pub mod unread;
 pub mod zookeeper;
 
 pub use client::{Connection, Response};

@@ -444,7 +444,7 @@ fn date(watch: &Registration) -> Option<[u8; 29]> {
         static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
     }
     watch.limits().date.then(|| {
-        let now = clock::now();
+        let now = clock::wall();
         let (second, text) = LAST.get();
         if second == now.seconds() {
             return text;

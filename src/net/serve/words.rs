@@ -42,7 +42,7 @@ fn answer(fault: &Fault) -> Vec<u8> {
     let reason = status.canonical_reason().unwrap_or("Error");
     let text = &fault.detail;
     let mut head = format!("HTTP/1.1 {} {reason}\r\nConnection: close\r\nDate: ", status.as_u16()).into_bytes();
-    head.extend_from_slice(&date::format(clock::now()));
+    head.extend_from_slice(&date::format(clock::wall()));
     head.extend_from_slice(b"\r\nProxy-Status: ");
     head.extend_from_slice(proxy_status("ringhold", fault).as_bytes());
     head.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");

@@ -1,6 +1,6 @@
 use super::{NOW, at, request, response, stored};
 use crate::policy::{Rules, Source, storable};
-use crate::wire::date::Timestamp;
+use crate::wire::date::{Moment, Timestamp};
 
 struct Case {
     res: &'static [&'static str],
@@ -105,4 +105,29 @@ fn the_time_of_the_exchange_and_the_time_here_are_age() {
     assert!(terms.is_fresh(Timestamp(at(53).0 - 1)));
     assert!(!terms.is_fresh(at(53)), "section 4.2: the lifetime must exceed the age");
     assert_eq!((terms.ttl(at(52)), terms.ttl(Timestamp(at(53).0 + 1))), (1, -1));
+}
+
+/// The process started while the system's clock was wrong, and it was set since: dates are read by the clock as it is
+/// now, and what is stored ages by the one that never steps (section 4.2.3).
+#[test]
+fn dates_are_read_by_the_wall_clock_and_entries_age_by_the_steady_one() {
+    const DAY: u64 = 24 * 60 * 60 * 1000;
+    // Seconds of freshness left, for a response that was made 30 s before by the wall clock.
+    let rows = [
+        ("Cache-Control: max-age=60", 30),
+        ("Expires: @30", 30),
+        ("Last-Modified: @-630", 30),
+        ("Cache-Control: max-age=20", -10),
+    ];
+    let wall = NOW;
+    for behind in [-(DAY as i64) * 400, -(DAY as i64), -3_600_000, 0, 3_600_000, DAY as i64 * 400] {
+        let steady = Timestamp(wall.0.checked_add_signed(behind).unwrap());
+        let received = Moment { at: steady, wall };
+        for (line, left) in rows {
+            let response = response(200, &["Date: @-30", "ETag: \"a\"", line]);
+            let terms = storable(&Rules::default(), &request(&[]), &response, steady, received).unwrap();
+            assert_eq!(terms.ttl(steady), left, "{line}, the clock that never steps {behind} ms ahead");
+            assert_eq!(terms.age(steady), 29, "{line}: a part of a second may be rounding");
+        }
+    }
 }
