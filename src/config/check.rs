@@ -71,7 +71,19 @@ fn head(limits: &raw::Limits) -> Result<(), Flaw> {
     Err(flaw(limits.head.span(), format!("{bytes} bytes are no limit for a head; write \"1KiB\" to \"1MiB\"")))
 }
 
+/// Bytes of a secret. A shorter one is guessed by who has heard one proof, without asking anybody.
+const SECRET_MIN: usize = 16;
+
 fn cluster(cluster: &raw::Cluster) -> Result<(), Flaw> {
+    let secrets = [("secret", &cluster.secret), ("previous_secret", &cluster.previous_secret)];
+    for (name, secret) in secrets.into_iter().filter_map(|(name, secret)| Some((name, secret.as_ref()?))) {
+        let bytes = secret.as_ref().0.0.len();
+        if bytes < SECRET_MIN {
+            let cure = "write one from `openssl rand -hex 32`";
+            let message = format!("a {name} of {bytes} bytes can be guessed; at least {SECRET_MIN} are needed, {cure}");
+            return Err(flaw(secret.span(), message));
+        }
+    }
     match (&cluster.secret, &cluster.previous_secret) {
         (None, Some(previous)) => {
             Err(flaw(previous.span(), "previous_secret without secret; add the one that comes after it".to_owned()))

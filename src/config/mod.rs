@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_config_survives_the_way_to_a_child() {
-        let text = "[cluster]\nsecret = 's3cret'\n[[nodes]]\nid = 'a'\naddress = '10.0.0.7:5003'";
+        let text = "[cluster]\nsecret = '0123456789abcdef'\n[[nodes]]\nid = 'a'\naddress = '10.0.0.7:5003'";
         let config = Config::parse(text, "a.toml").unwrap();
         let line = serde_json::to_string(&config).unwrap();
         assert!(!line.contains('\n'));

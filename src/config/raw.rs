@@ -76,7 +76,7 @@ tables! {
         forwarded_for: bool = false,
     }
     Cluster {
-        secret: Option<Hidden> = None,
+        secret: Option<Spanned<Hidden>> = None,
         previous_secret: Option<Spanned<Hidden>> = None,
     }
     Limits {

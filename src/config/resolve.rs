@@ -84,7 +84,7 @@ fn zookeeper(raw: raw::Zookeeper) -> Zookeeper {
 
 pub(super) fn cluster(raw: &raw::Cluster) -> Cluster {
     Cluster {
-        secret: raw.secret.as_ref().map(|s| s.0.clone()),
+        secret: raw.secret.as_ref().map(|s| s.as_ref().0.clone()),
         previous_secret: raw.previous_secret.as_ref().map(|s| s.as_ref().0.clone()),
     }
 }

@@ -265,6 +265,8 @@ mod tests {
             format!("[zookeeper]\nconnect = 'z:1'\nadvertise = '10.0.0.7'\n{secret}[[nodes]]\nid = 'a'\nspawn = true")
         };
         assert!(Config::parse(&file(""), "a.toml").unwrap().check_spawned().unwrap_err().contains("[cluster] secret"));
-        assert!(Config::parse(&file("[cluster]\nsecret = 's'\n"), "a.toml").unwrap().check_spawned().is_ok());
+        assert!(
+            Config::parse(&file("[cluster]\nsecret = '0123456789abcdef'\n"), "a.toml").unwrap().check_spawned().is_ok()
+        );
     }
 }
