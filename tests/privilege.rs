@@ -15,6 +15,11 @@ fn open_to(elsewhere: &Elsewhere, setup: Setup) -> (Cluster, SocketAddr) {
     (cluster, address)
 }
 
+/// The origin of these tests is on this machine, whose addresses are for its own clients unless somebody opens them.
+fn opened(elsewhere: &Elsewhere, setup: Setup) -> Setup {
+    setup.set("access", "open", vec![format!("{}/32", elsewhere.here)])
+}
+
 fn get(url: &str) -> String {
     format!("GET {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 }
@@ -93,7 +98,7 @@ fn a_client_elsewhere_gets_what_anyone_may_reach() {
     let Some(elsewhere) = Elsewhere::make("an open page for a client elsewhere") else { return };
     let origin = Origin::at(elsewhere.here);
     origin.on("/open", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "open to all"));
-    let (cluster, proxy) = open_to(&elsewhere, Setup::default());
+    let (cluster, proxy) = open_to(&elsewhere, opened(&elsewhere, Setup::default()));
     assert_eq!(cluster.get(&origin.url("/open")).text(), "open to all");
     let remote = latin1(&elsewhere.send(proxy, &get(&origin.url("/open"))));
     assert!(remote.ends_with("open to all") && remote.contains("hit"), "{remote}");
@@ -111,7 +116,8 @@ fn connect_from_elsewhere_reaches_443_only() {
     let refused = elsewhere.send(proxy, &connect.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
     assert_eq!(status(&refused), "403", "{}", latin1(&refused));
     let ports = vec![i64::from(origin.address.port())];
-    let (_cluster, proxy) = open_to(&elsewhere, Setup::default().nodes(1).set("access", "connect_ports", ports));
+    let setup = opened(&elsewhere, Setup::default().nodes(1).set("access", "connect_ports", ports));
+    let (_cluster, proxy) = open_to(&elsewhere, setup);
     let allowed = latin1(&elsewhere.send(proxy, &(connect + inside)));
     assert!(allowed.starts_with("HTTP/1.1 200") && allowed.ends_with("in"), "{allowed}");
 }

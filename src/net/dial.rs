@@ -3,7 +3,8 @@
 use super::dns::{Dns, Unresolved};
 use super::eyeballs;
 use super::listen::Stream;
-use super::rules::{Reach, reach};
+use super::own::Own;
+use super::rules::{self, Reach, reach};
 use crate::config::{Address, Config};
 use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
@@ -23,6 +24,7 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 pub struct Dialer {
     dns: Dns,
     open: Vec<IpNet>,
+    own: Own,
     connect: Duration,
 }
 
@@ -33,6 +35,8 @@ pub struct Dialed {
     pub address: SocketAddr,
     /// Who may see what comes from there (never `Nobody`).
     pub reach: Reach,
+    /// It is on this machine.
+    pub is_own: bool,
 }
 
 /// How far a dial has come; what it is blamed on when the time is over.
@@ -47,6 +51,7 @@ impl Dialer {
         Dialer {
             dns: Dns::new(config.timeouts.dns),
             open: config.access.open.clone(),
+            own: Own::default(),
             connect: config.timeouts.connect,
         }
     }
@@ -65,7 +70,15 @@ impl Dialer {
         let (stream, address) = tokio::time::timeout(self.connect, attempt)
             .await
             .unwrap_or_else(|_| Err(self.too_slow(host, port, stage.get())))?;
-        Ok(Dialed { stream: Stream::Tcp(stream), address, reach: reach(address.ip(), &self.open) })
+        let mut own = self.own.addresses().to_vec();
+        // The system has routed it back to this machine, whatever it says of its interfaces.
+        own.extend(stream.local_addr().ok().map(|near| near.ip()).filter(|near| *near == address.ip()));
+        let reach = reach(address.ip(), &self.open, &own);
+        if !reach.allows(same_machine) {
+            return Err(prohibited(host, address, reach));
+        }
+        let is_own = rules::reach(address.ip(), &[], &own) == Reach::SameMachine;
+        Ok(Dialed { stream: Stream::Tcp(stream), address, reach, is_own })
     }
 
     /// Whether a client may use a connection that was dialled with this reach (a pooled one).
@@ -106,8 +119,9 @@ impl Dialer {
     ) -> Result<Vec<SocketAddr>, Fault> {
         let mut refused = None;
         let mut permitted = Vec::new();
+        let own = self.own.addresses();
         for address in addresses {
-            let reach = reach(address.ip(), &self.open);
+            let reach = reach(address.ip(), &self.open, &own);
             if reach.allows(same_machine) {
                 permitted.push(address);
             } else {

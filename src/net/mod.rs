@@ -7,6 +7,7 @@ pub mod drain;
 mod eyeballs;
 pub mod lasting;
 pub mod listen;
+mod own;
 pub mod prove;
 pub mod rules;
 pub mod serve;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Reach {
     /// Everyone who may use the proxy.
     Anyone,
-    /// Only clients on this machine: loopback and the unspecified address.
+    /// Only clients on this machine: loopback, the unspecified address, and every address that this machine has.
     SameMachine,
     /// Nobody: link-local, metadata services, multicast, broadcast, reserved.
     Nobody,
@@ -44,21 +44,23 @@ impl Reach {
 }
 
 /// Classifies an address in every spelling (IPv4-mapped, -compatible, NAT64 and 6to4 forms are unwrapped first);
-/// `open` lists networks that the configuration opens for everyone.
-pub fn reach(address: IpAddr, open: &[IpNet]) -> Reach {
+/// `open` lists networks that the configuration opens for everyone, `own` the addresses of this machine: what listens there
+/// takes whoever is sent on by us for somebody on this machine, as on loopback.
+pub fn reach(address: IpAddr, open: &[IpNet], own: &[IpAddr]) -> Reach {
     if open.iter().any(|net| net.contains(&address)) {
         return Reach::Anyone;
     }
     if METADATA.contains(&address) {
         return Reach::Nobody;
     }
-    match address {
+    let reach = match address {
         IpAddr::V4(v4) => reach_v4(v4),
         IpAddr::V6(v6) => match within(v6) {
-            Some(v4) => reach(IpAddr::V4(v4), open).and(reach_v6(v6)),
+            Some(v4) => reach(IpAddr::V4(v4), open, own).and(reach_v6(v6)),
             None => reach_v6(v6),
         },
-    }
+    };
+    if own.contains(&address) { reach.and(Reach::SameMachine) } else { reach }
 }
 
 fn reach_v4(a: Ipv4Addr) -> Reach {
@@ -109,10 +111,32 @@ mod tests {
     use Reach::*;
 
     fn check(rows: &[(&str, Reach)], open: &[IpNet]) {
+        check_at(rows, open, &[]);
+    }
+
+    fn check_at(rows: &[(&str, Reach)], open: &[IpNet], own: &[IpAddr]) {
         for (address, expected) in rows {
             let ip: IpAddr = address.parse().expect(address);
-            assert_eq!(reach(ip, open), *expected, "{address}");
+            assert_eq!(reach(ip, open, own), *expected, "{address}");
         }
+    }
+
+    #[test]
+    fn every_address_of_this_machine_is_as_its_loopback() {
+        let own = ["10.0.0.7", "2001:db8::7", "fe80::7", "169.254.7.7"].map(|ip| ip.parse().unwrap());
+        let rows = [
+            ("10.0.0.7", SameMachine),
+            ("::ffff:10.0.0.7", SameMachine),
+            ("64:ff9b::10.0.0.7", SameMachine),
+            ("2002:a00:7::", SameMachine),
+            ("2001:db8::7", SameMachine),
+            ("fe80::7", Nobody),
+            ("169.254.7.7", Nobody),
+            ("10.0.0.8", Anyone),
+            ("2001:db8::8", Anyone),
+        ];
+        check_at(&rows, &[], &own);
+        check_at(&[("10.0.0.7", Anyone), ("::ffff:10.0.0.7", Anyone)], &["10.0.0.0/8".parse().unwrap()], &own);
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum Where {
 /// Where a URL can be fetched.
 pub fn place(key: &Key) -> Where {
     let local = match key.host() {
-        Host::Ip(ip) => reach(ip, &[]) == Reach::SameMachine,
+        Host::Ip(ip) => reach(ip, &[], &[]) == Reach::SameMachine,
         Host::Name(name) => name == "localhost" || name.ends_with(".localhost") || name == "localhost.",
     };
     if local { Where::ThisMachine } else { Where::Anywhere }

@@ -1,10 +1,11 @@
 //! Tunnels: CONNECT, and connections that a 101 has switched to another protocol.
 
-use super::access;
 use super::link;
 use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::{Content, Reply};
 use super::worker::{Client, Worker};
+use super::{access, pages};
+use crate::config::Address;
 use crate::net::listen::Stream;
 use crate::net::serve::upgraded;
 use crate::net::splice::{self, splice};
@@ -12,6 +13,7 @@ use crate::wire::fault::Fault;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 /// What the client is connected to.
@@ -31,9 +33,28 @@ pub async fn connect(
     let worker = &client.worker;
     access::may_connect(port, client.peer, &worker.config.access)?;
     let dialed = worker.dialer.dial(host, port, client.peer.same_machine).await?;
+    refuse_ours(worker, dialed.address, dialed.is_own)?;
     decide(record, StatusCode::OK);
     start(client, upgrade, Far::Origin(dialed.stream), Bytes::new(), record.take());
     Ok(Response::new(Reply::new(Content::empty(), None)))
+}
+
+/// Nodes are controlled by fronts and the admin API by its users, neither through the proxy: a tunnel would say nothing of
+/// having come through one. Decided on the address that is really connected to; nothing has been sent yet.
+fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(), Fault> {
+    let admin = worker.front.admin;
+    if is_own && address.port() == admin.port() {
+        return Err(pages::use_noproxy(&admin.to_string()));
+    }
+    let is_node = |node: &Address| {
+        let host = node.host().and_then(|host| host.parse::<IpAddr>().ok());
+        let is_there = || host.is_some_and(|ip| ip.to_canonical() == address.ip().to_canonical());
+        node.port() == Some(address.port()) && (is_own || is_there())
+    };
+    match worker.routing().view.nodes.iter().any(|node| is_node(&node.address)) {
+        true => Err(Fault::denied("A cache node listens there, which is for the fronts of its cluster alone.")),
+        false => Ok(()),
+    }
 }
 
 /// A node has answered 101: the same with its connection, of which `early` was read already.
