@@ -13,6 +13,8 @@ const PURE: &[&str] = &[
     "src/policy",
     "src/ring",
     "src/net/rules.rs",
+    "src/net/trust.rs",
+    "src/net/web.rs",
     "src/cluster/pace.rs",
     "src/cluster/handover.rs",
     "src/cluster/zk/builder.rs",

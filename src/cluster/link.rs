@@ -2,6 +2,7 @@
 
 use crate::config::{self, Address};
 use crate::net::prove;
+use crate::wire::link as wire;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -64,21 +65,22 @@ impl Link {
         body: Option<Bytes>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), Trouble> {
-        let answered = async { exchange(self.connect(address).await?, method, path, body).await };
+        let answered = async { exchange(self.connect(address).await?, method, path, None, body).await };
         timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
     }
 
-    /// One request to another front, which proves itself in what it answers.
+    /// One request to another front, which proves itself in what it answers. `proof`: ours, for the head.
     pub async fn tell(
         &self,
         address: &str,
         path: &str,
+        proof: Option<String>,
         body: Bytes,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), Trouble> {
         let answered = async {
             let stream: Box<dyn Io> = Box::new(TcpStream::connect(address).await?);
-            exchange(stream, Method::POST, path, Some(body)).await
+            exchange(stream, Method::POST, path, proof, Some(body)).await
         };
         timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
     }
@@ -88,6 +90,7 @@ async fn exchange(
     stream: Box<dyn Io>,
     method: Method,
     path: &str,
+    proof: Option<String>,
     body: Option<Bytes>,
 ) -> Result<(StatusCode, Bytes), Trouble> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -96,6 +99,7 @@ async fn exchange(
         Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
         None => request,
     };
+    let request = proof.into_iter().fold(request, |request, proof| request.header(wire::TELLER, proof));
     let request =
         request.body(Full::new(body.unwrap_or_default())).map_err(|e| Trouble::Odd(format!("no such request: {e}")))?;
     let answer = async {

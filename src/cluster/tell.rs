@@ -6,9 +6,10 @@ use super::view::Outdated;
 use crate::clock::{Tick, tick};
 use crate::config::Cluster as Secrets;
 use crate::net::prove::nonce;
+use crate::wire::link as wire;
 use crate::wire::proof::{self, Nonce, Tag};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,8 @@ use tokio::task::JoinSet;
 /// Where it is told, `POST`.
 pub const PATH: &str = "/invalidate";
 const LIMIT: Duration = Duration::from_secs(1);
+/// The label of what an announcement seals.
+const ANNOUNCES: &str = "ringhold announces";
 /// A front that did not answer is left alone for so long, but for purges: its copies run out by then.
 const LEAVE: Duration = Duration::from_secs(2);
 
@@ -34,6 +37,26 @@ pub struct Sealed {
 pub enum Who {
     Teller,
     Listener,
+}
+
+/// In the head of what is told: the proof that it comes from a member of the cluster, before anything of it is read.
+/// A nonce and the mac over it, over the id of the front that is meant and over the length of the content.
+pub fn announcement(secret: &str, to: &str, nonce: &Nonce, length: u64) -> String {
+    format!("{nonce} {}", proof::seal(secret, ANNOUNCES, announced(to, nonce, length).as_bytes()))
+}
+
+/// Whether the head of a request for the front `own` has one that holds. What is repeated tells no more than it did.
+pub fn is_announced(secrets: &Secrets, headers: &HeaderMap, own: &str, length: u64) -> bool {
+    let said = headers.get(wire::TELLER).and_then(|said| said.to_str().ok()?.split_once(' '));
+    let Some((Some(nonce), Some(mac))) = said.map(|(nonce, mac)| (Nonce::parse(nonce), Tag::parse(mac))) else {
+        return false;
+    };
+    let text = announced(own, &nonce, length);
+    secrets.secrets().any(|secret| proof::is_sealed(&mac, secret, ANNOUNCES, text.as_bytes()))
+}
+
+fn announced(to: &str, nonce: &Nonce, length: u64) -> String {
+    format!("{nonce} {length} {to}")
 }
 
 /// What is told.
@@ -142,7 +165,8 @@ async fn one(health: &Health, secrets: &Secrets, listener: &Listener, what: Vec<
         let told = Told { to: listener.id.clone(), nonce, what: what.clone() };
         let sealed = Sealed::by(Who::Teller, secret, serde_json::to_string(&told).unwrap_or_default());
         let body = serde_json::to_vec(&sealed).unwrap_or_default();
-        hearing = match health.link().tell(address, PATH, body.into(), LIMIT).await {
+        let proof = secret.map(|secret| announcement(secret, &listener.id, &nonce, body.len() as u64));
+        hearing = match health.link().tell(address, PATH, proof, body.into(), LIMIT).await {
             Ok((status, body)) => heard(status, &body, &told, secrets),
             Err(trouble) if trouble.is_refusal() && listener.past => return Hearing::Ended,
             Err(trouble) => return Hearing::Missed(trouble.to_string()),
@@ -211,6 +235,22 @@ mod tests {
         }
         let bare = Sealed::by(Who::Teller, None, "text".to_owned());
         assert_eq!(bare.opens(Who::Teller, &secrets(Some("new"), None)), None, "without a proof");
+    }
+
+    #[test]
+    fn what_is_announced_holds_for_its_secret_its_front_and_its_length() {
+        let nonce = proof::Hex([1; 16]);
+        let said = announcement("new", "b", &nonce, 7);
+        let headers = |said: &str| HeaderMap::from_iter([(wire::TELLER, said.parse().unwrap())]);
+        let holds = |said: &str, has: &Secrets, own, length| is_announced(has, &headers(said), own, length);
+        let new = secrets(Some("new"), None);
+        assert!(holds(&said, &new, "b", 7) && holds(&said, &secrets(Some("newer"), Some("new")), "b", 7));
+        assert!(!holds(&said, &new, "b", 8) && !holds(&said, &new, "a", 7));
+        assert!(!holds(&said, &secrets(Some("other"), None), "b", 7) && !holds(&said, &secrets(None, None), "b", 7));
+        for odd in ["", " ", "x", &said[1..], &said[..said.len() - 1], &said.replace(' ', "")] {
+            assert!(!holds(odd, &new, "b", 7), "{odd}");
+        }
+        assert!(!is_announced(&new, &HeaderMap::new(), "b", 7));
     }
 
     #[test]

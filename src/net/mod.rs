@@ -13,3 +13,5 @@ pub mod rules;
 pub mod serve;
 pub mod splice;
 mod stream;
+pub mod trust;
+pub mod web;

@@ -1,19 +1,15 @@
-//! PURE. Who may use this proxy, and which ports they may tunnel to.
+//! PURE. Which ports clients may tunnel to, and what those hear who may not use the proxy at all
+//! ([`crate::net::trust`]).
 
 use crate::config::Access;
 use crate::net::listen::Peer;
 use crate::wire::fault::Fault;
 
-/// Whether a client may use the proxy. Who is on this machine could do all of it without us.
-pub fn admit(peer: Peer, access: &Access) -> Result<(), Fault> {
-    let listed =
-        || peer.addr.is_some_and(|addr| access.clients.iter().any(|net| net.contains(&addr.ip().to_canonical())));
-    if peer.same_machine || listed() {
-        return Ok(());
-    }
-    Err(Fault::denied(
+/// What whoever may not use the proxy is answered.
+pub fn stranger() -> Fault {
+    Fault::denied(
         "Your address is not among those that may use this proxy. Its operator can add it to [access] clients.",
-    ))
+    )
 }
 
 /// Whether a client may tunnel to a port.
@@ -40,21 +36,6 @@ mod tests {
 
     fn peer(addr: &str, same_machine: bool) -> Peer {
         Peer { addr: Some(addr.parse().unwrap()), same_machine }
-    }
-
-    #[test]
-    fn clients_are_admitted_by_network_or_machine() {
-        for (addr, same_machine, admitted) in [
-            ("10.1.2.3:1", false, true),
-            ("[::ffff:10.1.2.3]:1", false, true),
-            ("[fd00::1]:1", false, true),
-            ("203.0.113.1:1", false, false),
-            ("203.0.113.1:1", true, true),
-            ("[::ffff:203.0.113.1]:1", false, false),
-        ] {
-            assert_eq!(admit(peer(addr, same_machine), &access()).is_ok(), admitted, "{addr}");
-        }
-        assert!(admit(Peer { addr: None, same_machine: true }, &access()).is_ok());
     }
 
     #[test]

@@ -34,6 +34,23 @@ pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<R
     Ok(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
 }
 
+/// Answers one request of a client that may not use the proxy; another front may speak from anywhere.
+pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
+    let (request, body) = request.into_parts();
+    let head_only = request.method == Method::HEAD;
+    let record = client.worker.record(client.peer, &request);
+    let heard = match told::is_telling(&client, &request) {
+        true => told::hear(&client, &request, body).await,
+        false => Err(access::stranger()),
+    };
+    let mut answer = match heard {
+        Ok(page) => own_answer(page, Source::Page, false, Some(record)),
+        Err(fault) => self::fault(&client, &fault, head_only, Some(record)),
+    };
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Ok(answer)
+}
+
 /// An error that we answer with.
 pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
     tracing::debug!(kind = fault.kind.token(), "{fault}");
@@ -50,11 +67,9 @@ async fn answer(
     refuse_hosts(&request)?;
     refuse_codings(&request)?;
     refuse_loops(client, &request)?;
-    // Its proof says more than its address.
     if told::is_telling(client, &request) {
-        return Ok(own_answer(told::hear(client, body).await?, Source::Page, false, record.take()));
+        return Ok(own_answer(told::hear(client, &request, body).await?, Source::Page, false, record.take()));
     }
-    access::admit(client.peer, &client.worker.config.access)?;
     let page = match target::classify(&request.method, &request.uri)? {
         Target::Absolute(key) => match page_of_ours(client, &key, &mut request)? {
             None => return forward(client, key, request, body, record).await,

@@ -8,7 +8,7 @@ use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::Reply;
 use super::route::Asked;
 use super::worker::Client;
-use super::{access, own, relay, service};
+use super::{own, relay, service};
 use crate::clock;
 use crate::net::serve::{Given, Interim, Payload, Plain};
 use crate::store::Mark;
@@ -57,7 +57,6 @@ impl Shortly {
         if !worker.only_counts() {
             return None;
         }
-        access::admit(client.peer, &worker.config.access).ok()?;
         let key = Key::read(request.target).ok()?;
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;

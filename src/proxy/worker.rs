@@ -15,6 +15,7 @@ use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
 use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
+use crate::net::trust;
 use crate::ring::HotKeys;
 use crate::{alloc, clock};
 use std::cell::RefCell;
@@ -190,6 +191,9 @@ impl Worker {
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
         let client = Rc::new(Client { worker: self.clone(), peer, _place: place });
+        if !trust::may_use_proxy(peer, &self.config.access) {
+            return self.connections.serve(stream, move |request| service::turn_away(client.clone(), request));
+        }
         let known: Shortcut<_> = Rc::new(Quick(client.clone()));
         self.connections.serve_with(stream, Some(known), move |request| service::serve(client.clone(), request));
     }

@@ -17,6 +17,9 @@ pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
 /// From one node to another: the id of the node that asks. The other one answers from what it has, and asks nobody.
 pub const ASKER: HeaderName = HeaderName::from_static("ringhold-asker");
 
+/// From one front to another: the proof that what follows may be told.
+pub const TELLER: HeaderName = HeaderName::from_static("ringhold-teller");
+
 /// The value of [`PEER`] for a node; `None` where it cannot stand in a field.
 pub fn introduction(id: &str, address: &str) -> Option<Box<str>> {
     let value = format!("{id} {address}");
@@ -37,7 +40,7 @@ pub const REMOTE: &str = "remote";
 mod tests {
     #[test]
     fn every_field_of_the_link_begins_with_the_prefix() {
-        for name in [super::CLIENT, super::REACH, super::PEER, super::ASKER] {
+        for name in [super::CLIENT, super::REACH, super::PEER, super::ASKER, super::TELLER] {
             assert!(name.as_str().starts_with(super::PREFIX), "{name}");
         }
     }

@@ -5,7 +5,7 @@ use super::io::{self, Io};
 use super::lane::{self, Left, Shortcut};
 use super::state::{Half, Phase, State};
 use super::sweep::{Order, Registration, Sweeper};
-use super::{BoxError, End, words};
+use super::{BoxError, End, plain, words};
 use crate::net::listen::Stream;
 use bytes::Bytes;
 use http::header::CONNECTION;
@@ -46,6 +46,9 @@ where
     loop {
         // hyper and its buffers exist only for as long as there is something to do for it.
         if let Left::End(end) = lane::serve(&mut io, &watch, known.as_ref(), service).await {
+            if matches!(end, End::Closed) && state.has_said_last() {
+                words::linger(io.stream).await;
+            }
             return end;
         }
         let last = Cell::new(false);
@@ -84,6 +87,9 @@ where
     async move {
         let response = answer.await?;
         half.state().answered();
+        if plain::says_close(response.headers()) {
+            half.state().said_last();
+        }
         Ok(response.map(|body| Reply { body, _half: half }))
     }
 }
@@ -159,7 +165,7 @@ async fn close(io: Io, outcome: hyper::Result<()>, unread: &[u8], watch: &Regist
             End::Refused(fault)
         }
         Err(e) => End::Broken(e.into()),
-        Ok(()) if io.state.has_unread_body() => {
+        Ok(()) if io.state.has_unread_body() || io.state.has_said_last() => {
             words::linger(io.stream).await;
             End::Closed
         }

@@ -25,6 +25,8 @@ pub(super) struct State {
     body_waits: AtomicBool,
     /// A request body was given up before its end.
     unread: AtomicBool,
+    /// The service has said of an answer that it is the last one.
+    last: AtomicBool,
     /// How many exchanges have begun, and whether the answer of the last one has.
     exchanges: AtomicU32,
     answered: AtomicBool,
@@ -62,6 +64,7 @@ impl Default for State {
             write_waits: AtomicBool::default(),
             body_waits: AtomicBool::default(),
             unread: AtomicBool::default(),
+            last: AtomicBool::default(),
             exchanges: AtomicU32::default(),
             answered: AtomicBool::default(),
             rest: Mutex::default(),
@@ -200,6 +203,15 @@ impl State {
     /// Whether the client may still be sending a body that nobody reads.
     pub(super) fn has_unread_body(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    /// The service has answered that it closes, whatever the client has sent behind this request.
+    pub(super) fn said_last(&self) {
+        self.last.store(true, Relaxed);
+    }
+
+    pub(super) fn has_said_last(&self) -> bool {
+        self.last.load(Relaxed)
     }
 
     pub(super) fn becomes_tunnel(&self) {

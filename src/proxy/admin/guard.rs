@@ -4,9 +4,9 @@
 use super::problem::Problem;
 use super::route::Thing;
 use crate::config::Secret;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
+use crate::net::web;
+use http::header::{AUTHORIZATION, HOST};
 use http::{Method, StatusCode, request};
-use std::net::IpAddr;
 
 /// Whether this request may be answered. `has_body`: a body comes with it.
 pub fn check(token: Option<&Secret>, head: &request::Parts, thing: &Thing<'_>, has_body: bool) -> Result<(), Problem> {
@@ -14,7 +14,7 @@ pub fn check(token: Option<&Secret>, head: &request::Parts, thing: &Thing<'_>, h
     match token {
         Some(token) if !thing.is_open() => bearer(head, token)?,
         Some(_) => {}
-        None if is_loopback(host) => {}
+        None if web::is_loopback(host) => {}
         None => {
             return Err(Problem::forbidden(
                 "without a token only loopback is served: ask for 127.0.0.1, [::1] or localhost, or set [admin] token",
@@ -30,38 +30,11 @@ fn host(head: &request::Parts) -> Result<&str, Problem> {
     if head.method == Method::CONNECT || head.uri.scheme().is_some() || head.uri.authority().is_some() {
         return Err(Problem::bad_request("this is the admin address, not the proxy: do not set it as a proxy"));
     }
-    one(head, &HOST).ok_or_else(|| Problem::bad_request("one Host field is needed"))
-}
-
-fn one<'a>(head: &'a request::Parts, name: &HeaderName) -> Option<&'a str> {
-    let mut lines = head.headers.get_all(name).iter();
-    let first = lines.next()?.to_str().ok()?;
-    if lines.next().is_none() { Some(first) } else { None }
-}
-
-/// A name other than localhost may be anyone's, whatever address it has today (DNS rebinding).
-fn is_loopback(host: &str) -> bool {
-    let Some((name, port)) = split(host) else { return false };
-    let port_good = port.bytes().all(|b| b.is_ascii_digit());
-    let ip = name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
-    port_good && (ip || name.eq_ignore_ascii_case("localhost"))
-}
-
-/// Host without brackets, and port (empty when there is none).
-pub fn split(host: &str) -> Option<(&str, &str)> {
-    match host.strip_prefix('[') {
-        Some(rest) => {
-            let (ip, after) = rest.split_once(']')?;
-            ip.parse::<std::net::Ipv6Addr>().ok()?;
-            let port = if after.is_empty() { "" } else { after.strip_prefix(':')? };
-            Some((ip, port))
-        }
-        None => Some(host.split_once(':').unwrap_or((host, ""))),
-    }
+    web::one(&head.headers, &HOST).ok_or_else(|| Problem::bad_request("one Host field is needed"))
 }
 
 fn bearer(head: &request::Parts, token: &Secret) -> Result<(), Problem> {
-    let credentials = one(head, &AUTHORIZATION).and_then(|value| value.split_once(' '));
+    let credentials = web::one(&head.headers, &AUTHORIZATION).and_then(|value| value.split_once(' '));
     match credentials {
         Some((scheme, sent)) if scheme.eq_ignore_ascii_case("bearer") && same(sent.trim(), &token.0) => Ok(()),
         _ => Err(Problem::unauthorized()),
@@ -74,27 +47,21 @@ fn same(sent: &str, token: &str) -> bool {
     sent.len() == token.len() && difference == 0
 }
 
-/// Browsers name the page that a request comes from (RFC 6454); other clients do not.
 fn own_origin(head: &request::Parts, host: &str) -> Result<(), Problem> {
-    let own = |origin: &str| {
-        origin.split_once("://").is_some_and(|(scheme, authority)| {
-            matches!(scheme, "http" | "https") && authority.eq_ignore_ascii_case(host)
-        })
-    };
-    let mut origins = head.headers.get_all(ORIGIN).iter();
-    if origins.all(|origin| origin.to_str().is_ok_and(own)) {
-        return Ok(());
+    match web::is_own_origin(&head.headers, host) {
+        true => Ok(()),
+        false => Err(Problem::forbidden("a web page of another origin may not use the admin API")),
     }
-    Err(Problem::forbidden("a web page of another origin may not use the admin API"))
 }
 
-/// A page may send other bodies without being asked for permission first.
 fn json_only(head: &request::Parts) -> Result<(), Problem> {
-    let kind = one(head, &CONTENT_TYPE).and_then(|value| value.split(';').next());
-    if kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json")) {
-        return Ok(());
+    match web::is_json(&head.headers) {
+        true => Ok(()),
+        false => {
+            let detail = "a body must be JSON: Content-Type: application/json";
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+        }
     }
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a body must be JSON: Content-Type: application/json"))
 }
 
 #[cfg(test)]

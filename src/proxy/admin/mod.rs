@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Listener;
 use crate::net::serve::{ClientBody, Connections, Limits, Sweeper};
+use crate::net::trust;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body::Body;
@@ -30,7 +31,6 @@ use route::{Thing, Verb};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,8 +70,8 @@ pub async fn serve(
             () = shutdown.begun() => break,
         };
         // The configuration asks for a token on every other address; here it is made sure of.
-        let loopback = peer.addr.is_none_or(|a: SocketAddr| a.ip().to_canonical().is_loopback());
-        if connections.count() >= MAX_CONNECTIONS || !(loopback || admin.config.admin.token.is_some()) {
+        let may_see = trust::may_see_admin(peer, admin.config.admin.token.is_some());
+        if connections.count() >= MAX_CONNECTIONS || !may_see {
             continue;
         }
         let admin = admin.clone();

@@ -1,9 +1,10 @@
 //! `/proxy.pac`: what a browser or a system can be pointed at to find the proxy.
 
+use super::Admin;
 use super::problem::{Problem, Reply, reply};
-use super::{Admin, guard};
 use crate::cluster::zk::Peer;
 use crate::config::{Address, is_local};
+use crate::net::web;
 use http::header::HOST;
 use http::{HeaderMap, StatusCode};
 use std::net::{Ipv6Addr, SocketAddr};
@@ -67,7 +68,7 @@ fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> Reply {
 
 /// Only what can be nothing but a host gets into the script.
 fn asked_by(headers: &HeaderMap) -> Option<String> {
-    let (host, _) = guard::split(headers.get(HOST)?.to_str().ok()?)?;
+    let (host, _) = web::split(headers.get(HOST)?.to_str().ok()?)?;
     if host.parse::<Ipv6Addr>().is_ok() {
         return Some(format!("[{host}]"));
     }

@@ -2,6 +2,7 @@
 
 use crate::cluster::ChangeError;
 use crate::cluster::members::Refusal;
+use crate::net::web;
 use crate::wire::fault::Fault;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -63,6 +64,7 @@ pub fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> 
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    web::keep_from_pages(reply.headers_mut());
     reply
 }
 
