@@ -62,7 +62,7 @@ fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, batch: &[Inva
         let (Some(body), Ok(permit)) = (said(batch.iter()), farewells.clone().try_acquire_owned()) else { return };
         let health = cluster.health.clone();
         tokio::spawn(async move {
-            let _ = health.link().call(&node.address, Method::POST, "/invalidate", Some(body), LIMIT).await;
+            let _ = health.link().call(&node, Method::POST, "/invalidate", Some(body), LIMIT).await;
             drop(permit);
         });
     }
@@ -72,7 +72,7 @@ async fn tell(health: Arc<Health>, node: Arc<Node>, body: Bytes) {
     if !node.is_up() {
         return health.missed(&node);
     }
-    match health.link().call(&node.address, Method::POST, "/invalidate", Some(body), LIMIT).await {
+    match health.link().call(&node, Method::POST, "/invalidate", Some(body), LIMIT).await {
         Ok((status, _)) if status.is_success() => {}
         Ok((status, _)) => not_told(&health, &node, &format!("status {status}")),
         Err(trouble) => not_told(&health, &node, &trouble.to_string()),
@@ -181,7 +181,7 @@ pub async fn everywhere(
 }
 
 async fn ask(link: &Link, node: &Node, method: Method, path: &str) -> Result<Bytes, Trouble> {
-    let (status, body) = link.call(&node.address, method, path, None, LIMIT).await?;
+    let (status, body) = link.call(node, method, path, None, LIMIT).await?;
     if status.is_success() {
         Ok(body)
     } else {

@@ -285,7 +285,7 @@ fn spread(pause: Duration, random: u64) -> Duration {
 
 /// One question, asked until it is answered, refused or given up.
 async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
-    let asked = line.ask(&health.link, &node.address);
+    let asked = line.ask(&health.link, node);
     let mut asked = std::pin::pin!(asked);
     for slice in 1..=SLICES * PATIENCE {
         tokio::select! {
@@ -309,7 +309,7 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
 }
 
 async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {
-    match link.call(&node.address, Method::POST, "/revalidate", None, REVALIDATE).await {
+    match link.call(node, Method::POST, "/revalidate", None, REVALIDATE).await {
         Ok((status, _)) if status.is_success() => Event::Revalidated,
         Ok((status, _)) => {
             tracing::warn!(node = node.id, %status, "node does not promise to validate: nothing that it holds is used until it does");

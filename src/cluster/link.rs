@@ -1,5 +1,6 @@
 //! The control side of the link (docs/link.md): one request, one answer, a connection each.
 
+use super::view::Node;
 use crate::config::{self, Address};
 use crate::net::prove;
 use crate::wire::link as wire;
@@ -41,11 +42,11 @@ impl Link {
         Link(Arc::new(cluster.clone()))
     }
 
-    /// Connects to a node, which is then known to be one of ours. Waits while its queue of connections is full, which
-    /// refuses nobody: it is busy or stopped.
-    pub async fn connect(&self, address: &Address) -> io::Result<Box<dyn Io>> {
-        match address {
-            Address::Tcp(address) => Ok(Box::new(prove::connect(address, &self.0).await?)),
+    /// Connects to a node, which is then known to be that one (over TCP, where there is a secret). Waits while its queue of
+    /// connections is full, which refuses nobody: it is busy or stopped.
+    pub async fn connect(&self, node: &Node) -> io::Result<Box<dyn Io>> {
+        match &node.address {
+            Address::Tcp(address) => Ok(Box::new(prove::connect(address, &node.id, &self.0).await?)),
             Address::Unix(path) => loop {
                 match UnixStream::connect(path).await {
                     Ok(stream) => return Ok(Box::new(stream)),
@@ -59,13 +60,13 @@ impl Link {
     /// One request, answered within `limit`.
     pub async fn call(
         &self,
-        address: &Address,
+        node: &Node,
         method: Method,
         path: &str,
         body: Option<Bytes>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), Trouble> {
-        let answered = async { exchange(self.connect(address).await?, method, path, None, body).await };
+        let answered = async { exchange(self.connect(node).await?, method, path, None, body).await };
         timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
     }
 

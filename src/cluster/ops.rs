@@ -144,7 +144,7 @@ impl Cluster {
     pub async fn explain(&self, node: &Node, key: &Key, fields: &[String]) -> Answer {
         let fields: String = fields.iter().map(|field| format!("&header={}", link::encode(field))).collect();
         let path = format!("/explain?url={}{fields}", link::encode(key.as_str()));
-        self.health.link().call(&node.address, Method::GET, &path, None, LIMIT).await
+        self.health.link().call(node, Method::GET, &path, None, LIMIT).await
     }
 
     /// The counters of all nodes that are up.

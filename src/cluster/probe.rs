@@ -1,7 +1,7 @@
 //! A probe: `GET /healthz` over a connection of its own that is kept.
 
 use super::link::{Io, Link, Trouble};
-use crate::config::Address;
+use super::view::Node;
 use crate::net::brief;
 use serde::Deserialize;
 
@@ -18,7 +18,7 @@ pub struct Line(Option<Box<dyn Io>>);
 
 impl Line {
     /// Asks for the boot id. Waits as long as it takes; an abandoned question must be followed by [`Line::close`].
-    pub async fn ask(&mut self, link: &Link, address: &Address) -> Result<u64, Trouble> {
+    pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<u64, Trouble> {
         if let Some(mut kept) = self.0.take() {
             // A node may have closed a kept connection, or be gone: a new one will tell.
             if let Ok((boot, keep)) = exchange(&mut kept).await {
@@ -26,7 +26,7 @@ impl Line {
                 return Ok(boot);
             }
         }
-        let mut stream = link.connect(address).await?;
+        let mut stream = link.connect(node).await?;
         let (boot, keep) = exchange(&mut stream).await?;
         self.0 = keep.then_some(stream);
         Ok(boot)

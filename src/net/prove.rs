@@ -2,8 +2,8 @@
 //! (`docs/link.md`, Trust on TCP).
 
 use super::brief::{self, odd};
-use crate::config::Cluster;
-use crate::wire::proof::{self, HELLO, Hello, Hex, Nonce, PROVE, Prove, Proved, Side};
+use crate::config::{Cluster, check_id};
+use crate::wire::proof::{self, HELLO, Hello, Hex, Nonce, PROVE, Party, Prove, Proved, Side};
 use serde::de::DeserializeOwned;
 use std::io::{self, Error, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,15 +18,16 @@ enum Said {
     Refused,
 }
 
-/// Connects to a node. Takes as long as it takes. A node that proves nothing is `PermissionDenied`.
-pub async fn connect(address: &str, cluster: &Cluster) -> io::Result<TcpStream> {
+/// Connects to the node `id`. Takes as long as it takes. A node that proves nothing, or is another one, is
+/// `PermissionDenied`. Without a secret nothing is known of what listens there.
+pub async fn connect(address: &str, id: &str, cluster: &Cluster) -> io::Result<TcpStream> {
     let mut secrets = cluster.secrets().peekable();
     if secrets.peek().is_none() {
         return open(address).await;
     }
     for secret in secrets {
         let mut stream = open(address).await?;
-        if over(&mut stream, secret).await? == Said::Trusted {
+        if over(&mut stream, id, secret).await? == Said::Trusted {
             return Ok(stream);
         }
     }
@@ -40,28 +41,40 @@ async fn open(address: &str) -> io::Result<TcpStream> {
 }
 
 /// One secret on one connection.
-async fn over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), secret: &str) -> io::Result<Said> {
+async fn over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), id: &str, secret: &str) -> io::Result<Said> {
     let hello: Hello = match brief::ask(stream, &request("GET", HELLO, "")).await? {
         answer if answer.status == 200 => read(&answer.body)?,
         answer => return Err(odd(&format!("status {}", answer.status))),
     };
-    let own = nonce()?;
-    let prove = Prove { nonce: own, mac: proof::prove(secret, Side::Front, &hello.nonce, &own) };
+    if hello.id != id {
+        return Err(another(&hello.id, id));
+    }
+    let (own, node) = (nonce()?, Party { id, boot: hello.boot });
+    let prove = Prove { nonce: own, mac: proof::prove(secret, Side::Front, node, &hello.nonce, &own) };
     let answer = brief::ask(stream, &request("POST", PROVE, &serde_json::to_string(&prove)?)).await?;
     match answer.status {
         200 if !answer.keep => Err(odd("it closes what it has trusted")),
-        200 => verified(&read(&answer.body)?, secret, &own, &hello.nonce),
+        200 => verified(&read(&answer.body)?, secret, node, &own, &hello.nonce),
         403 => Ok(Said::Refused),
         status => Err(odd(&format!("status {status}"))),
     }
 }
 
 /// A node that accepts any proof without one of its own is none of ours.
-fn verified(proved: &Proved, secret: &str, challenge: &Nonce, own: &Nonce) -> io::Result<Said> {
-    match proof::holds(&proved.mac, secret, Side::Node, challenge, own) {
+fn verified(proved: &Proved, secret: &str, node: Party<'_>, challenge: &Nonce, own: &Nonce) -> io::Result<Said> {
+    match proof::holds(&proved.mac, secret, Side::Node, node, challenge, own) {
         true => Ok(Said::Trusted),
         false => Err(denied("it does not know our `[cluster] secret`: something else listens there")),
     }
+}
+
+/// It is passed over rather than believed: what listens there may be passing on what it hears.
+fn another(said: &str, meant: &str) -> Error {
+    let said = if check_id(said).is_ok() { said } else { "nobody's" };
+    denied(&format!(
+        "the node that answers there has the id `{said}`, not `{meant}`: name each node by the id that it was \
+                     started with (--id), and look at what listens at its address"
+    ))
 }
 
 /// A number that nobody has seen before, from the system.
@@ -101,7 +114,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    const HELLO_ANSWER: &str = r#"{"nonce":"00000000000000000000000000000000"}"#;
+    const HELLO_ANSWER: &str = r#"{"nonce":"00000000000000000000000000000000","id":"n1","boot":7}"#;
 
     fn answer(status: &str, body: &str) -> String {
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -139,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_secret_nothing_is_said() {
         let (address, played) = script(&[]).await;
-        connect(&address, &cluster(None, None)).await.unwrap();
+        connect(&address, "n1", &cluster(None, None)).await.unwrap();
         assert!(played.await.unwrap().is_empty());
     }
 
@@ -147,21 +160,31 @@ mod tests {
     async fn a_node_that_accepts_everything_and_proves_nothing_is_not_trusted() {
         const NOTHING: &str = r#"{"mac":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
         let (address, _played) = script(&[("200 OK", HELLO_ANSWER), ("200 OK", NOTHING)]).await;
-        let error = connect(&address, &cluster(Some("new"), Some("old"))).await.unwrap_err();
+        let error = connect(&address, "n1", &cluster(Some("new"), Some("old"))).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    }
+
+    #[tokio::test]
+    async fn another_node_than_the_one_that_was_meant_gets_no_proof() {
+        let (address, played) = script(&[("200 OK", HELLO_ANSWER)]).await;
+        let error = connect(&address, "n2", &cluster(Some("new"), Some("old"))).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        assert!(error.to_string().contains("has the id `n1`, not `n2`"), "{error}");
+        assert_eq!(played.await.unwrap().len(), 1);
     }
 
     #[tokio::test]
     async fn refused_with_one_secret_the_front_tries_the_other_on_a_new_connection() {
         let (address, played) = script(&[("200 OK", HELLO_ANSWER), ("403 Forbidden", "no\n")]).await;
-        let error = connect(&address, &cluster(Some("new"), Some("old"))).await.unwrap_err();
+        let error = connect(&address, "n1", &cluster(Some("new"), Some("old"))).await.unwrap_err();
         assert!(error.to_string().contains("[cluster] secret"), "{error}");
         let heard = played.await.unwrap();
         assert_eq!(heard.len(), 4, "{heard:?}");
         let proofs: Vec<Prove> =
             [&heard[1], &heard[3]].map(|h| serde_json::from_str(h.split_once("\r\n\r\n").unwrap().1).unwrap()).to_vec();
         for (prove, secret) in proofs.iter().zip(["new", "old"]) {
-            assert!(proof::holds(&prove.mac, secret, Side::Front, &Hex([0; 16]), &prove.nonce), "{secret}");
+            let node = Party { id: "n1", boot: 7 };
+            assert!(proof::holds(&prove.mac, secret, Side::Front, node, &Hex([0; 16]), &prove.nonce), "{secret}");
         }
         assert_ne!(proofs[0].nonce, proofs[1].nonce);
     }
@@ -173,11 +196,12 @@ mod tests {
             &[("403 Forbidden", "")],
             &[("200 OK", "hello")],
             &[("200 OK", r#"{"nonce":"00"}"#)],
+            &[("200 OK", r#"{"nonce":"00000000000000000000000000000000"}"#)],
             &[("200 OK", HELLO_ANSWER), ("500 Oops", "")],
             &[("200 OK", HELLO_ANSWER), ("200 OK", "{}")],
         ] {
             let (address, _played) = script(answers).await;
-            let error = connect(&address, &cluster(Some("new"), None)).await.unwrap_err();
+            let error = connect(&address, "n1", &cluster(Some("new"), None)).await.unwrap_err();
             assert!(error.to_string().contains("not a ringhold node"), "{answers:?}: {error}");
         }
     }

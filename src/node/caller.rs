@@ -8,10 +8,13 @@ use super::counters::add;
 use crate::net::listen::Peer;
 use crate::net::prove::nonce;
 use crate::net::serve::ClientBody;
+pub use crate::net::trust::Standing;
+use crate::net::{trust, web};
 use crate::wire::fault::Fault;
-use crate::wire::proof::{self, HELLO, Hello, Nonce, PROVE, Prove, Proved, Side};
+use crate::wire::proof::{self, HELLO, Hello, Nonce, PROVE, Party, Prove, Proved, Side};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use std::cell::Cell;
@@ -20,17 +23,6 @@ use tokio::time::timeout;
 /// A proof has 120 bytes or so.
 const PROOF_LIMIT: usize = 1024;
 
-/// What a peer may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It runs on this machine: everything, and its word counts on who is local.
-    SameMachine,
-    /// A front elsewhere that has proved it: everything but what is for clients on this machine.
-    Front,
-    /// Nothing but to prove that it is a front.
-    Stranger,
-}
-
 /// One a connection: what was proved on one says nothing of the next from the same address.
 #[derive(Debug)]
 pub struct Caller {
@@ -38,6 +30,7 @@ pub struct Caller {
     /// What the next proof has to answer; each is good for one.
     challenge: Cell<Option<Nonce>>,
     proved: Cell<bool>,
+    standing: Cell<Standing>,
 }
 
 /// The two requests of a proof.
@@ -60,15 +53,28 @@ impl Step {
 }
 
 impl Caller {
-    pub fn new(peer: Peer) -> Caller {
-        Caller { peer, challenge: Cell::new(None), proved: Cell::new(false) }
+    /// `has_secret`: the cluster has one.
+    pub fn new(peer: Peer, has_secret: bool) -> Caller {
+        let standing = Cell::new(trust::at_node(peer, has_secret, false));
+        Caller { peer, challenge: Cell::new(None), proved: Cell::new(false), standing }
     }
 
     pub fn standing(&self) -> Standing {
-        match (self.peer.same_machine, self.proved.get()) {
-            (true, _) => Standing::SameMachine,
-            (false, true) => Standing::Front,
-            (false, false) => Standing::Stranger,
+        self.standing.get()
+    }
+
+    /// Why a request in origin-form is not answered although its peer is trusted. Whatever has come through a proxy comes
+    /// from whoever uses that; and who is trusted for its address alone may be a browser.
+    pub fn objection<B: Body>(&self, request: &Request<B>) -> Option<&'static str> {
+        if request.headers().contains_key(header::VIA) {
+            return Some(
+                "this came through a proxy, and cache nodes are controlled by the fronts of their cluster alone",
+            );
+        }
+        let has_body = !request.body().is_end_stream();
+        match self.is_vouched() || self.standing() == Standing::Stranger {
+            true => None,
+            false => web::is_from_no_page(request.headers(), has_body).err(),
         }
     }
 
@@ -90,7 +96,7 @@ impl Caller {
         match nonce() {
             Ok(nonce) => {
                 self.challenge.set(Some(nonce));
-                json(StatusCode::OK, &json!(Hello { nonce }))
+                json(StatusCode::OK, &json!(Hello { nonce, id: node.id.clone(), boot: node.boot }))
             }
             Err(e) => {
                 tracing::error!("no random numbers: {e}");
@@ -113,6 +119,7 @@ impl Caller {
                 .refuse(node, "this proves nothing: set the same `[cluster] secret` on the front and on this node");
         };
         self.proved.set(true);
+        self.standing.set(trust::at_node(self.peer, true, true));
         json(StatusCode::OK, &json!(proved))
     }
 
@@ -122,7 +129,7 @@ impl Caller {
     }
 
     /// 403 and the end of the connection.
-    fn refuse(&self, node: &Node, detail: &'static str) -> Response<NodeBody> {
+    pub fn refuse(&self, node: &Node, detail: &'static str) -> Response<NodeBody> {
         add(&node.counters.strangers, 1);
         let total = node.counters.strangers.get();
         // Ever more rarely, so that nobody can fill the log.
@@ -138,8 +145,9 @@ impl Caller {
 /// Our own proof, by the secret that theirs holds for.
 fn proved(node: &Node, challenge: &Nonce, prove: &Prove) -> Option<Proved> {
     let mut secrets = node.config.cluster.secrets();
-    let secret = secrets.find(|secret| proof::holds(&prove.mac, secret, Side::Front, challenge, &prove.nonce))?;
-    Some(Proved { mac: proof::prove(secret, Side::Node, &prove.nonce, challenge) })
+    let own = Party { id: &node.id, boot: node.boot };
+    let secret = secrets.find(|secret| proof::holds(&prove.mac, secret, Side::Front, own, challenge, &prove.nonce))?;
+    Some(Proved { mac: proof::prove(secret, Side::Node, own, &prove.nonce, challenge) })
 }
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ fn listen(cluster: Cluster, same_machine: bool) -> String {
         let _trigger = trigger;
         loop {
             let (stream, peer) = listener.accept().await;
-            let (node, caller) = (node.clone(), Rc::new(Caller::new(Peer { same_machine, ..peer })));
+            let has_secret = node.config.cluster.secret.is_some();
+            let (node, caller) = (node.clone(), Rc::new(Caller::new(Peer { same_machine, ..peer }, has_secret)));
             connections.serve(stream, move |request| service::serve(node.clone(), caller.clone(), request));
         }
     });
@@ -61,15 +62,15 @@ async fn ask(stream: &mut TcpStream, request: &str) -> (u16, String, bool) {
     (answer.status, String::from_utf8(answer.body).unwrap(), answer.keep)
 }
 
-async fn hello(stream: &mut TcpStream) -> Nonce {
+async fn hello(stream: &mut TcpStream) -> Hello {
     let (status, body, keep) = ask(stream, &get("/hello")).await;
     assert!((status, keep) == (200, true), "{status}: {body}");
-    serde_json::from_str::<Hello>(&body).unwrap().nonce
+    serde_json::from_str(&body).unwrap()
 }
 
-fn proof(challenge: &Nonce) -> String {
-    let own = Hex([7; 16]);
-    let prove = Prove { nonce: own, mac: proof::prove(SECRET, Side::Front, challenge, &own) };
+fn proof(hello: &Hello) -> String {
+    let (own, node) = (Hex([7; 16]), Party { id: &hello.id, boot: hello.boot });
+    let prove = Prove { nonce: own, mac: proof::prove(SECRET, Side::Front, node, &hello.nonce, &own) };
     post("/prove", &serde_json::to_string(&prove).unwrap())
 }
 
@@ -117,7 +118,7 @@ fn a_front_that_has_proved_itself_is_served_on_that_connection_alone() {
     on_one_thread(async {
         let cluster = secrets(SECRET, "");
         let address = listen(cluster.clone(), false);
-        let mut proved = prove::connect(&address, &cluster).await.unwrap();
+        let mut proved = prove::connect(&address, "n1", &cluster).await.unwrap();
         for _ in 0..2 {
             let (status, body, keep) = ask(&mut proved, &get("/healthz")).await;
             assert!(status == 200 && keep && body.contains("\"boot\""), "{status}: {body}");
@@ -134,7 +135,7 @@ fn a_front_elsewhere_cannot_reach_the_nodes_machine_for_its_local_clients() {
     on_one_thread(async {
         let cluster = secrets(SECRET, "");
         let address = listen(cluster.clone(), false);
-        let mut proved = prove::connect(&address, &cluster).await.unwrap();
+        let mut proved = prove::connect(&address, "n1", &cluster).await.unwrap();
         for said in ["", "Ringhold-Client: local\r\n", "Ringhold-Client: remote\r\n"] {
             let request = format!("GET http://{address}/healthz HTTP/1.1\r\nHost: {address}\r\n{said}\r\n");
             let (status, body, _) = ask(&mut proved, &request).await;
@@ -144,14 +145,31 @@ fn a_front_elsewhere_cannot_reach_the_nodes_machine_for_its_local_clients() {
 }
 
 #[test]
-fn a_peer_on_this_machine_needs_no_proof_and_may_give_one() {
+fn a_peer_on_this_machine_needs_no_proof_where_there_is_no_secret() {
+    on_one_thread(async {
+        let plainly = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        for (secret, status) in [("", 200), (SECRET, 403)] {
+            let cluster = secrets(secret, "");
+            let address = listen(cluster.clone(), true);
+            let mut plain = TcpStream::connect(&address).await.unwrap();
+            assert_eq!(ask(&mut plain, plainly).await.0, status, "{secret}");
+            let mut proved = prove::connect(&address, "n1", &cluster).await.unwrap();
+            assert_eq!(ask(&mut proved, plainly).await.0, 200, "{secret}");
+        }
+    });
+}
+
+#[test]
+fn what_came_through_a_proxy_controls_nothing_and_proves_nothing() {
     on_one_thread(async {
         let cluster = secrets(SECRET, "");
         let address = listen(cluster.clone(), true);
-        let mut plain = TcpStream::connect(&address).await.unwrap();
-        assert_eq!(ask(&mut plain, &get("/healthz")).await.0, 200);
-        let mut proved = prove::connect(&address, &cluster).await.unwrap();
-        assert_eq!(ask(&mut proved, &get("/healthz")).await.0, 200);
+        let through = |request: String| request.replace("Host: x", "Host: x\r\nVia: 1.1 somebody");
+        for request in [get("/healthz"), get("/hello"), post("/revalidate", ""), post("/prove", "{}")] {
+            let mut proved = prove::connect(&address, "n1", &cluster).await.unwrap();
+            let (status, body, keep) = ask(&mut proved, &through(request)).await;
+            assert!((status, keep) == (403, false) && body.contains("through a proxy"), "{status}: {body}");
+        }
     });
 }
 
@@ -175,7 +193,7 @@ fn either_side_may_have_the_new_secret_first() {
         ];
         for (node, front, trusted) in rows {
             let address = listen(secrets(node.0, node.1), false);
-            let connected = prove::connect(&address, &secrets(front.0, front.1)).await;
+            let connected = prove::connect(&address, "n1", &secrets(front.0, front.1)).await;
             assert_eq!(connected.is_ok(), trusted, "node {node:?}, front {front:?}: {connected:?}");
             if let Ok(mut stream) = connected {
                 assert_eq!(ask(&mut stream, &get("/healthz")).await.0, 200);
@@ -188,6 +206,13 @@ fn either_side_may_have_the_new_secret_first() {
 fn a_proof_is_good_for_one_challenge_on_one_connection() {
     on_one_thread(async {
         let address = listen(secrets(SECRET, ""), false);
+        let mut misled = TcpStream::connect(&address).await.unwrap();
+        let of_another = Hello { id: "n2".into(), ..hello(&mut misled).await };
+        assert_eq!(ask(&mut misled, &proof(&of_another)).await, refused(), "it was for another node");
+        let mut misled = TcpStream::connect(&address).await.unwrap();
+        let said = hello(&mut misled).await;
+        let of_before = Hello { boot: said.boot ^ 1, ..said };
+        assert_eq!(ask(&mut misled, &proof(&of_before)).await, refused(), "it was for the process before");
         let mut first = TcpStream::connect(&address).await.unwrap();
         let proof_of_first = proof(&hello(&mut first).await);
         let mut second = TcpStream::connect(&address).await.unwrap();
@@ -201,7 +226,11 @@ fn a_proof_is_good_for_one_challenge_on_one_connection() {
         assert_ne!(hello(&mut early).await, old);
         assert_eq!(ask(&mut early, &proof(&old)).await, refused(), "the challenge is another one by now");
         let mut unasked = TcpStream::connect(&address).await.unwrap();
-        assert_eq!(ask(&mut unasked, &proof(&Hex([0; 16]))).await, refused(), "nothing was asked");
+        assert_eq!(
+            ask(&mut unasked, &proof(&Hello { nonce: Hex([0; 16]), ..old })).await,
+            refused(),
+            "nothing was asked"
+        );
     });
 }
 

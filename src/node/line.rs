@@ -1,7 +1,7 @@
 //! The connections to one other node, and one exchange on one of them.
 
 use super::body::BodyError;
-use super::peer::Limits;
+use super::peer::{Limits, Peer};
 use crate::clock::{Tick, tick};
 use crate::config::Address;
 use crate::net::listen::Stream;
@@ -25,7 +25,7 @@ const IDLE: usize = 64;
 type Sender = SendRequest<Empty<Bytes>>;
 
 pub struct Line {
-    address: Address,
+    peer: Peer,
     limits: Rc<Limits>,
     idle: RefCell<Vec<(Sender, Tick)>>,
     busy: Cell<usize>,
@@ -69,8 +69,8 @@ struct Lease {
 struct Busy(Rc<Line>);
 
 impl Line {
-    pub fn new(address: Address, limits: Rc<Limits>) -> Line {
-        Line { address, limits, idle: RefCell::default(), busy: Cell::new(0), backoff: Cell::default() }
+    pub fn new(peer: Peer, limits: Rc<Limits>) -> Line {
+        Line { peer, limits, idle: RefCell::default(), busy: Cell::new(0), backoff: Cell::default() }
     }
 
     pub fn is_left_alone(&self, now: Tick) -> bool {
@@ -123,8 +123,8 @@ impl Line {
             return Err("all connections to it are in use".into());
         }
         let busy = Busy::new(self);
-        let stream = match &self.address {
-            Address::Tcp(address) => Stream::Tcp(prove::connect(address, &self.limits.cluster).await?),
+        let stream = match &self.peer.address {
+            Address::Tcp(address) => Stream::Tcp(prove::connect(address, &self.peer.id, &self.limits.cluster).await?),
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
         };
         let mut builder = http1::Builder::new();

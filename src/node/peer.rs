@@ -33,7 +33,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 const LINES: usize = 1024;
 
 /// A node that the front has named.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Peer {
     pub id: Box<str>,
     pub address: Address,
@@ -49,7 +49,7 @@ impl Peer {
 
 /// The other nodes, as this one knows them.
 pub struct Peers {
-    lines: RefCell<HashMap<Address, Rc<Line>>>,
+    lines: RefCell<HashMap<Peer, Rc<Line>>>,
     barred: RefCell<Barred>,
     limits: Rc<Limits>,
 }
@@ -111,16 +111,16 @@ impl Peers {
     }
 
     /// `None`: it is left alone for now.
-    fn line(&self, address: &Address) -> Option<Rc<Line>> {
+    fn line(&self, peer: &Peer) -> Option<Rc<Line>> {
         let mut lines = self.lines.borrow_mut();
-        if let Some(line) = lines.get(address) {
+        if let Some(line) = lines.get(peer) {
             return Some(line.clone()).filter(|line| !line.is_left_alone(tick()));
         }
         if lines.len() >= LINES {
             return None;
         }
-        let line = Rc::new(Line::new(address.clone(), self.limits.clone()));
-        lines.insert(address.clone(), line.clone());
+        let line = Rc::new(Line::new(peer.clone(), self.limits.clone()));
+        lines.insert(peer.clone(), line.clone());
         Some(line)
     }
 }
@@ -129,7 +129,7 @@ impl Peers {
 pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)> {
     let peer =
         ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
-    let line = node.peers.line(&peer.address)?;
+    let line = node.peers.line(peer)?;
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);
     let sent = crate::clock::now();

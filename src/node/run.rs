@@ -91,7 +91,8 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
             accepted = listener.accept() => accepted,
             () = shutdown.begun() => break,
         };
-        let (node, caller) = (node.clone(), Rc::new(Caller::new(peer)));
+        let caller = Rc::new(Caller::new(peer, node.config.cluster.secret.is_some()));
+        let node = node.clone();
         let known: Shortcut<_> = Rc::new(Quick::new(node.clone(), caller.clone()));
         connections
             .serve_with(stream, Some(known), move |request| service::serve(node.clone(), caller.clone(), request));

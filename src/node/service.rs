@@ -9,6 +9,7 @@ use super::counters::add;
 use super::{answer, asked, control, forward, refresh, upgrade};
 use crate::clock;
 use crate::net::serve::ClientBody;
+use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
 use crate::wire::fault::{Fault, Whose};
@@ -28,11 +29,25 @@ pub async fn serve(
     request: Request<ClientBody>,
 ) -> Result<Response<NodeBody>, Infallible> {
     // What is rare is boxed here and below: a future is as large as the largest that it may wait for.
-    Ok(match (Step::of(&request), caller.standing()) {
-        (Some(step), _) => Box::pin(caller.step(&node, step, request)).await,
-        (None, Standing::Stranger) => caller.turn_away(&node),
-        (None, standing) => trusted(&node, standing, caller.is_vouched(), request).await,
+    if request.uri().authority().is_none() {
+        return Ok(Box::pin(ours(&node, &caller, request)).await);
+    }
+    Ok(match caller.standing() {
+        Standing::Stranger => caller.turn_away(&node),
+        standing => trusted(&node, standing, caller.is_vouched(), request).await,
     })
+}
+
+/// What is asked of the node itself: a step of the proof, or control.
+async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
+    let mut response = match (caller.objection(&request), Step::of(&request), caller.standing()) {
+        (Some(why), ..) => caller.refuse(node, why),
+        (None, Some(step), _) => caller.step(node, step, request).await,
+        (None, None, Standing::Stranger) => caller.turn_away(node),
+        (None, None, standing) => trusted(node, standing, caller.is_vouched(), request).await,
+    };
+    web::keep_from_pages(response.headers_mut());
+    response
 }
 
 async fn trusted(

@@ -14,10 +14,20 @@ pub type Nonce = Hex<16>;
 /// HMAC-SHA256.
 pub type Tag = Hex<32>;
 
-/// What the node answers to [`HELLO`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the node answers to [`HELLO`]: its challenge, and who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     pub nonce: Nonce,
+    pub id: String,
+    pub boot: u64,
+}
+
+/// The node that is proved to: what passes a proof on to another node gets nowhere, since that one is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party<'a> {
+    pub id: &'a str,
+    /// Of its process.
+    pub boot: u64,
 }
 
 /// The front's proof and its own challenge.
@@ -45,17 +55,17 @@ pub enum Side {
 pub struct Hex<const N: usize>(pub [u8; N]);
 
 /// The proof of one side: `challenge` is the other side's nonce, `own` its own.
-pub fn prove(secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> Tag {
-    Hex(signed(secret, side, challenge, own).finalize().into_bytes().into())
+pub fn prove(secret: &str, side: Side, node: Party<'_>, challenge: &Nonce, own: &Nonce) -> Tag {
+    Hex(signed(secret, side, node, challenge, own).finalize().into_bytes().into())
 }
 
 /// Whether that is the proof; takes the same time whatever is wrong with it.
-pub fn holds(tag: &Tag, secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> bool {
-    signed(secret, side, challenge, own).verify(&tag.0.into()).is_ok()
+pub fn holds(tag: &Tag, secret: &str, side: Side, node: Party<'_>, challenge: &Nonce, own: &Nonce) -> bool {
+    signed(secret, side, node, challenge, own).verify(&tag.0.into()).is_ok()
 }
 
-/// The parts need no separators: the nonces have a fixed length, and no label begins as another one goes on.
-fn signed(secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> Hmac<Sha256> {
+/// The parts need no separators: all but the last have a fixed length, and no label begins as another one goes on.
+fn signed(secret: &str, side: Side, node: Party<'_>, challenge: &Nonce, own: &Nonce) -> Hmac<Sha256> {
     let label: &[u8] = match side {
         Side::Front => b"ringhold front",
         Side::Node => b"ringhold node",
@@ -64,6 +74,8 @@ fn signed(secret: &str, side: Side, challenge: &Nonce, own: &Nonce) -> Hmac<Sha2
     mac.update(label);
     mac.update(&challenge.0);
     mac.update(&own.0);
+    mac.update(&node.boot.to_be_bytes());
+    mac.update(node.id.as_bytes());
     mac
 }
 
@@ -135,7 +147,9 @@ mod tests {
         Hex([byte; 16])
     }
 
-    /// Worked out elsewhere, with `printf 'ringhold front%b%b' … | openssl dgst -sha256 -hmac SECRET`.
+    const NODE_1: Party<'_> = Party { id: "n1", boot: 7 };
+
+    /// Worked out elsewhere, with `printf 'ringhold front%b%b%bn1' … | openssl dgst -sha256 -hmac SECRET`.
     #[test]
     fn proofs_are_those_of_the_protocol() {
         let rows = [
@@ -145,21 +159,25 @@ mod tests {
             (LONG, Side::Front, FRONT_LONG),
         ];
         for (secret, side, expected) in rows {
-            let tag = prove(secret, side, &nonce(1), &nonce(2));
+            let tag = prove(secret, side, NODE_1, &nonce(1), &nonce(2));
             assert_eq!(tag.to_string(), expected, "{side:?}");
-            assert!(holds(&tag, secret, side, &nonce(1), &nonce(2)), "{side:?}");
+            assert!(holds(&tag, secret, side, NODE_1, &nonce(1), &nonce(2)), "{side:?}");
         }
     }
 
     const LONG: &str =
         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
-    const FRONT: &str = "1267effedee6584aefe60aad458f25787f3b0dc7cf904985ff3e904a653d1366";
-    const NODE: &str = "4e11aab288196f44efc22d1679d09d9bbef222d318cb8684311b2f740f52c69d";
-    const FRONT_LONG: &str = "c4cb6f847982a3d6b2f4c1f9b7ecba4ff10b16dc267442636ed3addc4b69e20b";
+    const FRONT: &str = "c57a9db77f661c5db04215f7d36c6465ee7c1080f2392f29c51f79078ad48872";
+    const NODE: &str = "1719129c804132fb4e2a5011eb65f3b2aac4c0ece9d8924a7a20358079062de6";
+    const FRONT_LONG: &str = "2db6f4b3796eda4782e90ac72a5ed158ae6c9b25f082f40dc1c8ada780956d04";
 
     #[test]
     fn a_proof_holds_for_its_secret_its_side_and_its_nonces_only() {
-        let tag = prove(SECRET, Side::Front, &nonce(1), &nonce(2));
+        let tag = prove(SECRET, Side::Front, NODE_1, &nonce(1), &nonce(2));
+        for (id, boot) in [("n2", 7), ("n1", 8), ("n", 7), ("n11", 7), ("", 7), ("1", 7)] {
+            let node = Party { id, boot };
+            assert!(!holds(&tag, SECRET, Side::Front, node, &nonce(1), &nonce(2)), "passed on to {node:?}");
+        }
         let mut bent = tag;
         bent.0[31] ^= 1;
         let rows = [
@@ -174,7 +192,7 @@ mod tests {
             ("one bit off", bent, SECRET, Side::Front, 1, 2, false),
         ];
         for (what, tag, secret, side, challenge, own, expected) in rows {
-            assert_eq!(holds(&tag, secret, side, &nonce(challenge), &nonce(own)), expected, "{what}");
+            assert_eq!(holds(&tag, secret, side, NODE_1, &nonce(challenge), &nonce(own)), expected, "{what}");
         }
     }
 

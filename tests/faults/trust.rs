@@ -1,1 +1,234 @@
 //! Trust: who may do what on which port.
+
+#[path = "trust_impostor.rs"]
+mod impostor;
+#[path = "trust_table.rs"]
+mod table;
+
+use self::impostor::Impostor;
+use super::support::head::latin1;
+use super::support::netns::Elsewhere;
+use super::support::standalone::Standalone;
+use super::support::zookeeper::{self, Zookeeper};
+use super::support::*;
+use std::net::SocketAddr;
+
+const SECRET: &str = "the-secret-of-this-cluster";
+
+/// A cluster that listens for the other machine too; its first address is that one.
+fn open_to(elsewhere: &Elsewhere, setup: Setup) -> Cluster {
+    setup.set("proxy", "listen", vec![format!("{}:0", elsewhere.here)]).start()
+}
+
+fn status(answer: &[u8]) -> u16 {
+    latin1(answer).split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// One request on a connection of its own, and the status of its answer.
+fn asked(address: SocketAddr, request: &str) -> u16 {
+    let mut connection = Connection::to(address);
+    connection.send(request).unwrap();
+    let (head, _) = connection.final_head().unwrap_or_else(|e| panic!("{request}: {e}"));
+    client::status_of(&head)
+}
+
+/// What a node answers to fronts only, by method, path and content.
+const CONTROL: [(&str, &str, &str); 9] = [
+    ("GET", "/healthz", ""),
+    ("GET", "/metrics", ""),
+    ("GET", "/cache?url=http://a.example/", ""),
+    ("GET", "/explain?url=http://a.example/", ""),
+    ("DELETE", "/cache?url=http://a.example/", ""),
+    ("POST", "/invalidate", "[\"http://a.example/\"]"),
+    ("POST", "/revalidate", ""),
+    ("GET", "/hello", ""),
+    ("POST", "/prove", "{}"),
+];
+
+fn control(method: &str, target: &str, fields: &str, body: &str) -> String {
+    let content = match body {
+        "" => String::new(),
+        body => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
+    };
+    format!("{method} {target} HTTP/1.1\r\nHost: ringhold\r\n{fields}{content}\r\n{body}")
+}
+
+#[test]
+fn a_hot_copy_is_not_answered_to_a_client_that_is_not_on_the_access_list() {
+    let Some(elsewhere) = Elsewhere::make("a hot copy for a client that is not on the access list") else { return };
+    let origin = Origin::at(elsewhere.here);
+    origin.on("/hot", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "the page"));
+    let setup = Setup::default().nodes(1).set("hot", "memory", "64MiB").set("access", "clients", vec!["192.0.2.0/24"]);
+    let cluster = open_to(&elsewhere, setup.set("access", "open", vec![format!("{}/32", elsewhere.here)]));
+    let url = origin.url("/hot");
+    until_true("there is a hot copy", PATIENCE, || {
+        cluster.get(&url).status == 200 && cluster.metric("ringhold_front_hot_hits_total") > 0
+    });
+    let plain = format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let last = format!("GET {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    for request in [
+        format!("{plain}{last}"),
+        format!("{plain}{plain}{last}"),
+        format!("HEAD {url} HTTP/1.1\r\nHost: x\r\n\r\n{last}"),
+        format!("GET {url} HTTP/1.0\r\n\r\n"),
+        format!("GET {url} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n{last}"),
+        format!("GET {url} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n{last}"),
+        format!("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n{last}"),
+        format!("TRACE {url} HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n{last}"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\n\r\n{last}"),
+        format!("CONNECT {} HTTP/1.1\r\nHost: x\r\n\r\n{last}", origin.address),
+        format!("POST /invalidate HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]{last}"),
+    ] {
+        let answer = elsewhere.send(cluster.proxy, &request);
+        assert_eq!(status(&answer), 403, "{request}{}", latin1(&answer));
+        assert!(!latin1(&answer).contains("the page") && !latin1(&answer).contains(" 200 "), "{}", latin1(&answer));
+    }
+    assert_eq!(origin.connections(), 1, "nothing of it got further");
+}
+
+#[test]
+fn no_node_is_controlled_through_the_proxy_by_anyone() {
+    let node = Standalone::start("r1", &Setup::default());
+    let cluster = Setup::default().nodes(1).node_at("r1", &node.address.to_string()).start();
+    let port = node.address.port();
+    for (method, path, body) in CONTROL {
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0.0.0.0"] {
+            for fields in ["", "Connection: Via\r\n", "Via: 1.1 a\r\n"] {
+                let request = control(method, &format!("http://{host}:{port}{path}"), fields, body);
+                assert_eq!(asked(cluster.proxy, &request), 403, "{request}");
+            }
+        }
+    }
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0.0.0.0"] {
+        let connect = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        assert_eq!(asked(cluster.proxy, &connect), 403, "{connect}");
+    }
+    let health = asked(node.address, &control("GET", "/healthz", "", ""));
+    assert_eq!(health, 200, "who is on this machine needs no proxy for that");
+}
+
+#[test]
+fn a_node_with_a_secret_on_loopback_asks_everyone_for_it() {
+    let secret = Setup::default().set("cluster", "secret", SECRET);
+    let node = Standalone::start("r1", &secret);
+    let origin = Origin::start();
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "hello"));
+    for (method, path, body) in CONTROL.iter().filter(|(_, path, _)| *path != "/hello") {
+        assert_eq!(asked(node.address, &control(method, path, "", body)), 403, "{method} {path}");
+    }
+    let proxied = control("GET", &origin.url("/"), "Ringhold-Client: local\r\n", "");
+    assert_eq!(asked(node.address, &proxied), 403);
+    assert_eq!(origin.count("*"), 0);
+    let cluster = secret.nodes(0).node_at("r1", &node.address.to_string()).start();
+    let answer = cluster.get(&origin.url("/"));
+    assert_eq!((answer.status, answer.node().as_str()), (200, "r1"), "its front is served, for its machine's clients");
+}
+
+#[test]
+fn a_client_elsewhere_reaches_no_address_of_the_proxys_own_machine() {
+    let Some(elsewhere) = Elsewhere::make("own addresses for a client elsewhere") else { return };
+    let secret = Setup::default().set("cluster", "secret", SECRET);
+    let node = Standalone::start_by(&[], elsewhere.here, "r1", &secret);
+    let origin = Origin::at(elsewhere.here);
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "its own page"));
+    let setup = secret.nodes(1).node_at("r1", &node.address.to_string());
+    let setup = setup.set("admin", "listen", format!("{}:0", elsewhere.here)).set("admin", "token", "a-long-token");
+    let ports: Vec<i64> = vec![origin.address.port().into(), node.address.port().into(), 443];
+    let cluster = open_to(&elsewhere, setup.set("access", "connect_ports", ports));
+    assert_eq!(cluster.get(&origin.url("/")).text(), "its own page", "a client on the machine gets it");
+    let asked = origin.count("*");
+    let mapped = |address: SocketAddr| format!("[::ffff:{}]:{}", address.ip(), address.port());
+    for address in [node.address, origin.address, cluster.admin] {
+        for authority in [address.to_string(), mapped(address)] {
+            for path in ["/", "/healthz", "/metrics"] {
+                let request = format!("GET http://{authority}{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                let answer = elsewhere.send(cluster.proxy, &request);
+                assert!([403, 421].contains(&status(&answer)), "{request}{}", latin1(&answer));
+            }
+            let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let answer = elsewhere.send(cluster.proxy, &connect);
+            assert_eq!(status(&answer), 403, "{connect}{}", latin1(&answer));
+        }
+    }
+    assert_eq!(origin.count("*"), asked);
+}
+
+#[test]
+fn what_passes_a_proof_on_to_another_node_is_not_taken_for_the_node() {
+    let secret = Setup::default().set("cluster", "secret", SECRET);
+    let node = Standalone::start("r2", &secret);
+    let origin = Origin::start();
+    for says in [None, Some(("\"id\":\"r2\"", "\"id\":\"r1\""))] {
+        let impostor = Impostor::before(node.address, says);
+        let cluster = secret.clone().nodes(0).node_at("r1", &impostor.address.to_string());
+        let cluster = cluster.set("timeouts", "node_start", "300ms").start();
+        until_true("it was tried some times", PATIENCE, || impostor.connections() >= 4);
+        let listed = cluster.manage("GET", "/v1/nodes/r1", "").json();
+        assert_eq!(listed["up"], false, "{says:?} {listed}");
+        assert_eq!(cluster.get(&origin.url("/")).status, 503, "{says:?}");
+    }
+    assert_eq!(origin.count("*"), 0);
+}
+
+#[test]
+fn a_web_page_gets_nothing_from_a_node_on_loopback() {
+    let node = Standalone::start("r1", &Setup::default());
+    let port = node.address.port();
+    let own = format!("127.0.0.1:{port}");
+    let rows: [(&str, &str, String, &str); 12] = [
+        ("GET", "/healthz", format!("Host: {own}\r\n"), ""),
+        ("GET", "/healthz", format!("Host: localhost:{port}\r\n"), ""),
+        ("GET", "/healthz", format!("Host: {own}\r\nOrigin: http://{own}\r\n"), ""),
+        ("POST", "/invalidate", format!("Host: {own}\r\nContent-Type: application/json\r\n"), "[]"),
+        ("GET", "/healthz", format!("Host: evil.example:{port}\r\n"), ""),
+        ("GET", "/metrics", "Host: evil.example\r\n".to_owned(), ""),
+        ("POST", "/revalidate", format!("Host: {own}\r\nOrigin: http://evil.example\r\n"), ""),
+        ("POST", "/revalidate", format!("Host: {own}\r\nOrigin: null\r\n"), ""),
+        ("DELETE", "/cache?url=http://a/", format!("Host: {own}\r\nOrigin: http://localhost:1\r\n"), ""),
+        ("POST", "/invalidate", format!("Host: {own}\r\nContent-Type: text/plain\r\n"), "[]"),
+        ("POST", "/invalidate", format!("Host: {own}\r\n"), "[]"),
+        ("POST", "/invalidate", format!("Host: {own}\r\nContent-Type: application/x-www-form-urlencoded\r\n"), "[]"),
+    ];
+    for (number, (method, path, fields, body)) in rows.into_iter().enumerate() {
+        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let request = format!("{method} {path} HTTP/1.1\r\n{fields}{length}\r\n{body}");
+        let mut connection = Connection::to(node.address);
+        connection.send(&request).unwrap();
+        let answer = connection.response(method).unwrap();
+        match number < 4 {
+            true => assert_eq!(answer.status, 200, "{request}{}", answer.text()),
+            false => assert!([403, 415].contains(&answer.status), "{request}{}", answer.text()),
+        }
+        assert_eq!(answer.get("x-content-type-options").as_deref(), Some("nosniff"), "{request}");
+        assert_eq!(answer.get("cross-origin-resource-policy").as_deref(), Some("same-origin"), "{request}");
+    }
+}
+
+#[test]
+fn no_script_of_a_web_page_reads_what_the_admin_port_says() {
+    let cluster = Setup::default().nodes(1).start();
+    for path in ["/proxy.pac", "/v1/nodes", "/healthz", "/metrics", "/", "/nothing"] {
+        let answer = cluster.manage("GET", path, "");
+        assert_eq!(answer.get("x-content-type-options").as_deref(), Some("nosniff"), "{path}");
+        assert_eq!(answer.get("cross-origin-resource-policy").as_deref(), Some("same-origin"), "{path}");
+    }
+}
+
+#[test]
+fn what_a_stranger_tells_a_front_is_refused_before_it_is_read() {
+    if !zookeeper::wanted("a stranger who tells a front something") {
+        return;
+    }
+    let zookeeper = Zookeeper::alone();
+    let setup = Setup::default().nodes(1).set("zookeeper", "connect", zookeeper.connect());
+    let setup = setup.set("zookeeper", "advertise", "127.0.0.2").set("cluster", "secret", SECRET);
+    let cluster = setup.set("proxy", "listen", vec!["127.0.0.2:0"]).start();
+    let zeros = "0".repeat(64);
+    for proof in ["", "Ringhold-Teller: x\r\n", &format!("Ringhold-Teller: {} {zeros}\r\n", "0".repeat(32))] {
+        let mut stranger = cluster.connect();
+        let head =
+            "POST /invalidate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2000000\r\n";
+        stranger.send(format!("{head}{proof}\r\n")).unwrap();
+        assert_eq!(stranger.response("POST").unwrap().status, 403, "{proof}: not a byte of it was sent");
+    }
+}

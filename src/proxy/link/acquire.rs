@@ -73,7 +73,7 @@ async fn open(mut slot: Slot) -> Result<Conn, Broken> {
 
 async fn connect(pool: &Pool) -> io::Result<Stream> {
     match &pool.node.address {
-        Address::Tcp(address) => Ok(Stream::Tcp(prove::connect(address, &pool.shared.cluster).await?)),
+        Address::Tcp(address) => Ok(Stream::Tcp(prove::connect(address, &pool.node.id, &pool.shared.cluster).await?)),
         Address::Unix(path) => loop {
             match UnixStream::connect(path).await {
                 // Its backlog is full. There is no event for that: look again, as long as the node is thought alive.
