@@ -172,7 +172,7 @@ impl Setup {
     pub fn start_as(&self, program: Option<&Path>, change: impl FnOnce(&mut Command)) -> Cluster {
         let folder = TempDir::with_prefix("rh").expect("a temporary folder");
         self.write_into(folder.path());
-        let program = program.map_or_else(|| self::program(), |path| path.display().to_string());
+        let program = program.map_or_else(self::program, |path| path.display().to_string());
         let mut command = prepared(&[&program], folder.path(), &SERVE);
         change(&mut command);
         Cluster::launch_by(command, folder)
