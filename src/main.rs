@@ -2,15 +2,15 @@
 
 use clap::Parser;
 use ringhold::alloc::Recycling;
-use ringhold::cli::{Job, args::Args};
+use ringhold::cli::{Done, Job, args::Args};
 use ringhold::config::{Config, Log, LogFormat, Place};
 use ringhold::lines::{self, Lines, Writer};
-use ringhold::net::drain::{Shutdown, StartError, Trigger};
+use ringhold::net::drain::StartError;
+use ringhold::net::signals::{self, Ending};
 use ringhold::{node, proxy};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -20,14 +20,22 @@ static ALLOCATOR: Recycling = Recycling;
 const MISTAKE: u8 = 2;
 /// A client command that failed.
 const FAILED: u8 = 1;
-/// Ended at once by a second signal.
-const IMPATIENT: i32 = 130;
+/// A client command that was done in part.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
-    let ended = match Job::resolve(Args::parse()) {
+    let args = Args::parse();
+    if args.is_server() {
+        signals::ignore_harmless();
+    }
+    let ended = match Job::resolve(args) {
         Err(message) => Err((MISTAKE, message)),
         Ok(Job::Check(config)) => checked(&config),
-        Ok(Job::Errand(errand)) => errand.run().map_err(|failure| (FAILED, format!("error: {failure}"))),
+        Ok(Job::Errand(errand)) => match errand.run() {
+            Ok(Done::Whole) => Ok(()),
+            Ok(Done::Partly) => return ExitCode::from(INCOMPLETE),
+            Err(failure) => Err((FAILED, format!("error: {failure}"))),
+        },
         Ok(Job::Front { config, spawn }) => front(config, spawn).map_err(|e| (MISTAKE, e.to_string())),
         Ok(Job::Node { id, listen, config, supervised }) => {
             cache_node(node::Options { id, listen, config, supervised }).map_err(|e| (MISTAKE, e.to_string()))
@@ -52,13 +60,20 @@ fn say(message: &str) {
 
 fn front(config: Config, spawn: bool) -> Result<(), StartError> {
     let _last = prepare(&config)?;
-    proxy::run(config, spawn, on_signal(Ending::OnAnySignal)?)
+    for warning in config.conflicts(spawn) {
+        tracing::warn!("{}: {warning}", config.source);
+    }
+    proxy::run(config, spawn, signals::watch(Ending::OnAnySignal)?)
 }
 
 fn cache_node(options: node::Options) -> Result<(), StartError> {
     let _last = prepare(&options.config)?;
+    // A child's configuration is its parent's, who has said so.
+    for warning in options.config.node_conflicts().iter().filter(|_| !options.supervised) {
+        tracing::warn!("{}: {warning}", options.config.source);
+    }
     let ending = if options.supervised { Ending::OnTerminate } else { Ending::OnAnySignal };
-    node::run(options, on_signal(ending)?)
+    node::run(options, signals::watch(ending)?)
 }
 
 /// Its result is to be dropped last: it waits until the last line is written, for a second at most.
@@ -111,53 +126,6 @@ fn raise_open_files() {
     }
 }
 
-/// Which signals end a process.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    OnAnySignal,
-    /// Ctrl-C in a terminal reaches children too, but a front that drains still needs its nodes.
-    OnTerminate,
-}
-
-/// SIGTERM and SIGINT begin the shutdown; the second one ends the process at once.
-fn on_signal(ending: Ending) -> Result<Shutdown, StartError> {
-    let (trigger, shutdown) = Shutdown::channel();
-    let (ready, registered) = std::sync::mpsc::channel();
-    let watch = move || _ = ready.send(watch_signals(ending, trigger, &ready));
-    let cannot = |cause: &dyn std::fmt::Display| StartError(format!("cannot watch for signals: {cause}"));
-    std::thread::Builder::new().name("signals".to_owned()).spawn(watch).map_err(|cause| cannot(&cause))?;
-    match registered.recv() {
-        Ok(Ok(())) => Ok(shutdown),
-        Ok(Err(cause)) => Err(cannot(&cause)),
-        Err(cause) => Err(cannot(&cause)),
-    }
-}
-
-type Ready = std::sync::mpsc::Sender<std::io::Result<()>>;
-
-/// Runs for as long as the process does; says `ready` once signals cannot be missed any more.
-fn watch_signals(ending: Ending, trigger: Trigger, ready: &Ready) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        _ = ready.send(Ok(()));
-        next(&mut terminate, &mut interrupt, ending).await;
-        trigger.begin();
-        next(&mut terminate, &mut interrupt, ending).await;
-        std::process::exit(IMPATIENT)
-    })
-}
-
-async fn next(terminate: &mut Signal, interrupt: &mut Signal, ending: Ending) {
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => if ending == Ending::OnAnySignal { return },
-        }
-    }
-}
-
 fn checked(config: &Config) -> Result<(), (u8, String)> {
     let spawned = config.nodes.iter().filter(|n| n.place == Place::Spawn).count();
     let listen: Vec<String> = config.proxy.listen.iter().map(ToString::to_string).collect();
@@ -172,6 +140,9 @@ fn checked(config: &Config) -> Result<(), (u8, String)> {
     let cluster =
         zookeeper.map(|z| format!("in the cluster {} of {}, as {}\n", z.path, z.connect, config.advertised()));
     _ = std::io::stdout().write_all((line + &cluster.unwrap_or_default()).as_bytes());
-    config.warnings.iter().for_each(|warning| _ = writeln!(std::io::stderr(), "warning: {warning}"));
+    let conflicts = config.conflicts(true).into_iter().map(|conflict| format!("{}: {conflict}", config.source));
+    for warning in config.warnings.iter().cloned().chain(conflicts) {
+        _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
     Ok(())
 }

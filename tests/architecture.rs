@@ -1,4 +1,4 @@
-//! The arrows of DESIGN.md run one way, and pure modules stay pure.
+//! The arrows of `src/lib.rs` run one way, and pure modules stay pure.
 
 use std::collections::BTreeSet;
 use std::fs;

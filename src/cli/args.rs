@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Debug, Parser)]
 #[command(version, after_help = "Without a command: serve.")]
 pub struct Args {
-    /// The configuration file [default: config/cluster.toml, or else the one built in]
+    /// The configuration file [default: $RINGHOLD_CONFIG, or else /etc/ringhold/cluster.toml, or else what is built in]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct Args {
 #[derive(Debug, Default, clap::Args)]
 pub struct Addresses {
     /// Where the proxy listens, in place of the file's addresses; may be repeated
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
     pub listen: Vec<SocketAddr>,
     /// Where the admin API listens, or is asked
     #[arg(long, value_name = "ADDR")]
@@ -73,9 +73,19 @@ pub enum Command {
         #[command(flatten)]
         api: ApiArgs,
         url: String,
+        /// The URL has a `*` of its own; no purge takes it for a pattern
+        #[arg(long)]
+        exact: bool,
     },
-    /// Check the configuration file
-    Check,
+    /// Check the configuration file, and the addresses that would override it
+    Check(Addresses),
+}
+
+impl Args {
+    /// Whether this is to run until it is told to end.
+    pub fn is_server(&self) -> bool {
+        matches!(self.command, None | Some(Command::Serve(_) | Command::Front(_) | Command::Node(_)))
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -137,14 +147,17 @@ pub enum Nodes {
         #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
         weight: u32,
     },
+    /// Go back to the nodes of the configuration file: undo what `add`, `remove`, `drain` and `set-weight` have changed
+    Reset,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["spawn", "address"]))]
 pub struct AddArgs {
     #[arg(value_parser = id)]
     pub id: String,
     /// A child process of the front
-    #[arg(long, conflicts_with = "address", required_unless_present = "address")]
+    #[arg(long)]
     pub spawn: bool,
     /// A node that runs already: host:port or unix:/path
     #[arg(long, value_name = "ADDR")]
@@ -164,9 +177,10 @@ pub enum Ring {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true).args(["add", "remove"]))]
 pub struct PlanArgs {
     /// A node to add; may be repeated
-    #[arg(long, value_name = "ID", value_parser = id, required_unless_present = "remove")]
+    #[arg(long, value_name = "ID", value_parser = id)]
     pub add: Vec<String>,
     /// The weight of what is added
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
@@ -205,6 +219,13 @@ pub struct Fields {
 pub struct Field {
     pub name: http::HeaderName,
     pub value: http::HeaderValue,
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let port: String = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("3128").to_owned();
+    text.parse().map_err(|_| {
+        format!("write an address with its port, for example 127.0.0.1:{port} (or 0.0.0.0:{port} for all)")
+    })
 }
 
 fn id(text: &str) -> Result<String, String> {

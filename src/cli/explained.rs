@@ -5,6 +5,9 @@ use serde_json::Value;
 
 /// `/v1/explain`'s answer, for people.
 pub fn sentences(answer: &Value) -> String {
+    if answer["answer"]["does"] == "tunnel" {
+        return format!("{}\n{}: no node has to do with it.", text(&answer["key"]), text(&answer["answer"]["why"]));
+    }
     let mut lines = vec![text(&answer["key"]), placed(answer)];
     match answer["stored"].as_array() {
         Some(stored) if !stored.is_empty() => lines.extend(stored.iter().map(entry)),
@@ -52,6 +55,10 @@ fn entry(entry: &Value) -> String {
         if !entry[name].is_null() {
             line += &format!("; {label}: {}", text(&entry[name]));
         }
+    }
+    let values: Vec<String> = entry["selected_by"].as_array().map_or(&[][..], |all| all).iter().map(text).collect();
+    if !values.is_empty() {
+        line += &format!(", for requests with {}", values.join(" and "));
     }
     let says: Vec<String> = entry["says"].as_array().map_or(&[][..], |says| says).iter().map(text).collect();
     if !says.is_empty() {

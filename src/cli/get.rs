@@ -3,7 +3,7 @@
 use super::Failure;
 use super::api::connect;
 use super::args::{Field, GetArgs};
-use super::resolve::reachable;
+use super::resolve::{host_and_port, reachable};
 use crate::config::{Config, Zookeeper};
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header};
@@ -28,7 +28,10 @@ impl Get {
             return Err("get speaks plain http; for https use: curl -x http://PROXY URL".to_owned());
         }
         let proxies = match (args.proxy, args.zookeeper) {
-            (Some(proxy), _) => Proxies::One(proxy),
+            (Some(proxy), _) => {
+                host_and_port("--proxy", &proxy)?;
+                Proxies::One(proxy)
+            }
             (None, Some(hosts)) => Proxies::of(config()?, &hosts)?,
             (None, None) => Proxies::One(usual_proxy(&config()?)?),
         };

@@ -14,6 +14,14 @@ pub use resolve::{Errand, Job};
 
 use std::fmt;
 
+/// What became of a client command that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    Whole,
+    /// Not everyone has done it; what was printed names them.
+    Partly,
+}
+
 /// Why a client command failed: one line.
 #[derive(Debug)]
 pub struct Failure(pub String);
@@ -38,7 +46,7 @@ impl From<std::io::Error> for Failure {
 
 impl Errand {
     /// Runs a client command to its end.
-    pub fn run(self) -> Result<(), Failure> {
+    pub fn run(self) -> Result<Done, Failure> {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -46,13 +54,15 @@ impl Errand {
             .block_on(self.done())
     }
 
-    async fn done(self) -> Result<(), Failure> {
+    async fn done(self) -> Result<Done, Failure> {
         match self {
+            Errand::Purge(api, url, exact) => return url::purge(&api, &url, exact).await,
+            Errand::Reset(api, state) => nodes::reset(api, state.as_deref()).await,
             Errand::Nodes(api, what) => nodes::run(&api, what).await,
             Errand::Ring(api, what) => ring::run(&api, what).await,
             Errand::Explain(api, url, fields) => url::explain(&api, &url, &fields).await,
-            Errand::Purge(api, url) => url::purge(&api, &url).await,
             Errand::Get(get) => get.run().await,
-        }
+        }?;
+        Ok(Done::Whole)
     }
 }

@@ -4,8 +4,11 @@ use super::Failure;
 use super::api::Api;
 use super::args::{AddArgs, Nodes};
 use super::show::{outline, percent, table, text};
+use crate::cluster::state;
 use http::Method;
 use serde_json::{Value, json};
+use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 pub async fn run(api: &Api, what: Nodes) -> Result<(), Failure> {
@@ -15,6 +18,21 @@ pub async fn run(api: &Api, what: Nodes) -> Result<(), Failure> {
         Nodes::Remove { id, drain } => remove(api, &id, drain).await,
         Nodes::Drain { id } => patch(api, &id, json!({"state": "draining"})).await,
         Nodes::SetWeight { id, weight } => patch(api, &id, json!({"weight": weight})).await,
+        Nodes::Reset => api.show(Method::POST, "/v1/nodes/reset", None, list).await,
+    }
+}
+
+/// Goes back to the nodes of the file: asks the front, or where `state` is the folder of one that does not run, takes its
+/// saved changes away.
+pub async fn reset(api: Result<Api, String>, state: Option<&Path>) -> Result<(), Failure> {
+    let folder = state.unwrap_or(Path::new(""));
+    let forgotten = state.map(state::forget_changes).transpose();
+    match forgotten.map_err(|cause| Failure(format!("{}: {cause}", folder.display())))?.flatten() {
+        Some(file) => {
+            let said = format!("{} is removed: the next start has the nodes of the configuration file", file.display());
+            Ok(writeln!(std::io::stdout(), "{said}")?)
+        }
+        None => run(&api.map_err(Failure)?, Nodes::Reset).await,
     }
 }
 
@@ -56,10 +74,10 @@ fn list(answer: &Value) -> String {
     match nodes {
         Value::Array(nodes) if nodes.is_empty() => "no nodes; add one with: ringhold nodes add ID --spawn".to_owned(),
         Value::Array(nodes) => rows(nodes),
-        node if node.get("id").is_some() => match node["detail"].as_str() {
-            Some(detail) => rows(std::slice::from_ref(node)) + &text(&json!(detail)) + "\n",
-            None => rows(std::slice::from_ref(node)),
-        },
+        node if node.get("id").is_some() => {
+            let said = ["detail", "warning"].iter().filter_map(|name| node[*name].as_str());
+            said.fold(rows(std::slice::from_ref(node)), |shown, said| shown + &text(&json!(said)) + "\n")
+        }
         other => outline(other),
     }
 }

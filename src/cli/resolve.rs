@@ -6,6 +6,7 @@ use super::get::Get;
 use crate::config::{Address, Config, ConfigError, Secret};
 use std::io::BufRead;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 /// What this process is to do.
 #[derive(Debug)]
@@ -22,7 +23,9 @@ pub enum Errand {
     Nodes(Api, Nodes),
     Ring(Api, Ring),
     Explain(Api, String, Vec<Field>),
-    Purge(Api, String),
+    Purge(Api, String, bool),
+    /// With the folder of the state, where the file names the front's; the API is needed while that runs only.
+    Reset(Result<Api, String>, Option<PathBuf>),
     Get(Get),
 }
 
@@ -32,11 +35,13 @@ impl Job {
         let Args { config, addresses, command } = args;
         let config = || Config::load(config.as_deref()).map_err(|e| e.to_string());
         let command = command.unwrap_or(Command::Serve(Addresses::default()));
-        if !addresses.listen.is_empty() && !matches!(command, Command::Serve(_) | Command::Front(_)) {
-            return Err("--listen before the command is for serve and front; write it after the command".to_owned());
+        let is_front = matches!(command, Command::Serve(_) | Command::Front(_) | Command::Check(_));
+        if !addresses.listen.is_empty() && !is_front {
+            return Err(
+                "--listen before the command is for serve, front and check; write it after the command".to_owned()
+            );
         }
-        let cluster = addresses.zookeeper.is_some() || addresses.advertise.is_some();
-        if cluster && !matches!(command, Command::Serve(_) | Command::Front(_)) {
+        if (addresses.zookeeper.is_some() || addresses.advertise.is_some()) && !is_front {
             return Err("write --zookeeper and --advertise after the command".to_owned());
         }
         let job = match command {
@@ -44,10 +49,21 @@ impl Job {
             Command::Front(own) => Job::front(config()?, own.or(addresses), false)?,
             Command::Node(node) if node.supervised => Job::node(from_parent()?, node)?,
             Command::Node(node) => Job::node(config()?, node)?,
-            Command::Check => Job::Check(config()?),
+            Command::Check(own) => match Job::front(config()?, own.or(addresses), true)? {
+                Job::Front { config, .. } => Job::Check(config),
+                other => other,
+            },
+            Command::Nodes { api, what: Nodes::Reset } => {
+                let named = api.admin.is_some() || addresses.admin.is_some();
+                let own = |config: Config| config.zookeeper.is_none().then_some(config.state.path);
+                let state = if named { None } else { own(config()?) };
+                Job::Errand(Errand::Reset(Api::find(api, addresses, config), state))
+            }
             Command::Nodes { api, what } => Job::Errand(Errand::Nodes(Api::find(api, addresses, config)?, what)),
             Command::Ring { api, what } => Job::Errand(Errand::Ring(Api::find(api, addresses, config)?, what)),
-            Command::Purge { api, url } => Job::Errand(Errand::Purge(Api::find(api, addresses, config)?, url)),
+            Command::Purge { api, url, exact } => {
+                Job::Errand(Errand::Purge(Api::find(api, addresses, config)?, url, exact))
+            }
             Command::Explain { api, url, fields } => {
                 Job::Errand(Errand::Explain(Api::find(api, addresses, config)?, url, fields.fields))
             }
@@ -103,6 +119,7 @@ impl Api {
         let env = || std::env::var("RINGHOLD_TOKEN").ok().filter(|t| !t.is_empty());
         let token = token.or_else(env).map(Secret);
         if let Some(address) = admin.or(before.admin) {
+            host_and_port("--admin", &address)?;
             return Ok(Api { address, token, json });
         }
         let config = config()?;
@@ -125,6 +142,13 @@ pub(super) fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
 
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("--admin: `{text}` is no address to listen on; write for example 127.0.0.1:3129"))
+}
+
+/// What can be connected to.
+pub(super) fn host_and_port(option: &str, text: &str) -> Result<(), String> {
+    let address = text.parse::<Address>().ok().filter(|address| address.port().is_some());
+    let usual = if option == "--admin" { "127.0.0.1:3129" } else { "127.0.0.1:3128" };
+    address.map(|_| ()).ok_or_else(|| format!("{option}: `{text}` is no host with a port; write for example {usual}"))
 }
 
 /// The first line of standard input; the rest of it stays quiet until the parent is gone.

@@ -1,12 +1,13 @@
 //! `ringhold explain` and `ringhold purge`
 
-use super::Failure;
 use super::api::{Api, encoded};
 use super::args::Field;
 use super::explained::sentences;
-use super::show::outline;
+use super::show::text;
+use super::{Done, Failure};
 use http::Method;
 use serde_json::Value;
+use std::time::Duration;
 
 /// The request's fields travel in the query, as `header=name:value`, so that they cannot be taken for our own.
 pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), Failure> {
@@ -18,10 +19,48 @@ pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), Failu
     api.show(Method::GET, &path, None, sentences).await
 }
 
-pub async fn purge(api: &Api, url: &str) -> Result<(), Failure> {
-    api.show(Method::DELETE, &format!("/v1/cache?url={}", encoded(url)), None, |answer| match answer {
-        Value::Null => format!("{url} is purged everywhere"),
-        other => outline(other),
-    })
-    .await
+pub async fn purge(api: &Api, url: &str, exact: bool) -> Result<Done, Failure> {
+    let exact = if exact { "&exact=true" } else { "" };
+    let path = format!("/v1/cache?url={}{exact}", encoded(url));
+    let answer = api.ask(Method::DELETE, &path, None, Duration::ZERO).await?;
+    api.print(&answer, purged)?;
+    let whole = answer["missed"].is_null() && answer["unsure"].is_null();
+    Ok(if whole { Done::Whole } else { Done::Partly })
+}
+
+/// What became of a purge, for people.
+fn purged(answer: &Value) -> String {
+    let names =
+        |list: &Value| list.as_array().map_or(&[][..], |all| all).iter().map(text).collect::<Vec<_>>().join(", ");
+    let (key, held) = (text(&answer["key"]), names(&answer["held"]));
+    let was = if held.is_empty() { "nothing was stored".to_owned() } else { format!("was stored on {held}") };
+    let mut lines = vec![format!("{key}: {was}")];
+    lines.push(format!("purged on: {}", names(&answer["done"])));
+    let fronts = names(&answer["fronts"]);
+    if !fronts.is_empty() {
+        lines.push(format!("fronts that have dropped their copies: {fronts}"));
+    }
+    for missed in answer["missed"].as_array().map_or(&[][..], |all| all) {
+        lines.push(format!("missed by {}: {}", text(&missed["id"]), text(&missed["why"])));
+    }
+    lines.extend(["unsure", "detail"].iter().filter(|name| !answer[**name].is_null()).map(|name| text(&answer[*name])));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_purge_says_what_was_there_and_who_missed_it() {
+        let whole = json!({"key": "http://h/", "held": [], "done": ["n1", "n2"]});
+        assert_eq!(purged(&whole), "http://h/: nothing was stored\npurged on: n1, n2");
+        let partly = json!({"key": "http://h/", "held": ["n1"], "done": ["n1"], "fronts": ["f2"],
+            "missed": [{"id": "n2", "why": "it is down"}], "detail": "n2 validates"});
+        let lines = "http://h/: was stored on n1\npurged on: n1\nfronts that have dropped their copies: f2\n\
+                     missed by n2: it is down\nn2 validates";
+        assert_eq!(purged(&partly), lines);
+        assert!(purged(&json!({})).contains("nothing was stored"));
+    }
 }

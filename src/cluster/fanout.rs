@@ -89,6 +89,8 @@ fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
 pub struct Purged {
     /// Nodes.
     pub done: Vec<String>,
+    /// Of these, the ones that had something stored.
+    pub held: Vec<String>,
     /// Other fronts that have dropped their copies.
     pub fronts: Vec<String>,
     /// Nodes and fronts, with the reason. Nodes validate before they reuse anything.
@@ -97,6 +99,16 @@ pub struct Purged {
     pub unsure: Option<String>,
     /// Some front was not told: its copies have to run out.
     pub waits: bool,
+}
+
+impl Purged {
+    fn heard(&mut self, node: &Node, said: &[u8]) {
+        self.done.push(node.id.clone());
+        let said: Option<serde_json::Value> = serde_json::from_slice(said).ok();
+        if said.is_some_and(|said| said["purged"] == true) {
+            self.held.push(node.id.clone());
+        }
+    }
 }
 
 impl Cluster {
@@ -131,7 +143,7 @@ impl Cluster {
     async fn purge_nodes(&self, purged: &mut Purged, nodes: Vec<Arc<Node>>, path: &str) {
         for (node, result) in everywhere(self.health.link(), nodes, Method::DELETE, path).await {
             match result {
-                Ok(_) => purged.done.push(node.id.clone()),
+                Ok(said) => purged.heard(&node, &said),
                 Err(trouble) => {
                     self.health.missed(&node);
                     purged.missed.push((node.id.clone(), trouble.to_string()));
@@ -149,7 +161,7 @@ impl Cluster {
         }
         for (result, node) in calls.join_all().await {
             match result {
-                Ok(_) => purged.done.push(node.id.clone()),
+                Ok(said) => purged.heard(&node, &said),
                 Err(trouble) if trouble.is_refusal() => {}
                 Err(trouble) => purged.missed.push((node.id.clone(), format!("it has left: {trouble}"))),
             }

@@ -2,7 +2,7 @@
 
 use super::board::{Board, Watched};
 use super::doubts::Doubts;
-use super::link::{Link, Trouble};
+use super::link::Link;
 use super::probe::Line;
 use super::verdict::{Action, Event, Why};
 use super::view::Node;
@@ -45,6 +45,8 @@ pub struct Health {
     slice: Duration,
     /// In milliseconds; 0: nobody is judged slow.
     slow_hit: u32,
+    /// For so long a node may take to be there for the first time.
+    patience: Duration,
     /// For so long a node that was away asks who stood in for it.
     handover: Duration,
 }
@@ -60,6 +62,7 @@ impl Health {
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
             slow_hit: u32::try_from(timeouts.slow_hit.as_millis()).unwrap_or(u32::MAX),
+            patience: timeouts.node_start + timeouts.probe,
             handover: config.ring.handover,
         })
     }
@@ -206,16 +209,28 @@ impl Health {
     }
 
     /// Says why a node is not reached: loudly and once, when somebody has to do something about it.
-    fn complain(&self, node: &Arc<Node>, trouble: &Trouble) {
+    fn complain(&self, node: &Arc<Node>, what: String, is_lasting: bool) {
         let mut board = self.board();
         let Some(watched) = board.of(node) else { return };
-        let what = trouble.to_string();
-        if trouble.is_lasting() && watched.complaint != what {
+        if is_lasting && watched.complaint != what {
             tracing::warn!(node = node.id, address = %node.address, "node is not trusted: {what}");
             watched.complaint = what;
         } else {
             tracing::debug!(node = node.id, "probe: {what}");
         }
+    }
+
+    /// Says that a node was never there: it may be meant, or a slip of the pen.
+    fn miss(&self, node: &Node, why: Option<&str>) {
+        let (id, address, why) = (&node.id, &node.address, why.unwrap_or("it is silent"));
+        tracing::warn!(
+            "node {id} at {address} has not answered for {:?}, since it is known ({why}): see that it runs and listens there",
+            self.patience
+        );
+    }
+
+    fn has_met(&self, node: &Arc<Node>) -> bool {
+        self.board().of(node).is_none_or(|watched| watched.verdict.boot() != 0)
     }
 
     /// Judges for ever who is slow, where anybody may be.
@@ -241,8 +256,10 @@ impl Health {
 async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
     let mut line = Line::default();
     let (mut looks, random) = (0, RandomState::new());
+    let (born, mut missed) = (tick(), false);
     for round in 0_u64.. {
-        let event = probe(&health, &node, &mut line).await;
+        let mut why = None;
+        let event = probe(&health, &node, &mut line, &mut why).await;
         let mut action = health.apply(&node, event);
         while action == Action::Revalidate {
             let token = health.heeded(&node);
@@ -251,6 +268,10 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
                 health.doubts.settle(&node.id, token);
             }
             action = health.apply(&node, told);
+        }
+        if !missed && tick().since(born) > health.patience && !health.has_met(&node) {
+            missed = true;
+            health.miss(&node, why.as_deref());
         }
         looks = if node.is_up() { EAGER } else { EAGER.min(looks + 1) };
         let pause = if looks < EAGER { health.interval / 10 } else { health.interval };
@@ -283,8 +304,8 @@ fn spread(pause: Duration, random: u64) -> Duration {
     pause * (900 + (random % 201) as u32) / 1000
 }
 
-/// One question, asked until it is answered, refused or given up.
-async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
+/// One question, asked until it is answered, refused or given up; `why` it was refused.
+async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Option<String>) -> Event {
     let asked = line.ask(&health.link, node);
     let mut asked = std::pin::pin!(asked);
     for slice in 1..=SLICES * PATIENCE {
@@ -293,7 +314,9 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line) -> Event {
             answer = &mut asked => return match answer {
                 Ok(boot) => Event::Answered { boot },
                 Err(trouble) => {
-                    health.complain(node, &trouble);
+                    let what = trouble.to_string();
+                    health.complain(node, what.clone(), trouble.is_lasting());
+                    *why = Some(what);
                     Event::Refused
                 }
             },

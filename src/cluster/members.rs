@@ -64,6 +64,19 @@ pub enum Change {
     Forget(String),
 }
 
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Add(node) => write!(f, "node {} is added", node.id),
+            Change::Weight(id, weight) => write!(f, "node {id} has the weight {weight}"),
+            Change::Drain(id) => write!(f, "node {id} drains: its keys go to the next owners"),
+            Change::Resume(id) => write!(f, "node {id} has its keys again"),
+            Change::Remove(id) => write!(f, "node {id} is removed: its keys go to the next owners"),
+            Change::Forget(id) => write!(f, "node {id} is forgotten"),
+        }
+    }
+}
+
 /// Why a change is refused; each says what to do instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -163,6 +176,35 @@ impl Members {
             next.delta.digest = format!("{:016x}", next.view().ring.digest());
         }
         Ok(next)
+    }
+
+    /// The changes that lead back to the file's nodes. Who is to come comes before anybody goes, but for what stands in
+    /// another's place.
+    pub fn way_back(&self) -> Vec<Change> {
+        let (mut come, mut go) = (Vec::new(), Vec::new());
+        for node in self.file.iter().filter(|node| self.node_of(node).is_some()) {
+            match self.seats.get(&node.id) {
+                Some(seat) if seat.state != State::Leaving && seat.spec.place == node.place => {
+                    if seat.spec.weight != node.weight {
+                        come.push(Change::Weight(node.id.clone(), node.weight));
+                    }
+                    if seat.state == State::Draining {
+                        come.push(Change::Resume(node.id.clone()));
+                    }
+                }
+                Some(seat) => {
+                    if seat.state != State::Leaving {
+                        go.push(Change::Remove(node.id.clone()));
+                    }
+                    go.push(Change::Add(node.clone()));
+                }
+                None => come.push(Change::Add(node.clone())),
+            }
+        }
+        let named = |id: &str| self.file.iter().any(|node| node.id == id);
+        let others = self.seats.values().filter(|seat| seat.state != State::Leaving && !named(&seat.spec.id));
+        go.extend(others.map(|seat| Change::Remove(seat.spec.id.clone())));
+        come.into_iter().chain(go).collect()
     }
 
     fn active(&self) -> impl Iterator<Item = Member> {

@@ -39,7 +39,7 @@ mod supervise;
 mod verdict;
 mod vital;
 
-pub use ops::{Answer, ChangeError, Listed};
+pub use ops::{Answer, ChangeError, Listed, NO_NODES};
 
 use crate::clock;
 use crate::config::{Config, Place};
@@ -77,6 +77,8 @@ pub struct Cluster {
     /// Changes come one after the other, each saved before it is true.
     changing: tokio::sync::Mutex<()>,
     state: StateFile,
+    /// `None`: there is no folder for state, or it is given back.
+    lock: Mutex<Option<state::Lock>>,
     views: watch::Sender<Arc<View>>,
     health: Arc<Health>,
     /// `None`: this front spawns no nodes.
@@ -106,6 +108,7 @@ impl Cluster {
         if let Some(settings) = &config.zookeeper {
             return Cluster::start_remote(config, settings, program).await;
         }
+        let lock = own_state(config)?;
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
         let health = Health::new(config, missed::load(&config.state.path));
@@ -118,6 +121,12 @@ impl Cluster {
         {
             tracing::warn!("{}: {e}: changes of the members will not be kept", state.path().display());
         }
+        if let Some(changes) = members.delta().changes() {
+            let (saved, file) = (state.path().display(), &config.source);
+            tracing::warn!(
+                "{saved} changes the nodes of {file}: {changes} (`ringhold nodes reset` goes back to that file)"
+            );
+        }
         let (reports, incoming) = report::channel(REPORTS);
         let cluster = Arc::new(Cluster {
             config: config.clone(),
@@ -126,6 +135,7 @@ impl Cluster {
             keeper: None,
             changing: tokio::sync::Mutex::new(()),
             state,
+            lock: Mutex::new(lock),
             health,
             supervisor,
             reports,
@@ -197,6 +207,20 @@ impl Cluster {
         }
     }
 
+    /// Waits until some node of the ring is up.
+    pub async fn until_up(&self) {
+        let (mut health, mut views) = (self.health.changes(), self.views.subscribe());
+        while self.readiness().up == 0 {
+            let changed = tokio::select! {
+                changed = health.changed() => changed.is_ok(),
+                changed = views.changed() => changed.is_ok(),
+            };
+            if !changed {
+                return;
+            }
+        }
+    }
+
     /// What is known by ZooKeeper; `None` without.
     pub fn keeper(&self) -> Option<&Arc<Keeper>> {
         self.keeper.as_ref()
@@ -220,6 +244,7 @@ impl Cluster {
         if let Some(supervisor) = &self.supervisor {
             supervisor.stop().await;
         }
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Every node that runs, also one that drains.
@@ -260,6 +285,19 @@ impl Cluster {
 
     fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<AbortHandle>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Nobody else changes the state while this process has it. Without a folder there is nothing to lose.
+fn own_state(config: &Config) -> Result<Option<state::Lock>, StartError> {
+    let folder = &config.state.path;
+    match state::Lock::take(folder) {
+        Ok(Ok(lock)) => Ok(Some(lock)),
+        Ok(Err(held)) => Err(held.refusal(folder, &config.source)),
+        Err(e) => {
+            tracing::warn!("{}: {e}: nothing will be kept there; see [state] path", folder.display());
+            Ok(None)
+        }
     }
 }
 

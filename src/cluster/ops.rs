@@ -9,7 +9,7 @@ use super::spec::Spec;
 use super::view::{Node, View};
 use super::zk::Recorded;
 use crate::clock;
-use crate::config::Place;
+use crate::config::{self, Place};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -26,6 +26,12 @@ const LIMIT: Duration = Duration::from_secs(1);
 
 /// Between two looks at whether a leaving node still has requests.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// For a node to end that has nothing left to do.
+const GOING: Duration = Duration::from_secs(3);
+/// What it means that no node is on the ring, and the cure.
+pub const NO_NODES: &str = "every request is answered 503 until there is another: `ringhold nodes add ID --spawn` adds one, \
+                            `ringhold nodes reset` goes back to those of the configuration file";
 
 /// A node as the admin API shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,6 +100,11 @@ impl Cluster {
         let _one_at_a_time = self.changing.lock().await;
         let free = || self.members().free_id();
         let spec = spec.into_node(&self.config.cluster, free).map_err(Refusal::Bad)?;
+        self.introduce(spec).await
+    }
+
+    /// The same for a node that has been checked; changes wait meanwhile.
+    async fn introduce(&self, spec: config::Node) -> Result<Listed, ChangeError> {
         let (id, place) = (spec.id.clone(), spec.place.clone());
         self.commit(Change::Add(spec)).await?;
         let node = self.members().seat(&id).map(|seat| seat.node.clone());
@@ -114,8 +125,55 @@ impl Cluster {
     }
 
     /// Takes a node off the ring; it goes on running.
-    pub async fn drain(&self, id: &str) -> Result<Listed, ChangeError> {
-        self.change(id, Change::Drain(id.to_owned())).await
+    pub async fn drain(self: &Arc<Cluster>, id: &str) -> Result<Listed, ChangeError> {
+        let listed = self.change(id, Change::Drain(id.to_owned())).await?;
+        self.has_left(tokio::spawn(tell_when_drained(self.clone(), id.to_owned())));
+        Ok(listed)
+    }
+
+    /// Whether there is no node on the ring, or none but this one.
+    pub fn is_last(&self, id: &str) -> bool {
+        self.seats().iter().all(|seat| seat.spec.id == id || seat.state != State::Active)
+    }
+
+    /// Undoes what the admin API has changed: the nodes are the file's again.
+    pub async fn reset(self: &Arc<Cluster>) -> Result<Vec<Listed>, ChangeError> {
+        if self.keeper.is_some() {
+            let what = "with ZooKeeper nothing is saved that overrides the file: add or resume the nodes one by one";
+            return Err(Refusal::Bad(what.to_owned()).into());
+        }
+        let changes = self.members().way_back();
+        for change in changes {
+            match change {
+                Change::Add(spec) => {
+                    self.until_gone(&spec.id).await;
+                    let _one_at_a_time = self.changing.lock().await;
+                    drop(self.introduce(spec).await?);
+                }
+                Change::Remove(id) => drop(self.remove(&id, None).await?),
+                Change::Weight(id, weight) => drop(self.set_weight(&id, weight).await?),
+                Change::Resume(id) => drop(self.resume(&id).await?),
+                Change::Drain(_) | Change::Forget(_) => {}
+            }
+        }
+        Ok(self.list())
+    }
+
+    /// Waits for a node that is being removed, as long as it takes a node without requests.
+    async fn until_gone(&self, id: &str) {
+        let gone = async {
+            while self.members().seat(id).is_some_and(|seat| seat.state == State::Leaving) {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(GOING, gone).await;
+    }
+
+    /// Keeps a task that ends by itself.
+    fn has_left(&self, task: tokio::task::JoinHandle<()>) {
+        let mut tasks = self.tasks();
+        tasks.retain(|t| !t.is_finished());
+        tasks.push(task.abort_handle());
     }
 
     /// Puts a draining node back on the ring.
@@ -133,10 +191,7 @@ impl Cluster {
         }
         let listed = self.change(id, Change::Remove(id.to_owned())).await?;
         let leaving = leave(self.clone(), id.to_owned(), drain.unwrap_or_default());
-        let task = tokio::spawn(leaving).abort_handle();
-        let mut tasks = self.tasks();
-        tasks.retain(|t| !t.is_finished());
-        tasks.push(task);
+        self.has_left(tokio::spawn(leaving));
         Ok(listed)
     }
 
@@ -161,14 +216,18 @@ impl Cluster {
 
     async fn change(&self, id: &str, change: Change) -> Result<Listed, ChangeError> {
         if let Some(keeper) = &self.keeper {
-            tracing::info!(?change, "members change");
+            tracing::info!("{change}");
             let recorded = keeper.change(&change, None).await?;
             return Ok(self.find_after(id, State::Active, recorded));
         }
         let _one_at_a_time = self.changing.lock().await;
-        tracing::info!(?change, "members change");
+        let said = change.to_string();
         self.commit(change).await?;
+        tracing::info!("{said}");
         self.publish();
+        if self.view().nodes.is_empty() {
+            tracing::warn!("node {id} was the last node on the ring: {NO_NODES}");
+        }
         Ok(self.find(id)?)
     }
 
@@ -231,6 +290,17 @@ pub(super) async fn until(at: Option<Millis>) {
         // A millisecond more, since both are cut to milliseconds.
         Some(at) => sleep(Duration::from_millis(at.saturating_sub(clock::tick().0) + 1)).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Says when a node that drains has nothing left to do.
+async fn tell_when_drained(cluster: Arc<Cluster>, id: String) {
+    let drains = |seat: &Seat| seat.spec.id == id && seat.state == State::Draining;
+    let seat = || cluster.seats().into_iter().find(drains);
+    let Some(draining) = seat() else { return };
+    idle(&draining.node).await;
+    if seat().is_some() {
+        tracing::info!("node {id} is drained: nothing of this front is under way there");
     }
 }
 

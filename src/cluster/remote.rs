@@ -32,6 +32,7 @@ impl Cluster {
         settings: &Zookeeper,
         program: Option<PathBuf>,
     ) -> Result<Arc<Cluster>, StartError> {
+        let lock = super::own_state(config)?;
         let doubts = missed::load(&config.state.path);
         let keeper = Arc::new(Keeper::new(config, settings, doubts.clone()));
         let config = own_config(config, settings, &keeper)?;
@@ -45,6 +46,7 @@ impl Cluster {
             keeper: Some(keeper.clone()),
             changing: tokio::sync::Mutex::default(),
             state: StateFile::in_folder(&config.state.path),
+            lock: Mutex::new(lock),
             health,
             supervisor,
             reports,

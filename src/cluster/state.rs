@@ -3,11 +3,15 @@
 use super::spec::Spec;
 use crate::config::{Cluster, MAX_WEIGHT, Node};
 use crate::net::drain::StartError;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+/// In the folder of the state: held by the front that has it, and its process id is in it.
+const LOCK: &str = "lock";
 
 /// The difference between the file's nodes and the members, and the epoch of the last ring. `N` is how a node is
 /// written: checked, or as it stands in the state file.
@@ -58,6 +62,21 @@ impl Delta {
         let added = &self.added;
         self.draining.retain(|id| named(id) || added.iter().any(|n| n.id == *id));
         self
+    }
+
+    /// What it makes of the file's nodes, for people; `None`: nothing.
+    pub fn changes(&self) -> Option<String> {
+        let list = |ids: Vec<&str>| ids.join(", ");
+        let ids = |what: &str, ids: Vec<&str>| (!ids.is_empty()).then(|| format!("{what} {}", list(ids)));
+        let weights = self.weights.iter().map(|(id, weight)| format!("weight of {id}: {weight}"));
+        let said: Vec<String> = None
+            .into_iter()
+            .chain(ids("removed", self.removed.iter().map(String::as_str).collect()))
+            .chain(ids("added", self.added.iter().map(|n| n.id.as_str()).collect()))
+            .chain(ids("draining", self.draining.iter().map(String::as_str).collect()))
+            .chain(weights)
+            .collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
     pub fn add(&mut self, node: &Node, file: &[Node]) {
@@ -126,6 +145,71 @@ pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// The folder of the state is this process's own for as long as it has this; the kernel gives it back with the process,
+/// however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Somebody else has it.
+#[derive(Debug)]
+pub struct Held {
+    pub pid: Option<u32>,
+}
+
+impl Lock {
+    /// Makes the folder where there is none.
+    pub fn take(folder: &Path) -> io::Result<Result<Lock, Held>> {
+        fs::create_dir_all(folder)?;
+        let path = folder.join(LOCK);
+        let writable = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        // Another user may have made it, for example by a command.
+        Lock::on(writable.or_else(|_| File::open(&path))?)
+    }
+
+    fn on(mut file: File) -> io::Result<Result<Lock, Held>> {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                // For whoever finds it held. It is held all the same where that cannot be written.
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                Ok(Ok(Lock { _file: file }))
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let _ = file.read_to_string(&mut text);
+                Ok(Err(Held { pid: text.trim().parse().ok() }))
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Held {
+    /// For who was to have it; `source` is the configuration that names the folder.
+    pub fn refusal(&self, folder: &Path, source: &str) -> StartError {
+        let who = self.pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        StartError(format!(
+            "{}: {who} runs with this state already: end it, or give this one a folder of its own by `[state] path` ({source})",
+            folder.display()
+        ))
+    }
+}
+
+/// Takes away the changes in a folder that no front has: the file that was removed. `None`: there was none, or a front has
+/// the folder.
+pub fn forget_changes(folder: &Path) -> io::Result<Option<PathBuf>> {
+    // Not made here: it would belong to whoever gives the command.
+    let lock = File::open(folder.join(LOCK)).map(Some).or_else(is_absent)?;
+    let Ok(_lock) = lock.map(Lock::on).transpose()?.transpose() else { return Ok(None) };
+    let path = StateFile::in_folder(folder).path;
+    fs::remove_file(&path).map(|()| Some(path)).or_else(is_absent)
+}
+
+fn is_absent<T>(e: io::Error) -> io::Result<Option<T>> {
+    if e.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(e) }
+}
+
 /// Where the changes are kept.
 #[derive(Clone, Debug)]
 pub struct StateFile {
@@ -187,6 +271,35 @@ mod tests {
         assert_eq!(state.load(&Cluster::default()).unwrap(), delta);
         let left: Vec<_> = fs::read_dir(state.path().parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_folder_has_one_owner_and_its_changes_go_only_when_it_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFile::in_folder(folder.path());
+        state.save(&Delta::default()).unwrap();
+        let lock = Lock::take(folder.path()).unwrap().unwrap();
+        let held = Lock::take(folder.path()).unwrap().unwrap_err();
+        assert_eq!(held.pid, Some(std::process::id()));
+        assert_eq!(forget_changes(folder.path()).unwrap(), None);
+        drop(lock);
+        assert_eq!(forget_changes(folder.path()).unwrap().as_deref(), Some(state.path()));
+        assert_eq!(forget_changes(folder.path()).unwrap(), None);
+        assert_eq!(forget_changes(&folder.path().join("none")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_overrides_the_file_is_told() {
+        let file = [node("n1"), node("n2"), node("n3")];
+        let mut delta = Delta { epoch: 7, ..Delta::default() };
+        assert_eq!(delta.changes(), None);
+        delta.remove("n1", &file);
+        delta.remove("n2", &file);
+        delta.set_weight("n3", 4, &file);
+        delta.add(&node("n9"), &file);
+        delta.draining.insert("n3".into());
+        let told = "removed n1, n2; added n9; draining n3; weight of n3: 4";
+        assert_eq!(delta.changes().as_deref(), Some(told));
     }
 
     #[test]

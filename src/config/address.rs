@@ -2,7 +2,7 @@
 
 use super::Address;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -76,6 +76,17 @@ impl Address {
             Address::Unix(_) => None,
             Address::Tcp(text) => split_host_port(text).map(|(_, port)| port),
         }
+    }
+}
+
+impl Address {
+    /// Whether whoever connects there reaches what listens on `listen`, as far as the text tells.
+    pub fn is_at(&self, listen: SocketAddr) -> bool {
+        let Some((host, port)) = self.host().zip(self.port()) else { return false };
+        let ours = listen.ip().to_canonical();
+        let here = ours.is_loopback() || ours.is_unspecified();
+        let same = host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical() == ours);
+        port != 0 && port == listen.port() && (same || (here && is_local_host(host)))
     }
 }
 

@@ -4,7 +4,7 @@ use super::error::Flaw;
 use super::units::KIB;
 use super::{is_loopback, raw, resolve};
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
 /// Of a whole ring; a point takes 16 bytes or so, and every front keeps a ring or two.
@@ -40,10 +40,23 @@ pub fn listen(addresses: &[SocketAddr]) -> Result<(), String> {
         return Err("the proxy listens nowhere; write at least one address, for example \"127.0.0.1:3128\"".to_owned());
     }
     let mut seen = HashSet::new();
-    match addresses.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
-        Some(twice) => Err(format!("{twice} is there twice; remove one")),
+    if let Some(twice) = addresses.iter().find(|a| a.port() != 0 && !seen.insert(**a)) {
+        return Err(format!("{twice} is there twice; remove one"));
+    }
+    let others =
+        |a: &SocketAddr| addresses.iter().copied().find(|b| b != a && a.is_ipv4() == b.is_ipv4() && collide(*a, *b));
+    match addresses.iter().find_map(|a| Some((a, others(a)?))) {
+        Some((a, b)) => Err(format!("{a} and {b} take the same port of the same address; remove one")),
         None => Ok(()),
     }
+}
+
+/// Whether only one of the two can be bound. What listens on every IPv6 address has the IPv4 ones too, unless those are
+/// in the same list.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let covers = |a: IpAddr, b: IpAddr| a.is_unspecified() && (a.is_ipv6() || b.is_ipv4());
+    let (x, y) = (a.ip().to_canonical(), b.ip().to_canonical());
+    a.port() != 0 && a.port() == b.port() && (x == y || covers(x, y) || covers(y, x))
 }
 
 fn admin_table(file: &raw::File) -> Result<(), Flaw> {
@@ -60,7 +73,12 @@ pub fn admin(listen: SocketAddr, has_token: bool, proxy: &[SocketAddr]) -> Resul
     if listen.port() != 0 && proxy.contains(&listen) {
         return Err(format!("the admin API and the proxy cannot both listen on {listen}; give one another port"));
     }
-    Ok(())
+    match proxy.iter().find(|proxy| collide(**proxy, listen)) {
+        Some(proxy) => {
+            Err(format!("the admin API on {listen} and the proxy on {proxy} collide; give one of them another port"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn head(limits: &raw::Limits) -> Result<(), Flaw> {
@@ -95,7 +113,7 @@ fn cluster(cluster: &raw::Cluster) -> Result<(), Flaw> {
 fn nodes(file: &raw::File) -> Result<(), Flaw> {
     let cluster = resolve::cluster(&file.cluster);
     let mut seen = HashSet::new();
-    for node in &file.nodes {
+    for node in file.named_nodes() {
         let id = node.id.as_ref();
         if !seen.insert(id.as_str()) {
             return Err(flaw(node.id.span(), format!("a second node `{id}`; every node needs an id of its own")));
@@ -103,14 +121,36 @@ fn nodes(file: &raw::File) -> Result<(), Flaw> {
         let address = node.address.as_ref().map(|a| a.as_ref().0.clone());
         super::Node::new(id, node.spawn, address, node.weight.0, &cluster)
             .map_err(|message| flaw(place(node), message))?;
+        whereabouts(file, node).map_err(|message| flaw(place(node), message))?;
     }
     Ok(())
+}
+
+/// A node has an address of its own.
+fn whereabouts(file: &raw::File, node: &raw::Node) -> Result<(), String> {
+    let address_of = |node: &raw::Node| node.address.as_ref().map(|a| a.as_ref().0.clone());
+    let (id, Some(address)) = (node.id.as_ref(), address_of(node)) else { return Ok(()) };
+    let taken = |what: &str| Err(format!("node `{id}`: {address} is {what}; write where the node itself listens"));
+    if file.proxy.listen.as_ref().iter().any(|listen| address.is_at(listen.0)) {
+        return taken("the proxy itself");
+    }
+    if address.is_at(file.admin.listen.as_ref().0) {
+        return taken("the admin API");
+    }
+    let mut before = file.named_nodes().iter().take_while(|other| !std::ptr::eq(*other, node));
+    match before.find(|other| address_of(other).as_ref() == Some(&address)) {
+        Some(other) => {
+            let other = other.id.as_ref();
+            Err(format!("node `{id}`: node `{other}` has the address {address} already; give it one of its own"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// With ZooKeeper the file names the nodes of this machine only.
 fn own_nodes(file: &raw::File) -> Result<(), Flaw> {
     let elsewhere = |node: &&raw::Node| file.zookeeper.is_some() && node.address.is_some();
-    match file.nodes.iter().find(elsewhere) {
+    match file.named_nodes().iter().find(elsewhere) {
         Some(node) => Err(flaw(place(node), super::zookeeper::named_elsewhere(node.id.as_ref()))),
         None => Ok(()),
     }
@@ -123,7 +163,8 @@ fn place(node: &raw::Node) -> Range<usize> {
 
 fn points(file: &raw::File) -> Result<(), Flaw> {
     let each = &file.ring.points;
-    let weights: u64 = file.nodes.iter().map(|n| u64::from(n.weight.0)).sum();
+    let named = file.nodes.as_ref().map(|nodes| nodes.iter().map(|n| u64::from(n.weight.0)).sum());
+    let weights: u64 = named.unwrap_or(raw::BUILT_IN_NODES.len() as u64);
     let all = weights * u64::from(each.as_ref().0);
     if all <= MAX_POINTS {
         return Ok(());

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration, as one line for the person at the terminal.
 
+use super::raw::TABLES;
 use super::suggest::nearest;
 use std::fmt;
 use std::ops::Range;
@@ -32,8 +33,9 @@ impl ConfigError {
         ConfigError(format!("{name}: {message}"))
     }
 
-    pub(super) fn unreadable(source: &str, cause: &std::io::Error) -> ConfigError {
-        ConfigError(format!("{source}: cannot be read ({cause}); name a configuration file with --config FILE"))
+    /// `by`: what has named the file, and so what is to be changed.
+    pub(super) fn unreadable(source: &str, cause: &std::io::Error, by: &str) -> ConfigError {
+        ConfigError(format!("{source}: cannot be read ({cause}); name a configuration file with {by}"))
     }
 
     pub(super) fn not_text(source: &str, bytes: &[u8], valid: usize) -> ConfigError {
@@ -46,10 +48,13 @@ impl ConfigError {
             "duplicate key" => format!("a second `{}`; keep one of them", text.get(span.clone()).unwrap_or_default()),
             message => reworded(message),
         };
+        let wrong_brackets = error.message().split_once(", expected ");
+        let wrong_brackets = wrong_brackets.map(|(found, wanted)| (found.to_owned(), wanted.to_owned()));
         error.set_input(None);
         // Without its input, the only other thing that the error shows is the key that it was found under.
         let shown = error.to_string();
         let key = shown.lines().rev().find_map(|l| l.strip_prefix("in `")?.strip_suffix('`'));
+        let message = wrong_brackets.and_then(|(found, wanted)| brackets(&found, &wanted, key)).unwrap_or(message);
         let message = match key {
             Some(key) if !message.starts_with("unknown key") => format!("{key}: {message}"),
             _ => message,
@@ -78,12 +83,38 @@ fn reworded(message: &str) -> String {
     }
 }
 
+/// Where a table was written in the wrong number of brackets.
+fn brackets(found: &str, wanted: &str, key: Option<&str>) -> Option<String> {
+    match (found, key?) {
+        ("invalid type: map", "nodes") if wanted == "a sequence" => {
+            Some("one table is not a list of nodes; write [[nodes]] in double brackets, once for each node".to_owned())
+        }
+        // A list in a table's place is read as the values of its keys.
+        ("invalid type: map", key) if TABLES.iter().any(|(table, _)| *table == key) => {
+            Some(format!("there is one such table; write [{key}] in single brackets"))
+        }
+        _ => None,
+    }
+}
+
+/// The tables that have this key.
+fn homes(word: &str) -> Option<String> {
+    let homes = TABLES.iter().filter(|(_, keys)| keys.contains(&word));
+    let homes: Vec<String> = homes.map(|(table, _)| format!("[{table}]")).collect();
+    (!homes.is_empty()).then(|| homes.join(" and of "))
+}
+
 /// `rest`: the word between backticks, then all known ones in the same manner.
 fn unknown(rest: &str, what: &str, known_are: &str) -> String {
     let mut words = rest.split('`').skip(1).step_by(2);
     let word = words.next().unwrap_or_default();
     let known: Vec<&str> = words.collect();
+    let homes = if what == "unknown key" { homes(word) } else { None };
     match nearest(word, &known) {
+        meant if homes.is_some() => {
+            let meant = meant.map_or_else(String::new, |meant| format!(", or did you mean `{meant}`?"));
+            format!("{what} `{word}`; it is a key of {}: write it below that line{meant}", homes.unwrap_or_default())
+        }
         Some(meant) => format!("{what} `{word}`, did you mean `{meant}`?"),
         None if known.is_empty() => format!("{what} `{word}`; remove it"),
         None => format!("{what} `{word}`; {known_are}: `{}`", known.join("`, `")),

@@ -5,6 +5,7 @@
 
 mod address;
 mod check;
+mod conflicts;
 mod error;
 mod model;
 mod node;
@@ -16,6 +17,7 @@ mod units;
 mod zookeeper;
 
 pub use address::is_loopback;
+pub use conflicts::size;
 pub use error::ConfigError;
 pub use model::*;
 pub use node::{MAX_WEIGHT, check_id};
@@ -23,27 +25,36 @@ pub use units::parse_duration;
 pub use zookeeper::{authority, is_local, machine};
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+/// Names the file where the command line does not.
+const VARIABLE: &str = "RINGHOLD_CONFIG";
 /// The file that is read when none is named.
-const USUAL: &str = "config/cluster.toml";
+const USUAL: &str = "/etc/ringhold/cluster.toml";
+/// And under `cargo run`, in the folder where one stands. Anywhere else such a file may be a stranger's.
+const OF_REPOSITORY: &str = "config/cluster.toml";
 /// The same file as shipped, for when there is none.
 const SHIPPED: &str = include_str!("../../config/cluster.toml");
 const SHIPPED_NAME: &str = "built-in config/cluster.toml";
 
 impl Config {
-    /// Reads `path`, or else `config/cluster.toml` in the current directory, or else the shipped file.
+    /// Reads `path`, or else what `$RINGHOLD_CONFIG` names, or else `/etc/ringhold/cluster.toml`, or else the shipped
+    /// file; under `cargo run` in the repository its own file goes before the last two.
     pub fn load(path: Option<&Path>) -> Result<Config, ConfigError> {
-        match path {
-            Some(path) => Config::read(path),
-            None if Path::new(USUAL).exists() => Config::read(Path::new(USUAL)),
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let cargo =
+            variable("CARGO_MANIFEST_DIR").is_some_and(|folder| folder == Path::new(env!("CARGO_MANIFEST_DIR")));
+        // What cannot be looked at is there: to pass it over in silence would be another configuration.
+        let is_there = |path: &Path| path.try_exists().unwrap_or(true);
+        match chosen(path, variable(VARIABLE), cargo, is_there) {
+            Some((path, by)) => Config::read(&path, by),
             None => Config::parse(SHIPPED, SHIPPED_NAME),
         }
     }
 
-    fn read(path: &Path) -> Result<Config, ConfigError> {
+    fn read(path: &Path, by: &str) -> Result<Config, ConfigError> {
         let name = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|cause| ConfigError::unreadable(&name, &cause))?;
+        let bytes = std::fs::read(path).map_err(|cause| ConfigError::unreadable(&name, &cause, by))?;
         Config::parse_bytes(&bytes, &name)
     }
 
@@ -85,12 +96,26 @@ impl Config {
     }
 }
 
-/// What an empty file means: all defaults, no nodes.
+/// The file to be read, and what is to be changed where it cannot be.
+fn chosen(
+    named: Option<&Path>,
+    variable: Option<PathBuf>,
+    cargo: bool,
+    is_there: impl Fn(&Path) -> bool,
+) -> Option<(PathBuf, &'static str)> {
+    let usual = |path: &str, counts: bool| (counts && is_there(Path::new(path))).then(|| PathBuf::from(path));
+    let option = "--config FILE";
+    None.or_else(|| Some((named?.to_owned(), option)))
+        .or_else(|| Some((variable?, "--config FILE or $RINGHOLD_CONFIG")))
+        .or_else(|| Some((usual(OF_REPOSITORY, cargo).or_else(|| usual(USUAL, true))?, option)))
+}
+
+/// What an empty file means, but for its nodes: all defaults.
 impl Default for Config {
     fn default() -> Config {
         let source = "defaults";
         let places = Places { proxy: source.to_owned(), admin: source.to_owned() };
-        resolve::config(raw::File::default(), source, places, Vec::new())
+        resolve::config(raw::File { nodes: Some(Vec::new()), ..raw::File::default() }, source, places, Vec::new())
     }
 }
 
@@ -104,9 +129,29 @@ mod tests {
     }
 
     #[test]
+    fn the_file_that_is_named_counts_first_and_a_strangers_never() {
+        let (named, variable) = (Path::new("a.toml"), || Some(PathBuf::from("b.toml")));
+        // Named, of the environment, under cargo, whether either file is there; what is read.
+        let rows = [
+            (Some(named), variable(), true, true, Some("a.toml")),
+            (None, variable(), true, true, Some("b.toml")),
+            (None, None, true, true, Some(OF_REPOSITORY)),
+            (None, None, false, true, Some(USUAL)),
+            (None, None, true, false, None),
+            (None, None, false, false, None),
+        ];
+        for (named, variable, cargo, there, expected) in rows {
+            let found = chosen(named, variable, cargo, |_| there).map(|(path, _)| path);
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{cargo} {there}");
+        }
+        let usual = chosen(None, None, true, |path| path == Path::new(USUAL)).unwrap().0;
+        assert_eq!(usual, Path::new(USUAL), "in a repository without that file");
+    }
+
+    #[test]
     fn the_shipped_file_says_the_defaults_and_three_nodes() {
-        let mut shipped = Config::parse(SHIPPED, SHIPPED_NAME).unwrap();
-        let ids: Vec<_> = shipped.nodes.drain(..).map(|n| (n.id, n.place, n.weight)).collect();
+        let shipped = Config::parse(SHIPPED, SHIPPED_NAME).unwrap();
+        let ids: Vec<_> = shipped.nodes.iter().map(|n| (n.id.clone(), n.place.clone(), n.weight)).collect();
         assert_eq!(ids, ["n1", "n2", "n3"].map(|id| (id.to_owned(), Place::Spawn, 1)));
         let mut empty = Config::parse("", SHIPPED_NAME).unwrap();
         empty.places = shipped.places.clone();

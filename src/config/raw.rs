@@ -11,6 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
+/// A table's keys.
+trait Keys {
+    const KEYS: &[&str];
+}
+
 /// Declares tables: each key with its type and its default.
 macro_rules! tables {
     ($($(#[$meta:meta])* $name:ident { $($key:ident: $kind:ty = $default:expr,)* })*) => {$(
@@ -18,6 +23,10 @@ macro_rules! tables {
         #[derive(Debug, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name { $(pub $key: $kind,)* }
+
+        impl Keys for $name {
+            const KEYS: &[&str] = &[$(stringify!($key)),*];
+        }
 
         impl Default for $name {
             fn default() -> Self {
@@ -34,7 +43,7 @@ tables! {
         admin: Admin = Admin::default(),
         ring: Ring = Ring::default(),
         cache: Cache = Cache::default(),
-        nodes: Vec<Node> = Vec::new(),
+        nodes: Option<Vec<Node>> = None,
         access: Access = Access::default(),
         cluster: Cluster = Cluster::default(),
         zookeeper: Option<Zookeeper> = None,
@@ -64,7 +73,7 @@ tables! {
     }
     Cache {
         memory: Size = Size(256 * MIB),
-        max_object: Size = Size(64 * MIB),
+        max_object: Option<Size> = None,
         in_flight: Size = Size(128 * MIB),
         eviction: Eviction = Eviction::TinyLfu,
         targeted: Vec<Token> = Vec::new(),
@@ -116,6 +125,35 @@ tables! {
     }
     State {
         path: Option<PathBuf> = None,
+    }
+}
+
+/// The tables of the file with their keys.
+pub const TABLES: &[(&str, &[&str])] = &[
+    ("proxy", Proxy::KEYS),
+    ("hot", Hot::KEYS),
+    ("admin", Admin::KEYS),
+    ("ring", Ring::KEYS),
+    ("cache", Cache::KEYS),
+    ("access", Access::KEYS),
+    ("cluster", Cluster::KEYS),
+    ("zookeeper", &["connect", "path", "session", "advertise"]),
+    ("limits", Limits::KEYS),
+    ("timeouts", Timeouts::KEYS),
+    ("log", Log::KEYS),
+    ("state", State::KEYS),
+];
+
+/// `[cache] max_object`, where it is not written and there is room for it.
+pub const MAX_OBJECT: u64 = 64 * MIB;
+
+/// The nodes of a file that does not speak of any: all spawned.
+pub const BUILT_IN_NODES: [&str; 3] = ["n1", "n2", "n3"];
+
+impl File {
+    /// The nodes that the file names.
+    pub fn named_nodes(&self) -> &[Node] {
+        self.nodes.as_deref().unwrap_or_default()
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn config(file: raw::File, source: &str, places: Places, warnings: Ve
         admin: Admin { listen: file.admin.listen.into_inner().0, token: file.admin.token.map(|t| t.0) },
         ring: ring(file.ring),
         cache: cache(file.cache),
-        nodes: file.nodes.into_iter().map(node).collect(),
+        nodes: file.nodes.map_or_else(built_in_nodes, |nodes| nodes.into_iter().map(node).collect()),
         access: access(file.access),
         cluster: cluster(&file.cluster),
         zookeeper: file.zookeeper.map(zookeeper),
@@ -50,13 +50,19 @@ fn ring(raw: raw::Ring) -> Ring {
 }
 
 fn cache(raw: raw::Cache) -> Cache {
+    let most = raw.memory.0.min(raw.in_flight.0);
     Cache {
         memory: raw.memory.0,
-        max_object: raw.max_object.0,
+        // What is written is kept for whoever warns of it, see `conflicts`.
+        max_object: raw.max_object.map_or(raw::MAX_OBJECT.min(most), |written| written.0),
         in_flight: raw.in_flight.0,
         eviction: raw.eviction,
         targeted: raw.targeted.into_iter().map(|t| t.0).collect(),
     }
+}
+
+fn built_in_nodes() -> Vec<Node> {
+    raw::BUILT_IN_NODES.map(|id| Node { id: id.to_owned(), place: Place::Spawn, weight: 1 }).into()
 }
 
 fn node(raw: raw::Node) -> Node {

@@ -47,6 +47,11 @@ impl Listener {
         }
         .map_err(|e| Error::new(e.kind(), cure(address, &e, option)))
     }
+    /// The same for an IPv6 address that is to take no IPv4 connections.
+    pub fn bind_v6_for(address: SocketAddr, option: &str) -> Result<Listener> {
+        let named = Address::Tcp(address.to_string());
+        bind_tcp_at(address, true).map_err(|e| Error::new(e.kind(), cure(&named, &e, option)))
+    }
     /// The bound address, with the real port.
     pub fn address(&self) -> Address {
         match self {
@@ -99,7 +104,7 @@ fn is_loopback(ip: IpAddr) -> bool {
 fn bind_tcp(text: &str) -> Result<Listener> {
     let mut last = Error::new(ErrorKind::NotFound, "the name has no address");
     for address in text.to_socket_addrs()? {
-        match bind_tcp_at(address) {
+        match bind_tcp_at(address, false) {
             Ok(listener) => return Ok(listener),
             Err(e) => last = e,
         }
@@ -107,9 +112,12 @@ fn bind_tcp(text: &str) -> Result<Listener> {
     Err(last)
 }
 
-fn bind_tcp_at(address: SocketAddr) -> Result<Listener> {
+fn bind_tcp_at(address: SocketAddr, only_v6: bool) -> Result<Listener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking(), None)?;
     socket.set_reuse_address(true)?;
+    if only_v6 {
+        socket.set_only_v6(true)?;
+    }
     socket.bind(&address.into())?;
     // Accepted connections inherit these two.
     socket.set_tcp_nodelay(true)?;
@@ -203,6 +211,16 @@ mod tests {
         assert_eq!(error.to_string(), expected);
         let error = Listener::bind_for(&first.address(), "--admin").unwrap_err();
         assert!(error.to_string().ends_with("choose another with --admin"));
+    }
+
+    #[tokio::test]
+    async fn every_address_of_both_families_can_be_listened_on() {
+        let four = Listener::bind(&Address::Tcp("0.0.0.0:0".into())).unwrap();
+        let port = four.address().port().unwrap();
+        match Listener::bind_v6_for(format!("[::]:{port}").parse().unwrap(), "--listen") {
+            Ok(six) => assert_eq!(six.address().port(), Some(port)),
+            Err(e) => assert!(!e.to_string().contains("in use"), "no IPv6 here: {e}"),
+        }
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ mod own;
 pub mod prove;
 pub mod rules;
 pub mod serve;
+pub mod signals;
 pub mod splice;
 mod stream;
 pub mod trust;

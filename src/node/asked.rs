@@ -29,7 +29,7 @@ pub async fn serve(node: &Node, ask: &Ask) -> Response<NodeBody> {
 
 fn stored(node: &Node, ask: &Ask) -> Option<Response<NodeBody>> {
     let (entry, now) = (node.lookup(ask)?, clock::now());
-    let Decision::Serve { ttl } = node.decide(ask, Some(&entry), true, now) else { return None };
+    let Decision::Serve { ttl } = node.decide(ask, Some(&entry), None, now) else { return None };
     entry.touch(now.seconds());
     let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
     Some(answer::stored(node, ask, &entry, &status, now))

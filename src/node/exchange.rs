@@ -37,7 +37,7 @@ pub enum Settled {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     Policy(NotStored),
-    /// Longer than `cache.max_object`.
+    /// Longer than `cache.max_object`, or than there is room at all.
     TooLarge,
     /// `cache.in_flight` is used up.
     Busy,
@@ -53,7 +53,7 @@ impl Why {
     pub fn reason(self) -> &'static str {
         match self {
             Why::Policy(not_stored) => not_stored.reason(),
-            Why::TooLarge => "longer than cache.max_object",
+            Why::TooLarge => "longer than cache.max_object, or than cache.memory or cache.in_flight allow",
             Why::Busy => "cache.in_flight is used up",
             Why::NoLength => "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)",
             Why::NotForUs => "answers the client's own condition",
@@ -65,7 +65,7 @@ impl Why {
     pub fn remedy(self) -> Option<&'static str> {
         match self {
             Why::Policy(not_stored) => not_stored.remedy(),
-            Why::TooLarge => Some("raise cache.max_object"),
+            Why::TooLarge => Some("raise cache.max_object, and cache.memory and cache.in_flight where they are less"),
             Why::Busy => Some("raise cache.in_flight"),
             Why::NoLength => Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds"),
             Why::NotForUs | Why::Failed => None,
@@ -180,6 +180,9 @@ impl<B: Body> Answered<B> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
         let terms = stored.map_err(Why::Policy)?;
         too_much(node, self.framing).map_or(Ok(()), Err)?;
+        if !node.store.could_hold(&ask.key, &self.head.headers, self.framing.length().unwrap_or(0)) {
+            return Err(Why::TooLarge);
+        }
         // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.
         let is_plain = ask.head.method == Method::GET && self.head.status == StatusCode::OK;
         if self.ends_with_connection() && !(is_plain && terms.source.is_explicit()) {

@@ -18,7 +18,9 @@ use std::sync::Arc;
 const AWAY: &str =
     "this node was away and may have missed an invalidation, so it validates what it held (RFC 9111 section 4.4)";
 const GROUP: &str = "a group that its Cache-Groups names was invalidated (RFC 9875 section 3)";
-const OTHER_VARIANT: &str = "what is stored answered other values of the fields that its Vary names, or is a part that does not cover what is asked for (RFC 9111 section 4.1, 3.3)";
+const OTHER_VARIANT: &str =
+    "what is stored answered other values of the fields that its Vary names (RFC 9111 section 4.1)";
+const OTHER_PART: &str = "a part of it is stored, which does not cover what is asked for (RFC 9111 section 3.3)";
 const REST_ONLY: &str = "a part of it is stored, and only the rest is fetched (RFC 9111 section 3.4)";
 
 /// The GET that the query's `header=name:value` describe, as a client on this machine would send it; `None` where one
@@ -74,13 +76,24 @@ fn describe(entry: &Arc<Entry>, selected: Option<&Arc<Entry>>, now: Timestamp) -
         "etag": text(header::ETAG),
         "last_modified": text(header::LAST_MODIFIED),
         "vary": Some(String::from_utf8_lossy(entry.vary())).filter(|vary| !vary.is_empty()),
+        "selected_by": selected_by(entry),
         "for": if entry.mark == Mark::Anyone { "anyone" } else { "clients on this machine" },
     })
 }
 
+/// The values of the request's fields that select it, as `name: value` or `no name`; as far as it has a `Vary`.
+fn selected_by(entry: &Entry) -> Vec<String> {
+    let text = String::from_utf8_lossy(entry.selecting()).into_owned();
+    let field = |line: &str| match line.split_once(':') {
+        Some((name, value)) => format!("{name}: {value}"),
+        None => format!("no {line}"),
+    };
+    text.lines().map(field).collect()
+}
+
 /// As the spine decides, with the sentence that belongs to it.
 fn verdict(node: &Node, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>, now: Timestamp) -> Value {
-    let decision = node.decide(ask, entry, shelf.is_some(), now);
+    let decision = node.decide(ask, entry, shelf, now);
     let terms = entry.map(|entry| node.terms(&ask.key, entry));
     let seen = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..stored(entry) });
     let why = policy::explain(&ask.head, seen, now);
@@ -98,6 +111,7 @@ fn verdict(node: &Node, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>,
         }
         Decision::Forward { fwd } => match node.begun(ask, shelf, now) {
             Some(_) => json!({"does": "forward", "fwd": Fwd::Partial.token(), "why": REST_ONLY}),
+            None if fwd == Fwd::Partial => json!({"does": "forward", "fwd": fwd.token(), "why": OTHER_PART}),
             None if fwd == Fwd::VaryMiss => json!({"does": "forward", "fwd": fwd.token(), "why": OTHER_VARIANT}),
             None => json!({"does": "forward", "fwd": fwd.token(), "why": why}),
         },

@@ -109,7 +109,7 @@ pub struct Presumed {
 pub struct Fill {
     /// The key's text.
     pub key: Box<str>,
-    /// Only clients that are alike in this share a fill (DESIGN: Privilege).
+    /// Only clients that are alike in this share a fill (README, Safe by default).
     pub same_machine: bool,
     /// Where the `Vary` of this URL is known: who would select another variant need not wait.
     pub presumed: Option<Presumed>,

@@ -106,18 +106,29 @@ impl Node {
         }
         let is_usable = |entry: &Entry, part: &Part| {
             policy::parts::rest(&exchange::stored(entry), part).is_some()
-                && matches!(self.decide(ask, Some(entry), true, now), Decision::Serve { .. })
+                && matches!(self.decide(ask, Some(entry), None, now), Decision::Serve { .. })
         };
         shelf.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
     }
 
-    /// `known`: something is stored under the URL, whether it was selected or not.
-    fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, known: bool, now: Timestamp) -> Decision {
+    /// `shelf`: what is stored under the URL, whether it was selected or not.
+    fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, shelf: Option<&Shelf>, now: Timestamp) -> Decision {
         let terms = entry.map(|entry| self.terms(&ask.key, entry));
         let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..exchange::stored(entry) });
         match policy::decide(&ask.head, stored, now) {
-            Decision::Forward { fwd: Fwd::UriMiss } if known => Decision::Forward { fwd: Fwd::VaryMiss },
+            Decision::Forward { fwd: Fwd::UriMiss } => Decision::Forward { fwd: Node::missed(ask, shelf) },
             decision => decision,
+        }
+    }
+
+    /// Why nothing of what is stored under the URL was selected (RFC 9211 section 2.2): it is a part that does not suffice,
+    /// or other variants. What is for others only is as if it were not there.
+    fn missed(ask: &ask::Ask, shelf: Option<&Shelf>) -> Fwd {
+        let Some(shelf) = shelf else { return Fwd::UriMiss };
+        match shelf.matching(&ask.head.headers, ask.same_machine).next() {
+            Some(_) => Fwd::Partial,
+            None if shelf.has_any_for(ask.same_machine) => Fwd::VaryMiss,
+            None => Fwd::UriMiss,
         }
     }
 

@@ -147,7 +147,8 @@ fn guarded(address: &Address, config: &Config) -> Result<(), StartError> {
     )))
 }
 
-pub(super) fn new_node(id: String, config: Config, shutdown: Shutdown) -> Node {
+pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Node {
+    config.cache.max_object = config.cache.max_object.min(config.cache.memory).min(config.cache.in_flight);
     let counters = Rc::new(Counters::default());
     let boot = random() & ((1 << 53) - 1);
     Node {

@@ -88,7 +88,7 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
         let now = clock::now();
         let shelf = node.store.get(&ask.key);
         let entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
-        let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.is_some(), now) {
+        let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
             Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
             Decision::ServeStale { ttl } => {
                 entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));

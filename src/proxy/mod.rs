@@ -36,9 +36,9 @@ mod tunnel;
 mod upload;
 mod worker;
 
-use crate::cluster::Cluster;
 use crate::cluster::zk::front_id;
-use crate::config::{Address, Config};
+use crate::cluster::{Cluster, NO_NODES};
+use crate::config::{AccessLog, Address, Config, size};
 use crate::lines::Lines;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
@@ -84,6 +84,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let log = accesslog::Log::new(&config.log, out.clone());
     let hot = hot::Hot::new(&config, front.via[1].clone());
     let cluster = Cluster::start(&bound, spawn).await?;
+    tracing::info!("{}", start_line(&bound, spawn, &cluster));
     let start = worker::Start {
         config: Arc::new(config.clone()),
         front: front.clone(),
@@ -105,7 +106,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         .map(|listener| spawn_local(acceptor::run(listener, workers.clone(), permits.clone(), shutdown.clone())))
         .collect();
     tokio::select! {
-        readiness = cluster.ready() => announce(&front, &cluster, readiness.up, &out),
+        () = announce_when_ready(&front, &cluster, &out) => {}
         () = shutdown.begun() => {}
     }
     shutdown.begun().await;
@@ -114,6 +115,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     }
     drain(workers).await;
     cluster.stop().await;
+    tracing::info!("ended: all that was under way is done, or its time (timeouts.drain) is over");
     writer.finish();
     Ok(())
 }
@@ -122,8 +124,12 @@ fn bind(addresses: &[SocketAddr], place: &str) -> Result<(Vec<Listener>, Vec<Soc
     let mut listeners = Vec::new();
     let mut bound = Vec::new();
     for address in addresses {
-        let listener =
-            Listener::bind_for(&Address::Tcp(address.to_string()), place).map_err(|e| StartError(e.to_string()))?;
+        // What listens on every IPv6 address takes the IPv4 ones too, unless they are named besides.
+        let beside = |other: &SocketAddr| other.is_ipv4() && other.port() == address.port() && address.port() != 0;
+        let only_v6 = address.is_ipv6() && addresses.iter().any(beside);
+        let asked = Address::Tcp(address.to_string());
+        let listener = if only_v6 { Listener::bind_v6_for(*address, place) } else { Listener::bind_for(&asked, place) };
+        let listener = listener.map_err(|e| StartError(e.to_string()))?;
         // What a listener says of itself is an address: only the port may differ.
         bound.push(listener.address().to_string().parse().unwrap_or(*address));
         listeners.push(listener);
@@ -153,14 +159,63 @@ async fn drain(workers: Rc<Vec<Handle>>) {
     }
 }
 
+/// What runs from now on, and from what.
+fn start_line(config: &Config, spawn: bool, cluster: &Cluster) -> String {
+    let on = |on: bool| if on { "on" } else { "off" };
+    let listen: Vec<String> = config.proxy.listen.iter().map(SocketAddr::to_string).collect();
+    let nodes: Vec<String> = match &config.zookeeper {
+        // Who else there is, is not known yet.
+        Some(_) if spawn => config.nodes.iter().map(|node| format!("{}-{}", config.advertised(), node.id)).collect(),
+        _ => cluster.list().into_iter().map(|node| node.id).collect(),
+    };
+    let hot = if config.hot.memory > 0 { size(config.hot.memory) } else { "off".to_owned() };
+    let zookeeper = config.zookeeper.as_ref().map_or("off", |zookeeper| zookeeper.connect.as_str());
+    let access = match config.log.access {
+        AccessLog::Off => "off",
+        AccessLog::Text => "text",
+        AccessLog::Json => "json",
+    };
+    format!(
+        "ringhold {} starts ({}): configuration {}, state {}; proxy on {}, admin on {}; nodes: {}; {} workers, hot copy {hot}, \
+         access log {access}, hot keys {}, bounded loads {}, secret {}, ZooKeeper {zookeeper}",
+        env!("CARGO_PKG_VERSION"),
+        if spawn { "serve" } else { "front" },
+        config.source,
+        config.state.path.display(),
+        listen.join(" and "),
+        config.admin.listen,
+        if nodes.is_empty() { "none".to_owned() } else { nodes.join(" ") },
+        config.proxy.workers,
+        on(config.ring.hot_keys),
+        on(config.ring.load_factor > 0.0),
+        on(config.cluster.secret.is_some()),
+    )
+}
+
+/// Says that it is ready once it can serve, and what it waits for meanwhile.
+async fn announce_when_ready(front: &Front, cluster: &Cluster, out: &Lines) {
+    let readiness = cluster.ready().await;
+    if readiness.up == 0 {
+        let why = match readiness.nodes {
+            0 => format!("there are no nodes: {NO_NODES}"),
+            nodes => format!("none of {nodes} nodes has answered: every request is answered 503 until one does"),
+        };
+        let (proxy, admin) = (front.address(), reachable(front.admin));
+        let line = format!("ringhold is not ready: {why} (http_proxy=http://{proxy}, admin http://{admin})\n");
+        let _ = out.put(line.into_bytes());
+        cluster.until_up().await;
+    }
+    announce(front, cluster, out);
+}
+
 /// The line that people copy from, once.
-fn announce(front: &Front, cluster: &Cluster, up: usize, out: &Lines) {
+fn announce(front: &Front, cluster: &Cluster, out: &Lines) {
     let view = cluster.view();
     let ids: Vec<&str> = view.nodes.iter().filter(|node| node.is_up()).map(|node| node.id.as_str()).collect();
-    let nodes = if up == 0 { "no node is up yet".to_owned() } else { format!("nodes {}", ids.join(" ")) };
+    let nodes = ids.join(" ");
     let (proxy, admin) = (front.address(), reachable(front.admin));
     let line = format!(
-        "ringhold is ready: export http_proxy=http://{proxy} https_proxy=http://{proxy} (admin http://{admin}, {nodes})\n"
+        "ringhold is ready: export http_proxy=http://{proxy} https_proxy=http://{proxy} (admin http://{admin}, nodes {nodes})\n"
     );
     // Nobody may be reading: that is no reason not to serve.
     let _ = out.put(line.into_bytes());

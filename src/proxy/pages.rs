@@ -5,7 +5,7 @@ use crate::wire::fault::{Fault, Kind};
 use crate::wire::status;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -13,8 +13,7 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT";
 
 /// Someone opened the proxy's address in a browser: what this is and how to use it. `address` is what they opened.
-pub fn help(method: &Method, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
-    let status = if method.is_safe() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+pub fn help(status: StatusCode, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
     let steps = [
         (
             "Shell (curl, pip, git and most others)",
@@ -37,6 +36,15 @@ pub fn help(method: &Method, headers: &HeaderMap, address: &str, admin: &str) ->
          <h1>This is ringhold</h1><p>A caching HTTP proxy. It is not a web site: set it as a proxy.<dl>{steps}</dl></html>\n"
     );
     page_of(status, HTML, page)
+}
+
+/// The same for a request that takes the proxy for a server which has something under that path: whoever keeps the answer
+/// must not take it for what was asked for.
+pub fn not_here(proxy: &str, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
+    let mut response = help(StatusCode::BAD_REQUEST, headers, address, admin);
+    let fault = Fault::bad_request("The request names no host: it was sent to the proxy as if that were the server.");
+    response.headers_mut().insert(PROXY_STATUS, status::proxy_status(proxy, &fault));
+    response
 }
 
 /// Someone asked for the admin address through the proxy.
@@ -117,9 +125,11 @@ mod tests {
     #[test]
     fn a_browser_gets_html_and_everyone_else_text() {
         let mut headers = HeaderMap::new();
-        assert!(body(help(&Method::GET, &headers, "127.0.0.1:3128", "127.0.0.1:3129")).starts_with("This is ringhold"));
+        assert!(
+            body(help(StatusCode::OK, &headers, "127.0.0.1:3128", "127.0.0.1:3129")).starts_with("This is ringhold")
+        );
         headers.insert(ACCEPT, HeaderValue::from_static("text/html,*/*"));
-        let page = body(help(&Method::GET, &headers, "\"><script>:1", "127.0.0.1:3129"));
+        let page = body(help(StatusCode::OK, &headers, "\"><script>:1", "127.0.0.1:3129"));
         assert!(page.starts_with("<!doctype html>"));
         assert!(!page.contains("<script>"), "what the client wrote is escaped");
     }

@@ -79,7 +79,10 @@ async fn answer(
             let upgrade = request.extensions.remove::<OnUpgrade>();
             return Box::pin(tunnel::connect(client, &host, port, upgrade, record)).await;
         }
-        Target::Origin => help(client, &request),
+        Target::Origin => {
+            let (page, source) = to_the_proxy_itself(client, &request);
+            return Ok(own_answer(page, source, request.method == Method::HEAD, record.take()));
+        }
         Target::Asterisk => pages::options(),
     };
     Ok(own_answer(page, Source::Page, request.method == Method::HEAD, record.take()))
@@ -250,11 +253,21 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
     })
 }
 
-fn help(client: &Client, request: &Parts) -> Response<Content> {
+/// Origin-form: the proxy is asked as a server. Its only resource is the page at `/`.
+fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, Source) {
     let front = &client.worker.front;
     let asked = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let address = asked.map_or_else(|| front.address(), str::to_owned);
-    pages::help(&request.method, &request.headers, &address, &front.admin.to_string())
+    let (address, admin) = (asked.map_or_else(|| front.address(), str::to_owned), front.admin.to_string());
+    let page = match (&request.method, request.uri.path_and_query().map(|target| target.as_str())) {
+        (&Method::GET | &Method::HEAD, Some("/")) => pages::help(StatusCode::OK, &request.headers, &address, &admin),
+        (&Method::OPTIONS, Some("/")) => pages::options(),
+        (&Method::TRACE, Some("/")) => pages::trace(request),
+        _ => {
+            let page = pages::not_here(&front.pseudonym, &request.headers, &address, &admin);
+            return (page, Source::Error(Kind::HttpRequestError));
+        }
+    };
+    (page, Source::Page)
 }
 
 /// An answer that we make ourselves.

@@ -4,6 +4,7 @@ use super::entry::Entry;
 use super::shelf::Shelf;
 use crate::config::{self, Eviction};
 use crate::wire::target::Key;
+use http::HeaderMap;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use std::cell::Cell;
@@ -70,7 +71,10 @@ impl<V: Weigh> Bounded<V> {
     pub fn insert(&self, hash: u64, value: V) {
         // Whoever looks for it from now on is another request, even where it was not let in.
         self.missed.store(0, Relaxed);
-        if self.is_let_in(hash, &value) {
+        if u64::from(value.weight()) > self.memory {
+            // moka would drop it by and by, and it would be found until then. What it was to replace is outdated.
+            self.remove(hash);
+        } else if self.is_let_in(hash, &value) {
             self.cache.insert(hash, value);
         }
     }
@@ -127,13 +131,21 @@ impl Store {
         shelf.entries().first().is_some_and(|e| e.key() == key).then_some(shelf)
     }
 
-    /// Adds an entry, or puts it in the place of the variant that it replaces.
+    /// Whether there is room for a response with these fields and a body of so many bytes, were it the only one.
+    pub fn could_hold(&self, key: &Key, fields: &HeaderMap, body: u64) -> bool {
+        // Longer than any head: nearly always this is all.
+        const AMPLE: u64 = 4 << 20;
+        body.saturating_add(AMPLE) <= self.cache.memory
+            || body.saturating_add(Entry::bytes_besides_body(key, fields)) <= self.cache.memory
+    }
+
+    /// Adds an entry, or puts it in the place of the variant that it replaces. Of variants that have no room beside each
+    /// other the new one stays.
     pub fn put(&self, key: &Key, entry: Arc<Entry>) {
         let known = if self.cache.holds(key.hash()) { self.get(key) } else { None };
-        let shelf = match known {
-            Some(shelf) => shelf.with(entry, self.variants),
-            None => Shelf::One(entry),
-        };
+        let shelf = known.map(|shelf| shelf.with(entry.clone(), self.variants));
+        let fits = |shelf: &Shelf| u64::from(shelf.weight()) <= self.cache.memory;
+        let shelf = shelf.filter(fits).unwrap_or(Shelf::One(entry));
         self.cache.insert(key.hash(), shelf);
     }
 

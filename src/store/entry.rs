@@ -19,7 +19,7 @@ const COPIED: usize = 2048;
 /// What an entry costs besides its bytes: this struct, its `Arc`, and moka's bookkeeping for it.
 const OVERHEAD: usize = 464;
 
-/// Who may be answered with an entry (DESIGN: Privilege).
+/// Who may be answered with an entry (README, Safe by default).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     Anyone,
@@ -106,6 +106,11 @@ impl Entry {
             blob: Bytes::from(blob.into_boxed_slice()),
             rare,
         }
+    }
+
+    /// At least as many bytes as an entry with these fields takes besides its body.
+    pub fn bytes_besides_body(key: &Key, headers: &HeaderMap) -> u64 {
+        (head_bound(key, headers, b"") + OVERHEAD) as u64
     }
 
     /// The same, as a part of a whole (206).

@@ -43,6 +43,11 @@ impl Shelf {
         self.entries().iter().filter(move |e| is_for(e, same_machine) && matches(e, request))
     }
 
+    /// Whether there is anything that this client may be answered with, whatever it asks for.
+    pub fn has_any_for(&self, same_machine: bool) -> bool {
+        self.entries().iter().any(|e| is_for(e, same_machine))
+    }
+
     /// The stored part that a request selects, of those that will do.
     pub fn part(
         &self,

@@ -223,7 +223,16 @@ fn prepared(program: &[&str], folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(words[0]);
     let into = |name| Stdio::from(File::create(folder.join(name)).expect("a file can be made"));
     command.args(&words[1..]).current_dir(folder).env("XDG_STATE_HOME", folder.join("xdg-state")).process_group(0);
-    for name in ["http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "RUST_LOG"] {
+    for name in [
+        "http_proxy",
+        "HTTP_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+        "RUST_LOG",
+        "RINGHOLD_CONFIG",
+        "RINGHOLD_TOKEN",
+        "CARGO_MANIFEST_DIR",
+    ] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null()).stdout(into("stdout")).stderr(into("stderr"));
@@ -237,10 +246,11 @@ fn ready_line(front: &mut Child, folder: &Path) -> Option<String> {
         panic!("ringhold ended ({status}) before it was ready:\n{said}{errors}");
     }
     let (whole, _) = said.rsplit_once('\n')?;
-    whole.lines().find(|l| l.starts_with("ringhold is ready")).map(str::to_owned)
+    let told = |l: &&str| l.starts_with("ringhold is ready") || l.starts_with("ringhold is not ready");
+    whole.lines().find(told).map(str::to_owned)
 }
 
-/// The addresses in `ringhold is ready: export http_proxy=http://127.0.0.1:3128 … (admin http://127.0.0.1:3129, …)`.
+/// The addresses in (the line of a front that no node answers has them too) `ringhold is ready: export http_proxy=http://127.0.0.1:3128 … (admin http://127.0.0.1:3129, …)`.
 fn addresses(line: &str) -> (SocketAddr, SocketAddr) {
     let after = |mark: &str| {
         let rest = line.split_once(mark).unwrap_or_else(|| panic!("no {mark} in: {line}")).1;

@@ -7,7 +7,8 @@ use toml::{Table, Value};
 /// What is to be started.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    nodes: usize,
+    /// `None`: the file does not say.
+    nodes: Option<usize>,
     elsewhere: Vec<(String, String)>,
     tables: Table,
 }
@@ -15,7 +16,7 @@ pub struct Setup {
 impl Default for Setup {
     /// Three nodes; no hot copy in the front, so that `Cache-Status` names the node that has the answer.
     fn default() -> Setup {
-        let setup = Setup { nodes: 3, elsewhere: Vec::new(), tables: Table::new() };
+        let setup = Setup { nodes: Some(3), elsewhere: Vec::new(), tables: Table::new() };
         let setup = setup.set("proxy", "listen", vec!["127.0.0.1:0"]).set("admin", "listen", "127.0.0.1:0");
         setup.set("hot", "memory", "0")
     }
@@ -23,7 +24,13 @@ impl Default for Setup {
 
 impl Setup {
     pub fn nodes(mut self, nodes: usize) -> Setup {
-        self.nodes = nodes;
+        self.nodes = Some(nodes);
+        self
+    }
+
+    /// The file has no `[[nodes]]` at all.
+    pub fn silent_on_nodes(mut self) -> Setup {
+        self.nodes = None;
         self
     }
 
@@ -44,10 +51,12 @@ impl Setup {
     pub fn write_into(&self, folder: &Path) {
         let state = folder.join("state").display().to_string();
         let mut tables = self.clone().set("state", "path", state).tables;
-        let spawned = (1..=self.nodes).map(|n| node(&format!("n{n}"), ("spawn", true.into())));
+        let spawned = (1..=self.nodes.unwrap_or(0)).map(|n| node(&format!("n{n}"), ("spawn", true.into())));
         let elsewhere = self.elsewhere.iter().map(|(id, address)| node(id, ("address", address.clone().into())));
         let nodes: Vec<Value> = spawned.chain(elsewhere).map(Value::from).collect();
-        tables.insert("nodes".to_owned(), nodes.into());
+        if self.nodes.is_some() || !nodes.is_empty() {
+            tables.insert("nodes".to_owned(), nodes.into());
+        }
         fs::write(folder.join("cluster.toml"), tables.to_string()).expect("a file can be written");
     }
 }

@@ -12,7 +12,7 @@ impl Admin {
     /// is (`unsure`); a node that missed it is asked for nothing that it holds before it has promised to validate, so
     /// nothing purged is answered from there either. Where a front was not told it waits until its copies have run out.
     pub async fn purge(&self, query: Option<&str>) -> Result<Reply, Problem> {
-        let key = query::key(query)?;
+        let key = query::key_to_purge(query)?;
         let purged = self.cluster.purge(&key).await;
         if let Some(hot) = &self.hot {
             hot.forget(&key);
@@ -20,7 +20,7 @@ impl Admin {
         if purged.waits {
             sleep(RUNS_OUT).await;
         }
-        let mut body = json!({"key": key.as_str(), "done": purged.done});
+        let mut body = json!({"key": key.as_str(), "held": purged.held, "done": purged.done});
         if !purged.fronts.is_empty() {
             body["fronts"] = purged.fronts.into();
         }

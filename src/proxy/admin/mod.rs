@@ -16,7 +16,7 @@ mod tests;
 
 use super::hot::Hot;
 use super::metrics::Counters;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, NO_NODES};
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Listener;
@@ -27,7 +27,7 @@ use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use problem::{Problem, Reply, json};
-use route::{Thing, Verb};
+use route::{RESET, Thing, Verb};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::convert::Infallible;
@@ -104,6 +104,7 @@ impl Admin {
         match (thing, verb) {
             (Thing::Nodes, Verb::Post) => self.add_node(read(body).await?).await,
             (Thing::Nodes, _) => Ok(self.nodes()),
+            (Thing::Node(RESET), Verb::Post) => self.reset_nodes().await,
             (Thing::Node(id), Verb::Patch) => self.change_node(id, read(body).await?).await,
             (Thing::Node(id), Verb::Delete) => self.remove_node(id, query).await,
             (Thing::Node(id), _) => self.node(id),
@@ -123,7 +124,10 @@ impl Admin {
     fn readiness(&self) -> Result<Reply, Problem> {
         let readiness = self.cluster.readiness();
         if readiness.up == 0 {
-            let detail = format!("none of {} nodes is up", readiness.nodes);
+            let detail = match readiness.nodes {
+                0 => format!("there are no nodes: {NO_NODES}"),
+                nodes => format!("none of {nodes} nodes is up"),
+            };
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
         Ok(json(StatusCode::OK, &json!({"status": "ready", "up": readiness.up, "nodes": readiness.nodes})))

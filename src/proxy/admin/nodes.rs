@@ -2,8 +2,8 @@
 
 use super::problem::{Problem, Reply, json};
 use super::{Admin, query};
-use crate::cluster::Listed;
 use crate::cluster::spec::Spec;
+use crate::cluster::{Listed, NO_NODES};
 use crate::config::parse_duration;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
@@ -50,13 +50,17 @@ impl Admin {
             listed = Some(self.cluster.set_weight(id, weight).await?);
         }
         let pending = listed.as_ref().is_some_and(|listed| listed.pending);
-        match patch.state {
+        match &patch.state {
             Some(Wanted::Active) => listed = Some(self.cluster.resume(id).await?),
             Some(Wanted::Draining) => listed = Some(self.cluster.drain(id).await?),
             None => {}
         }
+        let drained = matches!(patch.state, Some(Wanted::Draining));
         match listed {
-            Some(listed) => Ok(changed(StatusCode::OK, &Listed { pending: pending || listed.pending, ..listed })),
+            Some(listed) => {
+                let listed = Listed { pending: pending || listed.pending, ..listed };
+                Ok(changed_with(StatusCode::OK, &listed, if drained { self.last(id) } else { None }))
+            }
             None => {
                 Err(Problem::bad_request("say what to change: \"weight\", or \"state\": \"active\" or \"draining\""))
             }
@@ -69,13 +73,31 @@ impl Admin {
         let wrong = || Problem::bad_request("drain is a time, for example 30s");
         let drain = drain.map(|text| parse_duration(&text).ok_or_else(wrong)).transpose()?;
         let listed = self.cluster.remove(id, drain).await?;
-        Ok(changed(StatusCode::ACCEPTED, &listed))
+        Ok(changed_with(StatusCode::ACCEPTED, &listed, self.last(id)))
+    }
+
+    /// Undoes what was changed here: the nodes are the file's again.
+    pub async fn reset_nodes(&self) -> Result<Reply, Problem> {
+        self.cluster.reset().await?;
+        Ok(self.nodes())
+    }
+
+    /// The warning for who has taken the last node away.
+    fn last(&self, id: &str) -> Option<String> {
+        self.cluster.is_last(id).then(|| format!("this was the last node on the ring: {NO_NODES}"))
     }
 }
 
 /// 202 for what is recorded and not yet true.
 fn changed(status: StatusCode, node: &Listed) -> Reply {
+    changed_with(status, node, None)
+}
+
+fn changed_with(status: StatusCode, node: &Listed, warning: Option<String>) -> Reply {
     let mut body = shown(node);
+    if let Some(warning) = warning {
+        body["warning"] = warning.into();
+    }
     if !node.pending {
         return json(status, &body);
     }

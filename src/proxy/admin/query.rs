@@ -37,6 +37,33 @@ pub fn key(query: Option<&str>) -> Result<Key, Problem> {
     key_of(&pairs(query, &["url"])?)
 }
 
+/// The key of `?url=` that is to be purged. With `exact=true` a `*` in it is a `*`.
+pub fn key_to_purge(query: Option<&str>) -> Result<Key, Problem> {
+    let pairs = pairs(query, &["url", "exact"])?;
+    let key = key_of(&pairs)?;
+    let exact = match one(&pairs, "exact")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_request("exact is true or false")),
+    };
+    if key.as_str().contains('*') && !exact {
+        let cure = "there is no purge by a pattern: purge each URL by itself; for a URL with a `*` of its own say so: --exact, \
+                    or &exact=true";
+        return Err(Problem::bad_request(cure));
+    }
+    if is_tunnelled(&key) {
+        return Err(Problem::bad_request(format!("nothing to purge: {TUNNELLED}")));
+    }
+    Ok(key)
+}
+
+/// What is said of a URL that no node has to do with.
+pub const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached";
+
+pub fn is_tunnelled(key: &Key) -> bool {
+    key.scheme() != "http"
+}
+
 /// The key of `?url=`, and every `header=name:value`.
 pub fn key_and_fields(query: Option<&str>) -> Result<(Key, Vec<String>), Problem> {
     let pairs = pairs(query, &["url", "header"])?;

@@ -26,12 +26,18 @@ impl Admin {
 
     pub fn owner(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let key = query::key(query)?;
+        if query::is_tunnelled(&key) {
+            return Ok(json(StatusCode::OK, &tunnelled(&key)));
+        }
         Ok(json(StatusCode::OK, &placed(&self.cluster.view(), &key)))
     }
 
     /// Who owns a URL, who answers for it now, what is stored there, and what a GET with these `header`s would get and why.
     pub async fn explain(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let (key, fields) = query::key_and_fields(query)?;
+        if query::is_tunnelled(&key) {
+            return Ok(json(StatusCode::OK, &tunnelled(&key)));
+        }
         let view = self.cluster.view();
         let mut explained = placed(&view, &key);
         let serving = successors(&view, &key).into_iter().find(|node| node.is_up());
@@ -54,6 +60,17 @@ impl Admin {
             (status, _) => Err(failed(format!("it answered with status {}", status.as_u16()))),
         }
     }
+}
+
+/// No node owns it.
+fn tunnelled(key: &Key) -> Value {
+    json!({
+        "key": key.as_str(),
+        "owner": null,
+        "stored": [],
+        "answer": {"does": "tunnel", "why": query::TUNNELLED},
+        "detail": query::TUNNELLED,
+    })
 }
 
 fn placed(view: &View, key: &Key) -> Value {

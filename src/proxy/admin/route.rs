@@ -20,6 +20,9 @@ pub enum Thing<'a> {
     Cache,
 }
 
+/// `POST` to this in place of a node's id goes back to the nodes of the file.
+pub const RESET: &str = "reset";
+
 /// What is to be done with one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -33,6 +36,7 @@ pub enum Verb {
 pub const INDEX: &[&str] = &[
     "/v1/nodes",
     "/v1/nodes/{id}",
+    "/v1/nodes/reset",
     "/v1/ring",
     "/v1/ring/owner?url=",
     "/v1/cluster",
@@ -75,6 +79,9 @@ impl Thing<'_> {
     pub fn verb(&self, method: &Method) -> Result<Verb, Problem> {
         let (verbs, allow): (&[Verb], _) = match self {
             Thing::Nodes => (&[Verb::Get, Verb::Post], "GET, HEAD, POST"),
+            Thing::Node(RESET) => {
+                (&[Verb::Get, Verb::Post, Verb::Patch, Verb::Delete], "GET, HEAD, POST, PATCH, DELETE")
+            }
             Thing::Node(_) => (&[Verb::Get, Verb::Patch, Verb::Delete], "GET, HEAD, PATCH, DELETE"),
             Thing::Cache => (&[Verb::Delete], "DELETE"),
             _ => (&[Verb::Get], "GET, HEAD"),
@@ -101,6 +108,8 @@ mod tests {
             ("HEAD", "/healthz", Ok((Thing::Health, Verb::Get))),
             ("POST", "/v1/nodes", Ok((Thing::Nodes, Verb::Post))),
             ("PATCH", "/v1/nodes/n1", Ok((Thing::Node("n1"), Verb::Patch))),
+            ("POST", "/v1/nodes/reset", Ok((Thing::Node("reset"), Verb::Post))),
+            ("POST", "/v1/nodes/n1", Err(405)),
             ("DELETE", "/v1/nodes/n1", Ok((Thing::Node("n1"), Verb::Delete))),
             ("DELETE", "/v1/cache", Ok((Thing::Cache, Verb::Delete))),
             ("GET", "/v1/cache", Err(405)),

@@ -1,0 +1,144 @@
+//! What works, but hardly as it was meant: said at the start and by `check`, and nothing is refused for it.
+
+use super::units::{KIB, MIB};
+use super::{Access, Address, Cache, Config, Place, Timeouts, is_local, is_loopback};
+use ipnet::IpNet;
+use std::net::SocketAddr;
+
+/// What an entry takes besides its body, about.
+const ENTRY: u64 = KIB;
+/// curl sends four field lines, a browser a dozen.
+const FEW_FIELDS: usize = 12;
+/// More threads than so many for each core only take turns.
+const WORKERS_PER_CORE: usize = 4;
+
+impl Config {
+    /// One line for each value that a front cannot work well with; each names the cure. `spawn`: it runs the nodes that the
+    /// file marks so.
+    pub fn conflicts(&self, spawn: bool) -> Vec<String> {
+        let mut all = self.node_conflicts();
+        all.extend(access(&self.access, &self.proxy.listen));
+        all.extend(timeouts(&self.timeouts));
+        all.extend(self.workers());
+        all.extend(if spawn { self.memory() } else { None });
+        all.extend(self.advertises_loopback());
+        all
+    }
+
+    /// Those that a node alone has to do with.
+    pub fn node_conflicts(&self) -> Vec<String> {
+        let few = (self.limits.fields < FEW_FIELDS).then(|| {
+            format!(
+                "[limits] fields = {}: most clients send more field lines; write for example 100",
+                self.limits.fields
+            )
+        });
+        cache(&self.cache).into_iter().chain(few).collect()
+    }
+
+    fn workers(&self) -> Option<String> {
+        let (workers, cores) = (self.proxy.workers, std::thread::available_parallelism().map_or(1, usize::from));
+        (workers > cores * WORKERS_PER_CORE).then(|| {
+            format!("[proxy] workers = {workers}: this machine has {cores} cores; write 0 for one thread per core")
+        })
+    }
+
+    fn memory(&self) -> Option<String> {
+        let spawned = self.nodes.iter().filter(|node| node.place == Place::Spawn).count() as u64;
+        let wanted = spawned.saturating_mul(self.cache.memory).saturating_add(self.hot.memory);
+        let system = rustix::system::sysinfo();
+        let there = system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)));
+        (wanted > there).then(|| {
+            format!(
+                "[cache] memory and [hot] memory: {spawned} x {} + {} may be stored, and this machine has {}; write less",
+                size(self.cache.memory),
+                size(self.hot.memory),
+                size(there)
+            )
+        })
+    }
+
+    /// It was said in so many words, so it may be meant: for fronts of one machine.
+    fn advertises_loopback(&self) -> Option<String> {
+        let zookeeper = self.zookeeper.as_ref()?;
+        let host = zookeeper.advertise.as_ref().filter(|host| is_local(host))?;
+        let local = |server: &str| server.parse::<Address>().is_ok_and(|address| address.is_local());
+        (!zookeeper.connect.split(',').all(local)).then(|| {
+            format!(
+                "[zookeeper] advertise = \"{host}\": each machine that reads it takes it for itself; write how others reach \
+                 this one"
+            )
+        })
+    }
+}
+
+fn cache(cache: &Cache) -> Vec<String> {
+    let keys = [("memory", cache.memory, ENTRY, "256MiB"), ("in_flight", cache.in_flight, 0, "128MiB")];
+    if let Some((key, bytes, _, usual)) = keys.iter().find(|(_, bytes, none, _)| bytes <= none) {
+        return vec![format!("[cache] {key} = {bytes} bytes: nothing is stored; write for example \"{usual}\"")];
+    }
+    if cache.max_object == 0 {
+        return vec!["[cache] max_object = 0 bytes: nothing is stored; write for example \"64MiB\"".to_owned()];
+    }
+    let above = |(key, bytes): (&str, u64)| {
+        (cache.max_object > bytes).then(|| {
+            format!(
+                "[cache] max_object = {} is above {key} = {}: nothing larger than that is stored; lower it, or raise {key}",
+                size(cache.max_object),
+                size(bytes)
+            )
+        })
+    };
+    [("memory", cache.memory), ("in_flight", cache.in_flight)].into_iter().filter_map(above).collect()
+}
+
+fn access(access: &Access, listen: &[SocketAddr]) -> Vec<String> {
+    let mut all = Vec::new();
+    if let Some(net) = access.open.iter().find(|net| swallows_what_is_guarded(net)) {
+        all.push(format!(
+            "[access] open = \"{net}\": every client may reach this machine's own loopback services, or metadata services \
+             such as 169.254.169.254; write only the networks that are meant, for example \"10.1.0.0/16\""
+        ));
+    }
+    let Some(exposed) = listen.iter().find(|listen| !is_loopback(listen.ip())) else { return all };
+    if access.clients.is_empty() {
+        all.push(format!(
+            "[access] clients = []: the proxy on {exposed} serves clients on this machine only; name the networks that may \
+             use it, for example \"10.0.0.0/8\""
+        ));
+    }
+    if access.clients.iter().any(|net| net.prefix_len() == 0) {
+        all.push(format!(
+            "[access] clients: everybody who can reach {exposed} may use the proxy; name the networks that are meant, for \
+             example \"10.0.0.0/8\""
+        ));
+    }
+    all
+}
+
+/// Larger than a guarded network and all of it: nobody means that by opening a destination.
+fn swallows_what_is_guarded(net: &IpNet) -> bool {
+    let guarded = ["127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10"];
+    let guarded = guarded.iter().filter_map(|text| text.parse::<IpNet>().ok());
+    guarded.into_iter().any(|guarded| net.contains(&guarded) && net.prefix_len() < guarded.prefix_len().min(64))
+}
+
+fn timeouts(timeouts: &Timeouts) -> Option<String> {
+    (timeouts.first_byte <= timeouts.probe).then(|| {
+        format!(
+            "[timeouts] first_byte = {:?} is not above probe = {:?}: a request at a node that falls silent ends with 504 before \
+             the node is passed over; raise first_byte, or lower probe",
+            timeouts.first_byte, timeouts.probe
+        )
+    })
+}
+
+/// In the largest unit that it has one of, with one decimal where that is not 0.
+pub fn size(bytes: u64) -> String {
+    let units = [(1024 * MIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+    let Some((unit, name)) = units.into_iter().find(|(unit, _)| bytes >= *unit) else {
+        return format!("{bytes} bytes");
+    };
+    let (whole, tenths) = (bytes / unit, bytes % unit * 10 / unit);
+    if tenths == 0 { format!("{whole} {name}") } else { format!("{whole}.{tenths} {name}") }
+}

@@ -1,0 +1,75 @@
+//! Signals that other programs know, and that a supervisor or a terminal sends.
+
+use crate::support::standalone::Standalone;
+use crate::support::*;
+use rustix::process::{Pid, Signal, kill_process_group};
+
+const HARMLESS: [(Signal, &str); 6] = [
+    (Signal::HUP, "SIGHUP"),
+    (Signal::USR1, "SIGUSR1"),
+    (Signal::USR2, "SIGUSR2"),
+    (Signal::ALARM, "SIGALRM"),
+    (Signal::VTALARM, "SIGVTALRM"),
+    (Signal::IO, "SIGIO"),
+];
+
+#[test]
+fn signals_that_mean_nothing_here_end_nothing_and_leave_a_line() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    origin.on("/", |x| x.reply(200, "", "page"));
+    let node = cluster.node("n1");
+    for (signal, name) in HARMLESS {
+        // As a terminal or `kill -HUP -PGID` does: the front and its nodes.
+        kill_process_group(Pid::from_raw(cluster.pid() as i32).unwrap(), signal).unwrap();
+        until_true("it says so", PATIENCE, || cluster.said().contains(&format!("{name} is ignored")));
+    }
+    for signal in [Signal::PIPE, Signal::PROF, Signal::POWER] {
+        process::signal(cluster.pid(), signal);
+    }
+    // SAFETY: only a signal is sent.
+    unsafe { libc::kill(cluster.pid() as i32, libc::SIGRTMIN() + 3) };
+    until_true("it says so", PATIENCE, || cluster.said().contains("SIGRTMIN+3 is ignored"));
+    assert_eq!(cluster.get(&origin.url("/")).status, 200);
+    assert_eq!(cluster.node("n1"), node, "the same process");
+    assert_eq!(cluster.metric("ringhold_node_restarts_total"), 0);
+}
+
+#[test]
+fn a_node_that_runs_by_itself_ignores_them_too() {
+    let node = Standalone::start("r1", &Setup::default());
+    for (signal, name) in HARMLESS {
+        process::signal(node.pid(), signal);
+        until_true("it says so", PATIENCE, || node.said().contains(&format!("{name} is ignored")));
+    }
+    assert!(process::is_alive(node.pid()));
+}
+
+#[test]
+fn a_start_says_what_it_is_and_an_end_says_why() {
+    let mut cluster = Setup::default().nodes(1).start();
+    let said = cluster.said();
+    let version = concat!("ringhold ", env!("CARGO_PKG_VERSION"));
+    let state = cluster.folder().join("state").display().to_string();
+    for word in [version, "serve", "cluster.toml", &state, "n1", "hot copy off", "access log off"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(cluster.manage("PATCH", "/v1/nodes/n1", r#"{"state":"draining"}"#).status, 200);
+    until_true("a drain leaves a line", PATIENCE, || cluster.said().contains("node n1 is drained"));
+    cluster.terminate(Signal::TERM);
+    assert!(cluster.said().contains("SIGTERM"), "{}", cluster.said());
+}
+
+#[test]
+fn a_node_that_never_answered_leaves_a_line() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let setup = Setup::default().nodes(1).set("timeouts", "node_start", "1s").set("timeouts", "probe", "100ms");
+    let cluster = setup.node_at("silent", &address).start();
+    assert_eq!(cluster.manage("POST", "/v1/nodes", r#"{"id":"later","address":"127.0.0.1:1"}"#).status, 201);
+    for (id, address) in [("silent", address.as_str()), ("later", "127.0.0.1:1")] {
+        until_true("it is named", PATIENCE, || {
+            let said = cluster.said();
+            said.lines().any(|l| l.contains(id) && l.contains("has not answered") && l.contains(address))
+        });
+    }
+}
