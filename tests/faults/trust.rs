@@ -96,6 +96,8 @@ fn no_node_is_controlled_through_the_proxy_by_anyone() {
             for fields in ["", "Connection: Via\r\n", "Via: 1.1 a\r\n"] {
                 let request = control(method, &format!("http://{host}:{port}{path}"), fields, body);
                 assert_eq!(asked(cluster.proxy, &request), 403, "{request}");
+                let old = request.replace("HTTP/1.1", "HTTP/1.0");
+                assert_eq!(asked(cluster.proxy, &old), 403, "{old}");
             }
         }
     }
@@ -145,6 +147,8 @@ fn a_client_elsewhere_reaches_no_address_of_the_proxys_own_machine() {
                 let answer = elsewhere.send(cluster.proxy, &request);
                 assert!([403, 421].contains(&status(&answer)), "{request}{}", latin1(&answer));
             }
+            let request = format!("GET http://{authority}/healthz HTTP/1.0\r\n\r\n");
+            assert!([403, 421].contains(&status(&elsewhere.send(cluster.proxy, &request))), "{request}");
             let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
             let answer = elsewhere.send(cluster.proxy, &connect);
             assert_eq!(status(&answer), 403, "{connect}{}", latin1(&answer));
@@ -166,6 +170,8 @@ fn what_passes_a_proof_on_to_another_node_is_not_taken_for_the_node() {
         let listed = cluster.manage("GET", "/v1/nodes/r1", "").json();
         assert_eq!(listed["up"], false, "{says:?} {listed}");
         assert_eq!(cluster.get(&origin.url("/")).status, 503, "{says:?}");
+        let why = if says.is_none() { "has the id `r2`, not `r1`" } else { "does not accept our proof" };
+        until_true("the log says why", PATIENCE, || cluster.said().contains(why));
     }
     assert_eq!(origin.count("*"), 0);
 }
