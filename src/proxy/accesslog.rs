@@ -6,6 +6,7 @@ use crate::lines::{Lines, Logged};
 use crate::proxy::outcome::{End, Outcome, Source};
 use crate::wire::date;
 use serde_json::json;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 /// Where a worker puts its lines.
@@ -56,19 +57,37 @@ impl Log {
 fn text_line(line: &Line, outcome: &Outcome) -> String {
     let time = date::format(clock::wall());
     format!(
-        "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} {:?}\n",
+        "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} \"{}\"\n",
         String::from_utf8_lossy(&time),
         line.client.map_or_else(|| "unix".to_owned(), |c| c.ip().to_canonical().to_string()),
-        line.method,
-        line.target,
+        escaped(line.method.as_str()),
+        escaped(&line.target),
         line.version,
         outcome.verdict.status.as_u16(),
         outcome.sent,
         clock::tick().since(line.began).as_millis(),
         end(outcome.end),
         line.node.as_deref().unwrap_or("-"),
-        line.cache_status.as_deref().unwrap_or_else(|| source(outcome)),
+        escaped(line.cache_status.as_deref().unwrap_or_else(|| source(outcome))),
     )
+}
+
+/// So that nobody can end a quoted text or a line, or write to the terminal of who reads it: what is not printable ASCII as
+/// `\u{85}`.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_plain(c) {
+            true => out.push(c),
+            false if c == '"' || c == '\\' => out.extend(['\\', c]),
+            false => out.extend(c.escape_unicode()),
+        }
+    }
+    Cow::Owned(out)
 }
 
 fn json_line(line: &Line, outcome: &Outcome) -> String {
@@ -118,5 +137,17 @@ mod tests {
         assert_eq!(log.target(&uri), "http://a.example/p");
         log.queries = true;
         assert_eq!(log.target(&uri), "http://a.example/p?token=secret");
+    }
+
+    #[test]
+    fn what_a_client_wrote_stays_between_its_quotes_and_on_its_line() {
+        for (text, expected) in [
+            ("/a?b=%22", "/a?b=%22"),
+            ("/\"x\\", "/\\\"x\\\\"),
+            ("/\u{85}\u{2028}\u{1b}[m\n", "/\\u{85}\\u{2028}\\u{1b}[m\\u{a}"),
+            ("/\u{e9}", "/\\u{e9}"),
+        ] {
+            assert_eq!(escaped(text), expected);
+        }
     }
 }
