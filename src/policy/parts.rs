@@ -21,14 +21,14 @@ pub struct Part {
 impl Part {
     /// What a 206 with `length` bytes of content holds. `None` where its `Content-Range` does not say so, or says
     /// otherwise. One that says that it goes to the end does: where its content is shorter than its `Content-Range`,
-    /// the whole is.
+    /// the whole is. But not where it then would be the whole itself: of that the rest is missing.
     pub fn of(headers: &HeaderMap, length: u64) -> Option<Part> {
         let (first, last, whole) = content_range(headers)?;
         let end = first.checked_add(length)?;
         let said = last.checked_add(1)?;
         let whole = match end == said {
             true => whole,
-            false if end < said && said == whole => end,
+            false if end < said && said == whole && first > 0 => end,
             false => return None,
         };
         (length > 0 && end <= whole).then_some(Part { at: first..end, whole })

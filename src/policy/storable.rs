@@ -108,8 +108,8 @@ pub(super) fn announces_content(name: &HeaderName, value: &HeaderValue) -> bool 
 fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {
     match status.as_u16() {
         100..=199 | 304 => Err(NotStored::Status),
-        // These answer one request's fields or connection, which are not in the key.
-        407 | 412 | 416 | 417 | 421 | 425 | 426 | 431 => Err(NotStored::Status),
+        // These answer one request's fields or connection, which are not in the key; 401 and 407 its credentials.
+        401 | 407 | 412 | 416 | 417 | 421 | 425 | 426 | 431 => Err(NotStored::Status),
         _ if cc.has(Set::MUST_UNDERSTAND) && !understood(status) => Err(NotStored::MustUnderstand), // section 5.2.2.3
         _ => Ok(()),
     }
