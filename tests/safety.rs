@@ -253,7 +253,7 @@ fn garbage_from_an_origin_is_502_and_ends_no_process() {
         "HTTP/1.1 99999 X\r\n\r\n",
         "HTTP/1.1 20 X\r\n\r\n",
         "HTTP/9.9 200 OK\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length 5\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
         "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",

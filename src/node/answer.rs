@@ -7,7 +7,7 @@ use super::collapse::Shared;
 use super::confirm::{Confirmed, Kept};
 use super::exchange::{self, Why};
 use super::fill::{Fate, Head, Reader};
-use super::origin::OriginBody;
+use super::origin::{EndsConnection, OriginBody};
 use super::ranged;
 use crate::clock;
 use crate::net::rules::Reach;
@@ -19,6 +19,7 @@ use crate::wire::link;
 use crate::wire::status::{CacheStatus, Fwd, proxy_status};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
+use hyper::ext::ReasonPhrase;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -99,7 +100,11 @@ pub fn filling(
     let status = CacheStatus { fwd: Some(fwd), stored, collapsed, detail, ..CacheStatus::default() };
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, head.mark);
-    respond(head.status, headers, NodeBody::Filling(reader))
+    let mut response = respond(head.status, headers, NodeBody::Filling(reader));
+    if let Some(reason) = &head.reason {
+        response.extensions_mut().insert(ReasonPhrase::clone(reason));
+    }
+    response
 }
 
 /// The origin's response, for one requester.
@@ -114,6 +119,10 @@ pub fn through(
     let mut response = response.map(NodeBody::Through);
     response.headers_mut().append(CACHE_STATUS, not_stored(node, fwd, why));
     mark(response.headers_mut(), ask, exchange::mark(reach));
+    if response.extensions().get::<EndsConnection>().is_some() {
+        // Who has logged in on it learns that there is nothing more to be had from it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -1,16 +1,18 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
-use super::caller::Standing;
+use super::caller::{Caller, Standing};
+use super::origin::Pins;
 use super::peer::Peer;
-use crate::net::serve::{ClientBody, Interim};
+use crate::net::serve::{ClientBody, Interim, Noted};
 use crate::policy::{self, Terms};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
-use crate::wire::link;
 use crate::wire::target::{Key, Target, classify};
+use crate::wire::{connection_auth, link};
 use http::{Request, header, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
+use std::rc::Rc;
 
 /// Who the answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,12 @@ pub struct Ask {
     pub from_node: bool,
     /// Nobody waits for the answer: it is to renew what is stored.
     pub background: bool,
+    /// It is asked on a connection of its client's own, and its answer is for that one alone (NTLM, Negotiate).
+    pub pins: Option<Rc<Pins>>,
+    /// It has a body.
+    pub has_content: bool,
+    /// `OPTIONS` for the server itself.
+    pub pathless: bool,
 }
 
 impl Ask {
@@ -51,7 +59,25 @@ impl Ask {
         let (key, head) = (self.key.clone(), policy::requests::for_everyone(&self.head, terms));
         let (asker, same_machine) = (self.asker, self.same_machine);
         let (hop, interim, peer) = (Hop::default(), None, None);
-        Ask { key, head, hop, asker, interim, same_machine, peer, from_node: false, background: true }
+        Ask { hop, interim, peer, background: true, ..Ask::new(key, head, asker, same_machine) }
+    }
+
+    /// Nothing but this.
+    pub fn new(key: Key, head: request::Parts, asker: Asker, same_machine: bool) -> Ask {
+        Ask {
+            key,
+            head,
+            hop: Hop::default(),
+            asker,
+            interim: None,
+            same_machine,
+            peer: None,
+            from_node: false,
+            background: false,
+            pins: None,
+            has_content: false,
+            pathless: false,
+        }
     }
 }
 
@@ -62,8 +88,9 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    /// Reads a request's head. `vouched`: nobody but a front can be at the other end. Errors are the client's (400).
-    pub fn read(mut request: Request<ClientBody>, standing: Standing, vouched: bool) -> Result<Incoming, Fault> {
+    /// Reads a request's head. Errors are the client's (400).
+    pub fn read(mut request: Request<ClientBody>, caller: &Caller) -> Result<Incoming, Fault> {
+        let (standing, vouched) = (caller.standing(), caller.is_vouched());
         let key = match classify(request.method(), request.uri())? {
             Target::Absolute(key) => key,
             Target::Origin => return Ok(Incoming::Control(request)),
@@ -78,14 +105,44 @@ impl Incoming {
         // One hop: who is asked by a node asks no other.
         let may_ask = asker == Asker::Front && vouched && !from_node;
         let peer = if may_ask { head.headers.get(link::PEER).and_then(Peer::read) } else { None };
-        let hop = hop::strip(&mut head.headers);
+        let pins = pinned(&head, asker, caller.pins(), &key);
+        let noted = head.extensions.remove::<Noted>().unwrap_or_default();
+        if noted.two_ends {
+            return Err(Fault::bad_request("a request has a length or a transfer coding, not both"));
+        }
+        let mut hop = hop::strip(&mut head.headers);
+        hop.upgrade = hop.upgrade.as_ref().and_then(hop::known_protocol);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
         // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
         let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
         let body = (!body.is_end_stream()).then_some(body);
         let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
-        let ask = Ask { key, head, hop, asker, interim, same_machine, peer, from_node, background: false };
+        let (has_content, pathless) = (body.is_some(), noted.pathless);
+        let ask = Ask {
+            hop,
+            interim,
+            peer,
+            from_node,
+            pins,
+            has_content,
+            pathless,
+            ..Ask::new(key, head, asker, same_machine)
+        };
         Ok(Incoming::Proxy { ask, body, upgrade })
+    }
+}
+
+/// The connections of who asks, where the request is to be asked on one of them.
+fn pinned(head: &request::Parts, asker: Asker, own: &Rc<Pins>, key: &Key) -> Option<Rc<Pins>> {
+    let logs_in = connection_auth::is_in_request(&head.headers);
+    match asker {
+        Asker::Client => (logs_in || own.has(key)).then(|| own.clone()),
+        Asker::Front if head.headers.contains_key(link::PINNED) => Some(own.clone()),
+        Asker::Front => {
+            // The connection is for all clients of the front (again): nothing on it is one client's.
+            own.clear();
+            logs_in.then(Rc::default)
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::answer;
 use super::body::NodeBody;
 use super::control::json;
 use super::counters::add;
+use super::origin::Pins;
 use crate::net::listen::Peer;
 use crate::net::prove::nonce;
 use crate::net::serve::ClientBody;
@@ -18,6 +19,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use std::cell::Cell;
+use std::rc::Rc;
 use tokio::time::timeout;
 
 /// A proof has 120 bytes or so.
@@ -31,6 +33,8 @@ pub struct Caller {
     challenge: Cell<Option<Nonce>>,
     proved: Cell<bool>,
     standing: Cell<Standing>,
+    /// Connections to origins that belong to this one.
+    pins: Rc<Pins>,
 }
 
 /// The two requests of a proof.
@@ -56,7 +60,7 @@ impl Caller {
     /// `has_secret`: the cluster has one.
     pub fn new(peer: Peer, has_secret: bool) -> Caller {
         let standing = Cell::new(trust::at_node(peer, has_secret, false));
-        Caller { peer, challenge: Cell::new(None), proved: Cell::new(false), standing }
+        Caller { peer, challenge: Cell::new(None), proved: Cell::new(false), standing, pins: Rc::default() }
     }
 
     pub fn standing(&self) -> Standing {
@@ -82,6 +86,11 @@ impl Caller {
     /// this machine reaches its loopback; whom such a caller names as a node would be believed what it answers.
     pub fn is_vouched(&self) -> bool {
         self.peer.addr.is_none() || self.proved.get()
+    }
+
+    /// Connections to origins that end with this one.
+    pub fn pins(&self) -> &Rc<Pins> {
+        &self.pins
     }
 
     /// Takes one step of the proof.

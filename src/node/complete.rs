@@ -51,13 +51,14 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
     let place = if part.at.start == 0 { Place::Before } else { Place::Behind };
     let head = Head {
         status: StatusCode::OK,
+        reason: None,
         headers,
         withheld,
         terms,
         mark: entry.mark.and(mark(answered.reach)),
         selecting,
         length: Some(part.whole),
-        seed: Some(Seed { entry: entry.clone(), place }),
+        seed: Some(Box::new(Seed { entry: entry.clone(), place })),
         peer: None,
     };
     Some(Settled::Store(head, Source::Origin(answered.body)))

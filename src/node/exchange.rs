@@ -21,6 +21,7 @@ use crate::wire::{hop, link, list, via};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, response};
 use http_body::Body;
+use hyper::ext::ReasonPhrase;
 use std::sync::Arc;
 
 /// What an answer means.
@@ -47,6 +48,8 @@ pub enum Why {
     NotForUs,
     /// An error, in whose place what is stored may be answered (RFC 5861 section 4).
     Failed,
+    /// It came on a connection that has logged in (NTLM, Negotiate).
+    Pinned,
 }
 
 impl Why {
@@ -57,6 +60,7 @@ impl Why {
             Why::Busy => "cache.in_flight is used up",
             Why::NoLength => "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)",
             Why::NotForUs => "answers the client's own condition",
+            Why::Pinned => "the connection has logged in (NTLM, Negotiate): what comes on it is for one client",
             Why::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
         }
     }
@@ -68,7 +72,7 @@ impl Why {
             Why::TooLarge => Some("raise cache.max_object, and cache.memory and cache.in_flight where they are less"),
             Why::Busy => Some("raise cache.in_flight"),
             Why::NoLength => Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds"),
-            Why::NotForUs | Why::Failed => None,
+            Why::NotForUs | Why::Failed | Why::Pinned => None,
         }
     }
 }
@@ -94,7 +98,7 @@ pub async fn exchange(
     let stale = stale.filter(|_| part.is_none());
     let validating = stale.filter(|entry| stored(entry).validation(request.headers_mut()));
     let answered = Answered::to(node, ask, request, progress).await?;
-    if ask.head.method == Method::HEAD {
+    if ask.head.method == Method::HEAD && ask.pins.is_none() {
         confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
     }
     if answered.head.status == StatusCode::NOT_MODIFIED
@@ -117,6 +121,10 @@ fn stands_in(node: &Node, ask: &Ask, entry: &Entry, status: StatusCode) -> bool 
     status.is_server_error() && (ask.background || allowed())
 }
 
+/// The protocols that a 101 names.
+#[derive(Clone, Debug)]
+pub struct SwitchesTo(pub Vec<Vec<u8>>);
+
 /// An answer of the origin (or of another node), without fields of its connection.
 pub struct Answered<B = OriginBody> {
     pub head: response::Parts,
@@ -130,7 +138,9 @@ pub struct Answered<B = OriginBody> {
 impl Answered {
     pub async fn to(node: &Node, ask: &Ask, request: Request<Upload>, progress: Progress) -> Result<Answered, Fault> {
         let sent = clock::now();
-        let Reply { response, reach } = node.origins.exchange(&ask.key, ask.same_machine, request, &progress).await?;
+        let pins = ask.pins.as_ref();
+        let Reply { response, reach } =
+            node.origins.exchange(&ask.key, ask.same_machine, request, &progress, pins).await?;
         Answered::new(response, reach, sent)
     }
 
@@ -149,6 +159,12 @@ impl Answered {
 
     /// To be stored, or the reason why not.
     pub fn settle(mut self, node: &Node, ask: &Ask) -> Settled {
+        if ask.pins.is_some() {
+            return self.through(Why::Pinned);
+        }
+        if ask.has_content && ask.head.method == Method::GET {
+            return self.through(Why::Policy(NotStored::RequestContent));
+        }
         match self.storable_head(node, ask) {
             Ok(head) => Settled::Store(head, Source::Origin(self.body)),
             Err(why) => self.through(why),
@@ -164,6 +180,10 @@ impl<B: Body> Answered<B> {
         let framing = framing(&head, &body)?;
         if framing == Framing::Chunked {
             head.headers.remove(header::CONTENT_LENGTH); // RFC 9112 section 6.3
+        }
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let protocols = list::members(&head.headers, &header::UPGRADE).map(<[u8]>::to_vec).collect();
+            head.extensions.insert(SwitchesTo(protocols));
         }
         hop::strip(&mut head.headers);
         hop::strip_prefixed(&mut head.headers, link::PREFIX);
@@ -193,7 +213,8 @@ impl<B: Body> Answered<B> {
         let mut headers = std::mem::take(&mut self.head.headers);
         let withheld = policy::storable_fields(&mut headers, self.received);
         let (status, mark, length) = (self.head.status, mark(self.reach), self.framing.length());
-        Ok(Head { status, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
+        let reason = self.head.extensions.remove::<ReasonPhrase>().map(Box::new);
+        Ok(Head { status, reason, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
     }
 }
 
@@ -220,10 +241,15 @@ pub fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (Request<Up
         _ => (None, None),
     };
     let (upload, progress) = Upload::new(body, gate);
+    let chunked = matches!(upload, Upload::Body { .. }) && upload.size_hint().exact().is_none();
     let mut request = Request::new(upload);
     *request.method_mut() = ask.head.method.clone();
     *request.uri_mut() = origin_form(ask);
     *request.headers_mut() = outgoing_fields(node, ask);
+    if chunked {
+        // hyper would leave out the content of a GET whose length it does not know.
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     hear_interim(&mut request, opener, ask.interim.clone(), progress.clone());
     (request, progress)
 }
@@ -251,6 +277,9 @@ pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
 
 /// Shares the memory of the request where that has the same text, as it nearly always does.
 fn origin_form(ask: &Ask) -> Uri {
+    if ask.pathless {
+        return Uri::from_static("*"); // RFC 9112 section 3.2.4
+    }
     let wanted = ask.key.path_and_query();
     let sent = ask.head.uri.path_and_query().filter(|sent| sent.as_str() == wanted);
     sent.map_or_else(|| Uri::try_from(wanted).unwrap_or_default(), |sent| Uri::from(sent.clone()))

@@ -36,9 +36,7 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     let hop = hop::strip(&mut headers);
     hop::strip_prefixed(&mut headers, link::PREFIX);
     head.headers = headers;
-    let (asker, interim, peer) = (Asker::Front, None, None);
-    let key = key.clone();
-    Some(Ask { key, head, hop, asker, interim, same_machine: true, peer, from_node: false, background: false })
+    Some(Ask { hop, ..Ask::new(key.clone(), head, Asker::Front, true) })
 }
 
 pub fn answer(node: &Node, ask: &Ask) -> Value {

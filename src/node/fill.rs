@@ -15,6 +15,7 @@ use crate::wire::fault::{Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
+use hyper::ext::ReasonPhrase;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -33,6 +34,8 @@ const WINDOW: u64 = 1024 * 1024;
 #[derive(Debug)]
 pub struct Head {
     pub status: StatusCode,
+    /// Where it is not the usual one; it is not stored.
+    pub reason: Option<Box<ReasonPhrase>>,
     /// As they will be stored.
     pub headers: HeaderMap,
     /// What only the request that fetched it is answered with, besides.
@@ -44,7 +47,7 @@ pub struct Head {
     /// Of the body that readers get.
     pub length: Option<u64>,
     /// A stored part that the body is completed with.
-    pub seed: Option<Seed>,
+    pub seed: Option<Box<Seed>>,
     /// The other node that it comes from.
     pub peer: Option<Box<str>>,
 }

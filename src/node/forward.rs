@@ -1,4 +1,5 @@
-//! Requests that the cache does not answer: every method but GET and HEAD, and those with a body.
+//! Requests that the cache does not answer: every method but GET and HEAD, those with a body, and those of a connection that
+//! belongs to one client.
 
 use super::Node;
 use super::answer;
@@ -38,6 +39,7 @@ pub async fn answered(
             if invalidate(node, ask, &head) {
                 node.later().await;
             }
+            let fwd = if ask.pins.is_some() { Fwd::Bypass } else { fwd };
             Ok(answer::through(node, ask, Response::from_parts(head, body), reach, fwd, why))
         }
         // The answer to a POST that later GETs of the same URL may have (RFC 9110 section 9.3.3).

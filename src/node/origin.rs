@@ -2,10 +2,15 @@
 //! plain, by a lean client of our own ([`lean`]).
 
 mod body;
+mod heads;
 mod lean;
+mod pins;
 
 pub use body::OriginBody;
 pub use lean::{Heard, Message, Question, Told, url};
+pub use pins::Pins;
+
+use heads::{Awaited, Heads, Unread};
 
 use super::counters::{Counters, add};
 use super::upload::{Owes, Progress, Upload};
@@ -15,6 +20,8 @@ use crate::net::dial::{Dialed, Dialer};
 use crate::net::rules::Reach;
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::target::{Host, Key};
+use crate::wire::{connection_auth, list};
+use http::header::{CONNECTION, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
@@ -64,16 +71,26 @@ pub struct Pool {
 
 struct Idle {
     sender: SendRequest<Upload>,
+    awaited: Awaited,
     reach: Reach,
     since: Tick,
 }
+
+/// The origin's connection ends with this answer.
+#[derive(Clone, Copy, Debug)]
+pub struct EndsConnection;
 
 /// A connection in use.
 struct Lease {
     pool: Rc<Pool>,
     sender: SendRequest<Upload>,
+    awaited: Awaited,
     reach: Reach,
     reused: bool,
+    /// Whom it belongs to, where it is one client's alone.
+    pins: Option<Rc<Pins>>,
+    /// Nobody is to have it after this answer.
+    used_up: bool,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -109,13 +126,14 @@ impl Origins {
         same_machine: bool,
         request: Request<Upload>,
         progress: &Progress,
+        pins: Option<&Rc<Pins>>,
     ) -> Result<Reply, Fault> {
         let spare = repeatable(&request).then(|| head_of(&request));
-        let lease = self.lease(key, same_machine, false).await?;
+        let lease = self.lease(key, same_machine, false, pins).await?;
         let reused = lease.reused;
         match (self.send(lease, request, progress).await, spare) {
             (Err(fault), Some(spare)) if reused && fault.kind == Kind::ConnectionTerminated => {
-                let lease = self.lease(key, same_machine, true).await?;
+                let lease = self.lease(key, same_machine, true, pins).await?;
                 progress.moved();
                 self.send(lease, spare, progress).await
             }
@@ -134,19 +152,31 @@ impl Origins {
         });
     }
 
-    async fn lease(&self, key: &Key, same_machine: bool, new: bool) -> Result<Lease, Fault> {
+    /// `pins`: only a connection of theirs will do, or a new one.
+    async fn lease(&self, key: &Key, same_machine: bool, new: bool, pins: Option<&Rc<Pins>>) -> Result<Lease, Fault> {
         let pool = self.pool(key);
         let permit = self.permit(&pool).await?;
-        while !new
-            && let Some(Idle { mut sender, reach, .. }) = pool.take(|reach| self.dialer.allowed(reach, same_machine))
-        {
+        let allowed = |reach| self.dialer.allowed(reach, same_machine);
+        let idle = || match pins {
+            Some(pins) => pins.take(key.authority(), allowed),
+            None => pool.take(allowed),
+        };
+        let (mut used, mut found) = (None, None);
+        while !new && let Some(mut next) = idle() {
             // The body of its last answer has been read, so it is ready at once, or closed.
-            if timeout(self.limits.connect, sender.ready()).await.is_ok_and(|ready| ready.is_ok()) {
-                return Ok(Lease { pool, sender, reach, reused: true, _permit: permit });
+            if timeout(self.limits.connect, next.sender.ready()).await.is_ok_and(|ready| ready.is_ok()) {
+                used = Some(next);
+                break;
             }
         }
-        let (sender, reach) = self.connect(key, same_machine).await?;
-        Ok(Lease { pool, sender, reach, reused: false, _permit: permit })
+        if used.is_none() {
+            found = Some(self.connect(key, same_machine).await?);
+        }
+        let reused = used.is_some();
+        let Some(Idle { sender, awaited, reach, .. }) = used.or(found) else {
+            return Err(self.blame(Kind::ConnectionTerminated));
+        };
+        Ok(Lease { pool, sender, awaited, reach, reused, pins: pins.cloned(), used_up: false, _permit: permit })
     }
 
     fn pool(&self, key: &Key) -> Rc<Pool> {
@@ -188,29 +218,32 @@ impl Origins {
         Ok(dialed)
     }
 
-    async fn connect(&self, key: &Key, same_machine: bool) -> Result<(SendRequest<Upload>, Reach), Fault> {
+    async fn connect(&self, key: &Key, same_machine: bool) -> Result<Idle, Fault> {
         let dialed = self.dial(key, same_machine).await?;
         let mut builder = http1::Builder::new();
         // hyper has room for as many without an allocation, as long as nobody says so.
         if self.limits.fields != 100 {
             builder.max_headers(self.limits.fields);
         }
+        let awaited = Awaited::default();
+        let stream = Heads::new(dialed.stream, awaited.clone(), self.bounds());
         let (sender, connection) =
-            builder.max_buf_size(self.limits.head.max(8192)).handshake(dialed.stream).await.map_err(|e| {
+            builder.max_buf_size(self.limits.head.max(8192)).handshake(stream).await.map_err(|e| {
                 Fault::origin(Kind::ConnectionTerminated, "the origin closed the connection at once").because(e)
             })?;
         tokio::task::spawn_local(async move {
             // Its errors come back through the sender.
             let _ = connection.with_upgrades().await;
         });
-        Ok((sender, dialed.reach))
+        Ok(Idle { sender, awaited, reach: dialed.reach, since: tick() })
     }
 
     async fn send(&self, mut lease: Lease, request: Request<Upload>, progress: &Progress) -> Result<Reply, Fault> {
         add(&self.counters.origin_requests, 1);
         let head_request = request.method() == http::Method::HEAD;
+        lease.awaited.head(head_request);
         let answer = self.in_time(lease.sender.send_request(request), progress).await;
-        let response = match answer {
+        let mut response = match answer {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.failed(error)),
             Err(Owes::Client) => return Err(paused()),
@@ -221,6 +254,12 @@ impl Origins {
             return Err(too_long());
         }
         let reach = lease.reach;
+        if lease.pins.is_none() {
+            // It asks who is at the other end of it: that is nobody else from now on.
+            lease.used_up = connection_auth::is_in_answer(response.headers());
+        } else if ends(&response, head_request) {
+            response.extensions_mut().insert(EndsConnection);
+        }
         let response = response.map(|incoming| OriginBody::by_hyper(self, incoming, lease, head_request));
         Ok(Reply { response, reach })
     }
@@ -265,6 +304,9 @@ impl Origins {
                 detail: "the request's body broke off".into(),
                 source: Some(error.into()),
             };
+        }
+        if let Some(Unread(why)) = Unread::cause(&error) {
+            return self.unread(why);
         }
         if error.is_parse_too_large() {
             add(&self.counters.origin_failures, 1);
@@ -317,9 +359,17 @@ impl Pool {
 
 impl Lease {
     fn give_back(self) {
-        let mut idle = self.pool.idle.borrow_mut();
-        if idle.len() < IDLE_PER_ORIGIN && !self.sender.is_closed() {
-            idle.push(Idle { sender: self.sender, reach: self.reach, since: tick() });
+        let Lease { pool, sender, awaited, reach, pins, used_up, .. } = self;
+        if used_up || sender.is_closed() {
+            return;
+        }
+        let this = Idle { sender, awaited, reach, since: tick() };
+        if let Some(pins) = pins {
+            return pins.put(&pool.authority, this);
+        }
+        let mut idle = pool.idle.borrow_mut();
+        if idle.len() < IDLE_PER_ORIGIN {
+            idle.push(this);
         }
     }
 }
@@ -337,6 +387,15 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }
+}
+
+/// Whether an answer is the last on its connection (RFC 9112 sections 6.3 and 9.3).
+fn ends<B: http_body::Body>(response: &Response<B>, bodiless: bool) -> bool {
+    let says = |option| list::has_token(response.headers(), &CONNECTION, option);
+    let until_close = !bodiless
+        && response.body().size_hint().exact().is_none()
+        && !response.headers().contains_key(TRANSFER_ENCODING);
+    says("close") || until_close || (response.version() < http::Version::HTTP_11 && !says("keep-alive"))
 }
 
 fn repeatable(request: &Request<Upload>) -> bool {

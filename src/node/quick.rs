@@ -144,6 +144,8 @@ fn asked<'a>(fields: &[httparse::Header<'a>], standing: Standing) -> Option<Aske
         if field.name.eq_ignore_ascii_case(link::CLIENT.as_str()) {
             // The first counts, as everywhere.
             said = said.or(Some(field.value == link::LOCAL.as_bytes()));
+        } else if field.name.eq_ignore_ascii_case(link::PINNED.as_str()) {
+            return None;
         } else if tag.is_none() && field.name.eq_ignore_ascii_case(IF_NONE_MATCH.as_str()) {
             tag = Some(field.value);
         } else if policy::requests::bears_on_fresh(field.name)
@@ -183,6 +185,7 @@ mod tests {
             (SameMachine, vec![], None),
             (SameMachine, vec![local, ("via", "1.1 front"), ("accept", "*/*")], Some(true)),
             (SameMachine, vec![local, ("range", "bytes=0-1")], None),
+            (SameMachine, vec![local, ("Ringhold-Pinned", "yes")], None),
             (SameMachine, vec![local, ("cache-control", "no-cache")], None),
             (SameMachine, vec![local, ("cache-control", "only-if-cached")], Some(true)),
             (SameMachine, vec![local, ("cache-control", "only-if-cached, no-cache")], None),

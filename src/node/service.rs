@@ -34,7 +34,7 @@ pub async fn serve(
     }
     Ok(match caller.standing() {
         Standing::Stranger => caller.turn_away(&node),
-        standing => trusted(&node, standing, caller.is_vouched(), request).await,
+        _ => trusted(&node, &caller, request).await,
     })
 }
 
@@ -44,19 +44,14 @@ async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) ->
         (Some(why), ..) => caller.refuse(node, why),
         (None, Some(step), _) => caller.step(node, step, request).await,
         (None, None, Standing::Stranger) => caller.turn_away(node),
-        (None, None, standing) => trusted(node, standing, caller.is_vouched(), request).await,
+        (None, None, _) => trusted(node, caller, request).await,
     };
     web::keep_from_pages(response.headers_mut());
     response
 }
 
-async fn trusted(
-    node: &Rc<Node>,
-    standing: Standing,
-    vouched: bool,
-    request: Request<ClientBody>,
-) -> Response<NodeBody> {
-    let answered = match Incoming::read(request, standing, vouched) {
+async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
+    let answered = match Incoming::read(request, caller) {
         Ok(Incoming::Proxy { ask, .. }) if ask.from_node => Ok(Box::pin(asked::serve(node, &ask)).await),
         Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request)).await),
         Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
@@ -74,7 +69,7 @@ async fn proxy(
     add(&node.counters.requests, 1);
     match upgrade {
         Some(upgrade) => Box::pin(upgrade::serve(node, ask, body, upgrade)).await,
-        None if body.is_none() && matches!(ask.head.method, Method::GET | Method::HEAD) => {
+        None if body.is_none() && ask.pins.is_none() && matches!(ask.head.method, Method::GET | Method::HEAD) => {
             cached(node, Rc::new(ask)).await
         }
         None => Box::pin(forward::serve(node, ask, body)).await,

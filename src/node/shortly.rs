@@ -19,10 +19,9 @@ use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::begin;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Fault;
-use crate::wire::hop::{self, Hop};
-use crate::wire::link;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
+use crate::wire::{connection_auth, hop, link};
 use http::header::{AUTHORIZATION, HOST, VIA};
 use http::{Response, Uri};
 use std::cell::RefCell;
@@ -146,17 +145,8 @@ impl Shortly {
         let key = self.key()?;
         let mut head = Plain::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
         head.uri = Uri::try_from(key.as_str()).unwrap_or_default();
-        Ok(Ask {
-            key,
-            head,
-            hop: Hop::default(),
-            asker: Asker::Front,
-            background: false,
-            interim: Some(self.interim.clone()),
-            same_machine: self.same_machine,
-            peer: None,
-            from_node: false,
-        })
+        let interim = Some(self.interim.clone());
+        Ok(Ask { interim, ..Ask::new(key, head, Asker::Front, self.same_machine) })
     }
 }
 
@@ -176,7 +166,7 @@ fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Opt
     for field in request.fields {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         if is_of_link(field.name) {
-            if is(link::ASKER.as_str()) {
+            if is(link::ASKER.as_str()) || is(link::PINNED.as_str()) {
                 return None;
             }
             if is(link::CLIENT.as_str()) {
@@ -191,6 +181,9 @@ fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Opt
                 return None;
             }
         } else if policy::requests::bears_on_fresh(field.name) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str()) {
+            return None;
+        }
+        if is(AUTHORIZATION.as_str()) && connection_auth::authorizes(field.value) {
             return None;
         }
         if !hop::is_for_this_hop(field.name) {

@@ -4,7 +4,7 @@ use super::Node;
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
-use super::exchange::{Settled, exchange};
+use super::exchange::{Settled, SwitchesTo, exchange};
 use super::forward;
 use crate::net::serve::ClientBody;
 use crate::net::splice::{Limits, splice};
@@ -27,11 +27,11 @@ pub async fn serve(
     let began = node.begins();
     match exchange(node, &ask, body, None, began).await? {
         Settled::Through(mut response, reach, why) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let protocol = switched(&ask, &response)?;
             let origin = response.extensions_mut().remove::<OnUpgrade>();
             let origin = origin
                 .ok_or_else(|| Fault::origin(Kind::HttpUpgradeFailed, "the origin's 101 came without a connection"))?;
             tunnel(node, client, origin);
-            let protocol = response.headers_mut().remove(header::UPGRADE).or(ask.hop.upgrade.clone());
             let mut answer = answer::through(node, &ask, response, reach, Fwd::Request, why);
             if let Some(protocol) = protocol {
                 answer.headers_mut().insert(header::UPGRADE, protocol);
@@ -41,6 +41,20 @@ pub async fn serve(
         }
         // An origin that goes on as it is has answered an ordinary request (RFC 9110 section 7.8).
         settled => forward::answered(node, &ask, settled, began, Fwd::Request).await,
+    }
+}
+
+/// The protocol that was asked for. The origin may switch to no other (RFC 9110 section 7.8).
+fn switched<B>(ask: &Ask, response: &Response<B>) -> Result<Option<HeaderValue>, Fault> {
+    let asked = ask.hop.upgrade.clone();
+    let named = response.extensions().get::<SwitchesTo>().map_or(&[][..], |named| &named.0);
+    let is_asked = |name: &Vec<u8>| asked.as_ref().is_some_and(|asked| asked.as_bytes().eq_ignore_ascii_case(name));
+    match named.len() <= 1 && named.iter().all(is_asked) {
+        true => Ok(asked),
+        false => Err(Fault::origin(
+            Kind::HttpUpgradeFailed,
+            "the origin switched to another protocol than the one that was asked for",
+        )),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::body::BodyError;
 use crate::clock::{Tick, tick};
 use crate::net::serve::ClientBody;
+use crate::wire::hop;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -108,7 +109,10 @@ impl Body for Upload {
             }
             *gate = None;
         }
-        let frame = Pin::new(&mut *body).poll_frame(cx);
+        let frame = Pin::new(&mut *body).poll_frame(cx).map_ok(|mut frame| {
+            frame.trailers_mut().into_iter().for_each(hop::strip_trailers);
+            frame
+        });
         if frame.is_ready() {
             progress.moved();
         }

@@ -11,8 +11,9 @@ use super::worker::Client;
 use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy;
 use crate::store::Mark;
+use crate::wire::connection_auth;
 use crate::wire::date::Timestamp;
-use http::header::{HOST, VIA};
+use http::header::{AUTHORIZATION, HOST, VIA};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -26,7 +27,11 @@ impl Known for Quick {
         let hot = self.0.worker.hot.as_ref().filter(|_| self.0.worker.only_counts())?;
         // Only a target that is its own key: any other spelling goes the long way.
         let hash = xxhash_rust::xxh3::xxh3_64(request.target);
-        if self.0.worker.unlikely.has(hash) || !has_one_host(request) || bears_on_fresh(request) {
+        if !self.0.ties.is_empty()
+            || self.0.worker.unlikely.has(hash)
+            || !has_one_host(request)
+            || bears_on_fresh(request)
+        {
             return None;
         }
         let since = hot.since();
@@ -39,8 +44,11 @@ impl Known for Quick {
     }
 
     fn ask(&self, request: &Plain<'_>, interim: Interim) -> Option<Asking<Reply>> {
-        let goes_on = |field: &httparse::Header<'_>| !field.name.eq_ignore_ascii_case(VIA.as_str());
-        if !has_one_host(request) || !request.fields.iter().all(goes_on) {
+        let logs_in = |field: &httparse::Header<'_>| {
+            field.name.eq_ignore_ascii_case(AUTHORIZATION.as_str()) && connection_auth::authorizes(field.value)
+        };
+        let goes_on = |field: &httparse::Header<'_>| !field.name.eq_ignore_ascii_case(VIA.as_str()) && !logs_in(field);
+        if !self.0.ties.is_empty() || !has_one_host(request) || !request.fields.iter().all(goes_on) {
             return None;
         }
         let shortly = Shortly::of(self.0.clone(), request, bears_on_fresh(request), interim)?;

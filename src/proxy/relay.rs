@@ -35,7 +35,11 @@ pub async fn relay(
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
         // Only a GET is stored, so only a GET is worth asking for.
-        let peer = if is_get(request) { route::peer(&routing.view, request.key, asked.place, candidate) } else { None };
+        let peer = if is_get(request) && request.tie.is_none() {
+            route::peer(&routing.view, request.key, asked.place, candidate)
+        } else {
+            None
+        };
         let doubtful = pool.node.is_doubtful();
         let broken = match attempt(worker, pool, &link::Request { peer, doubtful, ..*request }, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
@@ -58,8 +62,10 @@ fn is_get(request: &link::Request<'_>) -> bool {
 
 /// Where the key belongs, and how much of the traffic it is.
 pub fn asked(worker: &Worker, request: &link::Request<'_>) -> Asked {
-    let position = worker.routing().view.ring.position(request.key.as_str());
-    let heat = if is_get(request) { worker.heat(position) } else { None };
+    // All that is asked of an origin on one client's own connection is asked of one node.
+    let root = request.tie.map(|_| format!("{}://{}/", request.key.scheme(), request.key.authority()));
+    let position = worker.routing().view.ring.position(root.as_deref().unwrap_or(request.key.as_str()));
+    let heat = if is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
     Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
 }
 

@@ -1,20 +1,21 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
-use super::link::{self, Answer, Pool, Said};
+use super::link::{self, Answer, Framing, Pool, Said};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use super::{access, copied, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::view::{Outdated, Report};
-use crate::net::serve::ClientBody;
+use crate::net::serve::{ClientBody, Noted};
 use crate::policy;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::target::{Key, Target};
-use crate::wire::{hop, list, target, via};
+use crate::wire::{connection_auth, hop, list, target, via};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
+use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -65,14 +66,15 @@ async fn answer(
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     refuse_hosts(&request)?;
-    refuse_codings(&request)?;
+    let noted = request.extensions.remove::<Noted>().unwrap_or_default();
+    refuse_codings(&request, noted)?;
     refuse_loops(client, &request)?;
     if told::is_telling(client, &request) {
         return Ok(own_answer(told::hear(client, &request, body).await?, Source::Page, false, record.take()));
     }
     let page = match target::classify(&request.method, &request.uri)? {
         Target::Absolute(key) => match page_of_ours(client, &key, &mut request)? {
-            None => return forward(client, key, request, body, record).await,
+            None => return forward(client, key, request, (body, noted.pathless), record).await,
             Some(page) => page,
         },
         Target::Authority { host, port } => {
@@ -93,19 +95,25 @@ async fn forward(
     client: &Rc<Client>,
     key: Key,
     mut request: Parts,
-    body: ClientBody,
+    (body, pathless): (ClientBody, bool),
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
-    let watch = copied::Watch::of(client, &request, hop.upgrade.is_some());
+    let (framing, expect) = upload::framing(&request, &body);
+    let has_content = !matches!(framing, Framing::None | Framing::Sized(0));
+    let tie = match connection_auth::is_in_request(&request.headers) {
+        true => Some(client.ties.make(&key)),
+        false => client.ties.get(&key),
+    };
+    let watch = copied::Watch::of(client, &request, hop.upgrade.is_some() || tie.is_some() || has_content);
     if let Some(response) = watch.answer(client, &key, &request, record) {
         return Ok(response);
     }
     let interim = (request.version > Version::HTTP_10).then(|| body.interim());
-    let (framing, expect) = upload::framing(&request, &body);
     let mut upload = upload::of(body, framing);
-    // An upgrade to HTTP/2 would take the connection away from the cache, and browsers do not ask for it.
-    let upgrade = hop.upgrade.as_ref().filter(|u| upload.is_none() && !u.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    // RFC 9110 section 7.8: not in HTTP/1.0.
+    let offered = hop.upgrade.as_ref().filter(|_| upload.is_none() && request.version > Version::HTTP_10);
+    let upgrade = offered.and_then(hop::known_protocol);
     let asked = link::Request {
         interim: interim.as_ref(),
         method: &request.method,
@@ -114,22 +122,33 @@ async fn forward(
         version: request.version,
         local: client.peer.same_machine,
         te_trailers: hop.te_trailers,
-        upgrade,
+        upgrade: upgrade.as_ref(),
         framing,
         expect,
         forwarded_for: client.forwarded_for(),
         peer: None,
         held: false,
         doubtful: false,
+        tie: tie.as_ref(),
+        pathless,
     };
     let (answer, pool) =
         relay::relay(&client.worker, &asked, &mut upload, relay::asked(&client.worker, &asked)).await?;
     if !request.method.is_safe() {
         Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
     }
+    if answer.head.challenges {
+        client.ties.make(&key);
+    }
     let upgrade = request.extensions.remove::<OnUpgrade>();
     let capture = watch.capture(client, &key, || Some(request), &answer, &pool);
-    Ok(deliver(client, answer, &pool, upgrade, capture, record))
+    let ends = tie.is_some() && !answer.head.keep && answer.head.status != StatusCode::SWITCHING_PROTOCOLS;
+    let mut response = deliver(client, answer, &pool, upgrade, capture, record);
+    if ends {
+        // What was logged in has ended, and so does the client's own.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
 }
 
 /// Makes a node's answer the client's.
@@ -146,6 +165,11 @@ pub fn deliver(
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = head.status;
     parts.headers = head.fields.map();
+    if head.status.canonical_reason().map(str::as_bytes) != Some(head.fields.reason())
+        && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
+    {
+        parts.extensions.insert(reason);
+    }
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
     if let Some(record) = record {
@@ -223,7 +247,10 @@ fn refuse_hosts(request: &Parts) -> Result<(), Fault> {
 
 /// RFC 9112 section 6.1: only `chunked`, once. hyper undoes that one; what it would leave of another could not be told
 /// from the content once the field is gone.
-fn refuse_codings(request: &Parts) -> Result<(), Fault> {
+fn refuse_codings(request: &Parts, noted: Noted) -> Result<(), Fault> {
+    if noted.two_ends {
+        return Err(Fault::bad_request("The request has both a length and a transfer coding (RFC 9112 section 6.3)."));
+    }
     let mut codings = list::members(&request.headers, &TRANSFER_ENCODING);
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),

@@ -100,6 +100,8 @@ impl Shortly {
             peer: None,
             held: false,
             doubtful: false,
+            tie: None,
+            pathless: false,
         };
         let place = relay::asked(&client.worker, &asked);
         let again = match &self.watch {
@@ -121,6 +123,9 @@ impl Shortly {
             Ok(answered) => answered,
             Err(fault) => return Given::Response(service::fault(client, &fault, false, self.record.take())),
         };
+        if answer.head.challenges {
+            client.ties.make(&self.key);
+        }
         let request = || Plain::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);

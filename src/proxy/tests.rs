@@ -286,14 +286,15 @@ fn what_is_not_for_the_cluster_is_answered_here() {
 #[test]
 fn an_upgrade_becomes_a_tunnel_after_101() {
     run(async {
-        let switch = Act::Write(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nwelcome".to_vec());
+        let switch =
+            Act::Write(b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nwelcome".to_vec());
         let script = vec![Act::Head, switch, Act::Read(4), Act::Write(b"pong".to_vec())];
         let stage = Stage::new(vec![vec![script]]);
         let mut client = TcpStream::connect(stage.address).await.unwrap();
-        let request = "GET http://a.example/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+        let request = "GET http://a.example/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
         client.write_all(request.as_bytes()).await.unwrap();
         let head = read_until(&mut client, "welcome").await;
-        assert!(head.starts_with("HTTP/1.1 101") && head.contains("upgrade: echo\r\n"), "{head}");
+        assert!(head.starts_with("HTTP/1.1 101") && head.contains("upgrade: websocket\r\n"), "{head}");
         client.write_all(b"ping").await.unwrap();
         assert_eq!(read_until(&mut client, "never").await, "pong");
     });

@@ -4,7 +4,7 @@ use super::Front;
 use super::accesslog::{Line, Log};
 use super::held::Held;
 use super::hot::Hot;
-use super::link::{Pool, Shared, Swept, TICK};
+use super::link::{Pool, Shared, Swept, TICK, Ties};
 use super::metrics::Counters;
 use super::outcome::Record;
 use super::quick::Quick;
@@ -73,6 +73,8 @@ pub struct Place {
 pub struct Client {
     pub worker: Rc<Worker>,
     pub peer: Peer,
+    /// Its own connections to nodes.
+    pub ties: Ties,
     _place: Place,
 }
 
@@ -190,7 +192,7 @@ impl Worker {
         };
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
-        let client = Rc::new(Client { worker: self.clone(), peer, _place: place });
+        let client = Rc::new(Client { worker: self.clone(), peer, ties: Ties::default(), _place: place });
         if !trust::may_use_proxy(peer, &self.config.access) {
             return self.connections.serve(stream, move |request| service::turn_away(client.clone(), request));
         }

@@ -5,3 +5,4 @@ pub mod chunked;
 pub mod content;
 pub mod decode;
 pub mod fields;
+pub mod tidy;

@@ -1,6 +1,6 @@
 //! Hop-by-hop fields (RFC 9110 section 7.6.1).
 
-use super::list;
+use super::{link, list};
 use http::header::{CONNECTION, HeaderName, TE, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
@@ -27,6 +27,21 @@ pub fn strip(headers: &mut HeaderMap) -> Hop {
     }
     remove_where(headers, is_for_this_hop);
     hop
+}
+
+/// Of the protocols that an `Upgrade` field offers, the first that we know: any other would take the connection away from
+/// whoever is to understand what is said on it.
+pub fn known_protocol(offered: &HeaderValue) -> Option<HeaderValue> {
+    let known = list::split(offered.as_bytes()).find(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))?;
+    HeaderValue::from_bytes(known).ok()
+}
+
+/// Removes from trailers what may not be there: what holds for a hop or the link, and what says where the message ends or
+/// goes (RFC 9110 section 6.5.1).
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    remove_where(trailers, |name| {
+        is_for_this_hop(name) || name.starts_with(link::PREFIX) || matches!(name, "content-length" | "host" | "trailer")
+    });
 }
 
 /// Removes every field whose name begins with this (in lower case), for example those of the link.

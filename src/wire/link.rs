@@ -14,6 +14,9 @@ pub const REACH: HeaderName = HeaderName::from_static("ringhold-reach");
 /// To the node: the id and address of the node to be asked before the origin.
 pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
 
+/// To the node: this connection is one client's alone, and so is the origin's that it is answered from (NTLM, Negotiate).
+pub const PINNED: HeaderName = HeaderName::from_static("ringhold-pinned");
+
 /// From one node to another: the id of the node that asks. The other one answers from what it has, and asks nobody.
 pub const ASKER: HeaderName = HeaderName::from_static("ringhold-asker");
 
@@ -40,7 +43,7 @@ pub const REMOTE: &str = "remote";
 mod tests {
     #[test]
     fn every_field_of_the_link_begins_with_the_prefix() {
-        for name in [super::CLIENT, super::REACH, super::PEER, super::ASKER, super::TELLER] {
+        for name in [super::CLIENT, super::REACH, super::PEER, super::ASKER, super::TELLER, super::PINNED] {
             assert!(name.as_str().starts_with(super::PREFIX), "{name}");
         }
     }

@@ -4,6 +4,7 @@ pub mod answer;
 mod authority;
 pub mod cache_control;
 mod civil;
+pub mod connection_auth;
 pub mod date;
 pub mod fault;
 pub mod hop;

@@ -12,7 +12,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// The cache key of a URL: scheme, authority (lower case, default port dropped, IPv6 canonical), path and query.
 /// Percent-encoding and dots are untouched; the fragment is dropped; user information is refused.
-/// It is visible ASCII: what is not is percent-encoded (RFC 3987 section 3.1).
+/// It is what RFC 3986 allows: what is not, ASCII or not, is percent-encoded (RFC 3987 section 3.1). So it is hashed, compared
+/// and sent on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     text: Box<str>,
@@ -42,7 +43,7 @@ impl Key {
     }
     /// From text, as a person or the admin API writes it.
     pub fn parse(url: &str) -> Result<Key, Fault> {
-        match Uri::try_from(url) {
+        match Uri::try_from(&*escaped(url.as_bytes())) {
             Ok(uri) => Key::from_uri(&uri),
             Err(error) => Err(Fault::bad_request("this is not a URL of the form http://host/path").because(error)),
         }
@@ -152,7 +153,8 @@ fn is_in_path(byte: &u8) -> bool {
 }
 
 fn build(scheme: &str, default_port: u16, authority: &Authority, path_and_query: &str) -> Result<Key, Fault> {
-    let path_and_query = visible_ascii(path_and_query.as_bytes());
+    let allowed = escaped(path_and_query.as_bytes());
+    let path_and_query = visible_ascii(&allowed);
     // An empty path is a slash, with or without a query after it (RFC 9110 section 4.2.3).
     let slash = if path_and_query.starts_with('/') { "" } else { "/" };
     let fixed = scheme.len() + "://".len() + slash.len() + path_and_query.len();
@@ -202,6 +204,30 @@ pub fn visible_ascii(text: &[u8]) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// Appends a byte of a target: percent-encoded where it is printable, and nothing that a URI may have (RFC 3987 section 3.1,
+/// step 2).
+pub fn escape(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    match is_unwise(&byte) {
+        true => out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+        false => out.push(byte),
+    }
+}
+
+/// The same of a whole target.
+pub fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
+    if !target.iter().any(is_unwise) {
+        return Cow::Borrowed(target);
+    }
+    let mut out = Vec::with_capacity(target.len() + 16);
+    target.iter().for_each(|byte| escape(*byte, &mut out));
+    Cow::Owned(out)
+}
+
+fn is_unwise(byte: &u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 
 /// The four forms of a request target.

@@ -26,7 +26,11 @@ fn one_resource_has_one_key() {
         ("http://h./", "http://h./", "a trailing dot says not to search for the name: it stays"),
         ("http://h/a/../%7eb/./%2E", "http://h/a/../%7eb/./%2E", "dots and percent-encoding are untouched"),
         ("http://h//a", "http://h//a", "empty segments are untouched"),
-        ("http://h/{\"a\"}|\\^", "http://h/{\"a\"}|\\^", "what clients send although they should not"),
+        (
+            "http://h/{\"a\"}|\\^<`>?{\"a\"}|\\^<`>",
+            "http://h/%7B%22a%22%7D%7C%5C%5E%3C%60%3E?%7B%22a%22%7D%7C%5C%5E%3C%60%3E",
+            "RFC 3987 3.1, step 2: what clients send although they should not",
+        ),
         ("http://h/\u{fc}?\u{20ac}", "http://h/%C3%BC?%E2%82%AC", "RFC 3987 3.1"),
         ("http://[2001:DB8:0:0:1:0:0:1]/", "http://[2001:db8::1:0:0:1]/", "RFC 5952 4"),
         ("http://[::FFFF:127.0.0.1]:80/", "http://[::ffff:127.0.0.1]/", "RFC 5952 5"),

@@ -23,6 +23,7 @@ pub struct ClientBody {
 impl ClientBody {
     pub(super) fn new(body: Incoming, state: &Arc<State>) -> ClientBody {
         let half = (!body.is_end_stream()).then(|| Half::begin(state));
+        state.set_uploading(half.is_some());
         ClientBody { body: Some(body), half, interim: Interim::of_next(state) }
     }
 
@@ -49,6 +50,9 @@ impl Body for ClientBody {
             Poll::Pending => half.state().body_pending(),
             Poll::Ready(frame) => {
                 half.state().body_moved();
+                if matches!(frame, None | Some(Ok(_)) if ended || frame.is_none()) {
+                    half.state().set_uploading(false);
+                }
                 if frame.is_none() || ended {
                     self.half = None;
                 }

@@ -3,6 +3,8 @@
 use super::body::{ClientBody, Reply};
 use super::io::{self, Io};
 use super::lane::{self, Left, Shortcut};
+use super::manners::{After, Manners};
+use super::opening::Opening;
 use super::state::{Half, Phase, State};
 use super::sweep::{Order, Registration, Sweeper};
 use super::{BoxError, End, plain, words};
@@ -42,7 +44,7 @@ where
     let state = watch.state().clone();
     let service = |request: Request<ClientBody>| exchange(&service, request, &state);
     let open = io::Open::new(&state, &stream);
-    let mut io = Io { stream, state: state.clone(), before: Bytes::new(), _open: open };
+    let mut io = Io { stream, state: state.clone(), before: Bytes::new(), opening: Opening::default(), _open: open };
     loop {
         // hyper and its buffers exist only for as long as there is something to do for it.
         if let Left::End(end) = lane::serve(&mut io, &watch, known.as_ref(), service).await {
@@ -51,11 +53,21 @@ where
             }
             return end;
         }
-        let last = Cell::new(false);
-        let service = service_fn(|request: Request<Incoming>| {
+        let (last, after) = (Cell::new(false), Cell::new(After::Open));
+        let service = service_fn(|mut request: Request<Incoming>| {
             last.set(request.version() < Version::HTTP_11 || request.headers().contains_key(CONNECTION));
-            service(request.map(|body| ClientBody::new(body, &state)))
+            request.extensions_mut().insert(state.take_noted());
+            let asked = Manners::of(&request);
+            let answering = service(request.map(|body| ClientBody::new(body, &state)));
+            let (last, after, state) = (&last, &after, &state);
+            async move {
+                let mut response = answering.await?;
+                after.set(asked.settle(&mut response, state));
+                last.set(last.get() || after.get() != After::Open);
+                Ok::<_, E>(response)
+            }
         });
+        io.opening = Opening::default();
         let mut conn = sweeper.builder().serve_connection(io, service).with_upgrades();
         let life = live(&mut conn, &watch, &last).await;
         let Some(parts) = conn.into_parts() else {
@@ -65,7 +77,13 @@ where
         match life {
             Life::Idle => io = Io { before: io::join(parts.read_buf, parts.io.before), ..parts.io },
             Life::Ordered(order) => return cut(parts.io, order, &watch).await,
-            Life::Ended(outcome) => return close(parts.io, outcome, &parts.read_buf, &watch).await,
+            Life::Ended(outcome) => {
+                if outcome.is_err() && after.get() == After::CloseDelimits {
+                    // Else it would look like the whole.
+                    parts.io.stream.reset_on_drop();
+                }
+                return close(parts.io, outcome, &parts.read_buf, &watch).await;
+            }
         }
     }
 }

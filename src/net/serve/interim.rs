@@ -4,6 +4,7 @@
 //! straight to the socket. They are optional: where that is not so, they are left out.
 
 use super::state::State;
+use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use rustix::net::{SendFlags, send};
 use std::sync::Arc;
@@ -45,7 +46,9 @@ fn write(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     message.push(b' ');
     message.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     message.extend_from_slice(b"\r\n");
-    for (name, value) in headers {
+    // RFC 9110 section 8.6, RFC 9112 section 6.1: there is nothing whose end they could tell.
+    let is_framing = |name: &HeaderName| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
+    for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
         message.extend_from_slice(name.as_str().as_bytes());
         message.extend_from_slice(b": ");
         message.extend_from_slice(value.as_bytes());

@@ -1,5 +1,6 @@
 //! The socket under hyper: notes what moves, and holds back the bare answers that hyper gives to what it cannot parse.
 
+use super::opening::Opening;
 use super::state::State;
 use crate::net::listen::Stream;
 use bytes::Bytes;
@@ -10,6 +11,10 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// As much as is read of such a head at once.
+const OPENING: usize = 4096;
 
 /// What a server connection runs on; inside `Upgraded` after an upgrade, see [`upgraded`].
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub struct Io {
     pub(super) state: Arc<State>,
     /// Read already, in an earlier life of the connection.
     pub(super) before: Bytes,
+    /// Of the head that hyper reads first.
+    pub(super) opening: Opening,
     pub(super) _open: Open,
 }
 
@@ -74,6 +81,24 @@ impl Io {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads a piece of the head that hyper reads first. False: the connection has ended.
+    fn poll_opening(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool>> {
+        let mut piece = std::mem::take(&mut self.before);
+        if piece.is_empty() {
+            let mut space = [0; OPENING];
+            let mut buf = ReadBuf::new(&mut space);
+            ready!(AsyncRead::poll_read(Pin::new(&mut self.stream), cx, &mut buf))?;
+            piece = Bytes::copy_from_slice(buf.filled());
+        }
+        let mut out = Vec::with_capacity(piece.len() + 16);
+        self.opening.take(&piece, &mut out);
+        self.before = out.into();
+        if self.opening.is_over() {
+            self.state.note(self.opening.noted);
+        }
+        Poll::Ready(Ok(!piece.is_empty()))
+    }
+
     /// Swallows an answer of hyper's own: the driver gives a better one.
     fn hold_back(&self, start: &[u8], len: usize) -> Poll<Result<usize>> {
         // `HTTP/1.1 400 …`
@@ -86,6 +111,9 @@ impl Io {
 impl Read for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
+        if !this.opening.is_over() && !ready!(this.poll_opening(cx))? {
+            return Poll::Ready(Ok(()));
+        }
         if !this.before.is_empty() {
             let piece = this.before.split_to(this.before.len().min(buf.remaining()));
             buf.put_slice(&piece);

@@ -4,10 +4,13 @@
 //! needs no protocol machine: it is parsed in one go, and its answer has one of three framings.
 
 use super::Limits;
+use crate::wire::target;
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, request, response};
 use http_body::SizeHint;
+use hyper::ext::ReasonPhrase;
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 /// A head with more fields is not plain.
@@ -73,7 +76,10 @@ impl Plain<'_> {
         };
         let mut request = Request::new(());
         *request.method_mut() = Method::GET;
-        *request.uri_mut() = Uri::from_maybe_shared(part(self.target)).ok()?;
+        *request.uri_mut() = match target::escaped(self.target) {
+            Cow::Borrowed(target) => Uri::from_maybe_shared(part(target)).ok()?,
+            Cow::Owned(target) => Uri::try_from(target).ok()?,
+        };
         let mut headers = HeaderMap::with_capacity(self.fields.len() + 2);
         for field in self.fields {
             let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
@@ -121,7 +127,8 @@ pub(super) fn write_head(
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(answer.status.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(answer.status.canonical_reason().unwrap_or("<none>").as_bytes());
+    let said = answer.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+    out.extend_from_slice(said.or(answer.status.canonical_reason().map(str::as_bytes)).unwrap_or_default());
     out.extend_from_slice(b"\r\n");
     let sized = framing != Framing::Chunked && answer.status != StatusCode::NO_CONTENT;
     let (mut length, mut dated, mut closes) = (false, date.is_none(), !close);

@@ -1,5 +1,6 @@
 //! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
 
+use super::opening::Noted;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32};
@@ -27,6 +28,11 @@ pub(super) struct State {
     unread: AtomicBool,
     /// The service has said of an answer that it is the last one.
     last: AtomicBool,
+    /// The body of the request is not read to its end.
+    uploading: AtomicBool,
+    /// See [`Noted`].
+    pathless: AtomicBool,
+    two_ends: AtomicBool,
     /// How many exchanges have begun, and whether the answer of the last one has.
     exchanges: AtomicU32,
     answered: AtomicBool,
@@ -65,6 +71,9 @@ impl Default for State {
             body_waits: AtomicBool::default(),
             unread: AtomicBool::default(),
             last: AtomicBool::default(),
+            uploading: AtomicBool::default(),
+            pathless: AtomicBool::default(),
+            two_ends: AtomicBool::default(),
             exchanges: AtomicU32::default(),
             answered: AtomicBool::default(),
             rest: Mutex::default(),
@@ -212,6 +221,25 @@ impl State {
 
     pub(super) fn has_said_last(&self) -> bool {
         self.last.load(Relaxed)
+    }
+
+    pub(super) fn set_uploading(&self, uploading: bool) {
+        self.uploading.store(uploading, Relaxed);
+    }
+
+    /// Whether the client has not sent all of its request, or nobody has read it.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.uploading.load(Relaxed)
+    }
+
+    /// Of the head that has been read.
+    pub(super) fn note(&self, noted: Noted) {
+        self.pathless.store(noted.pathless, Relaxed);
+        self.two_ends.store(noted.two_ends, Relaxed);
+    }
+
+    pub(super) fn take_noted(&self) -> Noted {
+        Noted { pathless: self.pathless.swap(false, Relaxed), two_ends: self.two_ends.swap(false, Relaxed) }
     }
 
     pub(super) fn becomes_tunnel(&self) {

@@ -3,6 +3,7 @@
 use super::{Lease, Origins, lean};
 use crate::node::body::BodyError;
 use crate::node::counters::{Counters, add};
+use crate::wire::hop;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -52,10 +53,18 @@ impl OriginBody {
     }
 }
 
+/// The lean client does it where it reads them.
+fn without_ours(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        hop::strip_trailers(trailers);
+    }
+    frame
+}
+
 impl By {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
-            By::Hyper(incoming, _) => Pin::new(incoming).poll_frame(cx).map_err(Into::into),
+            By::Hyper(incoming, _) => Pin::new(incoming).poll_frame(cx).map_ok(without_ours).map_err(Into::into),
             By::Lean(body) => body.poll_frame(cx),
         }
     }

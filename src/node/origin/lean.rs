@@ -14,6 +14,7 @@ use crate::wire::target::Key;
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body::Frame;
+use hyper::ext::ReasonPhrase;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind::WouldBlock;
@@ -221,10 +222,10 @@ impl Origins {
         let size = usize::try_from(size).ok().filter(|size| *size <= content.len())?;
         let message = (question.message)(&head, link.reach, &content[..size])?;
         add(&self.counters.bytes_from_origin, size as u64);
-        Some((message, head.keep && content.len() == size))
+        Some((message, head.keep && !head.challenges && content.len() == size))
     }
 
-    fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         Bounds { bytes: self.limits.head.max(8192), fields: self.limits.fields }
     }
 
@@ -233,7 +234,7 @@ impl Origins {
     }
 
     /// What was sent cannot be read.
-    fn unread(&self, why: &'static str) -> Fault {
+    pub(super) fn unread(&self, why: &'static str) -> Fault {
         if why == decode::OTHER_CODING {
             return Fault::origin(Kind::HttpProtocolError, "the origin used a transfer coding that nobody asked for");
         }
@@ -248,11 +249,17 @@ impl Origins {
     pub fn reply(&self, told: Told) -> Reply {
         let Told { mut head, reach, early, lease } = told;
         // What follows is another protocol.
-        head.keep &= head.status != StatusCode::SWITCHING_PROTOCOLS;
+        head.keep &= head.status != StatusCode::SWITCHING_PROTOCOLS && !head.challenges;
         let body = Body::new(lease, &head, early, self.limits.head);
         let mut response = Response::new(OriginBody::by_ourselves(self, body));
         *response.status_mut() = head.status;
         *response.version_mut() = head.version;
+        let canonical = head.status.canonical_reason().map(str::as_bytes);
+        if canonical != Some(head.fields.reason())
+            && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
+        {
+            response.extensions_mut().insert(reason);
+        }
         *response.headers_mut() = head.fields.map();
         Reply { response, reach }
     }

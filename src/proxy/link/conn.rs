@@ -3,7 +3,7 @@
 use super::control::{Control, Phase};
 use super::decode::{self, Head};
 use super::pool::Slot;
-use super::{Broken, Request};
+use super::{Broken, Request, Tie};
 use crate::net::listen::Stream;
 use bytes::{Bytes, BytesMut};
 use std::future::{Future, poll_fn};
@@ -25,11 +25,16 @@ pub struct Conn {
     pub slot: Slot,
     /// It has served a request before: it may have been closed by the node since.
     pub reused: bool,
+    /// Whose it is, where it is one client's alone.
+    pub tie: Option<Rc<Tie>>,
 }
 
 impl Conn {
-    /// Back to the pool it came from, for the next request.
-    pub fn give_back(self) {
+    /// Back to the pool it came from, for the next request; or to whose it is.
+    pub fn give_back(mut self) {
+        if let Some(tie) = self.tie.take() {
+            return tie.put(self);
+        }
         let Conn { link, slot, .. } = self;
         slot.give_back(link);
     }

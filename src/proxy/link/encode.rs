@@ -1,13 +1,15 @@
 //! PURE. The head of a request on the link, written into one buffer.
 
+use super::Tie;
 use super::decode::is_ringhold;
 use crate::cluster::view::Node;
 use crate::net::serve::Interim;
-use crate::wire::hop;
 use crate::wire::target::Key;
+use crate::wire::{hop, link};
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// How the body of a request is framed on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,12 +72,18 @@ pub struct Request<'a> {
     pub held: bool,
     /// The node may hold what has been purged: it is to use nothing of that unasked.
     pub doubtful: bool,
+    /// Whose connections it goes over.
+    pub tie: Option<&'a Rc<Tie>>,
+    /// `OPTIONS` for the server itself (RFC 9112 section 3.2.4).
+    pub pathless: bool,
 }
 
 impl Request<'_> {
     /// Appends the head to `out`.
     pub fn encode(&self, via: &HeaderValue, out: &mut Vec<u8>) {
-        put(out, &[self.method.as_str().as_bytes(), b" ", self.key.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
+        let path = if self.pathless { self.key.path_and_query().len() } else { 0 };
+        let target = &self.key.as_str()[..self.key.as_str().len() - path];
+        put(out, &[self.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
         field(out, b"host", self.key.authority().as_bytes());
         match self.said {
             Said::Lines(lines) => out.extend_from_slice(lines),
@@ -89,6 +97,9 @@ impl Request<'_> {
         out.extend_from_slice(if self.local { b"ringhold-client: local\r\n" } else { b"ringhold-client: remote\r\n" });
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
             field(out, b"ringhold-peer", introduction.as_bytes());
+        }
+        if self.tie.is_some() {
+            field(out, link::PINNED.as_str().as_bytes(), b"yes");
         }
         if self.held {
             out.extend_from_slice(b"cache-control: only-if-cached\r\n");
@@ -169,6 +180,8 @@ mod tests {
             peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),
             held: true,
             doubtful: true,
+            tie: None,
+            pathless: false,
         };
         let mut out = Vec::new();
         request.encode(&HeaderValue::from_static("1.1 r"), &mut out);

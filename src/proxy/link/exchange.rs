@@ -55,7 +55,11 @@ pub async fn exchange(
 ) -> Result<Answer, Broken> {
     let load = InFlight::new(pool);
     let movable = upload.is_none() && request.method.is_idempotent();
-    let mut conn = acquire(pool, want).await?;
+    let mut conn = match request.tie.and_then(|tie| tie.take(pool)) {
+        Some(conn) => conn,
+        None => acquire(pool, want).await?,
+    };
+    conn.tie = request.tie.cloned();
     conn.send(request, movable).await?;
     let asked = if movable { pool.sample() } else { None };
     let mut early = Bytes::new();

@@ -11,6 +11,7 @@ mod encode;
 mod exchange;
 mod pipeline;
 mod pool;
+mod tie;
 mod upload;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use exchange::{Answer, Content, exchange};
 pub use fields::verbatim;
 pub use pipeline::held;
 pub use pool::{InFlight, Pool, Swept};
+pub use tie::{Tie, Ties};
 pub use upload::Upload;
 
 use crate::config::{Cluster, Config, Limits, Timeouts};

@@ -51,6 +51,8 @@ pub struct Slot {
     control: Option<Rc<Control>>,
     /// Its connection went back to the pool: there is nothing to free.
     kept: bool,
+    /// Somebody else may open a connection in its place already.
+    left: bool,
 }
 
 /// One request under way at a node: part of its load until dropped.
@@ -83,7 +85,7 @@ impl Pool {
     pub fn pop_idle(self: &Rc<Self>) -> Option<Conn> {
         let link = self.idle.borrow_mut().pop()?;
         let control = Some(link.control.clone());
-        Some(Conn { link, slot: Slot { pool: self.clone(), control, kept: false }, reused: true })
+        Some(Conn { link, slot: Slot::of(self, control), reused: true, tie: None })
     }
 
     /// The right to open a connection, when fewer than the limit are open.
@@ -92,7 +94,7 @@ impl Pool {
             return None;
         }
         self.open.set(self.open.get() + 1);
-        Some(Slot { pool: self.clone(), control: None, kept: false })
+        Some(Slot::of(self, None))
     }
 
     /// A place in the queue; `None` when it is full.
@@ -210,13 +212,13 @@ impl Pool {
         let closed: Vec<Link> = idle.drain(..old).collect();
         drop(idle);
         for link in closed {
-            drop(Slot { pool: self.clone(), control: Some(link.control), kept: false });
+            drop(Slot::of(self, Some(link.control)));
         }
     }
 
     /// A connection is closed: whoever waits may open one.
     fn vacate(self: &Rc<Self>) {
-        let slot = Slot { pool: self.clone(), control: None, kept: false };
+        let slot = Slot::of(self, None);
         if let Some(Grant::Slot(mut slot)) = self.grant(Grant::Slot(slot)) {
             slot.kept = true;
             self.open.set(self.open.get() - 1);
@@ -225,6 +227,17 @@ impl Pool {
 }
 
 impl Slot {
+    fn of(pool: &Rc<Pool>, control: Option<Rc<Control>>) -> Slot {
+        Slot { pool: pool.clone(), control, kept: false, left: false }
+    }
+
+    /// Its connection stays, and counts no more.
+    pub fn leave_room(&mut self) {
+        if !std::mem::replace(&mut self.left, true) {
+            self.pool.vacate();
+        }
+    }
+
     pub fn pool(&self) -> &Rc<Pool> {
         &self.pool
     }
@@ -240,7 +253,7 @@ impl Slot {
 
     /// The connection that was opened with it.
     pub fn connected(self, link: Link) -> Conn {
-        Conn { link, slot: self, reused: false }
+        Conn { link, slot: self, reused: false, tie: None }
     }
 
     /// Hands the connection to the next in the queue, else keeps it for whoever comes.
@@ -253,7 +266,9 @@ impl Slot {
         if pool.queue.borrow().is_empty() {
             self.kept = true;
             pool.idle.borrow_mut().push(link);
-        } else if let Some(Grant::Conn(conn)) = pool.grant(Grant::Conn(Conn { link, slot: self, reused: true })) {
+        } else if let Some(Grant::Conn(conn)) =
+            pool.grant(Grant::Conn(Conn { link, slot: self, reused: true, tie: None }))
+        {
             let Conn { link, mut slot, .. } = conn;
             slot.kept = true;
             pool.idle.borrow_mut().push(link);
@@ -272,7 +287,9 @@ impl Drop for Slot {
                 controls.swap_remove(at);
             }
         }
-        self.pool.vacate();
+        if !self.left {
+            self.pool.vacate();
+        }
     }
 }
 

@@ -51,6 +51,8 @@ impl Asked {
             peer: None,
             held: false,
             doubtful: false,
+            tie: None,
+            pathless: false,
         }
     }
 }

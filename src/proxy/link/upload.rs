@@ -2,6 +2,7 @@
 
 use super::Broken;
 use super::conn::Conn;
+use crate::wire::hop;
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body;
@@ -105,8 +106,9 @@ impl Upload {
         self.data = data;
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) {
+    fn end(&mut self, mut trailers: Option<HeaderMap>) {
         self.state = State::Last;
+        trailers.iter_mut().for_each(hop::strip_trailers);
         if self.chunked {
             self.head.extend_from_slice(b"0\r\n");
             for (name, value) in trailers.iter().flatten() {

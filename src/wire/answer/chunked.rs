@@ -1,5 +1,6 @@
 //! PURE. The chunked coding (RFC 9112 section 7.1), read incrementally from whatever pieces arrive.
 
+use crate::wire::hop;
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -143,7 +144,8 @@ impl Chunked {
             let value = HeaderValue::from_bytes(field.value).map_err(|_| "malformed trailers")?;
             map.append(name, value);
         }
-        Ok(Some(map))
+        hop::strip_trailers(&mut map);
+        Ok(Some(map).filter(|map| !map.is_empty()))
     }
 }
 

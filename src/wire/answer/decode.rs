@@ -1,9 +1,10 @@
 //! PURE. The head of an answer, parsed once (RFC 9112 sections 4 to 6).
 
 use super::fields::{Fields, Length};
-use crate::wire::link;
+use super::tidy;
+use crate::wire::{connection_auth, link};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, WWW_AUTHENTICATE};
 use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
@@ -13,6 +14,9 @@ pub const TOO_LONG: &str = "head too long";
 pub const TOO_MANY: &str = "too many fields";
 /// Why an answer cannot be read whose body is in another transfer coding.
 pub const OTHER_CODING: &str = "a transfer coding other than chunked";
+
+/// Why an answer cannot be read whose lines are none.
+const NOT_HTTP: &str = "not HTTP/1.1";
 
 /// How the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ pub struct Head<B = Bytes> {
     pub keep: bool,
     /// `Ringhold-Reach: local`: only for clients on this machine.
     pub local: bool,
+    /// It asks for a login that holds for the whole connection ([`connection_auth`]).
+    pub challenges: bool,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -49,13 +55,47 @@ pub struct Bounds {
 }
 
 /// Parses the head at the start of `buf`: it and its length; `None` when it is not complete yet. Both share
-/// `buf`'s memory. `bodiless`: the request was HEAD.
+/// `buf`'s memory, unless it had to be made tidy first. `bodiless`: the request was HEAD.
 pub fn head(buf: &Bytes, bounds: Bounds, bodiless: bool) -> Result<Option<(Head, usize)>, &'static str> {
-    let seen = seen(buf, bounds, bodiless)?;
-    Ok(seen.map(|(head, length)| (head.kept(buf.slice(..length)), length)))
+    let why = match seen(buf, bounds, bodiless) {
+        Ok(seen) => return Ok(seen.map(|(head, length)| (head.kept(buf.slice(..length)), length))),
+        Err(why) => why,
+    };
+    let Some((text, length)) = tidied(buf, bounds, why)? else { return Ok(None) };
+    let text = Bytes::from(text);
+    let seen = seen(&text, Bounds { bytes: usize::MAX, ..bounds }, bodiless)?;
+    Ok(seen.map(|(head, read)| (head.kept(text.slice(..read)), length)))
 }
 
-/// The same of what is not kept.
+/// What the same head is for a reader who knows neither odd lines nor odd framing: `None` in place of a text that is the same
+/// as it came. The flag: it is an interim one.
+pub fn canonical(
+    buf: &[u8],
+    bounds: Bounds,
+    bodiless: bool,
+) -> Result<Option<(Option<Vec<u8>>, usize, bool)>, &'static str> {
+    let interim = |head: &Head<&[u8]>| head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+    let why = match seen(buf, bounds, bodiless) {
+        Ok(None) => return Ok(None),
+        Ok(Some((head, length))) => {
+            return Ok(Some((head.fields.is_odd().then(|| head.canonical()), length, interim(&head))));
+        }
+        Err(why) => why,
+    };
+    let Some((text, length)) = tidied(buf, bounds, why)? else { return Ok(None) };
+    let seen = seen(&text, Bounds { bytes: usize::MAX, ..bounds }, bodiless)?;
+    Ok(seen.map(|(head, _)| (Some(head.canonical()), length, interim(&head))))
+}
+
+/// A head that cannot be read (`why`) as [`tidy`] makes it.
+fn tidied(buf: &[u8], bounds: Bounds, why: &'static str) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
+    match why {
+        NOT_HTTP => tidy::head(buf, bounds.bytes),
+        _ => Err(why),
+    }
+}
+
+/// The same of what is not kept, and is as it should be.
 pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&[u8]>, usize)>, &'static str> {
     let mut slots = [const { MaybeUninit::uninit() }; SLOTS];
     match parse(buf, bounds, bodiless, &mut slots) {
@@ -74,8 +114,30 @@ pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&
 impl Head<&[u8]> {
     /// With its text in `head`, which is the same.
     pub fn kept(self, head: Bytes) -> Head {
-        let Head { status, version, fields, ends, keep, local } = self;
-        Head { status, version, fields: fields.kept(head), ends, keep, local }
+        let Head { status, version, fields, ends, keep, local, challenges } = self;
+        Head { status, version, fields: fields.kept(head), ends, keep, local, challenges }
+    }
+
+    /// With one line that says where the body ends, or none.
+    fn canonical(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.fields.len() + 64);
+        let version: &[u8] = if self.version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
+        out.extend_from_slice(version);
+        out.extend_from_slice(self.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(self.fields.reason());
+        out.extend_from_slice(b"\r\n");
+        self.fields.write_unframed(self.ends == Ends::None, &mut out);
+        match self.ends {
+            Ends::After(length) => out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
+            Ends::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Ends::None | Ends::Closed => {}
+        }
+        if !self.keep {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        out
     }
 }
 
@@ -97,7 +159,7 @@ fn parse<'b>(
         Ok(httparse::Status::Partial) if buf.len() < bounds.bytes => return Ok(None),
         Ok(_) => return Err(Parse::Bad(TOO_LONG)),
         Err(httparse::Error::TooManyHeaders) => return Err(Parse::TooMany),
-        Err(_) => return Err(Parse::Bad("not HTTP/1.1")),
+        Err(_) => return Err(Parse::Bad(NOT_HTTP)),
     };
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(Parse::Bad("no status"))?;
     let version = if response.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
@@ -106,14 +168,17 @@ fn parse<'b>(
         start..start + part.len()
     };
     let starts = |n: usize| response.headers.get(n).map_or(length - 2, |field| place(field.name.as_bytes()).start);
-    let fields = Fields::new(&buf[..length], starts(0)..length - 2, response.headers.len());
+    let mut fields = Fields::new(&buf[..length], starts(0)..length - 2, response.headers.len());
+    fields.set_reason(place(response.reason.unwrap_or_default().as_bytes()));
     let mut framing = Framing {
         fields,
         length: None,
         lengths: 0,
+        codings: 0,
         coding: Coding::Absent,
         keep: version == Version::HTTP_11,
         local: false,
+        challenges: false,
     };
     for (n, field) in response.headers.iter().enumerate() {
         framing.add(field).map_err(Parse::Bad)?;
@@ -127,7 +192,28 @@ fn parse<'b>(
     if !buf[..length].ends_with(b"\r\n\r\n") {
         framing.fields.set_reworded();
     }
-    framing.finish(status, version, bodiless).map(|head| Some((head, length))).map_err(Parse::Bad)
+    let noise = framing.codings > 0 && framing.coding == Coding::Noise;
+    let head = framing.finish(status, version, bodiless).map_err(Parse::Bad)?;
+    if noise && head.ends == Ends::Closed {
+        match looks_chunked(&buf[length..]) {
+            Some(false) => {}
+            // A coding by another name: nobody is to get its framing for content.
+            Some(true) => return Err(Parse::Bad(OTHER_CODING)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some((head, length)))
+}
+
+/// Whether content begins as a chunk does; `None`: more is needed to know.
+fn looks_chunked(content: &[u8]) -> Option<bool> {
+    let digits = content.iter().take(17).take_while(|byte| byte.is_ascii_hexdigit()).count();
+    match content.get(digits) {
+        _ if digits > 16 => Some(false),
+        Some(b'\r' | b'\n' | b';') => Some(digits > 0),
+        Some(_) => Some(false),
+        None => None,
+    }
 }
 
 /// What the fields that frame the message said.
@@ -136,9 +222,12 @@ struct Framing<'b> {
     length: Option<u64>,
     /// How many numbers said so.
     lengths: usize,
+    /// How many lines name transfer codings.
+    codings: usize,
     coding: Coding,
     keep: bool,
     local: bool,
+    challenges: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -158,6 +247,11 @@ pub fn is_coding(coding: &[u8]) -> bool {
     CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// Misspelt, it is more likely that than noise.
+fn resembles_chunked(coding: &[u8]) -> bool {
+    coding.windows(5).any(|part| part.eq_ignore_ascii_case(b"chunk"))
+}
+
 impl<'b> Framing<'b> {
     fn add(&mut self, field: &httparse::Header<'_>) -> Result<(), &'static str> {
         let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
@@ -166,6 +260,7 @@ impl<'b> Framing<'b> {
             Some(b'c') if is(&CONNECTION) => self.connection(field.value),
             Some(b't') if is(&TRANSFER_ENCODING) => self.transfer_encoding(field.value),
             Some(b'r') if is(&link::REACH) => self.local |= field.value == link::LOCAL.as_bytes(),
+            Some(b'w') if is(&WWW_AUTHENTICATE) => self.challenges |= connection_auth::challenges(field.value),
             _ => {}
         }
         Ok(())
@@ -184,11 +279,16 @@ impl<'b> Framing<'b> {
         Ok(())
     }
 
+    /// Empty members count for nothing (RFC 9110 section 5.6.1.2), on a line of their own or not.
     fn transfer_encoding(&mut self, value: &[u8]) {
+        self.codings += 1;
+        if self.codings > 1 || !value.eq_ignore_ascii_case(b"chunked") {
+            self.fields.set_odd();
+        }
         for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|c| !c.is_empty()) {
             self.coding = match self.coding {
                 Coding::Absent if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
-                Coding::Absent | Coding::Noise if !is_coding(coding) => Coding::Noise,
+                Coding::Absent | Coding::Noise if !is_coding(coding) && !resembles_chunked(coding) => Coding::Noise,
                 _ => Coding::Other,
             };
         }
@@ -206,32 +306,57 @@ impl<'b> Framing<'b> {
 
     /// RFC 9112 section 6.3, the length of a message body.
     fn finish(mut self, status: StatusCode, version: Version, bodiless: bool) -> Result<Head<&'b [u8]>, &'static str> {
-        let ends = if bodiless || status.is_informational() || matches!(status.as_u16(), 204 | 304) {
+        let lengthless = status.is_informational() || status == StatusCode::NO_CONTENT;
+        if self.codings > 0 && self.coding == Coding::Absent {
+            self.coding = Coding::Noise;
+        }
+        let ends = if lengthless {
+            // RFC 9110 section 8.6.
+            if self.lengths > 0 {
+                self.fields.set_length(Length::LeftOut);
+            }
             Ends::None
-        } else if self.coding == Coding::Other || (self.coding == Coding::Noise && self.length.is_some()) {
-            return Err(OTHER_CODING);
-        } else if self.coding == Coding::Chunked {
-            if version == Version::HTTP_10 {
-                return Err("chunked in HTTP/1.0");
-            }
-            // Both may be an attempt at smuggling: the coding wins, the length goes, and so does the connection.
-            if self.length.is_some() {
-                self.keep = false;
-            }
-            self.fields.set_length(Length::LeftOut);
-            Ends::Chunked
-        } else if let Some(length) = self.length {
-            // One line of it is enough, and what hyper expects.
+        } else if bodiless || status == StatusCode::NOT_MODIFIED {
             if self.lengths > 1 {
-                self.fields.set_length(Length::Once(length));
+                self.fields.set_length(self.length.map_or(Length::AsSent, Length::Once));
             }
-            Ends::After(length)
+            Ends::None
         } else {
-            self.keep = false;
-            Ends::Closed
+            self.ends(version)?
         };
-        let Framing { fields, keep, local, .. } = self;
-        Ok(Head { status, version, fields, ends, keep, local })
+        let Framing { fields, keep, local, challenges, .. } = self;
+        Ok(Head { status, version, fields, ends, keep, local, challenges })
+    }
+
+    fn ends(&mut self, version: Version) -> Result<Ends, &'static str> {
+        if self.codings > 0 && version == Version::HTTP_10 {
+            // RFC 9112 section 6.1: its framing is faulty.
+            return Err("a transfer coding in HTTP/1.0");
+        }
+        Ok(match (self.coding, self.length) {
+            (Coding::Other, _) | (Coding::Noise, Some(_)) => return Err(OTHER_CODING),
+            (Coding::Chunked, length) => {
+                // Both may be an attempt at smuggling: the coding wins, the length goes, and so does the connection.
+                if length.is_some() {
+                    self.keep = false;
+                    self.fields.set_odd();
+                }
+                self.fields.set_length(Length::LeftOut);
+                Ends::Chunked
+            }
+            (Coding::Absent, Some(length)) => {
+                // One line of it is enough, and what hyper expects.
+                if self.lengths > 1 {
+                    self.fields.set_length(Length::Once(length));
+                    self.fields.set_odd();
+                }
+                Ends::After(length)
+            }
+            (Coding::Absent | Coding::Noise, None) => {
+                self.keep = false;
+                Ends::Closed
+            }
+        })
     }
 }
 
@@ -271,6 +396,11 @@ mod tests {
             ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
             ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
             ("Transfer-Encoding: noise\r\n", Ok((Ends::Closed, false))),
+            ("Transfer-Encoding: chunked,\r\n", Ok((Ends::Chunked, true))),
+            ("Transfer-Encoding: \r\nTransfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
+            ("Transfer-Encoding: ,\r\n", Ok((Ends::Closed, false))),
+            ("Transfer-Encoding: xchunked\r\n", Err("a transfer coding other than chunked")),
+            ("Transfer-Encoding: chunked;q=1\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: noise, chunked\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: noise\r\nContent-Length: 5\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: gzip, chunked\r\n", Err("a transfer coding other than chunked")),
@@ -281,8 +411,37 @@ mod tests {
             ("", Ok((Ends::Closed, false))),
             ("Connection: close\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
         ] {
-            let got = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\nbody");
+            let got = read(&text).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
             assert_eq!(got, expected.map(Some), "{fields}");
+            let canonical = canonical(text.as_bytes(), BOUNDS, false);
+            let again = canonical.map(|c| {
+                read(&match c.unwrap() {
+                    (Some(canonical), ..) => format!("{}body", String::from_utf8(canonical).unwrap()),
+                    (None, ..) => text.clone(),
+                })
+            });
+            let again = again.and_then(|read| read).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
+            assert_eq!(again, expected.map(Some), "{fields}, as hyper is told it");
+        }
+    }
+
+    #[test]
+    fn noise_before_what_looks_like_chunks_is_an_error() {
+        let read = |content: &str| {
+            read(&format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n{content}")).map(|head| head.is_some())
+        };
+        for (content, expected) in [
+            ("5\r\nhello", Err(OTHER_CODING)),
+            ("a0;x", Err(OTHER_CODING)),
+            ("hello", Ok(true)),
+            ("5 apples", Ok(true)),
+            ("\r\n", Ok(true)),
+            ("", Ok(false)),
+            ("5", Ok(false)),
+            ("01234567012345678", Ok(true)),
+        ] {
+            assert_eq!(read(content), expected, "{content:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 use super::decode::is_ringhold;
 use crate::wire::{hop, status};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use std::ops::Range;
 
@@ -31,6 +31,10 @@ pub struct Fields<B = Bytes> {
     length: Length,
     /// They can't go on as they are: `Connection` names some of them, or their lines have odd ends.
     reworded: bool,
+    /// Their framing is to be told in other words to who does not read it as we do.
+    odd: bool,
+    /// The reason phrase.
+    reason: Range<usize>,
 }
 
 /// What becomes of `Content-Length`.
@@ -59,7 +63,24 @@ impl<B: AsRef<[u8]>> Fields<B> {
             dated: false,
             length: Length::AsSent,
             reworded: false,
+            odd: false,
+            reason: 0..0,
         }
+    }
+
+    pub fn set_reason(&mut self, reason: Range<usize>) {
+        self.reason = reason;
+    }
+    /// The reason phrase, as it came.
+    pub fn reason(&self) -> &[u8] {
+        self.head.as_ref().get(self.reason.clone()).unwrap_or_default()
+    }
+    pub fn set_odd(&mut self) {
+        self.odd = true;
+    }
+    /// Whether their framing has to be told in other words.
+    pub fn is_odd(&self) -> bool {
+        self.odd
     }
 
     pub fn set_length(&mut self, length: Length) {
@@ -128,7 +149,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
     /// With their text in `head`, which is the same.
     pub fn kept<C>(self, head: C) -> Fields<C> {
         let Fields { lines, count, left_out, leaves_out, verdict, cache_control, .. } = self;
-        let Fields { cache_controls, dated, length, reworded, .. } = self;
+        let Fields { cache_controls, dated, length, reworded, odd, reason, .. } = self;
         Fields {
             head,
             lines,
@@ -141,6 +162,21 @@ impl<B: AsRef<[u8]>> Fields<B> {
             dated,
             length,
             reworded,
+            odd,
+            reason,
+        }
+    }
+
+    /// Appends all lines but those that say where the body ends; where there is none a length stays.
+    pub fn write_unframed(&self, bodiless: bool, out: &mut Vec<u8>) {
+        let stays = bodiless && self.length != Length::LeftOut;
+        let lines = &self.head.as_ref()[self.lines.clone()];
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            let is = |other: &HeaderName| name.eq_ignore_ascii_case(other.as_str().as_bytes());
+            if (stays || !is(&CONTENT_LENGTH)) && !is(&TRANSFER_ENCODING) {
+                out.extend_from_slice(line);
+            }
         }
     }
 }
@@ -189,7 +225,7 @@ pub fn begin<B: AsRef<[u8]>>(status: StatusCode, fields: &Fields<B>, out: &mut V
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or("<none>").as_bytes());
+    out.extend_from_slice(fields.reason());
     out.extend_from_slice(b"\r\n");
     fields.write(out).then_some(())
 }
@@ -218,7 +254,7 @@ mod tests {
             ("Keep-Alive: 5\r\nRinghold-Reach: local\r\nDate: d\r\nConnection: Keep-Alive\r\n", "Date: d\r\n"),
             ("Date: d\r\nProxy-Authenticate: x\r\nContent-Length: 5\r\n", "Date: d\r\nContent-Length: 5\r\n"),
         ] {
-            assert_eq!(written(lines), Some(format!("HTTP/1.1 200 OK\r\n{expected}via: 1.1 us\r\n\r\n")), "{lines}");
+            assert_eq!(written(lines), Some(format!("HTTP/1.1 200 Fine\r\n{expected}via: 1.1 us\r\n\r\n")), "{lines}");
         }
     }
 

@@ -1,0 +1,71 @@
+//! Connections to nodes that belong to one client: where NTLM or Negotiate authenticate a connection, the client's, the one to
+//! the node and the one to the origin are tied together, and end together ([`crate::wire::connection_auth`]).
+
+use super::conn::Conn;
+use super::control::Phase;
+use super::pool::Pool;
+use crate::wire::target::Key;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// So many origins at once; the oldest is given up first.
+const MOST: usize = 8;
+
+/// Those of one client.
+#[derive(Default)]
+pub struct Ties {
+    ties: RefCell<Vec<Rc<Tie>>>,
+    /// For who only asks whether there are any.
+    some: Cell<bool>,
+}
+
+/// The way of one client to one origin.
+pub struct Tie {
+    authority: Box<str>,
+    conn: RefCell<Option<Conn>>,
+}
+
+impl Ties {
+    pub fn is_empty(&self) -> bool {
+        !self.some.get()
+    }
+
+    /// The one to the origin of a key.
+    pub fn get(&self, key: &Key) -> Option<Rc<Tie>> {
+        if self.is_empty() {
+            return None;
+        }
+        self.ties.borrow().iter().find(|tie| *tie.authority == *key.authority()).cloned()
+    }
+
+    /// The same, made where there is none.
+    pub fn make(&self, key: &Key) -> Rc<Tie> {
+        if let Some(tie) = self.get(key) {
+            return tie;
+        }
+        let tie = Rc::new(Tie { authority: key.authority().into(), conn: RefCell::default() });
+        let mut ties = self.ties.borrow_mut();
+        if ties.len() >= MOST {
+            ties.remove(0);
+        }
+        ties.push(tie.clone());
+        self.some.set(true);
+        tie
+    }
+}
+
+impl Tie {
+    /// The connection, where it is one to this node and lives.
+    pub fn take(&self, pool: &Rc<Pool>) -> Option<Conn> {
+        let mut conn = self.conn.borrow_mut().take().filter(|conn| Rc::ptr_eq(conn.slot.pool(), pool))?;
+        (!conn.is_stale()).then_some(conn)
+    }
+
+    /// Keeps it for the client's next request. It takes no place from others meanwhile.
+    pub fn put(&self, mut conn: Conn) {
+        conn.link.control.enter(Phase::Resting);
+        conn.slot.leave_room();
+        conn.reused = true;
+        *self.conn.borrow_mut() = Some(conn);
+    }
+}
