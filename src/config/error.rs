@@ -111,9 +111,8 @@ fn unknown(rest: &str, what: &str, known_are: &str) -> String {
     let known: Vec<&str> = words.collect();
     let homes = if what == "unknown key" { homes(word) } else { None };
     match nearest(word, &known) {
-        meant if homes.is_some() => {
-            let meant = meant.map_or_else(String::new, |meant| format!(", or did you mean `{meant}`?"));
-            format!("{what} `{word}`; it is a key of {}: write it below that line{meant}", homes.unwrap_or_default())
+        _ if homes.is_some() => {
+            format!("{what} `{word}`; it is a key of {}: write it below that line", homes.unwrap_or_default())
         }
         Some(meant) => format!("{what} `{word}`, did you mean `{meant}`?"),
         None if known.is_empty() => format!("{what} `{word}`; remove it"),
