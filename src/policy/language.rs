@@ -1,6 +1,6 @@
 //! Choosing a stored language although the `Accept-Language` is another one (section 4.1).
 
-use super::vary::selecting_by;
+use super::vary::Selection;
 use crate::wire::list;
 use http::HeaderMap;
 use http::header;
@@ -8,19 +8,19 @@ use http::header;
 /// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
 /// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
 /// `selected` what [`selecting`](super::vary::selecting) gave for the variant's own request.
-pub fn speaks(vary: &[u8], selected: &[u8], content_language: &[u8], req: &HeaderMap) -> bool {
-    let Some(wanted) = selecting_by(vary, req) else { return false };
+pub fn speaks(vary: &[u8], selected: &[u8], content_language: &[u8], wanted: &Selection<'_>) -> bool {
+    if !wanted.favourite().is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language))) {
+        return false;
+    }
+    let Some(wanted) = wanted.under(vary) else { return false };
     let others = |line: &&[u8]| !line.starts_with(b"accept-language:");
-    let rest = |text: &[u8]| text.split(|&b| b == b'\n').filter(others).map(<[u8]>::to_vec).collect::<Vec<_>>();
     let both = |text: &[u8]| text.split(|&b| b == b'\n').any(|line| !others(&line));
-    both(selected)
-        && both(&wanted)
-        && rest(selected) == rest(&wanted)
-        && favourite(req).is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language)))
+    let rest = |text| <[u8]>::split(text, |&b| b == b'\n').filter(others);
+    both(selected) && both(&wanted) && rest(selected).eq(rest(&wanted))
 }
 
 /// The language with the highest weight, if there is one alone (RFC 9110 section 12.5.4).
-fn favourite(req: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn favourite(req: &HeaderMap) -> Option<&[u8]> {
     let mut best: Option<(&[u8], u16)> = None;
     let mut alone = false;
     for member in list::members(req, &header::ACCEPT_LANGUAGE) {

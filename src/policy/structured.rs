@@ -10,6 +10,9 @@ pub(super) enum Value {
     Other,
 }
 
+/// So many members are to be understood at least (section 3.2); more would take time by their square.
+const MOST: usize = 1024;
+
 /// The members in order; of several with one key the last (section 4.2.2). `None`: not a valid dictionary.
 pub(super) fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Value)>> {
     let mut input = Input(text);
@@ -20,6 +23,9 @@ pub(super) fn dictionary(text: &[u8]) -> Option<Vec<(&[u8], Value)>> {
         let value = if input.take(b'=') { input.member()? } else { Value::True };
         input.parameters()?;
         members.retain(|(other, _)| *other != key);
+        if members.len() >= MOST {
+            return None;
+        }
         members.push((key, value));
         input.skip(b" \t");
         if input.0.is_empty() {

@@ -1,9 +1,12 @@
 //! Which stored response a request selects (section 4.1).
 
+use super::language;
 use crate::wire::list;
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
+use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// The selecting fields of a request under a response's `Vary`, normalised (section 4.1): two requests with the same
 /// value select the same variant. Empty: no `Vary`. `None`: `Vary: *`.
@@ -16,12 +19,55 @@ pub fn selecting_by(vary: &[u8], req: &HeaderMap) -> Option<Box<[u8]>> {
     select(list::split(vary), req)
 }
 
+/// What one request selects, worked out once for each `Vary` that is met, however many variants have it.
+pub struct Selection<'a> {
+    request: &'a HeaderMap,
+    known: RefCell<Vec<Known>>,
+    favourite: OnceCell<Option<&'a [u8]>>,
+}
+
+/// A `Vary` and what is selected under it.
+type Known = (Box<[u8]>, Option<Rc<[u8]>>);
+
+impl<'a> Selection<'a> {
+    pub fn of(request: &'a HeaderMap) -> Selection<'a> {
+        Selection { request, known: RefCell::default(), favourite: OnceCell::new() }
+    }
+
+    /// As [`selecting_by`].
+    pub fn under(&self, vary: &[u8]) -> Option<Rc<[u8]>> {
+        if let Some((_, selected)) = self.known.borrow().iter().find(|(known, _)| **known == *vary) {
+            return selected.clone();
+        }
+        let selected = selecting_by(vary, self.request).map(Rc::from);
+        self.known.borrow_mut().push((vary.into(), selected.clone()));
+        selected
+    }
+
+    pub(super) fn favourite(&self) -> Option<&'a [u8]> {
+        *self.favourite.get_or_init(|| language::favourite(self.request))
+    }
+}
+
+/// So many fields a `Vary` names at most; one with more is a `*`, because each request would pay for them.
+const MOST_NAMES: usize = 64;
+/// The same with repetitions.
+const MOST_MEMBERS: usize = 16 * MOST_NAMES;
+/// A list with more members is taken as it stands: to bring it into order would cost more than the answer that it selects.
+const MOST_PREFERENCES: usize = 64;
+
 /// A member that is no field name is a `*`: nobody can tell what it meant.
 fn select<'a>(members: impl Iterator<Item = &'a [u8]>, req: &HeaderMap) -> Option<Box<[u8]>> {
     let valid = |member: &[u8]| HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*");
-    let mut names = members.map(valid).collect::<Option<Vec<_>>>()?;
+    let mut names = members.take(MOST_MEMBERS + 1).map(valid).collect::<Option<Vec<_>>>()?;
+    if names.len() > MOST_MEMBERS {
+        return None;
+    }
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
+    if names.len() > MOST_NAMES {
+        return None;
+    }
     let mut out = Vec::with_capacity(64);
     for name in &names {
         field(name, req, &mut out);
@@ -34,15 +80,21 @@ fn select<'a>(members: impl Iterator<Item = &'a [u8]>, req: &HeaderMap) -> Optio
 fn field(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_str().as_bytes());
     let lines = req.get_all(name);
-    let mut lines = lines.iter().map(HeaderValue::as_bytes).peekable();
-    if lines.peek().is_some() {
+    let each = || lines.iter().map(HeaderValue::as_bytes);
+    if each().next().is_some() {
         out.push(b':');
         match *name {
-            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE => preferences(lines.flat_map(list::split), out),
-            _ => combined(lines, is_list(name), out),
+            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE if is_short(each()) => {
+                preferences(each().flat_map(list::split), out);
+            }
+            _ => combined(each(), is_list(name), out),
         }
     }
     out.push(b'\n');
+}
+
+fn is_short<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
+    lines.flat_map(list::split).nth(MOST_PREFERENCES).is_none()
 }
 
 /// Whether a comma in a field's value may stand between two lines: then nobody can tell whether there was white space

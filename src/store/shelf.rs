@@ -3,6 +3,7 @@
 use super::cache::Weigh;
 use super::entry::{Entry, Mark};
 use super::parts;
+use crate::policy::variants::Selection;
 use crate::policy::{self, Fields, Part};
 use crate::wire::date;
 use http::HeaderMap;
@@ -28,8 +29,9 @@ impl Shelf {
     /// The entry that a request selects: of several that match, the one that ranks first. What only clients on the same
     /// machine may reach is there for nobody else.
     pub fn select(&self, request: &HeaderMap, same_machine: bool) -> Option<&Arc<Entry>> {
-        let first = |fits: fn(&Entry, &HeaderMap) -> bool| {
-            let whole = |e: &&Arc<Entry>| e.part().is_none() && is_for(e, same_machine) && fits(e, request);
+        let wanted = Selection::of(request);
+        let first = |fits: fn(&Entry, &Selection<'_>) -> bool| {
+            let whole = |e: &&Arc<Entry>| e.part().is_none() && is_for(e, same_machine) && fits(e, &wanted);
             self.entries()
                 .iter()
                 .filter(whole)
@@ -40,7 +42,8 @@ impl Shelf {
 
     /// All entries that could have been chosen for a request, parts too (RFC 9111 section 4.3.4).
     pub fn matching(&self, request: &HeaderMap, same_machine: bool) -> impl Iterator<Item = &Arc<Entry>> {
-        self.entries().iter().filter(move |e| is_for(e, same_machine) && matches(e, request))
+        let wanted = Selection::of(request);
+        self.entries().iter().filter(move |e| is_for(e, same_machine) && matches(e, &wanted))
     }
 
     /// Whether there is anything that this client may be answered with, whatever it asks for.
@@ -55,7 +58,8 @@ impl Shelf {
         same_machine: bool,
         will_do: impl Fn(&Entry, &Part) -> bool,
     ) -> Option<&Arc<Entry>> {
-        let fits = |e: &&Arc<Entry>| is_for(e, same_machine) && matches(e, request);
+        let wanted = Selection::of(request);
+        let fits = |e: &&Arc<Entry>| is_for(e, same_machine) && matches(e, &wanted);
         let parts = self.entries().iter().filter(fits).filter(|e| e.part().is_some_and(|part| will_do(e, part)));
         parts.max_by_key(|e| e.terms.received)
     }
@@ -111,15 +115,15 @@ fn is_later(one: &Entry, other: &Entry) -> bool {
     (dated(one), received(one)) > (dated(other), received(other))
 }
 
-fn matches(entry: &Entry, request: &HeaderMap) -> bool {
+fn matches(entry: &Entry, wanted: &Selection<'_>) -> bool {
     let vary = entry.vary();
-    vary.is_empty() || policy::variants::selecting_by(vary, request).is_some_and(|s| *s == *entry.selecting())
+    vary.is_empty() || wanted.under(vary).is_some_and(|s| *s == *entry.selecting())
 }
 
 /// Whether it is in the language that the request likes best, and differs in nothing else.
-fn speaks(entry: &Entry, request: &HeaderMap) -> bool {
+fn speaks(entry: &Entry, wanted: &Selection<'_>) -> bool {
     let language = entry.first(&CONTENT_LANGUAGE).filter(|_| !entry.vary().is_empty());
-    language.is_some_and(|language| policy::variants::speaks(entry.vary(), entry.selecting(), language, request))
+    language.is_some_and(|language| policy::variants::speaks(entry.vary(), entry.selecting(), language, wanted))
 }
 
 /// A new response replaces the variant with the same selecting fields. One without `Vary` replaces the others like it; those with

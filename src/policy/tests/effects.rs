@@ -1,5 +1,5 @@
 use super::{NOW, fields, request_of, response};
-use crate::policy::variants::{selecting, speaks};
+use crate::policy::variants::{Selection, selecting, speaks};
 use crate::policy::{HeadEffect, NotStored, Rules, after_head, invalidates, storable};
 use crate::wire::target::Key;
 use http::{Method, StatusCode};
@@ -121,7 +121,7 @@ fn a_stored_language_answers_who_likes_it_best() {
     ];
     for (vary, own, language, asked, expected) in table {
         let selected = selecting(&fields(&[&format!("Vary: {vary}")]), &fields(own)).unwrap();
-        let answers = speaks(vary.as_bytes(), &selected, language.as_bytes(), &fields(asked));
+        let answers = speaks(vary.as_bytes(), &selected, language.as_bytes(), &Selection::of(&fields(asked)));
         assert_eq!(answers, *expected, "{own:?} in {language} for {asked:?} (section 4.1)");
     }
 }

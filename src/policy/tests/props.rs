@@ -1,6 +1,6 @@
 use super::{NOW, request, response, selected};
 use crate::policy::requests::may_lead;
-use crate::policy::variants::{selecting, speaks};
+use crate::policy::variants::{Selection, selecting, speaks};
 use crate::policy::*;
 use crate::wire::date::Timestamp;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -129,7 +129,7 @@ proptest! {
             let mut kept = res.clone();
             after_head(rules, &ask, (answer.status, length), &mut kept, &answer, sent, received);
             if let Some(selected) = selecting(&res, &ask.headers) {
-                speaks(b"accept-language, foo", &selected, b"de", &ask.headers);
+                speaks(b"accept-language, foo", &selected, b"de", &Selection::of(&ask.headers));
             }
             stale_if_error(&ask, &terms, Failure::Unreachable, now);
             let mut kept = res.clone();

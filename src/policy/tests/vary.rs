@@ -1,5 +1,5 @@
 use super::fields;
-use crate::policy::variants::{selecting, selecting_by};
+use crate::policy::variants::{Selection, selecting, selecting_by};
 
 struct Case {
     vary: &'static [&'static str],
@@ -89,3 +89,18 @@ fn a_star_in_any_line_selects_nothing() {
 }
 
 use http::HeaderMap;
+
+#[test]
+fn long_lists_are_bounded_and_what_is_selected_is_worked_out_once() {
+    let names = |n: usize| format!("Vary: {}", (0..n).map(|i| format!("f{i}")).collect::<Vec<_>>().join(", "));
+    let under = |n: usize| selecting(&fields(&[&names(n)]), &fields(&[]));
+    assert!(under(64).is_some() && under(65).is_none() && under(20_000).is_none(), "one of too many fields is a *");
+    let languages = |n: usize| format!("Accept-Language: {}", vec!["b, a"; n].join(", "));
+    let selected = |n: usize| selecting_by(b"accept-language", &fields(&[&languages(n)])).unwrap();
+    assert_eq!(&*selected(32), b"accept-language:a,b\n");
+    assert!(selected(33).starts_with(b"accept-language:b,a,b,a"), "a longer list is taken as it stands");
+    let request = fields(&[&languages(1)]);
+    let wanted = Selection::of(&request);
+    let (one, two) = (wanted.under(b"accept-language").unwrap(), wanted.under(b"accept-language").unwrap());
+    assert!(std::rc::Rc::ptr_eq(&one, &two));
+}
