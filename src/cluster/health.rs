@@ -259,7 +259,10 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
     let (born, mut missed) = (tick(), false);
     for round in 0_u64.. {
         let mut why = None;
-        let event = probe(&health, &node, &mut line, &mut why).await;
+        let Some(event) = probe(&health, &node, &mut line, &mut why).await else {
+            sleep(health.slice).await;
+            continue;
+        };
         let mut action = health.apply(&node, event);
         while action == Action::Revalidate {
             let token = health.heeded(&node);
@@ -304,20 +307,21 @@ fn spread(pause: Duration, random: u64) -> Duration {
     pause * (900 + (random % 201) as u32) / 1000
 }
 
-/// One question, asked until it is answered, refused or given up; `why` it was refused.
-async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Option<String>) -> Event {
+/// One question, asked until it is answered, refused or given up; `why` it was refused. `None`: we could not ask.
+async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Option<String>) -> Option<Event> {
     let asked = line.ask(&health.link, node);
     let mut asked = std::pin::pin!(asked);
     for slice in 1..=SLICES * PATIENCE {
         tokio::select! {
             biased;
             answer = &mut asked => return match answer {
-                Ok(boot) => Event::Answered { boot },
+                Ok(boot) => Some(Event::Answered { boot }),
+                Err(trouble) if trouble.is_our_lack() => None,
                 Err(trouble) => {
                     let what = trouble.to_string();
                     health.complain(node, what.clone(), trouble.is_lasting());
                     *why = Some(what);
-                    Event::Refused
+                    Some(Event::Refused)
                 }
             },
             () = sleep(health.slice) => {}
@@ -328,7 +332,7 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Opt
         }
     }
     // The unanswered connection was taken out of `line` by `ask` and ends with it.
-    Event::Silent { whole: false }
+    Some(Event::Silent { whole: false })
 }
 
 async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {

@@ -2,7 +2,7 @@
 
 use super::view::Node;
 use crate::config::{self, Address};
-use crate::net::prove;
+use crate::net::{descriptors, prove};
 use crate::wire::link as wire;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -66,7 +66,16 @@ impl Link {
         body: Option<Bytes>,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), Trouble> {
-        let answered = async { exchange(self.connect(node).await?, method, path, None, body).await };
+        let connected = async {
+            loop {
+                match self.connect(node).await {
+                    // That we have no file left is nothing that the node has missed.
+                    Err(e) if descriptors::is_our_lack(&e) => sleep(descriptors::PAUSE).await,
+                    result => return result,
+                }
+            }
+        };
+        let answered = async { exchange(connected.await?, method, path, None, body).await };
         timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
     }
 
@@ -125,6 +134,11 @@ impl Trouble {
     /// Nothing listens there: the process is dead, and what it held is gone.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Trouble::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// We have no file or port left: nothing was learnt of the node.
+    pub fn is_our_lack(&self) -> bool {
+        matches!(self, Trouble::Io(e) if descriptors::is_our_lack(e))
     }
 
     /// It will be the same the next time: something is set up wrong.

@@ -212,6 +212,8 @@ pub struct Timeouts {
     pub small_body: Duration,
     /// For a node that another one asks before the origin to answer; 50 ms.
     pub peer: Duration,
+    /// A request that waits for another's answer from the origin asks as well after so long; 1 s.
+    pub collapse: Duration,
     /// DNS answers are kept for so long at most; 30 s (failures 1 s).
     pub dns: Duration,
 }

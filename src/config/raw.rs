@@ -115,6 +115,7 @@ tables! {
         node_start: Time<1> = seconds(5),
         small_body: Time<0> = millis(10),
         peer: Time<1> = millis(50),
+        collapse: Time<0> = seconds(1),
         dns: Time<0> = seconds(30),
     }
     Log {

@@ -130,6 +130,7 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         node_start: raw.node_start.0,
         small_body: raw.small_body.0,
         peer: raw.peer.0,
+        collapse: raw.collapse.0,
         dns: raw.dns.0,
     }
 }

@@ -1,5 +1,6 @@
 //! Dialling: DNS with a short cache, destination rules on each address, happy eyeballs (RFC 8305).
 
+use super::descriptors::{self, Relief};
 use super::dns::{Dns, Unresolved};
 use super::eyeballs;
 use super::listen::Stream;
@@ -10,15 +11,20 @@ use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
 use ipnet::IpNet;
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// A Unix socket whose backlog is full refuses at once instead of letting us wait: we wait ourselves.
 const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+
+/// Names of which it is remembered which address answered last.
+const ANSWERED: usize = 4096;
 
 /// Connects to origins and nodes. One per thread (not Send needed). Cheap to share by `Rc`.
 pub struct Dialer {
@@ -26,6 +32,9 @@ pub struct Dialer {
     open: Vec<IpNet>,
     own: Own,
     connect: Duration,
+    relief: Relief,
+    /// Which address of a name answered last, where it was not the first.
+    answered: RefCell<HashMap<(Box<str>, u16), SocketAddr>>,
 }
 
 /// What was connected.
@@ -44,6 +53,8 @@ pub struct Dialed {
 enum Stage {
     Resolving,
     Connecting,
+    /// We have no file left, or no port.
+    Lacking,
 }
 
 impl Dialer {
@@ -53,7 +64,14 @@ impl Dialer {
             open: config.access.open.clone(),
             own: Own::default(),
             connect: config.timeouts.connect,
+            relief: Relief::default(),
+            answered: RefCell::default(),
         }
+    }
+
+    /// What makes room where we have no file left for a connection.
+    pub fn relief(&self) -> &Relief {
+        &self.relief
     }
 
     /// Resolves and connects within `timeouts.connect`. `same_machine`: the client is on this machine.
@@ -62,10 +80,9 @@ impl Dialer {
     pub async fn dial(&self, host: &str, port: u16, same_machine: bool) -> Result<Dialed, Fault> {
         let stage = Cell::new(Stage::Resolving);
         let attempt = async {
-            let found = self.dns.resolve(host).await.map_err(|e| unresolved(host, &e))?;
+            let found = self.resolve(host, &stage).await.map_err(|e| unresolved(host, &e))?;
             let addresses = self.permitted(host, found.iter().map(|ip| SocketAddr::new(*ip, port)), same_machine)?;
-            stage.set(Stage::Connecting);
-            eyeballs::connect(addresses).await.map_err(|e| unconnected(host, port, e))
+            self.race(host, port, &addresses, &stage).await.map_err(|e| unconnected(host, port, e))
         };
         let (stream, address) = tokio::time::timeout(self.connect, attempt)
             .await
@@ -100,13 +117,70 @@ impl Dialer {
         outcome.map_err(|e| Fault::node(kind(&e), format!("no connection to the cache node at {address}")).because(e))
     }
 
+    /// Without a file the resolver finds nothing, and says that it does not know why.
+    async fn resolve(&self, host: &str, stage: &Cell<Stage>) -> Result<Arc<[IpAddr]>, Unresolved> {
+        loop {
+            match self.dns.resolve(host).await {
+                Err(_) if !descriptors::are_left() => self.lack(stage).await,
+                found => {
+                    stage.set(Stage::Resolving);
+                    return found;
+                }
+            }
+        }
+    }
+
+    /// Connects to the first that answers, as soon as we have what that takes.
+    async fn race(
+        &self,
+        host: &str,
+        port: u16,
+        addresses: &[SocketAddr],
+        stage: &Cell<Stage>,
+    ) -> std::io::Result<(TcpStream, SocketAddr)> {
+        let last = if addresses.len() > 1 { self.answered.borrow().get(&(host.into(), port)).copied() } else { None };
+        loop {
+            stage.set(Stage::Connecting);
+            match eyeballs::connect(addresses.to_vec(), last, self.connect).await {
+                Err(e) if descriptors::is_our_lack(&e) && e.kind() != ErrorKind::AddrNotAvailable => {
+                    self.lack(stage).await;
+                }
+                connected => {
+                    if addresses.len() > 1 {
+                        self.remember(host, port, addresses, connected.as_ref().ok().map(|(_, address)| *address));
+                    }
+                    return connected;
+                }
+            }
+        }
+    }
+
+    fn remember(&self, host: &str, port: u16, addresses: &[SocketAddr], answered: Option<SocketAddr>) {
+        let mut known = self.answered.borrow_mut();
+        match answered.filter(|answered| addresses.first() != Some(answered)) {
+            None => _ = known.remove(&(host.into(), port)),
+            Some(answered) => {
+                if known.len() >= ANSWERED {
+                    known.clear();
+                }
+                known.insert((host.into(), port), answered);
+            }
+        }
+    }
+
+    async fn lack(&self, stage: &Cell<Stage>) {
+        stage.set(Stage::Lacking);
+        self.relief.give();
+        tokio::time::sleep(descriptors::PAUSE).await;
+    }
+
     async fn connect_tcp(&self, text: &str) -> std::io::Result<Stream> {
         let invalid = || std::io::Error::new(ErrorKind::InvalidInput, "an address is host:port");
         let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
         let port = port.parse().map_err(|_| invalid())?;
         let found = self.dns.resolve(host).await.map_err(|e| std::io::Error::other(e.to_string()))?;
         let addresses = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        Ok(Stream::Tcp(eyeballs::connect(addresses).await?.0))
+        Ok(Stream::Tcp(eyeballs::connect(addresses, None, self.connect).await?.0))
     }
 
     /// The addresses that this client may reach: the check is on what will be connected to, so no name and no spelling
@@ -137,6 +211,7 @@ impl Dialer {
     fn too_slow(&self, host: &str, port: u16, stage: Stage) -> Fault {
         let limit = self.connect;
         match stage {
+            Stage::Lacking => no_descriptor(),
             Stage::Resolving => Fault::origin(
                 Kind::DnsTimeout,
                 format!("the name {host} was not resolved within {limit:?}: check the DNS of the proxy's machine"),
@@ -178,10 +253,6 @@ fn unresolved(host: &str, why: &Unresolved) -> Fault {
 }
 
 fn unconnected(host: &str, port: u16, error: std::io::Error) -> Fault {
-    if out_of_descriptors(&error) {
-        let detail = "the proxy has no file descriptor left: raise its limit (ulimit -n)";
-        return Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail).because(error);
-    }
     let kind = kind(&error);
     let detail: Cow<'static, str> = match kind {
         Kind::ConnectionRefused => {
@@ -198,9 +269,11 @@ fn unconnected(host: &str, port: u16, error: std::io::Error) -> Fault {
     Fault::origin(kind, detail).because(error)
 }
 
-fn out_of_descriptors(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+/// Our own lack, for which nobody else is to blame.
+pub fn no_descriptor() -> Fault {
+    let detail =
+        format!("the proxy has no file descriptor, port or memory left for a connection: {}", descriptors::cure());
+    Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
 }
 
 /// RFC 9209 section 2.3.

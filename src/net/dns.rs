@@ -1,5 +1,6 @@
 //! Names to addresses: the system's resolver behind a short, bounded cache. Lookups of one name at one time are one.
 
+use super::lookups::{Lookup, Lookups};
 use crate::clock::{Tick, tick};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,14 +17,14 @@ const FAILURE: Duration = Duration::from_secs(1);
 
 /// Why a name has no address.
 #[derive(Clone, Debug)]
-pub(super) struct Unresolved(Arc<str>);
+pub(super) struct Unresolved(pub(super) Arc<str>);
 
-type Found = Result<Arc<[IpAddr]>, Unresolved>;
+pub(super) type Found = Result<Arc<[IpAddr]>, Unresolved>;
 
 #[derive(Clone)]
-struct Answer {
-    at: Tick,
-    found: Found,
+pub(super) struct Answer {
+    pub(super) at: Tick,
+    pub(super) found: Found,
 }
 
 /// A resolver; one per thread.
@@ -32,11 +33,12 @@ pub(super) struct Dns {
     room: usize,
     /// A lookup under way has no answer yet; whoever asks meanwhile waits for the same one.
     names: RefCell<HashMap<Box<str>, watch::Receiver<Option<Answer>>>>,
+    lookups: Arc<Lookups>,
 }
 
 impl Dns {
     pub(super) fn new(keep: Duration) -> Dns {
-        Dns { keep, room: NAMES, names: RefCell::default() }
+        Dns { keep, room: NAMES, names: RefCell::default(), lookups: Arc::default() }
     }
 
     /// The addresses of `host`, in the order in which the system prefers them; never empty. A literal (IPv6 with or
@@ -59,53 +61,28 @@ impl Dns {
         if names.len() >= self.room {
             names.retain(|_, known| self.usable(known));
         }
-        if names.len() >= self.room
-            && let Some(victim) = names.keys().next().cloned()
-        {
-            names.remove(&victim);
+        if names.len() >= self.room {
+            // What nobody may be waiting for first; a lookup that is forgotten here is still somebody's.
+            let answered = names.iter().find(|(_, known)| known.borrow().is_some()).map(|(name, _)| name.clone());
+            if let Some(victim) = answered.or_else(|| names.keys().next().cloned()) {
+                names.remove(&victim);
+            }
         }
-        let lookup = start(host.to_owned());
-        names.insert(host.into(), lookup.clone());
-        lookup
+        let (tx, rx) = watch::channel(None);
+        names.insert(host.into(), rx.clone());
+        drop(names);
+        Lookups::begin(&self.lookups, Lookup::new(host, tx));
+        rx
     }
 
     fn usable(&self, known: &watch::Receiver<Option<Answer>>) -> bool {
         match &*known.borrow() {
             Some(Answer { at, found: Ok(_) }) => tick().since(*at) < self.keep,
             Some(Answer { at, found: Err(_) }) => tick().since(*at) < FAILURE,
-            // Under way, unless the task died.
+            // Under way, unless the task died or it was dropped because nobody waited.
             None => known.has_changed().is_ok(),
         }
     }
-}
-
-/// Looks up on a task of its own, so that an asker who leaves takes nothing from the others.
-fn start(host: String) -> watch::Receiver<Option<Answer>> {
-    let (tx, rx) = watch::channel(None);
-    tokio::spawn(async move {
-        let found = match tokio::net::lookup_host((host.as_str(), 0)).await {
-            Ok(addresses) => gather(addresses.map(|a| a.ip())),
-            Err(e) => Err(Unresolved(reason(&e).into())),
-        };
-        tx.send_replace(Some(Answer { at: tick(), found }));
-    });
-    rx
-}
-
-fn gather(addresses: impl Iterator<Item = IpAddr>) -> Found {
-    let mut distinct = Vec::new();
-    for ip in addresses {
-        if !distinct.contains(&ip) {
-            distinct.push(ip);
-        }
-    }
-    if distinct.is_empty() { Err(Unresolved("it has no address".into())) } else { Ok(distinct.into()) }
-}
-
-/// What the system says, without the preface that the standard library puts before it.
-fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.strip_prefix("failed to lookup address information: ").unwrap_or(&text).to_lowercase()
 }
 
 fn literal(host: &str) -> Option<IpAddr> {

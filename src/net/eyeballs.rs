@@ -1,5 +1,7 @@
 //! Happy eyeballs (RFC 8305): addresses of both families in turn, a new attempt every 250 ms, the first success wins.
 
+use super::descriptors;
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
@@ -9,18 +11,30 @@ use tokio::task::JoinSet;
 
 /// RFC 8305 section 5: the recommended delay between attempts.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+/// The least that the same section allows.
+const ATTEMPT_DELAY_MIN: Duration = Duration::from_millis(10);
 
 type Attempt = Result<(TcpStream, SocketAddr)>;
 
 /// The first connection that is established (TCP_NODELAY set); the other attempts are cancelled. No time limit.
-pub(super) async fn connect(addresses: Vec<SocketAddr>) -> Attempt {
+///
+/// `first` is tried first, as the one that answered last. All are tried within half of `limit`, however many there are.
+pub(super) async fn connect(addresses: Vec<SocketAddr>, first: Option<SocketAddr>, limit: Duration) -> Attempt {
     match addresses[..] {
         [only] => attempt(only).await,
-        _ => race(interleave(addresses)).await,
+        _ => {
+            let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+            let delay = (limit / 2 / count).clamp(ATTEMPT_DELAY_MIN, ATTEMPT_DELAY);
+            let mut order = interleave(addresses);
+            if let Some(at) = order.iter().position(|address| Some(*address) == first) {
+                order[..=at].rotate_right(1);
+            }
+            race(order, delay).await
+        }
     }
 }
 
-async fn race(addresses: Vec<SocketAddr>) -> Attempt {
+async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> Attempt {
     let mut waiting = VecDeque::from(addresses);
     let mut attempts = JoinSet::new();
     let mut failure = None;
@@ -32,13 +46,15 @@ async fn race(addresses: Vec<SocketAddr>) -> Attempt {
             attempts.join_next().await
         } else {
             // A failure starts the next attempt at once (section 5); so does the delay.
-            match tokio::time::timeout(ATTEMPT_DELAY, attempts.join_next()).await {
+            match tokio::time::timeout(delay, attempts.join_next()).await {
                 Ok(ended) => ended,
                 Err(_) => continue,
             }
         };
         match ended {
             Some(Ok(Ok(connected))) => return Ok(connected),
+            // The others would fail in the same way, and for what is nobody's fault.
+            Some(Ok(Err(e))) if descriptors::is_our_lack(&e) && !is_unroutable(&e) => return Err(e),
             Some(Ok(Err(e))) => failure = Some(worse(failure, e)),
             Some(Err(panic)) => failure = Some(Error::other(panic)),
             None => return Err(failure.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into())),
@@ -48,23 +64,32 @@ async fn race(addresses: Vec<SocketAddr>) -> Attempt {
 
 /// What is worth telling: that a server refused says more than that a family has no route.
 fn worse(known: Option<Error>, new: Error) -> Error {
-    let unroutable = |e: &Error| {
-        matches!(e.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable)
-    };
     match known {
-        Some(known) if unroutable(&new) => known,
+        Some(known) if is_unroutable(&new) => known,
         _ => new,
     }
 }
 
+fn is_unroutable(e: &Error) -> bool {
+    matches!(e.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable)
+}
+
 async fn attempt(address: SocketAddr) -> Attempt {
-    let stream = TcpStream::connect(address).await?;
+    let stream = TcpStream::connect(address).await.map_err(|e| told_apart(e, address))?;
     // A port of ours that nobody listens on can connect to itself; whoever dials it would talk to an echo.
     if address.ip().is_loopback() && stream.local_addr()? == address {
         return Err(ErrorKind::ConnectionRefused.into());
     }
     stream.set_nodelay(true)?;
     Ok((stream, address))
+}
+
+/// No port left is an error of its own here, unlike no way to get there.
+fn told_apart(error: Error, address: SocketAddr) -> Error {
+    match error.kind() {
+        ErrorKind::AddrNotAvailable if descriptors::is_our_lack_to(&error, address) => Errno::NOBUFS.into(),
+        _ => error,
+    }
 }
 
 /// RFC 8305 section 4: families alternate, beginning with the one that the system prefers; order within each is kept.
@@ -84,8 +109,11 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::clock::tick;
     use socket2::{Domain, Socket, Type};
     use tokio::net::TcpListener;
+
+    const LIMIT: Duration = Duration::from_secs(5);
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
         list.iter().map(|a| a.parse().unwrap()).collect()
@@ -130,7 +158,7 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_refusal_starts_the_next_attempt_at_once() {
         let (_listener, good) = listener().await;
-        let (stream, address) = connect(vec![refusing().await, good]).await.unwrap();
+        let (stream, address) = connect(vec![refusing().await, good], None, LIMIT).await.unwrap();
         assert_eq!(address, good);
         assert!(stream.nodelay().unwrap());
     }
@@ -139,13 +167,26 @@ pub(super) mod tests {
     async fn a_silent_address_does_not_hold_up_the_others() {
         let (_socket, _queued, silent) = silent().await;
         let (_listener, good) = listener().await;
-        assert_eq!(connect(vec![silent, good]).await.unwrap().1, good);
+        assert_eq!(connect(vec![silent, good], None, LIMIT).await.unwrap().1, good);
+    }
+
+    #[tokio::test]
+    async fn however_many_are_silent_all_are_tried_in_time_and_who_answered_last_is_tried_first() {
+        let (_socket, _queued, silent) = silent().await;
+        let (_listener, good) = listener().await;
+        let many = || [vec![silent; 40], vec![good]].concat();
+        let begun = tick();
+        assert_eq!(connect(many(), None, LIMIT / 4).await.unwrap().1, good);
+        assert!(tick().since(begun) < LIMIT / 4, "{:?}", tick().since(begun));
+        let begun = tick();
+        assert_eq!(connect(many(), Some(good), LIMIT).await.unwrap().1, good);
+        assert!(tick().since(begun) < ATTEMPT_DELAY, "{:?}", tick().since(begun));
     }
 
     #[tokio::test]
     async fn when_all_fail_the_most_telling_error_is_given() {
         let refusing = vec![refusing().await, refusing().await];
-        assert_eq!(connect(refusing).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(connect(refusing, None, LIMIT).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
         let known = Some(Error::from(ErrorKind::ConnectionRefused));
         assert_eq!(worse(known, ErrorKind::NetworkUnreachable.into()).kind(), ErrorKind::ConnectionRefused);
     }

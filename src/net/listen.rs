@@ -1,5 +1,6 @@
 //! Binding. A port in use is one clear sentence, never hidden by SO_REUSEPORT.
 
+use super::descriptors;
 pub use super::stream::{Detached, Stream};
 use crate::config::Address;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -64,10 +65,17 @@ impl Listener {
     }
     /// The next connection (TCP_NODELAY set). Retries by itself with back-off on EMFILE and the like; cancel safe.
     pub async fn accept(&self) -> (Stream, Peer) {
+        self.accept_with(async || false).await
+    }
+    /// The same; `relieve` makes room where we have no file left for a connection, if it can.
+    pub async fn accept_with(&self, relieve: impl AsyncFn() -> bool) -> (Stream, Peer) {
         let mut pause = ACCEPT_PAUSE;
         loop {
             match self.accept_once().await {
                 Ok(accepted) => return accepted,
+                Err(e) if descriptors::is_our_lack(&e) && relieve().await => {
+                    tokio::time::sleep(descriptors::PAUSE).await;
+                }
                 // The client was gone before we came: the next one is no worse for it.
                 Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
                 // Out of descriptors or memory: the connection stays in the queue, so asking again at once would spin.

@@ -1,16 +1,20 @@
 //! Listen, dial, the driver of one server connection, drain.
 
 pub mod brief;
+pub mod descriptors;
 pub mod dial;
 mod dns;
 pub mod drain;
 mod eyeballs;
+mod hosts;
 pub mod lasting;
 pub mod listen;
+mod lookups;
 mod own;
 pub mod prove;
 pub mod rules;
 pub mod serve;
+pub mod shares;
 pub mod signals;
 pub mod splice;
 mod stream;

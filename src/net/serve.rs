@@ -28,6 +28,7 @@ pub use out::room_for_message;
 pub use payload::Payload;
 pub use plain::Plain;
 pub use sweep::Sweeper;
+pub use words::speak as refuse;
 
 use crate::config::Config;
 use crate::wire::fault::Fault;

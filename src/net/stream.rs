@@ -4,7 +4,7 @@ use super::lasting::Lasting;
 use hyper::rt::ReadBufCursor;
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -34,6 +34,13 @@ impl Stream {
             Stream::Tcp(s) => Detached::Tcp(s.into_std()?),
             Stream::Unix(s) => Detached::Unix(s.into_std()?),
         })
+    }
+    /// The address at the other end; `None` on a Unix socket.
+    pub fn peer(&self) -> Option<IpAddr> {
+        match self {
+            Stream::Tcp(s) => s.peer_addr().ok().map(|peer| peer.ip()),
+            Stream::Unix(_) => None,
+        }
     }
     /// Ends both directions at once, without waiting for anything.
     pub fn shutdown_both(&self) {

@@ -10,9 +10,11 @@ use super::fill::{Fate, Fill, Head, Reader, Stage};
 use super::{Node, peer};
 use crate::clock;
 use crate::policy::Decision;
+use crate::policy::variants::Selection;
 use crate::wire::status::{CacheStatus, Fwd};
 use http::{HeaderMap, Method, Response, StatusCode};
 use std::rc::Rc;
+use std::time::Duration;
 use tokio::time::sleep;
 
 pub async fn serve(node: &Node, ask: &Ask) -> Response<NodeBody> {
@@ -38,9 +40,11 @@ fn stored(node: &Node, ask: &Ask) -> Option<Response<NodeBody>> {
 /// A fill that the request may read along. Not one that asks another node itself: two that ask each other would wait in
 /// vain.
 fn under_way(node: &Node, ask: &Ask) -> Option<Rc<Fill>> {
+    let wanted = Selection::of(&ask.head.headers);
+    let limit = patience(node);
     let joinable = |fill: &Rc<Fill>| match fill.stage() {
-        Stage::Asking => !fill.asks_peer() && may_fit(fill, ask),
-        Stage::Streaming(head) => fits(&head, ask) && is_fresh(&head, ask),
+        Stage::Asking => !fill.asks_peer() && fill.age() < limit && may_fit(fill, &wanted),
+        Stage::Streaming(head) => !fill.is_quiet(limit) && fits(&head, &wanted) && is_fresh(&head, ask),
         _ => false,
     };
     if ask.head.method != Method::GET {
@@ -65,6 +69,8 @@ async fn joined(node: &Node, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<Node
         biased;
         stage = fill.outcome() => stage,
         () = signs => return None,
+        // The one who asks may ask the origin itself, as others here have done by now.
+        () = sleep(patience(node)) => return None,
     };
     let (head, reader) = match stage {
         Stage::Streaming(head) => readable(fill, head, ask)?,
@@ -74,8 +80,13 @@ async fn joined(node: &Node, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<Node
     Some(answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed))
 }
 
+/// How old a fill may be that has no answer yet: older, the origin is not only slow.
+fn patience(node: &Node) -> Duration {
+    5 * node.config.timeouts.collapse
+}
+
 fn readable(fill: &Rc<Fill>, head: Rc<Head>, ask: &Ask) -> Option<(Rc<Head>, Reader)> {
-    let is_wanted = fill.fate() == Fate::Store && fits(&head, ask);
+    let is_wanted = fill.fate() == Fate::Store && fits(&head, &Selection::of(&ask.head.headers));
     let reader = fill.reader(&head).filter(|_| is_wanted)?;
     Some((head, reader))
 }

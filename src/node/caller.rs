@@ -9,6 +9,7 @@ use super::origin::Pins;
 use crate::net::listen::Peer;
 use crate::net::prove::nonce;
 use crate::net::serve::ClientBody;
+use crate::net::shares::Seat;
 pub use crate::net::trust::Standing;
 use crate::net::{trust, web};
 use crate::wire::fault::Fault;
@@ -26,7 +27,6 @@ use tokio::time::timeout;
 const PROOF_LIMIT: usize = 1024;
 
 /// One a connection: what was proved on one says nothing of the next from the same address.
-#[derive(Debug)]
 pub struct Caller {
     peer: Peer,
     /// What the next proof has to answer; each is good for one.
@@ -35,6 +35,9 @@ pub struct Caller {
     standing: Cell<Standing>,
     /// Connections to origins that belong to this one.
     pins: Rc<Pins>,
+    /// What it takes of the node's room: as a connection, and as a stranger until it has proved something.
+    _seat: Option<Seat>,
+    as_stranger: Cell<Option<Seat>>,
 }
 
 /// The two requests of a proof.
@@ -60,7 +63,13 @@ impl Caller {
     /// `has_secret`: the cluster has one.
     pub fn new(peer: Peer, has_secret: bool) -> Caller {
         let standing = Cell::new(trust::at_node(peer, has_secret, false));
-        Caller { peer, challenge: Cell::new(None), proved: Cell::new(false), standing, pins: Rc::default() }
+        let (challenge, proved, as_stranger) = Default::default();
+        Caller { peer, challenge, proved, standing, pins: Rc::default(), _seat: None, as_stranger }
+    }
+
+    /// The same, for as long as it is here.
+    pub fn with(self, seat: Seat, as_stranger: Option<Seat>) -> Caller {
+        Caller { _seat: Some(seat), as_stranger: Cell::new(as_stranger), ..self }
     }
 
     pub fn standing(&self) -> Standing {
@@ -129,6 +138,7 @@ impl Caller {
         };
         self.proved.set(true);
         self.standing.set(trust::at_node(self.peer, true, true));
+        drop(self.as_stranger.take());
         json(StatusCode::OK, &json!(proved))
     }
 

@@ -10,8 +10,9 @@ use super::forgotten::Since;
 use super::origin::OriginBody;
 use super::peer;
 use super::source::Source;
-use crate::clock;
+use crate::clock::{self, tick};
 use crate::net::rules::Reach;
+use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Shelf, Then};
 use crate::wire::fault::Fault;
@@ -19,9 +20,12 @@ use crate::wire::target::Key;
 use http::{HeaderMap, Method, Response, StatusCode};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// The fills under way, by the hash of their key: all of them, also those that nobody may join. What a purge finds here is
 /// not stored.
@@ -100,26 +104,78 @@ impl Fills {
     }
 }
 
-/// Gets a response for a GET that may share: joins a fetch that is under way, or leads one.
+/// So many requests for one URL are sent at most while others are asked that have not waited for long, however many wait.
+const IMPATIENT: u32 = 4;
+
+/// Gets a response for a GET that may share: joins a fetch that is under way, or leads one. Who waits for another's fetch for
+/// longer than `timeouts.collapse` asks as well: what holds up one request need not hold up the next. Of those who wait at
+/// one time only one does at first, then two, then four: for all others it is as if they had joined that one, and whichever
+/// is answered first answers all.
 pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
-    let running = node.fills.of(&ask.key);
-    let mut vary = None;
-    for fill in running.iter().filter(|f| f.same_machine == ask.same_machine && f.fate() == Fate::Store) {
-        match fill.stage() {
-            Stage::Asking if may_fit(fill, ask) => return wait(fill, ask).await,
-            Stage::Streaming(head) if fits(&head, ask) => {
-                if is_fresh(&head, ask)
-                    && let Some(reader) = fill.reader(&head)
-                {
-                    return Ok(Got::Filling(head, reader, Shared::Collapsed));
-                }
+    let (limit, came) = (node.config.timeouts.collapse, tick());
+    let mut rounds = 0;
+    let wanted = Selection::of(&ask.head.headers);
+    let (mut held, mut looked) = (Vec::<Ticket>::new(), false);
+    loop {
+        let (mut asking, mut vary, mut is_quiet) = (Vec::new(), None, false);
+        for fill in node.fills.of(&ask.key) {
+            if fill.same_machine != ask.same_machine || fill.fate() != Fate::Store {
+                continue;
             }
-            Stage::Streaming(head) => vary = Some(presume(&vary_of(&head), ask)),
-            _ => {}
+            match fill.stage() {
+                Stage::Asking if may_fit(&fill, &wanted) => asking.push(fill),
+                Stage::Streaming(head) if fits(&head, &wanted) && !fill.is_quiet(limit) => {
+                    if is_fresh(&head, ask)
+                        && let Some(reader) = fill.reader(&head)
+                    {
+                        return Ok(Got::Filling(head, reader, Shared::Collapsed));
+                    }
+                }
+                Stage::Streaming(head) => {
+                    is_quiet |= fill.is_quiet(limit);
+                    vary = Some(presume(&vary_of(&head), ask));
+                }
+                _ => {}
+            }
+        }
+        let young = asking.iter().filter(|fill| fill.age() < limit).count();
+        let may_ask = 1_u32.checked_shl(rounds).map_or(IMPATIENT, |n| (n / 2).min(IMPATIENT)) as usize;
+        if young == 0 || young < may_ask {
+            // What has come from the origin meanwhile is looked at first: it may be we who were late.
+            if (is_quiet || !asking.is_empty()) && !std::mem::replace(&mut looked, true) {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let presumed = vary.unwrap_or_else(|| presumed_by_store(node, ask));
+            return lead(node, ask, stale, presumed, asking).await;
+        }
+        (rounds, looked) = (rounds + 1, false);
+        // Taken before those of the last round are given back: a fill that nobody waits for ends.
+        let tickets = asking.iter().map(Fill::ticket).collect();
+        drop(std::mem::replace(&mut held, tickets));
+        let until = (limit * rounds).saturating_sub(tick().since(came));
+        match timeout(until, any(&asking)).await {
+            Ok((fill, stage)) => return joined(&fill, stage, ask),
+            Err(_) => continue,
         }
     }
-    let presumed = vary.unwrap_or_else(|| presumed_by_store(node, ask));
-    lead(node, ask, stale, presumed).await
+}
+
+/// The first of these fills that is settled, unless it is good for nothing and another is not.
+async fn any(fills: &[Rc<Fill>]) -> (Rc<Fill>, Stage) {
+    let mut waiting: Vec<_> = fills.iter().map(|fill| (fill, Box::pin(fill.outcome()))).collect();
+    poll_fn(|cx| {
+        let mut at = 0;
+        while at < waiting.len() {
+            match waiting[at].1.as_mut().poll(cx) {
+                Poll::Ready(Stage::Failed(_) | Stage::Gone) if waiting.len() > 1 => drop(waiting.swap_remove(at)),
+                Poll::Ready(stage) => return Poll::Ready((waiting[at].0.clone(), stage)),
+                Poll::Pending => at += 1,
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Gets a response for a request that may not share its fetch.
@@ -161,15 +217,16 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
     Ok((head, reader))
 }
 
-/// Waits for the head of somebody else's fetch.
-async fn wait(fill: &Rc<Fill>, ask: &Ask) -> Result<Got, Fault> {
-    let _ticket = fill.ticket();
-    match fill.outcome().await {
+/// What somebody else's fetch is good for.
+fn joined(fill: &Rc<Fill>, stage: Stage, ask: &Ask) -> Result<Got, Fault> {
+    match stage {
         // Asked for while this request waited, so it answers it, fresh or not.
-        Stage::Streaming(head) if fits(&head, ask) && fill.fate() == Fate::Store => match fill.reader(&head) {
-            Some(reader) => Ok(Got::Filling(head, reader, Shared::Collapsed)),
-            None => Ok(Got::Again),
-        },
+        Stage::Streaming(head) if fits(&head, &Selection::of(&ask.head.headers)) && fill.fate() == Fate::Store => {
+            match fill.reader(&head) {
+                Some(reader) => Ok(Got::Filling(head, reader, Shared::Collapsed)),
+                None => Ok(Got::Again),
+            }
+        }
         Stage::Validated(entry, kept)
             if Shelf::One(entry.clone()).select(&ask.head.headers, ask.same_machine).is_some() =>
         {
@@ -191,6 +248,7 @@ async fn lead(
     ask: &Rc<Ask>,
     stale: Option<Arc<Entry>>,
     presumed: Option<Presumed>,
+    others: Vec<Rc<Fill>>,
 ) -> Result<Got, Fault> {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
     let ticket: Ticket = fill.ticket();
@@ -199,16 +257,38 @@ async fn lead(
     let began = node.begins();
     let ending = Ending::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
-    let task = tokio::task::spawn_local(fetch(ending, ask.clone(), stale, began, tx));
+    // Another node may wait for the same answer.
+    let of_peer = others.is_empty();
+    let task = tokio::task::spawn_local(fetch(ending, ask.clone(), stale, (began, of_peer), tx));
     fill.run_by(task.abort_handle());
-    let handed: Handed = rx.await.unwrap_or_else(|_| Err(fill::vanished()));
+    let handed: Handed = tokio::select! {
+        biased;
+        handed = rx => handed.unwrap_or_else(|_| Err(fill::vanished())),
+        // It was only slow.
+        got = in_its_place(&others, ask), if !others.is_empty() => return Ok(got),
+    };
     drop(ticket);
     handed
 }
 
-async fn fetch(ending: Ending, ask: Rc<Ask>, stale: Option<Arc<Entry>>, began: Since, leader: oneshot::Sender<Handed>) {
+/// An answer to one of those that were asked before. For ever where none of them is of use.
+async fn in_its_place(others: &[Rc<Fill>], ask: &Ask) -> Got {
+    let (fill, stage) = any(others).await;
+    match joined(&fill, stage, ask) {
+        Ok(got @ (Got::Filling(..) | Got::Validated(..))) => got,
+        _ => std::future::pending().await,
+    }
+}
+
+async fn fetch(
+    ending: Ending,
+    ask: Rc<Ask>,
+    stale: Option<Arc<Entry>>,
+    (began, of_peer): (Since, bool),
+    leader: oneshot::Sender<Handed>,
+) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
-    match question(&node, &ask, stale.as_ref(), &fill, began).await {
+    match question(&node, &ask, stale.as_ref(), &fill, (began, of_peer)).await {
         Ok(Settled::Validated(confirmed)) => {
             fill.settle(match confirmed.kept {
                 Kept::Alone(_) => Stage::Released,
@@ -256,9 +336,10 @@ async fn question(
     ask: &Ask,
     stale: Option<&Arc<Entry>>,
     fill: &Fill,
-    began: Since,
+    (began, of_peer): (Since, bool),
 ) -> Result<Settled, Fault> {
-    if stale.is_none_or(|entry| node.may_have_missed(entry))
+    if of_peer
+        && stale.is_none_or(|entry| node.may_have_missed(entry))
         && let Some((head, body)) = peer::ask(node, ask, fill).await
     {
         return Ok(Settled::Store(head, Source::Peer(body)));
@@ -291,13 +372,13 @@ impl Drop for Ending {
 }
 
 /// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
-pub fn may_fit(fill: &Fill, ask: &Ask) -> bool {
+pub fn may_fit(fill: &Fill, wanted: &Selection<'_>) -> bool {
     let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
-    policy::variants::selecting_by(vary, &ask.head.headers).is_some_and(|own| own == *selecting)
+    wanted.under(vary).is_some_and(|own| *own == **selecting)
 }
 
-pub fn fits(head: &Head, ask: &Ask) -> bool {
-    policy::variants::selecting(&head.headers, &ask.head.headers).is_some_and(|own| own == head.selecting)
+pub fn fits(head: &Head, wanted: &Selection<'_>) -> bool {
+    wanted.under(&vary_of(head)).is_some_and(|own| *own == *head.selecting)
 }
 
 /// Whether a response that is still arriving may answer a request that came after its head.

@@ -9,6 +9,7 @@
 
 use super::body::BodyError;
 use super::confirm::Kept;
+use crate::clock::{Tick, tick};
 use crate::policy::Terms;
 use crate::store::{Entry, Mark};
 use crate::wire::fault::{Fault, Kind, Whose};
@@ -22,11 +23,14 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 /// A fill with this much left, or less, goes on when its last reader has gone.
 const NEARLY_DONE: u64 = 256 * 1024;
+/// A body that has not moved for a shorter time is on its way, however short `timeouts.collapse` is.
+const QUIET: Duration = Duration::from_millis(250);
 /// How far the fetch of a body that cannot be stored after all runs ahead of its slowest reader, while no other waits.
 const WINDOW: u64 = 1024 * 1024;
 
@@ -125,6 +129,9 @@ pub struct Fill {
     flow: RefCell<Flow>,
     interested: Cell<usize>,
     task: RefCell<Option<AbortHandle>>,
+    began: Tick,
+    /// When the head or the last piece of the body came.
+    moved: Cell<Tick>,
 }
 
 /// The body on its way.
@@ -145,6 +152,7 @@ struct Flow {
 
 impl Fill {
     pub fn new(key: &str, same_machine: bool, presumed: Option<Presumed>) -> Rc<Fill> {
+        let now = tick();
         Rc::new(Fill {
             key: key.into(),
             same_machine,
@@ -157,9 +165,18 @@ impl Fill {
             flow: RefCell::default(),
             interested: Cell::new(0),
             task: RefCell::new(None),
+            began: now,
+            moved: Cell::new(now),
         })
     }
 
+    pub fn age(&self) -> Duration {
+        tick().since(self.began)
+    }
+    /// Nothing more of its body has come for so long.
+    pub fn is_quiet(&self, limit: Duration) -> bool {
+        self.flow.borrow().end.is_none() && tick().since(self.moved.get()) >= limit.max(QUIET)
+    }
     pub fn stage(&self) -> Stage {
         self.stage.borrow().clone()
     }
@@ -197,6 +214,7 @@ impl Fill {
     pub fn settle(&self, stage: Stage) {
         if self.is_asking() {
             *self.stage.borrow_mut() = stage;
+            self.moved.set(tick());
             self.settled.notify_waiters();
         }
     }
@@ -217,6 +235,7 @@ impl Fill {
     pub fn push(&self, piece: Bytes) {
         let mut flow = self.flow.borrow_mut();
         flow.received += piece.len() as u64;
+        self.moved.set(tick());
         flow.pieces.push_back(piece);
         flow.wake();
     }

@@ -4,6 +4,7 @@ use super::body::BodyError;
 use super::peer::{Limits, Peer};
 use crate::clock::{Tick, tick};
 use crate::config::Address;
+use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
 use bytes::Bytes;
@@ -30,6 +31,8 @@ pub struct Line {
     idle: RefCell<Vec<(Sender, Tick)>>,
     busy: Cell<usize>,
     backoff: Cell<Backoff>,
+    /// We had no file for a connection, which says nothing of the node.
+    lacking: Cell<bool>,
 }
 
 /// For how long a node that did not answer is left alone: briefly at first, which a moment of much work costs little, and
@@ -70,7 +73,8 @@ struct Busy(Rc<Line>);
 
 impl Line {
     pub fn new(peer: Peer, limits: Rc<Limits>) -> Line {
-        Line { peer, limits, idle: RefCell::default(), busy: Cell::new(0), backoff: Cell::default() }
+        let (idle, busy, backoff, lacking) = Default::default();
+        Line { peer, limits, idle, busy, backoff, lacking }
     }
 
     pub fn is_left_alone(&self, now: Tick) -> bool {
@@ -79,6 +83,9 @@ impl Line {
 
     /// It was refused, or silent for too long.
     pub fn failed(&self, now: Tick) {
+        if self.lacking.take() {
+            return;
+        }
         self.backoff.set(self.backoff.get().failed(now));
         self.idle.borrow_mut().clear();
     }
@@ -123,10 +130,7 @@ impl Line {
             return Err("all connections to it are in use".into());
         }
         let busy = Busy::new(self);
-        let stream = match &self.peer.address {
-            Address::Tcp(address) => Stream::Tcp(prove::connect(address, &self.peer.id, &self.limits.cluster).await?),
-            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
-        };
+        let stream = self.connect().await.inspect_err(|e| self.lacking.set(descriptors::is_our_lack(e)))?;
         let mut builder = http1::Builder::new();
         // With room for what a node adds, as in the front.
         builder.max_headers(self.limits.fields + 32).max_buf_size(self.limits.head.max(8192) + 4096);
@@ -136,6 +140,15 @@ impl Line {
             let _ = connection.await;
         });
         Ok(Lease { line: self.clone(), sender, _busy: busy })
+    }
+}
+
+impl Line {
+    async fn connect(&self) -> std::io::Result<Stream> {
+        Ok(match &self.peer.address {
+            Address::Tcp(address) => Stream::Tcp(prove::connect(address, &self.peer.id, &self.limits.cluster).await?),
+            Address::Unix(path) => Stream::Unix(UnixStream::connect(path).await?),
+        })
     }
 }
 

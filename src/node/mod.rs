@@ -15,6 +15,7 @@ mod complete;
 mod confirm;
 mod control;
 mod counters;
+mod door;
 mod exchange;
 mod explain;
 mod fill;

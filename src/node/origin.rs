@@ -16,6 +16,7 @@ use super::counters::{Counters, add};
 use super::upload::{Owes, Progress, Upload};
 use crate::clock::{Tick, tick};
 use crate::config::Config;
+use crate::net::descriptors;
 use crate::net::dial::{Dialed, Dialer};
 use crate::net::rules::Reach;
 use crate::wire::fault::{Fault, Kind, Whose};
@@ -26,7 +27,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -40,9 +41,17 @@ const IDLE_PER_ORIGIN: usize = 64;
 /// All origins of a node.
 pub struct Origins {
     dialer: Dialer,
-    pools: RefCell<HashMap<Box<str>, Rc<Pool>>>,
+    table: Rc<Table>,
     limits: Limits,
     counters: Rc<Counters>,
+}
+
+/// The pools, and what is idle in all of them.
+struct Table {
+    pools: RefCell<HashMap<Box<str>, Rc<Pool>>>,
+    idle: Cell<usize>,
+    /// So many at most: origins come and go, and each leaves one.
+    most: usize,
 }
 
 struct Limits {
@@ -67,6 +76,7 @@ pub struct Pool {
     spare: RefCell<Vec<lean::Link>>,
     permits: Arc<Semaphore>,
     waiting: Cell<usize>,
+    table: Weak<Table>,
 }
 
 struct Idle {
@@ -115,7 +125,11 @@ impl Origins {
             client_silence: config.timeouts.client_silence,
             idle: config.timeouts.idle,
         };
-        Origins { dialer: Dialer::new(config), pools: RefCell::default(), limits, counters }
+        let table = Table { pools: RefCell::default(), idle: Cell::new(0), most: descriptors::for_idle() };
+        let (dialer, table) = (Dialer::new(config), Rc::new(table));
+        let idle = Rc::downgrade(&table);
+        dialer.relief().set(move || idle.upgrade().is_some_and(|table| table.close_longest_idle(1)));
+        Origins { dialer, table, limits, counters }
     }
 
     /// Sends a request (origin-form, `Host` set) and waits for the head of the answer. A kept connection that proves dead is
@@ -143,13 +157,20 @@ impl Origins {
 
     /// Closes connections that have been idle for too long, and forgets origins without any.
     pub fn sweep(&self) {
-        let now = tick();
-        self.pools.borrow_mut().retain(|_, pool| {
+        let (now, mut left) = (tick(), 0);
+        self.table.pools.borrow_mut().retain(|_, pool| {
             let (mut idle, mut spare) = (pool.idle.borrow_mut(), pool.spare.borrow_mut());
             idle.retain(|c| !c.sender.is_closed() && now.since(c.since) < self.limits.idle);
             spare.retain_mut(|link| link.is_quiet() && now.since(link.since()) < self.limits.idle);
+            left += idle.len() + spare.len();
             Rc::strong_count(pool) > 1 || !idle.is_empty() || !spare.is_empty()
         });
+        self.table.idle.set(left);
+    }
+
+    /// For others who need its file. False: none is idle.
+    pub fn close_longest_idle(&self) -> bool {
+        self.table.close_longest_idle(1)
     }
 
     /// `pins`: only a connection of theirs will do, or a new one.
@@ -180,14 +201,15 @@ impl Origins {
     }
 
     fn pool(&self, key: &Key) -> Rc<Pool> {
-        let mut pools = self.pools.borrow_mut();
+        let mut pools = self.table.pools.borrow_mut();
         if let Some(pool) = pools.get(key.authority()) {
             return pool.clone();
         }
         let permits = Arc::new(Semaphore::new(self.limits.connections));
         let (idle, spare) = Default::default();
         let authority = key.authority().into();
-        let pool = Rc::new(Pool { authority, idle, spare, permits, waiting: Cell::new(0) });
+        let table = Rc::downgrade(&self.table);
+        let pool = Rc::new(Pool { authority, idle, spare, permits, waiting: Cell::new(0), table });
         pools.insert(key.authority().into(), pool.clone());
         pool
     }
@@ -353,7 +375,51 @@ impl Pool {
     fn take(&self, allowed: impl Fn(Reach) -> bool) -> Option<Idle> {
         let mut idle = self.idle.borrow_mut();
         let at = idle.iter().rposition(|c| allowed(c.reach))?;
+        self.now_idle(-1);
         Some(idle.swap_remove(at))
+    }
+
+    /// One more connection is idle, or one less. Not while the pool's own lists are borrowed, for one more.
+    fn now_idle(&self, change: isize) {
+        let Some(table) = self.table.upgrade() else { return };
+        table.idle.set(table.idle.get().saturating_add_signed(change));
+        if table.idle.get() > table.most {
+            table.close_longest_idle(table.most / 8 + 1);
+        }
+    }
+
+    /// When each idle one was used last.
+    fn ages(&self) -> impl Iterator<Item = Tick> {
+        let by_hyper: Vec<_> = self.idle.borrow().iter().map(|c| c.since).collect();
+        let lean: Vec<_> = self.spare.borrow().iter().map(lean::Link::since).collect();
+        by_hyper.into_iter().chain(lean)
+    }
+
+    /// Closes those that were used last then or before; how many.
+    fn close(&self, until: Tick) -> usize {
+        let (mut idle, mut spare) = (self.idle.borrow_mut(), self.spare.borrow_mut());
+        let before = idle.len() + spare.len();
+        idle.retain(|c| c.since.0 > until.0);
+        spare.retain(|link| link.since().0 > until.0);
+        before - idle.len() - spare.len()
+    }
+}
+
+impl Table {
+    /// Closes so many at least, where there are so many; a few at a time, because all pools are looked at for it. Forgets
+    /// the pools that have none left and are not in use.
+    fn close_longest_idle(&self, least: usize) -> bool {
+        let mut pools = self.pools.borrow_mut();
+        let mut ages: Vec<u64> = pools.values().flat_map(|pool| pool.ages()).map(|age| age.0).collect();
+        let Some(last) = ages.len().min(least).checked_sub(1) else { return false };
+        let (_, &mut until, _) = ages.select_nth_unstable(last);
+        let mut closed = 0;
+        pools.retain(|_, pool| {
+            closed += pool.close(Tick(until));
+            Rc::strong_count(pool) > 1 || !pool.idle.borrow().is_empty() || !pool.spare.borrow().is_empty()
+        });
+        self.idle.set(ages.len() - closed);
+        closed > 0
     }
 }
 
@@ -370,6 +436,8 @@ impl Lease {
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < IDLE_PER_ORIGIN {
             idle.push(this);
+            drop(idle);
+            pool.now_idle(1);
         }
     }
 }

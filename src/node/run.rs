@@ -2,10 +2,12 @@
 
 use super::caller::Caller;
 use super::counters::Counters;
+use super::door::Door;
 use super::quick::{self, Quick};
 use super::{Node, collapse, origin, peer, service};
 use crate::cluster::zk::{self, Registration};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
+use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
@@ -85,17 +87,30 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
     let _ = writeln!(std::io::stdout(), "ringhold node {} listening on {address}", node.id);
     let registration = register(&node, &asked, &address, shutdown.clone());
     let connections = Connections::new(sweeper);
+    let door = Door::new(node.clone(), connections.clone());
+    warn_of_few_files(&node.config, options.supervised);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
     loop {
-        let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let seat = door.seat().await;
+            let (stream, peer) = listener.accept_with(async || door.relieve()).await;
+            let stranger = door.seat_of_stranger(&peer).await;
+            (stream, peer, seat, stranger)
+        };
+        let (stream, peer, seat, stranger) = tokio::select! {
+            next = next => next,
             () = shutdown.begun() => break,
         };
-        let caller = Rc::new(Caller::new(peer, node.config.cluster.secret.is_some()));
-        let node = node.clone();
+        let is_stranger = stranger.is_some();
+        let caller = Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger);
+        let (node, caller) = (node.clone(), Rc::new(caller));
         let known: Shortcut<_> = Rc::new(Quick::new(node.clone(), caller.clone()));
-        connections
+        let watched = caller.clone();
+        let connection = connections
             .serve_with(stream, Some(known), move |request| service::serve(node.clone(), caller.clone(), request));
+        if is_stranger {
+            door.watch(&watched, connection);
+        }
     }
     drop(listener);
     // Whoever asks ZooKeeper is not sent here any more.
@@ -106,6 +121,17 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
     sweeping.abort();
     drop(socket);
     Ok(())
+}
+
+/// A spawned one has as many as its front, which says so itself.
+fn warn_of_few_files(config: &Config, supervised: bool) {
+    let (most, wanted) = (descriptors::for_fronts(), config.limits.node_connections);
+    if most < wanted && !supervised {
+        tracing::warn!(
+            "at most {most} connections of fronts, fewer than limits.node_connections = {wanted}, because {}",
+            descriptors::cure()
+        );
+    }
 }
 
 /// With ZooKeeper a node says itself that it is there. `None`: without.

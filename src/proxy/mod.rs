@@ -40,14 +40,15 @@ use crate::cluster::zk::front_id;
 use crate::cluster::{Cluster, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
 use crate::lines::Lines;
+use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
+use crate::net::shares::Seats;
 use http::HeaderValue;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::task::{LocalSet, spawn_local};
 use worker::Handle;
 
@@ -75,6 +76,7 @@ pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartE
 
 /// The control plane's thread, which also accepts.
 async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<(), StartError> {
+    let config = descriptors::fitted(config);
     let (listeners, listen) = bind(&config.proxy.listen, &config.places.proxy)?;
     let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
     let bound = with_bound(config.clone(), listen.clone(), admin[0]);
@@ -100,10 +102,10 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         let hot = hot.clone();
         spawn_local(async move { admin::serve(listener, cluster, counters, hot, &bound, shutdown).await });
     }
-    let permits = Arc::new(Semaphore::new(config.limits.connections.min(Semaphore::MAX_PERMITS)));
+    let seats = Seats::new(config.limits.connections);
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| spawn_local(acceptor::run(listener, workers.clone(), permits.clone(), shutdown.clone())))
+        .map(|listener| spawn_local(acceptor::run(listener, workers.clone(), seats.clone(), shutdown.clone())))
         .collect();
     tokio::select! {
         () = announce_when_ready(&front, &cluster, &out) => {}

@@ -4,6 +4,7 @@ use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Asked, Where};
 use super::worker::Worker;
 use crate::cluster::view::{Node, Report};
+use crate::net::dial;
 use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
 use link::Want;
@@ -124,14 +125,14 @@ fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
         }
         // Perhaps it was the origin that broke off: a probe will tell.
         Broken::Cut | Broken::Protocol(_) => worker.report(Report::Suspect(pool.node.clone())),
-        Broken::Abandoned | Broken::Full | Broken::Client(_) => {}
+        Broken::Lacking(_) | Broken::Abandoned | Broken::Full | Broken::Client(_) => {}
     }
 }
 
 fn next(broken: &Broken, request: &link::Request<'_>, upload: Option<&Upload>) -> Next {
     let untouched = upload.is_none_or(Upload::is_untouched);
     match broken {
-        Broken::Full | Broken::Client(_) => Next::GiveUp,
+        Broken::Full | Broken::Client(_) | Broken::Lacking(_) => Next::GiveUp,
         // Not a byte was sent.
         Broken::Unreachable(_) if untouched => Next::Another,
         // RFC 9110 section 9.2.2: only what is idempotent may be repeated when nobody knows how far it came.
@@ -145,6 +146,7 @@ fn fault(broken: &Broken, node: &str) -> Fault {
     match broken {
         Broken::Full => Fault::node(Kind::ConnectionLimitReached, detail),
         Broken::Client(_) => Fault::bad_request(detail),
+        Broken::Lacking(_) => dial::no_descriptor(),
         Broken::Unreachable(_) => Fault::node(Kind::ConnectionRefused, detail),
         Broken::Died { .. } | Broken::Abandoned => Fault::node(Kind::ConnectionTerminated, detail),
         Broken::Cut => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpResponseIncomplete, detail) },

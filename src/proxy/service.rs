@@ -120,6 +120,7 @@ async fn forward(
         key: &key,
         said: Said::Map(&request.headers),
         version: request.version,
+        from: client.source,
         local: client.peer.same_machine,
         te_trailers: hop.te_trailers,
         upgrade: upgrade.as_ref(),

@@ -91,6 +91,7 @@ impl Shortly {
             key: &self.key,
             said: Said::Lines(&self.lines),
             version: Version::HTTP_11,
+            from: client.source,
             local: client.peer.same_machine,
             te_trailers: false,
             upgrade: None,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
@@ -74,7 +74,7 @@ impl Stage {
             shutdown: shutdown.clone(),
         };
         let workers = Rc::new(vec![worker::spawn(0, start).unwrap()]);
-        spawn_local(acceptor::run(listener, workers.clone(), Arc::new(Semaphore::new(100)), shutdown));
+        spawn_local(acceptor::run(listener, workers.clone(), crate::net::shares::Seats::new(100), shutdown));
         Stage {
             address,
             nodes: nodes.into_iter().map(|(_, fake)| fake).collect(),

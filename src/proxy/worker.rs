@@ -15,6 +15,7 @@ use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
 use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
+use crate::net::shares::{Seat, Source};
 use crate::net::trust;
 use crate::ring::HotKeys;
 use crate::{alloc, clock};
@@ -23,8 +24,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use std::{io, thread};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 /// What a worker works with. Everything in it belongs to its thread.
@@ -63,9 +65,17 @@ pub struct Arrival {
     pub place: Place,
 }
 
+/// What the acceptor asks of a worker.
+pub enum Errand {
+    Serve(Arrival),
+    /// How long the connection of this client (or of all) has been idle that has been so for longest.
+    LongestIdle(Option<Source>, oneshot::Sender<Option<Duration>>),
+    CloseLongestIdle(Option<Source>),
+}
+
 /// What a connection occupies until its last request or tunnel has ended.
 pub struct Place {
-    pub _permit: OwnedSemaphorePermit,
+    pub _seat: Seat,
     pub load: Arc<AtomicUsize>,
 }
 
@@ -75,12 +85,14 @@ pub struct Client {
     pub peer: Peer,
     /// Its own connections to nodes.
     pub ties: Ties,
+    /// Whose share of what is limited it takes from.
+    pub source: Source,
     _place: Place,
 }
 
 /// A worker as the acceptor sees it.
 pub struct Handle {
-    pub arrivals: mpsc::UnboundedSender<Arrival>,
+    pub arrivals: mpsc::UnboundedSender<Errand>,
     pub load: Arc<AtomicUsize>,
     pub counters: Arc<Counters>,
     /// Resolves when it has drained.
@@ -114,13 +126,17 @@ pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
 }
 
 /// Serves what arrives until the acceptor is gone, then drains.
-async fn run(start: Start, counters: Arc<Counters>, mut queue: mpsc::UnboundedReceiver<Arrival>) {
+async fn run(start: Start, counters: Arc<Counters>, mut queue: mpsc::UnboundedReceiver<Errand>) {
     let drain = start.config.timeouts.drain;
     let worker = Worker::new(start, counters);
     tokio::task::spawn_local(watch_health(worker.clone()));
     tokio::task::spawn_local(sweep(worker.clone()));
-    while let Some(arrival) = queue.recv().await {
-        worker.take(arrival);
+    while let Some(errand) = queue.recv().await {
+        match errand {
+            Errand::Serve(arrival) => worker.take(arrival),
+            Errand::LongestIdle(of, tell) => _ = tell.send(worker.connections.longest_idle(of)),
+            Errand::CloseLongestIdle(of) => _ = worker.connections.close_longest_idle(of),
+        }
     }
     let late = worker.connections.drained(drain).await;
     if late > 0 {
@@ -165,7 +181,7 @@ impl Worker {
         let view = views.borrow_and_update().clone();
         let routing = Routing::new(view, &shared, &[]);
         let sweeper = Sweeper::start(Limits::of(&config), shutdown.clone());
-        Rc::new(Worker {
+        let worker = Rc::new(Worker {
             dialer: Dialer::new(&config),
             connections: Connections::new(sweeper),
             held: Held::default(),
@@ -181,7 +197,29 @@ impl Worker {
             hot,
             log,
             membership,
-        })
+        });
+        let relieving = Rc::downgrade(&worker);
+        let relieve = move || relieving.upgrade().is_some_and(|worker| worker.relieve());
+        worker.dialer.relief().set(relieve.clone());
+        worker.shared.relief.set(relieve);
+        worker
+    }
+
+    /// We have no file or port left: what is idle is closed, connections to nodes first.
+    fn relieve(&self) -> bool {
+        let longest = RefCell::new(None);
+        self.for_each_pool(|pool| {
+            let mut longest = longest.borrow_mut();
+            let most = longest.as_ref().map(|(ticks, _)| *ticks);
+            if let Some(ticks) = pool.longest_idle().filter(|ticks| most.is_none_or(|most| *ticks > most)) {
+                *longest = Some((ticks, pool.clone()));
+            }
+        });
+        match longest.into_inner() {
+            Some((_, pool)) => pool.close_longest_idle(),
+            None => return self.connections.close_longest_idle(None),
+        }
+        true
     }
 
     fn take(self: &Rc<Self>, arrival: Arrival) {
@@ -192,9 +230,11 @@ impl Worker {
         };
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
-        let client = Rc::new(Client { worker: self.clone(), peer, ties: Ties::default(), _place: place });
+        let (ties, source) = (Ties::default(), Source::of(&peer));
+        let client = Rc::new(Client { worker: self.clone(), peer, ties, source, _place: place });
         if !trust::may_use_proxy(peer, &self.config.access) {
-            return self.connections.serve(stream, move |request| service::turn_away(client.clone(), request));
+            self.connections.serve(stream, move |request| service::turn_away(client.clone(), request));
+            return;
         }
         let known: Shortcut<_> = Rc::new(Quick(client.clone()));
         self.connections.serve_with(stream, Some(known), move |request| service::serve(client.clone(), request));

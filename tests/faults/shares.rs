@@ -1,1 +1,318 @@
 //! Shares: no client, origin or name takes what all others need.
+
+use crate::support::standalone::Standalone;
+use crate::support::*;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// At once, even where this machine is slow; far below any time limit.
+const AT_ONCE: Duration = Duration::from_secs(3);
+
+const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+fn hello(origin: &Origin) -> String {
+    origin.on("/hello", |x| x.reply(200, "Cache-Control: no-store\r\n", "hello"));
+    origin.url("/hello")
+}
+
+/// Asks on a new connection, where the answer has to come at once.
+fn served_at_once(proxy: SocketAddr, url: &str) {
+    let begun = Instant::now();
+    let mut client = Connection::to(proxy);
+    client.patience(2 * AT_ONCE);
+    let answer = client.get(url);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(begun.elapsed() < AT_ONCE, "after {:?}", begun.elapsed());
+}
+
+/// Runs with so many files.
+fn with_files(files: usize) -> [String; 3] {
+    ["sh".into(), "-c".into(), format!("ulimit -n {files} && exec \"$0\" \"$@\"")]
+}
+
+#[test]
+fn who_comes_when_idle_clients_fill_the_limit_gets_in_at_once_in_place_of_the_longest_idle() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).set("limits", "connections", 16).start());
+    let url = hello(&origin);
+    let mut used: Vec<_> = (0..8).map(|_| cluster.connect()).collect();
+    used.iter_mut().for_each(|client| assert_eq!(client.get(&url).status, 200));
+    let _silent: Vec<_> = (0..24).map(|_| cluster.connect()).collect();
+    served_at_once(cluster.proxy, &url);
+    assert!(used[0].closes_within(AT_ONCE), "who was idle for longest has given way");
+    // Nor do those help who begin a request and leave it at that.
+    let mut begun: Vec<_> = (0..24).map(|_| cluster.connect()).collect();
+    begun.iter_mut().for_each(|client| _ = client.send("GET http://"));
+    thread::sleep(Duration::from_millis(1500));
+    served_at_once(cluster.proxy, &url);
+}
+
+#[test]
+fn a_client_whose_requests_all_take_long_leaves_room_for_others() {
+    let (origin, gate) = (Origin::start(), Gate::default());
+    let held = gate.clone();
+    let cluster = Setup::default().nodes(1).set("limits", "connections", 24).start();
+    let url = hello(&origin);
+    origin.on("/long", move |x| {
+        held.wait()?;
+        x.reply(200, "Cache-Control: no-store\r\n", "late")
+    });
+    let mut greedy: Vec<_> = (0..32).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
+    for (n, client) in greedy.iter_mut().enumerate() {
+        _ = client.request("GET", &origin.url(&format!("/long?{n}")), "", b"");
+    }
+    origin.until_asked("/long*", 16);
+    served_at_once(cluster.proxy, &url);
+    let mut refused = greedy.pop().unwrap();
+    let answer = refused.response("GET").unwrap();
+    assert!(answer.status == 503 && answer.has_error("connection_limit_reached"), "{answer:?}");
+    assert!(answer.text().contains("limits.connections"), "{}", answer.text());
+    gate.open();
+}
+
+#[test]
+fn the_admin_port_answers_who_comes_when_idle_connections_fill_it() {
+    let cluster = Setup::default().nodes(1).start();
+    let _idle: Vec<_> = (0..300).map(|_| Connection::to(cluster.admin)).collect();
+    let begun = Instant::now();
+    assert_eq!(cluster.manage("GET", "/healthz", "").status, 200);
+    assert!(begun.elapsed() < AT_ONCE);
+}
+
+#[test]
+fn answers_that_trickle_to_one_client_leave_connections_to_the_node_for_others() {
+    let (origin, gate) = (Origin::start(), Gate::default());
+    let held = gate.clone();
+    let setup = Setup::default().nodes(1).set("proxy", "workers", 1).set("limits", "node_connections", 16);
+    let cluster = setup.start();
+    let url = hello(&origin);
+    origin.on("/long", move |x| {
+        x.begin_sized("Cache-Control: no-store\r\n", 100)?;
+        x.raw("slowly")?;
+        held.wait()
+    });
+    let mut greedy: Vec<_> = (0..32).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
+    for (n, client) in greedy.iter_mut().enumerate() {
+        _ = client.request("GET", &origin.url(&format!("/long?{n}")), "", b"");
+    }
+    origin.until_asked("/long*", 12);
+    served_at_once(cluster.proxy, &url);
+    gate.open();
+}
+
+#[test]
+fn with_1024_files_and_1100_idle_clients_others_are_served_and_the_start_names_the_cure() {
+    let (origin, setup) = (Origin::start(), Setup::default().nodes(1));
+    let cluster = setup.start_by(&with_files(1024));
+    let url = hello(&origin);
+    let _idle: Vec<_> = (0..1100).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
+    for _ in 0..20 {
+        served_at_once(cluster.proxy, &url);
+    }
+    let (said, failovers) = (cluster.said(), cluster.metric("ringhold_front_failovers_total"));
+    assert!(said.contains("1024") && said.contains("LimitNOFILE") && said.contains("limits.connections"), "{said}");
+    assert!(!said.contains("is not reachable") && failovers == 0, "no node is suspected: {said}");
+}
+
+/// Answers on every address of loopback, and keeps every connection.
+fn origin_of_all_names() -> (SocketAddr, &'static AtomicUsize) {
+    many_files();
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming().flatten() {
+            let mut reader = io::BufReader::new(stream.try_clone().unwrap());
+            if let Ok(Some(_)) = Head::read(&mut reader) {
+                ASKED.fetch_add(1, Ordering::Relaxed);
+                _ = (&stream).write_all(b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok");
+            }
+            open.push(stream);
+            if open.len() > 4096 {
+                open.drain(..1024);
+            }
+        }
+    });
+    (address, &ASKED)
+}
+
+#[test]
+fn thousands_of_origins_in_seconds_are_more_than_files_and_none_is_answered_503() {
+    let (address, asked) = origin_of_all_names();
+    let cluster = Setup::default().nodes(1).start_by(&with_files(256));
+    let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+    let all: usize = drill(1500, 6000);
+    let clients = (0..4).map(|client| {
+        let mut connection = cluster.connect();
+        thread::spawn(move || {
+            let answered = (client..all).step_by(4).map(|n| {
+                let url =
+                    format!("http://127.{}.{}.{}:{}/", 1 + n / 62_500, n / 250 % 250, 1 + n % 250, address.port());
+                // By bytes and by hyper.
+                let fields = if n % 2 == 0 { "" } else { "Connection: keep-alive\r\n" };
+                connection.ask("GET", &url, fields, b"").status
+            });
+            answered.collect::<Vec<u16>>()
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for client in clients {
+        client.join().unwrap().into_iter().for_each(|status| *statuses.entry(status).or_default() += 1);
+    }
+    assert_eq!(statuses.into_iter().collect::<Vec<_>>(), [(200, all)]);
+    assert_eq!(asked.load(Ordering::Relaxed), all, "each was asked once");
+}
+
+#[test]
+fn who_proves_nothing_on_a_node_takes_neither_its_files_nor_its_time() {
+    let origin = Origin::start();
+    let secret =
+        Setup::default().set("cluster", "secret", "the-secret-of-this-cluster").set("timeouts", "header", "1s");
+    let prefix = with_files(256);
+    let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+    let node = Standalone::start_by(&prefix, Ipv4Addr::LOCALHOST.into(), "r1", &secret);
+    let cluster = secret.nodes(0).node_at("r1", &node.address.to_string()).start();
+    let url = hello(&origin);
+    until_true("the node is up", PATIENCE, || cluster.get(&url).status == 200);
+    let mut strangers: Vec<_> = (0..400).map(|_| Connection::from(OTHER, node.address)).collect();
+    served_at_once(cluster.proxy, &url);
+    let begun = Instant::now();
+    assert!(strangers.pop().unwrap().closes_within(PATIENCE));
+    assert!(begun.elapsed() < 2 * AT_ONCE, "timeouts.header holds for the proof: {:?}", begun.elapsed());
+    served_at_once(cluster.proxy, &url);
+    assert_eq!(cluster.metric("ringhold_front_failovers_total"), 0);
+}
+
+/// A name server that answers for what ends in `answers.test` and says nothing of anything else.
+fn name_server() -> io::Result<IpAddr> {
+    let ip = Ipv4Addr::new(127, 53, (std::process::id() >> 8) as u8, std::process::id() as u8 | 1);
+    let socket = UdpSocket::bind((ip, 53))?;
+    thread::spawn(move || {
+        let mut packet = [0; 512];
+        while let Ok((n, from)) = socket.recv_from(&mut packet) {
+            let question = &packet[..n];
+            let Some(at) = question.windows(14).position(|w| w == b"\x07answers\x04test\0") else { continue };
+            let end = at + 14 + 4;
+            if end > n {
+                continue;
+            }
+            let is_a = question[end - 4..end] == [0, 1, 0, 1];
+            let mut answer = question[..end].to_vec();
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
+            if is_a {
+                answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
+            }
+            _ = socket.send_to(&answer, from);
+        }
+    });
+    Ok(ip.into())
+}
+
+#[test]
+fn names_whose_servers_are_silent_hold_up_no_other_name() {
+    let test = "names: silent servers";
+    if !tools::wanted(test, &["unshare", "mount"]) {
+        return;
+    }
+    let Ok(server) = name_server() else { return tools::left_out(test, "port 53 may not be bound here") };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("resolv.conf");
+    std::fs::write(&file, format!("nameserver {server}\n")).unwrap();
+    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"", file.display());
+    let prefix = ["unshare", "-m", "sh", "-c", &script].map(str::to_owned);
+    let origin = Origin::start();
+    let cluster = Setup::default().nodes(1).set("timeouts", "dns", "1s").start_by(&prefix);
+    hello(&origin);
+    let by = |name: &str| format!("http://{name}:{}/hello", origin.address.port());
+    served_at_once(cluster.proxy, &by("first.answers.test"));
+    let silent: Vec<_> = (0..drill(700, 3000))
+        .map(|n| {
+            let name = if n % 2 == 0 { format!("n{n}.silent.test") } else { format!("n{n}.silent{n}.test") };
+            let mut client = Connection::from(OTHER, cluster.proxy);
+            client.request("GET", &by(&name), "", b"").unwrap();
+            client
+        })
+        .collect();
+    for round in 0..3 {
+        served_at_once(cluster.proxy, &by("127.0.0.1"));
+        served_at_once(cluster.proxy, &by("localhost"));
+        served_at_once(cluster.proxy, &by(&format!("n{round}.answers.test")));
+    }
+    drop(silent);
+}
+
+fn collapsing() -> Setup {
+    Setup::default().nodes(1).set("timeouts", "collapse", "300ms")
+}
+
+#[test]
+fn a_get_that_makes_its_origin_hang_holds_up_nobody_else() {
+    let (origin, cluster, gate) = (Origin::start(), collapsing().start(), Gate::default());
+    let held = gate.clone();
+    origin.on("/page*", move |x| {
+        if x.head.has("x-hang") {
+            held.wait()?;
+        }
+        x.reply(200, "Cache-Control: max-age=60\r\n", "page")
+    });
+    // The second stops within its body.
+    let gate_of_body = gate.clone();
+    origin.on("/body", move |x| {
+        if x.head.has("x-hang") {
+            x.begin_sized("Cache-Control: max-age=60\r\n", 4)?;
+            x.raw("pa")?;
+            return gate_of_body.wait();
+        }
+        x.reply(200, "Cache-Control: max-age=60\r\n", "page")
+    });
+    for path in ["/page", "/page?2", "/body"] {
+        let mut attacker = cluster.connect();
+        attacker.request("GET", &origin.url(path), "X-Hang: 1\r\n", b"").unwrap();
+        origin.until_asked(path, 1);
+        if path == "/body" {
+            attacker.head().unwrap();
+            thread::sleep(Duration::from_millis(700));
+        }
+        served_at_once(cluster.proxy, &origin.url(path));
+        assert!(origin.count(path) <= 3, "{}", origin.count(path));
+    }
+    gate.open();
+}
+
+#[test]
+fn a_slow_origin_answers_all_who_wait_by_a_few_requests() {
+    let (origin, cluster) = (Origin::start(), collapsing().start());
+    origin.on("/slow", |x| {
+        thread::sleep(Duration::from_millis(1200));
+        x.reply(200, "Cache-Control: max-age=60\r\n", "slow")
+    });
+    let url = origin.url("/slow");
+    let mut waiting: Vec<_> = (0..200).map(|_| cluster.connect()).collect();
+    waiting.iter_mut().for_each(|client| client.request("GET", &url, "", b"").unwrap());
+    waiting.iter_mut().for_each(|client| assert_eq!(client.response("GET").unwrap().status, 200));
+    assert!(origin.count("/slow") <= 20, "{}", origin.count("/slow"));
+}
+
+#[test]
+fn a_long_list_of_languages_costs_no_more_than_a_request_of_its_length() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    origin.on("/v", |x| x.reply(200, "Vary: Accept-Language\r\nCache-Control: max-age=600\r\n", "x"));
+    let url = origin.url("/v");
+    let mut client = cluster.connect();
+    for n in 0..32 {
+        client.ask("GET", &url, &format!("Accept-Language: x-{n}\r\n"), b"");
+    }
+    let list = (0..8000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
+    let fields = format!("Accept-Language: {list}\r\n");
+    let _alone = alone();
+    let node = cluster.node("n1").pid;
+    let before = process::processor_time(node);
+    for _ in 0..10 {
+        client.ask("GET", &url, &fields, b"");
+    }
+    let spent = (process::processor_time(node) - before) / 10;
+    assert!(spent < if RELEASE { Duration::from_millis(8) } else { Duration::from_millis(60) }, "{spent:?} each");
+}

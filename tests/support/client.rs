@@ -4,7 +4,7 @@ use super::PATIENCE;
 use super::framing::{Framing, Trailers};
 use super::head::{self, Head, cut};
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A connection to the proxy (or to anything else).
@@ -31,7 +31,20 @@ impl Connection {
 
     pub fn try_to(address: SocketAddr) -> io::Result<Connection> {
         super::many_files();
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Connection::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    /// By another address of this machine, which makes it another client's.
+    pub fn from(ip: IpAddr, address: SocketAddr) -> Connection {
+        super::many_files();
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket can be made");
+        socket.bind(&SocketAddr::new(ip, 0).into()).expect("the address is one of this machine");
+        socket.connect_timeout(&address.into(), PATIENCE).expect("the proxy accepts connections");
+        Connection::over(socket.into()).expect("a socket has time limits")
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Connection> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(2 * PATIENCE))?;
         stream.set_write_timeout(Some(2 * PATIENCE))?;

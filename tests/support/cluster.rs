@@ -178,6 +178,15 @@ impl Setup {
         Cluster::launch_by(command, folder)
     }
 
+    /// The same, started by a command that becomes the program it is given.
+    pub fn start_by(&self, prefix: &[String]) -> Cluster {
+        let folder = TempDir::with_prefix("rh").expect("a temporary folder");
+        self.write_into(folder.path());
+        let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+        let command = command_after(&prefix, folder.path(), &SERVE);
+        Cluster::launch_by(command, folder)
+    }
+
     /// Runs it where it must refuse to start: its exit code and what it said.
     pub fn refuse(&self) -> (Option<i32>, String) {
         let folder = TempDir::with_prefix("rh").expect("a temporary folder");

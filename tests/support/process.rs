@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::time::Duration;
 
 /// A cache node that some front has spawned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,13 @@ fn parent(pid: u32) -> Option<u32> {
 /// SCHED_OTHER, SCHED_BATCH and so on: field 41 of proc_pid_stat(5), of which the state is the third.
 pub fn scheduling_policy(pid: u32) -> i32 {
     stat(pid).expect("the process runs")[41 - 3].parse().expect("a number")
+}
+
+/// What it has had of the processor so far: fields 14 and 15 of proc_pid_stat(5), in hundredths of a second.
+pub fn processor_time(pid: u32) -> Duration {
+    let fields = stat(pid).expect("the process runs");
+    let ticks = |at: usize| fields[at - 3].parse::<u64>().expect("a number");
+    Duration::from_millis(10 * (ticks(14) + ticks(15)))
 }
 
 /// Whether a process is there and not merely waiting to be reaped.

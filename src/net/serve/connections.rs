@@ -4,6 +4,7 @@ use super::lane::Shortcut;
 use super::sweep::Sweeper;
 use super::{BoxError, ClientBody, End, connection};
 use crate::net::listen::Stream;
+use crate::net::shares::Source;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -38,6 +39,16 @@ impl Connections {
         Connections(Rc::new(Running { sweeper, tasks, next, ended }))
     }
 
+    /// See [`Sweeper::longest_idle`].
+    pub fn longest_idle(&self, of: Option<Source>) -> Option<Duration> {
+        self.0.sweeper.longest_idle(of)
+    }
+
+    /// See [`Sweeper::close_longest_idle`].
+    pub fn close_longest_idle(&self, of: Option<Source>) -> bool {
+        self.0.sweeper.close_longest_idle(of)
+    }
+
     /// Serves a connection on a task of its own.
     pub fn serve<S, F, B, E>(&self, stream: Stream, service: S)
     where
@@ -51,7 +62,7 @@ impl Connections {
     }
 
     /// The same, where some answers are known before hyper sees the request.
-    pub fn serve_with<S, F, B, E>(&self, stream: Stream, known: Option<Shortcut<B>>, service: S)
+    pub fn serve_with<S, F, B, E>(&self, stream: Stream, known: Option<Shortcut<B>>, service: S) -> AbortHandle
     where
         S: Fn(Request<ClientBody>) -> F + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,
@@ -65,11 +76,11 @@ impl Connections {
                 End::Closed | End::Upgraded => {}
                 end => tracing::debug!("a connection ended: {end}"),
             }
-        });
+        })
     }
 
     /// Runs something else that has to end before the thread does, a tunnel for example.
-    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) -> AbortHandle {
         let id = self.0.next.get();
         self.0.next.set(id + 1);
         let listed = Listed { running: self.0.clone(), id };
@@ -78,6 +89,7 @@ impl Connections {
             task.await;
         });
         self.0.tasks.borrow_mut().insert(id, handle.abort_handle());
+        handle.abort_handle()
     }
 
     /// How many run.

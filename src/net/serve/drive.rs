@@ -152,6 +152,7 @@ fn stands(order: Order, state: &State) -> bool {
     match order {
         Order::None | Order::Drain | Order::Park => false,
         Order::IdleTooLong => state.phase() == Phase::Idle,
+        Order::GiveWay => matches!(state.phase(), Phase::Idle | Phase::Head) && state.is_flushed(),
         Order::HeadTooSlow => state.phase() == Phase::Head,
         Order::Stalled => state.waits_for_peer(),
     }

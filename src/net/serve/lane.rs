@@ -332,7 +332,7 @@ where
         self.watch.listen(cx.waker());
         match self.watch.take_order() {
             Order::Drain => self.draining = true,
-            Order::IdleTooLong if self.io.state.is_between() => return Err(End::IdleTooLong),
+            Order::IdleTooLong | Order::GiveWay if self.io.state.is_between() => return Err(End::IdleTooLong),
             Order::Stalled if self.io.state.waits_for_peer() => {
                 self.io.stream.reset_on_drop();
                 return Err(End::Stalled);

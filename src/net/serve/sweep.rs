@@ -6,6 +6,7 @@ use super::state::{Phase, State};
 use crate::clock::{Tick, tick};
 use crate::net::drain::Shutdown;
 use crate::net::listen::Stream;
+use crate::net::shares::Source;
 use crate::net::stream::untaken;
 use hyper::server::conn::http1::Builder;
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,10 @@ use tokio::time::MissedTickBehavior;
 
 const SWEEP_MIN: Duration = Duration::from_millis(5);
 const SWEEP_MAX: Duration = Duration::from_millis(500);
+/// A head that takes longer may give way to another client.
+const HEAD: Duration = Duration::from_secs(1);
+/// So many are looked at for one that has not asked just now.
+const LOOKS: usize = 8;
 
 /// Keeps the time of all connections of a thread that share the same limits. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +44,8 @@ pub(super) enum Order {
     /// The process ends: finish what runs.
     Drain,
     IdleTooLong,
+    /// Others need the place: to end, if nothing but waiting for the peer is lost by it.
+    GiveWay,
     HeadTooSlow,
     Stalled,
 }
@@ -47,6 +54,7 @@ pub(super) struct Entry {
     pub(super) state: Arc<State>,
     /// Open for as long as the entry is listed; after that nobody asks.
     socket: RawFd,
+    source: Source,
     /// What the peer had not taken when a write was seen to wait.
     untaken: Cell<usize>,
     index: Cell<usize>,
@@ -79,12 +87,23 @@ impl Sweeper {
     pub(super) fn builder(&self) -> &Builder {
         &self.0.builder
     }
+    /// How long the connection has waited that is the next to give way: of this client, or of all.
+    pub fn longest_idle(&self, of: Option<Source>) -> Option<Duration> {
+        let now = tick();
+        self.0.longest_idle(of, now).map(|entry| now.since(entry.since.get()))
+    }
+    /// Tells that connection to end. False: none waits.
+    pub fn close_longest_idle(&self, of: Option<Source>) -> bool {
+        let found = self.0.longest_idle(of, tick());
+        found.inspect(|entry| entry.give(Order::GiveWay)).is_some()
+    }
     pub(super) fn register(&self, stream: &Stream) -> Registration {
         let mut entries = self.0.entries.borrow_mut();
         let order = if self.0.draining.get() { Order::Drain } else { Order::None };
         let entry = Rc::new(Entry {
             state: Arc::default(),
             socket: stream.as_fd().as_raw_fd(),
+            source: stream.peer().map_or(Source::OURS, Source::at),
             untaken: Cell::new(0),
             index: Cell::new(entries.len()),
             since: Cell::new(tick()),
@@ -122,6 +141,20 @@ impl Swept {
             }
         }
     }
+    /// The one that has been idle for longest, or else has taken longest over a head.
+    fn longest_idle(&self, of: Option<Source>, now: Tick) -> Option<Rc<Entry>> {
+        let entries = self.entries.borrow();
+        for _ in 0..LOOKS {
+            let asked = entries.iter().filter(|entry| of.is_none_or(|of| entry.source == of));
+            let waiting = asked.filter_map(|entry| Some((entry.patience(now)?, entry)));
+            let (_, found) = waiting.min_by_key(|(rank, _)| *rank)?;
+            if !found.has_asked() {
+                return Some(found.clone());
+            }
+            found.since.set(now);
+        }
+        None
+    }
     fn drain(&self) {
         self.draining.set(true);
         self.entries.borrow().iter().for_each(|entry| entry.give(Order::Drain));
@@ -147,6 +180,25 @@ impl Entry {
             Phase::Head if age >= limits.header => Order::HeadTooSlow,
             _ => Order::None,
         }
+    }
+    /// The least is the first to give way; `None`: it does something.
+    fn patience(&self, now: Tick) -> Option<(bool, u64)> {
+        if self.state.take_moved() {
+            self.since.set(now);
+        }
+        let since = self.since.get();
+        let is_late = match self.state.phase() {
+            Phase::Idle if self.state.is_flushed() => false,
+            Phase::Head if now.since(since) >= HEAD => true,
+            _ => return None,
+        };
+        (self.order.get() != Order::GiveWay).then_some((is_late, since.0))
+    }
+    /// Its next request has arrived and is about to be read.
+    fn has_asked(&self) -> bool {
+        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        self.state.phase() == Phase::Idle && rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
     }
     /// A socket becomes writable only when much of its queue is gone; a slow reader is heard by the queue alone.
     fn takes_slowly(&self) -> bool {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Answers with `fault` and closes.
-pub(super) async fn speak(mut stream: Stream, fault: &Fault) {
+pub async fn speak(mut stream: Stream, fault: &Fault) {
     let answer = answer(fault);
     let _ = tokio::time::timeout(PATIENCE, async {
         if stream.write_all(&answer).await.is_ok() {

@@ -87,7 +87,7 @@ pub struct Told {
 impl Origins {
     /// The pool of an origin that was asked before, by its authority as keys write it.
     pub fn known(&self, authority: &[u8]) -> Option<Rc<Pool>> {
-        self.pools.borrow().get(std::str::from_utf8(authority).ok()?).cloned()
+        self.table.pools.borrow().get(std::str::from_utf8(authority).ok()?).cloned()
     }
 
     /// Sends a request and waits for the head of the answer. As [`Origins::exchange`].
@@ -120,6 +120,7 @@ impl Origins {
             let allowed = |link: &Link| self.dialer.allowed(link.reach, question.same_machine);
             let at = spare.iter().rposition(allowed)?;
             let mut link = spare.swap_remove(at);
+            question.pool.now_idle(-1);
             if link.is_quiet() {
                 return Some(link);
             }
@@ -339,6 +340,8 @@ impl Lease {
         let mut spare = self.pool.spare.borrow_mut();
         if spare.len() < IDLE_PER_ORIGIN {
             spare.push(self.link);
+            drop(spare);
+            self.pool.now_idle(1);
         }
     }
 }

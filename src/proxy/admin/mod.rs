@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Listener;
 use crate::net::serve::{ClientBody, Connections, Limits, Sweeper};
+use crate::net::shares::{Seat, Seats, Source, Taken};
 use crate::net::trust;
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -34,10 +35,13 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// No change of a node needs more.
 const MAX_BODY: usize = 64 * 1024;
 const MAX_CONNECTIONS: usize = 256;
+/// So long a connection that was told to give way may take.
+const GIVING_WAY: Duration = Duration::from_millis(200);
 /// For the answers that are under way when it ends.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -62,26 +66,42 @@ pub async fn serve(
 ) {
     let limits = Limits { head: 32 * 1024, fields: 64, ..Limits::of(config) };
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
+    let seats = Seats::new(MAX_CONNECTIONS);
     let address = listener.address().to_string();
     let admin = Rc::new(Admin { cluster, counters, hot, config: config.clone(), address });
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept_with(async || connections.close_longest_idle(None)) => accepted,
             () = shutdown.begun() => break,
         };
+        let Some(seat) = seat(&seats, &connections, Source::of(&peer)).await else { continue };
         // The configuration asks for a token on every other address; here it is made sure of.
-        let may_see = trust::may_see_admin(peer, admin.config.admin.token.is_some());
-        if connections.count() >= MAX_CONNECTIONS || !may_see {
+        if !trust::may_see_admin(peer, admin.config.admin.token.is_some()) {
             continue;
         }
-        let admin = admin.clone();
+        let (admin, seat) = (admin.clone(), Rc::new(seat));
         connections.serve(stream, move |request| {
-            let admin = admin.clone();
+            let (admin, _seat) = (admin.clone(), seat.clone());
             async move { Ok::<_, Infallible>(admin.answer(request).await) }
         });
     }
     drop(listener);
     connections.drained(DRAIN).await;
+}
+
+/// Who has been idle for longest gives way. `None`: nobody is, and the client has its share.
+async fn seat(seats: &Seats, connections: &Connections, source: Source) -> Option<Seat> {
+    for _ in 0..8 {
+        let of = match seats.take(source) {
+            Ok(seat) => return Some(seat),
+            Err(taken) => (taken == Taken::ByItself).then_some(source),
+        };
+        if !connections.close_longest_idle(of) {
+            return None;
+        }
+        _ = timeout(GIVING_WAY, seats.freed()).await;
+    }
+    None
 }
 
 impl Admin {

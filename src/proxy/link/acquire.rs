@@ -4,8 +4,11 @@ use super::Broken;
 use super::conn::{Conn, Link};
 use super::pool::{Grant, Pool, Slot};
 use crate::config::Address;
+use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
+use crate::net::shares::Source;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind::TimedOut};
 use std::pin::pin;
@@ -27,7 +30,13 @@ pub enum Want {
 }
 
 /// Waits for a connection. Cancel safe.
-pub async fn acquire(pool: &Rc<Pool>, want: Want) -> Result<Conn, Broken> {
+pub async fn acquire(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
+    let conn = if pool.has_share(of) { find(pool, want, of).await? } else { Box::pin(queue(pool, of)).await? };
+    conn.link.control.set_owner(of);
+    Ok(conn)
+}
+
+async fn find(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
     if want != Want::New {
         while let Some(mut conn) = pool.pop_idle() {
             if want == Want::Any || !conn.is_stale() {
@@ -37,26 +46,28 @@ pub async fn acquire(pool: &Rc<Pool>, want: Want) -> Result<Conn, Broken> {
         }
     }
     match pool.take_slot() {
-        Some(slot) => Box::pin(open(slot)).await,
-        None => Box::pin(queue(pool)).await,
+        Some(slot) => Box::pin(open(slot, of)).await,
+        None => Box::pin(queue(pool, of)).await,
     }
 }
 
-async fn queue(pool: &Rc<Pool>) -> Result<Conn, Broken> {
-    let place = pool.enqueue().ok_or(Broken::Full)?;
+async fn queue(pool: &Rc<Pool>, of: Source) -> Result<Conn, Broken> {
+    let place = pool.enqueue(of).ok_or(Broken::Full)?;
     match timeout(pool.shared.timeouts.queue, place).await {
         Ok(Ok(Grant::Conn(conn))) => Ok(conn),
-        Ok(Ok(Grant::Slot(slot))) => open(slot).await,
+        Ok(Ok(Grant::Slot(slot))) => open(slot, of).await,
         // The sender is dropped only when the node is given up.
         Ok(Err(_)) => Err(Broken::Abandoned),
         Err(_) => Err(Broken::Full),
     }
 }
 
-async fn open(mut slot: Slot) -> Result<Conn, Broken> {
+async fn open(mut slot: Slot, of: Source) -> Result<Conn, Broken> {
     let pool = slot.pool().clone();
     let control = slot.opening();
-    let mut connecting = pin!(timeout(pool.shared.timeouts.connect, connect(&pool)));
+    control.set_owner(of);
+    let lacking = Cell::new(false);
+    let mut connecting = pin!(timeout(pool.shared.timeouts.connect, relieved(&pool, &lacking)));
     // Not `Abandoned`: of the request, not a byte was sent.
     let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
         _ if control.is_abandoned() => Poll::Ready(Err(io::Error::new(TimedOut, "it went silent"))),
@@ -66,9 +77,27 @@ async fn open(mut slot: Slot) -> Result<Conn, Broken> {
             Poll::Pending
         }
     });
-    let stream = connected.await.map_err(Broken::Unreachable)?;
+    let stream =
+        connected.await.map_err(|e| if lacking.get() { Broken::Lacking(e) } else { Broken::Unreachable(e) })?;
     pool.shared.counters.link_opened.add(1);
     Ok(slot.connected(Link { stream, control }))
+}
+
+/// Connects as soon as we have what that takes; `lacking` says that we have not.
+async fn relieved(pool: &Pool, lacking: &Cell<bool>) -> io::Result<Stream> {
+    loop {
+        match connect(pool).await {
+            Err(e) if descriptors::is_our_lack(&e) => {
+                lacking.set(true);
+                pool.shared.relief.give();
+                sleep(descriptors::PAUSE).await;
+            }
+            result => {
+                lacking.set(false);
+                return result;
+            }
+        }
+    }
 }
 
 async fn connect(pool: &Pool) -> io::Result<Stream> {

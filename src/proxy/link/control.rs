@@ -1,5 +1,6 @@
 //! What the worker's sweep knows of a connection, and how it wakes the request that waits on it.
 
+use crate::net::shares::Source;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -26,17 +27,26 @@ pub struct Control {
     /// Sweeps since the phase began, or since the last piece of a body.
     ticks: Cell<u32>,
     abandoned: Cell<bool>,
+    /// For whom it is in use.
+    owner: Cell<Source>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Control {
     pub fn new() -> Rc<Control> {
         let phase = Cell::new(Phase::Resting);
-        Rc::new(Control { phase, ticks: Cell::new(0), abandoned: Cell::new(false), waker: RefCell::new(None) })
+        let (ticks, abandoned, owner) = (Cell::new(0), Cell::new(false), Cell::new(Source::OURS));
+        Rc::new(Control { phase, ticks, abandoned, owner, waker: RefCell::new(None) })
     }
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.ticks.set(0);
+    }
+    pub fn set_owner(&self, owner: Source) {
+        self.owner.set(owner);
+    }
+    pub fn owner(&self) -> Source {
+        self.owner.get()
     }
     /// Something moved.
     pub fn touch(&self) {

@@ -4,6 +4,7 @@ use super::Tie;
 use super::decode::is_ringhold;
 use crate::cluster::view::Node;
 use crate::net::serve::Interim;
+use crate::net::shares::Source;
 use crate::wire::target::Key;
 use crate::wire::{hop, link};
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName};
@@ -57,6 +58,8 @@ pub struct Request<'a> {
     pub said: Said<'a>,
     /// Of the client's message, for `Via`.
     pub version: Version,
+    /// Whose share of the connections to the node it takes from.
+    pub from: Source,
     /// The client runs on this machine.
     pub local: bool,
     pub te_trailers: bool,
@@ -171,6 +174,7 @@ mod tests {
             key: &key,
             said: Said::Map(&headers),
             version: Version::HTTP_11,
+            from: Source::OURS,
             local: false,
             te_trailers: true,
             upgrade: None,

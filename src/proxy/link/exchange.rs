@@ -57,7 +57,7 @@ pub async fn exchange(
     let movable = upload.is_none() && request.method.is_idempotent();
     let mut conn = match request.tie.and_then(|tie| tie.take(pool)) {
         Some(conn) => conn,
-        None => acquire(pool, want).await?,
+        None => acquire(pool, want, request.from).await?,
     };
     conn.tie = request.tie.cloned();
     conn.send(request, movable).await?;

@@ -30,6 +30,7 @@ pub use tie::{Tie, Ties};
 pub use upload::Upload;
 
 use crate::config::{Cluster, Config, Limits, Timeouts};
+use crate::net::descriptors::Relief;
 use crate::proxy::metrics::Counters;
 use crate::wire::answer::{chunked, decode, fields};
 use std::cell::RefCell;
@@ -48,6 +49,8 @@ pub struct Shared {
     /// Its secrets are proved on new connections.
     pub cluster: Cluster,
     pub counters: Arc<Counters>,
+    /// Where we have no file left for a connection.
+    pub relief: Relief,
     /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
     pub via: [http::HeaderValue; 2],
     /// Answers are read here first. Never borrowed across an await.
@@ -64,7 +67,7 @@ impl Shared {
         let read = RefCell::new(vec![0; READ].into_boxed_slice());
         let write = RefCell::new(Vec::with_capacity(2048));
         let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
-        Rc::new(Shared { limits, timeouts, cluster, counters, via, read, write })
+        Rc::new(Shared { limits, timeouts, cluster, counters, relief: Relief::default(), via, read, write })
     }
     /// Of the head of an answer.
     fn bounds(&self) -> decode::Bounds {
@@ -81,6 +84,8 @@ impl Shared {
 pub enum Broken {
     /// No connection came about: refused, no socket, timed out.
     Unreachable(std::io::Error),
+    /// The same, because we have no file, port or memory left for one: no node has anything to do with it.
+    Lacking(std::io::Error),
     /// Closed or reset before the whole answer was there; `silent`: before any byte of it; `reused`: the connection had
     /// served before.
     Died { silent: bool, reused: bool, source: Option<std::io::Error> },
@@ -99,7 +104,7 @@ pub enum Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Broken::Unreachable(e) => write!(f, "could not connect: {e}"),
+            Broken::Unreachable(e) | Broken::Lacking(e) => write!(f, "could not connect: {e}"),
             Broken::Died { source: Some(e), .. } => write!(f, "broke off before an answer: {e}"),
             Broken::Died { .. } => f.write_str("closed before an answer"),
             Broken::Cut => f.write_str("broke off within the body"),

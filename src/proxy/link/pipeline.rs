@@ -11,6 +11,7 @@ use super::decode::{self, Ends, Head};
 use super::exchange::{Answer, Content, SMALL, is_interim, note_hit};
 use super::{Broken, InFlight, Pool, Request};
 use crate::clock::Tick;
+use crate::net::shares::Source;
 use crate::proxy::outcome::Cache;
 use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
@@ -146,7 +147,7 @@ impl Drop for Driven {
 /// Takes a connection, for as long as somebody waits.
 async fn drive(driven: Driven) {
     let pool = &driven.0;
-    if let Ok(conn) = acquire(pool, Want::Any).await {
+    if let Ok(conn) = acquire(pool, Want::Any, Source::OURS).await {
         conn.link.control.enter(Phase::Head { movable: true });
         let mut flow = Flow { conn, read: Bytes::new() };
         match poll_fn(|cx| flow.poll(cx)).await {

@@ -6,6 +6,7 @@ use super::pipeline::Pipeline;
 use super::{Shared, TICK};
 use crate::clock::{self, Tick};
 use crate::cluster::view::Node;
+use crate::net::shares::{self, Source};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ pub struct Pool {
     controls: RefCell<Vec<Rc<Control>>>,
     /// Slots handed out, whether the connection is there yet or not.
     open: Cell<usize>,
-    queue: RefCell<VecDeque<oneshot::Sender<Grant>>>,
+    queue: RefCell<VecDeque<(Source, oneshot::Sender<Grant>)>>,
     /// For what the node very likely holds.
     pub pipeline: Pipeline,
     /// So many more hits are timed until the next sweep.
@@ -97,17 +98,31 @@ impl Pool {
         Some(Slot::of(self, None))
     }
 
-    /// A place in the queue; `None` when it is full.
-    pub fn enqueue(&self) -> Option<oneshot::Receiver<Grant>> {
-        let mut queue = self.queue.borrow_mut();
-        if queue.len() >= self.shared.limits.queue {
-            queue.retain(|sender| !sender.is_closed());
+    /// Whether a client may have one more connection, so that there is always one left for another.
+    pub fn has_share(&self, of: Source) -> bool {
+        let limit = self.shared.limits.node_connections;
+        let free = (limit + self.idle.borrow().len()).saturating_sub(self.open.get());
+        // Else even one that has all of them would have no more than its share.
+        if free > limit / 2 {
+            return true;
         }
-        if queue.len() >= self.shared.limits.queue {
-            return None;
+        let is_its_own = |control: &&Rc<Control>| control.owner() == of && control.phase() != Phase::Idle;
+        shares::may_have_more(of, self.controls.borrow().iter().filter(is_its_own).count(), free)
+    }
+
+    /// A place in the queue; `None` when it is full, or as full of this client's requests as it may be.
+    pub fn enqueue(&self, of: Source) -> Option<oneshot::Receiver<Grant>> {
+        let limit = self.shared.limits.queue;
+        let mut queue = self.queue.borrow_mut();
+        if queue.len() >= limit / 2 {
+            queue.retain(|(_, sender)| !sender.is_closed());
+            let own = queue.iter().filter(|(other, _)| *other == of).count();
+            if !shares::may_have_more(of, own, limit.saturating_sub(queue.len())) {
+                return None;
+            }
         }
         let (sender, receiver) = oneshot::channel();
-        queue.push_back(sender);
+        queue.push_back((of, sender));
         Some(receiver)
     }
 
@@ -123,7 +138,7 @@ impl Pool {
     }
 
     fn next_in_queue(&self) -> Option<oneshot::Sender<Grant>> {
-        self.queue.borrow_mut().pop_front()
+        self.queue.borrow_mut().pop_front().map(|(_, sender)| sender)
     }
 
     /// The node is not up: requests that may move are told so, nobody waits for it, nothing idle is kept.
@@ -147,6 +162,21 @@ impl Pool {
     /// Closes all idle connections: one of them turned out to be dead.
     pub fn close_idle(self: &Rc<Self>) {
         self.close(0);
+    }
+
+    /// How long the one has been idle that has been so for longest.
+    pub fn longest_idle(&self) -> Option<u32> {
+        self.idle.borrow().first().map(|link| link.control.ticks())
+    }
+
+    /// Its file is needed for something else.
+    pub fn close_longest_idle(self: &Rc<Self>) {
+        let mut idle = self.idle.borrow_mut();
+        let link = if idle.is_empty() { None } else { Some(idle.remove(0)) };
+        drop(idle);
+        if let Some(link) = link {
+            drop(Slot::of(self, Some(link.control)));
+        }
     }
 
     /// Nothing is left of it.

@@ -42,6 +42,7 @@ impl Asked {
             key: &self.key,
             said: Said::Map(&self.headers),
             version: Version::HTTP_11,
+            from: crate::net::shares::Source::OURS,
             local: true,
             te_trailers: true,
             upgrade: self.upgrade.as_ref(),

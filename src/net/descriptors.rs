@@ -1,0 +1,130 @@
+//! What a process has of its own: files, ports, memory of the kernel's. When it has no more of these nobody else is to
+//! blame.
+
+use crate::config::Config;
+use rustix::io::Errno;
+use std::cell::RefCell;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Files that are no connections: standard ones, logs, sockets that listen, what the runtime has.
+const OTHERS: usize = 64;
+/// Between two tries to get what there was none of.
+pub const PAUSE: Duration = Duration::from_millis(5);
+
+/// Makes room where it can: closes what has been idle for longest. False: nothing is idle.
+#[derive(Clone, Default)]
+pub struct Relief(RefCell<Option<Rc<dyn Fn() -> bool>>>);
+
+impl Relief {
+    pub fn set(&self, relief: impl Fn() -> bool + 'static) {
+        *self.0.borrow_mut() = Some(Rc::new(relief));
+    }
+
+    pub fn give(&self) -> bool {
+        let relief = self.0.borrow().clone();
+        relief.is_some_and(|relief| relief())
+    }
+}
+
+/// Whether it is we who have none left: of files, memory, or ports.
+pub fn is_our_lack(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
+    )
+}
+
+/// The same for a connection to this address: that no address can be connected from may also mean that there is no way to
+/// it. A datagram socket tells, which needs the way and none of the ports.
+pub fn is_our_lack_to(error: &io::Error, address: SocketAddr) -> bool {
+    if Errno::from_io_error(error) != Some(Errno::ADDRNOTAVAIL) {
+        return is_our_lack(error);
+    }
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    match UdpSocket::bind(any).and_then(|socket| socket.connect(address)) {
+        Ok(()) => true,
+        Err(e) => Errno::from_io_error(&e) != Some(Errno::ADDRNOTAVAIL) && is_our_lack(&e),
+    }
+}
+
+/// Whether a file can be opened at the moment.
+pub fn are_left() -> bool {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_ok()
+}
+
+/// What a person can do about it.
+pub fn cure() -> String {
+    format!(
+        "the limit of open files is {}: raise it (`ulimit -n`, `LimitNOFILE=` in a systemd unit) or lower \
+         limits.connections",
+        limit()
+    )
+}
+
+/// Files that this process may open.
+pub fn limit() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
+}
+
+/// As many connections as there are files for, where some are kept for those that they need in turn: an eighth.
+pub fn for_clients() -> usize {
+    let files = limit().saturating_sub(OTHERS);
+    (files - files / 8).max(1)
+}
+
+/// Those to a node, which needs as many to origins.
+pub fn for_fronts() -> usize {
+    (limit().saturating_sub(OTHERS) / 2).max(1)
+}
+
+/// Idle ones to origins.
+pub fn for_idle() -> usize {
+    (limit() / 4).clamp(16, 8192)
+}
+
+/// The configuration as far as there are files for it; says so where there are not.
+pub fn fitted(mut config: Config) -> Config {
+    let room = for_clients();
+    if config.limits.connections > room {
+        tracing::warn!(
+            "at most {room} client connections instead of limits.connections = {}, because {}",
+            config.limits.connections,
+            cure()
+        );
+        config.limits.connections = room;
+    }
+    config.limits.node_connections = config.limits.node_connections.min(for_fronts());
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(errno: Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno.raw_os_error())
+    }
+
+    #[test]
+    fn what_we_have_none_left_of_is_no_fault_of_others() {
+        for ours in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
+            assert!(is_our_lack(&error(ours)), "{ours:?}");
+        }
+        for theirs in [Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::CONNRESET] {
+            assert!(!is_our_lack(&error(theirs)), "{theirs:?}");
+        }
+    }
+
+    #[test]
+    fn no_port_left_is_told_from_no_way() {
+        assert!(is_our_lack_to(&error(Errno::ADDRNOTAVAIL), "127.0.0.1:80".parse().unwrap()));
+        assert!(!is_our_lack_to(&error(Errno::CONNREFUSED), "127.0.0.1:80".parse().unwrap()));
+    }
+}

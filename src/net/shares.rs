@@ -1,0 +1,152 @@
+//! Shares: what one client may have of connections that there are only so many of. While others have none, nearly all;
+//! there is always something left for who comes next, without anything set aside.
+
+use super::listen::Peer;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+
+/// A client has at most so many times what is free: alone seven eighths, two of them seven fifteenths each.
+const TIMES_FREE: usize = 7;
+
+/// A client, as far as addresses tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source(IpAddr);
+
+/// Who has how many of what there is.
+#[derive(Debug)]
+struct Shares {
+    limit: usize,
+    taken: usize,
+    by: HashMap<Source, usize>,
+}
+
+/// Connections that many threads may take and give back. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Seats(Arc<(Mutex<Shares>, Notify)>);
+
+/// Given back when dropped.
+#[derive(Debug)]
+pub struct Seat {
+    seats: Seats,
+    source: Source,
+}
+
+/// Why there is no seat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// This client has its share; others would be given one.
+    ByItself,
+    ByAll,
+}
+
+impl Source {
+    /// What is our own has no share to keep to.
+    pub const OURS: Source = Source(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
+    /// One client has an IPv4 address, or the network that an IPv6 address is of (64 bits, RFC 4291 section 2.5.4). What
+    /// comes by a Unix socket is ours.
+    pub fn of(peer: &Peer) -> Source {
+        peer.addr.map_or(Source::OURS, |addr| Source::at(addr.ip()))
+    }
+
+    pub fn at(ip: IpAddr) -> Source {
+        Source(match ip.to_canonical() {
+            IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+            ip => ip,
+        })
+    }
+}
+
+/// Whether who has so many may have one more, where so many are free.
+pub fn may_have_more(source: Source, has: usize, free: usize) -> bool {
+    free > 0 && (source == Source::OURS || has < free.saturating_mul(TIMES_FREE))
+}
+
+impl Shares {
+    fn take(&mut self, source: Source) -> Result<(), Taken> {
+        let free = self.limit.saturating_sub(self.taken);
+        let has = self.by.get(&source).copied().unwrap_or(0);
+        if !may_have_more(source, has, free) {
+            return Err(if has > free { Taken::ByItself } else { Taken::ByAll });
+        }
+        self.taken += 1;
+        *self.by.entry(source).or_default() += 1;
+        Ok(())
+    }
+
+    fn give_back(&mut self, source: Source) {
+        self.taken -= 1;
+        if let Some(has) = self.by.get_mut(&source) {
+            *has -= 1;
+            if *has == 0 {
+                self.by.remove(&source);
+            }
+        }
+    }
+}
+
+impl Seats {
+    pub fn new(limit: usize) -> Seats {
+        Seats(Arc::new((Mutex::new(Shares { limit, taken: 0, by: HashMap::new() }), Notify::new())))
+    }
+
+    pub fn take(&self, source: Source) -> Result<Seat, Taken> {
+        self.shares().take(source).map(|()| Seat { seats: self.clone(), source })
+    }
+
+    /// Waits until one is given back. Cancel safe.
+    pub async fn freed(&self) {
+        self.0.1.notified().await;
+    }
+
+    fn shares(&self) -> MutexGuard<'_, Shares> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.shares().give_back(self.source);
+        self.seats.0.1.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Source {
+        Source::at(text.parse().unwrap())
+    }
+
+    /// How many this one gets.
+    fn fill(seats: &Seats, who: &str, kept: &mut Vec<Seat>) -> usize {
+        let before = kept.len();
+        while let Ok(seat) = seats.take(source(who)) {
+            kept.push(seat);
+        }
+        kept.len() - before
+    }
+
+    #[test]
+    fn one_client_gets_nearly_all_and_there_is_always_something_left_for_the_next() {
+        let (seats, mut kept) = (Seats::new(16_384), Vec::new());
+        let shares = ["10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|who| fill(&seats, who, &mut kept));
+        assert_eq!(shares, [14_336, 1792, 224]);
+        assert_eq!(seats.take(source("10.0.0.1")).unwrap_err(), Taken::ByItself);
+        kept.drain(..14_336);
+        assert!(fill(&seats, "10.0.0.2", &mut kept) > 5000, "what one has given back others may have");
+        let (few, mut kept) = (Seats::new(4), Vec::new());
+        assert_eq!(fill(&few, "10.0.0.1", &mut kept), 4, "nothing is set aside of what is little");
+        assert_eq!(few.take(source("10.0.0.2")).unwrap_err(), Taken::ByAll);
+    }
+
+    #[test]
+    fn a_network_of_64_bits_is_one_client() {
+        assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:1"));
+        assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
+        assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
+    }
+}
