@@ -286,7 +286,7 @@ fn a_leader_that_sleeps_for_three_sessions_does_not_write_when_it_wakes() {
     let loads: Vec<Running> = fronts.iter().map(|f| load(f, &urls)).collect();
     loads[0].until(300, Instant::now() + Duration::from_secs(1));
     // It has seen a node go and is about to write the ring without it, when that has been gone for some seconds.
-    process::signal(guest.pid(), Signal::TERM);
+    process::signal(guest.pid(), Signal::KILL);
     until_true("it sees the node go", PATIENCE, || {
         let members = cluster(&sleeper)["members"].as_array().unwrap().clone();
         members.iter().any(|m| m["id"] == "guest" && m["registered"] == false)

@@ -4,7 +4,7 @@ use super::Failure;
 use super::api::connect;
 use super::args::{Field, GetArgs};
 use super::resolve::{host_and_port, reachable};
-use crate::config::{Config, Zookeeper};
+use crate::config::{Cluster, Config, Zookeeper};
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
@@ -83,14 +83,15 @@ impl Get {
 enum Proxies {
     One(String),
     /// Any front that lives.
-    In(Zookeeper),
+    In(Zookeeper, Cluster),
 }
 
 impl Proxies {
     fn of(config: Config, hosts: &str) -> Result<Proxies, String> {
         let nodes = Vec::new();
         let config = Config { nodes, ..config }.with_zookeeper(Some(hosts), None).map_err(|e| e.to_string())?;
-        config.zookeeper.map(Proxies::In).ok_or_else(|| "no ZooKeeper".to_owned())
+        let cluster = config.cluster;
+        config.zookeeper.map(|zookeeper| Proxies::In(zookeeper, cluster)).ok_or_else(|| "no ZooKeeper".to_owned())
     }
 
     async fn connect(&self, uri: &Uri) -> Result<(String, TcpStream), Failure> {
@@ -99,15 +100,15 @@ impl Proxies {
                 let stream = connect(proxy, "Is ringhold running? Else name the proxy with --proxy").await?;
                 Ok((proxy.clone(), stream))
             }
-            Proxies::In(zookeeper) => any(zookeeper, uri).await,
+            Proxies::In(zookeeper, cluster) => any(zookeeper, cluster, uri).await,
         }
     }
 }
 
 /// The fronts in turn, beginning with the one that the URL's hash says, until one accepts.
-async fn any(zookeeper: &Zookeeper, uri: &Uri) -> Result<(String, TcpStream), Failure> {
+async fn any(zookeeper: &Zookeeper, cluster: &Cluster, uri: &Uri) -> Result<(String, TcpStream), Failure> {
     let at = &zookeeper.connect;
-    let found = crate::cluster::zk::fronts(zookeeper).await;
+    let found = crate::cluster::zk::fronts(zookeeper, cluster).await;
     let mut fronts = found.map_err(|cause| Failure(format!("cannot ask ZooKeeper at {at}: {cause}")))?;
     if fronts.is_empty() {
         return Err(Failure(format!("no front is registered in {} of ZooKeeper at {at}", zookeeper.path)));

@@ -2,6 +2,7 @@
 //! writes down here what it learnt.
 
 use super::pace::{Change, Evidence, Pace, Usual};
+use super::relapse::Relapses;
 use super::verdict::{Action, Event, Standing, Verdict, suspects_at_most};
 use super::view::Node;
 use crate::clock::Tick;
@@ -27,6 +28,7 @@ pub struct Watched {
     pub complaint: String,
     /// When it came back.
     returned: Option<Tick>,
+    relapses: Relapses,
     /// By which token of [`super::doubts::Doubts`] it owes a promise, or has given it.
     pub heeded: Option<u64>,
 }
@@ -36,6 +38,16 @@ impl Board {
     pub fn has_room_besides(&self, id: &str) -> bool {
         let suspects = self.watched.values().filter(|w| w.is_suspect() && w.node.id != id).count();
         suspects < suspects_at_most(self.watched.len())
+    }
+
+    /// Whether it has come and gone too often, and others are there instead.
+    pub fn is_left_out(&self, id: &str, boot: u64, now: Tick) -> bool {
+        let lasts = |w: &Watched| {
+            let is_down = matches!(w.verdict.standing, Standing::Down(_)) && w.verdict.boot() == boot;
+            is_down && w.relapses.lasts(now.0)
+        };
+        let others = || self.watched.values().any(|w| w.node.id != id && w.node.is_up());
+        self.watched.get(id).is_some_and(lasts) && others()
     }
 
     pub fn judge(&mut self, now: Tick, floor: u32) {
@@ -67,6 +79,7 @@ impl Watched {
             task: Some(task),
             complaint: String::new(),
             returned: None,
+            relapses: Relapses::default(),
             heeded: None,
         }
     }
@@ -98,6 +111,7 @@ impl Watched {
 
     pub fn start_afresh(&mut self) {
         self.pace = Pace::default();
+        self.relapses = Relapses::default();
         self.node.pace.forget();
         self.node.pace.allow(None);
     }
@@ -118,6 +132,13 @@ impl Watched {
     pub fn note_return(&mut self, before: Standing, action: Action, time: Duration, now: Tick) {
         if action == Action::PutUp && matches!(before, Standing::Down(_)) {
             self.returned = Some(now);
+            self.relapses.rise(now.0);
+        }
+        if matches!(action, Action::PassOver(_)) {
+            let pause = self.relapses.fall(now.0);
+            if pause > 0 {
+                tracing::warn!(node = self.node.id, "node comes and goes: it is left out for {pause} ms");
+            }
         }
         let recently = self.returned.is_some_and(|since| now.since(since) < time);
         self.node.set_returned(recently);

@@ -168,7 +168,8 @@ impl Health {
     fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
         let mut board = self.board();
         let may_suspect = board.has_room_besides(&node.id);
-        let Some(watched) = board.of(node) else { return Action::Nothing };
+        let left_out = matches!(event, Event::Answered { boot } if board.is_left_out(&node.id, boot, tick()));
+        let Some(watched) = board.of(node).filter(|_| !left_out) else { return Action::Nothing };
         let before = watched.verdict.standing;
         if let Event::Answered { boot } = event {
             let is_new = watched.verdict.boot() == 0;

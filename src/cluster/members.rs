@@ -1,5 +1,6 @@
 //! PURE. The list of members: the file's nodes and what the admin API changed, and the view that they make.
 
+use super::spec::MAX_ADDED;
 use super::state::Delta;
 use super::view::{Node, View};
 use crate::config::{self, Address, MAX_WEIGHT, Place};
@@ -96,6 +97,10 @@ pub enum Refusal {
     },
     TooManyPoints {
         most: u64,
+    },
+    /// No more are spawned on this machine.
+    TooManySpawned {
+        most: usize,
     },
 }
 
@@ -218,6 +223,11 @@ impl Members {
             Some(_) => return Err(Refusal::Duplicate(spec.id)),
             None => {}
         }
+        let in_file = |id: &str| self.file.iter().any(|node| node.id == id && node.place == Place::Spawn);
+        let is_added = |node: &config::Node| node.place == Place::Spawn && !in_file(&node.id);
+        if is_added(&spec) && self.seats.values().filter(|seat| is_added(&seat.spec)).count() >= MAX_ADDED {
+            return Err(Refusal::TooManySpawned { most: MAX_ADDED });
+        }
         let node = self.node_of(&spec).ok_or_else(|| Refusal::CannotSpawn(spec.id.clone()))?;
         if let Some(other) = self.seats.values().find(|seat| seat.node.address == node.address) {
             return Err(Refusal::AddressTaken { address: node.address.to_string(), by: other.spec.id.clone() });
@@ -301,6 +311,11 @@ impl fmt::Display for Refusal {
             Refusal::Weight { id, weight } => {
                 write!(f, "node `{id}`: {weight} is not a weight; write 1 to {MAX_WEIGHT}")
             }
+            Refusal::TooManySpawned { most } => write!(
+                f,
+                "{most} nodes run here besides those that the file names, and no more are added: write them into the file as \
+                 [[nodes]]"
+            ),
             Refusal::TooManyPoints { most } => {
                 write!(f, "the ring would have more than {most} points; lower the weights, or [ring] points")
             }

@@ -1,7 +1,7 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
 //! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
-//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
+//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `relapse` (PURE): does it come and go? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
 //! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
 //! - [`tell`]: what fronts tell each other; `departed`: who has left and may still hold something
 //! - [`doubts`]: who missed some of that; `missed`: the same on disk
@@ -34,6 +34,7 @@ mod missed;
 mod ops;
 mod pace;
 mod probe;
+mod relapse;
 mod remote;
 mod supervise;
 mod verdict;
@@ -189,16 +190,44 @@ impl Cluster {
     /// probe at most.
     pub async fn ready(&self) -> Readiness {
         let limit = self.config.timeouts.node_start + self.config.timeouts.probe;
-        let mut health = self.health.changes();
-        let all = async { while !self.all_there() && health.changed().await.is_ok() {} };
-        let _ = timeout(limit, all).await;
+        let _ = timeout(limit, self.until(|| self.all_there())).await;
         self.readiness()
+    }
+
+    /// Waits until there is a node to send clients to, for as long as one may need to start or to be met.
+    pub async fn opens(&self) {
+        let timeouts = &self.config.timeouts;
+        let spawns = self.supervisor.is_some() && self.config.nodes.iter().any(|n| n.place == Place::Spawn);
+        let limit = timeouts.probe + if spawns { timeouts.node_start } else { timeouts.probe_interval };
+        let nobody = || self.keeper.is_none() && self.seats().is_empty();
+        let _ = timeout(limit, self.until(|| nobody() || self.readiness().up > 0)).await;
+    }
+
+    /// Waits until the nodes and the ring are so.
+    async fn until(&self, is_so: impl Fn() -> bool) {
+        let (mut health, mut views) = (self.health.changes(), self.views.subscribe());
+        let mut records = self.keeper.as_ref().map(|keeper| keeper.changes());
+        while !is_so() {
+            let changed = tokio::select! {
+                changed = health.changed() => changed,
+                changed = views.changed() => changed,
+                changed = async {
+                    match &mut records {
+                        Some(records) => records.changed().await,
+                        None => std::future::pending().await,
+                    }
+                } => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
     }
 
     fn all_there(&self) -> bool {
         let seats = self.seats();
         if let Some(keeper) = &self.keeper {
-            return self.own_are_there(keeper, &seats);
+            return keeper.is_known() && self.own_are_there(keeper, &seats);
         }
         let mut spawned = seats.iter().filter(|s| s.spec.place == Place::Spawn).peekable();
         match spawned.peek() {
@@ -226,10 +255,35 @@ impl Cluster {
         self.keeper.as_ref()
     }
 
+    /// Waits until it is certain that this front cannot be one of its cluster, and why.
+    pub async fn refused(&self) -> StartError {
+        match &self.keeper {
+            Some(keeper) => keeper.refused_id().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// How many of the ring's nodes are up.
     pub fn readiness(&self) -> Readiness {
         let view = self.views.borrow().clone();
         Readiness { up: view.nodes.iter().filter(|n| n.is_up()).count(), nodes: view.nodes.len() }
+    }
+
+    /// The first half of the end, while requests in flight are still finished: where others are there to take over, the
+    /// nodes that run here hand over what they hold, and end. Returns when they have.
+    pub async fn leave(&self) {
+        if let (Some(keeper), Some(supervisor)) = (&self.keeper, &self.supervisor)
+            && keeper.has_heirs()
+        {
+            supervisor.end_all().await;
+        }
+    }
+
+    /// Nobody is served here any more, so nobody need tell this front anything.
+    pub async fn withdraw(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.withdraw().await;
+        }
     }
 
     /// Ends the probes and the spawned nodes: gently, then not.

@@ -5,7 +5,7 @@ use super::handover::Handover;
 use super::health::Health;
 use super::members::{Change, Members, Seat, State};
 use super::ops::{idle, until};
-use super::spec::Spec;
+use super::spec::{MAX_ADDED, Spec};
 use super::state::{Delta, StateFile};
 use super::supervise::{Heard, Supervisor};
 use super::view::{Node, View};
@@ -36,6 +36,9 @@ impl Cluster {
         let doubts = missed::load(&config.state.path);
         let keeper = Arc::new(Keeper::new(config, settings, doubts.clone()));
         let config = own_config(config, settings, &keeper)?;
+        if program.is_some() {
+            keeper.check_own(&config.nodes.iter().map(|node| node.id.clone()).collect::<Vec<_>>()).await?;
+        }
         let health = Health::new(&config, doubts);
         let (told, heard) = mpsc::unbounded_channel();
         let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
@@ -56,7 +59,8 @@ impl Cluster {
             config,
         });
         cluster.listen(incoming);
-        let follower = Follower { cluster: cluster.clone(), keeper: keeper.clone(), kept: BTreeMap::new() };
+        let follower =
+            Follower { cluster: cluster.clone(), keeper: keeper.clone(), kept: BTreeMap::new(), refused: Vec::new() };
         let following = tokio::spawn(follower.run(heard));
         let session = tokio::spawn(keeper.run());
         cluster.tasks().extend([following.abort_handle(), session.abort_handle()]);
@@ -89,6 +93,11 @@ impl Cluster {
             }
             node.id = keeper.own_id(&node.id);
             config::check_id(&node.id).map_err(super::members::Refusal::Bad)?;
+            let own = |id: &str| self.config.nodes.iter().any(|node| node.id == id);
+            let others = keeper.to_spawn().into_iter().filter(|other| !own(&other.id) && other.id != node.id).count();
+            if !own(&node.id) && others >= MAX_ADDED {
+                return Err(super::members::Refusal::TooManySpawned { most: MAX_ADDED }.into());
+            }
         }
         let recorded = keeper.change(&Change::Add(node.clone()), None).await?;
         let seat = self.seats().into_iter().find(|seat| seat.spec.id == node.id);
@@ -117,11 +126,13 @@ struct Follower {
     keeper: Arc<Keeper>,
     /// The nodes that this front runs.
     kept: BTreeMap<String, config::Node>,
+    /// Those that it does not run although it was told to, as the log has said.
+    refused: Vec<String>,
 }
 
 impl Follower {
     async fn run(mut self, mut heard: mpsc::UnboundedReceiver<Heard>) {
-        let mut changes = self.keeper.changes();
+        let (mut changes, mut health) = (self.keeper.changes(), self.cluster.health.changes());
         let mut followed = BTreeMap::new();
         let mut saved = None;
         if self.cluster.supervisor.is_some() {
@@ -134,6 +145,7 @@ impl Follower {
             self.keeper.save(&mut saved).await;
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
+                changed = health.changed() => if changed.is_err() { return },
                 Some(news) = heard.recv() => self.hear(news),
                 () = until(self.keeper.view().handover.as_ref().and_then(Handover::next_end)) => {
                     self.keeper.on(Event::Later);
@@ -147,6 +159,12 @@ impl Follower {
         let listen = self.keeper.listen(&node.id);
         supervisor.keep(&Arc::new(Node::new(node.id.clone(), listen, node.weight, true)));
         self.kept.insert(node.id.clone(), node);
+    }
+
+    /// How many run here that the file does not name.
+    fn added(&self) -> usize {
+        let in_file = |id: &String| self.cluster.config.nodes.iter().any(|node| node.id == *id);
+        self.kept.keys().filter(|id| !in_file(id)).count()
     }
 
     fn hear(&self, news: Heard) {
@@ -169,11 +187,19 @@ impl Follower {
         if self.cluster.supervisor.is_none() {
             return;
         }
+        let mut refused = Vec::new();
         for node in self.keeper.to_spawn() {
-            if !self.kept.contains_key(&node.id) {
-                self.keep(node);
+            match self.added() < MAX_ADDED {
+                _ if self.kept.contains_key(&node.id) => {}
+                true => self.keep(node),
+                false => refused.push(node.id),
             }
         }
+        if refused != self.refused && !refused.is_empty() {
+            let ids = refused.join(", ");
+            tracing::warn!("no more than {MAX_ADDED} nodes are run here besides those that the file names: not {ids}");
+        }
+        self.refused = refused;
         let removed: Vec<Seat> = self.keeper.seats().into_iter().filter(|seat| seat.state == State::Leaving).collect();
         for seat in removed {
             if self.kept.remove(&seat.spec.id).is_some() {
@@ -211,12 +237,15 @@ impl Follower {
     }
 
     fn publish(&self) {
-        let view: Arc<View> = self.keeper.view();
-        if Arc::ptr_eq(&view, &self.cluster.view()) {
+        let (view, old): (Arc<View>, Arc<View>) = (self.keeper.view(), self.cluster.view());
+        let has_any = |view: &View| view.nodes.iter().any(|node| node.is_up());
+        // Who has been cut off is back before he has met the others again: until then his own nodes go on.
+        let too_early = !view.nodes.is_empty() && !has_any(&view) && has_any(&old);
+        if Arc::ptr_eq(&view, &old) || too_early {
             return;
         }
         view.nodes.iter().zip(view.ring.members()).for_each(|(node, member)| node.set_weight(member.weight));
-        if view.epoch != self.cluster.view().epoch {
+        if view.epoch != old.epoch {
             tracing::info!(epoch = view.epoch, members = view.nodes.len(), "ring applied");
         }
         self.cluster.views.send_replace(view);

@@ -3,6 +3,9 @@
 use crate::config::{Cluster, Node, Place};
 use serde::{Deserialize, Serialize};
 
+/// So many nodes run on a machine at most besides those that its file names.
+pub const MAX_ADDED: usize = 32;
+
 /// `{"id":"n4","spawn":true}` or `{"id":"rack2","address":"10.0.0.7:5003","weight":2}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

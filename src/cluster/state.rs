@@ -1,7 +1,7 @@
 //! What the admin API changed, kept in `[state] path`/members.json. The configuration file is never written.
 
-use super::spec::Spec;
-use crate::config::{Cluster, MAX_WEIGHT, Node};
+use super::spec::{MAX_ADDED, Spec};
+use crate::config::{Cluster, MAX_WEIGHT, Node, Place};
 use crate::net::drain::StartError;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,9 @@ impl Delta<Spec> {
                 return Err(format!("node `{}` is added twice", node.id));
             }
             added.push(node);
+        }
+        if added.iter().filter(|node| node.place == Place::Spawn).count() > MAX_ADDED {
+            return Err(format!("more than {MAX_ADDED} nodes are added to be run here"));
         }
         Ok(self.with_added(added))
     }

@@ -112,6 +112,12 @@ impl Supervisor {
 
     /// Ends all processes, at the same time, and removes the folder of their sockets.
     pub async fn stop(&self) {
+        self.end_all().await;
+        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Ends all processes, at the same time.
+    pub async fn end_all(&self) {
         let wards = std::mem::take(&mut *self.wards());
         for ward in wards.values() {
             ward.end.send_replace(true);
@@ -119,7 +125,6 @@ impl Supervisor {
         for ward in wards.into_values() {
             let _ = ward.task.await;
         }
-        drop(self.folder.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// How often each node's process was started again.

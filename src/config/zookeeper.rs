@@ -94,6 +94,10 @@ impl Zookeeper {
     /// The same for a node that is to listen there.
     pub fn check_node(&self, listen: &Address) -> Result<(), String> {
         match &self.advertise {
+            _ if matches!(listen, Address::Unix(_)) => Err(format!(
+                "a node on {listen} is not found through ZooKeeper, where nobody is sent to a Unix socket; write --listen \
+                 HOST:PORT"
+            )),
             Some(host) if listen.is_local() && !is_local(host) => Err(format!(
                 "a node on {listen} is not found at {host} by other machines; write --listen {}",
                 authority(host, listen.port().unwrap_or(0))

@@ -317,6 +317,23 @@ async fn fetch(
     }
 }
 
+/// Has what another node holds stored here too, without asking an origin; whether it is. Whoever wants it meanwhile waits.
+pub async fn adopt(node: &Rc<Node>, ask: &Ask) -> bool {
+    let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed_by_store(node, ask));
+    let ending = Ending::new(node, &fill, &ask.key);
+    node.fills.insert(ask.key.hash(), fill.clone());
+    let Some((head, body)) = peer::ask(node, ask, &fill).await else {
+        // Nobody's question was given up.
+        fill.settle(Stage::Gone);
+        return false;
+    };
+    node.uncacheable.forget(&ask.key);
+    let head = Rc::new(head);
+    fill.settle(Stage::Streaming(head.clone()));
+    super::pump::pump(ending, head, Source::Peer(body)).await;
+    fill.is_whole()
+}
+
 /// What an answer for its requester alone says to those who waited for it.
 fn through(node: &Node, ask: &Ask, status: StatusCode, why: Why) -> Stage {
     if why == Why::Failed {

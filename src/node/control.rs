@@ -3,7 +3,7 @@
 use super::Node;
 use super::body::NodeBody;
 use super::counters::add;
-use super::{answer, explain};
+use super::{adopt, answer, explain};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::store::Entry;
@@ -16,10 +16,10 @@ use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// A batch of invalidations is at most this large.
-const BODY_LIMIT: usize = 1024 * 1024;
+pub const BODY_LIMIT: usize = 1024 * 1024;
 
-/// For peers that are trusted.
-pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<NodeBody> {
+/// For peers that are trusted. `vouched`: nobody but a front or node of ours can be at the other end.
+pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool) -> Response<NodeBody> {
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
         (&Method::GET, "/healthz") => json(StatusCode::OK, &health(node)),
@@ -28,6 +28,8 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
         (&Method::GET, "/explain") => explain(node, &request),
         (&Method::DELETE, "/cache") => with_key(&request, |key| purge(node, key)),
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
+        // Whom it names is believed what he answers.
+        (&Method::POST, "/adopt") if vouched => adopt::serve(node, request).await,
         (&Method::POST, "/revalidate") => {
             node.doubt_all();
             json(StatusCode::OK, &json!({"revalidating": true}))

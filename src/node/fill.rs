@@ -259,6 +259,11 @@ impl Fill {
         }
     }
 
+    /// Whether its body came to its end.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.flow.borrow().end, Some(End::Complete(..)))
+    }
+
     /// The pieces of a whole body, for the entry.
     pub fn pieces(&self) -> Vec<Bytes> {
         self.flow.borrow().pieces.iter().cloned().collect()

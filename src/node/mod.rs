@@ -2,8 +2,9 @@
 //!
 //! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange`
 //! (what the answer means; `confirm`: that of a 304), `pump` (the body, into the store), `answer`. `refresh` renews what
-//! was served stale; `quick` and `shortly` answer what is plain without all that. `peer` asks another node before the origin; `asked` answers one.
+//! was served stale; `quick` and `shortly` answer what is plain without all that. `peer` asks another node before the origin; `asked` answers one; `adopt` takes over from one that ends.
 
+mod adopt;
 mod answer;
 mod ask;
 mod asked;

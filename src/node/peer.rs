@@ -110,6 +110,11 @@ impl Peers {
         self.lines.borrow_mut().retain(|_, line| line.sweep(now));
     }
 
+    /// It did not answer in time lately.
+    pub fn is_left_alone(&self, peer: &Peer) -> bool {
+        self.lines.borrow().get(peer).is_some_and(|line| line.is_left_alone(tick()))
+    }
+
     /// `None`: it is left alone for now.
     fn line(&self, peer: &Peer) -> Option<Rc<Line>> {
         let mut lines = self.lines.borrow_mut();
@@ -153,19 +158,26 @@ async fn answer(node: &Node, ask: &Ask, line: &Rc<Line>) -> Option<Response<Peer
     let limits = &node.peers.limits;
     let heard = Arc::new(AtomicU64::new(0));
     let exchanged = line.exchange(|| question(node, ask, &heard));
-    timeout(limits.first_byte, hearing(exchanged, &heard, limits)).await.ok().flatten()
+    // Where nobody waits, a busy node has more time.
+    let first = if ask.background { limits.sign.max(limits.answer) } else { limits.answer };
+    timeout(limits.first_byte, hearing(exchanged, &heard, first, limits.sign)).await.ok().flatten()
 }
 
 /// `None` when there is neither an answer nor a sign of it for too long, or the exchange failed.
-async fn hearing<T, E>(exchanged: impl Future<Output = Result<T, E>>, heard: &AtomicU64, limits: &Limits) -> Option<T> {
+async fn hearing<T, E>(
+    exchanged: impl Future<Output = Result<T, E>>,
+    heard: &AtomicU64,
+    first: Duration,
+    sign: Duration,
+) -> Option<T> {
     let mut exchanged = std::pin::pin!(exchanged);
-    let mut wait = limits.answer;
+    let mut wait = first;
     loop {
         if let Ok(done) = timeout(wait, exchanged.as_mut()).await {
             return done.ok();
         }
         let silent = tick().since(Tick(heard.load(Ordering::Relaxed)));
-        wait = limits.sign.checked_sub(silent).filter(|left| !left.is_zero())?;
+        wait = sign.checked_sub(silent).filter(|left| !left.is_zero())?;
     }
 }
 

@@ -4,8 +4,9 @@ use super::caller::Caller;
 use super::counters::Counters;
 use super::door::Door;
 use super::quick::{self, Quick};
-use super::{Node, collapse, origin, peer, service};
-use crate::cluster::zk::{self, Registration};
+use super::{Node, adopt, collapse, origin, peer, service};
+use crate::clock::{Tick, tick};
+use crate::cluster::zk::{self, Registration, Station};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
@@ -69,7 +70,7 @@ fn let_the_front_go_on() {
     }
 }
 
-async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartError> {
+async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     let listener = Listener::bind(&options.listen).map_err(|e| StartError(e.to_string()))?;
     let address = listener.address();
     guarded(&address, &options.config)?;
@@ -82,10 +83,18 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
     }
     let drain = options.config.timeouts.drain;
     let asked = options.listen.clone();
-    let sweeper = Sweeper::start(Limits::of_link(&options.config), shutdown.clone());
-    let node = Rc::new(new_node(options.id, options.config, shutdown.clone()));
+    // Who hands over what it holds is asked for it until the end of that.
+    let (end, mut ending) = Shutdown::channel();
+    let sweeper = Sweeper::start(Limits::of_link(&options.config), ending.clone());
+    let node = Rc::new(new_node(options.id, options.config, ending.clone()));
     let _ = writeln!(std::io::stdout(), "ringhold node {} listening on {address}", node.id);
-    let registration = register(&node, &asked, &address, shutdown.clone());
+    let registered = register(node.clone(), asked, address.clone(), shutdown);
+    // Where ZooKeeper says who is there, nobody is sent here any more when the registration has ended.
+    let leaving = tokio::task::spawn_local(async move {
+        let left = registered.await;
+        end.begin();
+        left
+    });
     let connections = Connections::new(sweeper);
     let door = Door::new(node.clone(), connections.clone());
     warn_of_few_files(&node.config, options.supervised);
@@ -99,7 +108,7 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
         };
         let (stream, peer, seat, stranger) = tokio::select! {
             next = next => next,
-            () = shutdown.begun() => break,
+            () = ending.begun() => break,
         };
         let is_stranger = stranger.is_some();
         let caller = Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger);
@@ -113,11 +122,9 @@ async fn serve(options: Options, mut shutdown: Shutdown) -> Result<(), StartErro
         }
     }
     drop(listener);
-    // Whoever asks ZooKeeper is not sent here any more.
-    if let Some(registration) = registration {
-        let _ = registration.await;
-    }
-    connections.drained(drain).await;
+    let begun = leaving.await.unwrap_or_else(|_| Ok(tick()))?;
+    // What is still in flight has been so since the end began.
+    connections.drained(drain.saturating_sub(tick().since(begun))).await;
     sweeping.abort();
     drop(socket);
     Ok(())
@@ -134,24 +141,24 @@ fn warn_of_few_files(config: &Config, supervised: bool) {
     }
 }
 
-/// With ZooKeeper a node says itself that it is there. `None`: without.
-fn register(
-    node: &Rc<Node>,
-    asked: &Address,
-    bound: &Address,
-    shutdown: Shutdown,
-) -> Option<tokio::task::JoinHandle<()>> {
-    let settings = node.config.zookeeper.clone()?;
+/// With ZooKeeper a node says itself that it is there, until `shutdown` and all that follows from that; when that began.
+/// Errors say that its id is another's.
+async fn register(node: Rc<Node>, asked: Address, bound: Address, mut shutdown: Shutdown) -> Result<Tick, StartError> {
+    let Some(settings) = node.config.zookeeper.clone() else {
+        shutdown.begun().await;
+        return Ok(tick());
+    };
     let own = node.config.nodes.iter().find(|n| n.id == node.id);
     let registration = Registration {
-        address: reached_at(&settings, asked, bound),
+        address: reached_at(&settings, &asked, &bound),
         boot: node.boot,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         weight: own.map_or(1, |n| n.weight),
+        leaving: false,
     };
-    let own = node.clone();
-    let absent = move || own.doubt_all();
-    Some(tokio::task::spawn_local(zk::register(settings, node.id.clone(), registration, absent, shutdown)))
+    let (cluster, id, drain) = (node.config.cluster.clone(), node.id.clone(), node.config.timeouts.drain);
+    let station = Station { settings, cluster, id, registration, drain };
+    zk::register(station, || node.doubt_all(), || adopt::held(&node), shutdown).await
 }
 
 /// By the host that was said to be ours, or else where it was told to listen, with the port that it got.

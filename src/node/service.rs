@@ -53,7 +53,7 @@ async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) ->
 async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
     let answered = match Incoming::read(request, caller) {
         Ok(Incoming::Proxy { ask, .. }) if ask.from_node => Ok(Box::pin(asked::serve(node, &ask)).await),
-        Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request)).await),
+        Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request, caller.is_vouched())).await),
         Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
         Err(fault) => Err(fault),
     };

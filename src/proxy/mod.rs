@@ -105,21 +105,51 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let seats = Seats::new(config.limits.connections);
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|listener| spawn_local(acceptor::run(listener, workers.clone(), seats.clone(), shutdown.clone())))
+        .map(|listener| {
+            spawn_local(accept(listener, cluster.clone(), workers.clone(), seats.clone(), shutdown.clone()))
+        })
         .collect();
+    let life = async {
+        tokio::select! {
+            () = announce_when_ready(&front, &cluster, &out) => {}
+            () = shutdown.begun() => {}
+        }
+        shutdown.begun().await;
+    };
     tokio::select! {
-        () = announce_when_ready(&front, &cluster, &out) => {}
-        () = shutdown.begun() => {}
+        () = life => {}
+        refusal = cluster.refused() => {
+            cluster.stop().await;
+            return Err(refusal);
+        }
     }
-    shutdown.begun().await;
-    for acceptor in accepting {
-        let _ = acceptor.await;
-    }
-    drain(workers).await;
+    let serving = async {
+        for acceptor in accepting {
+            let _ = acceptor.await;
+        }
+        drain(workers).await;
+        cluster.withdraw().await;
+    };
+    tokio::join!(serving, cluster.leave());
     cluster.stop().await;
     tracing::info!("ended: all that was under way is done, or its time (timeouts.drain) is over");
     writer.finish();
     Ok(())
+}
+
+/// Accepts when there is a node: who comes before that waits in the queue of the socket for a moment.
+async fn accept(
+    listener: Listener,
+    cluster: Arc<Cluster>,
+    workers: Rc<Vec<Handle>>,
+    seats: Seats,
+    mut shutdown: Shutdown,
+) {
+    tokio::select! {
+        () = cluster.opens() => {}
+        () = shutdown.begun() => return,
+    }
+    acceptor::run(listener, workers, seats, shutdown).await;
 }
 
 fn bind(addresses: &[SocketAddr], place: &str) -> Result<(Vec<Listener>, Vec<SocketAddr>), StartError> {

@@ -101,6 +101,10 @@ impl<V: Weigh> Bounded<V> {
         self.cache.run_pending_tasks();
         self.cache.remove(&hash)
     }
+    /// All that is there, in no order; nothing of it counts as being asked for.
+    pub fn all(&self) -> impl Iterator<Item = V> {
+        self.cache.iter().map(|(_, value)| value)
+    }
     /// How many there are, and their weight in bytes. Pending work is done first, so the numbers are exact.
     pub fn size(&self) -> (u64, u64) {
         self.cache.run_pending_tasks();
@@ -161,6 +165,11 @@ impl Store {
     /// Removes a URL with all its variants; whether there was something.
     pub fn remove(&self, key: &Key) -> bool {
         self.get(key).is_some() && self.cache.remove(key.hash()).is_some()
+    }
+
+    /// All entries, in no order.
+    pub fn all(&self) -> impl Iterator<Item = Arc<Entry>> {
+        self.cache.all().flat_map(|shelf| shelf.entries().to_vec())
     }
 
     /// How many URLs are stored, and their weight in bytes.

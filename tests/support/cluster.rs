@@ -51,6 +51,11 @@ impl Cluster {
     /// The same file and state, another life.
     pub fn restart(mut self) -> Cluster {
         self.terminate(Signal::TERM);
+        self.again()
+    }
+
+    /// The same once it has ended.
+    pub fn again(mut self) -> Cluster {
         assert!(!self.said().contains("panicked at"), "the program panicked:\n{}", self.said());
         let empty = TempDir::new().expect("a temporary folder");
         let folder = std::mem::replace(&mut self.folder, empty);

@@ -161,9 +161,11 @@ fn a_proxy_on_loopback_is_not_told_to_other_machines() {
     let setup = Setup::default().nodes(0).set("zookeeper", "connect", zookeeper.connect());
     let setup = setup.set("zookeeper", "advertise", "front.example").set("timeouts", "node_start", "100ms");
     let front = setup.start();
-    let said = with_client(&zookeeper.connect(), async |client| {
-        let id = format!("/ringhold/fronts/front.example-{}", front.proxy.port());
-        String::from_utf8(client.get_data(&id).await.unwrap().0).unwrap()
+    let said = until("it is registered", PATIENCE, || {
+        with_client(&zookeeper.connect(), async |client| {
+            let id = format!("/ringhold/fronts/front.example-{}", front.proxy.port());
+            String::from_utf8(client.get_data(&id).await.ok()?.0).ok()
+        })
     });
     assert!(!said.contains("127.0.0.1"), "{said}");
     assert!(front.said().contains("clients elsewhere are not told of this front"), "{}", front.said());

@@ -275,12 +275,24 @@ impl Builder {
     /// and for whom of these there is no room.
     fn should_be(&self, now: Millis) -> (Vec<Member>, Vec<String>) {
         let held: Vec<Member> = self.held.as_ref().map(RingDoc::weights).unwrap_or_default();
-        let there = self.nodes.keys().filter(|id| self.is_active(id)).map(|id| (id.clone(), self.weight(id, 1)));
+        let there = self.nodes.keys().filter(|id| self.serves(id)).map(|id| (id.clone(), self.weight(id, 1)));
         let mut members: BTreeMap<String, u32> = there.collect();
         let stay = held.iter().filter(|m| self.gone.keeps_place(&m.id, now));
         members.extend(stay.map(|m| (m.id.clone(), self.weight(&m.id, m.weight))));
         let (fit, left_out) = fitting(members, &held, room(self.points()));
         (fit.into_iter().map(|(id, weight)| Member { id, weight }).collect(), left_out)
+    }
+
+    /// Whether it belongs on the ring now. Who is about to leave does as long as nobody else is there.
+    fn serves(&self, id: &str) -> bool {
+        let stays = |id: &str| self.is_active(id) && self.nodes.get(id).is_some_and(|node| !node.leaving);
+        stays(id) || (self.is_active(id) && !self.nodes.keys().any(|other| stays(other)))
+    }
+
+    /// Whether somebody could take over what the nodes of this front hold.
+    pub fn has_heirs(&self) -> bool {
+        let stays = |(id, node): (&String, &Registration)| !self.local.contains_key(id) && !node.leaving;
+        self.connected && self.nodes.iter().any(|(id, node)| self.is_active(id) && stays((id, node)))
     }
 
     fn is_active(&self, id: &str) -> bool {
@@ -355,7 +367,9 @@ impl Builder {
     fn seat(&self, id: &String) -> Option<Seat> {
         let address = self.address(id)?;
         let said = self.members.get(id);
+        let leaving = self.nodes.get(id).is_some_and(|node| node.leaving);
         let state = match said.map_or(Wanted::Active, |s| s.state) {
+            Wanted::Active if leaving => State::Draining,
             Wanted::Active => State::Active,
             Wanted::Draining => State::Draining,
             Wanted::Removed => State::Leaving,

@@ -6,8 +6,10 @@
 //! other (ZOOKEEPER-4466): so `/election`, where the lock recipe sets one-shot watches, is not below any of ours.
 
 use super::record::Records;
-use crate::config::Zookeeper;
-use std::sync::LazyLock;
+use super::seal::Seal;
+use crate::config::{Cluster, Zookeeper};
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, thread};
 use tokio::runtime::{Builder, Handle};
@@ -71,13 +73,19 @@ pub enum State {
 /// What is in a znode, and its version.
 pub type Found = (Vec<u8>, i32);
 
-/// A session. Clones share it; it is closed when the last one is dropped.
+/// A session. Clones share it; it is closed when the last one is dropped. Whatever it writes is sealed with the cluster's
+/// secret, and what it reads without that seal is left out, and named in the log once.
 #[derive(Clone, Debug)]
 pub struct Session {
     client: Client,
     path: String,
     patience: Duration,
+    seal: Seal,
+    unsealed: Arc<Mutex<BTreeSet<String>>>,
 }
+
+/// So many unsealed records are named.
+const NAMED: usize = 64;
 
 /// The lock. Dropping it gives it up.
 pub struct Lead(OwnedLockClient);
@@ -113,7 +121,7 @@ impl Kind {
 
 impl Session {
     /// Tries all servers for about the session's time.
-    pub async fn open(settings: &Zookeeper) -> Result<Session, Trouble> {
+    pub async fn open(settings: &Zookeeper, cluster: &Cluster) -> Result<Session, Trouble> {
         let Some(home) = &*HOME else { return Err(Trouble::Over("there is no thread for its client".to_owned())) };
         let (servers, session) = (settings.connect.clone(), settings.session);
         let connecting = home.spawn(async move {
@@ -125,7 +133,29 @@ impl Session {
             Ok(Err(e)) => return Err(Trouble::Over(e.to_string())),
             Err(_) => return Err(Trouble::Over("none of its servers answered".to_owned())),
         };
-        Ok(Session { patience: client.session_timeout(), path: settings.path.clone(), client })
+        let (patience, path) = (client.session_timeout(), settings.path.clone());
+        Ok(Session { patience, seal: Seal::new(cluster, &path), path, client, unsealed: Arc::default() })
+    }
+
+    /// For how long a session lives that nobody hears of.
+    pub fn lifetime(&self) -> Duration {
+        self.patience
+    }
+
+    fn close_record(&self, kind: Kind, id: &str, data: &[u8]) -> Vec<u8> {
+        self.seal.close(&format!("{}/{id}", kind.name()), data)
+    }
+
+    /// `None`, and a word in the log: it was written without the secret.
+    fn open_record(&self, place: &str, data: &[u8]) -> Option<Vec<u8>> {
+        let opened = self.seal.open(place, data).map(<[u8]>::to_vec);
+        let mut unsealed = self.unsealed.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_none() && unsealed.len() < NAMED && unsealed.insert(place.to_owned()) {
+            tracing::warn!(
+                "a record in ZooKeeper that is not sealed with this cluster's secret is left out: {place:?}"
+            );
+        }
+        opened
     }
 
     /// Makes the folders, and the ring as an empty znode.
@@ -143,17 +173,28 @@ impl Session {
     /// Writes an ephemeral record. What an earlier session left under the same id is taken over: that process is dead, or
     /// has been replaced by this one.
     pub async fn register(&self, kind: Kind, id: &str, data: &[u8]) -> Result<(), Trouble> {
-        let path = self.record_path(kind, id);
-        let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
         for _ in 0..8 {
-            match self.limit(self.client.create(&path, data, &options)).await {
+            match self.claim(kind, id, data).await? {
+                true => return Ok(()),
+                false => self.delete(&self.record_path(kind, id)).await?,
+            }
+        }
+        Err(Trouble::Conflict)
+    }
+
+    /// The same where nobody else has the id; whether that is so.
+    pub async fn claim(&self, kind: Kind, id: &str, data: &[u8]) -> Result<bool, Trouble> {
+        let (path, options) = (self.record_path(kind, id), CreateMode::Ephemeral.with_acls(Acls::anyone_all()));
+        let closed = self.close_record(kind, id, data);
+        for _ in 0..8 {
+            match self.limit(self.client.create(&path, &closed, &options)).await {
                 Err(Trouble::Conflict) => {}
-                done => return done.map(|_| ()),
+                done => return done.map(|_| true),
             }
             match self.ownership(kind, id).await? {
-                Ownership::Ours => return self.update(kind, id, data).await,
+                Ownership::Ours => return self.update(kind, id, data).await.map(|()| true),
                 Ownership::Missing => {}
-                Ownership::Foreign => self.delete(&path).await?,
+                Ownership::Foreign => return Ok(false),
             }
         }
         Err(Trouble::Conflict)
@@ -166,8 +207,17 @@ impl Session {
         }
     }
 
+    /// Takes an ephemeral record back, if it is this session's.
+    pub async fn withdraw(&self, kind: Kind, id: &str) -> Result<(), Trouble> {
+        match self.ownership(kind, id).await? {
+            Ownership::Ours => self.delete(&self.record_path(kind, id)).await,
+            Ownership::Missing | Ownership::Foreign => Ok(()),
+        }
+    }
+
     pub async fn update(&self, kind: Kind, id: &str, data: &[u8]) -> Result<(), Trouble> {
-        self.limit(self.client.set_data(&self.record_path(kind, id), data, None)).await.map(|_| ())
+        let data = self.close_record(kind, id, data);
+        self.limit(self.client.set_data(&self.record_path(kind, id), &data, None)).await.map(|_| ())
     }
 
     pub async fn ownership(&self, kind: Kind, id: &str) -> Result<Ownership, Trouble> {
@@ -198,7 +248,10 @@ impl Session {
         let mut records = Records::new();
         for (id, answer) in ids.into_iter().zip(asked) {
             match self.limit_raw(answer).await? {
-                Ok((data, _)) => drop(records.insert(id, data)),
+                Ok((data, _)) => {
+                    let opened = self.open_record(&format!("{}/{id}", kind.name()), &data);
+                    records.extend(opened.map(|data| (id, data)));
+                }
                 // Gone in between.
                 Err(Error::NoNode) => {}
                 Err(e) => return Err(trouble(e)),
@@ -208,16 +261,17 @@ impl Session {
     }
 
     pub async fn one(&self, kind: Kind, id: &str) -> Result<Option<Found>, Trouble> {
-        self.read(&self.record_path(kind, id)).await
+        self.read(&format!("{}/{id}", kind.name())).await
     }
 
     pub async fn ring(&self) -> Result<Option<Found>, Trouble> {
-        self.read(&self.ring_path()).await
+        self.read("ring").await
     }
 
-    async fn read(&self, path: &str) -> Result<Option<Found>, Trouble> {
-        match self.limit_raw(self.client.get_data(path)).await? {
-            Ok((data, stat)) => Ok(Some((data, stat.version))),
+    /// What was written without the secret is there, but says nothing.
+    async fn read(&self, place: &str) -> Result<Option<Found>, Trouble> {
+        match self.limit_raw(self.client.get_data(&format!("{}/{place}", self.path))).await? {
+            Ok((data, stat)) => Ok(Some((self.open_record(place, &data).unwrap_or_default(), stat.version))),
             Err(Error::NoNode) => Ok(None),
             Err(e) => Err(trouble(e)),
         }
@@ -225,12 +279,12 @@ impl Session {
 
     /// Writes a member's record over the version that was read (`None`: there was none).
     pub async fn put_member(&self, id: &str, data: &[u8], over: Option<i32>) -> Result<(), Trouble> {
-        let path = self.record_path(Kind::Members, id);
+        let (path, data) = (self.record_path(Kind::Members, id), self.close_record(Kind::Members, id, data));
         match over {
-            Some(version) => self.limit(self.client.set_data(&path, data, Some(version))).await.map(|_| ()),
+            Some(version) => self.limit(self.client.set_data(&path, &data, Some(version))).await.map(|_| ()),
             None => {
                 let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-                self.limit(self.client.create(&path, data, &options)).await.map(|_| ())
+                self.limit(self.client.create(&path, &data, &options)).await.map(|_| ())
             }
         }
     }
@@ -238,13 +292,14 @@ impl Session {
     /// Writes a persistent record, whatever there was.
     pub async fn put(&self, kind: Kind, id: &str, data: &[u8]) -> Result<(), Trouble> {
         let (path, options) = (self.record_path(kind, id), CreateMode::Persistent.with_acls(Acls::anyone_all()));
+        let data = self.close_record(kind, id, data);
         loop {
-            match self.limit_raw(self.client.set_data(&path, data, None)).await? {
+            match self.limit_raw(self.client.set_data(&path, &data, None)).await? {
                 Ok(_) => return Ok(()),
                 Err(Error::NoNode) => {}
                 Err(e) => return Err(trouble(e)),
             }
-            match self.limit(self.client.create(&path, data, &options)).await {
+            match self.limit(self.client.create(&path, &data, &options)).await {
                 Err(Trouble::Conflict) => {}
                 done => return done.map(|_| ()),
             }
@@ -254,7 +309,7 @@ impl Session {
     /// Removes a record if it is as it should be, in the very version that was looked at.
     pub async fn remove(&self, kind: Kind, id: &str, is_right: impl Fn(&[u8]) -> bool) -> Result<(), Trouble> {
         let path = self.record_path(kind, id);
-        let Some((_, version)) = self.read(&path).await?.filter(|(data, _)| is_right(data)) else { return Ok(()) };
+        let Some((_, version)) = self.one(kind, id).await?.filter(|(data, _)| is_right(data)) else { return Ok(()) };
         match self.limit_raw(self.client.delete(&path, Some(version))).await? {
             Ok(()) | Err(Error::NoNode | Error::BadVersion) => Ok(()),
             Err(e) => Err(trouble(e)),
@@ -335,7 +390,8 @@ impl Lead {
     /// Writes the ring over the version that was read, if and only if the lock is still ours: both are checked in the
     /// transaction that writes. The new version.
     pub async fn write_ring(&self, session: &Session, data: &[u8], over: i32) -> Result<i32, Trouble> {
-        session.limit(self.0.set_data(&session.ring_path(), data, Some(over))).await.map(|stat| stat.version)
+        let data = session.seal.close("ring", data);
+        session.limit(self.0.set_data(&session.ring_path(), &data, Some(over))).await.map(|stat| stat.version)
     }
 
     /// Whether the lock is still there.

@@ -2,10 +2,11 @@
 //! front leads. A session that expires is over for good: a new one registers again and reads everything again, and the
 //! traffic does not notice.
 
-use super::Keeper;
 use super::builder::{Due, Event};
 use super::client::{Kind, Lead, Ownership, Seen, Session, State, Trouble, Watch};
-use super::record::{self, Records, RingDoc, written};
+use super::record::{self, FrontRecord, Records, RingDoc, written};
+use super::{Keeper, Stake};
+use crate::clock::{Tick, tick};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -20,7 +21,7 @@ const GATHER_AT_MOST: Duration = Duration::from_millis(50);
 /// Runs until it is aborted.
 pub async fn run(keeper: Arc<Keeper>) {
     loop {
-        let trouble = match Session::open(&keeper.settings).await {
+        let trouble = match Session::open(&keeper.settings, &keeper.cluster).await {
             Ok(session) => one_session(&keeper, session).await,
             Err(trouble) => trouble,
         };
@@ -37,7 +38,6 @@ async fn one_session(keeper: &Arc<Keeper>, session: Session) -> Trouble {
         session.prepare().await?;
         // Watches first: what changes while everything is read is then seen as well.
         let watch = session.watch().await?;
-        session.register(Kind::Fronts, &keeper.id, &written(&keeper.record())).await?;
         Ok(watch)
     };
     let watch = match begun.await {
@@ -53,8 +53,9 @@ async fn one_session(keeper: &Arc<Keeper>, session: Session) -> Trouble {
         told: None,
         missed: false,
         crowded: Vec::new(),
+        foreign: None,
     };
-    if let Err(trouble) = life.read_all().await {
+    if let Err(trouble) = life.begin().await {
         return trouble;
     }
     life.run(watch).await
@@ -102,9 +103,17 @@ struct Life<'a> {
     missed: bool,
     /// Members without room on the ring, as far as the log has said so.
     crowded: Vec<String>,
+    /// Since when another session has had the record of this front's id.
+    foreign: Option<Tick>,
 }
 
 impl Life<'_> {
+    /// First the others are to know of this front: then they tell it what it would not read.
+    async fn begin(&mut self) -> Result<(), Trouble> {
+        self.tell_news().await?;
+        self.read_all().await
+    }
+
     async fn run(&mut self, mut watch: Watch) -> Trouble {
         let (keeper, session) = (self.keeper, self.session);
         let mut states = session.states();
@@ -187,12 +196,47 @@ impl Life<'_> {
         for id in self.keeper.forgettable() {
             self.forget(&id).await?;
         }
+        Ok(if self.tell_news().await? { pause } else { pause.min(RETRY) })
+    }
+
+    /// Has the own record say what is so now; whether it does.
+    async fn tell_news(&mut self) -> Result<bool, Trouble> {
         let record = self.keeper.record();
-        if self.told != Some((record.epoch, record.leads)) {
-            self.session.register(Kind::Fronts, &self.keeper.id, &written(&record)).await?;
-            self.told = Some((record.epoch, record.leads));
+        if self.told == Some((record.epoch, record.leads)) || self.keeper.is_withdrawn() {
+            return Ok(true);
         }
-        Ok(pause)
+        let told = self.tell(&record).await?;
+        self.told = told.then_some((record.epoch, record.leads));
+        Ok(told)
+    }
+
+    /// Writes this front's own record; whether that could be. What an earlier session of this process left is taken over.
+    /// What another process left ends with its session; when it does not, that front lives, and this one is refused.
+    async fn tell(&mut self, record: &FrontRecord) -> Result<bool, Trouble> {
+        let (id, data) = (&self.keeper.id, written(record));
+        if self.session.claim(Kind::Fronts, id, &data).await? {
+            self.foreign = None;
+            self.keeper.stake.send_replace(Stake::Ours);
+            self.keeper.changed();
+            return Ok(true);
+        }
+        let found = self.session.one(Kind::Fronts, id).await?;
+        let other = found.and_then(|(data, _)| serde_json::from_slice::<FrontRecord>(&data).ok());
+        if other.is_none_or(|other| other.boot == record.boot) {
+            self.session.register(Kind::Fronts, id, &data).await?;
+            return Ok(false);
+        }
+        let since = *self.foreign.get_or_insert_with(|| {
+            tracing::warn!(
+                front = id,
+                "another front has registered under this id; its session is over soon if it is dead"
+            );
+            tick()
+        });
+        if tick().since(since) > 2 * self.session.lifetime() {
+            self.keeper.stake.send_replace(Stake::Lost);
+        }
+        Ok(false)
     }
 
     async fn write_ring(&mut self, doc: &RingDoc) -> Result<(), Trouble> {

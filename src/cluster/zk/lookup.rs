@@ -2,11 +2,11 @@
 
 use super::client::{Kind, Session, Trouble};
 use super::record::{self, FrontRecord};
-use crate::config::Zookeeper;
+use crate::config::{Cluster, Zookeeper};
 
 /// The proxy addresses of all fronts that live, in the order of their ids.
-pub async fn fronts(settings: &Zookeeper) -> Result<Vec<String>, Trouble> {
-    let session = Session::open(settings).await?;
+pub async fn fronts(settings: &Zookeeper, cluster: &Cluster) -> Result<Vec<String>, Trouble> {
+    let session = Session::open(settings, cluster).await?;
     let found = session.all(Kind::Fronts).await;
     session.close().await;
     let (fronts, _) = match found {

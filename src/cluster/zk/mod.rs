@@ -1,10 +1,10 @@
 //! Membership through ZooKeeper: any number of fronts and nodes on any machines, and no front that the others need.
 //!
 //! - [`record`] (PURE): what the znodes hold; [`builder`] (PURE): from records to views, and to the ring to be written
-//! - `gone` (PURE): whether nodes are lost or the network; `room` (PURE): who fits on a ring; `forget` (PURE): old words
+//! - `gone` (PURE): whether nodes are lost or the network; `room` (PURE): who fits on a ring; `seal` (PURE): who wrote it; `forget` (PURE): old words
 //! - `own` (PURE): what others are told of this front
 //! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
-//! - [`register`]: a node's own entry; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
+//! - [`register`]: a node's own entry; `leave`: its end; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
 //! - `changes`: what the admin API changes; `away`: what was told while ZooKeeper was not there
 
 pub mod builder;
@@ -16,36 +16,48 @@ mod client;
 mod forget;
 mod front;
 mod gone;
+mod leave;
 mod lookup;
 mod own;
 mod register;
 mod room;
 mod saved;
+mod seal;
 
 pub use changes::Recorded;
+pub use leave::{Adopt, Held};
 pub use lookup::fronts;
 pub use record::{Registration, id_on};
-pub use register::register;
+pub use register::{Station, register};
 
 use super::doubts::Doubts;
 use super::members::Seat;
 use super::view::View;
 use crate::clock;
-use crate::config::{Address, Config, Node, Place, Zookeeper, authority};
+use crate::config::{self, Address, Config, Node, Place, Zookeeper, authority};
+use crate::net::drain::StartError;
 use builder::{Builder, Due, Event};
 use client::{Session, State};
 use own::Own;
 use record::{FrontRecord, Wanted};
 use saved::SavedRing;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+/// At a start a server of ZooKeeper is looked for so long, and, where there is one, waited for so long.
+const REACHED: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 /// What a front knows by ZooKeeper. The admin API and the front's session meet here.
 #[derive(Debug)]
 pub struct Keeper {
     pub settings: Zookeeper,
+    cluster: config::Cluster,
     /// This front's id.
     pub id: String,
     /// Others reach this machine by it.
@@ -60,6 +72,12 @@ pub struct Keeper {
     /// There may be something for the session to do.
     wake: Notify,
     refused: AtomicU64,
+    /// This front is about to end.
+    withdrawn: AtomicBool,
+    /// Of this process.
+    boot: u64,
+    /// How it stands with this front's own record.
+    stake: watch::Sender<Stake>,
     doubts: Arc<Doubts>,
     away: away::Away,
 }
@@ -71,6 +89,17 @@ pub enum Line {
     Up(String),
     /// With the reason.
     Down(String),
+}
+
+/// How it stands with a front's own record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stake {
+    /// It has not been written yet, or is waited for: another front of that id may be dead, and its session not over.
+    #[default]
+    Open,
+    Ours,
+    /// Another front has the id, and lives.
+    Lost,
 }
 
 /// The id of this front. `config` holds the addresses that were bound.
@@ -93,7 +122,7 @@ impl Keeper {
     pub fn new(config: &Config, settings: &Zookeeper, doubts: Arc<Doubts>) -> Keeper {
         let host = config.advertised();
         let listen = config.proxy.listen.first().copied();
-        let saved = SavedRing::in_folder(&config.state.path);
+        let saved = SavedRing::in_folder(&config.state.path, seal::Seal::new(&config.cluster, &settings.path));
         let own = Own::new(config, &host);
         if own.public_proxy.is_empty() && listen.is_some() {
             let (proxy, cure) = (&own.proxy, "set [proxy] listen to an address that others reach, or \"0.0.0.0:3128\"");
@@ -101,6 +130,9 @@ impl Keeper {
         }
         Keeper {
             settings: settings.clone(),
+            cluster: config.cluster.clone(),
+            boot: RandomState::new().hash_one(std::process::id()) & ((1 << 53) - 1),
+            stake: watch::Sender::default(),
             id: front_id(config),
             own,
             builder: Mutex::new(Builder::new(&config.ring, &host, settings.session, saved.load())),
@@ -111,6 +143,7 @@ impl Keeper {
             changes: watch::Sender::new(0),
             wake: Notify::new(),
             refused: AtomicU64::new(0),
+            withdrawn: AtomicBool::new(false),
             doubts,
             away: away::Away::default(),
         }
@@ -233,6 +266,7 @@ impl Keeper {
             admin: self.own.public_admin.clone(),
             epoch: builder.view().epoch,
             leads: builder.leads(),
+            boot: self.boot,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -252,6 +286,72 @@ impl Keeper {
     /// Runs the front's session until it is aborted.
     pub async fn run(self: Arc<Keeper>) {
         front::run(self).await;
+    }
+
+    /// Whether somebody could take over what the nodes of this front hold.
+    pub fn has_heirs(&self) -> bool {
+        self.builder().has_heirs()
+    }
+
+    /// Takes back what others are told of this front: it serves nobody any more.
+    pub async fn withdraw(&self) {
+        self.withdrawn.store(true, Ordering::Relaxed);
+        if let Ok(session) = self.session()
+            && let Err(trouble) = session.withdraw(client::Kind::Fronts, &self.id).await
+        {
+            tracing::debug!("ZooKeeper: {trouble}");
+        }
+    }
+
+    /// Waits until it is certain that another front has the id of this one, which is no reason to wait for anything but
+    /// the end.
+    pub async fn refused_id(&self) -> StartError {
+        if self.stake.subscribe().wait_for(|stake| *stake == Stake::Lost).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        StartError(format!(
+            "another front runs as `{}`, and an id is one front's: give each machine an `advertise` of its own ([zookeeper], or \
+             --advertise), or another port",
+            self.id
+        ))
+    }
+
+    /// Whether the others know of this front, as far as anybody can be told.
+    pub fn is_known(&self) -> bool {
+        *self.stake.borrow() == Stake::Ours || matches!(self.line(), Line::Down(_))
+    }
+
+    /// Makes sure that the nodes that are to run here run nowhere else, as far as ZooKeeper can be asked at once. Errors
+    /// name the cure.
+    pub async fn check_own(&self, ids: &[String]) -> Result<(), StartError> {
+        let asked = async {
+            let session = Session::open(&self.settings, &self.cluster).await?;
+            let taken = register::first_taken(&session, &self.cluster, ids).await;
+            session.close().await;
+            taken
+        };
+        if !timeout(REACHED, self.is_reachable()).await.unwrap_or(false) {
+            return Ok(());
+        }
+        match timeout(AT_ONCE, asked).await {
+            Ok(Ok(Some(error))) => Err(error),
+            // The nodes find out by themselves.
+            Ok(Ok(None) | Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether anything listens where a server should be.
+    async fn is_reachable(&self) -> bool {
+        for server in self.settings.connect.split(',') {
+            if TcpStream::connect(server).await.is_ok() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Relaxed)
     }
 
     /// Ends the session, when there is one.

@@ -24,6 +24,9 @@ pub struct Registration {
     /// What it weighs as long as nobody says otherwise.
     #[serde(default = "one")]
     pub weight: u32,
+    /// It is about to end: it is taken off the ring, and hands over what it holds.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
 }
 
 /// `/members/<id>`: what was said of a node by an admin call. A node without one is active.
@@ -79,8 +82,13 @@ pub struct Placed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrontRecord {
     /// What clients set as their proxy.
+    #[serde(deserialize_with = "reached")]
     pub proxy: String,
+    #[serde(deserialize_with = "reached")]
     pub admin: String,
+    /// Of the process; new at every start.
+    #[serde(default)]
+    pub boot: u64,
     /// The ring that it routes by.
     #[serde(deserialize_with = "epoch")]
     pub epoch: u64,
@@ -149,7 +157,16 @@ fn epoch<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     if epoch > MAX_EPOCH { Err(serde::de::Error::custom("an absurd epoch")) } else { Ok(epoch) }
 }
 
-/// Addresses as text.
+/// Empty, or what can be nothing but a host and a port: it gets into scripts, and is connected to.
+fn reached<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    match text.is_empty() || matches!(text.parse(), Ok(Address::Tcp(_))) {
+        true => Ok(text),
+        false => Err(serde::de::Error::custom("not an address")),
+    }
+}
+
+/// Addresses as text. Whatever a record says, nobody is sent to a socket of his own machine: only TCP.
 mod text {
     use super::*;
 
@@ -158,7 +175,10 @@ mod text {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Address, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        match String::deserialize(from)?.parse() {
+            Ok(Address::Unix(_)) => Err(serde::de::Error::custom("a Unix socket is on no other machine")),
+            read => read.map_err(serde::de::Error::custom),
+        }
     }
 }
 
@@ -185,13 +205,34 @@ mod tests {
     }
 
     #[test]
+    fn a_record_names_no_socket_of_the_machine_that_reads_it_nor_what_is_no_address() {
+        let node = |address: &str| {
+            let text = format!(r#"{{"address":"{address}","boot":1,"version":"0"}}"#);
+            read::<Registration>(&BTreeMap::from([("n".to_owned(), text.into_bytes())])).0.len()
+        };
+        assert_eq!(["h:1", "unix:/run/s", "h"].map(node), [1, 0, 0]);
+        let front = |proxy: &str| {
+            let text = format!(r#"{{"proxy":"{proxy}","admin":"","epoch":1,"version":"0"}}"#);
+            read::<FrontRecord>(&BTreeMap::from([("f".to_owned(), text.into_bytes())])).0.len()
+        };
+        assert_eq!(["h:1", "", "unix:/run/s", "h:1; DIRECT", "h"].map(front), [1, 1, 0, 0, 0]);
+    }
+
+    #[test]
     fn a_ring_that_cannot_be_built_here_is_none() {
         let doc = |seed: u64, weight: u32, address: &str| {
             let member = format!(r#"{{"id":"a","weight":{weight},"address":"{address}"}}"#);
             format!(r#"{{"epoch":3,"hash":"xxh3","seed":{seed},"points":8,"members":[{member}]}}"#)
         };
         assert_eq!(RingDoc::read(doc(0, 2, "h:1").as_bytes()).unwrap().ring().members().len(), 1);
-        for bad in [doc(1, 2, "h:1"), doc(0, 0, "h:1"), doc(0, 2, "h"), String::new(), "{}".to_owned()] {
+        for bad in [
+            doc(1, 2, "h:1"),
+            doc(0, 0, "h:1"),
+            doc(0, 2, "unix:/run/s"),
+            doc(0, 2, "h"),
+            String::new(),
+            "{}".to_owned(),
+        ] {
             assert_eq!(RingDoc::read(bad.as_bytes()), None, "{bad}");
         }
     }

@@ -1,18 +1,23 @@
 //! The last ring on disk, for a start while ZooKeeper cannot be reached.
 
 use super::record::{RingDoc, written};
+use super::seal::Seal;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// It is sealed as the record is that it is the shadow of.
+const PLACE: &str = "ring";
+
 #[derive(Clone, Debug)]
 pub struct SavedRing {
     path: PathBuf,
+    seal: Seal,
 }
 
 impl SavedRing {
-    pub fn in_folder(folder: &Path) -> SavedRing {
-        SavedRing { path: folder.join("ring.json") }
+    pub fn in_folder(folder: &Path, seal: Seal) -> SavedRing {
+        SavedRing { path: folder.join("ring.json"), seal }
     }
 
     pub fn path(&self) -> &Path {
@@ -22,7 +27,11 @@ impl SavedRing {
     /// `None` when there is none, or none that can be read: ZooKeeper has the truth, this is only its shadow.
     pub fn load(&self) -> Option<RingDoc> {
         let bytes = fs::read(&self.path).ok()?;
-        let doc = RingDoc::read(&bytes);
+        let Some(content) = self.seal.open(PLACE, &bytes) else {
+            tracing::warn!("{}: not sealed with this cluster's secret; it is not used", self.path.display());
+            return None;
+        };
+        let doc = RingDoc::read(content);
         if doc.is_none() {
             tracing::warn!("{}: not a ring; it is not used", self.path.display());
         }
@@ -34,7 +43,7 @@ impl SavedRing {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)?;
         let mut new = tempfile::Builder::new().prefix(".ring").tempfile_in(folder)?;
-        new.write_all(&written(doc))?;
+        new.write_all(&self.seal.close(PLACE, &written(doc)))?;
         new.as_file().sync_all()?;
         new.persist(&self.path)?;
         File::open(folder)?.sync_all()

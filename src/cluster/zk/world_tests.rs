@@ -63,7 +63,7 @@ impl World {
 
     pub fn join(&mut self, id: &str, weight: u32, port: u64) {
         let address = format!("127.0.0.1:{port}").parse().unwrap();
-        let registration = Registration { address, boot: port, version: "0".into(), weight };
+        let registration = Registration { address, boot: port, version: "0".into(), weight, leaving: false };
         self.nodes.insert(id.to_owned(), registration);
         self.dying.retain(|(_, dying)| dying != id);
     }
@@ -174,8 +174,14 @@ impl World {
     }
 
     fn epochs(&self) -> Records<FrontRecord> {
-        let record =
-            |epoch| FrontRecord { proxy: "h:1".into(), admin: "h:2".into(), epoch, leads: false, version: "0".into() };
+        let record = |epoch| FrontRecord {
+            proxy: "h:1".into(),
+            admin: "h:2".into(),
+            epoch,
+            leads: false,
+            boot: 0,
+            version: "0".into(),
+        };
         let told = self.fronts.iter().enumerate();
         told.filter_map(|(i, f)| Some((format!("f{i}"), record(f.told?)))).collect()
     }

@@ -89,9 +89,10 @@ impl From<Refusal> for Problem {
             Refusal::Duplicate(_) | Refusal::AddressTaken { .. } | Refusal::Leaving(_) | Refusal::CannotSpawn(_) => {
                 StatusCode::CONFLICT
             }
-            Refusal::Bad(_) | Refusal::Weight { .. } | Refusal::TooManyPoints { .. } => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Refusal::Bad(_)
+            | Refusal::Weight { .. }
+            | Refusal::TooManyPoints { .. }
+            | Refusal::TooManySpawned { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Problem::new(status, refusal.to_string())
     }

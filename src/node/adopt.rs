@@ -1,0 +1,105 @@
+//! What another node is about to give up is fetched from there while it is (docs/link.md, Hand-over at the end). No origin
+//! is asked, and nobody waits for it.
+
+use super::Node;
+use super::ask::{Ask, Asker};
+use super::body::NodeBody;
+use super::control::{self, BODY_LIMIT};
+use super::peer::Peer;
+use super::{answer, collapse};
+use crate::clock;
+use crate::cluster::zk::{Adopt, Held};
+use crate::net::serve::ClientBody;
+use crate::policy::Decision;
+use crate::store::Entry;
+use crate::wire::target::Key;
+use http::header::{HeaderName, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use serde_json::json;
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// So many are fetched at once.
+const AT_ONCE: usize = 8;
+/// A node that did not answer in time is left alone for a moment; what is to be had there is tried again so often.
+const TRIES: usize = 16;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Fetches a batch; answers when that is done.
+pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<NodeBody> {
+    let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
+        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list could not be read\n");
+    };
+    let Ok(Adopt { id, address, held }) = serde_json::from_slice(&body.to_bytes()) else {
+        return answer::text(StatusCode::BAD_REQUEST, "an id, an address and a list are expected\n");
+    };
+    let Ok(address) = address.parse() else {
+        return answer::text(StatusCode::BAD_REQUEST, "that is not an address\n");
+    };
+    let (peer, queue) = (Peer { id: id.into(), address }, Rc::new(RefCell::new(held.into_iter())));
+    let done = Rc::new(Cell::new(0));
+    let work = || {
+        let (node, peer, queue, done) = (node.clone(), peer.clone(), queue.clone(), done.clone());
+        async move {
+            loop {
+                let Some(held) = queue.borrow_mut().next() else { return };
+                let is_here = adopt(&node, &peer, &held).await;
+                done.set(done.get() + usize::from(is_here));
+            }
+        }
+    };
+    let workers: Vec<_> = (0..AT_ONCE).map(|_| tokio::task::spawn_local(work())).collect();
+    for worker in workers {
+        let _ = worker.await;
+    }
+    control::json(StatusCode::OK, &json!({"adopted": done.get()}))
+}
+
+/// Whether it is here in the end.
+async fn adopt(node: &Rc<Node>, peer: &Peer, held: &Held) -> bool {
+    let Some(ask) = question(peer, held) else { return false };
+    for _ in 0..TRIES {
+        if is_fresh(node, &ask) {
+            return true;
+        }
+        if !node.peers.is_left_alone(peer) && !node.fills.runs(&ask.key) {
+            return collapse::adopt(node, &ask).await;
+        }
+        sleep(PAUSE).await;
+    }
+    false
+}
+
+fn is_fresh(node: &Node, ask: &Ask) -> bool {
+    let Some(shelf) = node.store.get(&ask.key) else { return false };
+    let Some(entry) = node.selected(ask, &shelf) else { return false };
+    matches!(node.decide(ask, Some(&entry), Some(&shelf), clock::now()), Decision::Serve { .. })
+}
+
+/// A request that selects it.
+fn question(peer: &Peer, held: &Held) -> Option<Ask> {
+    let key = Key::parse(&held.url).ok()?;
+    let mut request = Request::get(key.as_str()).body(()).ok()?;
+    for (name, value) in held.selecting.split('\n').filter_map(|line| line.split_once(':')) {
+        request.headers_mut().append(name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?);
+    }
+    let (head, ()) = request.into_parts();
+    let peer = Some(peer.clone());
+    Some(Ask { peer, background: true, ..Ask::new(key, head, Asker::Front, held.local) })
+}
+
+/// What this node can hand over: what is fresh, and not in doubt; the most recently used first.
+pub fn held(node: &Node) -> Vec<Arc<Entry>> {
+    let now = clock::now();
+    let is_good = |entry: &Entry| {
+        entry.part().is_none() && entry.terms.fresh_until > now && entry.terms.received >= node.doubted_before.get()
+    };
+    let mut all: Vec<_> = node.store.all().filter(|entry| is_good(entry)).collect();
+    all.sort_by_key(|entry| Reverse(entry.used()));
+    all
+}
