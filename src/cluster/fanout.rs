@@ -3,9 +3,11 @@
 
 use super::Cluster;
 use super::health::Health;
+use super::lines::{Item, Lines, Teller};
 use super::link::{self, Link, Trouble};
 use super::tell::Hearing;
 use super::view::{Node, Outdated};
+use crate::clock::{Tick, tick};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::Method;
@@ -17,7 +19,10 @@ use tokio::task::JoinSet;
 /// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
 pub const QUEUE: usize = 1024;
 /// So many are told in one request: those that came while the ones before were told.
-const BATCH: usize = 256;
+pub const BATCH: usize = 256;
+/// A node that has not heard by then is doubted: before the client is answered that has changed something, and early enough
+/// for the fronts to hear of it too.
+const NODES: Duration = Duration::from_millis(350);
 const LIMIT: Duration = Duration::from_secs(1);
 /// So many nodes that have left are told at the same time.
 const FAREWELLS: usize = 16;
@@ -27,39 +32,68 @@ const FAREWELLS: usize = 16;
 pub struct Invalid {
     pub what: Vec<Outdated>,
     pub by: String,
-    /// Dropped when every node that is up, and every other front, has been told: somebody's answer waits for that.
+    /// Dropped when every node that is up, and every other front, has been told, or is doubted: somebody's answer waits.
     pub told: oneshot::Sender<()>,
 }
 
-/// Tells everybody else, in batches, until the queue is closed.
+/// Tells everybody else, each from a queue of its own, until the queue is closed.
 pub async fn invalidate(mut queue: mpsc::Receiver<Invalid>, cluster: Arc<Cluster>) {
-    let mut batch = Vec::new();
+    let mut lines = Lines::default();
     let farewells = Arc::new(Semaphore::new(FAREWELLS));
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
-        let mut told = JoinSet::new();
-        for node in cluster.to_be_told() {
-            let body = said(batch.iter().filter(|i| i.by != node.id));
-            if let Some(body) = body {
-                told.spawn(tell(cluster.health.clone(), node, body));
+    let (behind, then) = mpsc::channel(QUEUE);
+    let fronts = tell_fronts(then, cluster.clone());
+    let nodes = async move {
+        while let Some(Invalid { what, by, told }) = queue.recv().await {
+            let (what, nodes): (Arc<[Outdated]>, _) = (what.into(), cluster.to_be_told());
+            lines.keep_nodes(&nodes);
+            let (settled, all) = oneshot::channel();
+            let (settled, due) = (Arc::new(settled), Tick(tick().0 + NODES.as_millis() as u64));
+            for node in nodes.iter().filter(|node| node.id != by) {
+                if node.is_up() {
+                    lines.tell(&cluster.health, node, Item { what: what.clone(), due, _told: settled.clone() });
+                } else {
+                    cluster.health.missed(node);
+                }
             }
+            drop(settled);
+            say_goodbye(&cluster, &farewells, &what);
+            let behind = behind.clone();
+            tokio::spawn(async move {
+                // Ended by the sender being dropped.
+                _ = all.await;
+                _ = behind.send((what, told)).await;
+            });
         }
-        told.join_all().await;
-        say_goodbye(&cluster, &farewells, &batch);
-        let what: Vec<Outdated> = batch.iter().flat_map(|i| &i.what).cloned().collect();
-        cluster.tell_fronts(&what, false).await;
-        batch.clear();
+    };
+    tokio::join!(nodes, fronts);
+}
+
+/// Nodes have heard of it, or are doubted.
+type Settled = (Arc<[Outdated]>, oneshot::Sender<()>);
+
+async fn tell_fronts(mut settled: mpsc::Receiver<Settled>, cluster: Arc<Cluster>) {
+    let mut lines = Lines::default();
+    let (health, secrets, manners) = (cluster.health.clone(), cluster.config.cluster.clone(), cluster.manners.clone());
+    let teller = Teller { health, secrets, manners };
+    while let Some((what, told)) = settled.recv().await {
+        let (listeners, told) = (cluster.listeners(None), Arc::new(told));
+        lines.keep_fronts(&listeners);
+        for listener in &listeners {
+            lines.tell(&teller, listener, Item { what: what.clone(), due: tick(), _told: told.clone() });
+        }
     }
 }
 
-fn said<'a>(batch: impl Iterator<Item = &'a Invalid>) -> Option<Bytes> {
-    let what: Vec<&Outdated> = batch.flat_map(|i| &i.what).collect();
+pub(super) fn said<'a>(batch: impl Iterator<Item = &'a [Outdated]>) -> Option<Bytes> {
+    let what: Vec<&Outdated> = batch.flatten().collect();
     (!what.is_empty()).then(|| serde_json::to_vec(&what).unwrap_or_default().into())
 }
 
 /// Who has left is told as well, if it can be: nobody waits for that, and it validates everything when it comes back.
-fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, batch: &[Invalid]) {
+fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, what: &[Outdated]) {
     for node in cluster.departed() {
-        let (Some(body), Ok(permit)) = (said(batch.iter()), farewells.clone().try_acquire_owned()) else { return };
+        let said = said(std::iter::once(what));
+        let (Some(body), Ok(permit)) = (said, farewells.clone().try_acquire_owned()) else { return };
         let health = cluster.health.clone();
         tokio::spawn(async move {
             let _ = health.link().call(&node, Method::POST, "/invalidate", Some(body), LIMIT).await;
@@ -68,18 +102,7 @@ fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, batch: &[Inva
     }
 }
 
-async fn tell(health: Arc<Health>, node: Arc<Node>, body: Bytes) {
-    if !node.is_up() {
-        return health.missed(&node);
-    }
-    match health.link().call(&node, Method::POST, "/invalidate", Some(body), LIMIT).await {
-        Ok((status, _)) if status.is_success() => {}
-        Ok((status, _)) => not_told(&health, &node, &format!("status {status}")),
-        Err(trouble) => not_told(&health, &node, &trouble.to_string()),
-    }
-}
-
-fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
+pub(super) fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
     tracing::warn!(node = node.id, "node was not told of an invalidation, it will validate everything: {why}");
     health.missed(node);
 }

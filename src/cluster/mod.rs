@@ -2,7 +2,7 @@
 //!
 //! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
 //! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `relapse` (PURE): does it come and go? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
-//! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges; `link`: one control call
+//! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges, `lines`: a queue for each who is told; `link`: one control call
 //! - [`tell`]: what fronts tell each other; `departed`: who has left and may still hold something
 //! - [`doubts`]: who missed some of that; `missed`: the same on disk
 //! - `vital`: tasks that everything hangs on
@@ -29,6 +29,7 @@ mod departed;
 #[cfg(test)]
 pub(crate) mod fake_node;
 mod health;
+mod lines;
 mod link;
 mod missed;
 mod ops;
@@ -53,8 +54,9 @@ use report::{Heard, Incoming, Reports};
 use state::StateFile;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use supervise::Supervisor;
-use tell::{Hearing, Manners};
+use tell::{Hearing, Listener, Manners};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -321,9 +323,13 @@ impl Cluster {
 
     /// Has the other fronts drop their copies. `insist`: also those that have left, or did not answer just now.
     async fn tell_fronts(&self, what: &[Outdated], insist: bool) -> Vec<(String, Hearing)> {
-        let Some(keeper) = &self.keeper else { return Vec::new() };
-        let listeners = keeper.listeners(insist.then_some(self.config.ring.handover));
+        let listeners = self.listeners(insist.then_some(self.config.ring.handover));
         tell::tell(&self.health, &self.config.cluster, &self.manners, listeners, what, insist).await
+    }
+
+    /// The other fronts; `past`: also those that have left within so long.
+    fn listeners(&self, past: Option<Duration>) -> Vec<Listener> {
+        self.keeper.as_ref().map_or_else(Vec::new, |keeper| keeper.listeners(past))
     }
 
     fn seats(&self) -> Vec<Seat> {

@@ -55,6 +55,9 @@ pub struct Limits {
     pub head: usize,
     /// Fields of a head.
     pub fields: usize,
+    /// A peer that has closed its half behind a request still gets the answer (RFC 9112 section 9.6). Not a front: it closes
+    /// when nobody waits any more.
+    pub half_close: bool,
     /// Whether `Date` is added where the service sets none.
     pub date: bool,
 }
@@ -84,17 +87,18 @@ impl Limits {
             stall: Some(config.timeouts.client_silence),
             head: config.limits.head.try_into().unwrap_or(usize::MAX),
             fields: config.limits.fields,
+            half_close: true,
             date: true,
         }
     }
     /// For a front on the link.
     pub fn of_link(config: &Config) -> Limits {
-        Limits { stall: None, ..Limits::of(config) }
+        Limits { stall: None, half_close: false, ..Limits::of(config) }
     }
     fn builder(&self) -> Builder {
         let mut builder = Builder::new();
         // The sweeper keeps the time. No `pipeline_flush`: with it hyper buffers a body without bound.
-        builder.header_read_timeout(None).auto_date_header(self.date);
+        builder.header_read_timeout(None).auto_date_header(self.date).half_close(self.half_close);
         // hyper has room for as many without an allocation, as long as nobody says so.
         if self.fields != 100 {
             builder.max_headers(self.fields);

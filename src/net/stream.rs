@@ -125,6 +125,28 @@ pub(super) fn untaken(socket: BorrowedFd<'_>) -> usize {
     queued.unwrap_or(0).max(0) as usize
 }
 
+/// What a peer has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    Not,
+    /// It sends no more; whether it still reads is not known.
+    Half,
+    /// It has reset the connection.
+    All,
+}
+
+/// By one system call, which changes nothing.
+pub(super) fn closed(socket: BorrowedFd<'_>) -> Closed {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut looked = [PollFd::new(&socket, PollFlags::RDHUP)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut looked, Some(&at_once)) {
+        Ok(1) if looked[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) => Closed::All,
+        Ok(1) => Closed::Half,
+        _ => Closed::Not,
+    }
+}
+
 impl Detached {
     /// Puts it into the runtime of the thread that calls.
     pub fn attach(self) -> io::Result<Stream> {

@@ -41,7 +41,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
     let Ok(address) = address.parse() else {
         return answer::text(StatusCode::BAD_REQUEST, "that is not an address\n");
     };
-    let (peer, queue) = (Peer { id: id.into(), address }, Rc::new(RefCell::new(held.into_iter())));
+    let (peer, queue) = (Peer { id: id.into(), address, owns: false }, Rc::new(RefCell::new(held.into_iter())));
     let done = Rc::new(Cell::new(0));
     let work = || {
         let (node, peer, queue, done) = (node.clone(), peer.clone(), queue.clone(), done.clone());

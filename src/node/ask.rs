@@ -54,6 +54,11 @@ impl Ask {
         !self.head.headers.contains_key(header::RANGE)
     }
 
+    /// In place of the owner, which renews for both.
+    pub fn is_instead(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.owns)
+    }
+
     /// A request of nobody's own that renews what this one was answered with.
     pub fn for_everyone(&self, terms: &Terms) -> Ask {
         let (key, head) = (self.key.clone(), policy::requests::for_everyone(&self.head, terms));
@@ -104,7 +109,7 @@ impl Incoming {
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other.
         let may_ask = asker == Asker::Front && vouched && !from_node;
-        let peer = if may_ask { head.headers.get(link::PEER).and_then(Peer::read) } else { None };
+        let peer = if may_ask { Peer::read(&head.headers) } else { None };
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();
         if noted.two_ends {

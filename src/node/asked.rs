@@ -1,27 +1,30 @@
-//! The answer to another node (docs/link.md, Peer ask): what is stored and fresh, or a fill that is under way, or 504. The
-//! origin is not asked, and no other node is.
+//! The answer to another node (docs/link.md, Peer ask): what is stored and fresh, or a fill that is under way, or 504. No
+//! other node is asked; the origin only where this node is the owner and is asked to renew for both.
 
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
-use super::collapse::{Shared, fits, is_fresh, may_fit};
+use super::collapse::{Got, Shared, fits, is_fresh, join_or_lead, may_fit};
+use super::confirm::{Confirmed, Kept};
 use super::counters::add;
 use super::fill::{Fate, Fill, Head, Reader, Stage};
 use super::{Node, peer};
 use crate::clock;
-use crate::policy::Decision;
 use crate::policy::variants::Selection;
+use crate::policy::{self, Decision, Terms};
+use crate::wire::link;
 use crate::wire::status::{CacheStatus, Fwd};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-pub async fn serve(node: &Node, ask: &Ask) -> Response<NodeBody> {
+pub async fn serve(node: &Rc<Node>, ask: &Rc<Ask>) -> Response<NodeBody> {
     let found = match stored(node, ask) {
         Some(response) => Some(response),
         None => match under_way(node, ask) {
             Some(fill) => joined(node, ask, &fill).await,
+            None if policy::requests::may_ask_peer(&ask.head) => renewed(node, ask).await,
             None => None,
         },
     };
@@ -34,7 +37,51 @@ fn stored(node: &Node, ask: &Ask) -> Option<Response<NodeBody>> {
     let Decision::Serve { ttl } = node.decide(ask, Some(&entry), None, now) else { return None };
     entry.touch(now.seconds());
     let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
-    Some(answer::stored(node, ask, &entry, &status, now))
+    Some(aged(answer::stored(node, ask, &entry, &status, now), &entry.terms))
+}
+
+/// Says how old it is to the millisecond.
+fn aged(mut response: Response<NodeBody>, terms: &Terms) -> Response<NodeBody> {
+    response.headers_mut().insert(link::AGE, HeaderValue::from(clock::now().millis_since(terms.born)));
+    response
+}
+
+/// What the origin says, for this node and the one that asks. Not where a fill of this node waits for another, which may be
+/// that one; nor where nothing would be shared.
+async fn renewed(node: &Rc<Node>, ask: &Rc<Ask>) -> Option<Response<NodeBody>> {
+    let waits_itself = node.fills.of(&ask.key).iter().any(|fill| fill.asks_peer());
+    if waits_itself || node.uncacheable.holds(&ask.key) {
+        return None;
+    }
+    let stale = node.lookup(ask);
+    match saying_so(ask, Box::pin(join_or_lead(node, ask, stale))).await?.ok()? {
+        Got::Filling(head, reader, _) if reader.fate() == Fate::Store => {
+            let response = answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed);
+            Some(aged(response, &head.terms))
+        }
+        Got::Validated(Confirmed { entry, kept: Kept::Stored, .. }, _) => {
+            let status = CacheStatus { collapsed: true, fwd: Some(Fwd::Stale), ..CacheStatus::default() };
+            Some(aged(answer::stored(node, ask, &entry, &status, clock::now()), &entry.terms))
+        }
+        _ => None,
+    }
+}
+
+/// Waits, and says so all the while: whoever asks waits only as long as it hears of us.
+async fn saying_so<T>(ask: &Ask, work: impl Future<Output = T>) -> Option<T> {
+    let signs = async {
+        loop {
+            if let Some(interim) = &ask.interim {
+                interim.send(StatusCode::PROCESSING, &HeaderMap::new());
+            }
+            sleep(peer::SIGN).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = signs => None,
+    }
 }
 
 /// A fill that the request may read along. Not one that asks another node itself: two that ask each other would wait in
@@ -54,30 +101,17 @@ fn under_way(node: &Node, ask: &Ask) -> Option<Rc<Fill>> {
     node.fills.of(&ask.key).into_iter().find(|fill| mine(fill) && joinable(fill))
 }
 
-/// Waits for the head, and says so all the while: whoever asks waits only as long as it hears of us.
+/// Waits for the head.
 async fn joined(node: &Node, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<NodeBody>> {
     let _ticket = fill.ticket();
-    let signs = async {
-        loop {
-            if let Some(interim) = &ask.interim {
-                interim.send(StatusCode::PROCESSING, &HeaderMap::new());
-            }
-            sleep(peer::SIGN).await;
-        }
-    };
-    let stage = tokio::select! {
-        biased;
-        stage = fill.outcome() => stage,
-        () = signs => return None,
-        // The one who asks may ask the origin itself, as others here have done by now.
-        () = sleep(patience(node)) => return None,
-    };
-    let (head, reader) = match stage {
+    // The one who asks may ask the origin itself, as others here have done by now.
+    let outcome = timeout(patience(node), saying_so(ask, fill.outcome()));
+    let (head, reader) = match outcome.await.ok()?? {
         Stage::Streaming(head) => readable(fill, head, ask)?,
         Stage::Validated(..) => return stored(node, ask),
         _ => return None,
     };
-    Some(answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed))
+    Some(aged(answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed), &head.terms))
 }
 
 /// How old a fill may be that has no answer yet: older, the origin is not only slow.

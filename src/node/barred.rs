@@ -44,8 +44,10 @@ impl Barred {
         self.until.insert(hash, now.saturating_add(TIME));
     }
 
-    pub fn has(&self, hash: u64, now: Millis) -> bool {
-        now < self.all || self.until.get(&hash).is_some_and(|until| now < *until)
+    /// When it was barred last.
+    pub fn since(&self, hash: u64, now: Millis) -> Option<Millis> {
+        let until = self.until.get(&hash).copied().unwrap_or_default().max(self.all);
+        (now < until).then(|| until - TIME)
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
         let mut barred = Barred::default();
         barred.bar(1, 1000);
         for (hash, now, expected) in [(1, 1000, true), (1, 30_999, true), (1, 31_000, false), (2, 1000, false)] {
-            assert_eq!(barred.has(hash, now), expected, "{hash} {now}");
+            assert_eq!(barred.since(hash, now), expected.then_some(1000), "{hash} {now}");
         }
     }
 
@@ -73,7 +75,7 @@ mod tests {
         (0..=MOST as u64).for_each(|hash| barred.bar(hash, 1000));
         assert!(barred.until.len() <= MOST);
         for (hash, now, expected) in [(0, 1000, true), (u64::MAX, 30_999, true), (u64::MAX, 31_000, false)] {
-            assert_eq!(barred.has(hash, now), expected, "{hash} {now}");
+            assert_eq!(barred.since(hash, now), expected.then_some(1000), "{hash} {now}");
         }
     }
 
@@ -82,6 +84,6 @@ mod tests {
         let mut barred = Barred::default();
         (0..MOST as u64).for_each(|hash| barred.bar(hash, 1000));
         barred.bar(u64::MAX, 40_000);
-        assert_eq!((barred.until.len(), barred.has(7, 40_000)), (1, false));
+        assert_eq!((barred.until.len(), barred.since(7, 40_000)), (1, None));
     }
 }

@@ -113,6 +113,8 @@ const IMPATIENT: u32 = 4;
 /// is answered first answers all.
 pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let (limit, came) = (node.config.timeouts.collapse, tick());
+    // What is to be validated was looked up just now, not when others have been waited for.
+    let began = node.begins();
     let mut rounds = 0;
     let wanted = Selection::of(&ask.head.headers);
     let (mut held, mut looked) = (Vec::<Ticket>::new(), false);
@@ -147,7 +149,7 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
                 continue;
             }
             let presumed = vary.unwrap_or_else(|| presumed_by_store(node, ask));
-            return lead(node, ask, stale, presumed, asking).await;
+            return lead(node, ask, (stale, began), presumed, asking).await;
         }
         (rounds, looked) = (rounds + 1, false);
         // Taken before those of the last round are given back: a fill that nobody waits for ends.
@@ -246,15 +248,13 @@ type Handed = Result<Got, Fault>;
 async fn lead(
     node: &Rc<Node>,
     ask: &Rc<Ask>,
-    stale: Option<Arc<Entry>>,
+    (stale, began): (Option<Arc<Entry>>, Since),
     presumed: Option<Presumed>,
     others: Vec<Rc<Fill>>,
 ) -> Result<Got, Fault> {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
     let ticket: Ticket = fill.ticket();
     let (tx, rx) = oneshot::channel();
-    // What is to be validated was looked up just now, not when the task begins or another node has answered.
-    let began = node.begins();
     let ending = Ending::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
     // Another node may wait for the same answer.
@@ -298,6 +298,9 @@ async fn fetch(
         }
         Ok(Settled::Store(head, body)) => {
             node.uncacheable.forget(&ask.key);
+            if head.seed.is_some() && node.fate(began, &ask.key) == Fate::Forget {
+                fill.set_fate(Fate::Forget);
+            }
             let head = Rc::new(head);
             fill.settle(Stage::Streaming(head.clone()));
             // Made before the body moves: what is not to be stored any more is let go as soon as nobody reads it.
@@ -347,7 +350,8 @@ fn through(node: &Node, ask: &Ask, status: StatusCode, why: Why) -> Stage {
 }
 
 /// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
-/// node was away: whoever stood in for it knows. Else the origin.
+/// node was away: whoever stood in for it knows; and the owner, where this node is asked in its place, also for what was fresh
+/// here: both must not renew it, or a client of both would see it go back in time. Else the origin.
 async fn question(
     node: &Node,
     ask: &Ask,
@@ -355,8 +359,9 @@ async fn question(
     fill: &Fill,
     (began, of_peer): (Since, bool),
 ) -> Result<Settled, Fault> {
+    let was_fresh = |entry: &Entry| entry.terms.lifetime > 0 && !entry.terms.always_validate();
     if of_peer
-        && stale.is_none_or(|entry| node.may_have_missed(entry))
+        && stale.is_none_or(|entry| node.may_have_missed(entry) || (ask.is_instead() && was_fresh(entry)))
         && let Some((head, body)) = peer::ask(node, ask, fill).await
     {
         return Ok(Settled::Store(head, Source::Peer(body)));

@@ -11,6 +11,7 @@ use crate::clock::{Tick, tick};
 use crate::config::{Address, Cluster, Config};
 use crate::net::rules::Reach;
 use crate::policy;
+use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
 use crate::wire::{link, status};
 use bytes::Bytes;
@@ -37,13 +38,15 @@ const LINES: usize = 1024;
 pub struct Peer {
     pub id: Box<str>,
     pub address: Address,
+    /// It is the owner, in whose place this node is asked: it renews for both.
+    pub owns: bool,
 }
 
 impl Peer {
-    /// From the value of `Ringhold-Peer`.
-    pub fn read(value: &HeaderValue) -> Option<Peer> {
-        let (id, address) = link::introduced(value.as_bytes())?;
-        Some(Peer { id: id.into(), address: address.parse().ok()? })
+    /// From `Ringhold-Peer` and `Ringhold-Owner`.
+    pub fn read(headers: &HeaderMap) -> Option<Peer> {
+        let (id, address) = link::introduced(headers.get(link::PEER)?.as_bytes())?;
+        Some(Peer { id: id.into(), address: address.parse().ok()?, owns: headers.contains_key(link::OWNER) })
     }
 }
 
@@ -99,9 +102,10 @@ impl Peers {
         self.barred.borrow_mut().bar(origin(of), tick().0);
     }
 
-    fn is_barred(&self, key: &Key) -> bool {
+    /// When it did, where that is not long ago.
+    fn barred(&self, key: &Key) -> Option<Tick> {
         let (barred, now) = (self.barred.borrow(), tick().0);
-        barred.has(key.hash(), now) || barred.has(origin(key), now)
+        barred.since(key.hash(), now).max(barred.since(origin(key), now)).map(Tick)
     }
 
     /// Closes connections that have been idle for too long, and forgets nodes without any.
@@ -130,15 +134,19 @@ impl Peers {
     }
 }
 
-/// What the named node has of what is asked for, to be stored here as an origin's answer is. `None`: ask the origin.
+/// What the named node has of what is asked for, or fetches where it is the owner, to be stored here as an origin's answer
+/// is. `None`: ask the origin.
 pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)> {
-    let peer =
-        ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head) && !node.peers.is_barred(&ask.key))?;
+    let peer = ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head))?;
+    let barred = node.peers.barred(&ask.key);
+    if barred.is_some() && !peer.owns {
+        return None;
+    }
     let line = node.peers.line(peer)?;
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);
-    let sent = crate::clock::now();
-    let answer = answer(node, ask, &line).await;
+    let (sent, asked) = (crate::clock::now(), tick());
+    let answer = answer(node, ask, peer, &line).await;
     fill.set_asks_peer(false);
     let Some(response) = answer else {
         tracing::debug!(peer = &*peer.id, "no answer to the question for {}", ask.key.as_str());
@@ -147,19 +155,35 @@ pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)
         return None;
     };
     line.answered();
+    let age = age(&response);
+    // What it fetched before something became invalid here may be what it has not been told of yet.
+    let is_later = |since: Tick| age.is_some_and(|age| asked.0.saturating_sub(age) > since.0);
+    if !barred.is_none_or(is_later) {
+        return None;
+    }
     let (mut head, body) = useful(node, ask, response, sent)?;
+    // No later than there: or this one's would seem to be fresh when that one has a newer one.
+    if let Some(age) = age {
+        head.terms = head.terms.born_at(Timestamp(sent.0.saturating_sub(age)));
+    }
     head.peer = Some(peer.id.clone());
     add(&node.counters.peer_hits, 1);
     Some((head, body))
 }
 
+/// In milliseconds, as the other node says.
+fn age<B>(response: &Response<B>) -> Option<u64> {
+    response.headers().get(link::AGE)?.to_str().ok()?.parse().ok()
+}
+
 /// The answer, when it comes in time.
-async fn answer(node: &Node, ask: &Ask, line: &Rc<Line>) -> Option<Response<PeerBody>> {
+async fn answer(node: &Node, ask: &Ask, peer: &Peer, line: &Rc<Line>) -> Option<Response<PeerBody>> {
     let limits = &node.peers.limits;
     let heard = Arc::new(AtomicU64::new(0));
-    let exchanged = line.exchange(|| question(node, ask, &heard));
-    // Where nobody waits, a busy node has more time.
-    let first = if ask.background { limits.sign.max(limits.answer) } else { limits.answer };
+    let exchanged = line.exchange(|| question(node, ask, peer, &heard));
+    // Where nobody waits, a busy node has more time. So has an owner: who asks the origin beside it gives newer pages than it
+    // does, or older ones.
+    let first = if ask.background || peer.owns { limits.sign.max(limits.answer) } else { limits.answer };
     timeout(limits.first_byte, hearing(exchanged, &heard, first, limits.sign)).await.ok().flatten()
 }
 
@@ -181,11 +205,13 @@ async fn hearing<T, E>(
     }
 }
 
-fn question(node: &Node, ask: &Ask, heard: &Arc<AtomicU64>) -> Request<Empty<Bytes>> {
+fn question(node: &Node, ask: &Ask, peer: &Peer, heard: &Arc<AtomicU64>) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = ask.head.uri.clone();
     let mut headers: HeaderMap = ask.head.headers.clone();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("only-if-cached"));
+    if !peer.owns {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("only-if-cached"));
+    }
     if let Ok(host) = HeaderValue::from_str(ask.key.authority()) {
         headers.insert(header::HOST, host);
     }
@@ -202,12 +228,7 @@ fn question(node: &Node, ask: &Ask, heard: &Arc<AtomicU64>) -> Request<Empty<Byt
 }
 
 /// A fresh hit or a fill that is read along, where it may be stored here too; whatever else came is dropped.
-fn useful(
-    node: &Node,
-    ask: &Ask,
-    response: Response<PeerBody>,
-    sent: crate::wire::date::Timestamp,
-) -> Option<(Head, PeerBody)> {
+fn useful(node: &Node, ask: &Ask, response: Response<PeerBody>, sent: Timestamp) -> Option<(Head, PeerBody)> {
     if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {
         return None;
     }

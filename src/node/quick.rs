@@ -148,6 +148,9 @@ fn asked<'a>(fields: &[httparse::Header<'a>], standing: Standing) -> Option<Aske
             return None;
         } else if tag.is_none() && field.name.eq_ignore_ascii_case(IF_NONE_MATCH.as_str()) {
             tag = Some(field.value);
+        } else if field.name.eq_ignore_ascii_case(link::ASKER.as_str()) {
+            // Another node is told more than a front.
+            return None;
         } else if policy::requests::bears_on_fresh(field.name)
             && !field.name.eq_ignore_ascii_case("via")
             && !is_held_only(field)

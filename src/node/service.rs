@@ -52,7 +52,7 @@ async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) ->
 
 async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
     let answered = match Incoming::read(request, caller) {
-        Ok(Incoming::Proxy { ask, .. }) if ask.from_node => Ok(Box::pin(asked::serve(node, &ask)).await),
+        Ok(Incoming::Proxy { ask, .. }) if ask.from_node => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
         Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request, caller.is_vouched())).await),
         Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
         Err(fault) => Err(fault),
@@ -85,6 +85,8 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
         let entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
             Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
+            // The owner may have served a newer one by now.
+            Decision::ServeStale { .. } if ask.is_instead() => (entry, Fwd::Stale),
             Decision::ServeStale { ttl } => {
                 entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));
                 return hit(node, &ask, entry, ttl);

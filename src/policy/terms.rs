@@ -139,6 +139,12 @@ impl Terms {
         Terms { born: Timestamp(self.born.0.saturating_sub(999)), fresh_until: self.fresh_until.min(until), ..self }
     }
 
+    /// The same, generated then, as whoever gave it knows more exactly than `Age` can say.
+    pub fn born_at(self, born: Timestamp) -> Terms {
+        let until = Timestamp(born.0.saturating_add(self.lifetime));
+        Terms { born, fresh_until: self.fresh_until.min(until), ..self }
+    }
+
     /// The same, not to be reused without validation (section 4.4).
     pub fn invalidated(self) -> Terms {
         Terms { marks: self.marks.and(Marks::INVALIDATED), fresh_until: Timestamp(0), ..self }

@@ -42,7 +42,9 @@ pub async fn relay(
             None
         };
         let doubtful = pool.node.is_doubtful();
-        let broken = match attempt(worker, pool, &link::Request { peer, doubtful, ..*request }, upload).await {
+        let instead = candidate.instead_of.is_some();
+        let request = &link::Request { peer, instead, doubtful, ..*request };
+        let broken = match attempt(worker, pool, request, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),
             Err(broken) => broken,
         };
@@ -61,12 +63,13 @@ fn is_get(request: &link::Request<'_>) -> bool {
     *request.method == Method::GET && request.framing == Framing::None
 }
 
-/// Where the key belongs, and how much of the traffic it is.
-pub fn asked(worker: &Worker, request: &link::Request<'_>) -> Asked {
+/// Where the key belongs, and how much of the traffic it is. `plain`: nothing in it bears on whether what is stored may answer
+/// it. Whatever else there is goes to the owner alone, so that only that one renews.
+pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> Asked {
     // All that is asked of an origin on one client's own connection is asked of one node.
     let root = request.tie.map(|_| format!("{}://{}/", request.key.scheme(), request.key.authority()));
     let position = worker.routing().view.ring.position(root.as_deref().unwrap_or(request.key.as_str()));
-    let heat = if is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
+    let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
     Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
 }
 

@@ -103,6 +103,11 @@ fn first(
     };
     let choice = view.ring.choose(position, heat, factor, load)?;
     let instead_of = (choice.member != choice.owner).then_some(choice.owner);
+    // Who cannot ask the owner would renew by itself, and its pages would be older than the owner's, or newer.
+    let asks = |owner: usize| is_fit(&view.nodes[owner], &view.nodes[choice.member], asked.place);
+    if factor <= 0.0 && instead_of.is_some_and(|owner| !asks(owner)) {
+        return Some(Candidate::plain(choice.owner));
+    }
     Some(Candidate { index: choice.member, instead_of })
 }
 

@@ -128,13 +128,14 @@ async fn forward(
         expect,
         forwarded_for: client.forwarded_for(),
         peer: None,
+        instead: false,
         held: false,
         doubtful: false,
         tie: tie.as_ref(),
         pathless,
     };
-    let (answer, pool) =
-        relay::relay(&client.worker, &asked, &mut upload, relay::asked(&client.worker, &asked)).await?;
+    let place = relay::asked(&client.worker, &asked, policy::requests::may_ask_peer(&request));
+    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload, place).await?;
     if !request.method.is_safe() {
         Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
     }

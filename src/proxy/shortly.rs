@@ -99,12 +99,13 @@ impl Shortly {
             expect: false,
             forwarded_for: client.forwarded_for(),
             peer: None,
+            instead: false,
             held: false,
             doubtful: false,
             tie: None,
             pathless: false,
         };
-        let place = relay::asked(&client.worker, &asked);
+        let place = relay::asked(&client.worker, &asked, !self.special);
         let again = match &self.watch {
             Watch::Again(_, copy) => Box::pin(self.again(copy, &asked, place)).await,
             Watch::Aside | Watch::Head | Watch::Since(_) => Again::Unknown,

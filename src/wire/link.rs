@@ -17,7 +17,14 @@ pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
 /// To the node: this connection is one client's alone, and so is the origin's that it is answered from (NTLM, Negotiate).
 pub const PINNED: HeaderName = HeaderName::from_static("ringhold-pinned");
 
-/// From one node to another: the id of the node that asks. The other one answers from what it has, and asks nobody.
+/// To the node, beside [`PEER`]: that one is the owner, which renews for both.
+pub const OWNER: HeaderName = HeaderName::from_static("ringhold-owner");
+
+/// From one node to another that asks it: the age of the answer in milliseconds, `Age` being cut to seconds.
+pub const AGE: HeaderName = HeaderName::from_static("ringhold-age");
+
+/// From one node to another: the id of the node that asks. The other one answers from what it has, and asks no other node;
+/// nor the origin, where `only-if-cached` says so.
 pub const ASKER: HeaderName = HeaderName::from_static("ringhold-asker");
 
 /// From one front to another: the proof that what follows may be told.
@@ -43,7 +50,9 @@ pub const REMOTE: &str = "remote";
 mod tests {
     #[test]
     fn every_field_of_the_link_begins_with_the_prefix() {
-        for name in [super::CLIENT, super::REACH, super::PEER, super::ASKER, super::TELLER, super::PINNED] {
+        let all = [super::CLIENT, super::REACH, super::PEER, super::OWNER, super::AGE, super::ASKER];
+        let more = [super::TELLER, super::PINNED];
+        for name in all.iter().chain(&more) {
             assert!(name.as_str().starts_with(super::PREFIX), "{name}");
         }
     }

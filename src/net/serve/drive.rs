@@ -155,6 +155,7 @@ fn stands(order: Order, state: &State) -> bool {
         Order::GiveWay => matches!(state.phase(), Phase::Idle | Phase::Head) && state.is_flushed(),
         Order::HeadTooSlow => state.phase() == Phase::Head,
         Order::Stalled => state.waits_for_peer(),
+        Order::Gone => state.phase() == Phase::Busy,
     }
 }
 
@@ -171,6 +172,7 @@ async fn cut(io: Io, order: Order, watch: &Registration) -> End {
             io.stream.reset_on_drop();
             End::Stalled
         }
+        Order::Gone => End::Broken("the client left before it had its answer".into()),
         _ => End::IdleTooLong,
     }
 }
@@ -184,7 +186,11 @@ async fn close(io: Io, outcome: hyper::Result<()>, unread: &[u8], watch: &Regist
             End::Refused(fault)
         }
         Err(e) => End::Broken(e.into()),
-        Ok(()) if io.state.has_unread_body() || io.state.has_said_last() => {
+        Ok(()) if io.state.has_unread_body() => {
+            words::hear_out(io.stream, watch.limits()).await;
+            End::Closed
+        }
+        Ok(()) if io.state.has_said_last() => {
             words::linger(io.stream).await;
             End::Closed
         }

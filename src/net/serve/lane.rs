@@ -83,6 +83,8 @@ struct Lane<'a, B> {
     out: Out,
     /// The process ends: what runs is the last.
     draining: bool,
+    /// The client has closed its half: what was read is the last.
+    finished: bool,
 }
 
 /// Serves `io` for as long as its requests are plain. `service` counts its exchanges itself.
@@ -99,7 +101,7 @@ where
     E: Into<BoxError>,
 {
     watch.set_parked(true);
-    let mut lane = Lane { io, watch, known, out: Out::default(), draining: false };
+    let mut lane = Lane { io, watch, known, out: Out::default(), draining: false, finished: false };
     let left = loop {
         let served = match poll_fn(|cx| lane.poll_next(cx)).await {
             Next::Ask(asking) => lane.ask(asking).await,
@@ -214,7 +216,7 @@ where
         match given {
             Given::Response(response) => self.send(response.map(|body| Reply { body, _half: half })).await,
             Given::Bytes(mut head, body) => {
-                let close = self.draining;
+                let close = self.is_last();
                 if close && head.ends_with(b"\r\n\r\n") {
                     head.truncate(head.len() - 2);
                     head.extend_from_slice(b"connection: close\r\n\r\n");
@@ -224,7 +226,7 @@ where
                 self.sent(close)
             }
             Given::Message(mut message, head) => {
-                let close = self.draining;
+                let close = self.is_last();
                 if close && let Some(end) = head.checked_sub(2).filter(|end| *end <= message.len()) {
                     message.splice(end..end, *b"connection: close\r\n");
                 }
@@ -261,7 +263,7 @@ where
 
     async fn send(&mut self, response: Response<Reply<B>>) -> Result<(), End> {
         let (answer, body) = response.into_parts();
-        let close = self.draining || plain::says_close(&answer.headers);
+        let close = self.is_last() || plain::says_close(&answer.headers);
         self.write(&answer, body, close).await?;
         self.sent(close)
     }
@@ -278,6 +280,11 @@ where
             written.map_err(|e| End::Broken(e.into()))
         })
         .await
+    }
+
+    /// Whether no request can follow.
+    fn is_last(&self) -> bool {
+        self.draining || (self.finished && self.io.before.is_empty())
     }
 
     /// An answer is out.
@@ -337,24 +344,27 @@ where
                 self.io.stream.reset_on_drop();
                 return Err(End::Stalled);
             }
+            Order::Gone => return Err(gone()),
             _ => {}
         }
         Ok(())
     }
 
-    /// Ready when the client has gone; what it sends meanwhile is kept, up to a bound.
+    /// Ready when the client has gone; what it sends meanwhile is kept, up to a bound. One that only says that it sends no more
+    /// waits for its answer; that it has gone after all is seen by the sweeper.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.io.before.len() < READ {
+        while self.io.before.len() < READ && !self.finished {
             let more = BUFFER.with_borrow_mut(|buffer| {
                 let mut read = ReadBuf::new(buffer);
                 match ready!(Pin::new(&mut self.io.stream).poll_read(cx, &mut read)) {
-                    Ok(()) => Poll::Ready(Bytes::copy_from_slice(read.filled())),
-                    Err(_) => Poll::Ready(Bytes::new()),
+                    Ok(()) => Poll::Ready(Some(Bytes::copy_from_slice(read.filled()))),
+                    Err(_) => Poll::Ready(None),
                 }
             });
-            let more = ready!(more);
+            let Some(more) = ready!(more) else { return Poll::Ready(()) };
             if more.is_empty() {
-                return Poll::Ready(());
+                self.finished = self.watch.limits().half_close;
+                return if self.finished { Poll::Pending } else { Poll::Ready(()) };
             }
             self.io.before = io::join(std::mem::take(&mut self.io.before), more);
         }

@@ -196,6 +196,11 @@ impl State {
         self.progress();
     }
 
+    /// The answer to the request that it has, has begun.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Relaxed)
+    }
+
     pub(super) fn body_pending(&self) {
         self.body_waits.store(true, Relaxed);
     }

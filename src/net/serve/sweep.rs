@@ -7,7 +7,7 @@ use crate::clock::{Tick, tick};
 use crate::net::drain::Shutdown;
 use crate::net::listen::Stream;
 use crate::net::shares::Source;
-use crate::net::stream::untaken;
+use crate::net::stream::{Closed, closed, untaken};
 use hyper::server::conn::http1::Builder;
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -17,6 +17,8 @@ use std::task::Waker;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
+/// So long who has closed its half may hear nothing in the middle of an answer.
+const QUIET: Duration = Duration::from_secs(5);
 const SWEEP_MIN: Duration = Duration::from_millis(5);
 const SWEEP_MAX: Duration = Duration::from_millis(500);
 /// A head that takes longer may give way to another client.
@@ -48,6 +50,8 @@ pub(super) enum Order {
     GiveWay,
     HeadTooSlow,
     Stalled,
+    /// The peer has reset the connection, or has closed its half and nothing has gone to it for a while.
+    Gone,
 }
 
 pub(super) struct Entry {
@@ -178,6 +182,7 @@ impl Entry {
             Phase::Idle if age >= limits.idle => Order::IdleTooLong,
             Phase::Idle if !self.parked.get() && self.state.is_flushed() => Order::Park,
             Phase::Head if age >= limits.header => Order::HeadTooSlow,
+            Phase::Busy if limits.half_close && self.is_gone(age) => Order::Gone,
             _ => Order::None,
         }
     }
@@ -199,6 +204,17 @@ impl Entry {
         // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
         self.state.phase() == Phase::Idle && rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
+    }
+    /// A peer that closes all looks like one that closes its half until something is sent to it: then it resets the
+    /// connection. While it waits for an answer to begin it is given the doubt; in a stream that is quiet, for a moment.
+    fn is_gone(&self, quiet: Duration) -> bool {
+        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        let end = closed(unsafe { BorrowedFd::borrow_raw(self.socket) });
+        match end {
+            Closed::Not => false,
+            Closed::Half => self.state.has_answered() && quiet >= QUIET,
+            Closed::All => true,
+        }
     }
     /// A socket becomes writable only when much of its queue is gone; a slow reader is heard by the queue alone.
     fn takes_slowly(&self) -> bool {

@@ -40,7 +40,7 @@ struct Server {
 }
 
 fn limits() -> Limits {
-    Limits { idle: LONG, header: LONG, stall: Some(LONG), head: 16 * 1024, fields: 20, date: false }
+    Limits { idle: LONG, header: LONG, stall: Some(LONG), head: 16 * 1024, fields: 20, half_close: false, date: false }
 }
 
 impl Server {

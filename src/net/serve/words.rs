@@ -13,12 +13,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// How long a peer has to take our last words.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A peer that goes on with an upload after its answer may pause for so long, or `timeouts.client_silence` where that is
+/// less; altogether it is heard for `client_silence`.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// Answers with `fault` and closes.
 pub async fn speak(mut stream: Stream, fault: &Fault) {
     let answer = answer(fault);
     let _ = tokio::time::timeout(PATIENCE, async {
         if stream.write_all(&answer).await.is_ok() {
-            drain(&mut stream).await;
+            drain(&mut stream, PATIENCE).await;
         }
     })
     .await;
@@ -27,13 +31,22 @@ pub async fn speak(mut stream: Stream, fault: &Fault) {
 /// Closes so that what was written arrives: a socket that is closed with bytes unread resets the connection, and the
 /// answer is lost with it (RFC 9112 section 9.6).
 pub(super) async fn linger(mut stream: Stream) {
-    let _ = tokio::time::timeout(PATIENCE, drain(&mut stream)).await;
+    let _ = tokio::time::timeout(PATIENCE, drain(&mut stream, PATIENCE)).await;
 }
 
-async fn drain(stream: &mut Stream) {
+/// The same in the middle of an upload. Many clients read no answer before they have sent all: what they send is read and
+/// dropped, for as long as it keeps coming.
+pub(super) async fn hear_out(mut stream: Stream, limits: &Limits) {
+    let quiet = limits.stall.map_or(PATIENCE, |stall| stall.min(QUIET));
+    let most = limits.stall.map_or(PATIENCE, |stall| stall.max(quiet));
+    let _ = tokio::time::timeout(most, drain(&mut stream, quiet)).await;
+}
+
+/// Until it ends, or nothing comes for so long.
+async fn drain(stream: &mut Stream, quiet: Duration) {
     let mut waste = vec![0; 16 * 1024];
     if stream.shutdown().await.is_ok() {
-        while matches!(stream.read(&mut waste).await, Ok(n) if n > 0) {}
+        while matches!(tokio::time::timeout(quiet, stream.read(&mut waste)).await, Ok(Ok(n)) if n > 0) {}
     }
 }
 

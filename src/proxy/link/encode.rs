@@ -71,6 +71,8 @@ pub struct Request<'a> {
     pub forwarded_for: Option<IpAddr>,
     /// To be asked before the origin.
     pub peer: Option<&'a Node>,
+    /// That one is the owner, in whose place this node is asked.
+    pub instead: bool,
     /// Only what the node holds will do (`only-if-cached`, RFC 9111 section 5.2.1.7).
     pub held: bool,
     /// The node may hold what has been purged: it is to use nothing of that unasked.
@@ -100,6 +102,9 @@ impl Request<'_> {
         out.extend_from_slice(if self.local { b"ringhold-client: local\r\n" } else { b"ringhold-client: remote\r\n" });
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
             field(out, b"ringhold-peer", introduction.as_bytes());
+            if self.instead {
+                out.extend_from_slice(b"ringhold-owner: yes\r\n");
+            }
         }
         if self.tie.is_some() {
             field(out, link::PINNED.as_str().as_bytes(), b"yes");
@@ -182,6 +187,7 @@ mod tests {
             expect: true,
             forwarded_for: None,
             peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),
+            instead: false,
             held: true,
             doubtful: true,
             tie: None,

@@ -50,6 +50,7 @@ impl Asked {
             expect: self.expect,
             forwarded_for: None,
             peer: None,
+            instead: false,
             held: false,
             doubtful: false,
             tie: None,
