@@ -322,7 +322,8 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Opt
                     let what = trouble.to_string();
                     health.complain(node, what.clone(), trouble.is_lasting());
                     *why = Some(what);
-                    Some(Event::Refused)
+                    // A new connection that is lost as well is one more probe without an answer.
+                    Some(if trouble.turns_away() { Event::Refused } else { Event::Silent { whole: true } })
                 }
             },
             () = sleep(health.slice) => {}

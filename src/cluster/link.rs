@@ -141,6 +141,15 @@ impl Trouble {
         matches!(self, Trouble::Io(e) if descriptors::is_our_lack(e))
     }
 
+    /// Nobody is to be reached there, or somebody else; not that a connection was lost, which says nothing of the node.
+    pub fn turns_away(&self) -> bool {
+        match self {
+            Trouble::Io(e) => prove::turns_away(e),
+            Trouble::Odd(_) => true,
+            Trouble::Http(_) | Trouble::Late(_) => false,
+        }
+    }
+
     /// It will be the same the next time: something is set up wrong.
     pub fn is_lasting(&self) -> bool {
         match self {

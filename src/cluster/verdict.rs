@@ -26,7 +26,7 @@ pub enum Event {
     Answered {
         boot: u64,
     },
-    /// A connection was refused or broken off, or the process died.
+    /// A connection was refused, or the process died.
     Refused,
     /// A probe has no answer, although its time is over; `whole`: once more the time of a probe has passed.
     Silent {

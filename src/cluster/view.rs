@@ -151,9 +151,9 @@ pub struct Membership {
 /// What a worker tells the control plane.
 #[derive(Debug)]
 pub enum Report {
-    /// A connection was refused or reset: the worker has already called `set_up(false)`; probe it at once.
+    /// A connection was refused: the worker has already called `set_up(false)`; probe it at once.
     Refused(Arc<Node>),
-    /// A request has waited for some time: probe it at once, out of turn.
+    /// A request has waited for some time, or a connection was lost: probe it at once, out of turn.
     Suspect(Arc<Node>),
     /// An answer through `by` to an unsafe method made these invalid: tell the other nodes. `told` is dropped when
     /// that has been done.

@@ -34,6 +34,16 @@ pub async fn connect(address: &str, id: &str, cluster: &Cluster) -> io::Result<T
     Err(denied("it does not accept our proof: set the same `[cluster] secret` here and there"))
 }
 
+/// Whether an attempt to connect has shown that no node of ours is to be reached there: it was refused, there is no way, or
+/// what listens there proves nothing.
+pub fn turns_away(error: &io::Error) -> bool {
+    use ErrorKind::*;
+    matches!(
+        error.kind(),
+        ConnectionRefused | NotFound | HostUnreachable | NetworkUnreachable | PermissionDenied | InvalidData
+    )
+}
+
 async fn open(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;

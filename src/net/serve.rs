@@ -17,7 +17,7 @@ mod sweep;
 mod tests;
 mod words;
 
-pub use body::ClientBody;
+pub use body::{ClientBody, Told};
 pub use connections::Connections;
 pub use drive::connection;
 pub use interim::Interim;

@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::ask::{Ask, Asker};
+use super::begun;
 use super::body::NodeBody;
 use super::collapse::Shared;
 use super::confirm::{Confirmed, Kept};
@@ -156,6 +157,13 @@ pub fn fault(node: &Node, fault: &Fault) -> Response<NodeBody> {
     if fault.kind == Kind::ConnectionLimitReached {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
+    response
+}
+
+/// The same for a front, which is told whose fault it was.
+pub fn fault_to_front(node: &Node, fault: &Fault) -> Response<NodeBody> {
+    let mut response = self::fault(node, fault);
+    begun::mark(fault.blame(), response.headers_mut());
     response
 }
 

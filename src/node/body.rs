@@ -1,5 +1,6 @@
 //! The bodies that pass through a node.
 
+use super::begun::Begun;
 use super::fill::Reader;
 use super::origin::OriginBody;
 use crate::store::Entry;
@@ -32,6 +33,8 @@ pub enum NodeBody {
     Filling(Reader),
     /// Straight from the origin.
     Through(OriginBody),
+    /// Of these two, what has been begun.
+    Begun(Begun),
 }
 
 /// A part of a body in several parts.
@@ -43,6 +46,10 @@ pub enum Piece {
 impl NodeBody {
     pub fn text(text: impl Into<Bytes>) -> NodeBody {
         NodeBody::Whole(Some(text.into()))
+    }
+    /// Whether it may end before its end.
+    pub fn may_break(&self) -> bool {
+        matches!(self, NodeBody::Filling(_) | NodeBody::Through(_))
     }
     /// The whole body of an entry.
     pub fn of(entry: &Arc<Entry>) -> NodeBody {
@@ -65,6 +72,7 @@ impl Body for NodeBody {
             NodeBody::Pieces(pieces) => Poll::Ready(next_of(pieces).map(|b| Ok(Frame::data(b)))),
             NodeBody::Filling(reader) => reader.poll_frame(cx),
             NodeBody::Through(body) => Pin::new(body).poll_frame(cx),
+            NodeBody::Begun(begun) => begun.poll_frame(cx),
         }
     }
 
@@ -76,6 +84,7 @@ impl Body for NodeBody {
             NodeBody::Pieces(pieces) => pieces.is_empty(),
             NodeBody::Filling(reader) => reader.is_end_stream(),
             NodeBody::Through(body) => body.is_end_stream(),
+            NodeBody::Begun(begun) => begun.is_end_stream(),
         }
     }
 
@@ -87,6 +96,7 @@ impl Body for NodeBody {
             NodeBody::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(Piece::len).sum()),
             NodeBody::Filling(reader) => reader.length().map_or_else(SizeHint::default, SizeHint::with_exact),
             NodeBody::Through(body) => body.size_hint(),
+            NodeBody::Begun(begun) => begun.size_hint(),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::net::rules::Reach;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Shelf, Then};
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::target::Key;
 use http::{HeaderMap, Method, Response, StatusCode};
 use std::cell::RefCell;
@@ -389,7 +389,7 @@ impl Drop for Ending {
         }
         self.node.fills.remove(self.hash, &self.fill);
         self.fill.settle(Stage::Gone);
-        self.fill.broken();
+        self.fill.broken(Blame::new(Whose::Us, Kind::ProxyInternalError));
     }
 }
 

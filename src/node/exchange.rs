@@ -141,7 +141,18 @@ impl Answered {
         let pins = ask.pins.as_ref();
         let Reply { response, reach } =
             node.origins.exchange(&ask.key, ask.same_machine, request, &progress, pins).await?;
-        Answered::new(response, reach, sent)
+        Answered::new(response, reach, sent)?.asked_for(ask)
+    }
+
+    /// Not where it switches to a protocol that nobody asked for.
+    pub fn asked_for(self, ask: &Ask) -> Result<Answered, Fault> {
+        if self.head.status == StatusCode::SWITCHING_PROTOCOLS && ask.hop.upgrade.is_none() {
+            return Err(Fault::origin(
+                Kind::HttpUpgradeFailed,
+                "the origin switched to a protocol that nobody asked for",
+            ));
+        }
+        Ok(self)
     }
 
     /// What it means where nothing was to be validated.
@@ -178,6 +189,7 @@ impl<B: Body> Answered<B> {
         let received = clock::moment(clock::now());
         let (mut head, body) = response.into_parts();
         let framing = framing(&head, &body)?;
+        one_length(&mut head.headers)?;
         if framing == Framing::Chunked {
             head.headers.remove(header::CONTENT_LENGTH); // RFC 9112 section 6.3
         }
@@ -339,6 +351,25 @@ fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
         }
         _ => Ok(Framing::UntilClose),
     }
+}
+
+/// Also where there is no content, and whoever reads the answer for us has not looked: the next recipient may (RFC 9110
+/// section 8.6).
+fn one_length(headers: &mut HeaderMap) -> Result<(), Fault> {
+    let mut lengths = list::members(headers, &header::CONTENT_LENGTH);
+    let Some(first) = lengths.next() else { return Ok(()) };
+    let is_number =
+        first.iter().all(u8::is_ascii_digit) && std::str::from_utf8(first).is_ok_and(|n| n.parse::<u64>().is_ok());
+    let others = lengths.map(|length| length == first).collect::<Vec<_>>();
+    if !is_number || others.contains(&false) {
+        return Err(refused("the origin said two lengths of its answer, or one that is no number"));
+    }
+    if !others.is_empty()
+        && let Ok(one) = HeaderValue::from_bytes(first)
+    {
+        headers.insert(header::CONTENT_LENGTH, one);
+    }
+    Ok(())
 }
 
 fn refused(detail: &'static str) -> Fault {

@@ -12,7 +12,7 @@ use super::confirm::Kept;
 use crate::clock::{Tick, tick};
 use crate::policy::Terms;
 use crate::store::{Entry, Mark};
-use crate::wire::fault::{Fault, Kind, Whose};
+use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::Frame;
@@ -93,7 +93,7 @@ pub enum Stage {
 enum End {
     /// The readers go on with the entry.
     Complete(Option<Arc<Entry>>, Option<HeaderMap>),
-    Broken,
+    Broken(Blame),
 }
 
 /// Who may read along, and for how long.
@@ -251,10 +251,10 @@ impl Fill {
     }
 
     /// The body broke off: every reader sees a broken transfer.
-    pub fn broken(&self) {
+    pub fn broken(&self, blame: Blame) {
         let mut flow = self.flow.borrow_mut();
         if flow.end.is_none() {
-            flow.end = Some(End::Broken);
+            flow.end = Some(End::Broken(blame));
             flow.wake();
         }
     }
@@ -403,7 +403,8 @@ impl Reader {
         match &flow.end {
             _ if self.at < flow.base => {
                 self.over = true;
-                Poll::Ready(Some(Err("too far behind the other readers of a body that is too large to keep".into())))
+                // Too far behind the other readers of a body that is too large to keep.
+                Poll::Ready(Some(Err(Blame::new(Whose::Client, Kind::ConnectionWriteTimeout).into())))
             }
             None => {
                 flow.readers.push(cx.waker().clone());
@@ -413,9 +414,10 @@ impl Reader {
                 self.over = true;
                 Poll::Ready(trailers.clone().map(|t| Ok(Frame::trailers(t))))
             }
-            Some(End::Broken) => {
+            Some(End::Broken(blame)) => {
+                let blame = *blame;
                 self.over = true;
-                Poll::Ready(Some(Err("the origin broke off in the middle of the body".into())))
+                Poll::Ready(Some(Err(blame.into())))
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::config::Address;
 use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
+use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
@@ -217,7 +218,7 @@ impl Body for PeerBody {
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             if this.poll_stalled(cx).is_ready() {
                 this.lease = None;
-                return Poll::Ready(Some(Err("the node that was asked stopped sending".into())));
+                return Poll::Ready(Some(Err(Blame::new(Whose::Node, Kind::ConnectionReadTimeout).into())));
             }
             return Poll::Pending;
         };
@@ -228,7 +229,9 @@ impl Body for PeerBody {
         if frame.is_none() || this.incoming.is_end_stream() {
             this.give_back();
         }
-        Poll::Ready(frame.map(|result| result.map_err(Into::into)))
+        Poll::Ready(
+            frame.map(|result| result.map_err(|_| Blame::new(Whose::Node, Kind::HttpResponseIncomplete).into())),
+        )
     }
 
     fn is_end_stream(&self) -> bool {

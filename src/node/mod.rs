@@ -9,6 +9,7 @@ mod answer;
 mod ask;
 mod asked;
 mod barred;
+mod begun;
 mod body;
 mod caller;
 mod collapse;

@@ -267,9 +267,10 @@ impl Origins {
         let answer = self.in_time(lease.sender.send_request(request), progress).await;
         let mut response = match answer {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.failed(error)),
+            Ok(Err(error)) => return Err(self.failed(error, lease.awaited.has_heard())),
             Err(Owes::Client) => return Err(paused()),
-            Err(_) => return Err(self.blame(Kind::HttpResponseTimeout)),
+            Err(Owes::Origin) => return Err(self.blame(Kind::ConnectionWriteTimeout)),
+            Err(Owes::Answer) => return Err(self.blame(Kind::HttpResponseTimeout)),
         };
         if !self.allows(response.headers()) {
             add(&self.counters.origin_failures, 1);
@@ -316,7 +317,8 @@ impl Origins {
         }
     }
 
-    fn failed(&self, error: hyper::Error) -> Fault {
+    /// `heard`: some of its answer had come.
+    fn failed(&self, error: hyper::Error, heard: bool) -> Fault {
         if error.is_user() {
             // The request's body failed: its sender went away.
             return Fault {
@@ -337,6 +339,7 @@ impl Origins {
         let kind = match () {
             () if error.is_parse() => Kind::HttpProtocolError,
             () if error.is_timeout() => Kind::HttpResponseTimeout,
+            () if heard => Kind::HttpResponseIncomplete,
             () => Kind::ConnectionTerminated,
         };
         self.blame(kind).because(error)
@@ -347,7 +350,9 @@ impl Origins {
         add(&self.counters.origin_failures, 1);
         let detail = match kind {
             Kind::HttpProtocolError => "the origin's answer is not HTTP",
-            Kind::HttpResponseTimeout => "the origin did not answer in time",
+            Kind::HttpResponseTimeout => return too_late(self.limits.first_byte),
+            Kind::ConnectionWriteTimeout => return took_nothing(self.limits.origin_silence),
+            Kind::HttpResponseIncomplete => "the origin closed the connection within the head of its answer",
             _ => "the origin closed the connection before it answered",
         };
         Fault::origin(kind, detail)
@@ -357,6 +362,20 @@ impl Origins {
 fn paused() -> Fault {
     let detail = "the client sent nothing of its request's body for longer than timeouts.client_silence";
     Fault::client(StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
+}
+
+fn too_late(limit: Duration) -> Fault {
+    let detail = format!(
+        "the origin did not begin to answer within {limit:?} (timeouts.first_byte): raise that where origins take longer"
+    );
+    Fault::origin(Kind::HttpResponseTimeout, detail)
+}
+
+fn took_nothing(limit: Duration) -> Fault {
+    let detail = format!(
+        "the origin took nothing of the request's body for {limit:?} (timeouts.origin_silence): raise that where origins pause"
+    );
+    Fault::origin(Kind::ConnectionWriteTimeout, detail)
 }
 
 fn too_long() -> Fault {

@@ -1,5 +1,6 @@
 //! Moves a body from the origin into a fill, and the whole of it into the store.
 
+use super::begun::blame;
 use super::collapse::Ending;
 use super::counters::add;
 use super::exchange::Why;
@@ -8,6 +9,7 @@ use super::source::Source;
 use super::{Node, body::BodyError};
 use crate::policy::Part;
 use crate::store::{Entry, Then};
+use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::target::Key;
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
@@ -30,9 +32,11 @@ pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
     let mut flight = Flight { node: &node, bytes: 0 };
     match flow(&node, &fill, &head, body, &mut flight).await {
         Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers),
-        _ => {
+        ended => {
             add(&node.counters.broken_fills, 1);
-            fill.broken();
+            // A body that ends in order, but not where it should, is the origin's too.
+            let blame = ended.err().map_or(Blame::new(Whose::Origin, Kind::HttpResponseIncomplete), |e| blame(&e));
+            fill.broken(blame);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The spine of a node: one request from its head to its answer, a named step a line.
 
 use super::Node;
-use super::ask::{Ask, Incoming};
+use super::ask::{Ask, Asker, Incoming};
 use super::body::NodeBody;
 use super::caller::{Caller, Standing, Step};
 use super::collapse::{Got, Shared, alone, join_or_lead};
 use super::counters::add;
-use super::{answer, asked, control, forward, refresh, upgrade};
+use super::{answer, asked, begun, control, forward, refresh, upgrade};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::net::web;
@@ -51,13 +51,32 @@ async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) ->
 }
 
 async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
-    let answered = match Incoming::read(request, caller) {
-        Ok(Incoming::Proxy { ask, .. }) if ask.from_node => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
-        Ok(Incoming::Control(request)) => Ok(Box::pin(control::serve(node, request, caller.is_vouched())).await),
-        Ok(Incoming::Proxy { ask, body, upgrade }) => proxy(node, ask, body, upgrade).await,
-        Err(fault) => Err(fault),
+    match Incoming::read(request, caller) {
+        Ok(Incoming::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
+        Ok(Incoming::Proxy { ask, body, upgrade }) => {
+            let (told, from_node) = (ask.asker == Asker::Front && !ask.from_node, ask.from_node);
+            let answered = match from_node {
+                true => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
+                false => proxy(node, ask, body, upgrade).await,
+            };
+            begun(node, answered, told).await
+        }
+        Err(fault) => answer::fault(node, &fault),
+    }
+}
+
+/// An answer to a front (`told`) or another, as far as it is known when its head goes out.
+pub async fn begun(node: &Node, answered: Result<Response<NodeBody>, Fault>, told: bool) -> Response<NodeBody> {
+    let answered = match answered {
+        Ok(response) if response.body().may_break() => {
+            begun::begin(&node.id, response, told, node.config.timeouts.small_body).await
+        }
+        answered => answered,
     };
-    answered.unwrap_or_else(|fault| answer::fault(node, &fault))
+    answered.unwrap_or_else(|fault| match told {
+        true => answer::fault_to_front(node, &fault),
+        false => answer::fault(node, &fault),
+    })
 }
 
 async fn proxy(

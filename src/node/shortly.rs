@@ -89,8 +89,8 @@ impl Shortly {
         };
         match node.origins.ask(&question).await {
             Ok(Heard::Message((message, head))) => Given::Message(message, head),
-            Ok(Heard::Told(told)) => Given::Response(self.long(*told, began, sent)),
-            Err(fault) => Given::Response(answer::fault(node, &fault)),
+            Ok(Heard::Told(told)) => Given::Response(service::begun(node, self.long(*told, began, sent), true).await),
+            Err(fault) => Given::Response(service::begun(node, Err(fault), true).await),
         }
     }
 
@@ -124,16 +124,12 @@ impl Shortly {
     }
 
     /// The rest of the long way.
-    fn long(&self, told: Told, began: Since, sent: Timestamp) -> Response<NodeBody> {
-        let node = &self.node;
-        let answered = || -> Result<Response<NodeBody>, Fault> {
-            let ask = self.ask()?;
-            let reply = node.origins.reply(told);
-            let settled = Answered::new(reply.response, reply.reach, sent)?.plainly(node, &ask);
-            let got = collapse::own(node, &ask, settled, began)?;
-            service::respond(node, &ask, got, FWD).ok_or_else(fill::vanished)
-        };
-        answered().unwrap_or_else(|fault| answer::fault(node, &fault))
+    fn long(&self, told: Told, began: Since, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
+        let (node, ask) = (&self.node, self.ask()?);
+        let reply = node.origins.reply(told);
+        let settled = Answered::new(reply.response, reply.reach, sent)?.asked_for(&ask)?.plainly(node, &ask);
+        let got = collapse::own(node, &ask, settled, began)?;
+        service::respond(node, &ask, got, FWD).ok_or_else(fill::vanished)
     }
 
     fn key(&self) -> Result<Key, Fault> {

@@ -5,6 +5,7 @@ use crate::config::{self, AccessLog};
 use crate::lines::{Lines, Logged};
 use crate::proxy::outcome::{End, Outcome, Source};
 use crate::wire::date;
+use crate::wire::fault::Whose;
 use serde_json::json;
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -53,7 +54,7 @@ impl Log {
     }
 }
 
-/// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "n1; hit"`
+/// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "hit; ttl=3"`
 fn text_line(line: &Line, outcome: &Outcome) -> String {
     let time = date::format(clock::wall());
     format!(
@@ -68,8 +69,17 @@ fn text_line(line: &Line, outcome: &Outcome) -> String {
         clock::tick().since(line.began).as_millis(),
         end(outcome.end),
         line.node.as_deref().unwrap_or("-"),
-        escaped(line.cache_status.as_deref().unwrap_or_else(|| source(outcome))),
+        escaped(&remark(line, outcome)),
     )
+}
+
+/// What the node says of its cache, else who made the answer; and what went wrong, with whose fault it was.
+fn remark(line: &Line, outcome: &Outcome) -> String {
+    let made_by = line.cache_status.as_deref().or(outcome.verdict.blame.is_none().then(|| source(outcome)));
+    let error = outcome.blame().map(|blame| format!("error={}", blame.kind.token()));
+    let fault = outcome.whose().map(|whose| format!("fault={}", whose.token()));
+    let parts: Vec<&str> = made_by.into_iter().chain(error.as_deref()).chain(fault.as_deref()).collect();
+    parts.join("; ")
 }
 
 /// So that nobody can end a quoted text or a line, or write to the terminal of who reads it: what is not printable ASCII as
@@ -103,6 +113,7 @@ fn json_line(line: &Line, outcome: &Outcome) -> String {
         "node": line.node,
         "cache": line.cache_status,
         "source": source(outcome),
+        "fault": outcome.whose().map(Whose::token),
     });
     format!("{fields}\n")
 }
@@ -111,17 +122,27 @@ fn end(end: End) -> &'static str {
     match end {
         End::Complete => "complete",
         End::ClientLeft => "client-left",
-        End::NodeBroke => "node-broke",
+        End::ClientSilent => "client-silent",
+        End::Broke(blame) => match blame.whose {
+            Whose::Client => "client-broke",
+            Whose::Node => "node-broke",
+            Whose::Origin => "origin-broke",
+            Whose::Us => "we-broke",
+        },
     }
 }
 
+/// Who made the answer, or what went wrong.
 fn source(outcome: &Outcome) -> &'static str {
+    if let Some(blame) = outcome.blame() {
+        return blame.kind.token();
+    }
     match outcome.verdict.source {
         Source::Node => "node",
         Source::Hot => "hot",
         Source::Page => "page",
         Source::Tunnel => "tunnel",
-        Source::Error(kind) => kind.token(),
+        Source::Error => "error",
     }
 }
 

@@ -72,7 +72,8 @@ impl Watch {
         headers.insert(AGE, entry.terms.age(now).into());
         headers.append(VIA, client.worker.shared.via(http::Version::HTTP_11).clone());
         if let Some(record) = record {
-            record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit });
+            let cache = Cache::Hit;
+            record.decide(Verdict { status: entry.status, source: Source::Hot, cache, blame: None });
             record.note(&copy.node, headers);
         }
         Some(response.map(|()| Reply::new(Content::Full(body), record.take())))

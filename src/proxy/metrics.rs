@@ -1,6 +1,7 @@
 //! Counters of a worker, and how all workers' counters become samples.
 
 use crate::lines;
+use crate::wire::fault::{Kind as Blamed, Whose};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,9 +35,10 @@ pub struct Counters {
     /// Answers that we made: pages, errors.
     pub own: Count,
     pub errors: Count,
-    /// Answers that did not reach the client whole: it left, or the node broke off.
-    pub cut_client: Count,
-    pub cut_node: Count,
+    /// Answers that did not reach the client whole, by whose fault that was.
+    pub cut: [Count; Whose::ALL.len()],
+    /// Errors that clients were answered with or saw their answer end with, by whose fault it was and what it was.
+    pub faults: [[Count; Blamed::ALL.len()]; Whose::ALL.len()],
     pub body_bytes: Count,
     pub connections: Count,
     pub connections_open: Count,
@@ -110,10 +112,15 @@ const FAMILIES: &[Family] = &[
     ),
     (
         "ringhold_front_cut_answers_total",
-        "Answers that did not reach the client whole, by who broke off.",
+        "Answers that did not reach the client whole, by whose fault it was.",
         Kind::Counter,
         "by",
-        &[("client", |c| &c.cut_client), ("node", |c| &c.cut_node)],
+        &[
+            ("client", |c| &c.cut[Whose::Client as usize]),
+            ("node", |c| &c.cut[Whose::Node as usize]),
+            ("origin", |c| &c.cut[Whose::Origin as usize]),
+            ("us", |c| &c.cut[Whose::Us as usize]),
+        ],
     ),
     one("ringhold_front_body_bytes_total", "Bytes of answer bodies sent.", Kind::Counter, &[("", |c| &c.body_bytes)]),
     one("ringhold_front_connections_total", "Client connections accepted.", Kind::Counter, &[("", |c| &c.connections)]),
@@ -163,7 +170,23 @@ pub fn samples(workers: &[Arc<Counters>]) -> Vec<Sample> {
             samples.push(Sample { name, help, kind: *kind, labels, value: lines::log_lost() as f64 });
         }
     }
+    samples.extend(faults(workers));
     samples
+}
+
+/// What has happened at all of what can go wrong.
+fn faults(workers: &[Arc<Counters>]) -> impl Iterator<Item = Sample> + use<'_> {
+    let all = Whose::ALL.into_iter().flat_map(|whose| Blamed::ALL.map(|kind| (whose, kind)));
+    all.filter_map(|(whose, kind)| {
+        let counted = workers.iter().map(|w| w.faults[whose as usize][kind as usize].get()).sum::<u64>();
+        (counted > 0).then(|| Sample {
+            name: "ringhold_front_faults_total",
+            help: "Answers that were errors, or ended with one, by whose fault it was and the error of Proxy-Status.",
+            kind: Kind::Counter,
+            labels: vec![("fault", whose.token().to_owned()), ("error", kind.token().to_owned())],
+            value: counted as f64,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -175,7 +198,12 @@ mod tests {
         let workers = [Arc::new(Counters::default()), Arc::new(Counters::default())];
         workers[0].hits.add(2);
         workers[1].hits.add(3);
+        workers[1].faults[Whose::Origin as usize][Blamed::DnsError as usize].add(4);
         let samples = samples(&workers);
+        let faults: Vec<_> = samples.iter().filter(|s| s.name == "ringhold_front_faults_total").collect();
+        assert_eq!(faults.len(), 1, "nothing that has not happened");
+        assert_eq!(faults[0].labels, [("fault", "origin".to_owned()), ("error", "dns_error".to_owned())]);
+        assert_eq!(faults[0].value, 4.0);
         let hit = samples.iter().find(|s| s.labels == [("result", "hit".to_owned())]).unwrap();
         assert_eq!((hit.name, hit.value), ("ringhold_front_cache_total", 5.0));
     }

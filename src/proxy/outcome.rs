@@ -4,7 +4,8 @@
 use super::accesslog::{Line, Log};
 use super::link::Shared;
 use crate::lines::Logged;
-use crate::wire::fault::Kind;
+use crate::net::serve::Interim;
+use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::status;
 use http::{HeaderMap, StatusCode};
 use std::rc::Rc;
@@ -17,7 +18,8 @@ pub enum Source {
     Hot,
     /// A page of our own.
     Page,
-    Error(Kind),
+    /// The same that says what went wrong.
+    Error,
     Tunnel,
 }
 
@@ -35,6 +37,8 @@ pub struct Verdict {
     pub status: StatusCode,
     pub source: Source,
     pub cache: Cache,
+    /// What the answer says that went wrong, by whoever's fault.
+    pub blame: Option<Blame>,
 }
 
 /// How the answer ended.
@@ -42,7 +46,10 @@ pub struct Verdict {
 pub enum End {
     Complete,
     ClientLeft,
-    NodeBroke,
+    /// It took nothing, or sent nothing, for too long.
+    ClientSilent,
+    /// Within the answer.
+    Broke(Blame),
 }
 
 /// Known when the last byte has gone, or cannot go.
@@ -59,6 +66,26 @@ pub struct Record {
     outcome: Outcome,
     shared: Rc<Shared>,
     line: Option<Box<(Log, Line)>>,
+    /// Knows how its connection ended.
+    client: Option<Interim>,
+}
+
+impl Outcome {
+    /// What went wrong, where anything did.
+    pub fn blame(&self) -> Option<Blame> {
+        match self.end {
+            End::Broke(blame) => Some(blame),
+            End::Complete | End::ClientLeft | End::ClientSilent => self.verdict.blame,
+        }
+    }
+
+    /// Whose fault it was.
+    pub fn whose(&self) -> Option<Whose> {
+        match self.end {
+            End::ClientLeft | End::ClientSilent => Some(Whose::Client),
+            End::Complete | End::Broke(_) => self.blame().map(|blame| blame.whose),
+        }
+    }
 }
 
 impl Cache {
@@ -81,10 +108,16 @@ impl Record {
         // Until there is an answer: the client did not stay for it.
         let verdict = Verdict {
             status: StatusCode::BAD_REQUEST,
-            source: Source::Error(Kind::HttpRequestError),
+            source: Source::Error,
             cache: Cache::Unknown,
+            blame: Some(Blame::new(Whose::Client, Kind::HttpRequestError)),
         };
-        Record { outcome: Outcome { verdict, sent: 0, end: End::ClientLeft }, shared, line }
+        Record { outcome: Outcome { verdict, sent: 0, end: End::ClientLeft }, shared, line, client: None }
+    }
+    /// Whose connection says, at the end, why the answer did not come to its own.
+    pub fn of_client(mut self, client: Interim) -> Record {
+        self.client = Some(client);
+        self
     }
     /// The head goes out. What is not ended by then was left by the client.
     pub fn decide(&mut self, verdict: Verdict) {
@@ -119,19 +152,25 @@ impl Record {
             }
             (Source::Node, Cache::Miss) => counters.misses.add(1),
             (Source::Page, _) => counters.own.add(1),
-            (Source::Error(_), _) => counters.errors.add(1),
+            (Source::Error, _) => counters.errors.add(1),
             (Source::Node, Cache::Unknown) | (Source::Tunnel, _) => {}
         }
         match end {
             End::Complete => {}
-            End::ClientLeft => counters.cut_client.add(1),
-            End::NodeBroke => counters.cut_node.add(1),
+            End::ClientLeft | End::ClientSilent => counters.cut[Whose::Client as usize].add(1),
+            End::Broke(blame) => counters.cut[blame.whose as usize].add(1),
+        }
+        if let Some(Blame { whose, kind }) = self.outcome.blame() {
+            counters.faults[whose as usize][kind as usize].add(1);
         }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.outcome.end == End::ClientLeft && self.client.as_ref().is_some_and(Interim::has_stalled) {
+            self.outcome.end = End::ClientSilent;
+        }
         self.count();
         if let Some(line) = &self.line
             && line.0.write(&line.1, &self.outcome) == Logged::Dropped

@@ -5,14 +5,16 @@ use super::route::{self, Asked, Where};
 use super::worker::Worker;
 use crate::cluster::view::{Node, Report};
 use crate::net::dial;
+use crate::net::prove::turns_away;
 use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-/// How often a request may break something that was alive before it came: what breaks three nodes is not repeated.
-const BREAKS: usize = 3;
+/// At how many nodes a request may break something that was alive before it came: at each it is asked once more on a new
+/// connection, and what breaks two of them is not repeated.
+const BREAKS: usize = 2;
 
 /// What is to be done after a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub async fn relay(
     asked: Asked,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
     let routing = worker.routing();
-    let mut breaks = 0;
+    let (mut breaks, mut lost) = (0, None);
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
@@ -55,8 +57,12 @@ pub async fn relay(
             return Err(fault(&broken, &pool.node.id));
         }
         worker.shared.counters.failovers.add(1);
+        if broken.is_of_connection() {
+            lost = Some(fault(&broken, &pool.node.id));
+        }
     }
-    Err(nobody(asked.place))
+    // Somebody is there, and has perhaps done what was asked.
+    Err(lost.unwrap_or_else(|| nobody(asked.place)))
 }
 
 fn is_get(request: &link::Request<'_>) -> bool {
@@ -96,7 +102,7 @@ pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) ->
     }
 }
 
-/// One node, twice where a connection that was kept alive turns out to be dead.
+/// One node, twice where the connection was lost: that makes the connection doubtful, and not the node.
 async fn attempt(
     worker: &Worker,
     pool: &Rc<Pool>,
@@ -106,10 +112,9 @@ async fn attempt(
     let repeatable = upload.is_none() && request.method.is_idempotent();
     let want = if repeatable { Want::Any } else { Want::Alive };
     match link::exchange(pool, request, upload, want).await {
-        Err(Broken::Died { silent: true, reused: true, .. }) if repeatable => {
-            // Its neighbours in the pool are dead as well, and what answers now may be another process.
-            pool.close_idle();
-            worker.report(Report::Suspect(pool.node.clone()));
+        Err(broken) if repeatable && broken.is_of_connection() => {
+            tracing::debug!(node = %pool.node.id, "asked again on a new connection: the node {broken}");
+            blame(worker, pool, &broken);
             link::exchange(pool, request, upload, Want::New).await
         }
         result => result,
@@ -119,23 +124,26 @@ async fn attempt(
 /// Tells the control plane what the link has shown.
 fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
     match broken {
-        Broken::Unreachable(_) | Broken::Died { .. } => {
+        Broken::Unreachable(e) if turns_away(e) => {
             pool.close_idle();
             // Others see it as well: one report is enough.
             if pool.node.set_up(false) {
                 worker.report(Report::Refused(pool.node.clone()));
             }
         }
-        // Perhaps it was the origin that broke off: a probe will tell.
-        Broken::Cut | Broken::Protocol(_) => worker.report(Report::Suspect(pool.node.clone())),
-        Broken::Lacking(_) | Broken::Abandoned | Broken::Full | Broken::Client(_) => {}
+        // Its neighbours in the pool may be dead as well, and what answers now may be another process: a probe will tell.
+        Broken::Unreachable(_) | Broken::Died { .. } | Broken::Cut | Broken::Protocol(_) => {
+            pool.close_idle();
+            worker.report(Report::Suspect(pool.node.clone()));
+        }
+        Broken::Lacking(_) | Broken::Abandoned | Broken::Full | Broken::Client(_) | Broken::Told(_) => {}
     }
 }
 
 fn next(broken: &Broken, request: &link::Request<'_>, upload: Option<&Upload>) -> Next {
     let untouched = upload.is_none_or(Upload::is_untouched);
     match broken {
-        Broken::Full | Broken::Client(_) | Broken::Lacking(_) => Next::GiveUp,
+        Broken::Full | Broken::Client(_) | Broken::Told(_) | Broken::Lacking(_) => Next::GiveUp,
         // Not a byte was sent.
         Broken::Unreachable(_) if untouched => Next::Another,
         // RFC 9110 section 9.2.2: only what is idempotent may be repeated when nobody knows how far it came.
@@ -146,15 +154,16 @@ fn next(broken: &Broken, request: &link::Request<'_>, upload: Option<&Upload>) -
 
 fn fault(broken: &Broken, node: &str) -> Fault {
     let detail = format!("The cache node {node} {broken}.");
+    let blame = broken.blame();
     match broken {
-        Broken::Full => Fault::node(Kind::ConnectionLimitReached, detail),
+        Broken::Full => Fault::us(StatusCode::SERVICE_UNAVAILABLE, blame.kind, detail),
         Broken::Client(_) => Fault::bad_request(detail),
         Broken::Lacking(_) => dial::no_descriptor(),
-        Broken::Unreachable(_) => Fault::node(Kind::ConnectionRefused, detail),
-        Broken::Died { .. } | Broken::Abandoned => Fault::node(Kind::ConnectionTerminated, detail),
-        Broken::Cut => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpResponseIncomplete, detail) },
-        Broken::Protocol(_) => {
-            Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(Kind::HttpProtocolError, detail) }
+        Broken::Unreachable(_) => Fault::node(blame.kind, detail),
+        Broken::Told(_) => Fault { detail: detail.into(), ..blame.fault() },
+        // Not 503, after which it may be sent again: nobody knows how far it came.
+        Broken::Died { .. } | Broken::Abandoned | Broken::Cut | Broken::Protocol(_) => {
+            Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(blame.kind, detail) }
         }
     }
 }

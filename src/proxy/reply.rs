@@ -21,7 +21,6 @@ pub struct Reply {
     content: Content,
     /// `None` for the head of a tunnel, which keeps the record itself.
     record: Option<Record>,
-    broken: Option<link::Broken>,
     capture: Option<Box<Capture>>,
 }
 
@@ -32,7 +31,7 @@ pub struct Capture {
     pub pieces: Vec<Bytes>,
 }
 
-/// The node broke off: hyper then closes the connection, so that the client sees a broken transfer.
+/// The answer broke off: then the connection ends, so that the client sees a broken transfer.
 #[derive(Debug)]
 pub struct BrokeOff(link::Broken);
 
@@ -44,7 +43,7 @@ impl Content {
 
 impl Reply {
     pub fn new(content: Content, record: Option<Record>) -> Reply {
-        let mut reply = Reply { content, record, broken: None, capture: None };
+        let mut reply = Reply { content, record, capture: None };
         reply.note_end();
         reply
     }
@@ -57,7 +56,7 @@ impl Reply {
                 capture.finish();
                 Reply::new(content, record)
             }
-            (Some(capture), Content::Node(_)) => Reply { content, record, broken: None, capture: Some(capture) },
+            (Some(capture), Content::Node(_)) => Reply { content, record, capture: Some(capture) },
             (None, _) => Reply::new(content, record),
         }
     }
@@ -102,9 +101,6 @@ impl Body for Reply {
     type Error = BrokeOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
-        if let Some(broken) = self.broken.take() {
-            return Poll::Ready(Some(Err(BrokeOff(broken))));
-        }
         let frame = match ready!(self.poll_node(cx)) {
             None => {
                 self.end(End::Complete);
@@ -112,11 +108,8 @@ impl Body for Reply {
                 return Poll::Ready(None);
             }
             Some(Err(broken)) => {
-                self.end(End::NodeBroke);
-                // hyper drops what it has not written yet when a body fails: let it write first what did come.
-                self.broken = Some(broken);
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+                self.end(End::Broke(broken.blame()));
+                return Poll::Ready(Some(Err(BrokeOff(broken))));
             }
             Some(Ok(frame)) => frame,
         };

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::cluster::view::{Outdated, Report};
 use crate::net::serve::{ClientBody, Noted};
 use crate::policy;
-use crate::wire::fault::{Fault, Kind};
+use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::target::{Key, Target};
 use crate::wire::{connection_auth, hop, list, target, via};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE, VIA};
@@ -30,7 +30,7 @@ const UNTIL_TOLD: Duration = Duration::from_millis(500);
 pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
     let (request, body) = request.into_parts();
     let head_only = request.method == Method::HEAD;
-    let mut record = Some(client.worker.record(client.peer, &request));
+    let mut record = Some(client.worker.record(client.peer, &request).of_client(body.interim()));
     let answer = answer(&client, request, body, &mut record).await;
     Ok(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
 }
@@ -45,7 +45,7 @@ pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Resu
         false => Err(access::stranger()),
     };
     let mut answer = match heard {
-        Ok(page) => own_answer(page, Source::Page, false, Some(record)),
+        Ok(page) => own_answer(page, None, false, Some(record)),
         Err(fault) => self::fault(&client, &fault, head_only, Some(record)),
     };
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -56,7 +56,7 @@ pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Resu
 pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
     tracing::debug!(kind = fault.kind.token(), "{fault}");
     let page = pages::error(&client.worker.front.pseudonym, fault);
-    own_answer(page, Source::Error(fault.kind), head_only, record)
+    own_answer(page, Some(fault.blame()), head_only, record)
 }
 
 async fn answer(
@@ -70,7 +70,7 @@ async fn answer(
     refuse_codings(&request, noted)?;
     refuse_loops(client, &request)?;
     if told::is_telling(client, &request) {
-        return Ok(own_answer(told::hear(client, &request, body).await?, Source::Page, false, record.take()));
+        return Ok(own_answer(told::hear(client, &request, body).await?, None, false, record.take()));
     }
     let page = match target::classify(&request.method, &request.uri)? {
         Target::Absolute(key) => match page_of_ours(client, &key, &mut request)? {
@@ -82,12 +82,12 @@ async fn answer(
             return Box::pin(tunnel::connect(client, &host, port, upgrade, record)).await;
         }
         Target::Origin => {
-            let (page, source) = to_the_proxy_itself(client, &request);
-            return Ok(own_answer(page, source, request.method == Method::HEAD, record.take()));
+            let (page, blame) = to_the_proxy_itself(client, &request);
+            return Ok(own_answer(page, blame, request.method == Method::HEAD, record.take()));
         }
         Target::Asterisk => pages::options(),
     };
-    Ok(own_answer(page, Source::Page, request.method == Method::HEAD, record.take()))
+    Ok(own_answer(page, None, request.method == Method::HEAD, record.take()))
 }
 
 /// Relays a request to the node that owns its key.
@@ -175,7 +175,8 @@ pub fn deliver(
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
     if let Some(record) = record {
-        record.decide(Verdict { status: parts.status, source: Source::Node, cache: Cache::of(&parts.headers) });
+        let (cache, blame) = (Cache::of(&parts.headers), head.blame);
+        record.decide(Verdict { status: parts.status, source: Source::Node, cache, blame });
         record.note(&pool.node.id, &parts.headers);
     }
     let reply = match content {
@@ -283,7 +284,7 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
 }
 
 /// Origin-form: the proxy is asked as a server. Its only resource is the page at `/`.
-fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, Source) {
+fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, Option<Blame>) {
     let front = &client.worker.front;
     let asked = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let (address, admin) = (asked.map_or_else(|| front.address(), str::to_owned), front.admin.to_string());
@@ -293,18 +294,24 @@ fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, 
         (&Method::TRACE, Some("/")) => pages::trace(request),
         _ => {
             let page = pages::not_here(&front.pseudonym, &request.headers, &address, &admin);
-            return (page, Source::Error(Kind::HttpRequestError));
+            return (page, Some(Blame::new(Whose::Client, Kind::HttpRequestError)));
         }
     };
-    (page, Source::Page)
+    (page, None)
 }
 
-/// An answer that we make ourselves.
-fn own_answer(page: Response<Content>, source: Source, head_only: bool, record: Option<Record>) -> Response<Reply> {
+/// An answer that we make ourselves: a page, or an error.
+fn own_answer(
+    page: Response<Content>,
+    blame: Option<Blame>,
+    head_only: bool,
+    record: Option<Record>,
+) -> Response<Reply> {
     let (mut parts, mut content) = page.into_parts();
     let mut record = record;
     if let Some(record) = &mut record {
-        record.decide(Verdict { status: parts.status, source, cache: Cache::Unknown });
+        let source = if blame.is_some() { Source::Error } else { Source::Page };
+        record.decide(Verdict { status: parts.status, source, cache: Cache::Unknown, blame });
     }
     if let (true, Content::Full(bytes)) = (head_only, &content) {
         parts.headers.insert(CONTENT_LENGTH, bytes.len().into());

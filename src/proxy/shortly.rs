@@ -42,8 +42,8 @@ impl Shortly {
     pub fn of(client: Rc<Client>, request: &Plain<'_>, special: bool, interim: Interim) -> Option<Shortly> {
         let watch = |key: &Key| if special { Some(Watch::Aside) } else { Watch::since(&client, key) };
         let mut shortly = Shortly::new(client.clone(), request, watch)?;
-        (shortly.special, shortly.interim) = (special, Some(interim));
-        shortly.record = Some(Record::new(client.worker.shared.clone(), None));
+        let record = Record::new(client.worker.shared.clone(), None).of_client(interim.clone());
+        (shortly.special, shortly.interim, shortly.record) = (special, Some(interim), Some(record));
         Some(shortly)
     }
 
@@ -144,7 +144,8 @@ impl Shortly {
                     client.worker.held.note(self.key.hash());
                 }
                 if let Some(mut record) = self.record.take() {
-                    record.decide(Verdict { status: head.status, source: Source::Node, cache });
+                    let blame = head.blame;
+                    record.decide(Verdict { status: head.status, source: Source::Node, cache, blame });
                     record.sent(body.len());
                     record.end(End::Complete);
                 }
@@ -180,7 +181,8 @@ impl Shortly {
     /// The node's answer, with the body that is here.
     fn confirmed(mut self, head: Vec<u8>, body: Payload) -> Given<Reply> {
         if let (Some(mut record), Watch::Again(_, copy)) = (self.record.take(), &self.watch) {
-            record.decide(Verdict { status: copy.entry().status, source: Source::Node, cache: Cache::Hit });
+            let (status, cache) = (copy.entry().status, Cache::Hit);
+            record.decide(Verdict { status, source: Source::Node, cache, blame: None });
             record.sent(body.len());
             record.end(End::Complete);
         }

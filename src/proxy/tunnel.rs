@@ -72,7 +72,7 @@ pub fn switch(
 
 fn decide(record: &mut Option<Record>, status: StatusCode) {
     if let Some(record) = record {
-        record.decide(Verdict { status, source: Source::Tunnel, cache: Cache::Unknown });
+        record.decide(Verdict { status, source: Source::Tunnel, cache: Cache::Unknown, blame: None });
     }
 }
 

@@ -44,6 +44,13 @@ pub enum Kind {
     ProxyLoopDetected,
 }
 
+/// Whose fault it was and what went wrong, without words: how a message broke off, and what logs and metrics say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blame {
+    pub whose: Whose,
+    pub kind: Kind,
+}
+
 /// An error of the data plane.
 #[derive(Debug)]
 pub struct Fault {
@@ -72,9 +79,11 @@ impl Fault {
     /// The origin's fault: 504 for the time-outs, else 502.
     pub fn origin(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Fault {
         let status = match kind {
-            Kind::ConnectionTimeout | Kind::ConnectionReadTimeout | Kind::HttpResponseTimeout | Kind::DnsTimeout => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
+            Kind::ConnectionTimeout
+            | Kind::ConnectionReadTimeout
+            | Kind::ConnectionWriteTimeout
+            | Kind::HttpResponseTimeout
+            | Kind::DnsTimeout => StatusCode::GATEWAY_TIMEOUT,
             Kind::ConnectionLimitReached => StatusCode::SERVICE_UNAVAILABLE,
             Kind::DestinationIpProhibited => StatusCode::FORBIDDEN,
             _ => StatusCode::BAD_GATEWAY,
@@ -94,13 +103,92 @@ impl Fault {
         self.source = Some(source.into());
         self
     }
+    pub fn blame(&self) -> Blame {
+        Blame { whose: self.whose, kind: self.kind }
+    }
     /// Whether another owner may be asked in this one's place. The caller knows whether the request may be repeated.
     pub fn try_next_owner(&self) -> bool {
         self.whose == Whose::Node
     }
 }
 
+impl Whose {
+    pub const ALL: [Whose; 4] = [Whose::Client, Whose::Node, Whose::Origin, Whose::Us];
+
+    /// As the link, logs and metrics say it.
+    pub fn token(self) -> &'static str {
+        match self {
+            Whose::Client => "client",
+            Whose::Node => "node",
+            Whose::Origin => "origin",
+            Whose::Us => "us",
+        }
+    }
+}
+
+impl Blame {
+    pub fn new(whose: Whose, kind: Kind) -> Blame {
+        Blame { whose, kind }
+    }
+
+    /// From what [`Blame`] is shown as: `origin http_response_incomplete`.
+    pub fn read(text: &[u8]) -> Option<Blame> {
+        let (whose, kind) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+        let whose = Whose::ALL.into_iter().find(|known| known.token() == whose)?;
+        Some(Blame { whose, kind: Kind::ALL.into_iter().find(|known| known.token() == kind)? })
+    }
+
+    /// The error that it is while nothing has been answered yet.
+    pub fn fault(self) -> Fault {
+        let detail = match (self.whose, self.kind) {
+            (Whose::Origin, Kind::ConnectionReadTimeout) => "the origin stopped sending",
+            (Whose::Origin, _) => "the origin broke off within its answer",
+            (Whose::Client, _) => "the request's body broke off",
+            (Whose::Node, _) => "the cache node that was asked broke off within its answer",
+            (Whose::Us, _) => "the answer could not be brought to its end; try again",
+        };
+        match self.whose {
+            Whose::Origin => Fault::origin(self.kind, detail),
+            Whose::Client => Fault::client(StatusCode::BAD_REQUEST, self.kind, detail),
+            Whose::Node => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(self.kind, detail) },
+            Whose::Us => Fault::us(StatusCode::BAD_GATEWAY, self.kind, detail),
+        }
+    }
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.whose.token(), self.kind.token())
+    }
+}
+
+impl Error for Blame {}
+
 impl Kind {
+    pub const ALL: [Kind; 21] = [
+        Kind::DnsTimeout,
+        Kind::DnsError,
+        Kind::DestinationNotFound,
+        Kind::DestinationUnavailable,
+        Kind::DestinationIpProhibited,
+        Kind::DestinationIpUnroutable,
+        Kind::ConnectionRefused,
+        Kind::ConnectionTerminated,
+        Kind::ConnectionTimeout,
+        Kind::ConnectionReadTimeout,
+        Kind::ConnectionWriteTimeout,
+        Kind::ConnectionLimitReached,
+        Kind::HttpRequestError,
+        Kind::HttpRequestDenied,
+        Kind::HttpResponseIncomplete,
+        Kind::HttpResponseTimeout,
+        Kind::HttpResponseHeaderSectionSize,
+        Kind::HttpProtocolError,
+        Kind::HttpUpgradeFailed,
+        Kind::ProxyInternalError,
+        Kind::ProxyLoopDetected,
+    ];
+
     /// The `error` parameter of `Proxy-Status`.
     pub fn token(self) -> &'static str {
         match self {
@@ -142,5 +230,25 @@ impl fmt::Display for Fault {
 impl Error for Fault {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_ref().map(|s| s.as_ref() as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blame_is_read_as_it_is_shown_and_nothing_else_is_one() {
+        for (n, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, n, "they stand in order, and none is missing");
+            for whose in Whose::ALL {
+                let blame = Blame { whose, kind };
+                assert_eq!(Blame::read(blame.to_string().as_bytes()), Some(blame));
+            }
+        }
+        assert_eq!(Kind::ProxyLoopDetected as usize + 1, Kind::ALL.len());
+        for odd in [&b""[..], b"origin", b"origin ", b"nobody dns_error", b"origin dns_error ", b"us \xff"] {
+            assert_eq!(Blame::read(odd), None, "{odd:?}");
+        }
     }
 }

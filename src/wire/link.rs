@@ -1,5 +1,6 @@
 //! The fields that only the link carries (`docs/link.md`).
 
+use super::fault::Blame;
 use http::header::HeaderName;
 
 /// What all of them begin with; both ends remove every such field before a message leaves the link.
@@ -30,6 +31,21 @@ pub const ASKER: HeaderName = HeaderName::from_static("ringhold-asker");
 /// From one front to another: the proof that what follows may be told.
 pub const TELLER: HeaderName = HeaderName::from_static("ringhold-teller");
 
+/// To the front: how long the body is that comes in chunks, so that its end can tell whose fault it was when it breaks off.
+pub const LENGTH: HeaderName = HeaderName::from_static("ringhold-length");
+
+/// To the front: whose fault an error is that the node answers with, or that it already knows the body to end with.
+pub const FAULT: HeaderName = HeaderName::from_static("ringhold-fault");
+
+/// What stands in place of the size of a chunk where a body breaks off: the same as [`FAULT`], behind this mark. No receiver
+/// takes it for a chunk, so whoever does not know it sees a broken transfer.
+pub const BROKEN: u8 = b'!';
+
+/// The line that ends such a body.
+pub fn broken(blame: Blame) -> String {
+    format!("{}{blame}\r\n", char::from(BROKEN))
+}
+
 /// The value of [`PEER`] for a node; `None` where it cannot stand in a field.
 pub fn introduction(id: &str, address: &str) -> Option<Box<str>> {
     let value = format!("{id} {address}");
@@ -51,7 +67,7 @@ mod tests {
     #[test]
     fn every_field_of_the_link_begins_with_the_prefix() {
         let all = [super::CLIENT, super::REACH, super::PEER, super::OWNER, super::AGE, super::ASKER];
-        let more = [super::TELLER, super::PINNED];
+        let more = [super::TELLER, super::PINNED, super::LENGTH, super::FAULT];
         for name in all.iter().chain(&more) {
             assert!(name.as_str().starts_with(super::PREFIX), "{name}");
         }

@@ -1,13 +1,18 @@
 //! The two bodies of an exchange, noting when they begin, wait, move and end.
 
+use super::BoxError;
 use super::interim::Interim;
 use super::state::{Half, State};
+use crate::wire::fault::Blame;
+use crate::wire::link;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A request body as the service gets it.
 #[derive(Debug)]
@@ -77,22 +82,65 @@ impl Drop for ClientBody {
     }
 }
 
+/// A body's error that the chunks themselves are to tell, in a line in place of the next one ([`link::broken`]).
+#[derive(Debug)]
+pub struct Told(pub Blame);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for Told {}
+
+/// That line, where an error is one or comes of one.
+pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
+    let told = error.downcast_ref::<Told>().or_else(|| error.source()?.downcast_ref());
+    told.map(|Told(blame)| link::broken(*blame))
+}
+
 /// An answer's body; the exchange lasts until hyper drops it.
 #[derive(Debug)]
 pub(super) struct Reply<B> {
     pub(super) body: B,
-    pub(super) _half: Half,
+    half: Half,
+    /// hyper drops what it has not written yet when a body fails, so it hears of that when everything is written.
+    broken: Option<BoxError>,
 }
 
-impl<B: Body + Unpin> Body for Reply<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl<B> Reply<B> {
+    pub(super) fn new(body: B, half: Half) -> Reply<B> {
+        Reply { body, half, broken: None }
+    }
+}
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+impl<B: Body + Unpin> Body for Reply<B>
+where
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    /// For hyper.
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        if self.broken.is_none() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Err(broken)) => {
+                    self.half.state().want_written(cx.waker());
+                    self.broken = Some(broken.into());
+                }
+                Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+                None => return Poll::Ready(None),
+            }
+        }
+        if self.half.state().wants_written() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.broken.take().map(Err))
     }
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()

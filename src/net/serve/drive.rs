@@ -1,6 +1,6 @@
 //! The life of one connection: waiting, hyper, parked, hyper again, and its end.
 
-use super::body::{ClientBody, Reply};
+use super::body::{ClientBody, Reply, told};
 use super::io::{self, Io};
 use super::lane::{self, Left, Shortcut};
 use super::manners::{After, Manners};
@@ -77,13 +77,10 @@ where
         match life {
             Life::Idle => io = Io { before: io::join(parts.read_buf, parts.io.before), ..parts.io },
             Life::Ordered(order) => return cut(parts.io, order, &watch).await,
-            Life::Ended(outcome) => {
-                if outcome.is_err() && after.get() == After::CloseDelimits {
-                    // Else it would look like the whole.
-                    parts.io.stream.reset_on_drop();
-                }
-                return close(parts.io, outcome, &parts.read_buf, &watch).await;
+            Life::Ended(Err(e)) if !e.is_parse() => {
+                return break_off(parts.io, e, after.get() == After::CloseDelimits).await;
             }
+            Life::Ended(outcome) => return close(parts.io, outcome, &parts.read_buf, &watch).await,
         }
     }
 }
@@ -108,7 +105,7 @@ where
         if plain::says_close(response.headers()) {
             half.state().said_last();
         }
-        Ok(response.map(|body| Reply { body, _half: half }))
+        Ok(response.map(|body| Reply::new(body, half)))
     }
 }
 
@@ -134,7 +131,12 @@ where
                 Pin::new(&mut *conn).poll(cx).map(Life::Ended)
             }
             Order::Park if is_idle(watch.state()) => Poll::Ready(Life::Idle),
-            order if stands(order, watch.state()) => Poll::Ready(Life::Ordered(order)),
+            order if stands(order, watch.state()) => {
+                if order == Order::Stalled {
+                    watch.state().stalls();
+                }
+                Poll::Ready(Life::Ordered(order))
+            }
             _ if is_idle(watch.state()) && !last.get() => Poll::Ready(Life::Idle),
             _ => Poll::Pending,
         }
@@ -175,6 +177,16 @@ async fn cut(io: Io, order: Order, watch: &Registration) -> End {
         Order::Gone => End::Broken("the client left before it had its answer".into()),
         _ => End::IdleTooLong,
     }
+}
+
+/// Within an answer, of which everything that came is written. `until_close`: the end of the connection would be its end.
+async fn break_off(io: Io, error: hyper::Error, until_close: bool) -> End {
+    if let Some(line) = told(&error) {
+        words::tell(io.stream, &line).await;
+    } else if until_close {
+        words::cut_off(io.stream).await;
+    }
+    End::Broken(error.into())
 }
 
 /// After hyper is done.

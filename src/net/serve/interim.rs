@@ -24,6 +24,11 @@ impl Interim {
         Interim { state: state.clone(), exchange: state.exchange().wrapping_add(1) }
     }
 
+    /// Whether the connection was ended because its peer took nothing, or sent nothing, for too long.
+    pub fn has_stalled(&self) -> bool {
+        self.state.has_stalled()
+    }
+
     /// `status` is 1xx, but neither 101 nor the `100 Continue` that hyper writes itself.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
         if !status.is_informational() || !self.state.is_silent(self.exchange) {

@@ -2,7 +2,7 @@
 //!
 //! What is not plain is left for hyper, which knows everything; the answers are the same.
 
-use super::body::{ClientBody, Reply};
+use super::body::{ClientBody, Reply, told};
 use super::interim::Interim;
 use super::io::{self, Io};
 use super::out::{self, Out};
@@ -214,7 +214,7 @@ where
         let given = self.wait(asking).await?;
         self.io.state.answered();
         match given {
-            Given::Response(response) => self.send(response.map(|body| Reply { body, _half: half })).await,
+            Given::Response(response) => self.send(response.map(|body| Reply::new(body, half))).await,
             Given::Bytes(mut head, body) => {
                 let close = self.is_last();
                 if close && head.ends_with(b"\r\n\r\n") {
@@ -298,17 +298,22 @@ where
         let framing = Framing::of(answer, &body.size_hint());
         let mut left = Rest::of(framing);
         let mut fresh = true;
+        // Why there is no more of it; what came before, the head at least, goes out first.
+        let mut broken = None;
         loop {
             let ended = poll_fn(|cx| {
                 self.heed(cx)?;
                 ready!(self.out.poll_before(self.io, cx)).map_err(|e| End::Broken(e.into()))?;
+                if let Some(end) = broken.take() {
+                    return Poll::Ready(Err(end));
+                }
                 if left == Rest::Nothing && !fresh {
                     return Poll::Ready(Ok(true));
                 }
                 let piece = match left {
                     Rest::Nothing => Some(Piece::End),
                     _ => match poll_piece(&mut body, cx) {
-                        Poll::Ready(piece) => Some(piece?),
+                        Poll::Ready(piece) => Some(piece),
                         Poll::Pending => None,
                     },
                 };
@@ -320,10 +325,13 @@ where
                     if std::mem::take(&mut fresh) {
                         plain::write_head(answer, framing, close, date(self.watch).as_ref().map(|d| &d[..]), head);
                     }
-                    let (data, tail) = left.take(piece, is_last, head)?;
+                    let (data, tail) = left.take(piece, is_last, head).unwrap_or_else(|end| {
+                        broken = Some(end);
+                        (Bytes::new(), b"")
+                    });
                     match self.out.write(self.io, cx, head, data, tail) {
                         Poll::Ready(Err(e)) => Poll::Ready(Err(End::Broken(e.into()))),
-                        Poll::Ready(Ok(())) => Poll::Ready(Ok(left == Rest::Nothing)),
+                        Poll::Ready(Ok(())) => Poll::Ready(broken.take().map_or(Ok(left == Rest::Nothing), Err)),
                         Poll::Pending => Poll::Pending,
                     }
                 })
@@ -341,6 +349,7 @@ where
             Order::Drain => self.draining = true,
             Order::IdleTooLong | Order::GiveWay if self.io.state.is_between() => return Err(End::IdleTooLong),
             Order::Stalled if self.io.state.waits_for_peer() => {
+                self.io.state.stalls();
                 self.io.stream.reset_on_drop();
                 return Err(End::Stalled);
             }
@@ -384,6 +393,7 @@ enum Rest {
 enum Piece {
     Data(Bytes),
     End,
+    Broken(BoxError),
 }
 
 impl Rest {
@@ -395,12 +405,19 @@ impl Rest {
         }
     }
 
-    /// What is to be written for `piece` (`None`: it is not there yet), after what is appended to `head`.
+    /// What is to be written for `piece` (`None`: it is not there yet), after what is appended to `head`. An error: nothing
+    /// but that, and then the end of the connection.
     fn take(&mut self, piece: Option<Piece>, is_last: bool, head: &mut Vec<u8>) -> Result<(Bytes, &'static [u8]), End> {
         let data = match piece {
             None => return Ok((Bytes::new(), b"")),
             Some(Piece::Data(data)) => data,
             Some(Piece::End) => Bytes::new(),
+            Some(Piece::Broken(why)) => {
+                if let Some(line) = told(&*why).filter(|_| *self == Rest::Chunks) {
+                    head.extend_from_slice(line.as_bytes());
+                }
+                return Err(End::Broken(why));
+            }
         };
         match *self {
             Rest::Nothing => Ok((Bytes::new(), b"")),
@@ -428,16 +445,17 @@ impl Rest {
 
 /// The next piece that is not empty. Trailers are for those who ask for them (RFC 9110 section 6.5.1), which a plain
 /// request does not.
-fn poll_piece<B>(body: &mut Reply<B>, cx: &mut Context<'_>) -> Poll<Result<Piece, End>>
+fn poll_piece<B>(body: &mut Reply<B>, cx: &mut Context<'_>) -> Poll<Piece>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     loop {
-        match ready!(Pin::new(&mut *body).poll_frame(cx)).transpose().map_err(|e| End::Broken(e.into()))? {
-            None => return Poll::Ready(Ok(Piece::End)),
-            Some(frame) => match frame.into_data().map_err(Frame::into_trailers) {
-                Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Piece::Data(data))),
+        match ready!(Pin::new(&mut body.body).poll_frame(cx)) {
+            None => return Poll::Ready(Piece::End),
+            Some(Err(e)) => return Poll::Ready(Piece::Broken(e.into())),
+            Some(Ok(frame)) => match frame.into_data().map_err(Frame::into_trailers) {
+                Ok(data) if !data.is_empty() => return Poll::Ready(Piece::Data(data)),
                 _ => {}
             },
         }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 /// One thread uses it. The atomics (plain loads and stores in machine code) are there because hyper wants the socket
 /// of an upgrade to be Send.
@@ -41,6 +42,10 @@ pub(super) struct State {
     /// The rest of an interim response that the socket had no room for.
     rest: Mutex<Vec<u8>>,
     has_rest: AtomicBool,
+    /// Who waits until hyper has written everything that it was given.
+    unwritten: Mutex<Option<Waker>>,
+    waits_unwritten: AtomicBool,
+    stalled: AtomicBool,
     /// The status of an answer that hyper wrote on its own and that was held back; 0: none.
     refused: AtomicU16,
 }
@@ -78,6 +83,9 @@ impl Default for State {
             answered: AtomicBool::default(),
             rest: Mutex::default(),
             has_rest: AtomicBool::default(),
+            unwritten: Mutex::default(),
+            waits_unwritten: AtomicBool::default(),
+            stalled: AtomicBool::default(),
             refused: AtomicU16::default(),
         }
     }
@@ -177,6 +185,31 @@ impl State {
 
     pub(super) fn flushed(&self) {
         self.unflushed.store(false, Relaxed);
+        if self.waits_unwritten.load(Relaxed) {
+            self.waits_unwritten.store(false, Relaxed);
+            if let Some(waker) = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Wakes when everything that hyper was given so far is written.
+    pub(super) fn want_written(&self, waker: &Waker) {
+        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        self.waits_unwritten.store(true, Relaxed);
+    }
+
+    /// The peer has kept us waiting for too long: what runs is not brought to its end.
+    pub(super) fn stalls(&self) {
+        self.stalled.store(true, Relaxed);
+    }
+
+    pub(super) fn has_stalled(&self) -> bool {
+        self.stalled.load(Relaxed)
+    }
+
+    pub(super) fn wants_written(&self) -> bool {
+        self.waits_unwritten.load(Relaxed)
     }
 
     pub(super) fn is_flushed(&self) -> bool {

@@ -3,10 +3,12 @@
 use super::Limits;
 use crate::clock;
 use crate::net::listen::Stream;
+use crate::net::stream::untaken;
 use crate::wire::date;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status::proxy_status;
 use http::StatusCode;
+use std::os::fd::AsFd;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -16,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A peer that goes on with an upload after its answer may pause for so long, or `timeouts.client_silence` where that is
 /// less; altogether it is heard for `client_silence`.
 const QUIET: Duration = Duration::from_secs(30);
+/// How often it is looked whether it has.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Answers with `fault` and closes.
 pub async fn speak(mut stream: Stream, fault: &Fault) {
@@ -40,6 +44,23 @@ pub(super) async fn hear_out(mut stream: Stream, limits: &Limits) {
     let quiet = limits.stall.map_or(PATIENCE, |stall| stall.min(QUIET));
     let most = limits.stall.map_or(PATIENCE, |stall| stall.max(quiet));
     let _ = tokio::time::timeout(most, drain(&mut stream, quiet)).await;
+}
+
+/// The end of an answer that breaks off.
+pub(super) async fn tell(mut stream: Stream, line: &str) {
+    let _ = tokio::time::timeout(PATIENCE, stream.write_all(line.as_bytes())).await;
+}
+
+/// Resets the connection once the peer has what was written: an end in order would be taken for that of the answer.
+pub(super) async fn cut_off(stream: Stream) {
+    let _ = tokio::time::timeout(PATIENCE, async {
+        // There is no event for that.
+        while untaken(stream.as_fd()) > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
+    })
+    .await;
+    stream.reset_on_drop();
 }
 
 /// Until it ends, or nothing comes for so long.

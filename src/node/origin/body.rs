@@ -3,6 +3,7 @@
 use super::{Lease, Origins, lean};
 use crate::node::body::BodyError;
 use crate::node::counters::{Counters, add};
+use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::hop;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -44,6 +45,12 @@ impl OriginBody {
 
     fn new(origins: &Origins, by: By) -> OriginBody {
         OriginBody { by, stall: origins.limits.origin_silence, sleep: None, counters: origins.counters.clone() }
+    }
+
+    /// Whatever is wrong with it is the origin's fault.
+    fn blame(&self, error: &BodyError) -> Blame {
+        tracing::debug!("an origin's answer broke off: {error}");
+        Blame::new(Whose::Origin, Kind::HttpResponseIncomplete)
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -99,7 +106,8 @@ impl Body for OriginBody {
         let Poll::Ready(frame) = this.by.poll_frame(cx) else {
             if this.poll_stalled(cx).is_ready() {
                 this.by.give_up();
-                return Poll::Ready(Some(Err("the origin stopped sending".into())));
+                add(&this.counters.origin_failures, 1);
+                return Poll::Ready(Some(Err(Blame::new(Whose::Origin, Kind::ConnectionReadTimeout).into())));
             }
             return Poll::Pending;
         };
@@ -115,7 +123,7 @@ impl Body for OriginBody {
         if frame.is_none() || this.is_end_stream() {
             this.by.give_back();
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|result| result.map_err(|error| this.blame(&error).into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -18,7 +18,7 @@ const READ: usize = 16 * 1024;
 
 /// What is read next. One thread uses it; hyper wants the connection to be Send.
 #[derive(Clone, Debug, Default)]
-pub struct Awaited(Arc<AtomicU8>);
+pub struct Awaited(Arc<AtomicU8>, Arc<AtomicBool>);
 
 const NOTHING: u8 = 0;
 const HEAD: u8 = 1;
@@ -29,6 +29,12 @@ impl Awaited {
     /// A request is sent: what comes next is the head of its answer.
     pub fn head(&self, bodiless: bool) {
         self.0.store(if bodiless { BODILESS } else { HEAD }, Relaxed);
+        self.1.store(false, Relaxed);
+    }
+
+    /// Whether anything of it has come: only where nothing has may a request be repeated (RFC 9112 section 9.3.1).
+    pub fn has_heard(&self) -> bool {
+        self.1.load(Relaxed)
     }
 }
 
@@ -75,6 +81,9 @@ impl Heads {
         let mut buf = ReadBuf::new(&mut piece);
         ready!(AsyncRead::poll_read(Pin::new(&mut self.stream), cx, &mut buf))?;
         let ended = buf.filled().is_empty();
+        if !ended {
+            self.awaited.1.store(true, Relaxed);
+        }
         self.head.extend_from_slice(buf.filled());
         self.read_head(bodiless)?;
         if ended && self.ready.is_empty() {

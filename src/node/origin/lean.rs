@@ -40,6 +40,8 @@ pub struct Link {
     reach: Reach,
     /// When its last request was sent, or its last interim response came.
     since: Tick,
+    /// Something has come since.
+    heard: bool,
     /// Goes off now and then, when it may be too late; so a request costs no timer.
     alarm: Pin<Box<Sleep>>,
 }
@@ -135,7 +137,7 @@ impl Origins {
         }
         let dialed = self.dial(&url(question.url)?, question.same_machine).await?;
         let alarm = Box::pin(sleep(self.limits.first_byte));
-        let link = Link { stream: dialed.stream, reach: dialed.reach, since: tick(), alarm };
+        let link = Link { stream: dialed.stream, reach: dialed.reach, since: tick(), heard: false, alarm };
         Ok(Lease { pool, link, reused: false, _permit: permit })
     }
 
@@ -146,7 +148,7 @@ impl Origins {
             // Taken with the answer.
             let Some(Lease { link, .. }) = &mut lease else { return Poll::Pending };
             if sent == 0 {
-                link.since = tick();
+                (link.since, link.heard) = (tick(), false);
             }
             ready!(self.poll_send(link, cx, question.head, &mut sent))?;
             let heard = match ready!(self.poll_head(link, cx, &mut early, question))? {
@@ -207,8 +209,8 @@ impl Origins {
             match link.poll_more(cx, early, at_once) {
                 Poll::Ready(Ok(More::Message(message, keep))) => return Poll::Ready(Ok(Next::Message(message, keep))),
                 Poll::Ready(Ok(More::Read)) => {}
-                Poll::Ready(Ok(More::End)) => return Poll::Ready(Err(self.blame(Kind::ConnectionTerminated))),
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.blame(Kind::ConnectionTerminated).because(e))),
+                Poll::Ready(Ok(More::End)) => return Poll::Ready(Err(self.blame(link.end()))),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.blame(link.end()).because(e))),
                 Poll::Pending => return self.poll_late(link, cx),
             }
         }
@@ -293,6 +295,11 @@ impl Link {
         self.since
     }
 
+    /// What it is that it has ended before the whole head came.
+    fn end(&self) -> Kind {
+        if self.heard { Kind::HttpResponseIncomplete } else { Kind::ConnectionTerminated }
+    }
+
     /// Nothing came, and it was not closed. Costs a system call only where something seems to have.
     pub(super) fn is_quiet(&mut self) -> bool {
         self.stream.try_read(&mut [0]).is_err_and(|e| e.kind() == WouldBlock)
@@ -309,6 +316,7 @@ impl Link {
             let mut read = ReadBuf::new(buffer);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             let more = read.filled();
+            self.heard |= !more.is_empty();
             if early.is_empty() {
                 if let Some((message, keep)) = at_once(self, more) {
                     return Poll::Ready(Ok(More::Message(message, keep)));

@@ -3,17 +3,21 @@
 use super::chunked::{Chunked, Step};
 use super::conn::Conn;
 use super::control::Phase;
-use super::decode::Ends;
+use super::decode::{Ends, Head};
 use super::{Broken, InFlight, READ, Upload};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use std::task::{Context, Poll};
+
+const OTHER_LENGTH: &str = "a body that is not as long as it said";
 
 /// See the module. At its end the connection goes back to its pool; dropped before, the connection is closed.
 pub struct Body {
     conn: Option<Conn>,
     keep: bool,
     coding: Coding,
+    /// What is left of a body that comes in chunks, where the node has told how long it is.
+    left: Option<u64>,
     /// Read, but not decoded.
     input: Bytes,
     buf: BytesMut,
@@ -37,15 +41,16 @@ enum Next {
 }
 
 impl Body {
-    pub fn new(conn: Conn, ends: Ends, keep: bool, input: Bytes, upload: Option<Upload>, load: InFlight) -> Body {
-        let coding = match ends {
+    pub fn new(conn: Conn, head: &Head, input: Bytes, upload: Option<Upload>, load: InFlight) -> Body {
+        let (keep, left) = (head.keep, head.told_length);
+        let coding = match head.ends {
             Ends::None => Coding::Done,
             Ends::After(n) => Coding::Left(n),
-            Ends::Chunked => Coding::Chunked(Box::new(Chunked::new(conn.slot.pool().shared.limits.head as usize))),
+            Ends::Chunked => Coding::Chunked(Box::new(Chunked::of_link(conn.slot.pool().shared.limits.head as usize))),
             Ends::Closed => Coding::Closed,
         };
         conn.link.control.enter(Phase::Resting);
-        Body { conn: Some(conn), keep, coding, input, buf: BytesMut::new(), upload, _load: load }
+        Body { conn: Some(conn), keep, coding, left, input, buf: BytesMut::new(), upload, _load: load }
     }
 
     /// The next piece, trailers, or `None` at the end.
@@ -77,11 +82,18 @@ impl Body {
             Coding::Done | Coding::Left(0) => Ok(Next::End),
             Coding::Chunked(chunked) => match chunked.step(&mut self.input).map_err(Broken::Protocol)? {
                 Step::More => Ok(Next::More),
-                Step::Data(data) => Ok(Next::Frame(Frame::data(data))),
+                Step::Data(data) => {
+                    if let Some(left) = &mut self.left {
+                        *left = left.checked_sub(data.len() as u64).ok_or(Broken::Protocol(OTHER_LENGTH))?;
+                    }
+                    Ok(Next::Frame(Frame::data(data)))
+                }
+                Step::End(_) if self.left.is_some_and(|left| left > 0) => Err(Broken::Protocol(OTHER_LENGTH)),
                 Step::End(trailers) => {
                     self.coding = Coding::Done;
                     Ok(trailers.map_or(Next::End, |trailers| Next::Frame(Frame::trailers(trailers))))
                 }
+                Step::Broken(blame) => Err(Broken::Told(blame)),
             },
             _ if self.input.is_empty() => Ok(Next::More),
             Coding::Closed => Ok(Next::Frame(Frame::data(std::mem::take(&mut self.input)))),
@@ -153,7 +165,8 @@ impl Body {
         match self.coding {
             Coding::Left(left) => SizeHint::with_exact(left),
             Coding::Done => SizeHint::with_exact(0),
-            Coding::Chunked(_) | Coding::Closed => SizeHint::new(),
+            Coding::Chunked(_) => self.left.map_or_else(SizeHint::new, SizeHint::with_exact),
+            Coding::Closed => SizeHint::new(),
         }
     }
 }

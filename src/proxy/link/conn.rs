@@ -23,8 +23,6 @@ pub struct Link {
 pub struct Conn {
     pub link: Link,
     pub slot: Slot,
-    /// It has served a request before: it may have been closed by the node since.
-    pub reused: bool,
     /// Whose it is, where it is one client's alone.
     pub tie: Option<Rc<Tie>>,
 }
@@ -132,6 +130,6 @@ impl Conn {
     }
 
     pub fn died(&self, source: Option<io::Error>, silent: bool) -> Broken {
-        Broken::Died { silent, reused: self.reused, source }
+        Broken::Died { silent, source }
     }
 }

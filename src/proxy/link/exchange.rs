@@ -9,6 +9,7 @@ use super::decode::{Ends, Head};
 use super::{Broken, InFlight, Pool, Request, Upload};
 use crate::clock::{self, Tick};
 use crate::proxy::outcome::Cache;
+use crate::wire::answer::fields::Length;
 use crate::wire::hop;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
@@ -194,7 +195,12 @@ async fn content(
             return Ok(Answer { head, content: Content::Full(body) });
         }
     }
-    let body = Body::new(conn, head.ends, head.keep, early, upload, load);
+    if head.ends == Ends::Chunked
+        && let Some(length) = head.told_length
+    {
+        head.fields.set_length(Length::Once(length));
+    }
+    let body = Body::new(conn, &head, early, upload, load);
     Ok(Answer { head, content: Content::Stream(Box::new(body)) })
 }
 
@@ -226,12 +232,16 @@ fn whole(head: &mut Head, early: &mut Bytes) -> Option<Bytes> {
         Ends::None | Ends::After(0) => Some(Bytes::new()),
         Ends::After(size) if early.len() as u64 >= size => Some(early.split_to(size as usize)),
         Ends::Chunked => {
-            let (body, used) = whole_chunked(early)?;
+            let (body, used) = whole_chunked(early).filter(|(body, _)| is_as_told(head, body))?;
             drop(early.split_to(used));
             Some(body)
         }
         Ends::After(_) | Ends::Closed => None,
     }
+}
+
+fn is_as_told(head: &Head, body: &Bytes) -> bool {
+    head.told_length.is_none_or(|length| length == body.len() as u64)
 }
 
 /// A chunked body that is complete and has no trailers: it goes on with a length.
@@ -245,7 +255,7 @@ fn whole_chunked(early: &Bytes) -> Option<(Bytes, usize)> {
     let mut first = Bytes::new();
     loop {
         match decoder.step(&mut input).ok()? {
-            Step::More | Step::End(Some(_)) => return None,
+            Step::More | Step::End(Some(_)) | Step::Broken(_) => return None,
             Step::Data(data) if first.is_empty() => first = data,
             Step::Data(data) => body.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&data),
             Step::End(None) => return Some((body.map_or(first, BytesMut::freeze), early.len() - input.len())),

@@ -33,6 +33,7 @@ use crate::config::{Cluster, Config, Limits, Timeouts};
 use crate::net::descriptors::Relief;
 use crate::proxy::metrics::Counters;
 use crate::wire::answer::{chunked, decode, fields};
+use crate::wire::fault::{Blame, Kind, Whose};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -86,10 +87,9 @@ pub enum Broken {
     Unreachable(std::io::Error),
     /// The same, because we have no file, port or memory left for one: no node has anything to do with it.
     Lacking(std::io::Error),
-    /// Closed or reset before the whole answer was there; `silent`: before any byte of it; `reused`: the connection had
-    /// served before.
-    Died { silent: bool, reused: bool, source: Option<std::io::Error> },
-    /// A small body ended before its length: the node's death or the origin's, nothing of it has been passed on.
+    /// Closed or reset before the whole answer was there; `silent`: before any byte of it.
+    Died { silent: bool, source: Option<std::io::Error> },
+    /// A small body ended before its length, and the node did not say why; nothing of it has been passed on.
     Cut,
     /// The node was found silent or dead while the request waited.
     Abandoned,
@@ -99,6 +99,29 @@ pub enum Broken {
     Full,
     /// The client's body broke off or was malformed.
     Client(String),
+    /// The node says why there is no more of the body.
+    Told(Blame),
+}
+
+impl Broken {
+    /// The connection was lost, or what came over it makes no sense.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(self, Broken::Died { .. } | Broken::Cut | Broken::Protocol(_))
+    }
+
+    pub fn blame(&self) -> Blame {
+        match self {
+            Broken::Unreachable(_) => Blame::new(Whose::Node, Kind::ConnectionRefused),
+            Broken::Died { silent: true, .. } | Broken::Abandoned => {
+                Blame::new(Whose::Node, Kind::ConnectionTerminated)
+            }
+            Broken::Died { .. } | Broken::Cut => Blame::new(Whose::Node, Kind::HttpResponseIncomplete),
+            Broken::Protocol(_) => Blame::new(Whose::Node, Kind::HttpProtocolError),
+            Broken::Full | Broken::Lacking(_) => Blame::new(Whose::Us, Kind::ConnectionLimitReached),
+            Broken::Client(_) => Blame::new(Whose::Client, Kind::HttpRequestError),
+            Broken::Told(blame) => *blame,
+        }
+    }
 }
 
 impl fmt::Display for Broken {
@@ -112,6 +135,7 @@ impl fmt::Display for Broken {
             Broken::Protocol(what) => write!(f, "sent a malformed answer: {what}"),
             Broken::Full => f.write_str("is busy: all connections are in use"),
             Broken::Client(e) => write!(f, "the request body broke off: {e}"),
+            Broken::Told(blame) => write!(f, "tells that its answer broke off: {blame}"),
         }
     }
 }

@@ -86,7 +86,7 @@ impl Pool {
     pub fn pop_idle(self: &Rc<Self>) -> Option<Conn> {
         let link = self.idle.borrow_mut().pop()?;
         let control = Some(link.control.clone());
-        Some(Conn { link, slot: Slot::of(self, control), reused: true, tie: None })
+        Some(Conn { link, slot: Slot::of(self, control), tie: None })
     }
 
     /// The right to open a connection, when fewer than the limit are open.
@@ -283,7 +283,7 @@ impl Slot {
 
     /// The connection that was opened with it.
     pub fn connected(self, link: Link) -> Conn {
-        Conn { link, slot: self, reused: false, tie: None }
+        Conn { link, slot: self, tie: None }
     }
 
     /// Hands the connection to the next in the queue, else keeps it for whoever comes.
@@ -296,9 +296,7 @@ impl Slot {
         if pool.queue.borrow().is_empty() {
             self.kept = true;
             pool.idle.borrow_mut().push(link);
-        } else if let Some(Grant::Conn(conn)) =
-            pool.grant(Grant::Conn(Conn { link, slot: self, reused: true, tie: None }))
-        {
+        } else if let Some(Grant::Conn(conn)) = pool.grant(Grant::Conn(Conn { link, slot: self, tie: None })) {
             let Conn { link, mut slot, .. } = conn;
             slot.kept = true;
             pool.idle.borrow_mut().push(link);

@@ -175,7 +175,7 @@ fn a_connection_is_used_again_and_its_end_before_an_answer_says_so() {
         assert_eq!(ask(&pool, &Asked::get()).await.unwrap().body, b"1");
         assert_eq!(ask(&pool, &Asked::get()).await.unwrap().body, b"2");
         let third = ask(&pool, &Asked::get()).await;
-        assert!(matches!(third, Err(Broken::Died { silent: true, reused: true, .. })), "{third:?}");
+        assert!(matches!(third, Err(Broken::Died { silent: true, .. })), "{third:?}");
         assert_eq!(node.heard.borrow().len(), 1, "one connection for all");
         let fourth = ask(&pool, &Asked::get()).await;
         assert!(matches!(fourth, Err(Broken::Unreachable(_))), "{fourth:?}");

@@ -65,7 +65,6 @@ impl Tie {
     pub fn put(&self, mut conn: Conn) {
         conn.link.control.enter(Phase::Resting);
         conn.slot.leave_room();
-        conn.reused = true;
         *self.conn.borrow_mut() = Some(conn);
     }
 }

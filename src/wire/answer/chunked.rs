@@ -1,6 +1,7 @@
 //! PURE. The chunked coding (RFC 9112 section 7.1), read incrementally from whatever pieces arrive.
 
-use crate::wire::hop;
+use crate::wire::fault::Blame;
+use crate::wire::{hop, link};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -11,13 +12,22 @@ const LINE: usize = 4096;
 /// Where the decoder is.
 #[derive(Debug)]
 enum State {
-    Size { value: u64, digits: u8 },
+    Size {
+        value: u64,
+        digits: u8,
+    },
     Extension,
-    SizeLf { value: u64 },
-    Data { left: u64 },
+    SizeLf {
+        value: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataCr,
     DataLf,
     Trailer,
+    /// The line of [`link::broken`], which is gathered as trailers are.
+    Broken,
     End,
 }
 
@@ -30,6 +40,8 @@ pub struct Chunked {
     line: usize,
     trailer: Vec<u8>,
     limit: usize,
+    /// A node sends it, which may say in place of a chunk why there are no more.
+    of_link: bool,
 }
 
 /// What the next piece of input came to.
@@ -40,12 +52,20 @@ pub enum Step {
     Data(Bytes),
     /// The body is over; the rest of the input is not part of it.
     End(Option<HeaderMap>),
+    /// A node says why there is no more of it.
+    Broken(Blame),
 }
 
 impl Chunked {
     /// `limit`: bytes of the trailer section.
     pub fn new(limit: usize) -> Chunked {
-        Chunked { state: State::Size { value: 0, digits: 0 }, size: 0, line: 0, trailer: Vec::new(), limit }
+        let state = State::Size { value: 0, digits: 0 };
+        Chunked { state, size: 0, line: 0, trailer: Vec::new(), limit, of_link: false }
+    }
+
+    /// The same for a body on the link (docs/link.md).
+    pub fn of_link(limit: usize) -> Chunked {
+        Chunked { of_link: true, ..Chunked::new(limit) }
     }
 
     /// Takes from the front of `input` up to the next piece of the body.
@@ -64,7 +84,11 @@ impl Chunked {
                 return Ok(Step::More);
             }
             let byte = input.get_u8();
-            if matches!(self.state, State::Trailer) {
+            if matches!(self.state, State::Broken) {
+                if let Some(blame) = self.broken_byte(byte)? {
+                    return Ok(Step::Broken(blame));
+                }
+            } else if matches!(self.state, State::Trailer) {
                 if self.trailer_byte(byte)? {
                     self.state = State::End;
                     return Ok(Step::End(self.trailers()?));
@@ -96,6 +120,7 @@ impl Chunked {
                 let digit = (b as char).to_digit(16).unwrap_or(0);
                 State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
             }
+            (State::Size { digits: 0, .. }, link::BROKEN) if self.of_link => State::Broken,
             (State::Size { digits: 0, .. }, _) => return Err("chunk without size"),
             (&State::Size { value, .. }, b'\r') => State::SizeLf { value },
             (&State::Size { value, .. }, b';' | b' ' | b'\t') => {
@@ -116,6 +141,18 @@ impl Chunked {
             }
             _ => return Err("malformed chunk"),
         })
+    }
+
+    /// What the line says, when it is complete.
+    fn broken_byte(&mut self, byte: u8) -> Result<Option<Blame>, &'static str> {
+        self.trailer.push(byte);
+        if self.trailer.len() > LINE {
+            return Err("chunk size line too long");
+        }
+        match self.trailer.strip_suffix(b"\r\n") {
+            Some(line) => Blame::read(line).map(Some).ok_or("malformed chunk"),
+            None => Ok(None),
+        }
     }
 
     /// True when the trailer section is complete.
@@ -152,6 +189,7 @@ impl Chunked {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::fault::{Kind, Whose};
 
     fn decode(text: &[u8], piece: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), &'static str> {
         let mut decoder = Chunked::new(1024);
@@ -164,6 +202,7 @@ mod tests {
                     Step::More => break,
                     Step::Data(bytes) => data.extend_from_slice(&bytes),
                     Step::End(trailers) => return Ok((data, trailers, used + part.len() - input.len())),
+                    Step::Broken(_) => return Err("told"),
                 }
             }
             used += part.len();
@@ -197,6 +236,32 @@ mod tests {
         ] {
             assert!(decode(text, 1).is_err_and(|e| e != "incomplete"), "{why}");
         }
+    }
+
+    #[test]
+    fn only_a_node_can_say_whose_fault_it_was() {
+        let blame = Blame::new(Whose::Origin, Kind::HttpResponseIncomplete);
+        let text = format!("2\r\nab\r\n{}", link::broken(blame));
+        assert!(decode(text.as_bytes(), 3).is_err_and(|e| e == "chunk without size"));
+        for piece in 1..text.len() {
+            let (mut decoder, mut told) = (Chunked::of_link(1024), None);
+            for part in text.as_bytes().chunks(piece) {
+                let mut input = Bytes::copy_from_slice(part);
+                loop {
+                    match decoder.step(&mut input).unwrap() {
+                        Step::More => break,
+                        Step::Data(_) => {}
+                        other => {
+                            told = Some(other);
+                            break;
+                        }
+                    }
+                }
+            }
+            assert_eq!(told, Some(Step::Broken(blame)), "{piece}");
+        }
+        let step = |text: &'static str| Chunked::of_link(1024).step(&mut Bytes::from_static(text.as_bytes()));
+        assert!(step("!nonsense\r\n").is_err() && step("0\r\n!origin dns_error\r\n\r\n").is_err());
     }
 
     #[test]

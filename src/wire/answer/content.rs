@@ -44,6 +44,8 @@ impl Content {
             Content::Chunked(chunked) => Ok(match chunked.step(input)? {
                 Step::More => Piece::More,
                 Step::Data(data) => Piece::Data(data),
+                // Only nodes say so, and this is not read from one.
+                Step::Broken(_) => return Err("malformed chunk"),
                 Step::End(trailers) => {
                     *self = Content::Over;
                     trailers.map_or(Piece::End, Piece::Trailers)

@@ -2,6 +2,7 @@
 
 use super::fields::{Fields, Length};
 use super::tidy;
+use crate::wire::fault::Blame;
 use crate::wire::{connection_auth, link};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, WWW_AUTHENTICATE};
@@ -42,6 +43,10 @@ pub struct Head<B = Bytes> {
     pub local: bool,
     /// It asks for a login that holds for the whole connection ([`connection_auth`]).
     pub challenges: bool,
+    /// `Ringhold-Length`: of the content, where that comes in chunks.
+    pub told_length: Option<u64>,
+    /// `Ringhold-Fault`: whose fault it is, where the node knows already.
+    pub blame: Option<Blame>,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -114,8 +119,8 @@ pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&
 impl Head<&[u8]> {
     /// With its text in `head`, which is the same.
     pub fn kept(self, head: Bytes) -> Head {
-        let Head { status, version, fields, ends, keep, local, challenges } = self;
-        Head { status, version, fields: fields.kept(head), ends, keep, local, challenges }
+        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame } = self;
+        Head { status, version, fields: fields.kept(head), ends, keep, local, challenges, told_length, blame }
     }
 
     /// With one line that says where the body ends, or none.
@@ -179,6 +184,8 @@ fn parse<'b>(
         keep: version == Version::HTTP_11,
         local: false,
         challenges: false,
+        told_length: None,
+        blame: None,
     };
     for (n, field) in response.headers.iter().enumerate() {
         framing.add(field).map_err(Parse::Bad)?;
@@ -228,6 +235,8 @@ struct Framing<'b> {
     keep: bool,
     local: bool,
     challenges: bool,
+    told_length: Option<u64>,
+    blame: Option<Blame>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -261,6 +270,8 @@ impl<'b> Framing<'b> {
             Some(b't') if is(&TRANSFER_ENCODING) => self.transfer_encoding(field.value),
             Some(b'r') if is(&link::REACH) => self.local |= field.value == link::LOCAL.as_bytes(),
             Some(b'w') if is(&WWW_AUTHENTICATE) => self.challenges |= connection_auth::challenges(field.value),
+            Some(b'r') if is(&link::LENGTH) => self.told_length = decimal(field.value),
+            Some(b'r') if is(&link::FAULT) => self.blame = Blame::read(field.value),
             _ => {}
         }
         Ok(())
@@ -324,8 +335,8 @@ impl<'b> Framing<'b> {
         } else {
             self.ends(version)?
         };
-        let Framing { fields, keep, local, challenges, .. } = self;
-        Ok(Head { status, version, fields, ends, keep, local, challenges })
+        let Framing { fields, keep, local, challenges, told_length, blame, .. } = self;
+        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame })
     }
 
     fn ends(&mut self, version: Version) -> Result<Ends, &'static str> {

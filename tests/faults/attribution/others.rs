@@ -1,0 +1,193 @@
+//! What an origin may be asked again, what nodes and clients do wrong, and what the log says of it.
+
+use super::*;
+use crate::support::Gate;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// An origin that answers the first request on each connection, and does this to the second.
+fn tired(act: impl Fn(&mut Exchange) -> io::Result<()> + Send + Sync + 'static) -> Origin {
+    let origin = Origin::start();
+    origin.on("/first", |x| x.reply(200, "Cache-Control: no-store\r\n", "first"));
+    origin.on("/second", move |x| act(x));
+    origin
+}
+
+#[test]
+fn an_idempotent_request_is_repeated_where_a_kept_connection_closes_before_its_first_byte_and_never_else() {
+    let cluster = setup().nodes(1).start();
+    for (method, partial, asked) in [
+        ("GET", "", 2),
+        ("HEAD", "", 2),
+        ("DELETE", "", 2),
+        ("POST", "", 1),
+        ("GET", "HTTP/1.1 200", 1),
+        ("GET", "HTTP/1.1 103 Hints\r\n\r\n", 1),
+    ] {
+        for fields in ["", "Connection: close\r\n"] {
+            let origin = tired(move |x| {
+                x.hang_up();
+                x.raw(partial)
+            });
+            assert_eq!(cluster.ask(method, &origin.url("/first"), fields, b"").status, 200);
+            let answer = cluster.ask(method, &origin.url("/second"), fields, b"");
+            let error = if partial.is_empty() { "connection_terminated" } else { "http_response_incomplete" };
+            assert!(answer.status == 502 && answer.has_error(error), "{method} {partial}: {:?}", answer.head);
+            assert_eq!(origin.count("/second"), asked, "{method} {partial:?} {fields}");
+        }
+    }
+    assert_eq!(cluster.metric("ringhold_front_failovers_total"), 0);
+}
+
+#[test]
+fn everyone_who_reads_along_sees_the_origins_failure_and_the_next_asks_anew() {
+    let (origin, cluster, gate) = (Origin::start(), setup().start(), Gate::default());
+    let held = gate.clone();
+    origin.on("/x", move |x| {
+        x.hang_up();
+        x.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 100000\r\n\r\n")?;
+        x.raw(vec![b'x'; 50_000])?;
+        held.wait()
+    });
+    let url = origin.url("/x");
+    let mut readers: Vec<Connection> = (0..5).map(|_| cluster.connect()).collect();
+    let heads: Vec<_> = readers
+        .iter_mut()
+        .map(|reader| {
+            reader.request("GET", &url, "", b"").unwrap();
+            reader.final_head().unwrap().0
+        })
+        .collect();
+    gate.open();
+    for (reader, head) in readers.iter_mut().zip(&heads) {
+        let mut came = 0;
+        assert!(reader.body("GET", head, |piece| came += piece.len()).is_err());
+        assert_eq!(came, 50_000);
+    }
+    assert_eq!(origin.count("/x"), 1);
+    cluster.get_broken(&url);
+    assert_eq!(origin.count("/x"), 2);
+    assert_eq!(cluster.metric("ringhold_front_failovers_total"), 0);
+}
+
+trait Broken {
+    fn get_broken(&self, url: &str);
+}
+
+impl Broken for Cluster {
+    fn get_broken(&self, url: &str) {
+        assert!(!ask(self, &PLAIN, url).whole);
+    }
+}
+
+#[test]
+fn a_time_limit_that_was_kept_names_its_key() {
+    let (origin, cluster) = (Origin::start(), setup().start());
+    origin.on("/x", |x| x.until_closed());
+    let answer = cluster.get(&origin.url("/x"));
+    assert_eq!(answer.status, 504);
+    assert!(answer.text().contains("first_byte"), "{}", answer.text());
+    assert!(answer.head.get("proxy-status").unwrap().contains("first_byte"));
+}
+
+#[test]
+fn a_client_that_leaves_and_one_that_takes_nothing_are_told_apart() {
+    let (origin, cluster) = (Origin::start(), setup().set("log", "access", "json").start());
+    origin
+        .on("/large/*", |x| x.begin_sized("Cache-Control: no-store\r\n", 64 << 20).and_then(|()| x.noise(1, 64 << 20)));
+    let (left, silent) = (origin.url("/large/left"), origin.url("/large/silent"));
+    let mut leaves = cluster.connect();
+    leaves.request("GET", &left, "", b"").unwrap();
+    leaves.final_head().unwrap();
+    drop(leaves);
+    let mut pauses = cluster.connect();
+    pauses.request("GET", &silent, "", b"").unwrap();
+    pauses.final_head().unwrap();
+    let line = log_line(&cluster, &silent);
+    assert_eq!((&line["end"], &line["fault"]), (&"client-silent".into(), &"client".into()), "{line}");
+    let line = log_line(&cluster, &left);
+    assert_eq!((&line["end"], &line["fault"]), (&"client-left".into(), &"client".into()), "{line}");
+}
+
+#[test]
+fn a_node_that_dies_is_the_nodes_fault_and_told_so() {
+    let (origin, cluster, gate) = (Origin::start(), setup().set("log", "access", "json").start(), Gate::default());
+    let held = gate.clone();
+    origin.on("/x", move |x| {
+        x.begin_sized("Cache-Control: no-store\r\n", 100_000)?;
+        x.raw(vec![b'x'; 50_000])?;
+        held.wait()
+    });
+    let url = origin.url("/x");
+    let mut client = cluster.connect();
+    client.request("GET", &url, "", b"").unwrap();
+    let (head, _) = client.final_head().unwrap();
+    cluster.signal_node(&client::node_of(&head), Signal::KILL);
+    assert!(client.body("GET", &head, |_| {}).is_err());
+    let line = log_line(&cluster, &url);
+    assert_eq!((&line["end"], &line["fault"]), (&"node-broke".into(), &"node".into()), "{line}");
+    gate.open();
+}
+
+/// Between a front and a node: closes the first connections that carry a request, without a byte.
+fn flaky(node: std::net::SocketAddr, breaks: usize) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(breaks));
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let left = left.clone();
+            thread::spawn(move || relay(near, node, &left));
+        }
+    });
+    address
+}
+
+fn relay(
+    mut near: std::net::TcpStream,
+    node: std::net::SocketAddr,
+    left: &std::sync::atomic::AtomicUsize,
+) -> Option<()> {
+    use std::sync::atomic::Ordering::Relaxed;
+    let mut far = std::net::TcpStream::connect(node).ok()?;
+    let (mut back_from, mut back_to) = (far.try_clone().ok()?, near.try_clone().ok()?);
+    thread::spawn(move || {
+        let _ = io::copy(&mut back_from, &mut back_to);
+        let _ = back_to.shutdown(Shutdown::Both);
+    });
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let n = near.read(&mut buffer).ok().filter(|n| *n > 0)?;
+        let asks = String::from_utf8_lossy(&buffer[..n]).contains(" http://");
+        if asks && left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            let _ = near.shutdown(Shutdown::Both);
+            return None;
+        }
+        far.write_all(&buffer[..n]).ok()?;
+    }
+}
+
+#[test]
+fn a_link_that_closes_early_makes_its_connection_doubtful_and_no_node() {
+    let node = Standalone::start("r1", &setup());
+    let cluster = setup().nodes(0).node_at("r1", &flaky(node.address, 3).to_string()).start();
+    until_true("it is up", PATIENCE, || cluster.metric("ringhold_node_up") == 1);
+    let origin = Origin::start();
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=60\r\n", "hello"));
+    // The first is asked again of the same node, on another connection; that is lost as well, and there is no other node.
+    let lost = cluster.get(&origin.url("/a"));
+    assert!(lost.status == 502 && lost.has_error("connection_terminated"), "{:?}", lost.head);
+    assert!(!lost.head.has("retry-after"));
+    assert_eq!(cluster.get(&origin.url("/b")).status, 200, "asked once more, on another connection");
+    assert_eq!(cluster.metric("ringhold_node_up"), 1);
+    assert_eq!(origin.count("/a"), 0);
+    assert!(!cluster.said().contains("next owner"), "{}", cluster.said());
+    // What may not be repeated is not.
+    let cluster = setup().nodes(0).node_at("r1", &flaky(node.address, 1).to_string()).start();
+    until_true("it is up", PATIENCE, || cluster.metric("ringhold_node_up") == 1);
+    let lost = cluster.ask("POST", &origin.url("/c"), "", b"x");
+    assert!(lost.status == 502 && !lost.head.has("retry-after"), "{:?}", lost.head);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(origin.count("/c"), 0);
+    assert_eq!(cluster.metric("ringhold_node_up"), 1);
+}
