@@ -72,6 +72,31 @@ pub fn give_back_large_blocks(memory: u64) {
     let _ = memory;
 }
 
+/// Gives free memory between blocks that are in use back to the system, when much has become free: see [`Trim::look`].
+#[derive(Debug, Default)]
+pub struct Trim {
+    freed: u64,
+    before: u64,
+}
+
+impl Trim {
+    /// So much is free before it is given back: less is needed again soon.
+    const WORTH: u64 = 2 * 1024 * 1024;
+
+    /// To be called now and then: `freed` bytes were let go since the process began. Waits for a moment in which less is.
+    pub fn look(&mut self, freed: u64) {
+        let lately = freed - std::mem::replace(&mut self.before, freed);
+        if lately < Trim::WORTH && freed - self.freed >= Trim::WORTH {
+            self.freed = freed;
+            // SAFETY: only gives pages back that no block lies in.
+            #[cfg(target_env = "gnu")]
+            unsafe {
+                libc::malloc_trim(0);
+            }
+        }
+    }
+}
+
 /// From how many bytes on a block is large. Below 128 KiB a system call and the first use of the pages cost more than the
 /// copy of what is put there, and a process may have 65,530 maps: so many are never reached with a 16,384th of the memory.
 /// 32 MiB is the most that glibc takes.

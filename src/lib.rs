@@ -5,7 +5,8 @@
 //! - [`policy`]: PURE. RFC 9111: may I store, may I reuse, how old, which variant, what changed, and why
 //! - [`ring`]: PURE. Hash, points, owner and successors, bounded load, the plan of a change
 //! - [`config`]: TOML to a validated `Config`; [`cli`]: what the user typed; [`clock`]: the only reader of the clock;
-//!   [`alloc`]: the allocator; [`lines`]: log lines that never wait for their reader
+//!   [`alloc`]: the allocator; [`account`]: the memory that is held for others; [`lines`]: log lines that never wait for
+//!   their reader
 //! - [`store`]: moka and the compact entry
 //! - [`net`]: listen, dial, the driver of one server connection, drain
 //! - [`cluster`]: who is in the ring: static members, health, supervision; publishes immutable views
@@ -15,6 +16,7 @@
 //! Arrows run one way: `main -> proxy, node -> cluster -> store, net -> policy, ring -> wire`.
 //! `proxy` and `node` never import each other: they meet on the wire (`docs/link.md`).
 
+pub mod account;
 pub mod alloc;
 pub mod cli;
 pub mod clock;

@@ -4,6 +4,7 @@
 //! which nobody writes to once it is made, and which is given back to the kernel as a whole; that uses them for something
 //! else when the last of them has arrived, and no sooner.
 
+use crate::account::Hold;
 use bytes::{Buf, Bytes};
 use memmap2::{Mmap, MmapMut, MmapOptions};
 use rustix::pipe::{IoSliceRaw, PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice, vmsplice};
@@ -11,6 +12,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Fewer bytes are copied: that costs less than two more system calls.
@@ -48,15 +50,15 @@ struct Pipe {
 }
 
 impl Lasting {
-    /// A copy of `pieces`. `None`: they are better left as they are, or have to be.
-    pub fn copy_of(pieces: &[Bytes]) -> Option<Lasting> {
+    /// A copy of `pieces`, which `hold` counts. `None`: they are better left as they are, or have to be.
+    pub fn copy_of(pieces: &[Bytes], hold: &Arc<Hold>) -> Option<Lasting> {
         let length = pieces.iter().map(Bytes::len).sum();
         if length < LEAST || MAPS.load(Relaxed) >= MOST {
             return None;
         }
         let map = MmapOptions::new().len(length).populate().map_anon().and_then(|map| filled(map, pieces));
         let pages = Pages::new(map.inspect_err(|e| tracing::debug!(error = %e, "no map for a body")).ok()?);
-        Some(Lasting(Bytes::from_owner(pages)))
+        Some(Lasting(hold.follow(pages)))
     }
 
     pub fn bytes(&self) -> &Bytes {
@@ -151,6 +153,10 @@ mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
+    fn copy_of(pieces: &[Bytes]) -> Option<Lasting> {
+        Lasting::copy_of(pieces, &Hold::new(crate::account::Kind::Readers))
+    }
+
     fn body() -> Vec<Bytes> {
         vec![Bytes::from(vec![1; 300_000]), Bytes::from_static(&[2; 100])]
     }
@@ -159,7 +165,7 @@ mod tests {
     fn what_was_sent_arrives_whole_though_it_is_dropped_and_other_maps_are_made() {
         let (near, mut far) = UnixStream::pair().unwrap();
         near.set_nonblocking(true).unwrap();
-        let mut lasting = Lasting::copy_of(&body()).unwrap();
+        let mut lasting = copy_of(&body()).unwrap();
         let mut expected = Vec::new();
         loop {
             match lasting.send(&near) {
@@ -171,8 +177,7 @@ mod tests {
             }
         }
         drop(lasting);
-        let others: Vec<Lasting> =
-            (0..8).map(|_| Lasting::copy_of(&[Bytes::from(vec![9; 300_000])]).unwrap()).collect();
+        let others: Vec<Lasting> = (0..8).map(|_| copy_of(&[Bytes::from(vec![9; 300_000])]).unwrap()).collect();
         let mut read = vec![0; expected.len()];
         far.read_exact(&mut read).unwrap();
         assert!(!read.is_empty() && read == expected);
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn few_bytes_are_better_copied() {
-        assert!(Lasting::copy_of(&[Bytes::from_static(&[1; LEAST - 1])]).is_none());
-        assert_eq!(Lasting::copy_of(&body()).unwrap().bytes(), &body().concat());
+        assert!(copy_of(&[Bytes::from_static(&[1; LEAST - 1])]).is_none());
+        assert_eq!(copy_of(&body()).unwrap().bytes(), &body().concat());
     }
 }

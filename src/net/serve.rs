@@ -3,6 +3,7 @@
 mod body;
 mod connections;
 mod drive;
+mod held;
 mod interim;
 mod io;
 mod lane;
@@ -20,6 +21,7 @@ mod words;
 pub use body::{ClientBody, Told};
 pub use connections::Connections;
 pub use drive::connection;
+pub use held::{HEADS, by_kind as held};
 pub use interim::Interim;
 pub use io::{Io, upgraded};
 pub use lane::{Asking, Given, Known, Shortcut};
@@ -41,6 +43,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What hyper may read ahead or gather to write, at least (it asks for no less than 8 KiB).
 const BUFFER_MIN: usize = 64 * 1024;
+/// What a front may add to a head that it has accepted: `Via`, `Forwarded`-like and link fields.
+const LINK_FIELDS: usize = 32;
+const LINK_HEAD: usize = 4096;
+
 /// What a peer may take of us. Kept to within one sweep (half a second, or a quarter of the shortest limit).
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -93,7 +99,9 @@ impl Limits {
     }
     /// For a front on the link.
     pub fn of_link(config: &Config) -> Limits {
-        Limits { stall: None, half_close: false, ..Limits::of(config) }
+        let limits = Limits::of(config);
+        let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
+        Limits { stall: None, half_close: false, head, fields, ..limits }
     }
     fn builder(&self) -> Builder {
         let mut builder = Builder::new();

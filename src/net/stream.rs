@@ -196,17 +196,24 @@ impl AsyncWrite for Stream {
     }
 }
 
-impl hyper::rt::Read for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+impl Stream {
+    /// Reads for hyper; how many bytes.
+    pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buf: &mut ReadBufCursor<'_>) -> Poll<io::Result<usize>> {
         // SAFETY: ReadBuf never writes uninitialised bytes, and exactly what it filled is advanced over.
         let read = unsafe {
             let mut unfilled = ReadBuf::uninit(buf.as_mut());
-            ready!(AsyncRead::poll_read(self, cx, &mut unfilled))?;
+            ready!(AsyncRead::poll_read(Pin::new(self), cx, &mut unfilled))?;
             unfilled.filled().len()
         };
         // SAFETY: as above.
         unsafe { buf.advance(read) };
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(read))
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        self.get_mut().poll_read_into(cx, &mut buf).map_ok(|_| ())
     }
 }
 

@@ -99,6 +99,9 @@ impl Fills {
     pub fn forget_all(&self) {
         self.0.borrow().values().flatten().for_each(|fill| fill.set_fate(Fate::Forget));
     }
+    pub fn all(&self) -> Vec<Rc<Fill>> {
+        self.0.borrow().values().flatten().cloned().collect()
+    }
     pub fn count(&self) -> usize {
         self.0.borrow().values().map(Vec::len).sum()
     }

@@ -4,6 +4,7 @@ use super::Node;
 use super::body::NodeBody;
 use super::counters::add;
 use super::{adopt, answer, explain};
+use crate::account::{self, Kind};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::store::Entry;
@@ -51,7 +52,12 @@ fn metrics(node: &Node) -> Value {
     all.insert("entries".into(), entries.into());
     all.insert("bytes".into(), bytes.into());
     all.insert("fills".into(), node.fills.count().into());
-    all.insert("in_flight".into(), node.in_flight.get().into());
+    all.insert("in_flight".into(), account::held(Kind::Fills).into());
+    all.insert("readers_cut".into(), account::cut().into());
+    let held = [("store", bytes), ("fills", account::held(Kind::Fills)), ("readers", account::held(Kind::Readers))];
+    held.into_iter()
+        .chain(crate::net::serve::held())
+        .for_each(|(kind, bytes)| _ = all.insert(format!("held_{kind}"), bytes.into()));
     Value::Object(all)
 }
 

@@ -379,10 +379,8 @@ fn refused(detail: &'static str) -> Fault {
 fn too_much(node: &Node, framing: Framing) -> Option<Why> {
     match framing {
         Framing::Sized(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
-        Framing::Sized(n) if node.in_flight.get().saturating_add(n) > node.config.cache.in_flight => Some(Why::Busy),
-        Framing::Chunked | Framing::UntilClose if node.in_flight.get() >= node.config.cache.in_flight => {
-            Some(Why::Busy)
-        }
+        // It could be held only in place of all others, or not at all.
+        Framing::Sized(n) if n > node.config.cache.in_flight => Some(Why::Busy),
         _ => None,
     }
 }

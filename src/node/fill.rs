@@ -9,9 +9,10 @@
 
 use super::body::BodyError;
 use super::confirm::Kept;
+use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
 use crate::policy::Terms;
-use crate::store::{Entry, Mark};
+use crate::store::{Content, Entry, Mark};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -135,9 +136,10 @@ pub struct Fill {
 }
 
 /// The body on its way.
-#[derive(Default)]
 struct Flow {
     pieces: VecDeque<Bytes>,
+    /// Counts them.
+    hold: Arc<Hold>,
     /// Position of the first byte in `pieces`.
     base: u64,
     /// Bytes received so far.
@@ -162,7 +164,7 @@ impl Fill {
             fate: Cell::new(Fate::Store),
             apart: Cell::new(false),
             asks_peer: Cell::new(false),
-            flow: RefCell::default(),
+            flow: RefCell::new(Flow::new()),
             interested: Cell::new(0),
             task: RefCell::new(None),
             began: now,
@@ -185,6 +187,22 @@ impl Fill {
     }
     pub fn set_fate(&self, fate: Fate) {
         self.fate.set(fate);
+        if fate == Fate::Forget {
+            let mut flow = self.flow.borrow_mut();
+            // Where nobody reads yet, somebody is about to, from the first byte.
+            if let Some(slowest) = flow.positions.iter().flatten().min().copied() {
+                flow.let_go(slowest);
+            }
+            flow.hold.give_up();
+        }
+    }
+    /// Bytes that are held of it.
+    pub fn held(&self) -> u64 {
+        self.flow.borrow().hold.bytes()
+    }
+    /// What it has brought in a second, about; who has just begun is not taken for slow.
+    pub fn pace(&self, now: Tick) -> u64 {
+        account::pace(self.received(), now.since(self.began))
     }
     pub fn is_apart(&self) -> bool {
         self.apart.get()
@@ -236,6 +254,7 @@ impl Fill {
         let mut flow = self.flow.borrow_mut();
         flow.received += piece.len() as u64;
         self.moved.set(tick());
+        let piece = flow.hold.piece(piece);
         flow.pieces.push_back(piece);
         flow.wake();
     }
@@ -244,8 +263,9 @@ impl Fill {
     pub fn complete(&self, entry: Option<Arc<Entry>>, trailers: Option<HeaderMap>) {
         let mut flow = self.flow.borrow_mut();
         if entry.is_some() {
-            flow.pieces.clear();
+            flow.clear();
         }
+        flow.hold.give_up();
         flow.end = Some(End::Complete(entry, trailers));
         flow.wake();
     }
@@ -254,6 +274,7 @@ impl Fill {
     pub fn broken(&self, blame: Blame) {
         let mut flow = self.flow.borrow_mut();
         if flow.end.is_none() {
+            flow.hold.give_up();
             flow.end = Some(End::Broken(blame));
             flow.wake();
         }
@@ -265,13 +286,15 @@ impl Fill {
     }
 
     /// The pieces of a whole body, for the entry.
-    pub fn pieces(&self) -> Vec<Bytes> {
-        self.flow.borrow().pieces.iter().cloned().collect()
+    pub fn pieces(&self) -> Content {
+        let flow = self.flow.borrow();
+        Content::held(flow.pieces.iter().cloned().collect(), flow.hold.clone())
     }
 
     /// Waits until there is room for more. A fill that will be stored has room always (it is bounded by `max_object` and
     /// `in_flight`). One that will not be goes at the pace of its readers: while one of them has read all there is, the
-    /// others may lag by `lag` bytes and are cut off beyond, so that who dawdles harms nobody.
+    /// others may lag by `lag` bytes and are cut off beyond, so that who dawdles harms nobody. When more is held than may
+    /// be, it has no room for what nobody waits for.
     pub fn poll_room(&self, lag: u64, cx: &mut Context<'_>) -> Poll<()> {
         if self.fate.get() == Fate::Store {
             return Poll::Ready(());
@@ -279,9 +302,12 @@ impl Fill {
         let mut flow = self.flow.borrow_mut();
         let starving = flow.positions.iter().flatten().any(|&at| at == flow.received);
         let slowest = flow.positions.iter().flatten().min().copied().unwrap_or(flow.received);
+        let far_over = account::excess() > account::limit() / 8;
+        let lag = if far_over { 0 } else { lag };
         let kept_from = if starving { slowest.max(flow.received.saturating_sub(lag)) } else { slowest };
         flow.let_go(kept_from);
-        if starving || flow.received - flow.base <= WINDOW {
+        let window = if account::is_over() { 0 } else { WINDOW };
+        if starving || flow.received - flow.base <= window {
             return Poll::Ready(());
         }
         flow.pump = Some(cx.waker().clone());
@@ -328,6 +354,24 @@ impl Fill {
 }
 
 impl Flow {
+    fn new() -> Flow {
+        Flow {
+            pieces: VecDeque::new(),
+            hold: Hold::new(account::Kind::Fills),
+            base: 0,
+            received: 0,
+            end: None,
+            readers: Vec::new(),
+            positions: Vec::new(),
+            pump: None,
+        }
+    }
+    /// Readers have the entry in their place.
+    fn clear(&mut self) {
+        let Flow { pieces, hold, .. } = self;
+        pieces.drain(..).for_each(|piece| hold.drop_piece(&piece));
+        pieces.shrink_to_fit();
+    }
     fn wake(&mut self) {
         self.readers.drain(..).for_each(Waker::wake);
     }
@@ -337,8 +381,20 @@ impl Flow {
             && self.base + first.len() as u64 <= until
         {
             self.base += first.len() as u64;
+            self.hold.drop_piece(first);
             self.pieces.pop_front();
         }
+    }
+    /// What all have read of a body that is stored nowhere.
+    fn let_go_behind_all(&mut self) {
+        let slowest = self.positions.iter().flatten().min().copied();
+        self.let_go(slowest.unwrap_or(self.received));
+    }
+}
+
+impl Drop for Flow {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -395,6 +451,9 @@ impl Reader {
         if let Some(piece) = next_piece(&flow, self.at, &mut self.piece) {
             self.at += piece.len() as u64;
             flow.positions[self.number] = Some(self.at);
+            if flow.end.is_some() && fill.fate() == Fate::Forget {
+                flow.let_go_behind_all();
+            }
             if let Some(pump) = flow.pump.take() {
                 pump.wake();
             }
@@ -427,6 +486,10 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut flow = self.ticket.0.flow.borrow_mut();
         flow.positions[self.number] = None;
+        // At once: or another reader would be cut for what this one held.
+        if self.ticket.0.fate() == Fate::Forget {
+            flow.let_go_behind_all();
+        }
         if let Some(pump) = flow.pump.take() {
             pump.wake();
         }

@@ -30,6 +30,7 @@ mod pump;
 mod quick;
 mod ranged;
 mod refresh;
+mod room;
 mod run;
 mod service;
 mod shortly;
@@ -77,8 +78,6 @@ struct Node {
     counters: Rc<counters::Counters>,
     /// See [`answer::through`]; as many as there are reasons.
     not_stored: RefCell<Vec<(Fwd, exchange::Why, http::HeaderValue)>>,
-    /// Bytes of bodies that are on their way into the store.
-    in_flight: Cell<u64>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
     /// Both times are of [`clock::now`], which a step of the system's clock does not move while the process runs.
     doubted_before: Cell<Timestamp>,

@@ -7,6 +7,7 @@ use super::exchange::Why;
 use super::fill::{Fate, Fill, Head, Place};
 use super::source::Source;
 use super::{Node, body::BodyError};
+use crate::account;
 use crate::policy::Part;
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Blame, Kind, Whose};
@@ -29,8 +30,7 @@ const UNSIZED_BLOCK: usize = 16 * 1024;
 /// Runs until the body is whole and stored, or broken. Dropping it breaks the fill (see [`Ending`]).
 pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
-    let mut flight = Flight { node: &node, bytes: 0 };
-    match flow(&node, &fill, &head, body, &mut flight).await {
+    match flow(&node, &fill, &head, body).await {
         Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers),
         ended => {
             add(&node.counters.broken_fills, 1);
@@ -41,35 +41,28 @@ pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
     }
 }
 
-async fn flow(
-    node: &Node,
-    fill: &Fill,
-    head: &Head,
-    mut body: Source,
-    flight: &mut Flight<'_>,
-) -> Result<Option<HeaderMap>, BodyError> {
+async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result<Option<HeaderMap>, BodyError> {
     let mut block = BytesMut::new();
     let mut trailers = None;
-    flight.grow(head.length.unwrap_or(0));
-    seed(fill, head, Place::Before);
+    seed(fill, head, Place::Before, &mut block);
     while let Some(frame) = body.frame().await {
         match frame?.into_data().map_err(Frame::into_trailers) {
             Ok(data) => {
-                if head.length.is_none() {
-                    flight.grow(data.len() as u64);
-                }
-                let outgrown = fill.received() + data.len() as u64 > node.config.cache.max_object;
-                if outgrown || (head.length.is_none() && flight.is_too_much()) {
+                if fill.received() + data.len() as u64 > node.config.cache.max_object {
                     forget(node, fill);
                 }
                 copy(&data, &mut block, head.length, fill);
+                if account::is_over() {
+                    drop(data);
+                    node.make_room().await;
+                }
                 poll_fn(|cx| fill.poll_room(node.config.cache.max_object, cx)).await;
             }
             Err(Ok(fields)) => trailers = Some(fields),
             Err(Err(_)) => {}
         }
     }
-    seed(fill, head, Place::Behind);
+    seed(fill, head, Place::Behind, &mut block);
     Ok(trailers)
 }
 
@@ -78,10 +71,10 @@ fn is_all(fill: &Fill, head: &Head) -> bool {
     head.seed.is_none() || head.length == Some(fill.received())
 }
 
-/// What is stored already, where it belongs.
-fn seed(fill: &Fill, head: &Head, place: Place) {
+/// What is stored already, where it belongs. It is copied, because an entry's bytes are counted by themselves.
+fn seed(fill: &Fill, head: &Head, place: Place, block: &mut BytesMut) {
     if let Some(seed) = head.seed.as_ref().filter(|seed| seed.place == place) {
-        seed.entry.body().pieces().into_iter().filter(|piece| !piece.is_empty()).for_each(|piece| fill.push(piece));
+        seed.entry.body().pieces().iter().for_each(|piece| copy(piece, block, head.length, fill));
     }
 }
 
@@ -148,26 +141,4 @@ fn entry(fill: &Fill, head: &Head, key: &Key, mut headers: HeaderMap) -> Option<
 /// A 206 that brought everything is stored as a 200.
 fn whole(status: StatusCode) -> StatusCode {
     if status == StatusCode::PARTIAL_CONTENT { StatusCode::OK } else { status }
-}
-
-/// Counts bytes that are on their way, until dropped.
-struct Flight<'a> {
-    node: &'a Node,
-    bytes: u64,
-}
-
-impl Flight<'_> {
-    fn grow(&mut self, n: u64) {
-        self.bytes += n;
-        self.node.in_flight.set(self.node.in_flight.get().saturating_add(n));
-    }
-    fn is_too_much(&self) -> bool {
-        self.node.in_flight.get() > self.node.config.cache.in_flight
-    }
-}
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.node.in_flight.set(self.node.in_flight.get().saturating_sub(self.bytes));
-    }
 }

@@ -15,7 +15,7 @@ use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
-use crate::{alloc, clock};
+use crate::{account, alloc, clock};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::IpAddr;
@@ -45,6 +45,7 @@ pub struct Options {
 pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     alloc::on_this_thread();
     alloc::give_back_large_blocks(options.config.cache.memory);
+    account::set_limit(options.config.cache.in_flight);
     if options.supervised {
         let_the_front_go_on();
     }
@@ -99,6 +100,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     let door = Door::new(node.clone(), connections.clone());
     warn_of_few_files(&node.config, options.supervised);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
+    let tidying = tokio::task::spawn_local(super::room::tidy(node.clone()));
     loop {
         let next = async {
             let seat = door.seat().await;
@@ -126,6 +128,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     // What is still in flight has been so since the end began.
     connections.drained(drain.saturating_sub(tick().since(begun))).await;
     sweeping.abort();
+    tidying.abort();
     drop(socket);
     Ok(())
 }
@@ -200,7 +203,6 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
         peers: peer::Peers::new(&config),
         counters,
         not_stored: RefCell::default(),
-        in_flight: Cell::new(0),
         doubted_before: Cell::new(Timestamp(0)),
         groups: RefCell::new(Groups::new(GROUPS)),
         config,

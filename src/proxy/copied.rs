@@ -107,7 +107,7 @@ impl Watch {
             return None;
         }
         let candidate = candidate(since, key, request()?, head, ttl, pool);
-        Some(Box::new(Capture { hot: hot.clone(), candidate, pieces: Vec::new() }))
+        Some(Box::new(Capture::new(hot.clone(), candidate)))
     }
 
     /// The copy, kept for longer, where a node has confirmed that it still holds the same.

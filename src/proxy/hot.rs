@@ -6,6 +6,8 @@
 //! makes a URL invalid removes its copy at once; what passes through another front is heard of from the node, when it is
 //! asked again.
 
+use super::making::{AllMaking, Making};
+use crate::account::{Hold, Kind};
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::net::lasting::Lasting;
@@ -43,6 +45,7 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// See the module.
 pub struct Hot {
     copies: Bounded<Arc<Copy>>,
+    making: AllMaking,
     rules: Rules,
     largest: u64,
     /// Grows with every removal: what was fetched before is not kept after.
@@ -103,7 +106,7 @@ pub struct Candidate {
 enum Body {
     In(Vec<Bytes>),
     /// It lies elsewhere already.
-    At(Lasting),
+    At(Lasting, Arc<Hold>),
 }
 
 impl Hot {
@@ -113,6 +116,7 @@ impl Hot {
         (memory > 0).then(|| {
             Arc::new(Hot {
                 copies: Bounded::new(memory, Eviction::TinyLfu),
+                making: AllMaking::default(),
                 rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
                 largest: LARGEST.min(memory / 64),
                 generation: AtomicU64::new(0),
@@ -162,6 +166,22 @@ impl Hot {
         }
     }
 
+    /// Drops what is no copy any more, and will be none: see [`Bounded::tidy`].
+    pub fn tidy(&self) {
+        self.copies.tidy();
+        self.making.tidy(tick(), ENDS);
+    }
+
+    /// A body of which a copy is to be made passes, and was asked for then.
+    pub fn making(&self, since: Tick) -> Arc<Making> {
+        self.making.begin(since)
+    }
+
+    /// Bytes that the copies take.
+    pub fn size(&self) -> u64 {
+        self.copies.size().1
+    }
+
     /// A URL may have changed: purged, made invalid, or answered anew.
     pub fn forget(&self, key: &Key) {
         self.generation.fetch_add(1, Relaxed);
@@ -205,7 +225,11 @@ impl Hot {
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
     pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
-        let made = || Lasting::copy_of(&body).map_or_else(|| Body::In(body), Body::At);
+        let hold = Hold::new(Kind::Readers);
+        let made = || match Lasting::copy_of(&body, &hold) {
+            Some(lasting) => Body::At(lasting, hold),
+            None => Body::In(body),
+        };
         if let Some(copy) = self.copy(candidate, made, now) {
             self.insert(generation, hash, copy);
         }
@@ -214,7 +238,7 @@ impl Hot {
     /// Keeps `copy` for longer, under the fields of the 304 with which its node confirmed it (RFC 9111 section 4.3.4).
     pub fn renew(&self, mut candidate: Candidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
-        let body = copy.lasting.clone()?;
+        let (body, hold) = (copy.lasting.clone()?, copy.entry().hold()?.clone());
         // Fetched anew meanwhile: there are origins that give another body the tag of the one before.
         if candidate.response.headers.get(header::DATE).map(HeaderValue::as_bytes) != copy.entry().first(&header::DATE)
         {
@@ -223,7 +247,7 @@ impl Hot {
         let mut headers = copy.entry().headers(3);
         policy::parts::combine(&mut headers, &candidate.response.headers, clock::moment(now));
         (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);
-        let copy = self.copy(candidate, || Body::At(body), now)?;
+        let copy = self.copy(candidate, || Body::At(body, hold), now)?;
         self.insert(generation, hash, copy.clone());
         Some(copy)
     }
@@ -248,7 +272,7 @@ impl Hot {
         let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
         let (entry, lasting) = match body() {
             Body::In(pieces) => (new(pieces), None),
-            Body::At(lasting) => (new(Vec::new()).with_body_at(lasting.bytes().clone()), Some(lasting)),
+            Body::At(lasting, hold) => (new(Vec::new()).with_body_at(lasting.bytes().clone(), hold), Some(lasting)),
         };
         let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
         let (again, ends) = (AtomicU64::new(made + due_after(key.hash(), made)), made + ENDS);
@@ -335,6 +359,9 @@ impl Copy {
 }
 
 impl Weigh for Arc<Copy> {
+    fn holds(&self) -> impl Iterator<Item = &Arc<Hold>> {
+        self.shelf.holds()
+    }
     fn weight(&self) -> u32 {
         let pages = self.lasting.as_ref().map_or(0, |_| Lasting::overhead(self.entry().body().len()));
         let own = self.head.as_ref().map_or(0, Bytes::len) + self.node.len() + pages + 160;

@@ -21,7 +21,8 @@ mod copied;
 mod held;
 mod hot;
 mod link;
-pub mod metrics;
+pub mod making;
+mod metrics;
 mod outcome;
 mod own;
 mod pages;
@@ -36,6 +37,7 @@ mod tunnel;
 mod upload;
 mod worker;
 
+use crate::account;
 use crate::cluster::zk::front_id;
 use crate::cluster::{Cluster, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
@@ -64,6 +66,9 @@ pub struct Front {
     pub admin: SocketAddr,
 }
 
+/// Copies in the making, and what readers have of copies that are none any more, may take this part of the copies' memory.
+const OF_HOT: u64 = 4;
+
 /// Runs a front (listeners, workers, admin, membership) until `shutdown`, then drains. `spawn`: also run the nodes that
 /// the configuration marks so (`ringhold serve`). Prints the ready line.
 pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartError> {
@@ -85,6 +90,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let (out, writer) = Lines::to(std::io::stdout(), "access log").map_err(|e| cannot("start the access log", &e))?;
     let log = accesslog::Log::new(&config.log, out.clone());
     let hot = hot::Hot::new(&config, front.via[1].clone());
+    account::set_limit(config.hot.memory / OF_HOT);
     let cluster = Cluster::start(&bound, spawn).await?;
     tracing::info!("{}", start_line(&bound, spawn, &cluster));
     let start = worker::Start {

@@ -2,6 +2,7 @@
 
 use super::hot::{Candidate, Hot};
 use super::link;
+use super::making::Making;
 use super::outcome::{End, Record};
 use crate::clock;
 use bytes::Bytes;
@@ -26,9 +27,9 @@ pub struct Reply {
 
 /// What passes is also kept as a hot copy, once it is whole.
 pub struct Capture {
-    pub hot: Arc<Hot>,
-    pub candidate: Candidate,
-    pub pieces: Vec<Bytes>,
+    hot: Arc<Hot>,
+    candidate: Candidate,
+    making: Arc<Making>,
 }
 
 /// The answer broke off: then the connection ends, so that the client sees a broken transfer.
@@ -51,8 +52,8 @@ impl Reply {
     /// The same, keeping a copy of the body where one is wanted.
     pub fn capturing(content: Content, record: Option<Record>, capture: Option<Box<Capture>>) -> Reply {
         match (capture, &content) {
-            (Some(mut capture), Content::Full(bytes)) => {
-                capture.pieces.push(bytes.clone());
+            (Some(capture), Content::Full(bytes)) => {
+                capture.push(bytes);
                 capture.finish();
                 Reply::new(content, record)
             }
@@ -89,10 +90,20 @@ impl Reply {
 }
 
 impl Capture {
+    pub fn new(hot: Arc<Hot>, candidate: Candidate) -> Capture {
+        let making = hot.making(candidate.since.at);
+        Capture { hot, candidate, making }
+    }
+    /// A piece of the body.
+    pub fn push(&self, piece: &Bytes) {
+        self.making.push(piece);
+    }
     /// Keeps the copy, of which nothing is missing.
     pub fn finish(self: Box<Capture>) {
-        let Capture { hot, candidate, pieces } = *self;
-        hot.keep(candidate, pieces, clock::now());
+        let Capture { hot, candidate, making } = *self;
+        if let Some(pieces) = making.pieces() {
+            hot.keep(candidate, pieces, clock::now());
+        }
     }
 }
 
@@ -117,7 +128,7 @@ impl Body for Reply {
             record.sent(data.len());
         }
         if let (Some(capture), Some(data)) = (&mut self.capture, frame.data_ref()) {
-            capture.pieces.push(data.clone());
+            capture.push(data);
         }
         if self.is_end_stream() {
             self.end(End::Complete);

@@ -135,8 +135,8 @@ impl Shortly {
         let room = answer.small_body().map_or(0, Bytes::len);
         match (&answer, verbatim(answer.head.status, &answer.head.fields, via, room)) {
             (Answer { head, content: Body::Full(body) }, Some(bytes)) => {
-                if let Some(mut capture) = capture {
-                    capture.pieces.push(body.clone());
+                if let Some(capture) = capture {
+                    capture.push(body);
                     capture.finish();
                 }
                 let cache = Cache::said(head.fields.verdict());

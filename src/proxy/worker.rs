@@ -18,7 +18,7 @@ use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
 use crate::net::shares::{Seat, Source};
 use crate::net::trust;
 use crate::ring::HotKeys;
-use crate::{alloc, clock};
+use crate::{account, alloc, clock};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -28,6 +28,9 @@ use std::time::Duration;
 use std::{io, thread};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
+
+/// Every so many [`TICK`]s what is no hot copy any more is dropped.
+const TIDY: u32 = 10;
 
 /// What a worker works with. Everything in it belongs to its thread.
 pub struct Worker {
@@ -159,8 +162,14 @@ async fn watch_health(worker: Rc<Worker>) {
 async fn sweep(worker: Rc<Worker>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut count, mut trim) = (0, alloc::Trim::default());
     loop {
         ticks.tick().await;
+        count += 1;
+        if count % TIDY == 0 {
+            worker.hot.iter().for_each(|hot| hot.tidy());
+            trim.look(account::freed());
+        }
         worker.for_each_pool(|pool| {
             if pool.sweep() == Swept::Suspect {
                 worker.report(Report::Suspect(pool.node.clone()));

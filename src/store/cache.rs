@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use super::shelf::Shelf;
+use crate::account::Hold;
 use crate::config::{self, Eviction};
 use crate::wire::target::Key;
 use http::HeaderMap;
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub trait Weigh: Clone + Send + Sync + 'static {
     /// Bytes of memory.
     fn weight(&self) -> u32;
+    /// What counts the bytes that its readers may hold when it is here no longer.
+    fn holds(&self) -> impl Iterator<Item = &Arc<Hold>>;
 }
 
 /// Anything by the hash of its URL, bounded in bytes; many threads may use it.
@@ -32,6 +35,10 @@ pub struct Bounded<V: Weigh> {
 /// TinyLFU lets in what is asked for more often than all together that would have to make room for it, which a large object
 /// hardly ever is. It has to stand up to no more than so many of average size.
 const CONTENDERS: u64 = 8;
+/// What takes this part of the memory makes its room at once.
+const LARGE: u64 = 1024;
+/// So many rounds and what was taken out is dropped.
+const EPOCHS: usize = 4;
 
 thread_local! {
     /// As what is being inserted on this thread competes for its place; the weigher is called by `insert`, on its thread.
@@ -49,6 +56,8 @@ impl<V: Weigh> Bounded<V> {
             .max_capacity(memory)
             .weigher(|_, value: &V| value.weight().min(COMPETES_AS.get()))
             .eviction_policy(policy)
+            // Called for whatever an insertion has put in, once, when it is replaced, removed, evicted or not let in.
+            .eviction_listener(|_, value: V, _| value.holds().for_each(|hold| hold.leave_store()))
             .build_with_hasher(BuildHasherDefault::default());
         Bounded { cache, missed: AtomicU64::new(0), memory, eviction }
     }
@@ -71,12 +80,26 @@ impl<V: Weigh> Bounded<V> {
     pub fn insert(&self, hash: u64, value: V) {
         // Whoever looks for it from now on is another request, even where it was not let in.
         self.missed.store(0, Relaxed);
-        if u64::from(value.weight()) > self.memory {
+        let weight = u64::from(value.weight());
+        if weight > self.memory {
             // moka would drop it by and by, and it would be found until then. What it was to replace is outdated.
             self.remove(hash);
         } else if self.is_let_in(hash, &value) {
-            self.cache.insert(hash, value);
+            self.put(hash, value);
         }
+        // By itself moka evicts after as many as 64 insertions.
+        if weight >= self.memory / LARGE {
+            self.tidy();
+        }
+    }
+    fn put(&self, hash: u64, value: V) {
+        value.holds().for_each(|hold| hold.enter_store());
+        self.cache.insert(hash, value);
+    }
+    /// Evicts what is too much, and drops what was evicted, replaced or removed: moka leaves that for later work. Each
+    /// round lets the epoch, for which what was taken out has to wait, go on by one (crossbeam).
+    pub fn tidy(&self) {
+        (0..EPOCHS).for_each(|_| self.cache.run_pending_tasks());
     }
     /// Lets a large one compete as one that is smaller; who is in already is not asked again, and takes what it weighs.
     fn is_let_in(&self, hash: u64, value: &V) -> bool {
@@ -87,7 +110,7 @@ impl<V: Weigh> Bounded<V> {
             return true;
         }
         COMPETES_AS.set(u32::try_from(most).unwrap_or(u32::MAX).max(1));
-        self.cache.insert(hash, value.clone());
+        self.put(hash, value.clone());
         COMPETES_AS.set(u32::MAX);
         self.cache.run_pending_tasks();
         self.holds(hash)
@@ -170,6 +193,11 @@ impl Store {
     /// All entries, in no order.
     pub fn all(&self) -> impl Iterator<Item = Arc<Entry>> {
         self.cache.all().flat_map(|shelf| shelf.entries().to_vec())
+    }
+
+    /// See [`Bounded::tidy`].
+    pub fn tidy(&self) {
+        self.cache.tidy();
     }
 
     /// How many URLs are stored, and their weight in bytes.

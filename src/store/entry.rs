@@ -4,12 +4,14 @@
 //! value where many have the same.
 
 use super::{names, values};
+use crate::account::{Hold, Kind};
 use crate::policy::{Fields, Part, Terms};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Bodies up to this many bytes are copied to sit behind their head; larger ones keep the pieces they arrived in.
@@ -18,6 +20,12 @@ const TOGETHER: usize = 1024 * 1024;
 const COPIED: usize = 2048;
 /// What an entry costs besides its bytes: this struct, its `Arc`, and moka's bookkeeping for it.
 const OVERHEAD: usize = 464;
+/// And each piece of a body that is counted by itself.
+const OF_PIECE: usize = 192;
+/// Smaller pieces of a body, on average, are put together.
+const SMALL_PIECE: usize = 4096;
+/// Into blocks of so many bytes.
+const BLOCK: usize = 256 * 1024;
 
 /// Who may be answered with an entry (README, Safe by default).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +66,33 @@ pub struct Entry {
 struct Rare {
     /// The pieces of a body that is not in `blob`.
     pieces: Box<[Bytes]>,
+    /// What counts the bytes of a body that readers share.
+    hold: Option<Arc<Hold>>,
     /// What the body is of the whole, where it is not all of it.
     part: Option<Part>,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 104, "with its counts, an `Arc` of it takes 128 bytes of the heap");
+
+/// What the body of a new entry is made of.
+pub struct Content {
+    pieces: Vec<Bytes>,
+    /// What counts them already.
+    hold: Option<Arc<Hold>>,
+}
+
+impl Content {
+    /// Pieces that are counted by `hold`.
+    pub fn held(pieces: Vec<Bytes>, hold: Arc<Hold>) -> Content {
+        Content { pieces, hold: Some(hold) }
+    }
+}
+
+impl From<Vec<Bytes>> for Content {
+    fn from(pieces: Vec<Bytes>) -> Content {
+        Content { pieces, hold: None }
+    }
+}
 
 /// The body of an entry, to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +107,9 @@ impl Entry {
         selecting: &[u8],
         terms: Terms,
         mark: Mark,
-        body: Vec<Bytes>,
+        body: impl Into<Content>,
     ) -> Entry {
+        let Content { pieces: body, hold } = body.into();
         let size: usize = body.iter().map(Bytes::len).sum();
         let together = size <= TOGETHER;
         let mut head = Vec::with_capacity(head_bound(key, headers, selecting));
@@ -90,11 +121,24 @@ impl Entry {
         // Exact: what would be cut off is a hole between entries that nothing fits into.
         let mut blob = Vec::with_capacity(body_at + if together { size } else { 0 });
         blob.extend_from_slice(&head);
-        let rare = if together {
+        if together {
             body.iter().for_each(|piece| blob.extend_from_slice(piece));
-            None
-        } else {
-            Some(Box::new(Rare { pieces: body.into_boxed_slice(), part: None }))
+        }
+        let blob = blob.into_boxed_slice();
+        let (blob, rare) = match (together, hold) {
+            // Readers are given a copy: nothing of it outlives it for long.
+            (true, _) if size <= COPIED => (Bytes::from(blob), None),
+            (true, _) => {
+                let hold = Hold::new(Kind::Readers);
+                (hold.follow(blob), Some(Rare { hold: Some(hold), ..Rare::default() }))
+            }
+            (false, Some(hold)) if size / body.len().max(1) >= SMALL_PIECE => {
+                (blob.into(), Some(Rare { pieces: body.into_boxed_slice(), part: None, hold: Some(hold) }))
+            }
+            (false, _) => {
+                let hold = Hold::new(Kind::Readers);
+                (blob.into(), Some(Rare { pieces: blocks(&body, size, &hold), part: None, hold: Some(hold) }))
+            }
         };
         Entry {
             terms,
@@ -103,8 +147,8 @@ impl Entry {
             used: AtomicU32::new((terms.received.seconds() & u64::from(u32::MAX)) as u32),
             body_at: body_at as u32,
             fields,
-            blob: Bytes::from(blob.into_boxed_slice()),
-            rare,
+            blob,
+            rare: rare.map(Box::new),
         }
     }
 
@@ -119,18 +163,26 @@ impl Entry {
         self
     }
 
-    /// The same, with a body that lies elsewhere and stays there.
-    pub fn with_body_at(mut self, body: Bytes) -> Entry {
+    /// The same, with a body that lies elsewhere, is counted there, and stays there.
+    pub fn with_body_at(mut self, body: Bytes, hold: Arc<Hold>) -> Entry {
         self.blob.truncate(self.body_at as usize);
-        self.rare.get_or_insert_default().pieces = Box::new([body]);
+        let rare = self.rare.get_or_insert_default();
+        (rare.pieces, rare.hold) = (Box::new([body]), Some(hold));
         self
+    }
+
+    /// What counts its body, where that may outlive it.
+    pub fn hold(&self) -> Option<&Arc<Hold>> {
+        self.rare.as_ref()?.hold.as_ref()
     }
 
     /// The same body under new fields and terms (after a 304), which came from where `mark` says. The body is copied
     /// when it is small.
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, mark: Mark, key: &Key, selecting: &[u8]) -> Entry {
         let mark = self.mark.and(mark);
-        let entry = Entry::new(key, self.status, headers, selecting, terms, mark, self.body().pieces());
+        let hold = self.hold().filter(|_| !self.pieces().is_empty()).cloned();
+        let body = Content { pieces: self.body().pieces(), hold };
+        let entry = Entry::new(key, self.status, headers, selecting, terms, mark, body);
         match self.part() {
             Some(part) => entry.part_of_whole(part.clone()),
             None => entry,
@@ -155,8 +207,9 @@ impl Entry {
     }
     /// Bytes of memory that it takes, as the store counts them.
     pub fn weight(&self) -> u32 {
-        let pieces: usize = self.pieces().iter().map(|p| p.len() + size_of::<Bytes>()).sum();
-        u32::try_from(self.blob.len() + pieces + OVERHEAD).unwrap_or(u32::MAX)
+        let pieces: usize = self.pieces().iter().map(|p| p.len() + OF_PIECE).sum();
+        let rare = self.rare.as_ref().map_or(0, |_| OF_PIECE);
+        u32::try_from(self.blob.len() + pieces + rare + OVERHEAD).unwrap_or(u32::MAX)
     }
     /// Its fields, with room for `more`. Values are slices of the entry, not copies.
     pub fn headers(&self, more: usize) -> HeaderMap {
@@ -273,6 +326,25 @@ impl<'a> Body<'a> {
     fn in_blob(&self) -> &'a [u8] {
         &self.0.blob[self.0.body_at as usize..]
     }
+}
+
+/// The same bytes in few large pieces, counted by `hold`.
+fn blocks(pieces: &[Bytes], size: usize, hold: &Arc<Hold>) -> Box<[Bytes]> {
+    let mut left = size;
+    let mut blocks = Vec::with_capacity(size.div_ceil(BLOCK));
+    let mut block = Vec::with_capacity(left.min(BLOCK));
+    for mut piece in pieces.iter().cloned() {
+        while !piece.is_empty() {
+            let room = block.capacity() - block.len();
+            block.extend_from_slice(&piece.split_to(piece.len().min(room)));
+            if block.len() == block.capacity() {
+                left -= block.len();
+                let full = std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)));
+                blocks.push(hold.follow(full));
+            }
+        }
+    }
+    blocks.into_boxed_slice()
 }
 
 /// A field line in a blob: code (and name when the code is 0), then the value; or its number when the code's highest bit

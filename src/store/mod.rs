@@ -8,7 +8,7 @@ mod shelf;
 mod values;
 
 pub use cache::{Bounded, Store, Then, Uncacheable, Weigh};
-pub use entry::{Body, Entry, Mark};
+pub use entry::{Body, Content, Entry, Mark};
 pub use shelf::Shelf;
 
 #[cfg(test)]

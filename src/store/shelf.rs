@@ -3,6 +3,7 @@
 use super::cache::Weigh;
 use super::entry::{Entry, Mark};
 use super::parts;
+use crate::account::Hold;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Fields, Part};
 use crate::wire::date;
@@ -94,6 +95,9 @@ impl Shelf {
 impl Weigh for Shelf {
     fn weight(&self) -> u32 {
         self.entries().iter().fold(0u32, |sum, e| sum.saturating_add(e.weight()))
+    }
+    fn holds(&self) -> impl Iterator<Item = &Arc<Hold>> {
+        self.entries().iter().filter_map(|entry| entry.hold())
     }
 }
 

@@ -1,4 +1,5 @@
-use super::{Entry, Mark, Shelf, Store, Then, Uncacheable, Weigh};
+use super::{Content, Entry, Mark, Shelf, Store, Then, Uncacheable, Weigh};
+use crate::account::{self, Hold, Kind};
 use crate::config::{Cache, Eviction};
 use crate::policy::{self, Fields, Terms};
 use crate::wire::date::Timestamp;
@@ -24,7 +25,13 @@ fn terms(received: u64) -> Terms {
     policy::storable(&policy::Rules::default(), &request, &response, at, at).unwrap()
 }
 
-fn entry(url: &str, lines: &[(&'static str, &'static str)], request: &HeaderMap, body: Vec<Bytes>, at: u64) -> Entry {
+fn entry(
+    url: &str,
+    lines: &[(&'static str, &'static str)],
+    request: &HeaderMap,
+    body: impl Into<Content>,
+    at: u64,
+) -> Entry {
     let fields = headers(lines);
     let selecting = policy::variants::selecting(&fields, request).unwrap();
     Entry::new(&Key::parse(url).unwrap(), StatusCode::OK, &fields, &selecting, terms(at), Mark::Anyone, body)
@@ -71,13 +78,41 @@ fn a_small_body_lies_behind_its_head_and_a_large_one_keeps_its_pieces() {
     assert_eq!(small.body().whole().unwrap(), "abcd");
     assert_eq!(small.body().piece(3), "d");
     assert!(small.body().piece(4).is_empty() && small.body().piece(99).is_empty());
-    let piece = Bytes::from(vec![7; 700_000]);
-    let large = entry("http://h/l", &[], &HeaderMap::new(), vec![piece.clone(), piece], 1);
+    let hold = Hold::new(Kind::Fills);
+    let pieces = [7, 8].map(|byte| hold.piece(Bytes::from(vec![byte; 700_000])));
+    let large = entry("http://h/l", &[], &HeaderMap::new(), Content::held(pieces.to_vec(), hold), 1);
     assert_eq!(large.body().len(), 1_400_000);
     assert!(large.body().whole().is_none());
     assert_eq!(large.body().piece(699_999).len(), 1);
     assert_eq!(large.body().piece(700_000).len(), 700_000);
     assert!(large.body().piece(1_400_000).is_empty());
+    let crumbs = vec![Bytes::from_static(b"abcdefg"); 200_000];
+    let large = entry("http://h/c", &[], &HeaderMap::new(), crumbs, 1);
+    assert_eq!((large.body().len(), large.body().pieces().len()), (1_400_000, 6));
+    assert!(large.body().pieces().concat() == b"abcdefg".repeat(200_000));
+}
+
+#[test]
+fn what_readers_have_of_an_entry_counts_as_theirs_as_soon_as_it_is_stored_no_more() {
+    let (store, key) = (store(1 << 20), Key::parse("http://h/e").unwrap());
+    let page = || Arc::new(entry("http://h/e", &[], &HeaderMap::new(), vec![Bytes::from(vec![1; 100_000])], 1));
+    let (first, second) = (page(), page());
+    let body = |of: &Arc<Entry>| of.body().whole().unwrap();
+    let (of_first, of_second) = (body(&first), body(&second));
+    let is_readers = |body: &Bytes| account::is_for_readers(body.as_ptr() as usize);
+    store.put(&key, first.clone());
+    assert!(!is_readers(&of_first) && is_readers(&of_second), "the second is not stored yet");
+    store.put(&key, second);
+    assert!(is_readers(&of_first) && !is_readers(&of_second), "replaced");
+    // A 304 makes another entry of the same bytes, or of a copy.
+    let renewed = Arc::new(first.renewed(&HeaderMap::new(), terms(2), Mark::Anyone, &key, &[]));
+    store.put(&key, renewed);
+    assert!(is_readers(&of_second));
+    store.remove(&key);
+    store.tidy();
+    let slice = of_first.slice(50_000..);
+    drop((first, of_first));
+    assert!(is_readers(&slice));
 }
 
 #[test]

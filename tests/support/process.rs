@@ -89,6 +89,14 @@ pub fn resident(pid: u32) -> u64 {
     status_field(pid, "VmRSS:")
 }
 
+/// Memory that is this process's alone and was written to, in bytes.
+pub fn private(pid: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the process runs");
+    let line = rollup.lines().find_map(|l| l.strip_prefix("Private_Dirty:")).expect("the field is there");
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().expect("a number of kB");
+    kib * 1024
+}
+
 /// The most that was ever resident since the start or [`forget_peak`], in bytes.
 pub fn peak(pid: u32) -> u64 {
     status_field(pid, "VmHWM:")

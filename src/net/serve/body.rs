@@ -29,6 +29,7 @@ impl ClientBody {
     pub(super) fn new(body: Incoming, state: &Arc<State>) -> ClientBody {
         let half = (!body.is_end_stream()).then(|| Half::begin(state));
         state.set_uploading(half.is_some());
+        state.set_uploads(half.is_some());
         ClientBody { body: Some(body), half, interim: Interim::of_next(state) }
     }
 
@@ -59,6 +60,7 @@ impl Body for ClientBody {
                     half.state().set_uploading(false);
                 }
                 if frame.is_none() || ended {
+                    half.state().set_uploads(false);
                     self.half = None;
                 }
             }
@@ -76,6 +78,7 @@ impl Body for ClientBody {
 impl Drop for ClientBody {
     fn drop(&mut self) {
         if let Some(half) = &self.half {
+            half.state().set_uploads(false);
             half.state().body_moved();
             half.state().body_given_up();
         }

@@ -62,10 +62,11 @@ pub(super) fn join(a: Bytes, b: Bytes) -> Bytes {
 }
 
 impl Io {
-    fn note(&self, outcome: &Poll<Result<usize>>) {
+    /// `bytes`: the largest piece of what was to be written.
+    fn note(&self, outcome: &Poll<Result<usize>>, bytes: &[u8]) {
         match outcome {
-            Poll::Ready(_) => self.state.written(),
-            Poll::Pending => self.state.write_pending(),
+            Poll::Ready(written) => self.state.written(*written.as_ref().unwrap_or(&0)),
+            Poll::Pending => self.state.write_pending(bytes),
         }
     }
 
@@ -117,11 +118,11 @@ impl Read for Io {
         if !this.before.is_empty() {
             let piece = this.before.split_to(this.before.len().min(buf.remaining()));
             buf.put_slice(&piece);
-            this.state.received();
+            this.state.received(piece.len());
             return Poll::Ready(Ok(()));
         }
-        ready!(Read::poll_read(Pin::new(&mut this.stream), cx, buf))?;
-        this.state.received();
+        let read = ready!(this.stream.poll_read_into(cx, &mut buf))?;
+        this.state.received(read);
         Poll::Ready(Ok(()))
     }
 }
@@ -134,7 +135,7 @@ impl Write for Io {
         }
         ready!(this.poll_rest(cx))?;
         let outcome = Write::poll_write(Pin::new(&mut this.stream), cx, buf);
-        this.note(&outcome);
+        this.note(&outcome, buf);
         outcome
     }
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<Result<usize>> {
@@ -145,7 +146,8 @@ impl Write for Io {
         }
         ready!(this.poll_rest(cx))?;
         let outcome = Write::poll_write_vectored(Pin::new(&mut this.stream), cx, bufs);
-        this.note(&outcome);
+        let largest = bufs.iter().max_by_key(|b| b.len()).filter(|_| outcome.is_pending());
+        this.note(&outcome, largest.map_or(&[], |b| b));
         outcome
     }
     fn is_write_vectored(&self) -> bool {

@@ -149,7 +149,7 @@ impl Out {
             let written = match self.poll_some(io, cx) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => {
-                    io.state.write_pending();
+                    io.state.write_pending(if self.body.is_empty() { &self.head } else { self.body.bytes() });
                     return Poll::Pending;
                 }
             };
@@ -161,7 +161,10 @@ impl Out {
             self.head.advance(of_head);
             self.body.advance(of_body);
             self.tail = &self.tail[written - of_head - of_body..];
-            io.state.written();
+            io.state.written(written);
+            if self.is_empty() {
+                io.state.all_taken();
+            }
         }
         Poll::Ready(Ok(()))
     }

@@ -1,9 +1,12 @@
 //! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
 
+use super::held::HeadBytes;
 use super::opening::Noted;
+use crate::account;
+use crate::clock::{Tick, tick};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -23,6 +26,12 @@ pub(super) struct State {
     unflushed: AtomicBool,
     /// A write has been pending since the last one that moved something.
     write_waits: AtomicBool,
+    /// Where the bytes lie that the peer does not take, and how many there are; 0: it takes all.
+    waits_at: AtomicUsize,
+    waiting: AtomicUsize,
+    /// Since when ([`Tick`], never 0) there has always been something that it had not taken, and what it took since.
+    slow_since: AtomicU64,
+    taken: AtomicU64,
     /// The service waits for a piece of the request body.
     body_waits: AtomicBool,
     /// A request body was given up before its end.
@@ -34,6 +43,10 @@ pub(super) struct State {
     /// See [`Noted`].
     pathless: AtomicBool,
     two_ends: AtomicBool,
+    /// A request body is under way, and somebody reads it.
+    uploads: AtomicBool,
+    /// What has come of a head that is not complete.
+    head_bytes: HeadBytes,
     /// How many exchanges have begun, and whether the answer of the last one has.
     exchanges: AtomicU32,
     answered: AtomicBool,
@@ -73,12 +86,18 @@ impl Default for State {
             moved: AtomicBool::default(),
             unflushed: AtomicBool::default(),
             write_waits: AtomicBool::default(),
+            waits_at: AtomicUsize::default(),
+            waiting: AtomicUsize::default(),
+            slow_since: AtomicU64::default(),
+            taken: AtomicU64::default(),
             body_waits: AtomicBool::default(),
             unread: AtomicBool::default(),
             last: AtomicBool::default(),
             uploading: AtomicBool::default(),
             pathless: AtomicBool::default(),
             two_ends: AtomicBool::default(),
+            uploads: AtomicBool::default(),
+            head_bytes: HeadBytes::default(),
             exchanges: AtomicU32::default(),
             answered: AtomicBool::default(),
             rest: Mutex::default(),
@@ -146,12 +165,25 @@ impl State {
         }
     }
 
-    /// Bytes came from the socket.
-    pub(super) fn received(&self) {
-        if self.phase() == Phase::Idle {
-            self.head.store(true, Relaxed);
-            self.moved.store(true, Relaxed);
+    /// So many bytes came from the socket.
+    pub(super) fn received(&self, bytes: usize) {
+        match self.phase() {
+            Phase::Idle => {
+                self.head.store(true, Relaxed);
+                self.moved.store(true, Relaxed);
+                self.head_bytes.add(bytes);
+            }
+            Phase::Head => self.head_bytes.add(bytes),
+            Phase::Busy | Phase::Tunnel => {}
         }
+    }
+
+    pub(super) fn set_uploads(&self, uploads: bool) {
+        self.uploads.store(uploads, Relaxed);
+    }
+
+    pub(super) fn uploads(&self) -> bool {
+        self.uploads.load(Relaxed)
     }
 
     /// Between two messages, with nothing of ours left to be written.
@@ -174,17 +206,32 @@ impl State {
         Some(self.refused.load(Relaxed)).filter(|status| *status != 0)
     }
 
-    pub(super) fn write_pending(&self) {
+    /// The socket has no room for `bytes`, or for more than a part of them.
+    pub(super) fn write_pending(&self, bytes: &[u8]) {
         self.write_waits.store(true, Relaxed);
+        self.waits_at.store(bytes.as_ptr() as usize, Relaxed);
+        self.waiting.store(bytes.len(), Relaxed);
+        if self.slow_since.load(Relaxed) == 0 {
+            self.taken.store(0, Relaxed);
+            self.slow_since.store(tick().0.max(1), Relaxed);
+        }
     }
 
-    pub(super) fn written(&self) {
+    pub(super) fn written(&self, bytes: usize) {
         self.write_waits.store(false, Relaxed);
+        self.taken.store(self.taken.load(Relaxed) + bytes as u64, Relaxed);
         self.progress();
+    }
+
+    /// Nothing is left for the peer to take.
+    pub(super) fn all_taken(&self) {
+        self.slow_since.store(0, Relaxed);
+        self.waiting.store(0, Relaxed);
     }
 
     pub(super) fn flushed(&self) {
         self.unflushed.store(false, Relaxed);
+        self.all_taken();
         if self.waits_unwritten.load(Relaxed) {
             self.waits_unwritten.store(false, Relaxed);
             if let Some(waker) = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -210,6 +257,21 @@ impl State {
 
     pub(super) fn wants_written(&self) -> bool {
         self.waits_unwritten.load(Relaxed)
+    }
+
+    /// Bytes that are kept here for a peer that does not take them, if the account does not follow them.
+    pub(super) fn waiting(&self) -> usize {
+        let counts = self.write_waits() && !account::follows(self.waits_at.load(Relaxed));
+        if counts { self.waiting.load(Relaxed) } else { 0 }
+    }
+
+    /// How fast its peer is, in bytes a second, where it waits for it with bytes that are in no store.
+    pub(super) fn pace_of_reader(&self, now: Tick) -> Option<u64> {
+        if !self.write_waits() || !account::is_for_readers(self.waits_at.load(Relaxed)) {
+            return None;
+        }
+        let since = Tick(self.slow_since.load(Relaxed));
+        Some(account::pace(self.taken.load(Relaxed), now.since(since)))
     }
 
     pub(super) fn is_flushed(&self) -> bool {
@@ -318,6 +380,7 @@ impl Half {
     pub(super) fn begin(state: &Arc<State>) -> Half {
         state.halves.store(state.halves.load(Relaxed) + 1, Relaxed);
         state.head.store(false, Relaxed);
+        state.head_bytes.clear();
         state.moved.store(true, Relaxed);
         Half(state.clone())
     }

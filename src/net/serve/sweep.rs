@@ -2,7 +2,9 @@
 //! at the clock; the price is that limits are kept to within one sweep.
 
 use super::Limits;
+use super::held::{self, Sums};
 use super::state::{Phase, State};
+use crate::account;
 use crate::clock::{Tick, tick};
 use crate::net::drain::Shutdown;
 use crate::net::listen::Stream;
@@ -10,6 +12,8 @@ use crate::net::shares::Source;
 use crate::net::stream::{Closed, closed, untaken};
 use hyper::server::conn::http1::Builder;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -25,6 +29,8 @@ const SWEEP_MAX: Duration = Duration::from_millis(500);
 const HEAD: Duration = Duration::from_secs(1);
 /// So many are looked at for one that has not asked just now.
 const LOOKS: usize = 8;
+/// So many turns of all tasks a connection that was cut has to end, before another one is.
+const TURNS: usize = 64;
 
 /// Keeps the time of all connections of a thread that share the same limits. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +41,7 @@ struct Swept {
     builder: Builder,
     entries: RefCell<Vec<Rc<Entry>>>,
     draining: Cell<bool>,
+    sums: Sums,
 }
 
 /// What a driver has to do.
@@ -81,7 +88,7 @@ impl Sweeper {
     pub fn start(limits: Limits, shutdown: Shutdown) -> Sweeper {
         let draining = Cell::new(shutdown.has_begun());
         let builder = limits.builder();
-        let swept = Rc::new(Swept { limits, builder, entries: RefCell::default(), draining });
+        let swept = Rc::new(Swept { limits, builder, entries: RefCell::default(), draining, sums: Sums::default() });
         tokio::task::spawn_local(run(Rc::downgrade(&swept), shutdown));
         Sweeper(swept)
     }
@@ -131,12 +138,45 @@ async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
         };
         tokio::select! {
             _ = timer.tick() => if let Some(swept) = swept.upgrade() { swept.sweep(tick()) },
+            () = account::pressed() => {}
             () = shutdown.begun(), if !draining => if let Some(swept) = swept.upgrade() { swept.drain() },
+        }
+        relieve(&swept).await;
+    }
+}
+
+/// While more is held than may be, the slowest of those is cut who hold what is in no store (docs/caching.md).
+async fn relieve(swept: &Weak<Swept>) {
+    while held::heads_are_too_much() && swept.upgrade().is_some_and(|swept| swept.refuse_slowest_head()) {
+        tokio::task::yield_now().await;
+    }
+    while account::readers_have_too_much() {
+        let Some(cut) = swept.upgrade().and_then(|swept| swept.cut_slowest(tick())) else { return };
+        // Its own task lets go of what it holds; nobody else is cut for that.
+        for _ in 0..TURNS {
+            if cut.strong_count() == 0 {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
     }
 }
 
 impl Swept {
+    /// Who was cut; `None`: there is nobody.
+    fn cut_slowest(&self, now: Tick) -> Option<Weak<Entry>> {
+        let entries = self.entries.borrow();
+        let uncut = entries.iter().filter(|entry| entry.order.get() != Order::Stalled);
+        let readers: Vec<_> = uncut.filter_map(|entry| Some((entry.state.pace_of_reader(now)?, entry))).collect();
+        let crowd = crowd(readers.iter().map(|(_, entry)| &***entry));
+        let slowest = readers.iter().min_by_key(|(pace, entry)| (!entry.is_of(crowd), *pace));
+        slowest.map(|(pace, entry)| {
+            account::count_cut();
+            tracing::debug!(%pace, "cut off: what it holds is in no store, and more is held than may be");
+            entry.give(Order::Stalled);
+            Rc::downgrade(entry)
+        })
+    }
     fn sweep(&self, now: Tick) {
         for entry in self.entries.borrow().iter() {
             let order = entry.judge(now, &self.limits);
@@ -144,6 +184,23 @@ impl Swept {
                 entry.give(order);
             }
         }
+        self.sum_up();
+    }
+    fn sum_up(&self) {
+        let entries = self.entries.borrow();
+        let waiting = entries.iter().map(|entry| entry.state.waiting()).sum();
+        let uploads = entries.iter().filter(|entry| entry.state.uploads()).count();
+        self.sums.set(entries.len(), waiting, uploads);
+    }
+    /// Turns away who began a head first; `false`: there is none.
+    fn refuse_slowest_head(&self) -> bool {
+        let entries = self.entries.borrow();
+        let waiting = entries.iter().filter(|entry| entry.state.phase() == Phase::Head);
+        let uncut: Vec<_> = waiting.filter(|entry| entry.order.get() != Order::HeadTooSlow).collect();
+        let crowd = crowd(uncut.iter().map(|entry| &***entry));
+        let first = uncut.iter().min_by_key(|entry| (!entry.is_of(crowd), entry.since.get().0));
+        first.iter().for_each(|entry| entry.give(Order::HeadTooSlow));
+        first.is_some()
     }
     /// The one that has been idle for longest, or else has taken longest over a head.
     fn longest_idle(&self, of: Option<Source>, now: Tick) -> Option<Rc<Entry>> {
@@ -165,7 +222,24 @@ impl Swept {
     }
 }
 
+/// The client that has more than half of these connections.
+fn crowd<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<IpAddr> {
+    let mut of_clients: HashMap<IpAddr, usize> = HashMap::new();
+    let all = entries.filter_map(Entry::client).map(|client| *of_clients.entry(client).or_default() += 1).count();
+    of_clients.into_iter().find(|(_, own)| *own > all / 2).map(|(client, _)| client)
+}
+
 impl Entry {
+    /// `None` on a Unix socket.
+    fn client(&self) -> Option<IpAddr> {
+        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
+        let peer = socket2::SockRef::from(&socket).peer_addr().ok()?;
+        peer.as_socket().map(|peer| peer.ip().to_canonical())
+    }
+    fn is_of(&self, client: Option<IpAddr>) -> bool {
+        client.is_some() && self.client() == client
+    }
     fn judge(&self, now: Tick, limits: &Limits) -> Order {
         if self.state.take_moved() {
             self.since.set(now);

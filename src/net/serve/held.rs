@@ -1,0 +1,98 @@
+//! What connections hold besides the bodies that [`crate::account`] follows. Heads are counted as they come in; the rest
+//! is summed up by each sweep.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Bytes of heads that are not complete, at most, in a process: when there are more, who began first is turned away.
+pub const HEADS: u64 = 8 * 1024 * 1024;
+/// What a connection takes: its task, its place in the sweep, and what it keeps between two requests.
+const CONNECTION: u64 = 6 * 1024;
+/// What is read ahead of a request body that is under way, about.
+const UPLOAD: u64 = 64 * 1024;
+
+static HEADS_HELD: AtomicU64 = AtomicU64::new(0);
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+static UPLOADS: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes by kind, in this process.
+pub fn by_kind() -> [(&'static str, u64); 3] {
+    [
+        ("connections", CONNECTIONS.load(Relaxed)),
+        ("heads", HEADS_HELD.load(Relaxed)),
+        ("uploads", UPLOADS.load(Relaxed)),
+    ]
+}
+
+pub(super) fn heads_are_too_much() -> bool {
+    HEADS_HELD.load(Relaxed) > HEADS
+}
+
+/// Bytes of one head that is not complete.
+#[derive(Debug, Default)]
+pub(super) struct HeadBytes(AtomicU64);
+
+impl HeadBytes {
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.store(self.0.load(Relaxed) + bytes as u64, Relaxed);
+        HEADS_HELD.fetch_add(bytes as u64, Relaxed);
+        if heads_are_too_much() {
+            crate::account::press();
+        }
+    }
+
+    /// It is complete, or its connection has ended.
+    pub(super) fn clear(&self) {
+        let bytes = self.0.load(Relaxed);
+        if bytes > 0 {
+            self.0.store(0, Relaxed);
+            HEADS_HELD.fetch_sub(bytes, Relaxed);
+        }
+    }
+}
+
+impl Drop for HeadBytes {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// What the connections of one thread hold, as its last sweep has found.
+#[derive(Default)]
+pub(super) struct Sums {
+    connections: Cell<u64>,
+    uploads: Cell<u64>,
+}
+
+impl Sums {
+    /// `waiting`: bytes of answers that are kept for peers who do not take them, and are not followed by the account.
+    pub(super) fn set(&self, connections: usize, waiting: usize, uploads: usize) {
+        replace(&self.connections, connections as u64 * CONNECTION + waiting as u64, &CONNECTIONS);
+        replace(&self.uploads, uploads as u64 * UPLOAD, &UPLOADS);
+    }
+}
+
+impl Drop for Sums {
+    fn drop(&mut self) {
+        self.set(0, 0, 0);
+    }
+}
+
+fn replace(own: &Cell<u64>, now: u64, all: &AtomicU64) {
+    all.fetch_add(now.wrapping_sub(own.replace(now)), Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thread_holds_is_in_the_sum_until_its_connections_are_gone() {
+        let before = CONNECTIONS.load(Relaxed);
+        let sums = Sums::default();
+        sums.set(3, 100, 1);
+        assert!(CONNECTIONS.load(Relaxed) >= before.min(3 * CONNECTION + 100));
+        sums.set(1, 0, 0);
+        assert_eq!((sums.connections.get(), sums.uploads.get()), (CONNECTION, 0));
+    }
+}
