@@ -308,7 +308,7 @@ fn the_account_of_each_process_is_what_it_has_taken_whoever_it_is_held_for() {
         x.noise(1, 15 * MIB)
     });
     let through: Vec<_> = (0..100).map(|_| asks_and_waits(&cluster, &origin.url("/through"))).collect();
-    origin.until_asked("/through", 100);
+    origin.until_asked("/through", 1);
     both("slow readers of what passes through");
     let uploads = Gate::default();
     let until = uploads.clone();
@@ -323,7 +323,7 @@ fn the_account_of_each_process_is_what_it_has_taken_whoever_it_is_held_for() {
             sender
         })
         .collect();
-    origin.until_asked("/upload", 100);
+    origin.until_asked("/upload", 1);
     both("uploads that nobody reads");
     uploads.open();
     drop((readers, halves, lags, idle, heads, through, sending));
