@@ -233,7 +233,8 @@ fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
-fn looped() -> Fault {
+/// A way that leads back to this proxy.
+pub fn looped() -> Fault {
     let detail = "This request comes back to the proxy that it came from: the way to its target is a loop.";
     Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyLoopDetected, detail)
 }

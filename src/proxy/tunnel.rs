@@ -4,7 +4,7 @@ use super::link;
 use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::{Content, Reply};
 use super::worker::{Client, Worker};
-use super::{access, pages};
+use super::{access, pages, service};
 use crate::config::Address;
 use crate::net::listen::Stream;
 use crate::net::serve::upgraded;
@@ -40,11 +40,19 @@ pub async fn connect(
 }
 
 /// Nodes are controlled by fronts and the admin API by its users, neither through the proxy: a tunnel would say nothing of
-/// having come through one. Decided on the address that is really connected to; nothing has been sent yet.
+/// having come through one. Whoever came out of a tunnel to the proxy itself would be a client on this machine, wherever he
+/// is. Decided on the address that is really connected to; nothing has been sent yet.
 fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(), Fault> {
     let admin = worker.front.admin;
     if is_own && address.port() == admin.port() {
         return Err(pages::use_noproxy(&admin.to_string()));
+    }
+    let leads_to = |listen: &SocketAddr| {
+        let is_there = listen.ip().is_unspecified() || listen.ip().to_canonical() == address.ip().to_canonical();
+        listen.port() == address.port() && is_there
+    };
+    if is_own && worker.front.listen.iter().any(leads_to) {
+        return Err(service::looped());
     }
     let is_node = |node: &Address| {
         let host = node.host().and_then(|host| host.parse::<IpAddr>().ok());

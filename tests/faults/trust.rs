@@ -238,3 +238,20 @@ fn what_a_stranger_tells_a_front_is_refused_before_it_is_read() {
         assert_eq!(stranger.response("POST").unwrap().status, 403, "{proof}: not a byte of it was sent");
     }
 }
+
+#[test]
+fn nobody_comes_out_of_a_tunnel_to_the_proxy_as_a_client_on_its_machine() {
+    let Some(elsewhere) = Elsewhere::make("a tunnel to the proxy itself") else { return };
+    let origin = Origin::start();
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "for this machine"));
+    // Every address of the machine is opened, and every port that a listener may get.
+    let ports: Vec<i64> = (1024..=65535).collect();
+    let setup = Setup::default().nodes(1).set("access", "open", vec![format!("{}/32", elsewhere.here)]);
+    let cluster = open_to(&elsewhere, setup.set("access", "connect_ports", ports));
+    let connect = format!("CONNECT {} HTTP/1.1\r\nHost: x\r\n\r\n", cluster.proxy);
+    let inside = format!("GET {} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", origin.url("/"));
+    let answer = elsewhere.send(cluster.proxy, &format!("{connect}{inside}"));
+    assert_eq!(status(&answer), 502, "{}", latin1(&answer));
+    assert_eq!(asked(cluster.proxy, &connect), 502, "a loop for a client here as well");
+    assert_eq!(origin.count("*"), 0);
+}
