@@ -120,7 +120,8 @@ fn patience(node: &Node) -> Duration {
 }
 
 fn readable(fill: &Rc<Fill>, head: Rc<Head>, ask: &Ask) -> Option<(Rc<Head>, Reader)> {
-    let is_wanted = fill.fate() == Fate::Store && fits(&head, &Selection::of(&ask.head.headers));
+    let fits = fits(&head, &Selection::of(&ask.head.headers)) && !head.terms.is_for_each();
+    let is_wanted = fill.fate() == Fate::Store && fits;
     let reader = fill.reader(&head).filter(|_| is_wanted)?;
     Some((head, reader))
 }

@@ -225,7 +225,10 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
 /// What somebody else's fetch is good for.
 fn joined(fill: &Rc<Fill>, stage: Stage, ask: &Ask) -> Result<Got, Fault> {
     match stage {
-        // Asked for while this request waited, so it answers it, fresh or not.
+        // RFC 9111 section 4: what may be reused for nobody is its requester's alone, whom the origin may know by a cookie.
+        Stage::Streaming(head) if head.terms.is_for_each() => Ok(Got::Released),
+        Stage::Validated(entry, _) if entry.terms.is_for_each() => Ok(Got::Released),
+        // Asked for while this request waited, so it answers it, even where it is stale by now.
         Stage::Streaming(head) if fits(&head, &Selection::of(&ask.head.headers)) && fill.fate() == Fate::Store => {
             match fill.reader(&head) {
                 Some(reader) => Ok(Got::Filling(head, reader, Shared::Collapsed)),

@@ -131,7 +131,8 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
 }
 
 async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
-    match shares && policy::requests::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
+    let is_each = stale.as_ref().is_some_and(|stale| stale.terms.is_for_each());
+    match shares && !is_each && policy::requests::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
         true => join_or_lead(node, ask, stale).await,
         false => alone(node, ask, stale).await,
     }

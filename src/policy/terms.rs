@@ -127,6 +127,11 @@ impl Terms {
         self.marks.has(ALWAYS_VALIDATE)
     }
 
+    /// Whether the origin wants to be asked for each request anew: it has said so, or given no time at all.
+    pub fn is_for_each(&self) -> bool {
+        self.marks.has(Marks::NO_CACHE) || (self.lifetime == 0 && self.stale_while_revalidate == 0)
+    }
+
     /// Whether the origin forbade to reuse it stale (section 4.2.4).
     pub fn never_stale(&self) -> bool {
         self.marks.has(NEVER_STALE.and(ALWAYS_VALIDATE))

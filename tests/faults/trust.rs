@@ -12,6 +12,8 @@ use super::support::standalone::Standalone;
 use super::support::zookeeper::{self, Zookeeper};
 use super::support::*;
 use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::Duration;
 
 const SECRET: &str = "the-secret-of-this-cluster";
 
@@ -254,4 +256,44 @@ fn nobody_comes_out_of_a_tunnel_to_the_proxy_as_a_client_on_its_machine() {
     assert_eq!(status(&answer), 502, "{}", latin1(&answer));
     assert_eq!(asked(cluster.proxy, &connect), 502, "a loop for a client here as well");
     assert_eq!(origin.count("*"), 0);
+}
+
+/// RFC 9111 section 4: requests are collapsed where the answer may be reused for each of them.
+#[test]
+fn what_may_not_be_reused_is_for_nobody_who_waited_for_it() {
+    let cluster = Setup::default().nodes(1).start();
+    for (fields, shared, why) in [
+        ("Cache-Control: max-age=600\r\n", true, "it is fresh"),
+        (
+            "Cache-Control: max-age=0, stale-while-revalidate=600\r\n",
+            true,
+            "it may be answered stale (RFC 5861 section 3)",
+        ),
+        ("Cache-Control: no-cache\r\nETag: \"1\"\r\n", false, "each request is to be validated (5.2.2.4)"),
+        ("Cache-Control: max-age=0, must-revalidate\r\nETag: \"1\"\r\n", false, "the same (5.2.2.2)"),
+        ("Cache-Control: max-age=0\r\nETag: \"1\"\r\n", false, "it is stale (4.2.4)"),
+        ("Expires: 0\r\nETag: \"1\"\r\n", false, "it is stale (5.3)"),
+        ("ETag: \"1\"\r\n", false, "it has no lifetime (4.2)"),
+    ] {
+        let origin = Origin::start();
+        origin.on("/page", move |x| {
+            let who = x.head.get("cookie").unwrap_or_default();
+            sleep(Duration::from_millis(400));
+            x.reply(200, fields, format!("the page of {who}"))
+        });
+        let url = origin.url("/page");
+        let get = |who: &str| cluster.ask("GET", &url, &format!("Cookie: {who}\r\n"), b"").text();
+        // The second time something is stored.
+        for _ in 0..if shared { 1 } else { 2 } {
+            let before = origin.count("/page");
+            std::thread::scope(|scope| {
+                let alice = scope.spawn(|| get("alice"));
+                until_true("alice is first", PATIENCE, || origin.count("/page") > before);
+                let bob = scope.spawn(|| get("bob"));
+                assert_eq!(alice.join().unwrap(), "the page of alice", "{fields}");
+                let expected = if shared { "the page of alice" } else { "the page of bob" };
+                assert_eq!(bob.join().unwrap(), expected, "{fields}: {why}");
+            });
+        }
+    }
 }
