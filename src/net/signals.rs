@@ -70,8 +70,11 @@ fn until_ended(ending: Ending, trigger: &Trigger, ready: &Ready) -> io::Result<(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         for (number, name, why) in harmless() {
-            let received = signal(SignalKind::from_raw(number))?;
-            tokio::spawn(tell(received, name, why));
+            match signal(SignalKind::from_raw(number)) {
+                Ok(received) => drop(tokio::spawn(tell(received, name, why))),
+                // Some sandboxes and debuggers keep a few for themselves; it stays ignored, without a line.
+                Err(e) => tracing::debug!("{name} cannot be watched: {e}"),
+            }
         }
         _ = ready.send(Ok(()));
         let name = next(&mut terminate, &mut interrupt, ending).await;
