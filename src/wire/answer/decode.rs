@@ -174,7 +174,10 @@ fn parse<'b>(
     };
     let starts = |n: usize| response.headers.get(n).map_or(length - 2, |field| place(field.name.as_bytes()).start);
     let mut fields = Fields::new(&buf[..length], starts(0)..length - 2, response.headers.len());
-    fields.set_reason(place(response.reason.unwrap_or_default().as_bytes()));
+    // Of a reason that it leaves out httparse says an empty text that is not of `buf`.
+    if let Some(reason) = response.reason.filter(|reason| !reason.is_empty()) {
+        fields.set_reason(place(reason.as_bytes()));
+    }
     let mut framing = Framing {
         fields,
         length: None,

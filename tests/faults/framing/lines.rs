@@ -108,7 +108,8 @@ fn icy_is_http_1_0() {
 #[test]
 fn a_reason_phrase_goes_on_as_it_came() {
     let (origin, cluster) = (Origin::start(), one_node());
-    for (path, line) in [("/a", "200 Fine"), ("/b", "299 Odd but good"), ("/c", "404 "), ("/d", "299 ")] {
+    for (path, line) in [("/a", "200 Fine"), ("/b", "299 Odd but good"), ("/c", "404 "), ("/d", "299 "), ("/e", "200")]
+    {
         for cache in ["no-store", "max-age=60"] {
             let path = format!("{path}/{cache}");
             origin.on(&path, move |x| {
@@ -119,7 +120,7 @@ fn a_reason_phrase_goes_on_as_it_came() {
                 let reason = answer.head.line.splitn(3, ' ').nth(2).unwrap_or("").to_owned();
                 assert!(!answer.head.line.contains("none"), "{line}: {}", answer.head.line);
                 if !answer.is_hit() {
-                    assert_eq!(reason, line[4..], "{line} {cache} {method}");
+                    assert_eq!(reason, line.get(4..).unwrap_or_default(), "{line} {cache} {method}");
                 }
             }
         }
