@@ -87,6 +87,11 @@ pub fn readers_have_too_much() -> bool {
     is_over() && held(Kind::Readers) > limit() / 2
 }
 
+/// So many bytes that are counted elsewhere were let go.
+pub fn count_freed(bytes: u64) {
+    FREED.fetch_add(bytes, Relaxed);
+}
+
 /// Bytes that were let go since the process began.
 pub fn freed() -> u64 {
     FREED.load(Relaxed)

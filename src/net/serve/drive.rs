@@ -76,7 +76,10 @@ where
         };
         match life {
             Life::Idle => io = Io { before: io::join(parts.read_buf, parts.io.before), ..parts.io },
-            Life::Ordered(order) => return cut(parts.io, order, &watch).await,
+            Life::Ordered(order) => {
+                drop(parts.read_buf);
+                return cut(parts.io, order, &watch).await;
+            }
             Life::Ended(Err(e)) if !e.is_parse() => {
                 return break_off(parts.io, e, after.get() == After::CloseDelimits).await;
             }
@@ -162,10 +165,13 @@ fn stands(order: Order, state: &State) -> bool {
 }
 
 /// Ends a connection whose time is over.
-async fn cut(io: Io, order: Order, watch: &Registration) -> End {
+async fn cut(mut io: Io, order: Order, watch: &Registration) -> End {
     match order {
         // Only where no answer is left half written, after which another would be taken for its rest.
         Order::HeadTooSlow if io.state.is_flushed() => {
+            // The answer may take its time to arrive; nobody else is refused for what is not needed any more.
+            io.before = Bytes::new();
+            io.state.drops_head();
             let fault = words::too_slow(watch.limits());
             words::speak(io.stream, &fault).await;
             End::Refused(fault)

@@ -41,7 +41,17 @@ impl HeadBytes {
         }
     }
 
-    /// It is complete, or its connection has ended.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.load(Relaxed) == 0
+    }
+
+    /// It is refused, or its connection has ended.
+    pub(super) fn give_back(&self) {
+        crate::account::count_freed(self.0.load(Relaxed));
+        self.clear();
+    }
+
+    /// It is complete.
     pub(super) fn clear(&self) {
         let bytes = self.0.load(Relaxed);
         if bytes > 0 {
@@ -53,7 +63,7 @@ impl HeadBytes {
 
 impl Drop for HeadBytes {
     fn drop(&mut self) {
-        self.clear();
+        self.give_back();
     }
 }
 

@@ -206,6 +206,16 @@ impl State {
         Some(self.refused.load(Relaxed)).filter(|status| *status != 0)
     }
 
+    /// Whether something of a head that is not complete is held.
+    pub(super) fn has_head(&self) -> bool {
+        !self.head_bytes.is_empty()
+    }
+
+    /// The head that has begun is refused, and what came of it dropped.
+    pub(super) fn drops_head(&self) {
+        self.head_bytes.give_back();
+    }
+
     /// The socket has no room for `bytes`, or for more than a part of them.
     pub(super) fn write_pending(&self, bytes: &[u8]) {
         self.write_waits.store(true, Relaxed);

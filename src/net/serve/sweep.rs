@@ -147,18 +147,23 @@ async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
 
 /// While more is held than may be, the slowest of those is cut who hold what is in no store (docs/caching.md).
 async fn relieve(swept: &Weak<Swept>) {
-    while held::heads_are_too_much() && swept.upgrade().is_some_and(|swept| swept.refuse_slowest_head()) {
-        tokio::task::yield_now().await;
+    while held::heads_are_too_much() {
+        let Some(refused) = swept.upgrade().and_then(|swept| swept.refuse_slowest_head()) else { break };
+        let_go(|| refused.upgrade().is_none_or(|entry| !entry.state.has_head())).await;
     }
     while account::readers_have_too_much() {
         let Some(cut) = swept.upgrade().and_then(|swept| swept.cut_slowest(tick())) else { return };
-        // Its own task lets go of what it holds; nobody else is cut for that.
-        for _ in 0..TURNS {
-            if cut.strong_count() == 0 {
-                break;
-            }
-            tokio::task::yield_now().await;
+        let_go(|| cut.strong_count() == 0).await;
+    }
+}
+
+/// Its own task lets go of what it holds; nobody else is cut for that.
+async fn let_go(is_done: impl Fn() -> bool) {
+    for _ in 0..TURNS {
+        if is_done() {
+            break;
         }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -192,15 +197,17 @@ impl Swept {
         let uploads = entries.iter().filter(|entry| entry.state.uploads()).count();
         self.sums.set(entries.len(), waiting, uploads);
     }
-    /// Turns away who began a head first; `false`: there is none.
-    fn refuse_slowest_head(&self) -> bool {
+    /// Turns away who began a head first: who that is; `None`: there is nobody.
+    fn refuse_slowest_head(&self) -> Option<Weak<Entry>> {
         let entries = self.entries.borrow();
-        let waiting = entries.iter().filter(|entry| entry.state.phase() == Phase::Head);
+        let waiting = entries.iter().filter(|entry| entry.state.phase() == Phase::Head && entry.state.has_head());
         let uncut: Vec<_> = waiting.filter(|entry| entry.order.get() != Order::HeadTooSlow).collect();
         let crowd = crowd(uncut.iter().map(|entry| &***entry));
         let first = uncut.iter().min_by_key(|entry| (!entry.is_of(crowd), entry.since.get().0));
-        first.iter().for_each(|entry| entry.give(Order::HeadTooSlow));
-        first.is_some()
+        first.map(|entry| {
+            entry.give(Order::HeadTooSlow);
+            Rc::downgrade(entry)
+        })
     }
     /// The one that has been idle for longest, or else has taken longest over a head.
     fn longest_idle(&self, of: Option<Source>, now: Tick) -> Option<Rc<Entry>> {
