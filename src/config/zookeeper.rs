@@ -244,7 +244,7 @@ mod tests {
             ("127.0.0.1:5003", here, Some("10.0.0.7"), Some("--listen 10.0.0.7:5003")),
             ("127.0.0.1:5003", there, None, Some("--advertise HOST")),
             ("localhost:0", mixed, None, Some("--advertise HOST")),
-            ("unix:/n.sock", there, None, Some("--advertise HOST")),
+            ("unix:/n.sock", there, None, Some("--listen HOST:PORT")),
             ("127.0.0.1:5003", there, Some("127.0.0.1"), None),
             ("127.0.0.1:5003", there, Some("10.0.0.7"), Some("--listen 10.0.0.7:5003")),
             ("10.0.0.7:5003", there, None, None),

@@ -22,6 +22,8 @@ fn documented() -> BTreeSet<String> {
 #[test]
 fn the_table_of_metrics_names_each_one_and_no_other() {
     let cluster = Setup::default().nodes(1).start();
+    // Faults are told once there was one: nothing listens on the port of discard.
+    assert_eq!(cluster.get("http://127.0.0.1:9/").status, 502);
     let told = cluster.manage("GET", "/metrics", "").text();
     let told: BTreeSet<String> =
         told.lines().filter(|line| line.starts_with("# TYPE")).flat_map(names).map(str::to_owned).collect();
