@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Connection, UpgradeableConnection};
 use hyper::service::{HttpService, service_fn};
+use hyper::upgrade::OnUpgrade;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -54,9 +55,11 @@ where
             return end;
         }
         let (last, after) = (Cell::new(false), Cell::new(After::Open));
+        let offered = Cell::new(None);
         let service = service_fn(|mut request: Request<Incoming>| {
             last.set(request.version() < Version::HTTP_11 || request.headers().contains_key(CONNECTION));
             request.extensions_mut().insert(state.take_noted());
+            offered.set(request.extensions().get::<OnUpgrade>().cloned());
             let asked = Manners::of(&request);
             let answering = service(request.map(|body| ClientBody::new(body, &state)));
             let (last, after, state) = (&last, &after, &state);
@@ -71,6 +74,14 @@ where
         let mut conn = sweeper.builder().serve_connection(io, service).with_upgrades();
         let life = live(&mut conn, &watch, &last).await;
         let Some(parts) = conn.into_parts() else {
+            // hyper hands over the connection of a CONNECT or an Upgrade at its end, also where it was refused.
+            if after.get() != After::Open
+                && let Some(offered) = offered.take()
+                && let Ok(Ok((stream, _))) = offered.await.map(io::upgraded)
+            {
+                words::hear_out(stream, watch.limits()).await;
+                return End::Closed;
+            }
             state.becomes_tunnel();
             return End::Upgraded;
         };
