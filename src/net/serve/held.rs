@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub const HEADS: u64 = 8 * 1024 * 1024;
 /// What a connection takes: its task, its place in the sweep, and what it keeps between two requests.
 const CONNECTION: u64 = 6 * 1024;
-/// What is read ahead of a request body that is under way, about.
-const UPLOAD: u64 = 64 * 1024;
+/// What is read ahead of a request body that is under way, about: four pieces that wait to be sent on, each of a buffer of
+/// 64 KiB that it keeps as a whole.
+const UPLOAD: u64 = 256 * 1024;
 
 static HEADS_HELD: AtomicU64 = AtomicU64::new(0);
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
