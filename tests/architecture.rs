@@ -15,12 +15,12 @@ const PURE: &[&str] = &[
     "src/net/rules.rs",
     "src/net/trust.rs",
     "src/net/web.rs",
-    "src/cluster/pace.rs",
-    "src/cluster/relapse.rs",
-    "src/cluster/handover.rs",
-    "src/cluster/zk/builder.rs",
-    "src/cluster/zk/record.rs",
-    "src/cluster/zk/seal.rs",
+    "src/cluster/health/outlier.rs",
+    "src/cluster/health/flapping.rs",
+    "src/cluster/views/handover.rs",
+    "src/cluster/membership/zk/builder.rs",
+    "src/cluster/membership/zk/record.rs",
+    "src/cluster/membership/zk/seal.rs",
 ];
 
 /// What has no place in a pure module, and why.
@@ -172,7 +172,7 @@ fn one_file_names_moka() {
 fn one_file_names_the_zookeeper_client() {
     let all = sources();
     let files: Vec<_> = all.iter().filter(|s| names(&s.code, "zookeeper_client")).map(|s| s.path.as_str()).collect();
-    assert_eq!(files, ["src/cluster/zk/client.rs"]);
+    assert_eq!(files, ["src/cluster/membership/zk/client.rs"]);
 }
 
 #[test]

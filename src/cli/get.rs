@@ -108,7 +108,7 @@ impl Proxies {
 /// The fronts in turn, beginning with the one that the URL's hash says, until one accepts.
 async fn any(zookeeper: &Zookeeper, cluster: &Cluster, uri: &Uri) -> Result<(String, TcpStream), Failure> {
     let at = &zookeeper.connect;
-    let found = crate::cluster::zk::fronts(zookeeper, cluster).await;
+    let found = crate::cluster::membership::zk::fronts(zookeeper, cluster).await;
     let mut fronts = found.map_err(|cause| Failure(format!("cannot ask ZooKeeper at {at}: {cause}")))?;
     if fronts.is_empty() {
         return Err(Failure(format!("no front is registered in {} of ZooKeeper at {at}", zookeeper.path)));

@@ -4,7 +4,7 @@ use super::Failure;
 use super::api::Api;
 use super::args::{AddArgs, Nodes};
 use super::show::{outline, percent, table, text};
-use crate::cluster::state;
+use crate::cluster::membership::state;
 use http::Method;
 use serde_json::{Value, json};
 use std::io::Write;

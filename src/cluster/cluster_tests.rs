@@ -1,8 +1,8 @@
-use super::fake_node::{FakeNode, Listening, config, on_control_thread, until};
-use super::members::{Refusal, State};
-use super::spec::Spec;
-use super::view::Outdated;
 use super::*;
+use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
+use crate::cluster::membership::members::{Refusal, State};
+use crate::cluster::membership::spec::Spec;
+use crate::cluster::views::Outdated;
 use crate::wire::target::Key;
 use std::sync::atomic::Ordering;
 use std::time::Duration;

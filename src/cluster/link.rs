@@ -1,6 +1,6 @@
 //! The control side of the link (docs/link.md): one request, one answer, a connection each.
 
-use super::view::Node;
+use super::views::Node;
 use crate::config::{self, Address};
 use crate::net::{descriptors, prove};
 use crate::wire::link as wire;

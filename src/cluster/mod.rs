@@ -1,44 +1,24 @@
 //! Who is in the ring: static members, health, supervision; publishes immutable, epoch-numbered views.
 //!
-//! - [`view`]: what workers route by; [`report`]: what they say; [`handover`] (PURE): who owned what before; [`members`] (PURE): the list and its changes; [`state`]: the list's changes on disk
-//! - `verdict` (PURE): is a node up? `pace` (PURE): is it slow? `relapse` (PURE): does it come and go? `probe`, `gauge`, `health`: who asks; `board`: what is believed, and the marks
-//! - `child`, `supervise`: the nodes that run here; [`fanout`]: invalidations and purges, `lines`: a queue for each who is told; `link`: one control call
-//! - [`tell`]: what fronts tell each other; `departed`: who has left and may still hold something
-//! - [`doubts`]: who missed some of that; `missed`: the same on disk
-//! - `vital`: tasks that everything hangs on
-//! - `ops`: what the admin API asks for and changes
-//! - [`zk`]: membership through ZooKeeper in place of the list; `remote`: what this front does about it
+//! - [`views`]: what workers route by, and what they say
+//! - [`health`]: which nodes answer, which are slow, which may hold what was purged
+//! - [`supervision`]: the nodes that run here
+//! - [`membership`]: who is in the ring, by the file and the admin API or by ZooKeeper
+//! - [`invalidation`]: telling all who may hold a copy
+//! - `link`: one control call; `vital`: tasks that everything hangs on
+//! - `ops`: what the admin API asks for and changes; `follower`: what a front with ZooKeeper does about its members
 
-pub mod doubts;
-pub mod fanout;
-pub mod gauge;
-pub mod handover;
-pub mod members;
-pub mod report;
-pub mod spec;
-pub mod state;
-pub mod tell;
-pub mod view;
-pub mod zk;
+pub mod health;
+pub mod invalidation;
+pub mod membership;
+pub mod supervision;
+pub mod views;
 
-mod board;
-mod child;
-#[cfg(test)]
-mod contract_tests;
-mod departed;
 #[cfg(test)]
 pub(crate) mod fake_node;
-mod health;
-mod lines;
+mod follower;
 mod link;
-mod missed;
 mod ops;
-mod pace;
-mod probe;
-mod relapse;
-mod remote;
-mod supervise;
-mod verdict;
 mod vital;
 
 pub use ops::{Answer, ChangeError, Listed, NO_NODES};
@@ -46,22 +26,22 @@ pub use ops::{Answer, ChangeError, Listed, NO_NODES};
 use crate::clock;
 use crate::config::{Config, Place};
 use crate::net::drain::StartError;
-use departed::Departed;
-use fanout::Invalid;
-use health::Health;
-use members::{Members, Seat};
-use report::{Heard, Incoming, Reports};
-use state::StateFile;
+use health::{Health, undelivered};
+use invalidation::broadcast::{self, Hearing, Listener, Manners};
+use invalidation::fanout::{self, Invalid};
+use membership::departed::Departed;
+use membership::members::{Members, Seat};
+use membership::state::{self, StateFile};
+use membership::zk::Keeper;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use supervise::Supervisor;
-use tell::{Hearing, Listener, Manners};
+use supervision::Supervisor;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use view::{Membership, Node, Outdated, Report, View};
-use zk::Keeper;
+use views::report::{self, Heard, Incoming, Reports};
+use views::{Membership, Node, Outdated, Report, View};
 
 /// Reports of workers that wait to be read.
 const REPORTS: usize = 1024;
@@ -114,7 +94,7 @@ impl Cluster {
         let lock = own_state(config)?;
         let state = StateFile::in_folder(&config.state.path);
         let delta = state.load(&config.cluster)?;
-        let health = Health::new(config, missed::load(&config.state.path));
+        let health = Health::new(config, undelivered::load(&config.state.path));
         let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
         let sockets = supervisor.as_ref().map(Supervisor::sockets);
         let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
@@ -324,7 +304,7 @@ impl Cluster {
     /// Has the other fronts drop their copies. `insist`: also those that have left, or did not answer just now.
     async fn tell_fronts(&self, what: &[Outdated], insist: bool) -> Vec<(String, Hearing)> {
         let listeners = self.listeners(insist.then_some(self.config.ring.handover));
-        tell::tell(&self.health, &self.config.cluster, &self.manners, listeners, what, insist).await
+        broadcast::tell(&self.health, &self.config.cluster, &self.manners, listeners, what, insist).await
     }
 
     /// The other fronts; `past`: also those that have left within so long.

@@ -1,13 +1,13 @@
 //! What the admin API asks for and changes.
 
 use super::Cluster;
-use super::fanout;
-use super::handover::{Handover, Millis};
+use super::invalidation::fanout;
 use super::link::{self, Trouble};
-use super::members::{Change, Refusal, Seat, State};
-use super::spec::Spec;
-use super::view::{Node, View};
-use super::zk::Recorded;
+use super::membership::members::{Change, Refusal, Seat, State};
+use super::membership::spec::Spec;
+use super::membership::zk::Recorded;
+use super::views::handover::{Handover, Millis};
+use super::views::{Node, View};
 use crate::clock;
 use crate::config::{self, Place};
 use crate::wire::target::Key;

@@ -8,7 +8,7 @@ use super::control::{self, BODY_LIMIT};
 use super::peer::Peer;
 use super::{answer, collapse};
 use crate::clock;
-use crate::cluster::zk::{Adopt, Held};
+use crate::cluster::membership::zk::{Adopt, Held};
 use crate::net::serve::ClientBody;
 use crate::policy::Decision;
 use crate::store::Entry;

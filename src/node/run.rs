@@ -6,7 +6,7 @@ use super::door::Door;
 use super::quick::{self, Quick};
 use super::{Node, adopt, collapse, origin, peer, service};
 use crate::clock::{Tick, tick};
-use crate::cluster::zk::{self, Registration, Station};
+use crate::cluster::membership::zk::{self, Registration, Station};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};

@@ -1,6 +1,6 @@
 //! A node for tests: plays scripts over a real Unix socket.
 
-use crate::cluster::view::Node;
+use crate::cluster::views::Node;
 use crate::config::{Address, Config};
 use crate::proxy::link::{Pool, Shared};
 use crate::proxy::metrics::Counters;

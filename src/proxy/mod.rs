@@ -38,7 +38,7 @@ mod upload;
 mod worker;
 
 use crate::account;
-use crate::cluster::zk::front_id;
+use crate::cluster::membership::zk::front_id;
 use crate::cluster::{Cluster, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
 use crate::lines::Lines;

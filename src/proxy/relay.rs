@@ -3,7 +3,7 @@
 use super::link::{self, Answer, Broken, Framing, Pool, Upload};
 use super::route::{self, Asked, Where};
 use super::worker::Worker;
-use crate::cluster::view::{Node, Report};
+use crate::cluster::views::{Node, Report};
 use crate::net::dial;
 use crate::net::prove::turns_away;
 use crate::wire::fault::{Fault, Kind};

@@ -1,6 +1,6 @@
 //! Which nodes may answer a request, in order.
 
-use crate::cluster::view::{Node, View};
+use crate::cluster::views::{Node, View};
 use crate::net::rules::{Reach, reach};
 use crate::wire::target::{Host, Key};
 use std::sync::atomic::Ordering;

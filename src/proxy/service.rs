@@ -6,7 +6,7 @@ use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use super::{access, copied, own, pages, relay, told, tunnel, upload};
 use crate::clock;
-use crate::cluster::view::{Outdated, Report};
+use crate::cluster::views::{Outdated, Report};
 use crate::net::serve::{ClientBody, Noted};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};

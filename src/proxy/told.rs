@@ -5,8 +5,8 @@ use super::pages;
 use super::reply::Content;
 use super::worker::Client;
 use crate::clock;
-use crate::cluster::tell::{self, Heard, PATH, Sealed, Told, Who};
-use crate::cluster::view::Outdated;
+use crate::cluster::invalidation::broadcast::{self, Heard, PATH, Sealed, Told, Who};
+use crate::cluster::views::Outdated;
 use crate::net::serve::ClientBody;
 use crate::net::web;
 use crate::wire::fault::Fault;
@@ -42,7 +42,7 @@ pub async fn hear(client: &Client, request: &Parts, body: ClientBody) -> Result<
 fn may_tell(client: &Client, request: &Parts, length: u64) -> bool {
     let (front, secrets) = (&client.worker.front, &client.worker.config.cluster);
     match secrets.secret.is_some() {
-        true => front.id.as_ref().is_some_and(|id| tell::is_announced(secrets, &request.headers, id, length)),
+        true => front.id.as_ref().is_some_and(|id| broadcast::is_announced(secrets, &request.headers, id, length)),
         false => client.peer.same_machine && web::is_from_no_page(&request.headers, true).is_ok(),
     }
 }

@@ -9,7 +9,7 @@ use super::metrics::Counters;
 use super::outcome::Record;
 use super::quick::Quick;
 use super::service;
-use crate::cluster::view::{Membership, Report, View};
+use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;

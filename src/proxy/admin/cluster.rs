@@ -2,7 +2,7 @@
 
 use super::Admin;
 use super::problem::{Reply, json};
-use crate::cluster::zk::{Keeper, Line, Peer};
+use crate::cluster::membership::zk::{Keeper, Line, Peer};
 use http::StatusCode;
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use super::Admin;
 use super::problem::{Reply, reply};
 use crate::account::{self, Kind};
-use crate::cluster::zk::{Keeper, Line};
+use crate::cluster::membership::zk::{Keeper, Line};
 use crate::net::serve;
 use crate::proxy::metrics as front;
 use http::StatusCode;

@@ -2,7 +2,7 @@
 
 use super::problem::{Problem, Reply, json};
 use super::{Admin, query};
-use crate::cluster::spec::Spec;
+use crate::cluster::membership::spec::Spec;
 use crate::cluster::{Listed, NO_NODES};
 use crate::config::parse_duration;
 use http::header::LOCATION;

@@ -2,7 +2,7 @@
 
 use super::Admin;
 use super::problem::{Problem, Reply, reply};
-use crate::cluster::zk::Peer;
+use crate::cluster::membership::zk::Peer;
 use crate::config::{Address, is_local};
 use crate::net::web;
 use http::header::HOST;
@@ -79,7 +79,7 @@ fn asked_by(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::zk::record::FrontRecord;
+    use crate::cluster::membership::zk::record::FrontRecord;
     use http::HeaderValue;
     use http_body_util::BodyExt;
 

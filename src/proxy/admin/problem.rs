@@ -1,7 +1,7 @@
 //! Error answers: problem details (RFC 9457).
 
 use crate::cluster::ChangeError;
-use crate::cluster::members::Refusal;
+use crate::cluster::membership::members::Refusal;
 use crate::net::web;
 use crate::wire::fault::Fault;
 use bytes::Bytes;

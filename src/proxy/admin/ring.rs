@@ -2,7 +2,7 @@
 
 use super::problem::{Problem, Reply, json};
 use super::{Admin, query};
-use crate::cluster::view::{Node, View};
+use crate::cluster::views::{Node, View};
 use crate::wire::target::Key;
 use http::StatusCode;
 use serde_json::{Map, Value, json};

@@ -2,7 +2,7 @@
 
 use super::Tie;
 use super::decode::is_ringhold;
-use crate::cluster::view::Node;
+use crate::cluster::views::Node;
 use crate::net::serve::Interim;
 use crate::net::shares::Source;
 use crate::wire::target::Key;

@@ -5,7 +5,7 @@ use super::control::{Control, Phase};
 use super::pipeline::Pipeline;
 use super::{Shared, TICK};
 use crate::clock::{self, Tick};
-use crate::cluster::view::Node;
+use crate::cluster::views::Node;
 use crate::net::shares::{self, Source};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -2,7 +2,7 @@
 
 use super::exchange::SMALL;
 use super::*;
-use crate::cluster::view::Node;
+use crate::cluster::views::Node;
 use crate::config::{Address, Config, Secret};
 use crate::proxy::fake::{self, Act, FakeNode, config, pool};
 use crate::wire::target::Key;

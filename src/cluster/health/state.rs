@@ -1,0 +1,256 @@
+//! PURE. Is a node up? One small state machine a node, fed by probes, workers and the supervisor.
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Never heard of yet.
+    #[default]
+    New,
+    Up,
+    Down(Why),
+}
+
+/// Why a node is passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing listens there, or the process is dead: certain.
+    Refused,
+    /// No answer in time: a suspicion, since it may be the machine that is slow.
+    Silent,
+}
+
+/// What was learnt of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A probe was answered by the process with this boot id.
+    Answered {
+        boot: u64,
+    },
+    /// A connection was refused, or the process died.
+    Refused,
+    /// A probe has no answer, although its time is over; `whole`: once more the time of a probe has passed.
+    Silent {
+        whole: bool,
+    },
+    /// The node has promised to validate whatever it holds (or it refused to).
+    Revalidated,
+    NotRevalidated,
+    /// It was not told of an invalidation or a purge. It stays as up as it was: whoever routes asks it last, and for
+    /// nothing that it holds ([`crate::cluster::views::Node::is_doubtful`]), until it has promised to validate.
+    Missed,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Nothing,
+    PutUp,
+    PassOver(Why),
+    /// Send `POST /revalidate` and report how that went.
+    Revalidate,
+}
+
+/// So many whole probes in a row without an answer are no suspicion any more, however many nodes are silent.
+const CERTAIN: u8 = 6;
+
+/// How many nodes may be passed over at once on suspicion, which silence is, and slowness: when more are silent or slow,
+/// it is rather this machine.
+pub fn suspects_at_most(nodes: usize) -> usize {
+    (nodes / 3).max(1)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    pub standing: Standing,
+    /// Of the process that was last heard of.
+    boot: u64,
+    /// That process may hold what has been invalidated meanwhile.
+    owes: bool,
+    /// Whole probes without an answer since the last one that had one.
+    unanswered: u8,
+}
+
+impl Verdict {
+    /// The process with this boot id missed something, before or after it was last heard of.
+    pub fn owe(&mut self, boot: u64) {
+        self.boot = boot;
+        self.owes = true;
+    }
+
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    pub fn is_silent(&self) -> bool {
+        self.standing == Standing::Down(Why::Silent)
+    }
+
+    /// `may_suspect`: there is room for one more silent node.
+    pub fn on(&mut self, event: Event, may_suspect: bool) -> Action {
+        match event {
+            Event::Answered { boot } => self.answered(boot),
+            Event::Revalidated => self.put_up_or_revalidate(),
+            Event::NotRevalidated | Event::Missed => {
+                self.owes = true;
+                Action::Nothing
+            }
+            Event::Refused => self.pass_over(Why::Refused),
+            Event::Silent { whole } => self.silent(whole, may_suspect),
+        }
+    }
+
+    fn silent(&mut self, whole: bool, may_suspect: bool) -> Action {
+        self.unanswered = self.unanswered.saturating_add(u8::from(whole));
+        match self.standing {
+            Standing::Up if may_suspect || self.unanswered >= CERTAIN => self.pass_over(Why::Silent),
+            _ => Action::Nothing,
+        }
+    }
+
+    fn answered(&mut self, boot: u64) -> Action {
+        self.unanswered = 0;
+        // A new process has an empty cache.
+        if boot != self.boot {
+            self.boot = boot;
+            self.owes = false;
+        }
+        self.put_up_or_revalidate()
+    }
+
+    fn put_up_or_revalidate(&mut self) -> Action {
+        // Paid in advance: what it misses while it is being told counts anew.
+        if std::mem::take(&mut self.owes) { Action::Revalidate } else { self.put_up() }
+    }
+
+    fn put_up(&mut self) -> Action {
+        match std::mem::replace(&mut self.standing, Standing::Up) {
+            Standing::Up => Action::Nothing,
+            Standing::New | Standing::Down(_) => Action::PutUp,
+        }
+    }
+
+    fn pass_over(&mut self, why: Why) -> Action {
+        match std::mem::replace(&mut self.standing, Standing::Down(why)) {
+            Standing::Up => {
+                self.owes = true;
+                Action::PassOver(why)
+            }
+            Standing::New => {
+                self.standing = Standing::New;
+                Action::Nothing
+            }
+            Standing::Down(_) => Action::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Action::*;
+    use Event::*;
+
+    const A: Event = Answered { boot: 1 };
+    const B: Event = Answered { boot: 2 };
+    const SILENT: Event = Silent { whole: true };
+
+    #[test]
+    fn a_node_goes_up_and_down_by_what_is_learnt_of_it() {
+        let cases: &[(&str, &[(Event, Action)])] = &[
+            ("first answer", &[(A, PutUp), (A, Nothing)]),
+            ("not there yet", &[(Refused, Nothing), (SILENT, Nothing), (A, PutUp)]),
+            ("silent and back", &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (A, Revalidate), (Revalidated, PutUp)]),
+            ("still silent", &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (SILENT, Nothing)]),
+            ("dead and born again", &[(A, PutUp), (Refused, PassOver(Why::Refused)), (B, PutUp)]),
+            ("born again unseen", &[(A, PutUp), (B, Nothing)]),
+            (
+                "revalidation fails",
+                &[
+                    (A, PutUp),
+                    (Refused, PassOver(Why::Refused)),
+                    (A, Revalidate),
+                    (NotRevalidated, Nothing),
+                    (A, Revalidate),
+                    (Revalidated, PutUp),
+                ],
+            ),
+            (
+                "silent, then dead",
+                &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (Refused, Nothing), (SILENT, Nothing), (B, PutUp)],
+            ),
+            (
+                "missed a purge while up",
+                &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (Revalidated, Nothing), (A, Nothing)],
+            ),
+            (
+                "missed a purge while it was told to revalidate",
+                &[
+                    (A, PutUp),
+                    (Refused, PassOver(Why::Refused)),
+                    (A, Revalidate),
+                    (Missed, Nothing),
+                    (Revalidated, Revalidate),
+                    (Revalidated, PutUp),
+                ],
+            ),
+            ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
+        ];
+        for (name, steps) in cases {
+            let mut verdict = Verdict::default();
+            for (i, (event, expected)) in steps.iter().enumerate() {
+                assert_eq!(verdict.on(*event, true), *expected, "{name}, step {i}: {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn silence_alone_takes_no_node_out_when_too_many_are_silent() {
+        let mut verdict = Verdict::default();
+        verdict.on(A, true);
+        assert_eq!(verdict.on(SILENT, false), Nothing);
+        assert_eq!(verdict.standing, Standing::Up);
+        assert_eq!(verdict.on(Refused, false), PassOver(Why::Refused), "a refusal is certain");
+        assert!(!verdict.is_silent(), "and takes no room among the silent ones");
+    }
+
+    #[test]
+    fn six_whole_probes_without_an_answer_are_certain_however_many_are_silent() {
+        let mut verdict = Verdict::default();
+        verdict.on(A, true);
+        for probe in 1..=CERTAIN {
+            // Within a probe it is looked every now and then whether there is room by now.
+            for _ in 0..11 {
+                assert_eq!(verdict.on(Silent { whole: false }, false), Nothing, "probe {probe}");
+            }
+            let expected = if probe < CERTAIN { Nothing } else { PassOver(Why::Silent) };
+            assert_eq!(verdict.on(SILENT, false), expected, "probe {probe}");
+        }
+        assert_eq!(verdict.on(A, false), Revalidate);
+    }
+
+    #[test]
+    fn a_silent_node_is_passed_over_as_soon_as_there_is_room() {
+        let mut verdict = Verdict::default();
+        verdict.on(A, true);
+        assert_eq!(verdict.on(SILENT, false), Nothing);
+        assert_eq!(verdict.on(Silent { whole: false }, true), PassOver(Why::Silent));
+    }
+
+    #[test]
+    fn a_third_of_the_nodes_may_be_silent_and_always_one() {
+        for (nodes, expected) in [(0, 1), (1, 1), (2, 1), (3, 1), (5, 1), (6, 2), (9, 3), (16, 5)] {
+            assert_eq!(suspects_at_most(nodes), expected, "{nodes} nodes");
+        }
+    }
+
+    #[test]
+    fn a_process_that_was_taken_out_and_put_back_validates_what_it_held() {
+        let owing = || {
+            let mut verdict = Verdict::default();
+            verdict.owe(1);
+            verdict
+        };
+        assert_eq!(owing().on(A, true), Revalidate);
+        assert_eq!(owing().on(B, true), PutUp);
+    }
+}

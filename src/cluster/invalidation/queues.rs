@@ -1,0 +1,126 @@
+//! A queue for each who is to be told of what became invalid, so that one who does not answer holds up nobody else. What
+//! comes while one is told is told to it together afterwards.
+
+use super::broadcast::{self, Listener, Manners};
+use super::fanout::{self, BATCH, QUEUE};
+use crate::clock::{Tick, tick};
+use crate::cluster::health::monitor::Health;
+use crate::cluster::views::{Node, Outdated};
+use crate::config::Cluster as Secrets;
+use http::Method;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// What one of them is to be told. Dropped when it was, or is doubted.
+pub struct Item {
+    pub what: Arc<[Outdated]>,
+    /// Until then; whoever waits for that is not held up for longer.
+    pub due: Tick,
+    /// Dropped with the last of those that are told the same.
+    pub _told: Arc<oneshot::Sender<()>>,
+}
+
+/// By what they are told apart with.
+pub struct Lines<T>(HashMap<String, (T, mpsc::Sender<Item>)>);
+
+impl<T> Default for Lines<T> {
+    fn default() -> Lines<T> {
+        Lines(HashMap::new())
+    }
+}
+
+impl<T> Lines<T> {
+    /// Forgets all others; what they are still to be told is told.
+    fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.0.retain(|id, _| is_there(id));
+    }
+
+    /// False where its queue is full. `is_same`: whether the one that is known is this one; else `begin` makes a new queue.
+    fn put(
+        &mut self,
+        id: &str,
+        item: Item,
+        is_same: impl Fn(&T) -> bool,
+        begin: impl FnOnce(mpsc::Receiver<Item>) -> T,
+    ) -> bool {
+        if let Some((_, queue)) = self.0.get(id).filter(|(one, _)| is_same(one)) {
+            return queue.try_send(item).is_ok();
+        }
+        let (queue, items) = mpsc::channel(QUEUE);
+        let sent = queue.try_send(item).is_ok();
+        self.0.insert(id.to_owned(), (begin(items), queue));
+        sent
+    }
+}
+
+impl Lines<Arc<Node>> {
+    pub fn keep_nodes(&mut self, nodes: &[Arc<Node>]) {
+        self.keep(|id| nodes.iter().any(|node| node.id == id));
+    }
+
+    pub fn tell(&mut self, health: &Arc<Health>, node: &Arc<Node>, item: Item) {
+        let begin = |items| {
+            tokio::spawn(tell_node(items, health.clone(), node.clone()));
+            node.clone()
+        };
+        if !self.put(&node.id, item, |known| Arc::ptr_eq(known, node), begin) {
+            health.missed(node);
+        }
+    }
+}
+
+impl Lines<Listener> {
+    pub fn keep_fronts(&mut self, listeners: &[Listener]) {
+        self.keep(|id| listeners.iter().any(|listener| listener.id == id));
+    }
+
+    /// A front that cannot be told has copies that run out.
+    pub fn tell(&mut self, teller: &Teller, listener: &Listener, item: Item) {
+        let begin = |items| {
+            tokio::spawn(tell_front(items, teller.clone(), listener.clone()));
+            listener.clone()
+        };
+        self.put(&listener.id, item, |known| known == listener, begin);
+    }
+}
+
+/// With what fronts are told.
+#[derive(Clone)]
+pub struct Teller {
+    pub health: Arc<Health>,
+    pub secrets: Secrets,
+    pub manners: Arc<Manners>,
+}
+
+async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: Arc<Node>) {
+    let mut batch = Vec::new();
+    while items.recv_many(&mut batch, BATCH).await > 0 {
+        let due = batch.iter().map(|item| item.due.0).min().unwrap_or_default();
+        let left = Duration::from_millis(due.saturating_sub(tick().0));
+        match fanout::said(batch.iter().map(|item| &*item.what)) {
+            Some(_) if left.is_zero() || !node.is_up() => health.missed(&node),
+            Some(body) => {
+                let asked = health.link().call(&node, Method::POST, "/invalidate", Some(body), left).await;
+                match asked {
+                    Ok((status, _)) if status.is_success() => {}
+                    Ok((status, _)) => fanout::not_told(&health, &node, &format!("status {status}")),
+                    Err(trouble) => fanout::not_told(&health, &node, &trouble.to_string()),
+                }
+            }
+            None => {}
+        }
+        batch.clear();
+    }
+}
+
+async fn tell_front(mut items: mpsc::Receiver<Item>, teller: Teller, listener: Listener) {
+    let Teller { health, secrets, manners } = teller;
+    let mut batch: Vec<Item> = Vec::new();
+    while items.recv_many(&mut batch, BATCH).await > 0 {
+        let what: Vec<Outdated> = batch.iter().flat_map(|item| &*item.what).cloned().collect();
+        broadcast::tell(&health, &secrets, &manners, vec![listener.clone()], &what, false).await;
+        batch.clear();
+    }
+}

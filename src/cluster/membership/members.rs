@@ -1,0 +1,330 @@
+//! PURE. The list of members: the file's nodes and what the admin API changed, and the view that they make.
+
+use super::spec::MAX_ADDED;
+use super::state::Delta;
+use crate::cluster::views::{Node, View};
+use crate::config::{self, Address, MAX_WEIGHT, Place};
+use crate::ring::{Hash, Member, Ring};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The members at one moment. A change makes a new value, so that it can be saved before it is true.
+#[derive(Clone, Debug)]
+pub struct Members {
+    hash: Hash,
+    points: u32,
+    /// Where spawned nodes have their sockets; `None`: this front spawns none.
+    sockets: Option<PathBuf>,
+    file: Vec<config::Node>,
+    delta: Delta,
+    seats: BTreeMap<String, Seat>,
+}
+
+/// A node's place in the cluster.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub spec: config::Node,
+    pub state: State,
+    pub node: Arc<Node>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// On the ring.
+    Active,
+    /// Off the ring by `drain`, until it is resumed or removed.
+    Draining,
+    /// Removed; stays until its requests are done.
+    Leaving,
+}
+
+impl State {
+    /// As the admin API writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Draining | State::Leaving => "draining",
+        }
+    }
+}
+
+/// A ring of more points takes too long to build and too much memory; the file is held to the same.
+pub const MAX_POINTS: u64 = 1 << 22;
+
+/// What may be done to the list.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Add(config::Node),
+    Weight(String, u32),
+    Drain(String),
+    Resume(String),
+    /// Off the ring and out of the state file; [`Change::Forget`] ends it.
+    Remove(String),
+    Forget(String),
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Add(node) => write!(f, "node {} is added", node.id),
+            Change::Weight(id, weight) => write!(f, "node {id} has the weight {weight}"),
+            Change::Drain(id) => write!(f, "node {id} drains: its keys go to the next owners"),
+            Change::Resume(id) => write!(f, "node {id} has its keys again"),
+            Change::Remove(id) => write!(f, "node {id} is removed: its keys go to the next owners"),
+            Change::Forget(id) => write!(f, "node {id} is forgotten"),
+        }
+    }
+}
+
+/// Why a change is refused; each says what to do instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Unknown(String),
+    Duplicate(String),
+    AddressTaken {
+        address: String,
+        by: String,
+    },
+    Leaving(String),
+    CannotSpawn(String),
+    /// The specification itself is wrong; a sentence that names the cure.
+    Bad(String),
+    Weight {
+        id: String,
+        weight: u32,
+    },
+    TooManyPoints {
+        most: u64,
+    },
+    /// No more are spawned on this machine.
+    TooManySpawned {
+        most: usize,
+    },
+}
+
+impl Members {
+    /// `file` are the nodes of the configuration; `delta` is what was saved.
+    pub fn new(ring: &config::Ring, file: &[config::Node], delta: Delta, sockets: Option<&Path>) -> Members {
+        let mut members = Members {
+            hash: ring.hash,
+            points: ring.points,
+            sockets: sockets.map(Path::to_owned),
+            file: file.to_vec(),
+            delta: delta.without_leftovers(file),
+            seats: BTreeMap::new(),
+        };
+        for spec in members.delta.apply(file) {
+            let state = if members.delta.draining.contains(&spec.id) { State::Draining } else { State::Active };
+            // A front that spawns nothing has no way to the nodes that the file marks `spawn`.
+            if let Some(node) = members.node_of(&spec) {
+                members.seats.insert(spec.id.clone(), Seat { spec, state, node });
+            }
+        }
+        members
+    }
+
+    /// What is to be saved.
+    pub fn delta(&self) -> &Delta {
+        &self.delta
+    }
+
+    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.seats.values()
+    }
+
+    pub fn seat(&self, id: &str) -> Option<&Seat> {
+        self.seats.get(id)
+    }
+
+    /// The first of `n1`, `n2`… that nobody has.
+    pub fn free_id(&self) -> String {
+        let taken = |id: &String| self.seats.contains_key(id) || self.file.iter().any(|n| n.id == *id);
+        (1u64..).map(|i| format!("n{i}")).find(|id| !taken(id)).unwrap_or_default()
+    }
+
+    /// The ring of the active members with their nodes.
+    pub fn view(&self) -> View {
+        let ring = Ring::new(self.hash, self.points, self.active());
+        let nodes: Vec<Arc<Node>> =
+            ring.members().iter().filter_map(|m| self.seats.get(&m.id)).map(|seat| seat.node.clone()).collect();
+        View::new(self.delta.epoch, ring, nodes)
+    }
+
+    /// At start: a ring other than the saved one has an epoch of its own.
+    pub fn settle_epoch(&mut self, digest: u64) {
+        let digest = format!("{digest:016x}");
+        if self.delta.digest != digest {
+            self.delta.epoch += 1;
+            self.delta.digest = digest;
+        }
+    }
+
+    /// The members after `change`. The epoch grows when the ring does change.
+    pub fn with(&self, change: Change) -> Result<Members, Refusal> {
+        let mut next = self.clone();
+        match change {
+            Change::Add(spec) => next.add(spec)?,
+            Change::Weight(id, weight) => next.set_weight(&id, weight)?,
+            Change::Drain(id) => next.set_state(&id, State::Draining)?,
+            Change::Resume(id) => next.set_state(&id, State::Active)?,
+            Change::Remove(id) => next.remove(&id)?,
+            Change::Forget(id) => drop(next.seats.remove(&id)),
+        }
+        if next.active().ne(self.active()) {
+            let weights: u64 = next.active().map(|m| u64::from(m.weight)).sum();
+            if weights * u64::from(next.points) > MAX_POINTS {
+                return Err(Refusal::TooManyPoints { most: MAX_POINTS });
+            }
+            next.delta.epoch += 1;
+            next.delta.digest = format!("{:016x}", next.view().ring.digest());
+        }
+        Ok(next)
+    }
+
+    /// The changes that lead back to the file's nodes. Who is to come comes before anybody goes, but for what stands in
+    /// another's place.
+    pub fn way_back(&self) -> Vec<Change> {
+        let (mut come, mut go) = (Vec::new(), Vec::new());
+        for node in self.file.iter().filter(|node| self.node_of(node).is_some()) {
+            match self.seats.get(&node.id) {
+                Some(seat) if seat.state != State::Leaving && seat.spec.place == node.place => {
+                    if seat.spec.weight != node.weight {
+                        come.push(Change::Weight(node.id.clone(), node.weight));
+                    }
+                    if seat.state == State::Draining {
+                        come.push(Change::Resume(node.id.clone()));
+                    }
+                }
+                Some(seat) => {
+                    if seat.state != State::Leaving {
+                        go.push(Change::Remove(node.id.clone()));
+                    }
+                    go.push(Change::Add(node.clone()));
+                }
+                None => come.push(Change::Add(node.clone())),
+            }
+        }
+        let named = |id: &str| self.file.iter().any(|node| node.id == id);
+        let others = self.seats.values().filter(|seat| seat.state != State::Leaving && !named(&seat.spec.id));
+        go.extend(others.map(|seat| Change::Remove(seat.spec.id.clone())));
+        come.into_iter().chain(go).collect()
+    }
+
+    fn active(&self) -> impl Iterator<Item = Member> {
+        let active = self.seats.values().filter(|seat| seat.state == State::Active);
+        active.map(|seat| Member { id: seat.spec.id.clone(), weight: seat.spec.weight })
+    }
+
+    fn add(&mut self, spec: config::Node) -> Result<(), Refusal> {
+        match self.seats.get(&spec.id) {
+            Some(seat) if seat.state == State::Leaving => return Err(Refusal::Leaving(spec.id)),
+            Some(_) => return Err(Refusal::Duplicate(spec.id)),
+            None => {}
+        }
+        let in_file = |id: &str| self.file.iter().any(|node| node.id == id && node.place == Place::Spawn);
+        let is_added = |node: &config::Node| node.place == Place::Spawn && !in_file(&node.id);
+        if is_added(&spec) && self.seats.values().filter(|seat| is_added(&seat.spec)).count() >= MAX_ADDED {
+            return Err(Refusal::TooManySpawned { most: MAX_ADDED });
+        }
+        let node = self.node_of(&spec).ok_or_else(|| Refusal::CannotSpawn(spec.id.clone()))?;
+        if let Some(other) = self.seats.values().find(|seat| seat.node.address == node.address) {
+            return Err(Refusal::AddressTaken { address: node.address.to_string(), by: other.spec.id.clone() });
+        }
+        self.delta.add(&spec, &self.file);
+        self.seats.insert(spec.id.clone(), Seat { spec, state: State::Active, node });
+        Ok(())
+    }
+
+    fn set_weight(&mut self, id: &str, weight: u32) -> Result<(), Refusal> {
+        if !(1..=MAX_WEIGHT).contains(&weight) {
+            return Err(Refusal::Weight { id: id.to_owned(), weight });
+        }
+        self.seated(id)?.spec.weight = weight;
+        self.delta.set_weight(id, weight, &self.file);
+        Ok(())
+    }
+
+    fn set_state(&mut self, id: &str, state: State) -> Result<(), Refusal> {
+        self.seated(id)?.state = state;
+        match state {
+            State::Active => self.delta.draining.remove(id),
+            State::Draining | State::Leaving => self.delta.draining.insert(id.to_owned()),
+        };
+        Ok(())
+    }
+
+    fn remove(&mut self, id: &str) -> Result<(), Refusal> {
+        self.seated(id)?.state = State::Leaving;
+        self.delta.remove(id, &self.file);
+        Ok(())
+    }
+
+    fn seated(&mut self, id: &str) -> Result<&mut Seat, Refusal> {
+        match self.seats.get_mut(id) {
+            Some(seat) if seat.state == State::Leaving => Err(Refusal::Leaving(id.to_owned())),
+            Some(seat) => Ok(seat),
+            None => Err(Refusal::Unknown(id.to_owned())),
+        }
+    }
+
+    fn node_of(&self, spec: &config::Node) -> Option<Arc<Node>> {
+        let address = match &spec.place {
+            Place::At(address) => address.clone(),
+            Place::Spawn => Address::Unix(socket_path(self.sockets.as_deref()?, &spec.id)),
+        };
+        let same_machine = address.is_local();
+        Some(Arc::new(Node::new(spec.id.clone(), address, spec.weight, same_machine)))
+    }
+}
+
+/// A socket's name may have 107 bytes on Linux, 103 elsewhere: a long id is replaced by its hash.
+fn socket_path(dir: &Path, id: &str) -> PathBuf {
+    let path = dir.join(format!("{id}.sock"));
+    if path.as_os_str().len() < 100 {
+        return path;
+    }
+    dir.join(format!("{:016x}.sock", xxhash_rust::xxh3::xxh3_64(id.as_bytes())))
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Unknown(id) => {
+                write!(f, "there is no node `{id}`: `ringhold nodes list` shows those that there are")
+            }
+            Refusal::Duplicate(id) => {
+                write!(f, "there is a node `{id}` already: choose another id, or remove it first")
+            }
+            Refusal::AddressTaken { address, by } => {
+                write!(f, "node `{by}` has the address {address} already: give this node one of its own")
+            }
+            Refusal::Leaving(id) => write!(f, "node `{id}` is being removed: wait until it is gone"),
+            Refusal::CannotSpawn(id) => {
+                write!(
+                    f,
+                    "this front runs no nodes itself, so it cannot spawn `{id}`: give an address, or use `ringhold serve`"
+                )
+            }
+            Refusal::Bad(what) => f.write_str(what),
+            Refusal::Weight { id, weight } => {
+                write!(f, "node `{id}`: {weight} is not a weight; write 1 to {MAX_WEIGHT}")
+            }
+            Refusal::TooManySpawned { most } => write!(
+                f,
+                "{most} nodes run here besides those that the file names, and no more are added: write them into the file as \
+                 [[nodes]]"
+            ),
+            Refusal::TooManyPoints { most } => {
+                write!(f, "the ring would have more than {most} points; lower the weights, or [ring] points")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+#[path = "members_tests.rs"]
+mod tests;

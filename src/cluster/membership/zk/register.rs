@@ -1,0 +1,220 @@
+//! A node's own registration: `/nodes/<id>`, for as long as the node lives and ZooKeeper hears of it. An id belongs to one
+//! process at a time: who comes second is refused.
+
+use super::client::{Kind, Ownership, Session, State, Trouble};
+use super::leave::leave;
+use super::record::{Registration, written};
+use crate::clock::{Tick, tick};
+use crate::cluster::link::Link;
+use crate::cluster::views::Node;
+use crate::config::{Cluster, Zookeeper};
+use crate::net::drain::{Shutdown, StartError};
+use crate::store::Entry;
+use http::Method;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// Between two looks at whether the registration is still there.
+const LOOK: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_millis(500);
+/// Between two looks at whether somebody else is still there, and how long he is asked.
+const AGAIN: Duration = Duration::from_millis(100);
+const ASK: Duration = Duration::from_millis(500);
+/// Who is to end, because the front that started him has died, has ended by then.
+const ENDING: Duration = Duration::from_secs(2);
+
+/// A node, as far as its registration goes.
+#[derive(Debug)]
+pub struct Station {
+    pub settings: Zookeeper,
+    pub cluster: Cluster,
+    pub id: String,
+    pub registration: Registration,
+    /// For so long it may hand over what it holds, once it is to end.
+    pub drain: Duration,
+}
+
+impl Station {
+    /// As other nodes are told.
+    pub fn own_address(&self) -> String {
+        self.registration.address.to_string()
+    }
+}
+
+/// Why a registration ended.
+enum End {
+    /// The session did, or it could not be made.
+    Session(Trouble),
+    /// Another process has the id.
+    Taken(StartError),
+    /// The shutdown began then, and all that was to be done is done.
+    Shutdown(Tick),
+}
+
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> End {
+        End::Session(trouble)
+    }
+}
+
+/// Registers the node until `shutdown`, then hands over what it holds where others are there for it, and takes the
+/// registration back; when the shutdown began. Errors say that another process has the id.
+///
+/// `absent` is called whenever it begins to be registered again, or for the first time: until then nobody had to tell the
+/// node of anything, and purges may have passed it by. `held`: what it holds, the best first.
+pub async fn register(
+    station: Station,
+    absent: impl Fn(),
+    held: impl Fn() -> Vec<Arc<Entry>>,
+    mut shutdown: Shutdown,
+) -> Result<Tick, StartError> {
+    loop {
+        match one_session(&station, &absent, &held, shutdown.clone()).await {
+            End::Session(trouble) => tracing::warn!(node = station.id, "not registered with ZooKeeper: {trouble}"),
+            End::Taken(error) => return Err(error),
+            End::Shutdown(begun) => return Ok(begun),
+        }
+        tokio::select! {
+            () = sleep(RETRY) => {}
+            () = shutdown.begun() => return Ok(tick()),
+        }
+    }
+}
+
+async fn one_session(
+    station: &Station,
+    absent: &impl Fn(),
+    held: &impl Fn() -> Vec<Arc<Entry>>,
+    mut shutdown: Shutdown,
+) -> End {
+    let session = tokio::select! {
+        opened = Session::open(&station.settings, &station.cluster) => match opened {
+            Ok(session) => session,
+            Err(trouble) => return End::Session(trouble),
+        },
+        () = shutdown.begun() => return End::Shutdown(tick()),
+    };
+    let end = tokio::select! {
+        Err(end) = registered(&session, station, absent) => end,
+        () = shutdown.begun() => End::Shutdown(tick()),
+    };
+    if matches!(end, End::Shutdown(_)) {
+        leave(&session, station, held).await;
+    }
+    session.close().await;
+    end
+}
+
+/// Registers and looks after the registration until the session is over.
+async fn registered(session: &Session, station: &Station, absent: &impl Fn()) -> Result<(), End> {
+    session.prepare().await?;
+    if !claim(session, station).await? {
+        absent();
+    }
+    let (id, data) = (&station.id, written(&station.registration));
+    session.register(Kind::Nodes, id, &data).await?;
+    tracing::info!(node = id, address = %station.registration.address, "registered with ZooKeeper");
+    let mut states = session.states();
+    loop {
+        tokio::select! {
+            state = states.changed() => match state {
+                State::Over => return Err(Trouble::Over("the session has expired".to_owned()).into()),
+                State::Away => tracing::warn!(node = id, "connection to ZooKeeper lost"),
+                State::Connected => tracing::info!(node = id, "connection to ZooKeeper is back"),
+            },
+            () = sleep(LOOK) => {}
+        }
+        let looked = look(session, station, absent, &data).await;
+        if let Err(end @ (End::Taken(_) | End::Session(Trouble::Over(_)))) = looked {
+            return Err(end);
+        }
+    }
+}
+
+async fn look(session: &Session, station: &Station, absent: &impl Fn(), data: &[u8]) -> Result<(), End> {
+    if session.ownership(Kind::Nodes, &station.id).await? == Ownership::Ours {
+        return Ok(());
+    }
+    if !claim(session, station).await? {
+        absent();
+    }
+    Ok(session.register(Kind::Nodes, &station.id, data).await?)
+}
+
+/// Makes sure that nobody else has the id, and waits for that as long as it may be about to come true. Whether a
+/// registration of this very process by an earlier session still stands: to everybody else it never left.
+async fn claim(session: &Session, station: &Station) -> Result<bool, End> {
+    let (begun, link) = (tick(), Link::new(&station.cluster));
+    loop {
+        let found = session.one(Kind::Nodes, &station.id).await?;
+        let Some(other) = found.and_then(|(data, _)| serde_json::from_slice::<Registration>(&data).ok()) else {
+            return Ok(false);
+        };
+        if other.boot == station.registration.boot {
+            return Ok(true);
+        }
+        let patience = match lives(&link, &station.id, &other).await {
+            Some(false) => return Ok(false),
+            Some(true) => ENDING,
+            // Its session would be over by then.
+            None => 2 * station.settings.session + ENDING,
+        };
+        if tick().since(begun) > patience {
+            return Err(End::Taken(taken(&station.id, &other)));
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// Why one of these nodes cannot be started: it runs already. Not who is just ending.
+pub(super) async fn first_taken(
+    session: &Session,
+    cluster: &Cluster,
+    ids: &[String],
+) -> Result<Option<StartError>, Trouble> {
+    let (begun, link) = (tick(), Link::new(cluster));
+    for id in ids {
+        loop {
+            let found = match session.one(Kind::Nodes, id).await {
+                // Nobody has made the folder yet.
+                Err(Trouble::Conflict) => None,
+                found => found?,
+            };
+            let other = found.and_then(|(data, _)| serde_json::from_slice::<Registration>(&data).ok());
+            let Some(other) = other else { break };
+            if lives(&link, id, &other).await != Some(true) {
+                break;
+            }
+            if tick().since(begun) > ENDING {
+                return Ok(Some(taken(id, &other)));
+            }
+            sleep(AGAIN).await;
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a process that is registered is there. `None`: it cannot be told.
+async fn lives(link: &Link, id: &str, other: &Registration) -> Option<bool> {
+    #[derive(Deserialize)]
+    struct Health {
+        boot: u64,
+    }
+    let node = Node::new(id.to_owned(), other.address.clone(), 1, false);
+    match link.call(&node, Method::GET, "/healthz", None, ASK).await {
+        Ok((_, said)) => Some(serde_json::from_slice(&said).is_ok_and(|Health { boot }| boot == other.boot)),
+        // Nothing listens there, or something else.
+        Err(trouble) if trouble.is_refusal() || trouble.is_lasting() => Some(false),
+        Err(_) => None,
+    }
+}
+
+fn taken(id: &str, other: &Registration) -> StartError {
+    StartError(format!(
+        "node `{id}` runs already at {}, and an id is one process's: give each machine an `advertise` ([zookeeper], or \
+         --advertise) and each node an id of its own, or end the other one first",
+        other.address
+    ))
+}
