@@ -1,17 +1,16 @@
-//! Drives one server connection: hyper, with the time limits and the error answers that hyper lacks.
+//! The HTTP/1 server: one connection from its first byte to its last, with time limits, and an answer to whatever comes.
 
+mod answer;
 mod body;
+mod conn;
 mod connections;
-mod drive;
+mod head;
 mod held;
 mod interim;
 mod io;
-mod lane;
 mod manners;
-mod opening;
 mod out;
 mod payload;
-mod plain;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -19,30 +18,25 @@ mod tests;
 mod words;
 
 pub use body::{ClientBody, Told};
+pub use conn::{Asking, Given, Known, Shortcut, connection};
 pub use connections::Connections;
-pub use drive::connection;
+pub use head::{Noted, Plain};
 pub use held::{HEADS, by_kind as held};
 pub use interim::Interim;
-pub use io::{Io, upgraded};
-pub use lane::{Asking, Given, Known, Shortcut};
-pub use opening::Noted;
+pub use io::Upgrade;
 pub use out::room_for_message;
 pub use payload::Payload;
-pub use plain::Plain;
 pub use sweep::Sweeper;
 pub use words::speak as refuse;
 
 use crate::config::Config;
 use crate::wire::fault::Fault;
-use hyper::server::conn::http1::Builder;
 use std::fmt;
 use std::time::Duration;
 
 /// Why a message broke off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What hyper may read ahead or gather to write, at least (it asks for no less than 8 KiB).
-const BUFFER_MIN: usize = 64 * 1024;
 /// What a front may add to a head that it has accepted: `Via`, `Forwarded`-like and link fields.
 const LINK_FIELDS: usize = 32;
 const LINK_HEAD: usize = 4096;
@@ -102,17 +96,6 @@ impl Limits {
         let limits = Limits::of(config);
         let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
         Limits { stall: None, half_close: false, head, fields, ..limits }
-    }
-    fn builder(&self) -> Builder {
-        let mut builder = Builder::new();
-        // The sweeper keeps the time. No `pipeline_flush`: with it hyper buffers a body without bound.
-        builder.header_read_timeout(None).auto_date_header(self.date).half_close(self.half_close);
-        // hyper has room for as many without an allocation, as long as nobody says so.
-        if self.fields != 100 {
-            builder.max_headers(self.fields);
-        }
-        builder.max_header_size(self.head).max_buf_size(self.head.max(BUFFER_MIN));
-        builder
     }
     fn sweep(&self) -> Duration {
         let shortest = self.idle.min(self.header).min(self.stall.unwrap_or(Duration::MAX));

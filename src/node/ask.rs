@@ -3,7 +3,7 @@
 use super::caller::{Caller, Standing};
 use super::origin::Pins;
 use super::peer::Peer;
-use crate::net::serve::{ClientBody, Interim, Noted};
+use crate::net::serve::{ClientBody, Interim, Noted, Upgrade};
 use crate::policy::{self, Terms};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self, Hop};
@@ -11,7 +11,6 @@ use crate::wire::target::{Key, Target, classify};
 use crate::wire::{connection_auth, link};
 use http::{Request, header, request};
 use http_body::Body;
-use hyper::upgrade::OnUpgrade;
 use std::rc::Rc;
 
 /// Who the answer goes to.
@@ -88,13 +87,13 @@ impl Ask {
 
 /// What came in, sorted.
 pub enum Incoming {
-    Proxy { ask: Ask, body: Option<ClientBody>, upgrade: Option<OnUpgrade> },
+    Proxy { ask: Ask, body: Option<ClientBody>, upgrade: Option<Upgrade> },
     Control(Request<ClientBody>),
 }
 
 impl Incoming {
     /// Reads a request's head. Errors are the client's (400).
-    pub fn read(mut request: Request<ClientBody>, caller: &Caller) -> Result<Incoming, Fault> {
+    pub fn read(request: Request<ClientBody>, caller: &Caller) -> Result<Incoming, Fault> {
         let (standing, vouched) = (caller.standing(), caller.is_vouched());
         let key = match classify(request.method(), request.uri())? {
             Target::Absolute(key) => key,
@@ -103,8 +102,8 @@ impl Incoming {
                 return Err(Fault::bad_request("a cache node answers http:// URLs only; ask a front for CONNECT"));
             }
         };
-        let upgrade = request.extensions_mut().remove::<OnUpgrade>();
-        let (mut head, body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
+        let upgrade = body.take_upgrade();
         let (asker, same_machine) = who(&head, standing);
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other.

@@ -8,7 +8,7 @@ use super::collapse::{Got, Shared, alone, join_or_lead};
 use super::counters::add;
 use super::{answer, asked, begun, control, forward, refresh, upgrade};
 use crate::clock;
-use crate::net::serve::ClientBody;
+use crate::net::serve::{ClientBody, Upgrade};
 use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
@@ -83,7 +83,7 @@ async fn proxy(
     node: &Rc<Node>,
     ask: Ask,
     body: Option<ClientBody>,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    upgrade: Option<Upgrade>,
 ) -> Result<Response<NodeBody>, Fault> {
     add(&node.counters.requests, 1);
     match upgrade {

@@ -6,7 +6,7 @@ use super::ask::Ask;
 use super::body::NodeBody;
 use super::exchange::{Settled, SwitchesTo, exchange};
 use super::forward;
-use crate::net::serve::ClientBody;
+use crate::net::serve::{ClientBody, Upgrade};
 use crate::net::splice::{Limits, splice};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status::Fwd;
@@ -22,7 +22,7 @@ pub async fn serve(
     node: &Rc<Node>,
     ask: Ask,
     body: Option<ClientBody>,
-    client: OnUpgrade,
+    client: Upgrade,
 ) -> Result<Response<NodeBody>, Fault> {
     let began = node.begins();
     match exchange(node, &ask, body, None, began).await? {
@@ -58,12 +58,11 @@ fn switched<B>(ask: &Ask, response: &Response<B>) -> Result<Option<HeaderValue>,
     }
 }
 
-fn tunnel(node: &Node, client: OnUpgrade, origin: OnUpgrade) {
+fn tunnel(node: &Node, client: Upgrade, origin: OnUpgrade) {
     let limits = Limits { idle: node.config.timeouts.tunnel_idle, shutdown: node.shutdown.clone() };
     tokio::task::spawn_local(async move {
-        if let (Ok(client), Ok(origin)) = (client.await, origin.await) {
-            let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
-            splice(&mut client, Bytes::new(), &mut origin, Bytes::new(), limits).await;
+        if let (Some((mut client, early)), Ok(origin)) = (client.taken().await, origin.await) {
+            splice(&mut client, early, &mut TokioIo::new(origin), Bytes::new(), limits).await;
         }
     });
 }

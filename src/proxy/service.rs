@@ -7,7 +7,7 @@ use super::worker::Client;
 use super::{access, copied, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::views::{Outdated, Report};
-use crate::net::serve::{ClientBody, Noted};
+use crate::net::serve::{ClientBody, Noted, Upgrade};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::target::{Key, Target};
@@ -16,7 +16,6 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCOD
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
-use hyper::upgrade::OnUpgrade;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,7 +61,7 @@ pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Rec
 async fn answer(
     client: &Rc<Client>,
     mut request: Parts,
-    body: ClientBody,
+    mut body: ClientBody,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     refuse_hosts(&request)?;
@@ -78,7 +77,7 @@ async fn answer(
             Some(page) => page,
         },
         Target::Authority { host, port } => {
-            let upgrade = request.extensions.remove::<OnUpgrade>();
+            let upgrade = body.take_upgrade();
             return Box::pin(tunnel::connect(client, &host, port, upgrade, record)).await;
         }
         Target::Origin => {
@@ -95,7 +94,7 @@ async fn forward(
     client: &Rc<Client>,
     key: Key,
     mut request: Parts,
-    (body, pathless): (ClientBody, bool),
+    (mut body, pathless): (ClientBody, bool),
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
@@ -110,10 +109,11 @@ async fn forward(
         return Ok(response);
     }
     let interim = (request.version > Version::HTTP_10).then(|| body.interim());
+    let upgrade = body.take_upgrade();
     let mut upload = upload::of(body, framing);
     // RFC 9110 section 7.8: not in HTTP/1.0.
     let offered = hop.upgrade.as_ref().filter(|_| upload.is_none() && request.version > Version::HTTP_10);
-    let upgrade = offered.and_then(hop::known_protocol);
+    let protocol = offered.and_then(hop::known_protocol);
     let asked = link::Request {
         interim: interim.as_ref(),
         method: &request.method,
@@ -123,7 +123,7 @@ async fn forward(
         from: client.source,
         local: client.peer.same_machine,
         te_trailers: hop.te_trailers,
-        upgrade: upgrade.as_ref(),
+        upgrade: protocol.as_ref(),
         framing,
         expect,
         forwarded_for: client.forwarded_for(),
@@ -142,7 +142,6 @@ async fn forward(
     if answer.head.challenges {
         client.ties.make(&key);
     }
-    let upgrade = request.extensions.remove::<OnUpgrade>();
     let capture = watch.capture(client, &key, || Some(request), &answer, &pool);
     let ends = tie.is_some() && !answer.head.keep && answer.head.status != StatusCode::SWITCHING_PROTOCOLS;
     let mut response = deliver(client, answer, &pool, upgrade, capture, record);
@@ -158,7 +157,7 @@ pub fn deliver(
     client: &Rc<Client>,
     answer: Answer,
     pool: &Rc<Pool>,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     capture: Option<Box<Capture>>,
     record: &mut Option<Record>,
 ) -> Response<Reply> {
@@ -249,8 +248,8 @@ fn refuse_hosts(request: &Parts) -> Result<(), Fault> {
     }
 }
 
-/// RFC 9112 section 6.1: only `chunked`, once. hyper undoes that one; what it would leave of another could not be told
-/// from the content once the field is gone.
+/// RFC 9112 section 6.1: only `chunked`, once. That one is undone; what is left of another could not be told from
+/// the content once the field is gone.
 fn refuse_codings(request: &Parts, noted: Noted) -> Result<(), Fault> {
     if noted.two_ends {
         return Err(Fault::bad_request("The request has both a length and a transfer coding (RFC 9112 section 6.3)."));

@@ -7,12 +7,11 @@ use super::worker::{Client, Worker};
 use super::{access, pages, service};
 use crate::config::Address;
 use crate::net::listen::Stream;
-use crate::net::serve::upgraded;
+use crate::net::serve::Upgrade;
 use crate::net::splice::{self, splice};
 use crate::wire::fault::Fault;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -27,7 +26,7 @@ pub async fn connect(
     client: &Rc<Client>,
     host: &str,
     port: u16,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
     let worker = &client.worker;
@@ -68,7 +67,7 @@ fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(),
 /// A node has answered 101: the same with its connection, of which `early` was read already.
 pub fn switch(
     client: &Rc<Client>,
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<Upgrade>,
     conn: link::Conn,
     early: Bytes,
     record: &mut Option<Record>,
@@ -84,7 +83,7 @@ fn decide(record: &mut Option<Record>, status: StatusCode) {
     }
 }
 
-fn start(client: &Rc<Client>, upgrade: Option<OnUpgrade>, far: Far, early: Bytes, record: Option<Record>) {
+fn start(client: &Rc<Client>, upgrade: Option<Upgrade>, far: Far, early: Bytes, record: Option<Record>) {
     let Some(upgrade) = upgrade else { return };
     let (client, worker) = (client.clone(), client.worker.clone());
     let connections = worker.connections.clone();
@@ -97,9 +96,8 @@ fn start(client: &Rc<Client>, upgrade: Option<OnUpgrade>, far: Far, early: Bytes
     });
 }
 
-async fn run(worker: &Worker, upgrade: OnUpgrade, mut far: Far, early: Bytes, mut record: Option<Record>) {
-    let Ok(upgraded_client) = upgrade.await else { return };
-    let Ok((mut near, sent_ahead)) = upgraded(upgraded_client) else { return };
+async fn run(worker: &Worker, upgrade: Upgrade, mut far: Far, early: Bytes, mut record: Option<Record>) {
+    let Some((mut near, sent_ahead)) = upgrade.taken().await else { return };
     let far_stream = match &mut far {
         Far::Origin(stream) => stream,
         Far::Node(conn) => &mut conn.link.stream,

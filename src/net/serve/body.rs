@@ -1,86 +1,148 @@
 //! The two bodies of an exchange, noting when they begin, wait, move and end.
 
 use super::BoxError;
+use super::head::{Framing, Says};
 use super::interim::Interim;
+use super::io::{Io, Upgrade};
 use super::state::{Half, State};
+use crate::wire::answer::content::{Content, Piece};
+use crate::wire::answer::decode::Ends;
 use crate::wire::fault::Blame;
 use crate::wire::link;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::AsyncReadExt;
 
-/// A request body as the service gets it.
+/// As much as is read at once.
+const READ: usize = 64 * 1024;
+
+/// A request body as the service gets it. Read from the connection by whoever polls it, and by nobody else until it is read to
+/// its end.
 #[derive(Debug)]
 pub struct ClientBody {
-    /// `None`: a request without content that hyper has not seen.
-    body: Option<Incoming>,
-    /// `None` once it has come to its end.
-    half: Option<Half>,
+    /// `None`: there is none, or it has come to its end.
+    source: Option<Source>,
     interim: Interim,
+    upgrade: Option<Upgrade>,
+}
+
+#[derive(Debug)]
+struct Source {
+    /// Gone when the connection is.
+    io: Weak<RefCell<Io>>,
+    half: Half,
+    content: Content,
+    /// The client waits for `100 Continue` (RFC 9110 section 10.1.1).
+    expects: bool,
+    buffer: BytesMut,
 }
 
 /// Of the exchange that is about to begin.
 impl ClientBody {
-    pub(super) fn new(body: Incoming, state: &Arc<State>) -> ClientBody {
-        let half = (!body.is_end_stream()).then(|| Half::begin(state));
-        state.set_uploading(half.is_some());
-        state.set_uploads(half.is_some());
-        ClientBody { body: Some(body), half, interim: Interim::of_next(state) }
+    pub(super) fn new(says: &Says, io: &Rc<RefCell<Io>>, state: &Arc<State>, limit: usize) -> ClientBody {
+        let ends = match says.content {
+            Framing::None | Framing::UntilClose => Ends::None,
+            Framing::Sized(length) => Ends::After(length),
+            Framing::Chunked => Ends::Chunked,
+        };
+        let source = (ends != Ends::None).then(|| Source {
+            io: Rc::downgrade(io),
+            half: Half::begin(state),
+            content: Content::new(ends, limit),
+            expects: says.expects,
+            buffer: BytesMut::new(),
+        });
+        state.set_uploading(source.is_some());
+        state.set_uploads(source.is_some());
+        ClientBody { source, interim: Interim::of_next(state), upgrade: None }
     }
 
-    pub(super) fn none(state: &Arc<State>) -> ClientBody {
-        ClientBody { body: None, half: None, interim: Interim::of_next(state) }
+    pub(super) fn with_upgrade(mut self, upgrade: Upgrade) -> ClientBody {
+        self.upgrade = Some(upgrade);
+        self
     }
 
     /// What sends interim responses to this request.
     pub fn interim(&self) -> Interim {
         self.interim.clone()
     }
+
+    /// The connection, where it may be taken for another protocol: CONNECT, and requests with `Upgrade`.
+    pub fn take_upgrade(&mut self) -> Option<Upgrade> {
+        self.upgrade.take()
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, interim: &Interim, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            let Some(io) = self.io.upgrade() else { return Poll::Ready(Some(Err("the client has left".into()))) };
+            let mut io = io.borrow_mut();
+            match self.content.step(&mut io.before) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(Piece::More) => {}
+                Err(why) => return Poll::Ready(Some(Err(why.into()))),
+            }
+            if std::mem::take(&mut self.expects) {
+                interim.go_on();
+            }
+            self.buffer.reserve(self.content.length().map_or(READ, |left| left.clamp(1, READ as u64) as usize));
+            // The future of `read_buf` keeps no state between polls: it may be made anew for each.
+            let read = ready!(pin!(io.stream.read_buf(&mut self.buffer)).poll(cx))?;
+            if read == 0 {
+                return Poll::Ready(Some(Err("the client closed the connection within its request".into())));
+            }
+            io.before = self.buffer.split().freeze();
+        }
+    }
 }
 
 impl Body for ClientBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut *body).poll_frame(cx);
-        let ended = body.is_end_stream();
-        let Some(half) = &self.half else { return polled };
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Some(source) = &mut this.source else { return Poll::Ready(None) };
+        let polled = source.poll_frame(&this.interim, cx);
+        let state = source.half.state();
         match &polled {
-            Poll::Pending => half.state().body_pending(),
+            Poll::Pending => state.body_pending(),
             Poll::Ready(frame) => {
-                half.state().body_moved();
-                if matches!(frame, None | Some(Ok(_)) if ended || frame.is_none()) {
-                    half.state().set_uploading(false);
-                }
-                if frame.is_none() || ended {
-                    half.state().set_uploads(false);
-                    self.half = None;
+                state.body_moved();
+                let failed = matches!(frame, Some(Err(_)));
+                if failed || source.content.is_over() {
+                    state.body_ended(failed);
+                    this.source = None;
                 }
             }
         }
         polled
     }
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.source.is_none()
     }
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        let length = self.source.as_ref().map_or(Some(0), |source| source.content.length());
+        length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for ClientBody {
     fn drop(&mut self) {
-        if let Some(half) = &self.half {
-            half.state().set_uploads(false);
-            half.state().body_moved();
-            half.state().body_given_up();
+        if let Some(source) = &self.source {
+            source.half.state().body_moved();
+            source.half.state().body_ended(true);
         }
     }
 }
@@ -103,49 +165,9 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
     told.map(|Told(blame)| link::broken(*blame))
 }
 
-/// An answer's body; the exchange lasts until hyper drops it.
+/// An answer's body; the exchange lasts until it is dropped.
 #[derive(Debug)]
 pub(super) struct Reply<B> {
     pub(super) body: B,
-    half: Half,
-    /// hyper drops what it has not written yet when a body fails, so it hears of that when everything is written.
-    broken: Option<BoxError>,
-}
-
-impl<B> Reply<B> {
-    pub(super) fn new(body: B, half: Half) -> Reply<B> {
-        Reply { body, half, broken: None }
-    }
-}
-
-impl<B: Body + Unpin> Body for Reply<B>
-where
-    B::Error: Into<BoxError>,
-{
-    type Data = B::Data;
-    type Error = BoxError;
-
-    /// For hyper.
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        if self.broken.is_none() {
-            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-                Some(Err(broken)) => {
-                    self.half.state().want_written(cx.waker());
-                    self.broken = Some(broken.into());
-                }
-                Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
-                None => return Poll::Ready(None),
-            }
-        }
-        if self.half.state().wants_written() {
-            return Poll::Pending;
-        }
-        Poll::Ready(self.broken.take().map(Err))
-    }
-    fn is_end_stream(&self) -> bool {
-        self.broken.is_none() && self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    pub(super) _half: Half,
 }

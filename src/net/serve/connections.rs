@@ -1,6 +1,6 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
-use super::lane::Shortcut;
+use super::conn::Shortcut;
 use super::sweep::Sweeper;
 use super::{BoxError, ClientBody, End, connection};
 use crate::net::listen::Stream;

@@ -1,21 +1,18 @@
-//! Interim responses (RFC 9110 section 15.2), which hyper's server cannot write.
-//!
-//! Between the call of the service and its answer the connection's write side is silent, so they can be written there
-//! straight to the socket. They are optional: where that is not so, they are left out.
+//! Interim responses (RFC 9110 section 15.2). They are optional, and the connection writes them before anything else.
 
+use super::head;
 use super::state::State;
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
-use rustix::net::{SendFlags, send};
 use std::sync::Arc;
 
 /// Sends interim responses to whoever waits for the answer to one request. Does nothing once that answer has begun, or
 /// its connection is gone.
 #[derive(Clone, Debug)]
 pub struct Interim {
-    pub(super) state: Arc<State>,
+    state: Arc<State>,
     /// Which request of the connection it was.
-    pub(super) exchange: u32,
+    exchange: u32,
 }
 
 impl Interim {
@@ -29,22 +26,20 @@ impl Interim {
         self.state.has_stalled()
     }
 
-    /// `status` is 1xx, but neither 101 nor the `100 Continue` that hyper writes itself.
+    /// `status` is 1xx, but not 101.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        if !status.is_informational() || !self.state.is_silent(self.exchange) {
-            return;
+        if status.is_informational() {
+            self.state.say_meanwhile(self.exchange, || message(status, headers));
         }
-        let message = write(status, headers);
-        self.state.with_socket(|socket| {
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            let sent = send(socket, &message, flags).unwrap_or(0);
-            // The rest goes out before anything else does.
-            (sent > 0 && sent < message.len()).then(|| message[sent..].to_vec())
-        });
+    }
+
+    /// The client may send its body.
+    pub(super) fn go_on(&self) {
+        self.send(StatusCode::CONTINUE, &HeaderMap::new());
     }
 }
 
-fn write(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
+fn message(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let mut message = Vec::with_capacity(256);
     message.extend_from_slice(b"HTTP/1.1 ");
     message.extend_from_slice(status.as_str().as_bytes());
@@ -54,10 +49,7 @@ fn write(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     // RFC 9110 section 8.6, RFC 9112 section 6.1: there is nothing whose end they could tell.
     let is_framing = |name: &HeaderName| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
     for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
-        message.extend_from_slice(name.as_str().as_bytes());
-        message.extend_from_slice(b": ");
-        message.extend_from_slice(value.as_bytes());
-        message.extend_from_slice(b"\r\n");
+        head::field(&mut message, name.as_str(), value.as_bytes());
     }
     message.extend_from_slice(b"\r\n");
     message

@@ -1,83 +1,59 @@
-//! What an answer says of its connection, by what its request was (RFC 9112 sections 6.3, 9.3 and 9.6; RFC 9931).
+//! PURE. What becomes of a connection after an answer (RFC 9112 sections 6.3, 9.3 and 9.6; RFC 9931).
 
-use super::state::State;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use http_body::Body;
-use hyper::ext::ReasonPhrase;
+use super::head::{Framing, Says, Shape, says_close};
+use http::{StatusCode, response};
+use http_body::SizeHint;
 
-/// What a request asks of its connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Manners {
-    old: bool,
-    keep: bool,
-    connect: bool,
-    head: bool,
+/// What the connection knows when an answer's head is to be written.
+#[derive(Clone, Copy)]
+pub(super) struct Standing {
+    /// No request can follow: the process ends, or the peer has closed its half.
+    pub(super) is_last: bool,
+    /// Of the request's body something has not been read.
+    pub(super) is_uploading: bool,
 }
 
-/// What becomes of the connection after the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
-    Open,
-    Close,
-    /// The same, and the end of the connection is the end of the answer.
-    CloseDelimits,
+/// How an answer is written, and what becomes of its connection.
+pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, standing: Standing) -> Shape {
+    let status = answer.status;
+    let hands_over = status == StatusCode::SWITCHING_PROTOCOLS || (asked.connect && status.is_success());
+    let framing = Framing::of(answer, body, asked);
+    // What follows a refused CONNECT was meant for somebody else (RFC 9931 section 4).
+    let is_refused = asked.connect;
+    let ends = asked.close || (asked.old && !asked.keep_alive) || framing == Framing::UntilClose;
+    let close =
+        !hands_over && (ends || is_refused || standing.is_last || standing.is_uploading || says_close(&answer.headers));
+    Shape { framing, close, keep: asked.old && !close && !hands_over, hands_over }
 }
 
-impl Manners {
-    pub(super) fn of<B>(request: &Request<B>) -> Manners {
-        let old = request.version() < Version::HTTP_11;
-        Manners {
-            old,
-            keep: !old || (says(request.headers(), "keep-alive") && !says(request.headers(), "close")),
-            connect: request.method() == Method::CONNECT,
-            head: request.method() == Method::HEAD,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_goes_on_where_both_sides_know_where_the_answer_ends() {
+        let new = Says::default();
+        let old = Says { old: true, ..new };
+        let (sized, unknown) = (SizeHint::with_exact(5), SizeHint::default());
+        let free = Standing { is_last: false, is_uploading: false };
+        for (status, body, asked, standing, close, keep) in [
+            (200, &sized, new, free, false, false),
+            (200, &unknown, new, free, false, false),
+            (200, &sized, Says { close: true, ..new }, free, true, false),
+            (200, &sized, new, Standing { is_last: true, ..free }, true, false),
+            (200, &sized, new, Standing { is_uploading: true, ..free }, true, false),
+            (200, &sized, old, free, true, false),
+            (200, &sized, Says { keep_alive: true, ..old }, free, false, true),
+            (200, &unknown, Says { keep_alive: true, ..old }, free, true, false),
+            (304, &unknown, Says { keep_alive: true, ..old }, free, false, true),
+            (101, &unknown, Says { upgrade: true, ..new }, free, false, false),
+            (426, &sized, Says { upgrade: true, ..new }, free, false, false),
+            (200, &sized, Says { connect: true, ..new }, free, false, false),
+            (403, &sized, Says { connect: true, ..new }, free, true, false),
+        ] {
+            let (parts, ()) = http::Response::builder().status(status).body(()).unwrap().into_parts();
+            let shape = settle(&parts, body, &asked, standing);
+            assert_eq!((shape.close, shape.keep), (close, keep), "{status} {asked:?}");
         }
     }
-
-    /// Has the answer say what becomes of the connection.
-    pub(super) fn settle<B: Body>(self, response: &mut Response<B>, state: &State) -> After {
-        let status = response.status();
-        if status.canonical_reason().is_none() && response.extensions().get::<ReasonPhrase>().is_none() {
-            // hyper has a word of its own for that, which is none of the origin's.
-            response.extensions_mut().insert(ReasonPhrase::from_static(b""));
-        }
-        let granted = self.connect && status.is_success();
-        if granted || status == StatusCode::SWITCHING_PROTOCOLS {
-            return After::Open;
-        }
-        if self.connect {
-            // What follows was meant for somebody else (RFC 9931 section 4): it is read and thrown away.
-            state.body_given_up();
-        }
-        let is_last = self.connect || state.is_uploading() || says(response.headers(), "close");
-        let bodiless = self.head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let sized = bodiless
-            || response.headers().contains_key(CONTENT_LENGTH)
-            || response.body().size_hint().exact().is_some();
-        let after = match (self.old, is_last || !self.keep, sized) {
-            (true, _, false) => After::CloseDelimits,
-            (true, false, true) | (false, false, _) => After::Open,
-            (_, true, _) => After::Close,
-        };
-        match (after, self.old) {
-            (After::Open, false) => {}
-            (After::Open, true) => set(response, "keep-alive"),
-            (_, false) => set(response, "close"),
-            (_, true) => {
-                set(response, "close");
-                // Else hyper adds `keep-alive`.
-                *response.version_mut() = Version::HTTP_10;
-            }
-        }
-        after
-    }
-}
-
-fn set<B>(response: &mut Response<B>, option: &'static str) {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static(option));
-}
-
-fn says(headers: &HeaderMap, option: &str) -> bool {
-    crate::wire::list::has_token(headers, &CONNECTION, option)
 }

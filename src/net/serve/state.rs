@@ -1,18 +1,19 @@
 //! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
 
 use super::held::HeadBytes;
-use super::opening::Noted;
 use crate::account;
 use crate::clock::{Tick, tick};
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-/// One thread uses it. The atomics (plain loads and stores in machine code) are there because hyper wants the socket
-/// of an upgrade to be Send.
-#[derive(Debug)]
+/// Bytes of interim responses that wait for the client, about.
+const MEANWHILE: usize = 64 * 1024;
+
+/// One thread uses it. The atomics (plain loads and stores in machine code) are there because what hyper's client calls for
+/// interim responses has to be Send.
+#[derive(Debug, Default)]
 pub(super) struct State {
     /// Halves of exchanges under way: a request body that is not read to its end, an answer that is not written out.
     halves: AtomicU8,
@@ -22,7 +23,7 @@ pub(super) struct State {
     tunnel: AtomicBool,
     /// Something has moved since the sweeper last looked.
     moved: AtomicBool,
-    /// Of our answers, bytes may still be in hyper's buffer.
+    /// Of our answers, bytes may not be written.
     unflushed: AtomicBool,
     /// A write has been pending since the last one that moved something.
     write_waits: AtomicBool,
@@ -40,9 +41,6 @@ pub(super) struct State {
     last: AtomicBool,
     /// The body of the request is not read to its end.
     uploading: AtomicBool,
-    /// See [`Noted`].
-    pathless: AtomicBool,
-    two_ends: AtomicBool,
     /// A request body is under way, and somebody reads it.
     uploads: AtomicBool,
     /// What has come of a head that is not complete.
@@ -50,17 +48,12 @@ pub(super) struct State {
     /// How many exchanges have begun, and whether the answer of the last one has.
     exchanges: AtomicU32,
     answered: AtomicBool,
-    /// The socket, while it is ours: -1 before and after.
-    socket: AtomicI32,
-    /// The rest of an interim response that the socket had no room for.
+    /// Interim responses that are to be written before anything else.
     rest: Mutex<Vec<u8>>,
     has_rest: AtomicBool,
-    /// Who waits until hyper has written everything that it was given.
-    unwritten: Mutex<Option<Waker>>,
-    waits_unwritten: AtomicBool,
+    /// The task of the connection.
+    driver: Mutex<Option<Waker>>,
     stalled: AtomicBool,
-    /// The status of an answer that hyper wrote on its own and that was held back; 0: none.
-    refused: AtomicU16,
 }
 
 /// What the sweeper measures.
@@ -76,71 +69,42 @@ pub(super) enum Phase {
     Tunnel,
 }
 
-impl Default for State {
-    fn default() -> State {
-        State {
-            socket: AtomicI32::new(-1),
-            halves: AtomicU8::default(),
-            head: AtomicBool::default(),
-            tunnel: AtomicBool::default(),
-            moved: AtomicBool::default(),
-            unflushed: AtomicBool::default(),
-            write_waits: AtomicBool::default(),
-            waits_at: AtomicUsize::default(),
-            waiting: AtomicUsize::default(),
-            slow_since: AtomicU64::default(),
-            taken: AtomicU64::default(),
-            body_waits: AtomicBool::default(),
-            unread: AtomicBool::default(),
-            last: AtomicBool::default(),
-            uploading: AtomicBool::default(),
-            pathless: AtomicBool::default(),
-            two_ends: AtomicBool::default(),
-            uploads: AtomicBool::default(),
-            head_bytes: HeadBytes::default(),
-            exchanges: AtomicU32::default(),
-            answered: AtomicBool::default(),
-            rest: Mutex::default(),
-            has_rest: AtomicBool::default(),
-            unwritten: Mutex::default(),
-            waits_unwritten: AtomicBool::default(),
-            stalled: AtomicBool::default(),
-            refused: AtomicU16::default(),
-        }
-    }
-}
-
 impl State {
-    /// The connection has this socket from now on; `None`: it has no more.
-    pub(super) fn set_socket(&self, socket: Option<BorrowedFd<'_>>) {
-        self.socket.store(socket.map_or(-1, |s| s.as_raw_fd()), Relaxed);
-    }
-
     /// The number of the exchange that has just begun.
     pub(super) fn exchange(&self) -> u32 {
         self.exchanges.load(Relaxed)
     }
 
-    /// Whether nothing has been written, or is left to be, since this exchange began.
-    pub(super) fn is_silent(&self, exchange: u32) -> bool {
-        self.exchange() == exchange
-            && self.phase() == Phase::Busy
-            && self.is_flushed()
-            && !self.answered.load(Relaxed)
-            && !self.has_rest.load(Relaxed)
+    /// Whether nothing has been answered since this exchange began.
+    fn is_silent(&self, exchange: u32) -> bool {
+        self.exchange() == exchange && self.phase() == Phase::Busy && self.is_flushed() && !self.answered.load(Relaxed)
     }
 
-    /// Writes to the socket, if there is one; what `write` could not is kept for [`State::take_rest`].
-    pub(super) fn with_socket(&self, write: impl FnOnce(BorrowedFd<'_>) -> Option<Vec<u8>>) {
-        let socket = self.socket.load(Relaxed);
-        if socket < 0 {
+    /// Has `message` written before anything else, where this exchange is not answered yet.
+    pub(super) fn say_meanwhile(&self, exchange: u32, message: impl FnOnce() -> Vec<u8>) {
+        if !self.is_silent(exchange) {
             return;
         }
-        // SAFETY: it is set while the connection holds the socket open, and cleared before that ends, on one thread.
-        let rest = write(unsafe { BorrowedFd::borrow_raw(socket) });
-        if let Some(rest) = rest {
-            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who takes none of them waits for the answer alone.
+        if rest.len() < MEANWHILE {
+            rest.extend_from_slice(&message());
             self.has_rest.store(true, Relaxed);
+            self.wake();
+        }
+    }
+
+    /// Who is to be woken when there is something to be done.
+    pub(super) fn listen(&self, driver: &Waker) {
+        let mut known = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known.as_ref().is_some_and(|known| known.will_wake(driver)) {
+            *known = Some(driver.clone());
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(driver) = &*self.driver.lock().unwrap_or_else(PoisonError::into_inner) {
+            driver.wake_by_ref();
         }
     }
 
@@ -191,24 +155,18 @@ impl State {
         self.phase() == Phase::Idle && self.is_flushed()
     }
 
-    /// Whether what hyper writes now is an answer of its own: none of ours is under way or left over.
-    pub(super) fn is_refusing(&self) -> bool {
-        matches!(self.phase(), Phase::Idle | Phase::Head) && !self.unflushed.load(Relaxed)
-    }
-
-    pub(super) fn refuse(&self, status: u16) {
-        if self.refused.load(Relaxed) == 0 {
-            self.refused.store(status.max(1), Relaxed);
-        }
-    }
-
-    pub(super) fn refused(&self) -> Option<u16> {
-        Some(self.refused.load(Relaxed)).filter(|status| *status != 0)
-    }
-
     /// Whether something of a head that is not complete is held.
     pub(super) fn has_head(&self) -> bool {
         !self.head_bytes.is_empty()
+    }
+
+    /// The head that has begun is complete.
+    pub(super) fn head_is_complete(&self) {
+        if self.head.load(Relaxed) {
+            self.head.store(false, Relaxed);
+            self.head_bytes.clear();
+            self.moved.store(true, Relaxed);
+        }
     }
 
     /// The head that has begun is refused, and what came of it dropped.
@@ -242,18 +200,6 @@ impl State {
     pub(super) fn flushed(&self) {
         self.unflushed.store(false, Relaxed);
         self.all_taken();
-        if self.waits_unwritten.load(Relaxed) {
-            self.waits_unwritten.store(false, Relaxed);
-            if let Some(waker) = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                waker.wake();
-            }
-        }
-    }
-
-    /// Wakes when everything that hyper was given so far is written.
-    pub(super) fn want_written(&self, waker: &Waker) {
-        *self.unwritten.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
-        self.waits_unwritten.store(true, Relaxed);
     }
 
     /// The peer has kept us waiting for too long: what runs is not brought to its end.
@@ -263,10 +209,6 @@ impl State {
 
     pub(super) fn has_stalled(&self) -> bool {
         self.stalled.load(Relaxed)
-    }
-
-    pub(super) fn wants_written(&self) -> bool {
-        self.waits_unwritten.load(Relaxed)
     }
 
     /// Bytes that are kept here for a peer that does not take them, if the account does not follow them.
@@ -315,8 +257,14 @@ impl State {
         self.progress();
     }
 
-    pub(super) fn body_given_up(&self) {
-        self.unread.store(true, Relaxed);
+    /// Nobody reads the body any more: `unread`, though it has not come to its end.
+    pub(super) fn body_ended(&self, unread: bool) {
+        self.set_uploads(false);
+        match unread {
+            true => self.unread.store(true, Relaxed),
+            false => self.set_uploading(false),
+        }
+        self.wake();
     }
 
     /// Whether the client may still be sending a body that nobody reads.
@@ -340,16 +288,6 @@ impl State {
     /// Whether the client has not sent all of its request, or nobody has read it.
     pub(super) fn is_uploading(&self) -> bool {
         self.uploading.load(Relaxed)
-    }
-
-    /// Of the head that has been read.
-    pub(super) fn note(&self, noted: Noted) {
-        self.pathless.store(noted.pathless, Relaxed);
-        self.two_ends.store(noted.two_ends, Relaxed);
-    }
-
-    pub(super) fn take_noted(&self) -> Noted {
-        Noted { pathless: self.pathless.swap(false, Relaxed), two_ends: self.two_ends.swap(false, Relaxed) }
     }
 
     pub(super) fn becomes_tunnel(&self) {
@@ -402,8 +340,6 @@ impl Half {
 impl Drop for Half {
     fn drop(&mut self) {
         let state = &self.0;
-        // The end of the answer may be in hyper's buffer still.
-        state.unflushed.store(true, Relaxed);
         state.moved.store(true, Relaxed);
         state.halves.store(state.halves.load(Relaxed).saturating_sub(1), Relaxed);
     }

@@ -10,7 +10,6 @@ use crate::net::drain::Shutdown;
 use crate::net::listen::Stream;
 use crate::net::shares::Source;
 use crate::net::stream::{Closed, closed, untaken};
-use hyper::server::conn::http1::Builder;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -38,7 +37,6 @@ pub struct Sweeper(Rc<Swept>);
 
 struct Swept {
     limits: Limits,
-    builder: Builder,
     entries: RefCell<Vec<Rc<Entry>>>,
     draining: Cell<bool>,
     sums: Sums,
@@ -48,8 +46,6 @@ struct Swept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     None,
-    /// Idle for a sweep: give hyper's buffers back.
-    Park,
     /// The process ends: finish what runs.
     Drain,
     IdleTooLong,
@@ -71,8 +67,6 @@ pub(super) struct Entry {
     index: Cell<usize>,
     since: Cell<Tick>,
     order: Cell<Order>,
-    /// Waits without hyper.
-    parked: Cell<bool>,
     waker: RefCell<Waker>,
 }
 
@@ -87,16 +81,12 @@ impl Sweeper {
     /// lives. When `shutdown` begins, all its connections are told.
     pub fn start(limits: Limits, shutdown: Shutdown) -> Sweeper {
         let draining = Cell::new(shutdown.has_begun());
-        let builder = limits.builder();
-        let swept = Rc::new(Swept { limits, builder, entries: RefCell::default(), draining, sums: Sums::default() });
+        let swept = Rc::new(Swept { limits, entries: RefCell::default(), draining, sums: Sums::default() });
         tokio::task::spawn_local(run(Rc::downgrade(&swept), shutdown));
         Sweeper(swept)
     }
     pub fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-    pub(super) fn builder(&self) -> &Builder {
-        &self.0.builder
     }
     /// How long the connection has waited that is the next to give way: of this client, or of all.
     pub fn longest_idle(&self, of: Option<Source>) -> Option<Duration> {
@@ -119,7 +109,6 @@ impl Sweeper {
             index: Cell::new(entries.len()),
             since: Cell::new(tick()),
             order: Cell::new(order),
-            parked: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
         });
         entries.push(entry.clone());
@@ -261,7 +250,6 @@ impl Entry {
         }
         match self.state.phase() {
             Phase::Idle if age >= limits.idle => Order::IdleTooLong,
-            Phase::Idle if !self.parked.get() && self.state.is_flushed() => Order::Park,
             Phase::Head if age >= limits.header => Order::HeadTooSlow,
             Phase::Busy if limits.half_close && self.is_gone(age) => Order::Gone,
             _ => Order::None,
@@ -307,10 +295,6 @@ impl Entry {
         self.untaken.replace(left) > left
     }
     fn give(&self, order: Order) {
-        // An order to drain that is not carried out yet stands above parking.
-        if order == Order::Park && self.order.get() != Order::None {
-            return;
-        }
         self.order.set(order);
         self.waker.borrow().wake_by_ref();
     }
@@ -329,9 +313,6 @@ impl Registration {
         if !known.will_wake(waker) {
             known.clone_from(waker);
         }
-    }
-    pub(super) fn set_parked(&self, parked: bool) {
-        self.entry.parked.set(parked);
     }
     pub(super) fn take_order(&self) -> Order {
         self.entry.order.replace(Order::None)

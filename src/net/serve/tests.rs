@@ -158,7 +158,7 @@ fn endless() -> Reply {
 }
 
 async fn echo(mut request: Request<ClientBody>) {
-    let (mut stream, early) = upgraded(hyper::upgrade::on(&mut request).await.unwrap()).unwrap();
+    let (mut stream, early) = request.body_mut().take_upgrade().unwrap().taken().await.unwrap();
     stream.write_all(&early).await.unwrap();
     let mut buf = [0; 64];
     while let Ok(n @ 1..) = stream.read(&mut buf).await {

@@ -1,6 +1,7 @@
-//! Last words: the answer to what hyper could not parse or what came too slowly, and a close that lets it arrive.
+//! Last words: the answer to a head that cannot be read or came too slowly, and a close that lets it arrive.
 
 use super::Limits;
+use super::head::Refusal;
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::net::stream::untaken;
@@ -46,11 +47,6 @@ pub(super) async fn hear_out(mut stream: Stream, limits: &Limits) {
     let _ = tokio::time::timeout(most, drain(&mut stream, quiet)).await;
 }
 
-/// The end of an answer that breaks off.
-pub(super) async fn tell(mut stream: Stream, line: &str) {
-    let _ = tokio::time::timeout(PATIENCE, stream.write_all(line.as_bytes())).await;
-}
-
 /// Resets the connection once the peer has what was written: an end in order would be taken for that of the answer.
 pub(super) async fn cut_off(stream: Stream) {
     let _ = tokio::time::timeout(PATIENCE, async {
@@ -90,28 +86,28 @@ pub(super) fn too_slow(limits: &Limits) -> Fault {
     Fault::client(StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
 }
 
-/// What to answer to a request that hyper could not parse. `status`: what hyper would have said; `unread`: what it had
-/// read of the head.
-pub(super) fn refusal(status: Option<u16>, error: &hyper::Error, unread: &[u8], limits: &Limits) -> Fault {
-    let (status, detail) = match status {
+/// What to answer to a head that is refused. `unread`: what had come of it.
+pub(super) fn refusal(why: Refusal, unread: &[u8], limits: &Limits) -> Fault {
+    let is_target = || unread.get(..limits.head).is_some_and(|line| !line.contains(&b'\n'));
+    let (status, detail) = match why {
         _ if speaks_other_version(unread) => {
             (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this port speaks HTTP/1.1 and HTTP/1.0 only".to_owned())
         }
-        Some(414) => (StatusCode::URI_TOO_LONG, "the request target is too long".to_owned()),
+        Refusal::TargetTooLong => (StatusCode::URI_TOO_LONG, "the request target is too long".to_owned()),
         // One line without an end: it is the target that is too long (RFC 9110 section 15.5.15).
-        Some(431) if unread.get(..limits.head).is_some_and(|line| !line.contains(&b'\n')) => {
+        Refusal::TooLong if is_target() => {
             (StatusCode::URI_TOO_LONG, format!("the request line is longer than {} bytes", limits.head))
         }
-        Some(431) => (
+        Refusal::TooLong | Refusal::TooManyFields => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             format!("the head of the request has more than {} bytes or {} fields", limits.head, limits.fields),
         ),
-        _ => (StatusCode::BAD_REQUEST, malformed(error, unread)),
+        Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, malformed(why, unread)),
     };
     Fault::client(status, Kind::HttpRequestError, detail)
 }
 
-fn malformed(error: &hyper::Error, unread: &[u8]) -> String {
+fn malformed(why: &str, unread: &[u8]) -> String {
     match unread {
         // A TLS record of a handshake.
         [0x16, 3, ..] => {
@@ -119,7 +115,7 @@ fn malformed(error: &hyper::Error, unread: &[u8]) -> String {
                 .into()
         }
         [4 | 5, ..] => "the client speaks SOCKS to an HTTP proxy: write the proxy's address with http://".into(),
-        _ => format!("the request is malformed: {error}"),
+        _ => format!("the request is malformed: {why}"),
     }
 }
 

@@ -1,0 +1,116 @@
+//! PURE. The body of an answer, piece by piece, as it is written (RFC 9112 sections 6 and 7).
+
+use super::BoxError;
+use super::body::told;
+use super::head::{self, Framing};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// What of an answer's body has not been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    Nothing,
+    Bytes(u64),
+    Chunks,
+    UntilClose,
+}
+
+/// What a body gave.
+pub(super) enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+    Broken(BoxError),
+}
+
+impl Piece {
+    /// The next that is not empty. Trailers are for those who ask for them (RFC 9110 section 6.5.1).
+    pub(super) fn poll<B>(body: &mut B, trailers: bool, cx: &mut Context<'_>) -> Poll<Piece>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BoxError>,
+    {
+        loop {
+            let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+                None => return Poll::Ready(Piece::End),
+                Some(Err(e)) => return Poll::Ready(Piece::Broken(e.into())),
+                Some(Ok(frame)) => frame,
+            };
+            match frame.into_data() {
+                Ok(data) if !data.is_empty() => return Poll::Ready(Piece::Data(data)),
+                Ok(_) => {}
+                Err(frame) => match frame.into_trailers() {
+                    Ok(fields) if trailers => return Poll::Ready(Piece::Trailers(fields)),
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+impl Rest {
+    pub(super) fn of(framing: Framing) -> Rest {
+        match framing {
+            Framing::None | Framing::Sized(0) => Rest::Nothing,
+            Framing::Sized(length) => Rest::Bytes(length),
+            Framing::Chunked => Rest::Chunks,
+            Framing::UntilClose => Rest::UntilClose,
+        }
+    }
+
+    /// What is to be written for `piece` (`None`: it is not there yet), after what is appended to `head`. An error: nothing
+    /// but that, and then the end of the connection.
+    pub(super) fn take(
+        &mut self,
+        piece: Option<Piece>,
+        is_last: bool,
+        head: &mut Vec<u8>,
+    ) -> Result<(Bytes, &'static [u8]), BoxError> {
+        let (data, trailers) = match piece {
+            None => return Ok((Bytes::new(), b"")),
+            Some(Piece::Data(data)) => (data, None),
+            Some(Piece::Trailers(trailers)) => (Bytes::new(), Some(trailers)),
+            Some(Piece::End) => (Bytes::new(), None),
+            Some(Piece::Broken(why)) => {
+                if let Some(line) = told(&*why).filter(|_| *self == Rest::Chunks) {
+                    head.extend_from_slice(line.as_bytes());
+                }
+                return Err(why);
+            }
+        };
+        match *self {
+            Rest::Nothing => Ok((Bytes::new(), b"")),
+            Rest::UntilClose => {
+                if data.is_empty() || is_last {
+                    *self = Rest::Nothing;
+                }
+                Ok((data, b""))
+            }
+            Rest::Bytes(left) => {
+                let after = left.checked_sub(data.len() as u64).filter(|after| *after == 0 || !data.is_empty());
+                let after = after.ok_or("the answer is not as long as it said")?;
+                *self = if after == 0 { Rest::Nothing } else { Rest::Bytes(after) };
+                Ok((data, b""))
+            }
+            Rest::Chunks if data.is_empty() => {
+                *self = Rest::Nothing;
+                head.extend_from_slice(b"0\r\n");
+                for (name, value) in trailers.iter().flatten() {
+                    head::field(head, name.as_str(), value.as_bytes());
+                }
+                Ok((data, b"\r\n"))
+            }
+            Rest::Chunks => {
+                head::chunk(data.len(), head);
+                if is_last {
+                    *self = Rest::Nothing;
+                    return Ok((data, b"\r\n0\r\n\r\n"));
+                }
+                Ok((data, b"\r\n"))
+            }
+        }
+    }
+}

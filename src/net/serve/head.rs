@@ -1,0 +1,369 @@
+//! PURE. The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
+
+use super::Limits;
+use crate::wire::{list, target};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, request, response};
+use http_body::SizeHint;
+use hyper::ext::ReasonPhrase;
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+
+/// Heads with more fields than this are read with an allocation.
+pub(super) const FIELDS: usize = 64;
+
+/// Room for the fields of a head.
+pub(super) type Slots<'a> = [MaybeUninit<httparse::Header<'a>>];
+
+/// Of the fixed number that needs no allocation.
+pub(super) fn slots<'a>() -> [MaybeUninit<httparse::Header<'a>>; FIELDS] {
+    [const { MaybeUninit::uninit() }; FIELDS]
+}
+
+/// A GET with `HTTP/1.1`, without content, that leaves its connection as it is.
+#[derive(Debug)]
+pub struct Plain<'a> {
+    pub target: &'a [u8],
+    pub fields: &'a [httparse::Header<'a>],
+    /// The whole head.
+    pub head: &'a [u8],
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub(super) struct Head<'a> {
+    method: &'a str,
+    target: &'a [u8],
+    fields: &'a [httparse::Header<'a>],
+    /// All of it.
+    pub(super) bytes: &'a [u8],
+    pub(super) says: Says,
+}
+
+/// How the content of a message is delimited (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is none, whatever the fields say.
+    #[default]
+    None,
+    Sized(u64),
+    Chunked,
+    /// By the end of the connection: answers to HTTP/1.0 only.
+    UntilClose,
+}
+
+/// What a head says of its connection and its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Says {
+    /// Nothing but that it is a GET of HTTP/1.1.
+    pub(super) plain: bool,
+    pub(super) old: bool,
+    pub(super) connect: bool,
+    pub(super) head: bool,
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+    /// The connection is to speak another protocol.
+    pub(super) upgrade: bool,
+    /// `Expect: 100-continue`
+    pub(super) expects: bool,
+    /// `TE: trailers`
+    pub(super) trailers: bool,
+    pub(super) content: Framing,
+    pub(super) noted: Noted,
+}
+
+/// What a [`Request`] does not tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// `OPTIONS http://host`, without a path.
+    pub pathless: bool,
+    /// Both a length and a transfer coding (RFC 9112 section 6.3).
+    pub two_ends: bool,
+}
+
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Malformed(&'static str),
+    TargetTooLong,
+    TooLong,
+    TooManyFields,
+}
+
+/// What the input begins with.
+pub(super) enum Read<'a> {
+    Head(Head<'a>),
+    Partial,
+    /// More fields than there are slots.
+    TooFewSlots,
+    Refused(Refusal),
+}
+
+/// Reads the head that `input` begins with.
+pub(super) fn read<'a>(input: &'a [u8], limits: &Limits, slots: &'a mut Slots<'a>) -> Read<'a> {
+    let many = slots.len();
+    let mut request = httparse::Request::new(&mut []);
+    let length = match request.parse_with_uninit_headers(input, slots) {
+        Ok(httparse::Status::Complete(length)) if length <= limits.head => length,
+        Ok(httparse::Status::Partial) if input.len() < limits.head => return Read::Partial,
+        Ok(_) => return Read::Refused(Refusal::TooLong),
+        Err(httparse::Error::TooManyHeaders) if many < limits.fields => return Read::TooFewSlots,
+        Err(httparse::Error::TooManyHeaders) => return Read::Refused(Refusal::TooManyFields),
+        Err(why) => return Read::Refused(Refusal::Malformed(reason(why))),
+    };
+    if request.headers.len() > limits.fields {
+        return Read::Refused(Refusal::TooManyFields);
+    }
+    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default().as_bytes());
+    let fields: &[httparse::Header<'_>] = request.headers;
+    match says(method, target, request.version == Some(0), fields) {
+        Ok(says) => Read::Head(Head { method, target, fields, bytes: &input[..length], says }),
+        Err(why) => Read::Refused(Refusal::Malformed(why)),
+    }
+}
+
+fn reason(error: httparse::Error) -> &'static str {
+    match error {
+        httparse::Error::HeaderName => "a field has no name, or a name that is none",
+        httparse::Error::HeaderValue => "a field has a value with a character that none may have",
+        httparse::Error::NewLine => "a line does not end as it has to",
+        httparse::Error::Version => "the request line does not end in a version of HTTP",
+        _ => "the request line is none",
+    }
+}
+
+/// By first letter, because most fields say nothing about the connection.
+fn says(method: &str, target: &[u8], old: bool, fields: &[httparse::Header<'_>]) -> Result<Says, &'static str> {
+    let mut says = Says { old, connect: method == "CONNECT", head: method == "HEAD", ..Says::default() };
+    let mut seen = Seen::default();
+    for field in fields {
+        let is = |other: &str| field.name.eq_ignore_ascii_case(other);
+        match field.name.as_bytes().first().map(u8::to_ascii_lowercase) {
+            Some(b'c') if is("content-length") => seen.length(field.value)?,
+            Some(b'c') if is("connection") => seen.connection(field.value, &mut says),
+            Some(b'e') if is("expect") => {
+                seen.about = true;
+                says.expects |= !old && field.value.eq_ignore_ascii_case(b"100-continue");
+            }
+            Some(b'h') if is("http2-settings") => seen.about = true,
+            Some(b't') if is("te") => {
+                seen.about = true;
+                says.trailers |= list::split(field.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+            }
+            Some(b't') if is("transfer-encoding") => seen.coding(field.value),
+            Some(b't') if is("trailer") => seen.about = true,
+            Some(b'u') if is("upgrade") => (seen.about, seen.upgrade) = (true, true),
+            _ => {}
+        }
+    }
+    says.upgrade &= seen.upgrade;
+    (says.content, says.noted.two_ends) = seen.framing(old)?;
+    says.noted.pathless = is_pathless(method, target);
+    says.plain = !old && method == "GET" && !seen.about;
+    Ok(says)
+}
+
+/// What was said on the way.
+#[derive(Default)]
+struct Seen {
+    /// Something about the connection or the content.
+    about: bool,
+    length: Option<u64>,
+    codings: bool,
+    chunked: bool,
+    upgrade: bool,
+}
+
+impl Seen {
+    /// RFC 9110 section 8.6: digits only; the same once more is the same.
+    fn length(&mut self, value: &[u8]) -> Result<(), &'static str> {
+        self.about = true;
+        let number = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let number = number.and_then(|text| text.parse().ok()).ok_or("its Content-Length is no number")?;
+        if self.length.is_some_and(|known| known != number) {
+            return Err("it has two lengths");
+        }
+        self.length = Some(number);
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &[u8], says: &mut Says) {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            says.keep_alive = true;
+            return;
+        }
+        self.about = true;
+        for option in list::split(value) {
+            says.close |= option.eq_ignore_ascii_case(b"close");
+            says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            says.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    /// What counts is the last one (RFC 9112 section 6.1).
+    fn coding(&mut self, value: &[u8]) {
+        (self.about, self.codings) = (true, true);
+        if let Some(last) = list::split(value).last() {
+            self.chunked = last.eq_ignore_ascii_case(b"chunked");
+        }
+    }
+
+    /// The flag: there are two ways to tell the end, which whoever answers is to refuse.
+    fn framing(&self, old: bool) -> Result<(Framing, bool), &'static str> {
+        match (self.codings, self.length) {
+            (true, _) if old => Err("a transfer coding is not for HTTP/1.0 (RFC 9112 section 6.1)"),
+            (true, _) if !self.chunked => Err("its last transfer coding is not chunked (RFC 9112 section 6.3)"),
+            (true, length) => Ok((Framing::Chunked, length.is_some())),
+            (false, Some(0) | None) => Ok((Framing::None, false)),
+            (false, Some(length)) => Ok((Framing::Sized(length), false)),
+        }
+    }
+}
+
+fn is_pathless(method: &str, target: &[u8]) -> bool {
+    const SCHEME: &[u8] = b"http://";
+    let scheme = target.get(..SCHEME.len()).filter(|_| method == "OPTIONS" && target.len() > SCHEME.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+        && !target[SCHEME.len()..].iter().any(|byte| matches!(byte, b'/' | b'?'))
+}
+
+impl<'a> Head<'a> {
+    /// The same as a plain request, if it is one.
+    pub(super) fn plain(&self) -> Option<Plain<'a>> {
+        self.says.plain.then_some(Plain { target: self.target, fields: self.fields, head: self.bytes })
+    }
+
+    /// The same for a service. Its parts share one copy of the head.
+    pub(super) fn request(&self) -> Result<Request<()>, Refusal> {
+        let malformed = Refusal::Malformed("the request line is none");
+        let head = Bytes::copy_from_slice(self.bytes);
+        let part = |part: &[u8]| {
+            let start = part.as_ptr() as usize - self.bytes.as_ptr() as usize;
+            head.slice(start..start + part.len())
+        };
+        let mut request = Request::new(());
+        *request.method_mut() = Method::from_bytes(self.method.as_bytes()).map_err(|_| malformed)?;
+        *request.version_mut() = if self.says.old { Version::HTTP_10 } else { Version::HTTP_11 };
+        let target = match target::escaped(self.target) {
+            Cow::Borrowed(target) => part(target),
+            Cow::Owned(target) => target.into(),
+        };
+        if target.len() >= usize::from(u16::MAX) {
+            return Err(Refusal::TargetTooLong);
+        }
+        *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| Refusal::Malformed("its target is no URI"))?;
+        let mut headers = HeaderMap::with_capacity(self.fields.len() + 2);
+        for field in self.fields {
+            let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| malformed)?;
+            headers.append(name, HeaderValue::from_maybe_shared(part(field.value)).map_err(|_| malformed)?);
+        }
+        *request.headers_mut() = headers;
+        if self.says.noted != Noted::default() {
+            request.extensions_mut().insert(self.says.noted);
+        }
+        Ok(request)
+    }
+}
+
+impl Plain<'_> {
+    /// The parts of a request whose head was plain once; `None` where it is not, or its target is none.
+    pub fn parts(bytes: &[u8]) -> Option<request::Parts> {
+        let mut slots = slots();
+        let mut request = httparse::Request::new(&mut []);
+        let Ok(httparse::Status::Complete(_)) = request.parse_with_uninit_headers(bytes, &mut slots) else {
+            return None;
+        };
+        let target = request.path?.as_bytes();
+        let head = Head { method: "GET", target, fields: request.headers, bytes, says: Says::default() };
+        Some(head.request().ok()?.into_parts().0)
+    }
+}
+
+impl Framing {
+    /// Of an answer. What the service said in `Content-Length` counts, then what its body knows of itself.
+    pub(super) fn of(answer: &response::Parts, body: &SizeHint, asked: &Says) -> Framing {
+        let said = answer.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        match (answer.status, said.or(body.exact())) {
+            (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS, _) => Framing::None,
+            _ if asked.head || (asked.connect && answer.status.is_success()) => Framing::None,
+            (_, Some(length)) => Framing::Sized(length),
+            (_, None) if asked.old => Framing::UntilClose,
+            (_, None) => Framing::Chunked,
+        }
+    }
+}
+
+/// Whether the answer is the last on its connection.
+pub(super) fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) framing: Framing,
+    /// Its connection ends with it.
+    pub(super) close: bool,
+    /// HTTP/1.0 is told that it does not.
+    pub(super) keep: bool,
+    /// Its connection is another's from then on, so nothing is said of its content.
+    pub(super) hands_over: bool,
+}
+
+/// Appends the head of an answer. `date`: added where the service set none.
+pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[u8]>, out: &mut Vec<u8>) {
+    let Shape { framing, close, keep, hands_over } = shape;
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(answer.status.as_str().as_bytes());
+    out.push(b' ');
+    let said = answer.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+    out.extend_from_slice(said.or(answer.status.canonical_reason().map(str::as_bytes)).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+    let sized =
+        matches!(framing, Framing::None | Framing::Sized(_)) && answer.status != StatusCode::NO_CONTENT && !hands_over;
+    let (mut length, mut dated, mut closes) = (false, date.is_none(), !close);
+    for (name, value) in &answer.headers {
+        match *name {
+            CONTENT_LENGTH if !sized || std::mem::replace(&mut length, true) => continue,
+            TRANSFER_ENCODING => continue,
+            DATE => dated = true,
+            CONNECTION => closes = closes || says_close(&answer.headers),
+            _ => {}
+        }
+        field(out, name.as_str(), value.as_bytes());
+    }
+    match framing {
+        Framing::Sized(n) if !length => field(out, "content-length", itoa::Buffer::new().format(n).as_bytes()),
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        _ => {}
+    }
+    if !closes {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if keep {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    if let Some(date) = date.filter(|_| !dated) {
+        field(out, "date", date);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field line.
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The first line of a chunk (RFC 9112 section 7.1).
+pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
+    use std::io::Write;
+    // Writing to memory does not fail.
+    let _ = write!(out, "{length:x}\r\n");
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;

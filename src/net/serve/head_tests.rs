@@ -1,0 +1,198 @@
+use super::*;
+
+fn limits() -> Limits {
+    Limits { head: 1024, ..Limits::of(&crate::config::Config::default()) }
+}
+
+fn seen<T>(text: &str, look: impl FnOnce(Read<'_>) -> T) -> T {
+    let mut slots = slots();
+    look(read(text.as_bytes(), &limits(), &mut slots))
+}
+
+fn plain(text: &str) -> Option<(String, usize)> {
+    seen(text, |read| match read {
+        Read::Head(head) => {
+            head.plain().map(|plain| (String::from_utf8(plain.target.to_vec()).unwrap(), plain.head.len()))
+        }
+        _ => None,
+    })
+}
+
+fn said(text: &str) -> Result<Says, Refusal> {
+    seen(text, |read| match read {
+        Read::Head(head) => Ok(head.says),
+        Read::Refused(why) => Err(why),
+        Read::Partial | Read::TooFewSlots => panic!("{text:?} is not read"),
+    })
+}
+
+#[test]
+fn only_what_says_nothing_about_its_connection_is_plain() {
+    for (fields, expected) in [
+        ("", true),
+        ("Connection: Keep-Alive\r\n", true),
+        ("Accept: */*\r\nCache-Control: no-cache\r\nRange: bytes=0-1\r\nTest: 1\r\nUser-Agent: u\r\n", true),
+        ("Connection: close\r\n", false),
+        ("Connection: keep-alive, x\r\n", false),
+        ("Content-Length: 0\r\n", false),
+        ("Transfer-Encoding: chunked\r\n", false),
+        ("TE: trailers\r\n", false),
+        ("Expect: 100-continue\r\n", false),
+        ("Upgrade: h2c\r\n", false),
+        ("HTTP2-Settings: x\r\n", false),
+    ] {
+        let text = format!("GET http://a/b HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        assert_eq!(plain(&text), expected.then(|| ("http://a/b".into(), text.len())), "{fields}");
+    }
+    for text in ["GET / HTTP/1.0\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "GET", "\0"] {
+        assert_eq!(plain(text), None, "{text}");
+    }
+    let fields = "A: b\r\n".repeat(FIELDS);
+    assert!(plain(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).is_some());
+    assert!(plain(&format!("GET / HTTP/1.1\r\n{fields}A: b\r\n\r\n")).is_none());
+    assert!(plain(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(1024))).is_none());
+}
+
+#[test]
+fn a_head_says_how_the_content_of_its_request_ends() {
+    for (fields, expected) in [
+        ("", Ok(Framing::None)),
+        ("Content-Length: 0\r\n", Ok(Framing::None)),
+        ("Content-Length: 5\r\n", Ok(Framing::Sized(5))),
+        ("Content-Length: 5\r\nContent-Length: 05\r\n", Ok(Framing::Sized(5))),
+        ("Content-Length: 5\r\nContent-Length: 6\r\n", Err(())),
+        ("Content-Length: 5, 5\r\n", Err(())),
+        ("Content-Length: +5\r\n", Err(())),
+        ("Content-Length: \r\n", Err(())),
+        ("Content-Length: 18446744073709551616\r\n", Err(())),
+        ("Transfer-Encoding: Chunked\r\n", Ok(Framing::Chunked)),
+        ("Transfer-Encoding: gzip, chunked\r\n", Ok(Framing::Chunked)),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+        ("Transfer-Encoding: chunked, gzip\r\n", Err(())),
+        ("Transfer-Encoding: xchunked\r\n", Err(())),
+        ("Transfer-Encoding: \r\n", Err(())),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+    ] {
+        let said = said(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+        assert_eq!(said.map(|says| says.content).map_err(drop), expected, "{fields}");
+    }
+    assert!(said("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    assert!(said("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap().noted.two_ends);
+}
+
+#[test]
+fn a_head_says_what_becomes_of_its_connection() {
+    let of = |version: &str, fields: &str| said(&format!("GET / HTTP/{version}\r\nHost: a\r\n{fields}\r\n")).unwrap();
+    assert!(of("1.1", "Connection: x, Close\r\n").close);
+    assert!(of("1.0", "").old && !of("1.0", "").keep_alive && of("1.0", "Connection: keep-alive\r\n").keep_alive);
+    assert!(of("1.1", "Connection: upgrade\r\nUpgrade: x\r\n").upgrade);
+    assert!(!of("1.1", "Connection: upgrade\r\n").upgrade && !of("1.1", "Upgrade: x\r\n").upgrade);
+    assert!(of("1.1", "Expect: 100-Continue\r\n").expects && !of("1.0", "Expect: 100-continue\r\n").expects);
+    assert!(of("1.1", "TE: gzip, trailers\r\n").trailers && !of("1.1", "TE: gzip\r\n").trailers);
+}
+
+#[test]
+fn the_target_of_options_may_have_no_path() {
+    for (line, expected) in [
+        ("OPTIONS http://a:80 HTTP/1.1", true),
+        ("OPTIONS HTTP://a HTTP/1.1", true),
+        ("OPTIONS http://a/ HTTP/1.1", false),
+        ("OPTIONS http://a?b HTTP/1.1", false),
+        ("OPTIONS http:// HTTP/1.1", false),
+        ("OPTIONS * HTTP/1.1", false),
+        ("GET http://a HTTP/1.1", false),
+    ] {
+        assert_eq!(said(&format!("{line}\r\nHost: a\r\n\r\n")).unwrap().noted.pathless, expected, "{line}");
+    }
+}
+
+#[test]
+fn a_head_that_is_too_much_or_none_is_refused_as_soon_as_that_is_known() {
+    let many = "A: b\r\n".repeat(limits().fields + 1);
+    let mut slots: Vec<_> = (0..limits().fields).map(|_| MaybeUninit::uninit()).collect();
+    let long = Limits { head: 1 << 20, ..limits() };
+    let text = format!("GET / HTTP/1.1\r\n{many}\r\n");
+    let read = super::read(text.as_bytes(), &long, &mut slots);
+    assert!(matches!(read, Read::Refused(Refusal::TooManyFields)));
+    assert_eq!(said(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(1024))), Err(Refusal::TooLong));
+    assert_eq!(said(&format!("GET /{}", "b".repeat(1024))), Err(Refusal::TooLong));
+    assert!(matches!(said("GET / HTTP/1.1\r\nA : b\r\n"), Err(Refusal::Malformed(_))));
+    assert!(matches!(said("\u{16}\u{3}\u{1}"), Err(Refusal::Malformed(_))));
+}
+
+fn head(status: u16, fields: &[(&'static str, &'static str)], body: SizeHint, says: Says, close: bool) -> String {
+    let (mut parts, ()) = http::Response::builder().status(status).body(()).unwrap().into_parts();
+    for (name, value) in fields {
+        parts.headers.append(*name, HeaderValue::from_static(value));
+    }
+    let (framing, keep) = (Framing::of(&parts, &body, &says), says.old && !close);
+    let mut out = Vec::new();
+    write_head(&parts, Shape { framing, close, keep, hands_over: says.connect }, Some(b"now"), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_head_says_how_the_content_of_an_answer_ends() {
+    let five = || SizeHint::with_exact(5);
+    let unknown = SizeHint::default;
+    let (new, old) = (Says::default(), Says { old: true, ..Says::default() });
+    let (to_head, connect) = (Says { head: true, ..new }, Says { connect: true, ..new });
+    for (status, fields, body, says, close, expected) in [
+        (200, &[][..], five(), new, false, "200 OK\r\ncontent-length: 5\r\ndate: now\r\n\r\n"),
+        (
+            200,
+            &[("date", "then")],
+            five(),
+            new,
+            true,
+            "200 OK\r\ndate: then\r\ncontent-length: 5\r\nconnection: close\r\n\r\n",
+        ),
+        (
+            200,
+            &[("connection", "close")],
+            five(),
+            new,
+            true,
+            "200 OK\r\nconnection: close\r\ncontent-length: 5\r\ndate: now\r\n\r\n",
+        ),
+        (200, &[("content-length", "7")], unknown(), new, false, "200 OK\r\ncontent-length: 7\r\ndate: now\r\n\r\n"),
+        (
+            200,
+            &[("content-length", "5"), ("content-length", "5")],
+            five(),
+            new,
+            false,
+            "200 OK\r\ncontent-length: 5\r\ndate: now\r\n\r\n",
+        ),
+        (
+            200,
+            &[("transfer-encoding", "gzip")],
+            unknown(),
+            new,
+            false,
+            "200 OK\r\ntransfer-encoding: chunked\r\ndate: now\r\n\r\n",
+        ),
+        (204, &[("content-length", "0")], SizeHint::with_exact(0), new, false, "204 No Content\r\ndate: now\r\n\r\n"),
+        (
+            304,
+            &[("content-length", "9")],
+            SizeHint::with_exact(0),
+            new,
+            false,
+            "304 Not Modified\r\ncontent-length: 9\r\ndate: now\r\n\r\n",
+        ),
+        (200, &[], five(), old, false, "200 OK\r\ncontent-length: 5\r\nconnection: keep-alive\r\ndate: now\r\n\r\n"),
+        (200, &[], unknown(), old, true, "200 OK\r\nconnection: close\r\ndate: now\r\n\r\n"),
+        (
+            200,
+            &[("content-length", "9")],
+            SizeHint::with_exact(0),
+            to_head,
+            false,
+            "200 OK\r\ncontent-length: 9\r\ndate: now\r\n\r\n",
+        ),
+        (200, &[("content-length", "9")], five(), connect, false, "200 OK\r\ndate: now\r\n\r\n"),
+    ] {
+        assert_eq!(head(status, fields, body, says, close), format!("HTTP/1.1 {expected}"));
+    }
+}
