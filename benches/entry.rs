@@ -10,6 +10,7 @@ use ringhold::net::serve::Plain;
 use ringhold::policy::{Rules, Terms, storable};
 use ringhold::store::{Entry, Mark, Store};
 use ringhold::wire::date::Timestamp;
+use ringhold::wire::field::Traits;
 use ringhold::wire::target::Key;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -82,7 +83,7 @@ fn storing(c: &mut Criterion) {
     c.bench_function("its fields as they are sent", |b| {
         b.iter(|| {
             head.clear();
-            black_box(&stored).write_fields(&[], &mut head);
+            black_box(&stored).write_fields(Traits::NONE, &mut head);
             head.len()
         })
     });

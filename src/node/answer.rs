@@ -16,8 +16,9 @@ use crate::policy;
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::fault::{Fault, Kind};
-use crate::wire::link;
+use crate::wire::field::Traits;
 use crate::wire::status::{CacheStatus, Fwd, proxy_status};
+use crate::wire::{link, view};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
@@ -26,16 +27,6 @@ use std::sync::Arc;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-
-/// What a 304 says nothing of, and `Age`, which is written anew.
-pub const OF_THE_BODY: [HeaderName; 6] = [
-    header::AGE,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CONTENT_RANGE,
-];
 
 /// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
 pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, now: Timestamp) -> Response<NodeBody> {
@@ -183,9 +174,7 @@ fn mark(headers: &mut HeaderMap, ask: &Ask, mark: Mark) {
 
 /// Without the fields that describe a body (RFC 9110 section 15.4.5).
 fn not_modified(mut headers: HeaderMap) -> Response<NodeBody> {
-    for name in OF_THE_BODY.iter().filter(|name| **name != header::AGE) {
-        headers.remove(name);
-    }
+    view::remove_any(&mut headers, Traits::NOT_IN_304);
     respond(StatusCode::NOT_MODIFIED, headers, NodeBody::Empty)
 }
 

@@ -17,6 +17,7 @@ use crate::store::{Entry, Mark};
 use crate::wire::answer::decode::is_coding;
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::fault::{Fault, Kind};
+use crate::wire::field::FieldId;
 use crate::wire::{hop, link, list, via};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, response};
@@ -194,7 +195,7 @@ impl<B: Body> Answered<B> {
             head.headers.remove(header::CONTENT_LENGTH); // RFC 9112 section 6.3
         }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            let protocols = list::members(&head.headers, &header::UPGRADE).map(<[u8]>::to_vec).collect();
+            let protocols = list::members(&head.headers, FieldId::Upgrade).map(<[u8]>::to_vec).collect();
             head.extensions.insert(SwitchesTo(protocols));
         }
         hop::strip(&mut head.headers);
@@ -244,7 +245,7 @@ pub fn mark(reach: Reach) -> Mark {
 }
 
 pub fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (Request<Upload>, Progress) {
-    let expects = list::has_token(&ask.head.headers, &header::EXPECT, "100-continue");
+    let expects = list::has_token(&ask.head.headers, FieldId::Expect, "100-continue");
     let (opener, gate) = match (&body, expects) {
         (Some(_), true) => {
             let (opener, gate) = Gate::new(node.config.timeouts.expect_continue);
@@ -337,7 +338,7 @@ impl Framing {
 }
 
 fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
-    let codings: Vec<&[u8]> = list::members(&head.headers, &header::TRANSFER_ENCODING).collect();
+    let codings: Vec<&[u8]> = list::members(&head.headers, FieldId::TransferEncoding).collect();
     match codings[..] {
         [] => Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized)),
         [only] if only.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
@@ -356,7 +357,7 @@ fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
 /// Also where there is no content, and whoever reads the answer for us has not looked: the next recipient may (RFC 9110
 /// section 8.6).
 fn one_length(headers: &mut HeaderMap) -> Result<(), Fault> {
-    let mut lengths = list::members(headers, &header::CONTENT_LENGTH);
+    let mut lengths = list::members(headers, FieldId::ContentLength);
     let Some(first) = lengths.next() else { return Ok(()) };
     let is_number =
         first.iter().all(u8::is_ascii_digit) && std::str::from_utf8(first).is_ok_and(|n| n.parse::<u64>().is_ok());

@@ -4,13 +4,15 @@ use super::Node;
 use super::ask::{Ask, Asker};
 use super::exchange::stored;
 use crate::clock;
-use crate::policy::{self, Decision, Fields, Stored};
+use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
+use crate::wire::field::FieldId;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
+use crate::wire::view::FieldView;
 use crate::wire::{hop, link, percent};
-use http::header::{self, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -58,7 +60,7 @@ pub fn answer(node: &Node, ask: &Ask) -> Value {
 
 fn describe(entry: &Arc<Entry>, selected: Option<&Arc<Entry>>, now: Timestamp) -> Value {
     let terms = &entry.terms;
-    let text = |name| entry.first(&name).map(|value| String::from_utf8_lossy(value).into_owned());
+    let text = |name| entry.first(name).map(|value| String::from_utf8_lossy(value).into_owned());
     json!({
         "selected": selected.is_some_and(|selected| Arc::ptr_eq(selected, entry)),
         "status": entry.status.as_u16(),
@@ -71,8 +73,8 @@ fn describe(entry: &Arc<Entry>, selected: Option<&Arc<Entry>>, now: Timestamp) -
         "stale_while_revalidate": terms.stale_while_revalidate,
         "stale_if_error": terms.stale_if_error,
         "says": terms.marks.names().collect::<Vec<_>>(),
-        "etag": text(header::ETAG),
-        "last_modified": text(header::LAST_MODIFIED),
+        "etag": text(FieldId::Etag),
+        "last_modified": text(FieldId::LastModified),
         "vary": Some(String::from_utf8_lossy(entry.vary())).filter(|vary| !vary.is_empty()),
         "selected_by": selected_by(entry),
         "for": if entry.mark == Mark::Anyone { "anyone" } else { "clients on this machine" },

@@ -149,7 +149,7 @@ impl Node {
     /// One of its groups became invalid.
     fn is_outdated(&self, key: &Key, entry: &Entry) -> bool {
         let Entry { terms, .. } = entry;
-        terms.marks.has(Marks::GROUPED) && self.groups.borrow().outdate(key, &entry.headers(0), terms.received)
+        terms.marks.has(Marks::GROUPED) && self.groups.borrow().outdate(key, entry, terms.received)
     }
 
     /// To be noted before something is fetched that is stored later.

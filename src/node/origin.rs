@@ -20,9 +20,10 @@ use crate::net::descriptors;
 use crate::net::dial::{Dialed, Dialer};
 use crate::net::rules::Reach;
 use crate::wire::fault::{Fault, Kind, Whose};
+use crate::wire::field::FieldId;
 use crate::wire::target::{Host, Key};
 use crate::wire::{connection_auth, list};
-use http::header::{CONNECTION, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::client::conn::http1::{self, SendRequest};
 use std::cell::{Cell, RefCell};
@@ -478,7 +479,7 @@ impl Drop for Waiting<'_> {
 
 /// Whether an answer is the last on its connection (RFC 9112 sections 6.3 and 9.3).
 fn ends<B: http_body::Body>(response: &Response<B>, bodiless: bool) -> bool {
-    let says = |option| list::has_token(response.headers(), &CONNECTION, option);
+    let says = |option| list::has_token(response.headers(), FieldId::Connection, option);
     let until_close = !bodiless
         && response.body().size_hint().exact().is_none()
         && !response.headers().contains_key(TRANSFER_ENCODING);

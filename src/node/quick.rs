@@ -4,28 +4,26 @@
 //! Whatever is not as plain as can be goes the long way ([`super::service`]), which knows everything: the answers are the
 //! same.
 
+use super::Node;
 use super::body::NodeBody;
 use super::caller::{Caller, Standing};
 use super::counters::add;
 use super::origin::Pool;
 use super::shortly::Shortly;
-use super::{Node, answer};
 use crate::clock;
 use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy::{self, Marks};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
+use crate::wire::field::Traits;
 use crate::wire::link;
 use crate::wire::status::CacheStatus;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{AGE, CACHE_CONTROL, CONTENT_LENGTH, HeaderName, IF_NONE_MATCH};
+use http::header::{CACHE_CONTROL, IF_NONE_MATCH};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Written anew for each answer.
-const OURS: [HeaderName; 2] = [AGE, CONTENT_LENGTH];
 
 /// What is needed to answer a front so; one a connection.
 pub struct Quick {
@@ -110,7 +108,8 @@ impl Quick {
         if entry.mark == Mark::SameMachine {
             put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
         }
-        entry.write_fields(if length.is_some() { &OURS } else { &answer::OF_THE_BODY }, head);
+        let without_body = if length.is_some() { Traits::NONE } else { Traits::NOT_IN_304 };
+        entry.write_fields(Traits::ANEW.and(without_body), head);
         head.extend_from_slice(&self.node.hit);
         head.extend_from_slice(number.format(entry.terms.ttl(now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");

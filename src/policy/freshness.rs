@@ -3,25 +3,25 @@
 use super::terms::Source;
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{self, Moment, Timestamp};
+use crate::wire::field::FieldId;
 use crate::wire::list;
-use http::header::{self, HeaderName};
-use http::{HeaderMap, StatusCode};
+use crate::wire::view::FieldView;
+use http::StatusCode;
 
 /// The longest lifetime that is guessed from `Last-Modified`: one day.
 const HEURISTIC_CEILING: u64 = 24 * 60 * 60 * 1000;
 
 /// `corrected_initial_age` (section 4.2.3), in milliseconds.
-pub(super) fn initial_age(headers: &HeaderMap, sent: Timestamp, received: Moment) -> u64 {
+pub(super) fn initial_age(fields: &(impl FieldView + ?Sized), sent: Timestamp, received: Moment) -> u64 {
     // `Date` was cut to a second when it was written: only what is older than that second is surely age.
-    let apparent =
-        date(headers, &header::DATE, received).map_or(0, |d| received.at.millis_since(d).saturating_sub(999));
-    let corrected = age_value(headers).saturating_add(received.at.millis_since(sent));
+    let apparent = date(fields, FieldId::Date, received).map_or(0, |d| received.at.millis_since(d).saturating_sub(999));
+    let corrected = age_value(fields).saturating_add(received.at.millis_since(sent));
     apparent.max(corrected)
 }
 
 /// `Age` in milliseconds: the first member of the first line; what is not a number is ignored (section 5.1).
-fn age_value(headers: &HeaderMap) -> u64 {
-    let first = headers.get(header::AGE).and_then(|line| line.as_bytes().split(|&b| b == b',').next());
+fn age_value(fields: &(impl FieldView + ?Sized)) -> u64 {
+    let first = fields.first(FieldId::Age).and_then(|line| line.split(|&b| b == b',').next());
     let seconds = first.and_then(|member| cache_control::seconds(list::trim(member)));
     u64::from(seconds.unwrap_or(0)) * 1000
 }
@@ -32,7 +32,7 @@ pub(super) fn lifetime(
     cc: &CacheControl,
     expires: bool,
     status: StatusCode,
-    headers: &HeaderMap,
+    fields: &(impl FieldView + ?Sized),
     received: Moment,
 ) -> (u64, Source) {
     if let Some(seconds) = cc.s_maxage {
@@ -41,27 +41,27 @@ pub(super) fn lifetime(
     if let Some(seconds) = cc.max_age {
         return (u64::from(seconds) * 1000, Source::MaxAge);
     }
-    let generated = date(headers, &header::DATE, received).unwrap_or(received.at);
-    if expires && headers.contains_key(header::EXPIRES) {
+    let generated = date(fields, FieldId::Date, received).unwrap_or(received.at);
+    if expires && fields.has(FieldId::Expires) {
         // A date that is none, `0` above all, is in the past (section 5.3).
-        let until = date(headers, &header::EXPIRES, received);
+        let until = date(fields, FieldId::Expires, received);
         return (until.map_or(0, |until| until.millis_since(generated)), Source::Expires);
     }
-    heuristic(cc, status, headers, generated, received)
+    heuristic(cc, status, fields, generated, received)
 }
 
 /// Section 4.2.2: only where the status or `public` allows it, only from `Last-Modified`.
 fn heuristic(
     cc: &CacheControl,
     status: StatusCode,
-    headers: &HeaderMap,
+    fields: &(impl FieldView + ?Sized),
     generated: Timestamp,
     received: Moment,
 ) -> (u64, Source) {
     let allowed = heuristically_cacheable(status) || cc.has(Set::PUBLIC);
     // Whoever writes `Pragma: no-cache` in a response means this (section 5.4 leaves it open).
-    let refused = !cc.present && list::has_token(headers, &header::PRAGMA, "no-cache");
-    match date(headers, &header::LAST_MODIFIED, received) {
+    let refused = !cc.present && list::has_token(fields, FieldId::Pragma, "no-cache");
+    match date(fields, FieldId::LastModified, received) {
         Some(modified) if allowed && !refused => {
             ((generated.millis_since(modified) / 10).min(HEURISTIC_CEILING), Source::Heuristic)
         }
@@ -75,6 +75,6 @@ pub(super) fn heuristically_cacheable(status: StatusCode) -> bool {
 }
 
 /// The first line of a date field, on the clock that entries age by.
-pub(super) fn date(headers: &HeaderMap, name: &HeaderName, received: Moment) -> Option<Timestamp> {
-    date::parse(headers.get(name)?.as_bytes(), received.wall).map(|date| received.aging(date))
+pub(super) fn date(fields: &(impl FieldView + ?Sized), id: FieldId, received: Moment) -> Option<Timestamp> {
+    date::parse(fields.first(id)?, received.wall).map(|date| received.aging(date))
 }

@@ -6,29 +6,27 @@
 use super::invalidate::is_unsafe;
 use super::structured;
 use crate::wire::date::Timestamp;
+use crate::wire::field::FieldId;
 use crate::wire::target::Key;
-use http::header::HeaderName;
-use http::{HeaderMap, Method, response};
+use crate::wire::view::{FieldView, ResponseView};
+use http::Method;
 use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Names the groups of a response.
-pub const CACHE_GROUPS: HeaderName = HeaderName::from_static("cache-groups");
-const CACHE_GROUP_INVALIDATION: HeaderName = HeaderName::from_static("cache-group-invalidation");
 /// So many members of a field are read; RFC 9875 section 2 asks for 32.
 const MOST: usize = 128;
 
 /// The groups that an answer to an unsafe method makes invalid (RFC 9875 section 3); none on an error answer, as for URLs.
-pub fn invalidated(method: &Method, res: &response::Parts) -> Vec<String> {
-    match is_unsafe(method, res.status) {
-        true => members(&res.headers, &CACHE_GROUP_INVALIDATION),
+pub fn invalidated(method: &Method, res: &(impl ResponseView + ?Sized)) -> Vec<String> {
+    match is_unsafe(method, res.status()) {
+        true => members(res.fields(), FieldId::CacheGroupInvalidation),
         false => Vec::new(),
     }
 }
 
 /// The strings of a list; none where the field is no list of strings, which is then ignored (RFC 9651 section 4.2).
-fn members(headers: &HeaderMap, name: &HeaderName) -> Vec<String> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+fn members(fields: &(impl FieldView + ?Sized), id: FieldId) -> Vec<String> {
+    let lines: Vec<&[u8]> = fields.all(id).collect();
     let mut members = structured::strings(&lines.join(&b", "[..])).unwrap_or_default();
     members.truncate(MOST);
     members
@@ -63,18 +61,18 @@ impl Groups {
     }
 
     /// Whether one of the groups of a stored response was invalidated since it was received.
-    pub fn outdate(&self, key: &Key, fields: &HeaderMap, received: Timestamp) -> bool {
+    pub fn outdate(&self, key: &Key, fields: &(impl FieldView + ?Sized), received: Timestamp) -> bool {
         if self.all_until.is_some_and(|until| received <= until) {
             return true;
         }
         let is_later = |name: &String| self.times.get(&hash(key, name)).is_some_and(|time| received <= *time);
-        !self.times.is_empty() && members(fields, &CACHE_GROUPS).iter().any(is_later)
+        !self.times.is_empty() && members(fields, FieldId::CacheGroups).iter().any(is_later)
     }
 }
 
 /// Whether a response is in one of these groups.
-pub fn is_in(fields: &HeaderMap, groups: &[String]) -> bool {
-    members(fields, &CACHE_GROUPS).iter().any(|name| groups.contains(name))
+pub fn is_in(fields: &(impl FieldView + ?Sized), groups: &[String]) -> bool {
+    members(fields, FieldId::CacheGroups).iter().any(|name| groups.contains(name))
 }
 
 /// Groups are the same when their origins and all their characters are (RFC 9875 section 2.1).

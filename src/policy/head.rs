@@ -2,8 +2,9 @@
 
 use super::{NotStored, Rules, Terms, freshen};
 use crate::wire::date::{Moment, Timestamp};
+use crate::wire::view::RequestView;
 use http::header;
-use http::{HeaderMap, StatusCode, request, response};
+use http::{HeaderMap, StatusCode, response};
 
 /// What a HEAD did to a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum HeadEffect {
 /// What the answer to a HEAD makes of a stored response with this status and a body of `length` bytes.
 pub fn after_head(
     rules: &Rules,
-    req: &request::Parts,
+    req: &(impl RequestView + ?Sized),
     (status, length): (StatusCode, u64),
     stored: &mut HeaderMap,
     head: &response::Parts,

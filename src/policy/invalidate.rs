@@ -1,19 +1,20 @@
 //! What an answer to an unsafe method makes invalid (section 4.4).
 
+use crate::wire::field::FieldId;
 use crate::wire::target::{Key, visible_ascii};
-use http::header;
-use http::{Method, StatusCode, response};
+use crate::wire::view::{FieldView, ResponseView};
+use http::{Method, StatusCode};
 
 /// The URLs that an answer to an unsafe method makes invalid (section 4.4): none on an error answer; the target;
 /// `Location` and `Content-Location` of the same origin.
-pub fn invalidates(method: &Method, target: &Key, res: &response::Parts) -> Vec<Key> {
-    if !is_unsafe(method, res.status) {
+pub fn invalidates(method: &Method, target: &Key, res: &(impl ResponseView + ?Sized)) -> Vec<Key> {
+    if !is_unsafe(method, res.status()) {
         return Vec::new();
     }
     let mut keys = vec![target.clone()];
-    for name in [header::LOCATION, header::CONTENT_LOCATION] {
-        for line in res.headers.get_all(name) {
-            let key = target.join(&without_user(&visible_ascii(line.as_bytes())));
+    for id in [FieldId::Location, FieldId::ContentLocation] {
+        for line in res.fields().all(id) {
+            let key = target.join(&without_user(&visible_ascii(line)));
             keys.extend(key.filter(|key| key.same_origin(target)));
         }
     }

@@ -1,14 +1,19 @@
 //! Choosing a stored language although the `Accept-Language` is another one (section 4.1).
 
 use super::vary::Selection;
+use crate::wire::field::FieldId;
 use crate::wire::list;
-use http::HeaderMap;
-use http::header;
+use crate::wire::view::FieldView;
 
 /// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
 /// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
 /// `selected` what [`selecting`](super::vary::selecting) gave for the variant's own request.
-pub fn speaks(vary: &[u8], selected: &[u8], content_language: &[u8], wanted: &Selection<'_>) -> bool {
+pub fn speaks<F: FieldView + ?Sized>(
+    vary: &[u8],
+    selected: &[u8],
+    content_language: &[u8],
+    wanted: &Selection<'_, F>,
+) -> bool {
     if !wanted.favourite().is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language))) {
         return false;
     }
@@ -20,10 +25,10 @@ pub fn speaks(vary: &[u8], selected: &[u8], content_language: &[u8], wanted: &Se
 }
 
 /// The language with the highest weight, if there is one alone (RFC 9110 section 12.5.4).
-pub(super) fn favourite(req: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn favourite(request: &(impl FieldView + ?Sized)) -> Option<&[u8]> {
     let mut best: Option<(&[u8], u16)> = None;
     let mut alone = false;
-    for member in list::members(req, &header::ACCEPT_LANGUAGE) {
+    for member in list::members(request, FieldId::AcceptLanguage) {
         let (tag, weight) = weighted(member)?;
         match best {
             Some((_, most)) if weight < most => {}

@@ -39,8 +39,9 @@ pub use validate::{Freshened, freshen};
 
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
+use crate::wire::view::FieldView;
+use http::StatusCode;
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, StatusCode};
 
 /// What the operator configured.
 #[derive(Clone, Debug, Default)]
@@ -69,17 +70,11 @@ pub struct Terms {
     pub marks: Marks,
 }
 
-/// A stored response, as the policy sees it. `HeaderMap` and the store's compact entry implement [`Fields`].
-pub struct Stored<'a, F: Fields + ?Sized> {
+/// A stored response, as the policy sees it.
+pub struct Stored<'a, F: FieldView + ?Sized> {
     pub terms: &'a Terms,
     pub status: StatusCode,
     pub fields: &'a F,
-}
-
-/// Read access to the fields of a stored response.
-pub trait Fields {
-    /// The first line of a field.
-    fn first(&self, name: &HeaderName) -> Option<&[u8]>;
 }
 
 /// Why a response may not be stored; each names the field that forbade it.
@@ -117,12 +112,6 @@ pub enum Decision {
     Forward { fwd: Fwd },
     /// `only-if-cached` and nothing usable: 504.
     OnlyIfCached,
-}
-
-impl Fields for HeaderMap {
-    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
-        self.get(name).map(HeaderValue::as_bytes)
-    }
 }
 
 const _: () = assert!(size_of::<Terms>() <= 48, "one is kept for every stored response");

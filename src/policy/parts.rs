@@ -1,11 +1,13 @@
 //! Stored parts (206): what one holds, what it answers, and what completes it (section 3.3, 3.4; RFC 9110 section 14).
 
+use super::Stored;
 use super::ranges::{self, Ranged};
-use super::{Fields, Stored};
 use crate::wire::date::Timestamp;
+use crate::wire::field::FieldId;
 use crate::wire::list;
+use crate::wire::view::{FieldView, RequestView, ResponseView};
 use http::header;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, request, response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use std::ops::Range;
 
 pub use super::validate::combine;
@@ -22,8 +24,8 @@ impl Part {
     /// What a 206 with `length` bytes of content holds. `None` where its `Content-Range` does not say so, or says
     /// otherwise. One that says that it goes to the end does: where its content is shorter than its `Content-Range`,
     /// the whole is. But not where it then would be the whole itself: of that the rest is missing.
-    pub fn of(headers: &HeaderMap, length: u64) -> Option<Part> {
-        let (first, last, whole) = content_range(headers)?;
+    pub fn of(fields: &(impl FieldView + ?Sized), length: u64) -> Option<Part> {
+        let (first, last, whole) = content_range(fields)?;
         let end = first.checked_add(length)?;
         let said = last.checked_add(1)?;
         let whole = match end == said {
@@ -57,21 +59,21 @@ impl Part {
 
 /// What is to be fetched to complete a stored part: in one piece, and only where a strong validator can tell whether it
 /// fits (section 3.4). Of a part without any, whose origin may well answer with the whole, it may be tried: once.
-pub fn rest<F: Fields + ?Sized>(stored: &Stored<'_, F>, part: &Part) -> Option<Range<u64>> {
-    let has = |name| stored.fields.first(name).is_some();
-    let never_fits = strong(stored.fields).is_none() && (has(&header::ETAG) || has(&header::LAST_MODIFIED));
+pub fn rest(stored: &Stored<'_, impl FieldView + ?Sized>, part: &Part) -> Option<Range<u64>> {
+    let has = |id| stored.fields.has(id);
+    let never_fits = strong(stored.fields).is_none() && (has(FieldId::Etag) || has(FieldId::LastModified));
     part.missing().filter(|_| !never_fits)
 }
 
 /// Whether a 206 may be stored as a part: it answers one range, and says which.
-pub(super) fn is_one(req: &request::Parts, res: &response::Parts) -> bool {
-    req.method == Method::GET && req.headers.contains_key(header::RANGE) && content_range(&res.headers).is_some()
+pub(super) fn is_one(req: &(impl RequestView + ?Sized), res: &(impl ResponseView + ?Sized)) -> bool {
+    req.method() == Method::GET && req.fields().has(FieldId::Range) && content_range(res.fields()).is_some()
 }
 
 /// The bytes (of the whole) of a stored part that answer a request; `None` where it does not.
-pub fn wanted<F: Fields + ?Sized>(
-    req: &request::Parts,
-    stored: &Stored<'_, F>,
+pub fn wanted(
+    req: &(impl RequestView + ?Sized),
+    stored: &Stored<'_, impl FieldView + ?Sized>,
     part: &Part,
     now: Timestamp,
 ) -> Option<Range<u64>> {
@@ -82,7 +84,7 @@ pub fn wanted<F: Fields + ?Sized>(
 }
 
 /// Puts the `Range` that completes a part on a request, with `If-Range` where there is something to say.
-pub fn completion<F: Fields + ?Sized>(stored: &Stored<'_, F>, missing: &Range<u64>, whole: u64, req: &mut HeaderMap) {
+pub fn completion(stored: &Stored<'_, impl FieldView + ?Sized>, missing: &Range<u64>, whole: u64, req: &mut HeaderMap) {
     let range = match missing.end == whole {
         true => format!("bytes={}-", missing.start),
         false => format!("bytes={}-{}", missing.start, missing.end.saturating_sub(1)),
@@ -97,33 +99,34 @@ pub fn completion<F: Fields + ?Sized>(stored: &Stored<'_, F>, missing: &Range<u6
 
 /// Whether a 206 brings exactly what a stored part misses, of the same representation: only a strong validator says so
 /// (section 3.4).
-pub fn completes<F: Fields + ?Sized>(
-    stored: &Stored<'_, F>,
+pub fn completes(
+    stored: &Stored<'_, impl FieldView + ?Sized>,
     missing: &Range<u64>,
     whole: u64,
-    res: &response::Parts,
+    res: &(impl ResponseView + ?Sized),
 ) -> bool {
-    let brings =
-        content_range(&res.headers).is_some_and(|said| said == (missing.start, missing.end.saturating_sub(1), whole));
-    res.status == StatusCode::PARTIAL_CONTENT && brings && same(stored.fields, &res.headers)
+    let all = (missing.start, missing.end.saturating_sub(1), whole);
+    res.status() == StatusCode::PARTIAL_CONTENT
+        && content_range(res.fields()) == Some(all)
+        && same(stored.fields, res.fields())
 }
 
 /// Whether two responses have the same strong validator, so that their parts may be combined (section 3.4).
-pub fn same<A: Fields + ?Sized, B: Fields + ?Sized>(a: &A, b: &B) -> bool {
+pub fn same(a: &(impl FieldView + ?Sized), b: &(impl FieldView + ?Sized)) -> bool {
     strong(a).is_some_and(|tag| strong(b) == Some(tag))
 }
 
 /// An `ETag` that stands for exactly these bytes (RFC 9110 section 8.8.1).
-pub fn strong<F: Fields + ?Sized>(fields: &F) -> Option<&[u8]> {
-    fields.first(&header::ETAG).filter(|tag| tag.starts_with(b"\""))
+pub fn strong(fields: &(impl FieldView + ?Sized)) -> Option<&[u8]> {
+    fields.first(FieldId::Etag).filter(|tag| tag.starts_with(b"\""))
 }
 
 /// `bytes first-last/whole` as numbers (RFC 9110 section 14.4): `None` where it is anything else, is not valid, or the
 /// length of the whole is not known.
-fn content_range(headers: &HeaderMap) -> Option<(u64, u64, u64)> {
-    let mut lines = headers.get_all(header::CONTENT_RANGE).iter();
+fn content_range(fields: &(impl FieldView + ?Sized)) -> Option<(u64, u64, u64)> {
+    let mut lines = fields.all(FieldId::ContentRange);
     let (Some(line), None) = (lines.next(), lines.next()) else { return None };
-    let text = std::str::from_utf8(list::trim(line.as_bytes())).ok()?;
+    let text = std::str::from_utf8(list::trim(line)).ok()?;
     let (unit, rest) = text.split_once(' ')?;
     let (range, whole) = rest.split_once('/')?;
     let (first, last) = range.split_once('-')?;

@@ -1,10 +1,11 @@
 //! Ranges of a stored whole (RFC 9110 section 14): which parts answer a request, and what frames them.
 
-use super::{Fields, Stored};
+use super::Stored;
 use crate::wire::date::{self, Timestamp};
+use crate::wire::field::FieldId;
 use crate::wire::list;
-use http::header;
-use http::{HeaderMap, Method, StatusCode, request};
+use crate::wire::view::{FieldView, RequestView};
+use http::{Method, StatusCode};
 use std::ops::Range;
 
 /// More parts than this are refused (RFC 9110 sections 14.2 and 17.15).
@@ -25,7 +26,12 @@ pub enum Ranged {
 
 /// Which parts of a stored whole of `length` bytes a request wants; to be asked after
 /// [`Stored::is_not_modified`] (RFC 9110 section 13.2.2).
-pub fn of<F: Fields + ?Sized>(req: &request::Parts, stored: &Stored<'_, F>, length: u64, now: Timestamp) -> Ranged {
+pub fn of(
+    req: &(impl RequestView + ?Sized),
+    stored: &Stored<'_, impl FieldView + ?Sized>,
+    length: u64,
+    now: Timestamp,
+) -> Ranged {
     match stored.status {
         StatusCode::OK => wanted(req, stored, length, now),
         _ => Ranged::Whole, // section 14.2
@@ -33,22 +39,22 @@ pub fn of<F: Fields + ?Sized>(req: &request::Parts, stored: &Stored<'_, F>, leng
 }
 
 /// The same, whatever its status.
-pub(super) fn wanted<F: Fields + ?Sized>(
-    req: &request::Parts,
-    stored: &Stored<'_, F>,
+pub(super) fn wanted(
+    req: &(impl RequestView + ?Sized),
+    stored: &Stored<'_, impl FieldView + ?Sized>,
     length: u64,
     now: Timestamp,
 ) -> Ranged {
-    let Some(range) = req.headers.get(header::RANGE) else { return Ranged::Whole };
-    let lines = req.headers.get_all(header::RANGE).iter().count();
-    if req.method != Method::GET || lines > 1 {
+    let mut lines = req.fields().all(FieldId::Range);
+    let (Some(range), None) = (lines.next(), lines.next()) else { return Ranged::Whole };
+    if req.method() != Method::GET {
         return Ranged::Whole; // section 14.2
     }
-    if !if_range(&req.headers, stored, now) {
+    if !if_range(req.fields(), stored, now) {
         return Ranged::Whole; // section 13.1.5
     }
-    let (unit, set) = match range.as_bytes().iter().position(|&b| b == b'=') {
-        Some(at) => (&range.as_bytes()[..at], &range.as_bytes()[at + 1..]),
+    let (unit, set) = match range.iter().position(|&b| b == b'=') {
+        Some(at) => (&range[..at], &range[at + 1..]),
         None => return Ranged::Whole,
     };
     match unit.eq_ignore_ascii_case(b"bytes") {
@@ -58,20 +64,20 @@ pub(super) fn wanted<F: Fields + ?Sized>(
 }
 
 /// Whether a `Range` counts under the request's `If-Range`: strong comparison only (RFC 9110 section 13.1.5).
-fn if_range<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
-    let mut lines = req.get_all(header::IF_RANGE).iter();
+fn if_range(req: &(impl FieldView + ?Sized), stored: &Stored<'_, impl FieldView + ?Sized>, now: Timestamp) -> bool {
+    let mut lines = req.all(FieldId::IfRange);
     let value = match (lines.next(), lines.next()) {
         (None, _) => return true,
-        (Some(value), None) => list::trim(value.as_bytes()),
+        (Some(value), None) => list::trim(value),
         _ => return false,
     };
     if value.contains(&b'"') {
-        return value.first() == Some(&b'"') && stored.fields.first(&header::ETAG) == Some(value);
+        return value.first() == Some(&b'"') && stored.fields.first(FieldId::Etag) == Some(value);
     }
-    let read = |name| stored.fields.first(name).and_then(|field| date::parse(field, now));
-    let (Some(wanted), Some(modified)) = (date::parse(value, now), read(&header::LAST_MODIFIED)) else { return false };
+    let read = |id| stored.fields.first(id).and_then(|field| date::parse(field, now));
+    let (Some(wanted), Some(modified)) = (date::parse(value, now), read(FieldId::LastModified)) else { return false };
     // A date is a strong validator only when a second had passed since (section 8.8.2.2).
-    let settled = read(&header::DATE).is_some_and(|date| date.millis_since(modified) >= 1000);
+    let settled = read(FieldId::Date).is_some_and(|date| date.millis_since(modified) >= 1000);
     wanted == modified && settled
 }
 

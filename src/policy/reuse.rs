@@ -1,14 +1,15 @@
 //! What to do with a request, given what is stored (section 4).
 
-use super::storable::announces_content;
+use super::storable::has_content;
 use super::terms::Marks;
-use super::{Decision, Fields, Stored, Terms};
+use super::{Decision, Stored, Terms};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::Timestamp;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::list;
 use crate::wire::status::Fwd;
-use http::header::{self, HeaderName};
-use http::{HeaderMap, Method, StatusCode, request};
+use crate::wire::view::{FieldView, RequestView};
+use http::{Method, StatusCode};
 
 /// How long after its end of freshness a response is still served when the origin cannot be reached (section 4.2.4),
 /// where nothing in the response forbids or says otherwise.
@@ -16,45 +17,40 @@ pub const UNREACHABLE_GRACE: u64 = 60 * 60 * 1000;
 
 /// Whether this request may share its fetch with others: a GET without body, Range, conditions, `Authorization` or
 /// `no-store`.
-pub fn may_lead(req: &request::Parts) -> bool {
-    req.method == Method::GET
-        && !req.headers.iter().any(|(name, value)| is_its_own(name) || announces_content(name, value))
-        && !CacheControl::read(&req.headers).has(Set::NO_STORE)
+pub fn may_lead(req: &(impl RequestView + ?Sized)) -> bool {
+    // What makes an answer its own bears on a fresh one too, and most requests have nothing that does.
+    req.method() == Method::GET && (!req.fields().has_any(Traits::BEARS) || !is_its_own(req.fields()))
 }
 
 /// Whether its answer is for one request, or for one client.
-fn is_its_own(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::RANGE
-            | header::IF_NONE_MATCH
-            | header::IF_MODIFIED_SINCE
-            | header::IF_MATCH
-            | header::IF_UNMODIFIED_SINCE
-            | header::IF_RANGE
-            | header::AUTHORIZATION
-    )
+fn is_its_own(fields: &(impl FieldView + ?Sized)) -> bool {
+    fields.has_any(Traits::CONDITION)
+        || fields.has(FieldId::Authorization)
+        || has_content(fields)
+        || CacheControl::read(fields).has(Set::NO_STORE)
 }
 
 /// Whether another node of the cluster may be asked for what this request is for: a GET that may share its fetch, and that
 /// says nothing of how fresh it wants it.
-pub fn may_ask_peer(req: &request::Parts) -> bool {
+pub fn may_ask_peer(req: &(impl RequestView + ?Sized)) -> bool {
     may_lead(req) && is_plain(req)
 }
 
 /// What to do with `req`, given the selected stored response.
-pub fn decide<F: Fields + ?Sized>(req: &request::Parts, stored: Option<Stored<'_, F>>, now: Timestamp) -> Decision {
-    match stored {
-        Some(Stored { terms, .. }) if now < terms.fresh_until && is_plain(req) => {
-            Decision::Serve { ttl: terms.ttl(now) }
-        }
-        stored => judge(req, stored.map(|stored| stored.terms), now).0,
+pub fn decide<F: FieldView + ?Sized>(
+    req: &(impl RequestView + ?Sized),
+    stored: Option<Stored<'_, F>>,
+    now: Timestamp,
+) -> Decision {
+    match stored.map(|stored| stored.terms) {
+        Some(terms) if now < terms.fresh_until && is_plain(req) => Decision::Serve { ttl: terms.ttl(now) },
+        terms => judge(req, terms, now).0,
     }
 }
 
 /// The same, in a sentence that cites the section.
-pub fn explain<F: Fields + ?Sized>(
-    req: &request::Parts,
+pub fn explain<F: FieldView + ?Sized>(
+    req: &(impl RequestView + ?Sized),
     stored: Option<Stored<'_, F>>,
     now: Timestamp,
 ) -> &'static str {
@@ -63,41 +59,52 @@ pub fn explain<F: Fields + ?Sized>(
 
 /// The common request: nothing in it bears on whether a fresh response may answer it. One pass over its names is
 /// cheaper than a look-up of each that matters.
-fn is_plain(req: &request::Parts) -> bool {
-    matches!(req.method, Method::GET | Method::HEAD) && !req.headers.keys().any(bears_on_reuse)
+fn is_plain(req: &(impl RequestView + ?Sized)) -> bool {
+    is_answered_from_store(req.method()) && !req.fields().has_any(Traits::REUSE)
 }
 
-fn bears_on_reuse(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CACHE_CONTROL
-            | header::PRAGMA
-            | header::IF_MATCH
-            | header::IF_UNMODIFIED_SINCE
-            | header::CONTENT_LENGTH
-            | header::TRANSFER_ENCODING
-    )
+fn is_answered_from_store(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
-fn judge(req: &request::Parts, terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
-    let wishes = Wishes::of(&req.headers);
-    if !matches!(req.method, Method::GET | Method::HEAD) {
-        let why = "only GET and HEAD are answered from the store (RFC 9111 section 4)";
-        return contact(&wishes, Decision::Forward { fwd: Fwd::Method }, why);
-    }
-    let Some(terms) = terms else {
-        let why = "nothing is stored that the request selects (RFC 9111 section 4)";
-        return contact(&wishes, Decision::Forward { fwd: Fwd::UriMiss }, why);
+fn judge(req: &(impl RequestView + ?Sized), terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
+    let asked = Asked {
+        reads: is_answered_from_store(req.method()),
+        for_the_origin: for_the_origin(req.fields()),
+        wishes: Wishes::of(req.fields()),
     };
-    if for_the_origin(&req.headers) {
-        let why = "If-Match, If-Unmodified-Since or a body is for the origin to judge (RFC 9110 section 13.2.2)";
-        return contact(&wishes, Decision::Forward { fwd: Fwd::Request }, why);
-    }
-    let ttl = terms.ttl(now);
-    match reuse(&wishes, terms, now) {
-        Reuse::Yes(why) => (Decision::Serve { ttl }, why),
-        Reuse::Meanwhile(why) => (Decision::ServeStale { ttl }, why),
-        Reuse::No(fwd, why) => contact(&wishes, Decision::Validate { fwd, ttl }, why),
+    asked.judge(terms, now)
+}
+
+/// What bears on the decision.
+struct Asked {
+    /// GET or HEAD.
+    reads: bool,
+    for_the_origin: bool,
+    wishes: Wishes,
+}
+
+impl Asked {
+    fn judge(&self, terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
+        let wishes = &self.wishes;
+        if !self.reads {
+            let why = "only GET and HEAD are answered from the store (RFC 9111 section 4)";
+            return contact(wishes, Decision::Forward { fwd: Fwd::Method }, why);
+        }
+        let Some(terms) = terms else {
+            let why = "nothing is stored that the request selects (RFC 9111 section 4)";
+            return contact(wishes, Decision::Forward { fwd: Fwd::UriMiss }, why);
+        };
+        if self.for_the_origin {
+            let why = "If-Match, If-Unmodified-Since or a body is for the origin to judge (RFC 9110 section 13.2.2)";
+            return contact(wishes, Decision::Forward { fwd: Fwd::Request }, why);
+        }
+        let ttl = terms.ttl(now);
+        match reuse(wishes, terms, now) {
+            Reuse::Yes(why) => (Decision::Serve { ttl }, why),
+            Reuse::Meanwhile(why) => (Decision::ServeStale { ttl }, why),
+            Reuse::No(fwd, why) => contact(wishes, Decision::Validate { fwd, ttl }, why),
+        }
     }
 }
 
@@ -158,11 +165,8 @@ fn contact(wishes: &Wishes, otherwise: Decision, why: &'static str) -> (Decision
     }
 }
 
-fn for_the_origin(headers: &HeaderMap) -> bool {
-    headers.iter().any(|(name, value)| match *name {
-        header::IF_MATCH | header::IF_UNMODIFIED_SINCE => true,
-        _ => announces_content(name, value),
-    })
+fn for_the_origin(fields: &(impl FieldView + ?Sized)) -> bool {
+    fields.has(FieldId::IfMatch) || fields.has(FieldId::IfUnmodifiedSince) || has_content(fields)
 }
 
 /// What a request says about reuse (section 5.2.1); `max_age` in seconds, the others in milliseconds.
@@ -175,10 +179,10 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn of(headers: &HeaderMap) -> Wishes {
-        let cc = CacheControl::read(headers);
+    fn of(fields: &(impl FieldView + ?Sized)) -> Wishes {
+        let cc = CacheControl::read(fields);
         // `Pragma` counts only where `Cache-Control` is absent (section 5.4).
-        let pragma = !cc.present && list::has_token(headers, &header::PRAGMA, "no-cache");
+        let pragma = !cc.present && list::has_token(fields, FieldId::Pragma, "no-cache");
         let millis = |seconds: u32| if seconds == u32::MAX { u64::MAX } else { u64::from(seconds) * 1000 };
         Wishes {
             no_cache: cc.has(Set::NO_CACHE) || pragma,
@@ -201,10 +205,16 @@ pub enum Failure {
 
 /// Whether a stored response may answer although its validation failed (RFC 5861 section 4; section 4.2.4): then its
 /// remaining freshness in seconds, negative when stale.
-pub fn stale_if_error(req: &request::Parts, terms: &Terms, failure: Failure, now: Timestamp) -> Option<i64> {
-    let cc = CacheControl::read(&req.headers);
-    let pragma = !cc.present && list::has_token(&req.headers, &header::PRAGMA, "no-cache");
-    let readable = matches!(req.method, Method::GET | Method::HEAD) && !for_the_origin(&req.headers);
+pub fn stale_if_error(
+    req: &(impl RequestView + ?Sized),
+    terms: &Terms,
+    failure: Failure,
+    now: Timestamp,
+) -> Option<i64> {
+    let fields = req.fields();
+    let cc = CacheControl::read(fields);
+    let pragma = !cc.present && list::has_token(fields, FieldId::Pragma, "no-cache");
+    let readable = is_answered_from_store(req.method()) && !for_the_origin(fields);
     if !readable || terms.always_validate() || cc.has(Set::NO_CACHE) || pragma {
         return None;
     }

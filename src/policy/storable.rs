@@ -1,31 +1,34 @@
 //! May a response be stored (section 3), and on what terms?
 
 use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, groups, parts, targeted, validate, vary};
+use super::{NotStored, Rules, Terms, freshness, parts, targeted, validate, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{Moment, Timestamp};
+use crate::wire::field::FieldId;
 use crate::wire::target::Key;
+use crate::wire::view::{FieldView, RequestView, ResponseView};
 use crate::wire::{hop, link};
-use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, request, response};
+use http::header;
+use http::{HeaderMap, Method, StatusCode};
 
 /// Whether a response may be stored, and on what terms; or why not. `sent` and `received` are the times of the exchange.
 /// The answer to a POST that may be stored is stored for later GETs (RFC 9110 section 9.3.3).
 pub fn storable(
     rules: &Rules,
-    req: &request::Parts,
-    res: &response::Parts,
+    req: &(impl RequestView + ?Sized),
+    res: &(impl ResponseView + ?Sized),
     sent: Timestamp,
     received: impl Into<Moment>,
 ) -> Result<Terms, NotStored> {
     let received = received.into();
     request_allows(req, res)?;
-    if res.status == StatusCode::PARTIAL_CONTENT && !parts::is_one(req, res) {
+    if res.status() == StatusCode::PARTIAL_CONTENT && !parts::is_one(req, res) {
         return Err(NotStored::Partial); // section 3.3
     }
-    let age = || freshness::initial_age(&res.headers, sent, received);
-    let terms = terms(rules, req, res.status, &res.headers, age, received)?;
-    match req.method == Method::POST && !terms.source.is_explicit() {
+    let age = || freshness::initial_age(res.fields(), sent, received);
+    let authorized = req.fields().has(FieldId::Authorization);
+    let terms = terms(rules, authorized, res.status(), res.fields(), age, received)?;
+    match req.method() == Method::POST && !terms.source.is_explicit() {
         true => Err(NotStored::Method),
         false => Ok(terms),
     }
@@ -47,37 +50,37 @@ pub fn forbidden(rules: &Rules, status: StatusCode, cache_control: &[u8]) -> Opt
     }
 }
 
-/// The part that a 304 asks again of the response that it freshened.
+/// The part that a 304 asks again of the response that it freshened. `authorized`: the request had `Authorization`.
 pub(super) fn terms(
     rules: &Rules,
-    req: &request::Parts,
+    authorized: bool,
     status: StatusCode,
-    headers: &HeaderMap,
+    fields: &(impl FieldView + ?Sized),
     age: impl FnOnce() -> u64,
     received: Moment,
 ) -> Result<Terms, NotStored> {
-    let (cc, targeted) = targeted::governing(rules, headers);
+    let (cc, targeted) = targeted::governing(rules, fields);
     status_allows(status, &cc)?;
     directives_allow(&cc)?;
-    if vary::selecting(headers, &HeaderMap::new()).is_none() {
+    if !vary::is_selectable(fields) {
         return Err(NotStored::VaryStar);
     }
-    let terms = measure(&cc, targeted, status, headers, age(), received);
-    worth_storing(&terms, &cc, headers)?;
+    let terms = measure(&cc, targeted, status, fields, age(), received);
+    worth_storing(&terms, &cc, fields)?;
     // Last: what the response forbids counts whoever asks, and a 304 that forbids it ends what is stored.
-    credentials_allow(req, &cc)?;
+    credentials_allow(authorized, &cc)?;
     Ok(terms)
 }
 
-fn request_allows(req: &request::Parts, res: &response::Parts) -> Result<(), NotStored> {
-    match req.method {
+fn request_allows(req: &(impl RequestView + ?Sized), res: &(impl ResponseView + ?Sized)) -> Result<(), NotStored> {
+    match *req.method() {
         // A body would have to be part of the key: who sends one with a GET could choose what others read.
-        Method::GET if has_content(&req.headers) => return Err(NotStored::RequestContent),
+        Method::GET if has_content(req.fields()) => return Err(NotStored::RequestContent),
         Method::GET => {}
         Method::POST if is_its_own_result(req, res) => {}
         _ => return Err(NotStored::Method),
     }
-    match CacheControl::read(&req.headers).has(Set::NO_STORE) {
+    match CacheControl::read(req.fields()).has(Set::NO_STORE) {
         true => Err(NotStored::RequestNoStore), // section 5.2.1.5
         false => Ok(()),
     }
@@ -85,24 +88,25 @@ fn request_allows(req: &request::Parts, res: &response::Parts) -> Result<(), Not
 
 /// The answer to a POST is what a GET of the same URL would get when its `Content-Location` is that URL (RFC 9110
 /// section 9.3.3).
-fn is_its_own_result(req: &request::Parts, res: &response::Parts) -> bool {
-    let mut lines = res.headers.get_all(header::CONTENT_LOCATION).iter();
+fn is_its_own_result(req: &(impl RequestView + ?Sized), res: &(impl ResponseView + ?Sized)) -> bool {
+    let mut lines = res.fields().all(FieldId::ContentLocation);
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
-    let (Ok(key), Ok(reference)) = (Key::from_uri(&req.uri), line.to_str()) else { return false };
-    res.status == StatusCode::OK && key.join(reference).is_some_and(|location| location == key)
+    let (Some(key), Some(reference)) = (key(req), visible(line)) else { return false };
+    res.status() == StatusCode::OK && key.join(reference).is_some_and(|location| location == key)
+}
+
+fn key(req: &(impl RequestView + ?Sized)) -> Option<Key> {
+    Key::from_uri(&req.uri()?).ok()
+}
+
+/// Of a field value whose characters are all visible, or white space.
+fn visible(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')))
 }
 
 /// Whether a message announces a body.
-pub(super) fn has_content(headers: &HeaderMap) -> bool {
-    headers.iter().any(|(name, value)| announces_content(name, value))
-}
-
-pub(super) fn announces_content(name: &HeaderName, value: &HeaderValue) -> bool {
-    match *name {
-        header::TRANSFER_ENCODING => true,
-        header::CONTENT_LENGTH => value.as_bytes() != b"0",
-        _ => false,
-    }
+pub(super) fn has_content(fields: &(impl FieldView + ?Sized)) -> bool {
+    fields.has(FieldId::TransferEncoding) || fields.all(FieldId::ContentLength).any(|length| length != b"0")
 }
 
 fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {
@@ -131,9 +135,9 @@ fn directives_allow(cc: &CacheControl) -> Result<(), NotStored> {
     Ok(())
 }
 
-fn credentials_allow(req: &request::Parts, cc: &CacheControl) -> Result<(), NotStored> {
+fn credentials_allow(authorized: bool, cc: &CacheControl) -> Result<(), NotStored> {
     let shared = cc.has(Set::PUBLIC) || cc.has(Set::MUST_REVALIDATE) || cc.s_maxage.is_some();
-    if req.headers.contains_key(header::AUTHORIZATION) && !shared {
+    if authorized && !shared {
         return Err(NotStored::Authorization); // section 3.5
     }
     Ok(())
@@ -143,11 +147,11 @@ fn measure(
     cc: &CacheControl,
     targeted: bool,
     status: StatusCode,
-    headers: &HeaderMap,
+    fields: &(impl FieldView + ?Sized),
     age: u64,
     received: Moment,
 ) -> Terms {
-    let (lifetime, source) = freshness::lifetime(cc, !targeted, status, headers, received);
+    let (lifetime, source) = freshness::lifetime(cc, !targeted, status, fields, received);
     let marks = Marks::NONE
         .when(cc.has(Set::NO_CACHE), Marks::NO_CACHE)
         .when(cc.has(Set::MUST_REVALIDATE), Marks::MUST_REVALIDATE)
@@ -156,8 +160,8 @@ fn measure(
         .when(cc.has(Set::IMMUTABLE), Marks::IMMUTABLE)
         .when(cc.has(Set::PUBLIC), Marks::PUBLIC)
         .when(targeted, Marks::TARGETED)
-        .when(headers.contains_key(groups::CACHE_GROUPS), Marks::GROUPED)
-        .when(has_validator(headers), Marks::VALIDATOR);
+        .when(fields.has(FieldId::CacheGroups), Marks::GROUPED)
+        .when(has_validator(fields), Marks::VALIDATOR);
     // In this order nothing is lost to saturation, however large the `Age`.
     let expires = Timestamp(received.at.0.saturating_add(lifetime).saturating_sub(age));
     Terms {
@@ -172,15 +176,15 @@ fn measure(
     }
 }
 
-pub(super) fn has_validator(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ETAG) || headers.contains_key(header::LAST_MODIFIED)
+pub(super) fn has_validator(fields: &(impl FieldView + ?Sized)) -> bool {
+    fields.has(FieldId::Etag) || fields.has(FieldId::LastModified)
 }
 
 /// Section 3, last condition, and section 7.3.
-fn worth_storing(terms: &Terms, cc: &CacheControl, headers: &HeaderMap) -> Result<(), NotStored> {
+fn worth_storing(terms: &Terms, cc: &CacheControl, fields: &(impl FieldView + ?Sized)) -> Result<(), NotStored> {
     let window = u64::from(terms.stale_while_revalidate.max(terms.stale_if_error)) * 1000;
-    let withheld = || withholds(headers, &header::SET_COOKIE);
-    if headers.contains_key(header::SET_COOKIE) && !is_for_everyone(terms, cc) && !withheld() {
+    let withheld = || cache_control::withheld(fields).contains(&header::SET_COOKIE);
+    if fields.has(FieldId::SetCookie) && !is_for_everyone(terms, cc) && !withheld() {
         return Err(NotStored::SetCookie);
     }
     let usable = !terms.always_validate() && terms.expires().0.saturating_add(window) > terms.received.0;
@@ -202,10 +206,6 @@ fn is_for_everyone(terms: &Terms, cc: &CacheControl) -> bool {
 pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &HeaderMap, received: Moment) -> bool {
     let (cc, targeted) = targeted::governing(rules, headers);
     is_for_everyone(&measure(&cc, targeted, status, headers, 0, received), &cc)
-}
-
-fn withholds(headers: &HeaderMap, name: &HeaderName) -> bool {
-    cache_control::withheld(headers).contains(name)
 }
 
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and

@@ -3,21 +3,21 @@
 use super::Rules;
 use super::structured::{Value, dictionary};
 use crate::wire::cache_control::{CacheControl, Directive, MAX_SECONDS, Set, Value as Argument};
-use http::HeaderMap;
+use crate::wire::view::FieldView;
 use http::header::HeaderName;
 
 /// What governs a response: the first configured field that is there, valid and not empty; else `Cache-Control`
 /// (RFC 9213 section 2.2). The second value is whether it was a targeted one.
-pub(super) fn governing(rules: &Rules, headers: &HeaderMap) -> (CacheControl, bool) {
-    match rules.targeted.iter().find_map(|name| read(headers, name)) {
+pub(super) fn governing(rules: &Rules, fields: &(impl FieldView + ?Sized)) -> (CacheControl, bool) {
+    match rules.targeted.iter().find_map(|name| read(fields, name)) {
         Some(cc) => (cc, true),
-        None => (CacheControl::read(headers), false),
+        None => (CacheControl::read(fields), false),
     }
 }
 
 /// `None`: absent, empty or invalid; then it is as if it were not there (RFC 9213 section 2.1).
-fn read(headers: &HeaderMap, name: &HeaderName) -> Option<CacheControl> {
-    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(|line| line.as_bytes()).collect();
+fn read(fields: &(impl FieldView + ?Sized), name: &HeaderName) -> Option<CacheControl> {
+    let lines: Vec<&[u8]> = fields.named(name).collect();
     let joined = lines.join(&b", "[..]);
     let members = dictionary(&joined)?;
     if members.is_empty() {

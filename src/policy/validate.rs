@@ -1,25 +1,27 @@
 //! Validation: the client's conditions answered from the store, ours put to the origin, and what its 304 changes
 //! (sections 4.3 and 3.2).
 
-use super::{Fields, NotStored, Rules, Stored, Terms, freshness, storable};
+use super::{NotStored, Rules, Stored, Terms, freshness, storable};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::{self, Moment, Timestamp};
+use crate::wire::field::FieldId;
+use crate::wire::view::{FieldView, RequestView};
 use crate::wire::{hop, list};
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, StatusCode, request};
+use http::{HeaderMap, StatusCode};
 
-impl<F: Fields + ?Sized> Stored<'_, F> {
+impl<F: FieldView + ?Sized> Stored<'_, F> {
     /// Whether the client's own condition (`If-None-Match`, else `If-Modified-Since`; RFC 9110 section 13.2.2) makes the
     /// answer from the store a 304.
-    pub fn is_not_modified(&self, req: &HeaderMap, now: Timestamp) -> bool {
+    pub fn is_not_modified(&self, req: &(impl FieldView + ?Sized), now: Timestamp) -> bool {
         // Conditions are for what would be a success without them (RFC 9110 section 13.2.1).
         if !self.status.is_success() {
             return false;
         }
-        if req.contains_key(header::IF_NONE_MATCH) {
-            let etag = self.fields.first(&header::ETAG);
+        if req.has(FieldId::IfNoneMatch) {
+            let etag = self.fields.first(FieldId::Etag);
             let matches = |tag: &[u8]| tag == b"*" || etag.is_some_and(|etag| opaque(tag) == opaque(etag));
-            return list::entity_tags(req, &header::IF_NONE_MATCH).any(matches);
+            return list::entity_tags(req, FieldId::IfNoneMatch).any(matches);
         }
         unmodified_since(req, self, now)
     }
@@ -30,9 +32,9 @@ impl<F: Fields + ?Sized> Stored<'_, F> {
         CONDITIONS.iter().for_each(|name| _ = req.remove(name));
         let mut any = false;
         for (validator, condition) in
-            [(header::ETAG, header::IF_NONE_MATCH), (header::LAST_MODIFIED, header::IF_MODIFIED_SINCE)]
+            [(FieldId::Etag, header::IF_NONE_MATCH), (FieldId::LastModified, header::IF_MODIFIED_SINCE)]
         {
-            let value = self.fields.first(&validator).filter(|value| !value.is_empty());
+            let value = self.fields.first(validator).filter(|value| !value.is_empty());
             if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
                 req.insert(condition, value);
                 any = true;
@@ -53,14 +55,18 @@ pub(super) const CONDITIONS: [HeaderName; 6] = [
 ];
 
 /// RFC 9110 section 13.1.3; what stands for a missing `Last-Modified` is said in section 4.3.2.
-fn unmodified_since<F: Fields + ?Sized>(req: &HeaderMap, stored: &Stored<'_, F>, now: Timestamp) -> bool {
-    let mut lines = req.get_all(header::IF_MODIFIED_SINCE).iter();
+fn unmodified_since(
+    req: &(impl FieldView + ?Sized),
+    stored: &Stored<'_, impl FieldView + ?Sized>,
+    now: Timestamp,
+) -> bool {
+    let mut lines = req.all(FieldId::IfModifiedSince);
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
-    let Some(since) = date::parse(line.as_bytes(), now) else { return false };
-    let read = |name: &HeaderName| stored.fields.first(name).and_then(|value| date::parse(value, now));
-    let modified = match stored.fields.first(&header::LAST_MODIFIED) {
-        Some(_) => read(&header::LAST_MODIFIED),
-        None => read(&header::DATE).or(Some(stored.terms.received)),
+    let Some(since) = date::parse(line, now) else { return false };
+    let read = |id| stored.fields.first(id).and_then(|value| date::parse(value, now));
+    let modified = match stored.fields.first(FieldId::LastModified) {
+        Some(_) => read(FieldId::LastModified),
+        None => read(FieldId::Date).or(Some(stored.terms.received)),
     };
     modified.is_some_and(|modified| modified <= since)
 }
@@ -90,39 +96,64 @@ pub struct Freshened {
 /// fields answer this request, whether they may be stored or not. `Vary` may have changed: select anew.
 pub fn freshen(
     rules: &Rules,
-    req: &request::Parts,
+    req: &(impl RequestView + ?Sized),
     status: StatusCode,
     stored: &mut HeaderMap,
     not_modified: &HeaderMap,
     sent: Timestamp,
     received: impl Into<Moment>,
 ) -> Freshened {
-    let received = received.into();
-    // Its `Connection` names fields of its own only, not stored ones.
-    let mut fresh = not_modified.clone();
-    hop::strip(&mut fresh);
-    let mut withheld = HeaderMap::new();
-    // What was said of the stored response was not said of a cookie that comes now (section 7.3).
-    if fresh.contains_key(header::SET_COOKIE) && !storable::shares_its_cookie(rules, status, &fresh, received) {
-        take(&mut fresh, &header::SET_COOKIE, &mut withheld);
-    }
-    let age = freshness::initial_age(&fresh, sent, received);
-    combine(stored, &fresh, received);
-    let terms = storable::terms(rules, req, status, stored, || age, received);
-    let mut own = storable::storable_fields(stored, received);
-    own.remove(header::AGE);
-    for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {
-        take(&mut own, &name, &mut withheld);
-    }
-    Freshened { terms: allowed(req, terms), born: Timestamp(received.at.0.saturating_sub(age)), withheld }
+    let fields = req.fields();
+    let asked = Asked {
+        authorized: fields.has(FieldId::Authorization),
+        no_store: CacheControl::read(fields).has(Set::NO_STORE),
+    };
+    asked.freshen(rules, status, stored, not_modified, sent, received.into())
 }
 
-/// What the response forbids comes before what this request forbids: it counts for all who come after.
-fn allowed(req: &request::Parts, terms: Result<Terms, NotStored>) -> Result<Terms, NotStored> {
-    match terms {
-        Err(why) if !why.is_the_requests() => Err(why),
-        _ if CacheControl::read(&req.headers).has(Set::NO_STORE) => Err(NotStored::RequestNoStore), // section 5.2.1.5
-        terms => terms,
+/// What of the request bears on what its 304 may be stored as.
+struct Asked {
+    authorized: bool,
+    no_store: bool,
+}
+
+impl Asked {
+    fn freshen(
+        &self,
+        rules: &Rules,
+        status: StatusCode,
+        stored: &mut HeaderMap,
+        not_modified: &HeaderMap,
+        sent: Timestamp,
+        received: Moment,
+    ) -> Freshened {
+        // Its `Connection` names fields of its own only, not stored ones.
+        let mut fresh = not_modified.clone();
+        hop::strip(&mut fresh);
+        let mut withheld = HeaderMap::new();
+        // What was said of the stored response was not said of a cookie that comes now (section 7.3).
+        if fresh.contains_key(header::SET_COOKIE) && !storable::shares_its_cookie(rules, status, &fresh, received) {
+            take(&mut fresh, &header::SET_COOKIE, &mut withheld);
+        }
+        let age = freshness::initial_age(&fresh, sent, received);
+        combine(stored, &fresh, received);
+        let terms = storable::terms(rules, self.authorized, status, stored, || age, received);
+        let mut own = storable::storable_fields(stored, received);
+        own.remove(header::AGE);
+        for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {
+            take(&mut own, &name, &mut withheld);
+        }
+        let born = Timestamp(received.at.0.saturating_sub(age));
+        Freshened { terms: self.allow(terms), born, withheld }
+    }
+
+    /// What the response forbids comes before what this request forbids: it counts for all who come after.
+    fn allow(&self, terms: Result<Terms, NotStored>) -> Result<Terms, NotStored> {
+        match terms {
+            Err(why) if !why.is_the_requests() => Err(why),
+            _ if self.no_store => Err(NotStored::RequestNoStore), // section 5.2.1.5
+            terms => terms,
+        }
     }
 }
 
@@ -148,7 +179,7 @@ pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: impl Into<Mo
         }
     }
     // Without a date of its own it is as old as its arrival (RFC 9110 section 6.6.1), not as the stored response.
-    if freshness::date(fresh, &header::DATE, received).is_none() {
+    if freshness::date(fresh, FieldId::Date, received).is_none() {
         stored.remove(header::DATE);
         ensure_date(stored, received);
     }

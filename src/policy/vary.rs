@@ -1,27 +1,34 @@
 //! Which stored response a request selects (section 4.1).
 
 use super::language;
+use crate::wire::field::FieldId;
 use crate::wire::list;
+use crate::wire::view::FieldView;
 use http::HeaderMap;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderName};
 use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
 /// The selecting fields of a request under a response's `Vary`, normalised (section 4.1): two requests with the same
 /// value select the same variant. Empty: no `Vary`. `None`: `Vary: *`.
-pub fn selecting(vary: &HeaderMap, req: &HeaderMap) -> Option<Box<[u8]>> {
-    select(list::members(vary, &header::VARY), req)
+pub fn selecting(vary: &(impl FieldView + ?Sized), request: &(impl FieldView + ?Sized)) -> Option<Box<[u8]>> {
+    Some(select(&names(list::members(vary, FieldId::Vary))?, request))
+}
+
+/// Whether there are requests that select a response with this `Vary`.
+pub(super) fn is_selectable(vary: &(impl FieldView + ?Sized)) -> bool {
+    names(list::members(vary, FieldId::Vary)).is_some()
 }
 
 /// The same, from the stored value of `Vary` (all lines joined by commas).
-pub fn selecting_by(vary: &[u8], req: &HeaderMap) -> Option<Box<[u8]>> {
-    select(list::split(vary), req)
+pub fn selecting_by(vary: &[u8], request: &(impl FieldView + ?Sized)) -> Option<Box<[u8]>> {
+    Some(select(&names(list::split(vary))?, request))
 }
 
 /// What one request selects, worked out once for each `Vary` that is met, however many variants have it.
-pub struct Selection<'a> {
-    request: &'a HeaderMap,
+pub struct Selection<'a, F: FieldView + ?Sized = HeaderMap> {
+    request: &'a F,
     known: RefCell<Vec<Known>>,
     favourite: OnceCell<Option<&'a [u8]>>,
 }
@@ -29,8 +36,8 @@ pub struct Selection<'a> {
 /// A `Vary` and what is selected under it.
 type Known = (Box<[u8]>, Option<Rc<[u8]>>);
 
-impl<'a> Selection<'a> {
-    pub fn of(request: &'a HeaderMap) -> Selection<'a> {
+impl<'a, F: FieldView + ?Sized> Selection<'a, F> {
+    pub fn of(request: &'a F) -> Selection<'a, F> {
         Selection { request, known: RefCell::default(), favourite: OnceCell::new() }
     }
 
@@ -57,7 +64,7 @@ const MOST_MEMBERS: usize = 16 * MOST_NAMES;
 const MOST_PREFERENCES: usize = 64;
 
 /// A member that is no field name is a `*`: nobody can tell what it meant.
-fn select<'a>(members: impl Iterator<Item = &'a [u8]>, req: &HeaderMap) -> Option<Box<[u8]>> {
+fn names<'a>(members: impl Iterator<Item = &'a [u8]>) -> Option<Vec<HeaderName>> {
     let valid = |member: &[u8]| HeaderName::from_bytes(member).ok().filter(|name| name.as_str() != "*");
     let mut names = members.take(MOST_MEMBERS + 1).map(valid).collect::<Option<Vec<_>>>()?;
     if names.len() > MOST_MEMBERS {
@@ -65,36 +72,38 @@ fn select<'a>(members: impl Iterator<Item = &'a [u8]>, req: &HeaderMap) -> Optio
     }
     names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
     names.dedup();
-    if names.len() > MOST_NAMES {
-        return None;
-    }
+    (names.len() <= MOST_NAMES).then_some(names)
+}
+
+fn select(names: &[HeaderName], request: &(impl FieldView + ?Sized)) -> Box<[u8]> {
     let mut out = Vec::with_capacity(64);
-    for name in &names {
-        field(name, req, &mut out);
+    for name in names {
+        field(name, request, &mut out);
     }
     // A copy: to give back what is too much of a small allocation costs the allocator more.
-    Some(out.as_slice().into())
+    out.as_slice().into()
 }
 
 /// `name:value` and a line feed, which no value contains; an absent field has no colon, so it is not an empty one.
-fn field(name: &HeaderName, req: &HeaderMap, out: &mut Vec<u8>) {
+fn field(name: &HeaderName, request: &(impl FieldView + ?Sized), out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_str().as_bytes());
-    let lines = req.get_all(name);
-    let each = || lines.iter().map(HeaderValue::as_bytes);
-    if each().next().is_some() {
-        out.push(b':');
-        match *name {
-            header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE if is_short(each()) => {
-                preferences(each().flat_map(list::split), out);
-            }
-            _ => combined(each(), is_list(name), out),
-        }
+    let mut lines = request.named(name);
+    match (lines.next(), lines.next()) {
+        (None, _) => {}
+        (Some(only), None) => value(name, &[only], out),
+        (Some(first), Some(second)) => value(name, &[first, second].into_iter().chain(lines).collect::<Vec<_>>(), out),
     }
     out.push(b'\n');
 }
 
-fn is_short<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
-    lines.flat_map(list::split).nth(MOST_PREFERENCES).is_none()
+fn value(name: &HeaderName, lines: &[&[u8]], out: &mut Vec<u8>) {
+    out.push(b':');
+    let members = || lines.iter().copied().flat_map(list::split);
+    let is_short = || members().nth(MOST_PREFERENCES).is_none();
+    match *name {
+        header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE if is_short() => preferences(members(), out),
+        _ => combined(lines, is_list(name), out),
+    }
 }
 
 /// Whether a comma in a field's value may stand between two lines: then nobody can tell whether there was white space
@@ -124,8 +133,8 @@ fn is_list(name: &HeaderName) -> bool {
 
 /// The lines of a field as one (RFC 9110 section 5.2), without white space around them; of a list also none around its
 /// commas outside quoted strings.
-fn combined<'a>(lines: impl Iterator<Item = &'a [u8]>, is_list: bool, out: &mut Vec<u8>) {
-    for (n, line) in lines.enumerate() {
+fn combined(lines: &[&[u8]], is_list: bool, out: &mut Vec<u8>) {
+    for (n, line) in lines.iter().enumerate() {
         if n > 0 {
             out.extend_from_slice(if is_list { b"," } else { b", " });
         }

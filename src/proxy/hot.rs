@@ -12,11 +12,13 @@ use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::net::lasting::Lasting;
 use crate::net::serve::Payload;
-use crate::policy::{self, Decision, Fields, Groups, Marks, Rules, Stored};
+use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
+use crate::wire::field::FieldId;
 use crate::wire::status::CacheStatus;
 use crate::wire::target::Key;
+use crate::wire::view::FieldView;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
@@ -201,7 +203,7 @@ impl Hot {
         let key = || Key::parse(std::str::from_utf8(entry.key()).ok()?).ok();
         let outdate = |key: Key| {
             let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
-            groups.outdate(&key, &entry.headers(0), entry.terms.received)
+            groups.outdate(&key, &**entry, entry.terms.received)
         };
         entry.terms.marks.has(Marks::GROUPED) && key().is_none_or(outdate)
     }
@@ -240,7 +242,7 @@ impl Hot {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
         let (body, hold) = (copy.lasting.clone()?, copy.entry().hold()?.clone());
         // Fetched anew meanwhile: there are origins that give another body the tag of the one before.
-        if candidate.response.headers.get(header::DATE).map(HeaderValue::as_bytes) != copy.entry().first(&header::DATE)
+        if candidate.response.headers.get(header::DATE).map(HeaderValue::as_bytes) != copy.entry().first(FieldId::Date)
         {
             return None;
         }

@@ -10,9 +10,10 @@ use crate::cluster::views::{Outdated, Report};
 use crate::net::serve::{ClientBody, Noted, Upgrade};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
+use crate::wire::field::FieldId;
 use crate::wire::target::{Key, Target};
 use crate::wire::{connection_auth, hop, list, target, via};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
@@ -254,7 +255,7 @@ fn refuse_codings(request: &Parts, noted: Noted) -> Result<(), Fault> {
     if noted.two_ends {
         return Err(Fault::bad_request("The request has both a length and a transfer coding (RFC 9112 section 6.3)."));
     }
-    let mut codings = list::members(&request.headers, &TRANSFER_ENCODING);
+    let mut codings = list::members(&request.headers, FieldId::TransferEncoding);
     match (codings.next(), codings.next()) {
         (None, _) => Ok(()),
         (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => Ok(()),

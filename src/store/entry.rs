@@ -3,10 +3,12 @@
 //! A `HeaderMap` alone costs more memory than a small body; here a field costs two or three bytes and its value, or no
 //! value where many have the same.
 
-use super::{names, values};
+use super::values;
 use crate::account::{Hold, Kind};
-use crate::policy::{Fields, Part, Terms};
+use crate::policy::{Part, Terms};
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::target::Key;
+use crate::wire::view::FieldView;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -215,12 +217,12 @@ impl Entry {
     pub fn headers(&self, more: usize) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(usize::from(self.fields) + more);
         for line in self.lines() {
-            let name = match names::name(line.code) {
-                Some(name) => name.clone(),
-                None => match HeaderName::from_bytes(line.name) {
+            let name = match line.id {
+                FieldId::Other => match HeaderName::from_bytes(line.name) {
                     Ok(name) => name,
                     Err(_) => continue,
                 },
+                id => id.header().clone(),
             };
             let value = match line.value {
                 Value::Here(at) => self.blob.slice(at),
@@ -232,14 +234,10 @@ impl Entry {
         }
         headers
     }
-    /// Appends its fields as they stand in a head, but for those in `except`.
-    pub fn write_fields(&self, except: &[HeaderName], out: &mut Vec<u8>) {
-        for line in self.lines() {
-            let name = names::name(line.code).map_or(line.name, |name| name.as_str().as_bytes());
-            if except.iter().any(|skipped| skipped.as_str().as_bytes() == name) {
-                continue;
-            }
-            out.extend_from_slice(name);
+    /// Appends its fields as they stand in a head, but for those of these traits.
+    pub fn write_fields(&self, except: Traits, out: &mut Vec<u8>) {
+        for line in self.lines().filter(|line| !line.id.is(except)) {
+            out.extend_from_slice(line.name());
             out.extend_from_slice(b": ");
             out.extend_from_slice(line.value.of(&self.blob));
             out.extend_from_slice(b"\r\n");
@@ -268,12 +266,20 @@ impl Entry {
     }
 }
 
-impl Fields for Entry {
-    fn first(&self, name: &HeaderName) -> Option<&[u8]> {
-        let code = names::code(name);
-        let mut lines = self.lines();
-        let line = lines.find(|l| l.code == code && (code != 0 || l.name == name.as_str().as_bytes()))?;
-        Some(line.value.of(&self.blob))
+impl FieldView for Entry {
+    fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
+        self.lines().filter(move |line| line.id == id).map(|line| line.value.of(&self.blob))
+    }
+
+    fn named<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let name = name.as_str().as_bytes();
+        let id = code_of(name);
+        let is_it = move |line: &Line<'_>| line.id == id && (id != FieldId::Other || line.name == name);
+        self.lines().filter(is_it).map(|line| line.value.of(&self.blob))
+    }
+
+    fn ids(&self) -> impl Iterator<Item = FieldId> {
+        self.lines().map(|line| if line.id == FieldId::Other { FieldId::of(line.name) } else { line.id })
     }
 }
 
@@ -347,12 +353,19 @@ fn blocks(pieces: &[Bytes], size: usize, hold: &Arc<Hold>) -> Box<[Bytes]> {
     blocks.into_boxed_slice()
 }
 
-/// A field line in a blob: code (and name when the code is 0), then the value; or its number when the code's highest bit
-/// is set.
+/// A field line in a blob: [`FieldId::code`] of its name (and the name where it has no other), then the value; or its
+/// number when the code's highest bit is set.
 struct Line<'a> {
-    code: u8,
+    id: FieldId,
+    /// Where that is [`FieldId::Other`].
     name: &'a [u8],
     value: Value,
+}
+
+impl<'a> Line<'a> {
+    fn name(&self) -> &'a [u8] {
+        if self.id == FieldId::Other { self.name } else { self.id.name().as_bytes() }
+    }
 }
 
 enum Value {
@@ -371,7 +384,13 @@ impl Value {
 
 /// Of a code: the value's number follows.
 const KEPT: u8 = 0x80;
-const _: () = assert!(names::KNOWN.len() < KEPT as usize);
+const _: () = assert!(FieldId::CODES <= KEPT as usize);
+
+/// By which id a field with this name is stored: a name that is known only by its beginning is written out.
+fn code_of(name: &[u8]) -> FieldId {
+    let id = FieldId::of(name);
+    if id.stands_for_many() { FieldId::Other } else { id }
+}
 
 struct Lines<'a> {
     blob: &'a [u8],
@@ -387,13 +406,14 @@ impl<'a> Iterator for Lines<'a> {
         }
         let code = self.blob[self.at];
         self.at += 1;
+        let id = FieldId::of_code(code & !KEPT);
         if code & KEPT != 0 {
             let number = u16::from_le_bytes([self.blob[self.at], self.blob[self.at + 1]]);
             self.at += 2;
-            return Some(Line { code: code & !KEPT, name: &[], value: Value::Kept(values::value(number)) });
+            return Some(Line { id, name: &[], value: Value::Kept(values::value(number)) });
         }
-        let name = if code == 0 { self.sized() } else { 0..0 };
-        Some(Line { code, name: &self.blob[name], value: Value::Here(self.sized()) })
+        let name = if id == FieldId::Other { self.sized() } else { 0..0 };
+        Some(Line { id, name: &self.blob[name], value: Value::Here(self.sized()) })
     }
 }
 
@@ -424,17 +444,17 @@ fn length(blob: &[u8], at: &mut usize) -> usize {
 fn encode(headers: &HeaderMap, blob: &mut Vec<u8>) -> u16 {
     let mut count = 0u16;
     for (name, value) in headers {
-        let code = names::code(name);
+        let id = code_of(name.as_str().as_bytes());
         count = count.saturating_add(1);
-        if names::repeats(code)
+        if id.is(Traits::REPEATS)
             && let Some(number) = values::number(value.as_bytes())
         {
-            blob.push(code | KEPT);
+            blob.push(id.code() | KEPT);
             blob.extend_from_slice(&number.to_le_bytes());
             continue;
         }
-        blob.push(code);
-        if code == 0 {
+        blob.push(id.code());
+        if id == FieldId::Other {
             put(name.as_str().as_bytes(), blob);
         }
         put(value.as_bytes(), blob);

@@ -2,7 +2,6 @@
 
 mod cache;
 mod entry;
-mod names;
 mod parts;
 mod shelf;
 mod values;

@@ -5,10 +5,10 @@ use super::entry::{Entry, Mark};
 use super::parts;
 use crate::account::Hold;
 use crate::policy::variants::Selection;
-use crate::policy::{self, Fields, Part};
+use crate::policy::{self, Part};
 use crate::wire::date;
-use http::HeaderMap;
-use http::header::{CONTENT_LANGUAGE, DATE};
+use crate::wire::field::FieldId;
+use crate::wire::view::FieldView;
 use std::sync::Arc;
 
 /// The variants of a URL. Cheap to clone.
@@ -29,9 +29,9 @@ impl Shelf {
 
     /// The entry that a request selects: of several that match, the one that ranks first. What only clients on the same
     /// machine may reach is there for nobody else.
-    pub fn select(&self, request: &HeaderMap, same_machine: bool) -> Option<&Arc<Entry>> {
+    pub fn select<F: FieldView + ?Sized>(&self, request: &F, same_machine: bool) -> Option<&Arc<Entry>> {
         let wanted = Selection::of(request);
-        let first = |fits: fn(&Entry, &Selection<'_>) -> bool| {
+        let first = |fits: fn(&Entry, &Selection<'_, F>) -> bool| {
             let whole = |e: &&Arc<Entry>| e.part().is_none() && is_for(e, same_machine) && fits(e, &wanted);
             self.entries()
                 .iter()
@@ -42,7 +42,11 @@ impl Shelf {
     }
 
     /// All entries that could have been chosen for a request, parts too (RFC 9111 section 4.3.4).
-    pub fn matching(&self, request: &HeaderMap, same_machine: bool) -> impl Iterator<Item = &Arc<Entry>> {
+    pub fn matching<'a>(
+        &'a self,
+        request: &'a (impl FieldView + ?Sized),
+        same_machine: bool,
+    ) -> impl Iterator<Item = &'a Arc<Entry>> {
         let wanted = Selection::of(request);
         self.entries().iter().filter(move |e| is_for(e, same_machine) && matches(e, &wanted))
     }
@@ -55,7 +59,7 @@ impl Shelf {
     /// The stored part that a request selects, of those that will do.
     pub fn part(
         &self,
-        request: &HeaderMap,
+        request: &(impl FieldView + ?Sized),
         same_machine: bool,
         will_do: impl Fn(&Entry, &Part) -> bool,
     ) -> Option<&Arc<Entry>> {
@@ -115,18 +119,19 @@ fn ranks_before(one: &Entry, other: &Entry) -> bool {
 
 fn is_later(one: &Entry, other: &Entry) -> bool {
     let received = |e: &Entry| e.terms.received;
-    let dated = |e: &Entry| e.first(&DATE).and_then(|date| date::parse(date, received(e))).unwrap_or(received(e));
+    let dated =
+        |e: &Entry| e.first(FieldId::Date).and_then(|date| date::parse(date, received(e))).unwrap_or(received(e));
     (dated(one), received(one)) > (dated(other), received(other))
 }
 
-fn matches(entry: &Entry, wanted: &Selection<'_>) -> bool {
+fn matches<F: FieldView + ?Sized>(entry: &Entry, wanted: &Selection<'_, F>) -> bool {
     let vary = entry.vary();
     vary.is_empty() || wanted.under(vary).is_some_and(|s| *s == *entry.selecting())
 }
 
 /// Whether it is in the language that the request likes best, and differs in nothing else.
-fn speaks(entry: &Entry, wanted: &Selection<'_>) -> bool {
-    let language = entry.first(&CONTENT_LANGUAGE).filter(|_| !entry.vary().is_empty());
+fn speaks<F: FieldView + ?Sized>(entry: &Entry, wanted: &Selection<'_, F>) -> bool {
+    let language = entry.first(FieldId::ContentLanguage).filter(|_| !entry.vary().is_empty());
     language.is_some_and(|language| policy::variants::speaks(entry.vary(), entry.selecting(), language, wanted))
 }
 

@@ -1,7 +1,8 @@
 //! The directives of `Cache-Control` (RFC 9111 section 5.2), of a request or a response, over all their lines.
 
+use super::field::FieldId;
 use super::list;
-use http::HeaderMap;
+use super::view::FieldView;
 use http::header::{self, HeaderName};
 
 /// Directives without a number, as a bit set.
@@ -51,19 +52,22 @@ pub const MAX_SECONDS: u32 = 1 << 31;
 
 impl CacheControl {
     /// Reads the `Cache-Control` lines of a message.
-    pub fn read(headers: &HeaderMap) -> CacheControl {
-        let mut cc = CacheControl { present: headers.contains_key(header::CACHE_CONTROL), ..CacheControl::default() };
-        for member in list::members(headers, &header::CACHE_CONTROL) {
-            cc.take(Directive::parse(member));
-        }
+    pub fn read(fields: &(impl FieldView + ?Sized)) -> CacheControl {
+        let mut cc = CacheControl::default();
+        fields.all(FieldId::CacheControl).for_each(|line| cc.add(line));
         cc
     }
 
     /// The same of one line that is all there is.
     pub fn of(line: &[u8]) -> CacheControl {
-        let mut cc = CacheControl { present: true, ..CacheControl::default() };
-        list::split(line).for_each(|member| cc.take(Directive::parse(member)));
+        let mut cc = CacheControl::default();
+        cc.add(line);
         cc
+    }
+
+    fn add(&mut self, line: &[u8]) {
+        self.present = true;
+        list::split(line).for_each(|member| self.take(Directive::parse(member)));
     }
 
     pub fn has(&self, set: Set) -> bool {
@@ -167,8 +171,8 @@ impl<'a> Directive<'a> {
 }
 
 /// The fields that `no-cache="…"` and `private="…"` in `Cache-Control` name: not to be stored.
-pub fn withheld(headers: &HeaderMap) -> Vec<HeaderName> {
-    list::members(headers, &header::CACHE_CONTROL)
+pub fn withheld(fields: &(impl FieldView + ?Sized)) -> Vec<HeaderName> {
+    list::members(fields, FieldId::CacheControl)
         .map(Directive::parse)
         .filter(|d| d.is("no-cache") || d.is("private"))
         .filter_map(|d| d.field_names())

@@ -1,9 +1,9 @@
 //! PURE. Schemes that authenticate a connection, and not a request: NTLM, and Negotiate as Windows uses it (RFC 4559, and its
 //! section 6 on proxies). What an origin answers on such a connection is for one client alone.
 
+use super::field::FieldId;
 use super::list;
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use super::view::FieldView;
 
 /// Whether a value of `Authorization` is of such a scheme.
 pub fn authorizes(value: &[u8]) -> bool {
@@ -17,13 +17,13 @@ pub fn challenges(value: &[u8]) -> bool {
 }
 
 /// The same of a request's fields.
-pub fn is_in_request(headers: &HeaderMap) -> bool {
-    headers.get_all(AUTHORIZATION).iter().any(|value| authorizes(value.as_bytes()))
+pub fn is_in_request(fields: &(impl FieldView + ?Sized)) -> bool {
+    fields.all(FieldId::Authorization).any(authorizes)
 }
 
 /// The same of an answer's fields.
-pub fn is_in_answer(headers: &HeaderMap) -> bool {
-    headers.get_all(WWW_AUTHENTICATE).iter().any(|value| challenges(value.as_bytes()))
+pub fn is_in_answer(fields: &(impl FieldView + ?Sized)) -> bool {
+    fields.all(FieldId::WwwAuthenticate).any(challenges)
 }
 
 #[cfg(test)]

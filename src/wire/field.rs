@@ -31,6 +31,10 @@ impl Traits {
     pub const NOT_IN_TRAILERS: Traits = Traits(1 << 9);
     /// About the connection or the content of the request that it is in.
     pub const CONNECTION: Traits = Traits(1 << 10);
+    /// Has the same value in many responses.
+    pub const REPEATS: Traits = Traits(1 << 11);
+    /// Written anew for each answer from the store.
+    pub const ANEW: Traits = Traits(1 << 12);
 
     pub const fn and(self, other: Traits) -> Traits {
         Traits(self.0 | other.0)
@@ -58,22 +62,33 @@ macro_rules! fields {
 fields! {
     AcceptEncoding "accept-encoding";
     AcceptLanguage "accept-language";
-    Age "age" EVERYONE NOT_IN_304;
+    AcceptRanges "accept-ranges" REPEATS;
+    AllowCredentials "access-control-allow-credentials" REPEATS;
+    AllowHeaders "access-control-allow-headers" REPEATS;
+    AllowMethods "access-control-allow-methods" REPEATS;
+    AllowOrigin "access-control-allow-origin" REPEATS;
+    ExposeHeaders "access-control-expose-headers" REPEATS;
+    Age "age" EVERYONE ANEW;
+    Allow "allow" REPEATS;
+    AltSvc "alt-svc" REPEATS;
     Authorization "authorization" BEARS;
-    CacheControl "cache-control" EVERYONE BEARS REUSE;
+    CacheControl "cache-control" EVERYONE BEARS REUSE REPEATS;
     CacheGroupInvalidation "cache-group-invalidation";
     CacheGroups "cache-groups";
     CacheStatus "cache-status";
     Connection "connection" HOP CONNECTION;
+    ContentDisposition "content-disposition";
     ContentDigest "content-digest" CONTENT;
-    ContentEncoding "content-encoding" EVERYONE CONTENT NOT_IN_304;
-    ContentLanguage "content-language" NOT_IN_304;
-    ContentLength "content-length" EVERYONE ENDS BEARS REUSE CONTENT NOT_IN_304 NOT_IN_TRAILERS CONNECTION;
+    ContentEncoding "content-encoding" EVERYONE CONTENT NOT_IN_304 REPEATS;
+    ContentLanguage "content-language" NOT_IN_304 REPEATS;
+    ContentLength "content-length" EVERYONE ENDS BEARS REUSE CONTENT NOT_IN_304 NOT_IN_TRAILERS CONNECTION ANEW;
     ContentLocation "content-location";
     ContentMd5 "content-md5" CONTENT;
     ContentRange "content-range" EVERYONE CONTENT NOT_IN_304;
-    ContentType "content-type" EVERYONE NOT_IN_304;
+    ContentSecurityPolicy "content-security-policy" REPEATS;
+    ContentType "content-type" EVERYONE NOT_IN_304 REPEATS;
     Cookie "cookie";
+    CrossOriginResourcePolicy "cross-origin-resource-policy" REPEATS;
     Date "date" EVERYONE;
     Digest "digest" CONTENT;
     Etag "etag";
@@ -88,43 +103,61 @@ fields! {
     IfUnmodifiedSince "if-unmodified-since" BEARS REUSE CONDITION;
     KeepAlive "keep-alive" HOP;
     LastModified "last-modified";
+    Link "link";
     Location "location";
     MaxForwards "max-forwards" EVERYONE BEARS;
-    Pragma "pragma" EVERYONE BEARS REUSE;
+    Pragma "pragma" EVERYONE BEARS REUSE REPEATS;
     ProxyAuthenticate "proxy-authenticate" HOP;
     ProxyAuthenticationInfo "proxy-authentication-info" HOP;
     ProxyAuthorization "proxy-authorization" HOP;
     ProxyConnection "proxy-connection" HOP;
     Range "range" BEARS CONDITION;
+    ReferrerPolicy "referrer-policy" REPEATS;
     ReprDigest "repr-digest" CONTENT;
+    Server "server" REPEATS;
     SetCookie "set-cookie";
+    StrictTransportSecurity "strict-transport-security" REPEATS;
+    SurrogateKey "surrogate-key";
     Te "te" HOP CONNECTION;
+    TimingAllowOrigin "timing-allow-origin" REPEATS;
     Trailer "trailer" EVERYONE NOT_IN_TRAILERS CONNECTION;
     TransferEncoding "transfer-encoding" HOP ENDS BEARS REUSE CONNECTION;
     Upgrade "upgrade" HOP CONNECTION;
-    Vary "vary" EVERYONE;
-    Via "via" EVERYONE BEARS;
+    Vary "vary" EVERYONE REPEATS;
+    Via "via" EVERYONE BEARS REPEATS;
+    Warning "warning";
     WwwAuthenticate "www-authenticate";
-    /// The fields of the link: see [`super::link`]. Any other that begins as they do is one as well.
+    XCache "x-cache";
+    XContentTypeOptions "x-content-type-options" REPEATS;
+    XPoweredBy "x-powered-by" REPEATS;
+    XRequestId "x-request-id";
+    XServedBy "x-served-by";
+    /// The fields of the link: see [`super::link`].
     LinkAge "ringhold-age" LINK;
     LinkAsker "ringhold-asker" LINK;
     LinkClient "ringhold-client" LINK;
     LinkFault "ringhold-fault" LINK;
     LinkLength "ringhold-length" LINK;
-    LinkOther "ringhold-" LINK;
     LinkOwner "ringhold-owner" LINK;
     LinkPeer "ringhold-peer" LINK;
     LinkPinned "ringhold-pinned" LINK;
     LinkReach "ringhold-reach" LINK;
     LinkTeller "ringhold-teller" LINK;
+    /// Every other of the link.
+    LinkOther "ringhold-" LINK;
+    /// Every other condition: one that a later RFC may define (RFC 9110 section 13.1).
+    IfOther "if-" BEARS;
 }
 
-/// What every name of the link begins with.
+/// How the names begin of which not all are known.
 const LINK: &[u8] = b"ringhold-";
+const IF: &[u8] = b"if-";
+/// What the names have that begin so.
+const OF_FAMILIES: Traits = Traits::LINK.and(Traits::BEARS);
 
 const SLOTS: usize = 256;
 /// By [`slot`], the known names that may be meant: worked out when the program is compiled, which fails when two share a slot.
-const TABLE: [u8; SLOTS] = {
+static TABLE: [u8; SLOTS] = {
     let mut table = [0; SLOTS];
     let mut id = 1;
     while id < NAMES.len() {
@@ -140,8 +173,22 @@ const TABLE: [u8; SLOTS] = {
 const fn slot(name: &[u8]) -> usize {
     let length = name.len();
     let (first, middle, last) =
-        ((name[0] | 0x20) as usize, (name[length * 2 / 3] | 0x20) as usize, (name[length - 1] | 0x20) as usize);
-    (length * 316 + first * 75 + middle * 331 + last * 152) % SLOTS
+        ((name[0] | 0x20) as usize, (name[length * 3 / 4] | 0x20) as usize, (name[length - 1] | 0x20) as usize);
+    (length * 205 + first * 130 + middle * 20 + last * 231) % SLOTS
+}
+
+/// The only one that may have this name, which is not empty, if not a name that stands for many.
+fn candidate(name: &[u8]) -> FieldId {
+    IDS[usize::from(TABLE[slot(name)])]
+}
+
+fn family(name: &[u8]) -> FieldId {
+    let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    match name.first().map(u8::to_ascii_lowercase) {
+        Some(b'r') if begins(LINK) => FieldId::LinkOther,
+        Some(b'i') if begins(IF) => FieldId::IfOther,
+        _ => FieldId::Other,
+    }
 }
 
 impl FieldId {
@@ -150,13 +197,40 @@ impl FieldId {
         if name.is_empty() {
             return FieldId::Other;
         }
-        let id = usize::from(TABLE[slot(name)]);
-        if id != 0 && NAMES[id].len() == name.len() && NAMES[id].as_bytes().eq_ignore_ascii_case(name) {
-            return IDS[id];
-        }
-        let is_of_link = name.get(..LINK.len()).is_some_and(|start| start.eq_ignore_ascii_case(LINK));
-        if is_of_link { FieldId::LinkOther } else { FieldId::Other }
+        let id = candidate(name);
+        if id.is_called(name) { id } else { family(name) }
     }
+
+    /// As `of(name).is(any)`. Most names need no comparison then.
+    pub fn has(name: &[u8], any: Traits) -> bool {
+        if name.is_empty() {
+            return false;
+        }
+        let id = candidate(name);
+        (id.is(any) && id.is_called(name)) || (any.any(OF_FAMILIES) && family(name).is(any))
+    }
+
+    fn is_called(self, name: &[u8]) -> bool {
+        self.name().as_bytes().eq_ignore_ascii_case(name)
+    }
+
+    /// Whether fields with several names are meant.
+    pub fn stands_for_many(self) -> bool {
+        matches!(self, FieldId::Other | FieldId::LinkOther | FieldId::IfOther)
+    }
+
+    /// A byte in place of the name. In memory only: it is another after each change of the table.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Of a [`FieldId::code`].
+    pub fn of_code(code: u8) -> FieldId {
+        IDS.get(usize::from(code)).copied().unwrap_or(FieldId::Other)
+    }
+
+    /// Larger than any [`FieldId::code`].
+    pub const CODES: usize = IDS.len();
 
     pub fn traits(self) -> Traits {
         TRAITS[self as usize]
@@ -166,12 +240,12 @@ impl FieldId {
         self.traits().any(any)
     }
 
-    /// In lower case; empty for [`FieldId::Other`].
+    /// In lower case; how they begin where it [stands for many](FieldId::stands_for_many).
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
     }
 
-    /// The same for a map. Not for [`FieldId::Other`], which is no name.
+    /// The same for a map. Not of one that [stands for many](FieldId::stands_for_many).
     pub fn header(self) -> &'static HeaderName {
         &HEADER_NAMES[self as usize]
     }

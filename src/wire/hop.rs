@@ -1,7 +1,8 @@
 //! Hop-by-hop fields (RFC 9110 section 7.6.1).
 
+use super::field::FieldId;
 use super::{link, list};
-use http::header::{CONNECTION, HeaderName, TE, UPGRADE};
+use http::header::{HeaderName, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
 /// What the hop-by-hop fields of a message said, before they were removed.
@@ -21,7 +22,7 @@ pub fn strip(headers: &mut HeaderMap) -> Hop {
     if !headers.keys().any(|name| is_for_this_hop(name.as_str())) {
         return Hop::default();
     }
-    let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, &TE, "trailers") };
+    let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, FieldId::Te, "trailers") };
     for name in nominated(headers) {
         headers.remove(name);
     }
@@ -109,7 +110,7 @@ fn is_for_all_recipients(name: &str) -> bool {
 
 /// The fields that the `Connection` lines name and that may be removed for it.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
-    list::members(headers, &CONNECTION)
+    list::members(headers, FieldId::Connection)
         .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close"))
         .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| !is_for_all_recipients(name.as_str()))
@@ -120,7 +121,7 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
 fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut lines = headers.get_all(UPGRADE).iter();
     let first = lines.next()?;
-    if !list::has_token(headers, &CONNECTION, "upgrade") {
+    if !list::has_token(headers, FieldId::Connection, "upgrade") {
         return None;
     }
     let mut joined = first.as_bytes().to_vec();

@@ -1,18 +1,18 @@
 //! List-based fields over all their lines (RFC 9110 section 5.6.1).
 
-use http::HeaderMap;
-use http::header::HeaderName;
+use super::field::FieldId;
+use super::view::FieldView;
 
 /// The non-empty members of a list field, over all its lines in order, trimmed; a comma inside a quoted string does
 /// not split.
-pub fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).into_iter().flat_map(|line| split(line.as_bytes()))
+pub fn members(fields: &(impl FieldView + ?Sized), id: FieldId) -> impl Iterator<Item = &[u8]> {
+    fields.all(id).flat_map(split)
 }
 
 /// The members of a list of entity tags (`If-Match`, `If-None-Match`), in which a backslash is an ordinary character
 /// (RFC 9110 section 8.8.3).
-pub fn entity_tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).into_iter().flat_map(|line| Members::new(line.as_bytes(), Opaque::EntityTags))
+pub fn entity_tags(fields: &(impl FieldView + ?Sized), id: FieldId) -> impl Iterator<Item = &[u8]> {
+    fields.all(id).flat_map(|line| Members::new(line, Opaque::EntityTags))
 }
 
 /// The members of one line, as [`members`] reads it.
@@ -26,8 +26,8 @@ pub fn split_with_comments(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Whether a list field has this token, in any letter case, in any of its lines.
-pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    members(headers, name).any(|m| m.eq_ignore_ascii_case(token.as_bytes()))
+pub fn has_token(fields: &(impl FieldView + ?Sized), id: FieldId, token: &str) -> bool {
+    members(fields, id).any(|m| m.eq_ignore_ascii_case(token.as_bytes()))
 }
 
 /// Without optional white space (space and tab, RFC 9110 section 5.6.3) at both ends.
@@ -128,6 +128,7 @@ impl<'a> Iterator for Members<'a> {
 #[cfg(test)]
 mod tests {
     use super::{entity_tags, has_token, members, split};
+    use crate::wire::field::FieldId;
     use http::header::{CONNECTION, HeaderMap, HeaderValue, IF_NONE_MATCH};
 
     fn headers(name: http::HeaderName, lines: &[&'static str]) -> HeaderMap {
@@ -163,20 +164,20 @@ mod tests {
     #[test]
     fn all_lines_of_a_field_are_read_in_order() {
         let map = headers(CONNECTION, &["close, a", "", "b"]);
-        assert_eq!(text(members(&map, &CONNECTION)), ["close", "a", "b"]);
+        assert_eq!(text(members(&map, FieldId::Connection)), ["close", "a", "b"]);
     }
 
     #[test]
     fn a_token_is_found_in_any_line_and_any_letter_case() {
         let map = headers(CONNECTION, &["keep-alive", "foo, UpGrade"]);
-        assert!(has_token(&map, &CONNECTION, "upgrade"));
-        assert!(!has_token(&map, &CONNECTION, "up"));
+        assert!(has_token(&map, FieldId::Connection, "upgrade"));
+        assert!(!has_token(&map, FieldId::Connection, "up"));
     }
 
     #[test]
     fn a_backslash_in_an_entity_tag_escapes_nothing() {
         let map = headers(IF_NONE_MATCH, &[r#""a\", W/"b,c""#]);
-        assert_eq!(text(entity_tags(&map, &IF_NONE_MATCH)), [r#""a\""#, r#"W/"b,c""#]);
+        assert_eq!(text(entity_tags(&map, FieldId::IfNoneMatch)), [r#""a\""#, r#"W/"b,c""#]);
     }
 
     #[test]

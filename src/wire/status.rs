@@ -1,8 +1,10 @@
 //! `Cache-Status` (RFC 9211) and `Proxy-Status` (RFC 9209) members.
 
 use super::fault::Fault;
+use super::field::FieldId;
 use super::list;
 use super::structured::{self, Out, Write};
+use super::view::FieldView;
 use http::header::CACHE_STATUS;
 use http::{HeaderMap, HeaderValue};
 
@@ -66,8 +68,8 @@ pub fn proxy_status(proxy: &str, fault: &Fault) -> HeaderValue {
 }
 
 /// What the last `Cache-Status` member says, without the name of its cache: `hit; ttl=30`.
-pub fn last_member(headers: &HeaderMap) -> Option<&[u8]> {
-    list::members(headers, &CACHE_STATUS).last().map(parameters)
+pub fn last_member(fields: &(impl FieldView + ?Sized)) -> Option<&[u8]> {
+    list::members(fields, FieldId::CacheStatus).last().map(parameters)
 }
 
 /// The same of one line of the field.

@@ -1,6 +1,8 @@
 //! `Via` (RFC 9110 section 7.6.3).
 
+use super::field::FieldId;
 use super::list;
+use super::view::FieldView;
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue, Version};
 
@@ -20,9 +22,8 @@ pub fn member(version: Version, pseudonym: &str) -> HeaderValue {
 }
 
 /// Whether a message has passed here before: some member's received-by is this pseudonym.
-pub fn contains(headers: &HeaderMap, pseudonym: &str) -> bool {
-    let lines = headers.get_all(VIA).into_iter();
-    lines.flat_map(|line| list::split_with_comments(line.as_bytes())).any(|member| received_by(member, pseudonym))
+pub fn contains(fields: &(impl FieldView + ?Sized), pseudonym: &str) -> bool {
+    fields.all(FieldId::Via).flat_map(list::split_with_comments).any(|member| received_by(member, pseudonym))
 }
 
 /// `[ protocol-name "/" ] protocol-version RWS received-by [ RWS comment ]`

@@ -6,13 +6,13 @@ use http::{HeaderMap, Method, StatusCode, Uri, request, response};
 
 /// The fields of a message.
 pub trait FieldView {
-    /// The values of all lines with this name, in order. Not for [`FieldId::Other`].
+    /// The values of all lines with this name, in order. Not for one that [stands for many](FieldId::stands_for_many).
     fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]>;
 
     /// The same for a name that may be any.
     fn named<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]>;
 
-    /// What is known of each line.
+    /// What is known of each line; of several with one name perhaps once.
     fn ids(&self) -> impl Iterator<Item = FieldId>;
 
     /// The first line with this name.
@@ -43,9 +43,33 @@ impl FieldView for HeaderMap {
         self.keys().map(|name| FieldId::of(name.as_str().as_bytes()))
     }
 
+    fn has_any(&self, traits: Traits) -> bool {
+        self.keys().any(|name| FieldId::has(name.as_str().as_bytes(), traits))
+    }
+
+    fn has(&self, id: FieldId) -> bool {
+        self.contains_key(id.header())
+    }
+
     fn first(&self, id: FieldId) -> Option<&[u8]> {
         self.get(id.header()).map(HeaderValue::as_bytes)
     }
+}
+
+/// Removes every field for whose name this says so.
+pub fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&HeaderName) -> bool) {
+    if !headers.keys().any(&condemned) {
+        return;
+    }
+    let names: Vec<HeaderName> = headers.keys().filter(|name| condemned(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Removes every field with one of these traits.
+pub fn remove_any(headers: &mut HeaderMap, traits: Traits) {
+    remove_where(headers, |name| FieldId::has(name.as_str().as_bytes(), traits));
 }
 
 /// A request.
