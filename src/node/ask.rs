@@ -116,7 +116,7 @@ impl Incoming {
         }
         let mut hop = hop::strip(&mut head.headers);
         hop.upgrade = hop.upgrade.as_ref().and_then(hop::known_protocol);
-        hop::strip_prefixed(&mut head.headers, link::PREFIX);
+        hop::strip_link(&mut head.headers);
         // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
         let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
         let body = (!body.is_end_stream()).then_some(body);

@@ -18,7 +18,7 @@ use crate::wire::answer::decode::is_coding;
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::field::FieldId;
-use crate::wire::{hop, link, list, via};
+use crate::wire::{hop, list, via};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, response};
 use http_body::Body;
@@ -199,7 +199,7 @@ impl<B: Body> Answered<B> {
             head.extensions.insert(SwitchesTo(protocols));
         }
         hop::strip(&mut head.headers);
-        hop::strip_prefixed(&mut head.headers, link::PREFIX);
+        hop::strip_link(&mut head.headers);
         Ok(Answered { head, body, framing, reach, sent, received })
     }
 
@@ -284,7 +284,7 @@ fn hear_interim(request: &mut Request<Upload>, opener: Option<Opener>, interim: 
 
 pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
     hop::strip(&mut headers);
-    hop::strip_prefixed(&mut headers, link::PREFIX);
+    hop::strip_link(&mut headers);
     interim.send(status, &headers);
 }
 

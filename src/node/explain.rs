@@ -11,7 +11,7 @@ use crate::wire::field::FieldId;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
-use crate::wire::{hop, link, percent};
+use crate::wire::{hop, percent};
 use http::header::HeaderName;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     }
     let (mut head, ()) = Request::get(key.as_str()).body(()).ok()?.into_parts();
     let hop = hop::strip(&mut headers);
-    hop::strip_prefixed(&mut headers, link::PREFIX);
+    hop::strip_link(&mut headers);
     head.headers = headers;
     Some(Ask { hop, ..Ask::new(key.clone(), head, Asker::Front, true) })
 }

@@ -15,7 +15,7 @@ use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
 use crate::policy::{self, Marks};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
-use crate::wire::field::Traits;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::link;
 use crate::wire::status::CacheStatus;
 use bytes::Bytes;
@@ -150,7 +150,7 @@ fn asked<'a>(fields: &[httparse::Header<'a>], standing: Standing) -> Option<Aske
         } else if field.name.eq_ignore_ascii_case(link::ASKER.as_str()) {
             // Another node is told more than a front.
             return None;
-        } else if policy::requests::bears_on_fresh(field.name)
+        } else if FieldId::has(field.name.as_bytes(), Traits::BEARS)
             && !field.name.eq_ignore_ascii_case("via")
             && !is_held_only(field)
         {

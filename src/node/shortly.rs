@@ -19,6 +19,7 @@ use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::begin;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Fault;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
 use crate::wire::{connection_auth, hop, link};
@@ -176,7 +177,8 @@ fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Opt
             if field.value != authority {
                 return None;
             }
-        } else if policy::requests::bears_on_fresh(field.name) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str()) {
+        } else if FieldId::has(field.name.as_bytes(), Traits::BEARS) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str())
+        {
             return None;
         }
         if is(AUTHORIZATION.as_str()) && connection_auth::authorizes(field.value) {

@@ -4,7 +4,6 @@
 //! asked; [`storable`] and [`storable_fields`], [`freshen`], [`after_head`], [`invalidates`] what its answer means;
 //! [`stale_if_error`] what stands in for it. Beside them: [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
 
-mod bearing;
 mod freshness;
 pub mod groups;
 mod head;

@@ -2,22 +2,24 @@
 
 use super::Terms;
 use super::terms::Marks;
-use super::validate::CONDITIONS;
-use http::header;
+use crate::wire::field::{FieldId, Traits};
+use crate::wire::view;
 use http::{Method, request};
 
-/// The same request without what was only for its own answer: conditions, range, what it said about reuse; as a GET.
-/// `Authorization` goes too, but for a response that may be stored all the same (section 3.5). What a stored response is
-/// selected by stays.
+/// The same request without what was only for its own answer, as a GET. What a stored response is selected by stays.
 pub fn for_everyone(req: &request::Parts, terms: &Terms) -> request::Parts {
     let mut parts = req.clone();
     parts.method = Method::GET;
-    let said = [header::CACHE_CONTROL, header::PRAGMA, header::EXPECT, header::CONTENT_LENGTH];
-    for name in CONDITIONS.iter().chain(&said) {
-        parts.headers.remove(name);
-    }
-    if !terms.marks.has(Marks::PUBLIC) {
-        parts.headers.remove(header::AUTHORIZATION);
-    }
+    view::remove_where(&mut parts.headers, |name| is_for_one(FieldId::of(name.as_str().as_bytes()), terms));
     parts
+}
+
+/// Whether a field is only for its own answer: conditions, range, what the request said about reuse. `Authorization` too, but
+/// for a response that may be stored all the same (section 3.5).
+pub fn is_for_one(id: FieldId, terms: &Terms) -> bool {
+    match id {
+        FieldId::Expect => true,
+        FieldId::Authorization => !terms.marks.has(Marks::PUBLIC),
+        _ => id.is(Traits::CONDITION.and(Traits::REUSE)),
+    }
 }

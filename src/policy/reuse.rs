@@ -15,11 +15,17 @@ use http::{Method, StatusCode};
 /// where nothing in the response forbids or says otherwise.
 pub const UNREACHABLE_GRACE: u64 = 60 * 60 * 1000;
 
+/// Whether something in a request has to be understood before a fresh response that varies by nothing may answer a GET
+/// (RFC 9111 sections 4 and 5.2.1, RFC 9110 sections 13 and 14).
+pub fn bears_on_fresh(request: &(impl FieldView + ?Sized)) -> bool {
+    request.has_any(Traits::BEARS)
+}
+
 /// Whether this request may share its fetch with others: a GET without body, Range, conditions, `Authorization` or
 /// `no-store`.
 pub fn may_lead(req: &(impl RequestView + ?Sized)) -> bool {
     // What makes an answer its own bears on a fresh one too, and most requests have nothing that does.
-    req.method() == Method::GET && (!req.fields().has_any(Traits::BEARS) || !is_its_own(req.fields()))
+    req.method() == Method::GET && (!bears_on_fresh(req.fields()) || !is_its_own(req.fields()))
 }
 
 /// Whether its answer is for one request, or for one client.

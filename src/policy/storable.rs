@@ -5,9 +5,9 @@ use super::{NotStored, Rules, Terms, freshness, parts, targeted, validate, vary}
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::field::FieldId;
+use crate::wire::hop;
 use crate::wire::target::Key;
 use crate::wire::view::{FieldView, RequestView, ResponseView};
-use crate::wire::{hop, link};
 use http::header;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -213,7 +213,7 @@ pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &Hea
 /// response is to see: `Age` as it came, and what is withheld.
 pub fn storable_fields(headers: &mut HeaderMap, received: impl Into<Moment>) -> HeaderMap {
     hop::strip(headers);
-    hop::strip_prefixed(headers, link::PREFIX);
+    hop::strip_link(headers);
     let mut withheld = HeaderMap::new();
     for name in cache_control::withheld(headers).into_iter().chain([header::AGE]) {
         for line in headers.get_all(&name) {

@@ -4,8 +4,8 @@
 use super::{NotStored, Rules, Stored, Terms, freshness, storable};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::{self, Moment, Timestamp};
-use crate::wire::field::FieldId;
-use crate::wire::view::{FieldView, RequestView};
+use crate::wire::field::{FieldId, Traits};
+use crate::wire::view::{self, FieldView, RequestView};
 use crate::wire::{hop, list};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -29,7 +29,7 @@ impl<F: FieldView + ?Sized> Stored<'_, F> {
     /// Puts the validators of a stored response on a request as conditions (section 4.3.1), in place of the client's own;
     /// a range goes too, so that the answer is whole. False when it has none: then the request goes out without condition.
     pub fn validation(&self, req: &mut HeaderMap) -> bool {
-        CONDITIONS.iter().for_each(|name| _ = req.remove(name));
+        view::remove_any(req, Traits::CONDITION);
         let mut any = false;
         for (validator, condition) in
             [(FieldId::Etag, header::IF_NONE_MATCH), (FieldId::LastModified, header::IF_MODIFIED_SINCE)]
@@ -43,16 +43,6 @@ impl<F: FieldView + ?Sized> Stored<'_, F> {
         any
     }
 }
-
-/// What makes the answer to a request its own: conditions, and a range.
-pub(super) const CONDITIONS: [HeaderName; 6] = [
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_MATCH,
-    header::IF_UNMODIFIED_SINCE,
-    header::IF_RANGE,
-    header::RANGE,
-];
 
 /// RFC 9110 section 13.1.3; what stands for a missing `Last-Modified` is said in section 4.3.2.
 fn unmodified_since(
@@ -169,7 +159,7 @@ fn take(headers: &mut HeaderMap, name: &HeaderName, into: &mut HeaderMap) {
 /// `ETag`: a 304 confirmed the one that we asked with.
 pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: impl Into<Moment>) {
     let received = received.into();
-    for name in fresh.keys().filter(|name| !describes_content(name)) {
+    for name in fresh.keys().filter(|name| !FieldId::has(name.as_str().as_bytes(), Traits::CONTENT)) {
         if *name == header::ETAG && stored.contains_key(header::ETAG) {
             continue;
         }
@@ -192,17 +182,4 @@ pub(super) fn ensure_date(headers: &mut HeaderMap, received: Moment) {
     {
         headers.insert(header::DATE, value);
     }
-}
-
-fn describes_content(name: &HeaderName) -> bool {
-    const NAMES: [&str; 7] = [
-        "content-length",
-        "content-encoding",
-        "content-range",
-        "content-md5",
-        "content-digest",
-        "repr-digest",
-        "digest",
-    ];
-    NAMES.contains(&name.as_str())
 }

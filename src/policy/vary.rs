@@ -1,7 +1,7 @@
 //! Which stored response a request selects (section 4.1).
 
 use super::language;
-use crate::wire::field::FieldId;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::list;
 use crate::wire::view::FieldView;
 use http::HeaderMap;
@@ -110,25 +110,7 @@ fn value(name: &HeaderName, lines: &[&[u8]], out: &mut Vec<u8>) {
 /// beside it, which is optional where lines are combined (RFC 9110 section 5.3). Not in fields that are known to have one
 /// value.
 fn is_list(name: &HeaderName) -> bool {
-    const ONE_VALUE: [&str; 16] = [
-        "authorization",
-        "content-location",
-        "content-type",
-        "cookie",
-        "date",
-        "from",
-        "host",
-        "if-modified-since",
-        "if-range",
-        "if-unmodified-since",
-        "last-event-id",
-        "origin",
-        "proxy-authorization",
-        "range",
-        "referer",
-        "user-agent",
-    ];
-    !ONE_VALUE.contains(&name.as_str())
+    !FieldId::has(name.as_str().as_bytes(), Traits::SINGLE)
 }
 
 /// The lines of a field as one (RFC 9110 section 5.2), without white space around them; of a list also none around its

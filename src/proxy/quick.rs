@@ -9,10 +9,10 @@ use super::reply::Reply;
 use super::shortly::Shortly;
 use super::worker::Client;
 use crate::net::serve::{Asking, Interim, Known, Payload, Plain};
-use crate::policy;
 use crate::store::Mark;
 use crate::wire::connection_auth;
 use crate::wire::date::Timestamp;
+use crate::wire::field::{FieldId, Traits};
 use http::header::{AUTHORIZATION, HOST, VIA};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ fn has_one_host(request: &Plain<'_>) -> bool {
 
 /// Whether something in it could change the answer.
 fn bears_on_fresh(request: &Plain<'_>) -> bool {
-    request.fields.iter().any(|field| policy::requests::bears_on_fresh(field.name))
+    request.fields.iter().any(|field| FieldId::has(field.name.as_bytes(), Traits::BEARS))
 }
 
 impl Quick {

@@ -1,9 +1,9 @@
 //! The directives of `Cache-Control` (RFC 9111 section 5.2), of a request or a response, over all their lines.
 
-use super::field::FieldId;
+use super::field::{FieldId, Traits};
 use super::list;
 use super::view::FieldView;
-use http::header::{self, HeaderName};
+use http::header::HeaderName;
 
 /// Directives without a number, as a bit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl<'a> Directive<'a> {
     /// the cache itself reads.
     pub fn field_names(&self) -> Option<Vec<HeaderName>> {
         let Value::Text(text) = self.value else { return None };
-        let names = list::split(text).map(|name| HeaderName::from_bytes(name).ok().filter(|n| !essential(n)));
+        let names = list::split(text).map(|name| HeaderName::from_bytes(name).ok().filter(|name| !is_essential(name)));
         names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
     }
 
@@ -189,20 +189,8 @@ pub fn seconds(text: &[u8]) -> Option<u32> {
     u32::try_from(sum).ok()
 }
 
-fn essential(name: &HeaderName) -> bool {
-    [
-        header::CACHE_CONTROL,
-        header::VARY,
-        header::DATE,
-        header::EXPIRES,
-        header::ETAG,
-        header::LAST_MODIFIED,
-        header::CONTENT_TYPE,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_RANGE,
-    ]
-    .contains(name)
+fn is_essential(name: &HeaderName) -> bool {
+    FieldId::has(name.as_str().as_bytes(), Traits::ESSENTIAL)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use http::header::{self, HeaderName};
 
 /// What a field is for, as a bit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Traits(u16);
+pub struct Traits(u32);
 
 impl Traits {
     pub const NONE: Traits = Traits(0);
@@ -35,6 +35,12 @@ impl Traits {
     pub const REPEATS: Traits = Traits(1 << 11);
     /// Written anew for each answer from the store.
     pub const ANEW: Traits = Traits(1 << 12);
+    /// On the link as the front writes it, whatever the client says (`docs/link.md`).
+    pub const OURS: Traits = Traits(1 << 13);
+    /// The cache itself reads it, so `no-cache` and `private` cannot withhold it (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
+    pub const ESSENTIAL: Traits = Traits(1 << 14);
+    /// Has one value: a comma in it separates nothing (RFC 9110 section 5.5).
+    pub const SINGLE: Traits = Traits(1 << 15);
 
     pub const fn and(self, other: Traits) -> Traits {
         Traits(self.0 | other.0)
@@ -71,47 +77,51 @@ fields! {
     Age "age" EVERYONE ANEW;
     Allow "allow" REPEATS;
     AltSvc "alt-svc" REPEATS;
-    Authorization "authorization" BEARS;
-    CacheControl "cache-control" EVERYONE BEARS REUSE REPEATS;
+    Authorization "authorization" BEARS SINGLE;
+    CacheControl "cache-control" EVERYONE BEARS REUSE REPEATS ESSENTIAL;
     CacheGroupInvalidation "cache-group-invalidation";
     CacheGroups "cache-groups";
     CacheStatus "cache-status";
     Connection "connection" HOP CONNECTION;
     ContentDisposition "content-disposition";
     ContentDigest "content-digest" CONTENT;
-    ContentEncoding "content-encoding" EVERYONE CONTENT NOT_IN_304 REPEATS;
+    ContentEncoding "content-encoding" EVERYONE CONTENT NOT_IN_304 REPEATS ESSENTIAL;
     ContentLanguage "content-language" NOT_IN_304 REPEATS;
-    ContentLength "content-length" EVERYONE ENDS BEARS REUSE CONTENT NOT_IN_304 NOT_IN_TRAILERS CONNECTION ANEW;
-    ContentLocation "content-location";
+    ContentLength "content-length" EVERYONE ENDS BEARS REUSE CONTENT NOT_IN_304 NOT_IN_TRAILERS CONNECTION ANEW OURS ESSENTIAL;
+    ContentLocation "content-location" SINGLE;
     ContentMd5 "content-md5" CONTENT;
-    ContentRange "content-range" EVERYONE CONTENT NOT_IN_304;
+    ContentRange "content-range" EVERYONE CONTENT NOT_IN_304 ESSENTIAL;
     ContentSecurityPolicy "content-security-policy" REPEATS;
-    ContentType "content-type" EVERYONE NOT_IN_304 REPEATS;
-    Cookie "cookie";
+    ContentType "content-type" EVERYONE NOT_IN_304 REPEATS SINGLE ESSENTIAL;
+    Cookie "cookie" SINGLE;
     CrossOriginResourcePolicy "cross-origin-resource-policy" REPEATS;
-    Date "date" EVERYONE;
+    Date "date" EVERYONE SINGLE ESSENTIAL;
     Digest "digest" CONTENT;
-    Etag "etag";
-    Expect "expect" CONNECTION;
-    Expires "expires" EVERYONE;
-    Host "host" EVERYONE NOT_IN_TRAILERS;
+    Etag "etag" ESSENTIAL;
+    Expect "expect" CONNECTION OURS;
+    Expires "expires" EVERYONE ESSENTIAL;
+    From "from" SINGLE;
+    Host "host" EVERYONE NOT_IN_TRAILERS SINGLE OURS;
     Http2Settings "http2-settings" CONNECTION;
     IfMatch "if-match" BEARS REUSE CONDITION;
-    IfModifiedSince "if-modified-since" BEARS CONDITION;
+    IfModifiedSince "if-modified-since" BEARS CONDITION SINGLE;
     IfNoneMatch "if-none-match" BEARS CONDITION;
-    IfRange "if-range" BEARS CONDITION;
-    IfUnmodifiedSince "if-unmodified-since" BEARS REUSE CONDITION;
+    IfRange "if-range" BEARS CONDITION SINGLE;
+    IfUnmodifiedSince "if-unmodified-since" BEARS REUSE CONDITION SINGLE;
     KeepAlive "keep-alive" HOP;
-    LastModified "last-modified";
+    LastEventId "last-event-id" SINGLE;
+    LastModified "last-modified" ESSENTIAL;
     Link "link";
     Location "location";
     MaxForwards "max-forwards" EVERYONE BEARS;
+    Origin "origin" SINGLE;
     Pragma "pragma" EVERYONE BEARS REUSE REPEATS;
     ProxyAuthenticate "proxy-authenticate" HOP;
     ProxyAuthenticationInfo "proxy-authentication-info" HOP;
-    ProxyAuthorization "proxy-authorization" HOP;
+    ProxyAuthorization "proxy-authorization" HOP SINGLE;
     ProxyConnection "proxy-connection" HOP;
-    Range "range" BEARS CONDITION;
+    Range "range" BEARS CONDITION SINGLE;
+    Referer "referer" SINGLE;
     ReferrerPolicy "referrer-policy" REPEATS;
     ReprDigest "repr-digest" CONTENT;
     Server "server" REPEATS;
@@ -123,7 +133,8 @@ fields! {
     Trailer "trailer" EVERYONE NOT_IN_TRAILERS CONNECTION;
     TransferEncoding "transfer-encoding" HOP ENDS BEARS REUSE CONNECTION;
     Upgrade "upgrade" HOP CONNECTION;
-    Vary "vary" EVERYONE REPEATS;
+    UserAgent "user-agent" SINGLE;
+    Vary "vary" EVERYONE REPEATS ESSENTIAL;
     Via "via" EVERYONE BEARS REPEATS;
     Warning "warning";
     WwwAuthenticate "www-authenticate";
@@ -201,13 +212,22 @@ impl FieldId {
         if id.is_called(name) { id } else { family(name) }
     }
 
-    /// As `of(name).is(any)`. Most names need no comparison then.
-    pub fn has(name: &[u8], any: Traits) -> bool {
+    /// As [`FieldId::of`], but [`FieldId::Other`] for all that have none of these. Most names need no comparison then.
+    pub fn among(name: &[u8], any: Traits) -> FieldId {
         if name.is_empty() {
-            return false;
+            return FieldId::Other;
         }
         let id = candidate(name);
-        (id.is(any) && id.is_called(name)) || (any.any(OF_FAMILIES) && family(name).is(any))
+        if id.is(any) && id.is_called(name) {
+            return id;
+        }
+        let family = if any.any(OF_FAMILIES) { family(name) } else { FieldId::Other };
+        if family.is(any) { family } else { FieldId::Other }
+    }
+
+    /// Whether the field with this name, in any letter case, has one of these.
+    pub fn has(name: &[u8], any: Traits) -> bool {
+        FieldId::among(name, any) != FieldId::Other
     }
 
     fn is_called(self, name: &[u8]) -> bool {
@@ -258,10 +278,15 @@ mod tests {
     #[test]
     fn every_name_is_found_in_any_letter_case_and_nothing_else_is() {
         for (id, name) in IDS.iter().zip(NAMES).skip(1) {
-            assert_eq!(FieldId::of(name.as_bytes()), *id);
+            let bytes = name.as_bytes();
+            assert_eq!((FieldId::of(bytes), FieldId::of_code(id.code())), (*id, *id));
             assert_eq!(FieldId::of(name.to_uppercase().as_bytes()), *id);
             assert_eq!((id.name(), id.header().as_str()), (*name, *name));
-            assert_eq!(FieldId::of(&name.as_bytes()[1..]), FieldId::Other, "{name}");
+            assert_eq!(FieldId::of(&bytes[1..]), FieldId::Other, "{name}");
+            for bit in 0..u32::BITS {
+                let one = Traits(1 << bit);
+                assert_eq!(FieldId::among(bytes, one), if id.is(one) { *id } else { FieldId::Other }, "{name}");
+            }
         }
         for (name, expected) in [
             ("", FieldId::Other),
@@ -271,8 +296,122 @@ mod tests {
             ("Ringhold-Anything", FieldId::LinkOther),
             ("ringhold-", FieldId::LinkOther),
             ("ringhold", FieldId::Other),
+            ("If-Anything", FieldId::IfOther),
+            ("if", FieldId::Other),
         ] {
             assert_eq!(FieldId::of(name.as_bytes()), expected, "{name}");
+            assert_eq!(FieldId::has(name.as_bytes(), Traits::LINK), expected == FieldId::LinkOther, "{name}");
+            assert_eq!(FieldId::has(name.as_bytes(), Traits::BEARS), expected == FieldId::IfOther, "{name}");
         }
+    }
+
+    /// All that have it, in the order of the table.
+    fn named(of: Traits) -> String {
+        IDS.iter().filter(|id| id.is(of)).map(|id| id.name()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_is_for_one_hop_is_said_by_rfc_9110_section_7_6_1_and_11_7() {
+        let names = "connection keep-alive proxy-authenticate proxy-authentication-info proxy-authorization \
+                     proxy-connection te transfer-encoding upgrade";
+        assert_eq!(named(Traits::HOP), names);
+    }
+
+    #[test]
+    fn what_is_for_all_recipients_may_not_be_named_in_connection_by_rfc_9110_section_7_6_1() {
+        let names = "age cache-control content-encoding content-length content-range content-type date expires host \
+                     max-forwards pragma trailer vary via";
+        assert_eq!(named(Traits::EVERYONE), names);
+    }
+
+    #[test]
+    fn all_fields_of_the_link_begin_alike() {
+        let names = NAMES.iter().filter(|name| name.starts_with(crate::wire::link::PREFIX));
+        assert_eq!(named(Traits::LINK), names.copied().collect::<Vec<_>>().join(" "));
+        assert_eq!(LINK, crate::wire::link::PREFIX.as_bytes());
+    }
+
+    #[test]
+    fn two_fields_tell_where_content_ends_by_rfc_9112_section_6() {
+        assert_eq!(named(Traits::ENDS), "content-length transfer-encoding");
+    }
+
+    #[test]
+    fn credentials_directives_conditions_and_ranges_bear_on_a_fresh_response_by_rfc_9111_sections_4_and_5_2_1() {
+        // RFC 9110 sections 7.6.2 (Max-Forwards), 7.6.3 (Via: a loop), 8.6 and 13; RFC 9111 sections 3.5 and 5.4.
+        let names = "authorization cache-control content-length if-match if-modified-since if-none-match if-range \
+                     if-unmodified-since max-forwards pragma range transfer-encoding via if-";
+        assert_eq!(named(Traits::BEARS), names);
+    }
+
+    #[test]
+    fn directives_content_and_conditions_for_the_origin_bear_on_reuse_by_rfc_9111_section_5_2_1() {
+        // RFC 9110 section 13.2.2: If-Match and If-Unmodified-Since are for the origin to judge.
+        let names = "cache-control content-length if-match if-unmodified-since pragma transfer-encoding";
+        assert_eq!(named(Traits::REUSE), names);
+    }
+
+    #[test]
+    fn conditions_and_ranges_are_those_of_rfc_9110_sections_13_1_and_14_2() {
+        let names = "if-match if-modified-since if-none-match if-range if-unmodified-since range";
+        assert_eq!(named(Traits::CONDITION), names);
+        assert!(IDS.iter().all(|id| !id.is(Traits::CONDITION) || id.is(Traits::BEARS)), "each bears on an answer");
+    }
+
+    #[test]
+    fn what_describes_the_stored_bytes_is_not_updated_by_rfc_9111_section_3_2() {
+        // Digests: RFC 9530 sections 2 and 3, RFC 3230; Content-MD5: RFC 1864.
+        let names = "content-digest content-encoding content-length content-md5 content-range digest repr-digest";
+        assert_eq!(named(Traits::CONTENT), names);
+    }
+
+    #[test]
+    fn what_a_304_leaves_out_describes_its_representation_by_rfc_9110_section_15_4_5() {
+        let names = "content-encoding content-language content-length content-range content-type";
+        assert_eq!(named(Traits::NOT_IN_304), names);
+    }
+
+    #[test]
+    fn framing_and_routing_have_no_place_in_trailers_by_rfc_9110_section_6_5_1() {
+        assert_eq!(named(Traits::NOT_IN_TRAILERS), "content-length host trailer");
+    }
+
+    #[test]
+    fn what_is_about_a_connection_or_its_content_is_said_by_rfc_9110_sections_6_4_7_8_and_10_1() {
+        // RFC 7540 section 3.2.1: HTTP2-Settings.
+        let names = "connection content-length expect http2-settings te trailer transfer-encoding upgrade";
+        assert_eq!(named(Traits::CONNECTION), names);
+    }
+
+    #[test]
+    fn an_answer_from_the_store_has_its_own_age_and_length_by_rfc_9111_section_5_1_and_rfc_9110_section_8_6() {
+        assert_eq!(named(Traits::ANEW), "age content-length");
+    }
+
+    #[test]
+    fn the_front_writes_host_length_and_expectation_itself_by_rfc_9110_sections_7_2_8_6_and_10_1_1() {
+        assert_eq!(named(Traits::OURS), "content-length expect host");
+    }
+
+    #[test]
+    fn what_the_cache_reads_cannot_be_withheld_by_rfc_9111_section_5_2_2_4() {
+        let names = "cache-control content-encoding content-length content-range content-type date etag expires \
+                     last-modified vary";
+        assert_eq!(named(Traits::ESSENTIAL), names);
+    }
+
+    #[test]
+    fn fields_with_one_value_are_no_lists_by_rfc_9110_section_5_5() {
+        // Cookie: RFC 6265 section 4.2.1; Origin: RFC 6454 section 7.1; the others: RFC 9110.
+        let names = "authorization content-location content-type cookie date from host if-modified-since if-range \
+                     if-unmodified-since last-event-id origin proxy-authorization range referer user-agent";
+        assert_eq!(named(Traits::SINGLE), names);
+    }
+
+    #[test]
+    fn what_repeats_is_what_a_response_says_of_its_kind_and_not_of_itself() {
+        let ids = [FieldId::Etag, FieldId::Date, FieldId::Expires, FieldId::LastModified, FieldId::SetCookie];
+        assert!(ids.iter().all(|id| !id.is(Traits::REPEATS)));
+        assert_eq!(named(Traits::REPEATS).split(' ').count(), 23);
     }
 }

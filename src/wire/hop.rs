@@ -1,7 +1,8 @@
 //! Hop-by-hop fields (RFC 9110 section 7.6.1).
 
-use super::field::FieldId;
-use super::{link, list};
+use super::field::{FieldId, Traits};
+use super::list;
+use super::view::{self, FieldView};
 use http::header::{HeaderName, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
@@ -14,19 +15,17 @@ pub struct Hop {
     pub te_trailers: bool,
 }
 
-/// Removes every field that is for this hop only: `Connection` and all that its lines name, `Keep-Alive`,
-/// `Proxy-Connection`, `TE`, `Transfer-Encoding`, `Upgrade`, `Proxy-Authorization`, `Proxy-Authenticate`,
-/// `Proxy-Authentication-Info`.
+/// Removes every field that is for this hop only ([`Traits::HOP`]), and all that the lines of `Connection` name.
 /// `Content-Length`, `Host`, `Trailer` and the like are never removed because a `Connection` line names them.
 pub fn strip(headers: &mut HeaderMap) -> Hop {
-    if !headers.keys().any(|name| is_for_this_hop(name.as_str())) {
+    if !headers.has_any(Traits::HOP) {
         return Hop::default();
     }
     let hop = Hop { upgrade: upgrade(headers), te_trailers: list::has_token(headers, FieldId::Te, "trailers") };
     for name in nominated(headers) {
         headers.remove(name);
     }
-    remove_where(headers, is_for_this_hop);
+    view::remove_any(headers, Traits::HOP);
     hop
 }
 
@@ -40,42 +39,17 @@ pub fn known_protocol(offered: &HeaderValue) -> Option<HeaderValue> {
 /// Removes from trailers what may not be there: what holds for a hop or the link, and what says where the message ends or
 /// goes (RFC 9110 section 6.5.1).
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    remove_where(trailers, |name| {
-        is_for_this_hop(name) || name.starts_with(link::PREFIX) || matches!(name, "content-length" | "host" | "trailer")
-    });
+    view::remove_any(trailers, Traits::NOT_IN_TRAILERS.and(Traits::HOP).and(Traits::LINK));
 }
 
-/// Removes every field whose name begins with this (in lower case), for example those of the link.
-pub fn strip_prefixed(headers: &mut HeaderMap, prefix: &str) {
-    remove_where(headers, |name| name.starts_with(prefix));
+/// Removes every field of the link.
+pub fn strip_link(headers: &mut HeaderMap) {
+    view::remove_any(headers, Traits::LINK);
 }
 
-fn remove_where(headers: &mut HeaderMap, condemned: impl Fn(&str) -> bool) {
-    if !headers.keys().any(|name| condemned(name.as_str())) {
-        return;
-    }
-    let names: Vec<HeaderName> = headers.keys().filter(|name| condemned(name.as_str())).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
-}
-
-/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says. By length and
-/// first letter, because most names need no comparison then.
+/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says.
 pub fn is_for_this_hop(name: &str) -> bool {
-    let known = match (name.len(), name.as_bytes().first().map(u8::to_ascii_lowercase)) {
-        (10, Some(b'c')) => "connection",
-        (10, Some(b'k')) => "keep-alive",
-        (16, Some(b'p')) => "proxy-connection",
-        (2, Some(b't')) => "te",
-        (17, Some(b't')) => "transfer-encoding",
-        (7, Some(b'u')) => "upgrade",
-        (19, Some(b'p')) => "proxy-authorization",
-        (18, Some(b'p')) => "proxy-authenticate",
-        (25, Some(b'p')) => "proxy-authentication-info",
-        _ => return false,
-    };
-    name.eq_ignore_ascii_case(known)
+    FieldId::has(name.as_bytes(), Traits::HOP)
 }
 
 /// Whether a field stays although a `Connection` line names it. "A sender MUST NOT send a connection option
@@ -89,23 +63,7 @@ pub fn is_for_this_hop(name: &str) -> bool {
 /// Every other field is removed when it is named, `Cookie` and `Authorization` too: who names them might as well have
 /// left them out, as long as nothing is decided by them before they are removed.
 fn is_for_all_recipients(name: &str) -> bool {
-    matches!(
-        name,
-        "content-length"
-            | "content-type"
-            | "content-encoding"
-            | "content-range"
-            | "trailer"
-            | "host"
-            | "cache-control"
-            | "pragma"
-            | "expires"
-            | "age"
-            | "date"
-            | "vary"
-            | "via"
-            | "max-forwards"
-    ) || name.ends_with("-cache-control") // RFC 9213 section 2
+    FieldId::has(name.as_bytes(), Traits::EVERYONE) || name.ends_with("-cache-control") // RFC 9213 section 2
 }
 
 /// The fields that the `Connection` lines name and that may be removed for it.

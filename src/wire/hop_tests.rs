@@ -1,4 +1,4 @@
-use super::{Hop, is_for_all_recipients, strip, strip_prefixed};
+use super::{Hop, is_for_all_recipients, strip, strip_link};
 use crate::wire::link;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
@@ -82,9 +82,10 @@ fn te_trailers_is_noticed_among_others() {
 
 #[test]
 fn fields_of_the_link_go_by_their_prefix() {
-    let mut map = headers(&[("Ringhold-Client", "local"), ("ringhold-new", "1"), ("ringhold", "stays")]);
+    let mut map =
+        headers(&[("Ringhold-Client", "local"), ("ringhold-new", "1"), ("Ringhold-", "1"), ("ringhold", "stays")]);
     map.append(link::CLIENT, HeaderValue::from_static("remote"));
-    strip_prefixed(&mut map, link::PREFIX);
+    strip_link(&mut map);
     assert_eq!(names(&map), ["ringhold"]);
 }
 

@@ -1,6 +1,7 @@
 //! PURE. The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
 
 use super::Limits;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::{list, target};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -133,29 +134,28 @@ fn reason(error: httparse::Error) -> &'static str {
     }
 }
 
-/// By first letter, because most fields say nothing about the connection.
 fn says(method: &str, target: &[u8], old: bool, fields: &[httparse::Header<'_>]) -> Result<Says, &'static str> {
     let mut says = Says { old, connect: method == "CONNECT", head: method == "HEAD", ..Says::default() };
     let mut seen = Seen::default();
     for field in fields {
-        let is = |other: &str| field.name.eq_ignore_ascii_case(other);
-        match field.name.as_bytes().first().map(u8::to_ascii_lowercase) {
-            Some(b'c') if is("content-length") => seen.length(field.value)?,
-            Some(b'c') if is("connection") => seen.connection(field.value, &mut says),
-            Some(b'e') if is("expect") => {
-                seen.about = true;
-                says.expects |= !old && field.value.eq_ignore_ascii_case(b"100-continue");
+        match FieldId::among(field.name.as_bytes(), Traits::CONNECTION) {
+            FieldId::Other => continue,
+            FieldId::ContentLength => seen.length(field.value)?,
+            // By far the most frequent, and what holds anyway.
+            FieldId::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => {
+                says.keep_alive = true;
+                continue;
             }
-            Some(b'h') if is("http2-settings") => seen.about = true,
-            Some(b't') if is("te") => {
-                seen.about = true;
+            FieldId::Connection => connection(field.value, &mut says),
+            FieldId::Expect => says.expects |= !old && field.value.eq_ignore_ascii_case(b"100-continue"),
+            FieldId::Te => {
                 says.trailers |= list::split(field.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
             }
-            Some(b't') if is("transfer-encoding") => seen.coding(field.value),
-            Some(b't') if is("trailer") => seen.about = true,
-            Some(b'u') if is("upgrade") => (seen.about, seen.upgrade) = (true, true),
+            FieldId::TransferEncoding => seen.coding(field.value),
+            FieldId::Upgrade => seen.upgrade = true,
             _ => {}
         }
+        seen.about = true;
     }
     says.upgrade &= seen.upgrade;
     (says.content, says.noted.two_ends) = seen.framing(old)?;
@@ -178,7 +178,6 @@ struct Seen {
 impl Seen {
     /// RFC 9110 section 8.6: digits only; the same once more is the same.
     fn length(&mut self, value: &[u8]) -> Result<(), &'static str> {
-        self.about = true;
         let number = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         let number = number.and_then(|text| text.parse().ok()).ok_or("its Content-Length is no number")?;
         if self.length.is_some_and(|known| known != number) {
@@ -188,22 +187,9 @@ impl Seen {
         Ok(())
     }
 
-    fn connection(&mut self, value: &[u8], says: &mut Says) {
-        if value.eq_ignore_ascii_case(b"keep-alive") {
-            says.keep_alive = true;
-            return;
-        }
-        self.about = true;
-        for option in list::split(value) {
-            says.close |= option.eq_ignore_ascii_case(b"close");
-            says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            says.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-        }
-    }
-
     /// What counts is the last one (RFC 9112 section 6.1).
     fn coding(&mut self, value: &[u8]) {
-        (self.about, self.codings) = (true, true);
+        self.codings = true;
         if let Some(last) = list::split(value).last() {
             self.chunked = last.eq_ignore_ascii_case(b"chunked");
         }
@@ -218,6 +204,14 @@ impl Seen {
             (false, Some(0) | None) => Ok((Framing::None, false)),
             (false, Some(length)) => Ok((Framing::Sized(length), false)),
         }
+    }
+}
+
+fn connection(value: &[u8], says: &mut Says) {
+    for option in list::split(value) {
+        says.close |= option.eq_ignore_ascii_case(b"close");
+        says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        says.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
     }
 }
 

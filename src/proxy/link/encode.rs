@@ -1,13 +1,12 @@
 //! PURE. The head of a request on the link, written into one buffer.
 
 use super::Tie;
-use super::decode::is_ringhold;
 use crate::cluster::views::Node;
 use crate::net::serve::Interim;
 use crate::net::shares::Source;
+use crate::wire::field::{FieldId, Traits};
+use crate::wire::link;
 use crate::wire::target::Key;
-use crate::wire::{hop, link};
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -31,23 +30,14 @@ pub enum Said<'a> {
 impl Said<'_> {
     /// Appends a client's field to lines that go to a node as they are.
     pub fn line(name: &str, value: &[u8], out: &mut Vec<u8>) {
-        if !is_ours(name) && !hop::is_for_this_hop(name) {
+        if !FieldId::has(name.as_bytes(), OURS.and(Traits::HOP)) {
             field(out, name.as_bytes(), value);
         }
     }
 }
 
 /// Fields that have to be as we write them.
-fn is_ours(name: &str) -> bool {
-    let is = |ours: &HeaderName| name.eq_ignore_ascii_case(ours.as_str());
-    match name.as_bytes().first() {
-        Some(b'h' | b'H') => is(&HOST),
-        Some(b'c' | b'C') => is(&CONTENT_LENGTH),
-        Some(b'e' | b'E') => is(&EXPECT),
-        Some(b'r' | b'R') => is_ringhold(name.as_bytes()),
-        _ => false,
-    }
-}
+const OURS: Traits = Traits::OURS.and(Traits::LINK);
 
 /// A request as it is sent to a node.
 pub struct Request<'a> {
@@ -93,7 +83,7 @@ impl Request<'_> {
         match self.said {
             Said::Lines(lines) => out.extend_from_slice(lines),
             Said::Map(headers) => {
-                for (name, value) in headers.iter().filter(|(name, _)| !is_ours(name.as_str())) {
+                for (name, value) in headers.iter().filter(|(name, _)| !FieldId::has(name.as_str().as_bytes(), OURS)) {
                     field(out, name.as_str().as_bytes(), value.as_bytes());
                 }
             }

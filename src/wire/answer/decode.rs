@@ -3,9 +3,9 @@
 use super::fields::{Fields, Length};
 use super::tidy;
 use crate::wire::fault::Blame;
+use crate::wire::field::FieldId;
 use crate::wire::{connection_auth, link};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, WWW_AUTHENTICATE};
 use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
@@ -191,13 +191,14 @@ fn parse<'b>(
         blame: None,
     };
     for (n, field) in response.headers.iter().enumerate() {
-        framing.add(field).map_err(Parse::Bad)?;
+        let id = FieldId::of(field.name.as_bytes());
+        framing.add(id, field.value).map_err(Parse::Bad)?;
         let line = starts(n)..starts(n + 1);
         // Not all whom it may reach take a bare LF for the end of a line (RFC 9112 section 2.2).
         if !buf[..line.end].ends_with(b"\r\n") {
             framing.fields.set_reworded();
         }
-        framing.fields.note(field.name, place(field.value), line);
+        framing.fields.note(id, place(field.value), line);
     }
     if !buf[..length].ends_with(b"\r\n\r\n") {
         framing.fields.set_reworded();
@@ -265,16 +266,15 @@ fn resembles_chunked(coding: &[u8]) -> bool {
 }
 
 impl<'b> Framing<'b> {
-    fn add(&mut self, field: &httparse::Header<'_>) -> Result<(), &'static str> {
-        let is = |name: &HeaderName| field.name.eq_ignore_ascii_case(name.as_str());
-        match field.name.as_bytes().first().map(u8::to_ascii_lowercase) {
-            Some(b'c') if is(&CONTENT_LENGTH) => self.content_length(field.value)?,
-            Some(b'c') if is(&CONNECTION) => self.connection(field.value),
-            Some(b't') if is(&TRANSFER_ENCODING) => self.transfer_encoding(field.value),
-            Some(b'r') if is(&link::REACH) => self.local |= field.value == link::LOCAL.as_bytes(),
-            Some(b'w') if is(&WWW_AUTHENTICATE) => self.challenges |= connection_auth::challenges(field.value),
-            Some(b'r') if is(&link::LENGTH) => self.told_length = decimal(field.value),
-            Some(b'r') if is(&link::FAULT) => self.blame = Blame::read(field.value),
+    fn add(&mut self, id: FieldId, value: &[u8]) -> Result<(), &'static str> {
+        match id {
+            FieldId::ContentLength => self.content_length(value)?,
+            FieldId::Connection => self.connection(value),
+            FieldId::TransferEncoding => self.transfer_encoding(value),
+            FieldId::WwwAuthenticate => self.challenges |= connection_auth::challenges(value),
+            FieldId::LinkReach => self.local |= value == link::LOCAL.as_bytes(),
+            FieldId::LinkLength => self.told_length = decimal(value),
+            FieldId::LinkFault => self.blame = Blame::read(value),
             _ => {}
         }
         Ok(())
@@ -372,11 +372,6 @@ impl<'b> Framing<'b> {
             }
         })
     }
-}
-
-/// Whether a field is between front and node only.
-pub fn is_ringhold(name: &[u8]) -> bool {
-    name.len() > 9 && matches!(name[0], b'r' | b'R') && name[..9].eq_ignore_ascii_case(b"ringhold-")
 }
 
 /// Digits only: `+1`, `1_0` and the empty text are no lengths.

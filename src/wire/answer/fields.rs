@@ -1,10 +1,10 @@
 //! PURE. The field lines of an answer, kept as they were sent: most answers go on to the client line by line, and only
 //! who has to look at a field by name needs a map of them.
 
-use super::decode::is_ringhold;
-use crate::wire::{hop, status};
+use crate::wire::field::{FieldId, Traits};
+use crate::wire::status;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use std::ops::Range;
 
@@ -91,25 +91,33 @@ impl<B: AsRef<[u8]>> Fields<B> {
     }
 
     /// Takes note of one line, which ends where the next begins.
-    pub fn note(&mut self, name: &str, value: Range<usize>, line: Range<usize>) {
-        if is_ringhold(name.as_bytes()) || hop::is_for_this_hop(name) {
-            if let Some(place) = self.left_out.get_mut(self.leaves_out) {
-                *place = line;
+    pub fn note(&mut self, id: FieldId, value: Range<usize>, line: Range<usize>) {
+        match id {
+            _ if id.is(Traits::HOP.and(Traits::LINK)) => self.leave_out(line),
+            FieldId::CacheStatus => self.note_verdict(value),
+            FieldId::CacheControl => {
+                self.cache_control = value;
+                self.cache_controls += 1;
             }
-            self.leaves_out += 1;
-        } else if name.eq_ignore_ascii_case("cache-status") {
-            let line = &self.head.as_ref()[value.clone()];
-            // It is asked for several times.
-            self.verdict = status::last_member_of(line).map(|member| {
-                let start = value.start + (member.as_ptr() as usize - line.as_ptr() as usize);
-                start..start + member.len()
-            });
-        } else if name.eq_ignore_ascii_case("cache-control") {
-            self.cache_control = value;
-            self.cache_controls += 1;
-        } else if name.eq_ignore_ascii_case("date") {
-            self.dated = true;
+            FieldId::Date => self.dated = true,
+            _ => {}
         }
+    }
+
+    fn leave_out(&mut self, line: Range<usize>) {
+        if let Some(place) = self.left_out.get_mut(self.leaves_out) {
+            *place = line;
+        }
+        self.leaves_out += 1;
+    }
+
+    /// It is asked for several times.
+    fn note_verdict(&mut self, value: Range<usize>) {
+        let line = &self.head.as_ref()[value.clone()];
+        self.verdict = status::last_member_of(line).map(|member| {
+            let start = value.start + (member.as_ptr() as usize - line.as_ptr() as usize);
+            start..start + member.len()
+        });
     }
 
     /// The last member of `Cache-Status`, which is the node's, without its name.
@@ -173,9 +181,10 @@ impl<B: AsRef<[u8]>> Fields<B> {
         let lines = &self.head.as_ref()[self.lines.clone()];
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            let is = |other: &HeaderName| name.eq_ignore_ascii_case(other.as_str().as_bytes());
-            if (stays || !is(&CONTENT_LENGTH)) && !is(&TRANSFER_ENCODING) {
-                out.extend_from_slice(line);
+            match FieldId::among(name, Traits::ENDS) {
+                FieldId::ContentLength if stays => out.extend_from_slice(line),
+                FieldId::Other => out.extend_from_slice(line),
+                _ => {}
             }
         }
     }
@@ -193,7 +202,7 @@ impl Fields {
         else {
             return headers;
         };
-        for field in parsed.iter().filter(|field| !is_ringhold(field.name.as_bytes())) {
+        for field in parsed.iter().filter(|field| !FieldId::has(field.name.as_bytes(), Traits::LINK)) {
             let start = field.value.as_ptr() as usize - self.head.as_ptr() as usize;
             let value = HeaderValue::from_maybe_shared(self.head.slice(start..start + field.value.len()));
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name.as_bytes()), value) {
