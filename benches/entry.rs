@@ -6,7 +6,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use ringhold::config::{Cache, Eviction};
-use ringhold::net::serve::Plain;
+use ringhold::net::serve::Head;
 use ringhold::policy::{Rules, Terms, storable};
 use ringhold::store::{Entry, Mark, Store};
 use ringhold::wire::date::Timestamp;
@@ -66,7 +66,7 @@ fn reading(c: &mut Criterion) {
     c.bench_function("the key of a target that is its own", |b| b.iter(|| Key::read(black_box(URL.as_bytes()))));
     let odd = URL.replace("static.example.com", "Static.Example.COM:80");
     c.bench_function("the key of a target to be rewritten", |b| b.iter(|| Key::read(black_box(odd.as_bytes()))));
-    c.bench_function("a head of 11 fields", |b| b.iter(|| Plain::parts(black_box(HEAD.as_bytes()))));
+    c.bench_function("a head of 11 fields", |b| b.iter(|| Head::parts(black_box(HEAD.as_bytes()))));
 }
 
 fn storing(c: &mut Criterion) {

@@ -18,9 +18,11 @@ mod tests;
 mod words;
 
 pub use body::{ClientBody, Told};
-pub use conn::{Asking, Given, Known, Shortcut, connection};
+pub use conn::{Asked, ByRequest, Finish, Given, Service, Step, connection};
 pub use connections::Connections;
-pub use head::{Noted, Plain};
+#[cfg(test)]
+pub use head::with_head;
+pub use head::{Head, Noted, Refusal};
 pub use held::{HEADS, by_kind as held};
 pub use interim::Interim;
 pub use io::Upgrade;

@@ -42,18 +42,18 @@ pub struct Caller {
 
 /// The two requests of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ProofStep {
     Hello,
     Prove,
 }
 
-impl Step {
+impl ProofStep {
     /// `None`: the request is about something else.
-    pub fn of<B>(request: &Request<B>) -> Option<Step> {
+    pub fn of<B>(request: &Request<B>) -> Option<ProofStep> {
         let origin_form = request.uri().authority().is_none();
         match (request.method(), request.uri().path()) {
-            (&Method::GET, HELLO) if origin_form => Some(Step::Hello),
-            (&Method::POST, PROVE) if origin_form => Some(Step::Prove),
+            (&Method::GET, HELLO) if origin_form => Some(ProofStep::Hello),
+            (&Method::POST, PROVE) if origin_form => Some(ProofStep::Prove),
             _ => None,
         }
     }
@@ -103,10 +103,10 @@ impl Caller {
     }
 
     /// Takes one step of the proof.
-    pub async fn step(&self, node: &Node, step: Step, request: Request<ClientBody>) -> Response<NodeBody> {
+    pub async fn step(&self, node: &Node, step: ProofStep, request: Request<ClientBody>) -> Response<NodeBody> {
         match step {
-            Step::Hello => self.hello(node),
-            Step::Prove => self.prove(node, request).await,
+            ProofStep::Hello => self.hello(node),
+            ProofStep::Prove => self.prove(node, request).await,
         }
     }
 

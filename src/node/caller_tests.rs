@@ -43,7 +43,7 @@ fn listen(cluster: Cluster, same_machine: bool) -> String {
             let (stream, peer) = listener.accept().await;
             let has_secret = node.config.cluster.secret.is_some();
             let (node, caller) = (node.clone(), Rc::new(Caller::new(Peer { same_machine, ..peer }, has_secret)));
-            connections.serve(stream, move |request| service::serve(node.clone(), caller.clone(), request));
+            connections.serve(stream, service::Serving::new(node, caller));
         }
     });
     address

@@ -2,7 +2,7 @@
 //!
 //! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange`
 //! (what the answer means; `confirm`: that of a 304), `pump` (the body, into the store), `answer`. `refresh` renews what
-//! was served stale; `quick` and `shortly` answer what is plain without all that. `peer` asks another node before the origin; `asked` answers one; `adopt` takes over from one that ends.
+//! was served stale; `hit` answers at once what is fresh; `pass` passes on what is never stored. `peer` asks another node before the origin; `asked` answers one; `adopt` takes over from one that ends.
 
 mod adopt;
 mod answer;
@@ -23,17 +23,17 @@ mod explain;
 mod fill;
 mod forgotten;
 mod forward;
+mod hit;
 mod line;
 mod origin;
+mod pass;
 mod peer;
 mod pump;
-mod quick;
 mod ranged;
 mod refresh;
 mod room;
 mod run;
 mod service;
-mod shortly;
 mod source;
 mod upgrade;
 mod upload;
@@ -61,7 +61,7 @@ struct Node {
     id: String,
     /// A random number, new at every start.
     boot: u64,
-    /// See [`quick::hit`].
+    /// See [`hit::cache_status`].
     hit: Box<[u8]>,
     /// In the `Via` of requests that did not come through a front.
     pseudonym: String,

@@ -3,15 +3,15 @@
 use super::caller::Caller;
 use super::counters::Counters;
 use super::door::Door;
-use super::quick::{self, Quick};
-use super::{Node, adopt, collapse, origin, peer, service};
+use super::service::Serving;
+use super::{Node, adopt, collapse, hit, origin, peer};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
 use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
-use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
+use crate::net::serve::{Connections, Limits, Sweeper};
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
@@ -115,10 +115,8 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         let is_stranger = stranger.is_some();
         let caller = Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger);
         let (node, caller) = (node.clone(), Rc::new(caller));
-        let known: Shortcut<_> = Rc::new(Quick::new(node.clone(), caller.clone()));
         let watched = caller.clone();
-        let connection = connections
-            .serve_with(stream, Some(known), move |request| service::serve(node.clone(), caller.clone(), request));
+        let connection = connections.serve(stream, Serving::new(node, caller));
         if is_stranger {
             door.watch(&watched, connection);
         }
@@ -188,7 +186,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
     let counters = Rc::new(Counters::default());
     let boot = random() & ((1 << 53) - 1);
     Node {
-        hit: quick::hit(&id),
+        hit: hit::cache_status(&id),
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
         id,
         boot,

@@ -3,36 +3,72 @@
 use super::Node;
 use super::ask::{Ask, Asker, Incoming};
 use super::body::NodeBody;
-use super::caller::{Caller, Standing, Step};
+use super::caller::{Caller, ProofStep, Standing};
 use super::collapse::{Got, Shared, alone, join_or_lead};
 use super::counters::add;
+use super::hit::{self, Look};
+use super::origin::Pool;
+use super::pass::Pass;
 use super::{answer, asked, begun, control, forward, refresh, upgrade};
 use crate::clock;
-use crate::net::serve::{ClientBody, Upgrade};
+use crate::net::serve::{Asked, ClientBody, Given, Service, Step, Upgrade};
 use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
 use crate::wire::fault::{Fault, Whose};
 use crate::wire::status::{CacheStatus, Fwd};
 use http::{Method, Request, Response};
-use std::convert::Infallible;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// How often a request looks into the store again because a fetch that it waited for came to nothing.
 const LOOKS: usize = 8;
 
-/// Answers one request; never fails: a fault is an answer too.
-pub async fn serve(
+/// Answers the requests of one connection.
+pub struct Serving {
     node: Rc<Node>,
     caller: Rc<Caller>,
-    request: Request<ClientBody>,
-) -> Result<Response<NodeBody>, Infallible> {
+    /// The origin that was last asked for what is never stored.
+    last: RefCell<Option<Rc<Pool>>>,
+}
+
+impl Serving {
+    pub fn new(node: Rc<Node>, caller: Rc<Caller>) -> Serving {
+        Serving { node, caller, last: RefCell::default() }
+    }
+}
+
+impl Service for Serving {
+    type Body = NodeBody;
+
+    /// What is stored and fresh is answered at once; all else is waited for.
+    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<NodeBody> {
+        let (node, caller) = (&self.node, &self.caller);
+        match hit::look(node, request, caller.standing(), out) {
+            Look::Hit(head, body) => return Step::Answer(head, body),
+            Look::Ask => {}
+            Look::Absent(hash) => {
+                let pass = |why| Pass::of(node.clone(), &self.last, request, caller.standing(), why);
+                if let Some(pass) = node.uncacheable.alone(hash).and_then(pass) {
+                    return Step::Finish(Box::pin(pass.relay()));
+                }
+            }
+        }
+        match request.request() {
+            Ok(request) => Step::Finish(Box::pin(finish(node.clone(), caller.clone(), request))),
+            Err(why) => Step::Refuse(why),
+        }
+    }
+}
+
+/// Never fails: a fault is an answer too.
+async fn finish(node: Rc<Node>, caller: Rc<Caller>, request: Request<ClientBody>) -> Given<NodeBody> {
     // What is rare is boxed here and below: a future is as large as the largest that it may wait for.
     if request.uri().authority().is_none() {
-        return Ok(Box::pin(ours(&node, &caller, request)).await);
+        return Given::Response(Box::pin(ours(&node, &caller, request)).await);
     }
-    Ok(match caller.standing() {
+    Given::Response(match caller.standing() {
         Standing::Stranger => caller.turn_away(&node),
         _ => trusted(&node, &caller, request).await,
     })
@@ -40,7 +76,7 @@ pub async fn serve(
 
 /// What is asked of the node itself: a step of the proof, or control.
 async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
-    let mut response = match (caller.objection(&request), Step::of(&request), caller.standing()) {
+    let mut response = match (caller.objection(&request), ProofStep::of(&request), caller.standing()) {
         (Some(why), ..) => caller.refuse(node, why),
         (None, Some(step), _) => caller.step(node, step, request).await,
         (None, None, Standing::Stranger) => caller.turn_away(node),

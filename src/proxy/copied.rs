@@ -74,7 +74,7 @@ impl Watch {
         if let Some(record) = record {
             let cache = Cache::Hit;
             record.decide(Verdict { status: entry.status, source: Source::Hot, cache, blame: None });
-            record.note(&copy.node, headers);
+            record.note(&copy.node, status::last_member(headers));
         }
         Some(response.map(|()| Reply::new(Content::Full(body), record.take())))
     }

@@ -42,6 +42,8 @@ const LARGEST: u64 = 1024 * 1024;
 const SEEN: usize = 8192;
 /// How many invalidated groups are remembered one by one.
 const GROUPS: usize = 4096;
+/// How the fixed part of a head ends, without the name of the node.
+const SAID: &[u8] = b"hit; ttl=";
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// See the module.
@@ -310,6 +312,7 @@ impl Hot {
         head.extend_from_slice(status.as_bytes());
         // What follows is written for each answer: the rest of Cache-Status, and Age.
         head.extend_from_slice(b"; ttl=");
+        debug_assert!(head.ends_with(SAID));
         Some(head.into_boxed_slice().into())
     }
 }
@@ -318,22 +321,29 @@ impl Copy {
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
-    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and a small body; gives one
-    /// that is not.
-    pub fn write(&self, now: Timestamp, head: &mut Vec<u8>) -> Option<Payload> {
-        let (entry, fixed) = (self.entry(), self.head.as_ref()?);
+    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and a small body; how long the
+    /// head is, and a body that is not small. `bodiless`: the request was HEAD.
+    pub fn write(&self, now: Timestamp, bodiless: bool, head: &mut Vec<u8>) -> Option<(usize, Payload)> {
+        let (entry, fixed, start) = (self.entry(), self.head.as_ref()?, head.len());
         if now >= entry.terms.fresh_until {
             return None;
         }
-        let small = entry.body().small();
-        let body = if small.is_some() { Bytes::new() } else { entry.body().whole()? };
+        let small = entry.body().small().filter(|_| !bodiless);
+        let body = if small.is_some() || bodiless { Bytes::new() } else { entry.body().whole()? };
         head.extend_from_slice(fixed);
         head.extend_from_slice(itoa::Buffer::new().format(entry.terms.ttl(now)).as_bytes());
         head.extend_from_slice(b"\r\nage: ");
         head.extend_from_slice(itoa::Buffer::new().format(entry.terms.age(now)).as_bytes());
         head.extend_from_slice(b"\r\n\r\n");
+        let length = head.len() - start;
         head.extend_from_slice(small.unwrap_or_default());
-        Some(self.lasting.clone().map_or(Payload::Bytes(body), Payload::Lasting))
+        let lasting = self.lasting.clone().filter(|_| !bodiless);
+        Some((length, lasting.map_or(Payload::Bytes(body), Payload::Lasting)))
+    }
+    /// What a head that it has written says of the cache.
+    pub fn said<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        let rest = self.head.as_ref().and_then(|fixed| head.get(fixed.len() - SAID.len()..)).unwrap_or_default();
+        rest.split(|byte| *byte == b'\r').next().unwrap_or_default()
     }
     /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small
     /// comes at once, and costs less.

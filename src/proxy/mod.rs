@@ -4,7 +4,7 @@
 //! - `acceptor`, `worker`: one thread accepts, one runtime a thread serves
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
-//! - `hot`, `copied`: what everyone asks for, kept here; `quick`: that, by its bytes; `told`: what other fronts say of it
+//! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`: what other fronts say of it
 //! - `tunnel`: CONNECT and Upgrade
 //! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
 
@@ -19,6 +19,7 @@ mod accesslog;
 pub mod admin;
 mod copied;
 mod held;
+mod hit;
 mod hot;
 mod link;
 pub mod making;
@@ -26,12 +27,11 @@ mod metrics;
 mod outcome;
 mod own;
 mod pages;
-mod quick;
+mod pass;
 mod relay;
 mod reply;
 mod route;
 mod service;
-mod shortly;
 mod told;
 mod tunnel;
 mod upload;

@@ -129,12 +129,11 @@ impl Record {
     pub fn end(&mut self, end: End) {
         self.outcome.end = end;
     }
-    /// Who answered, for the log.
-    pub fn note(&mut self, node: &str, headers: &HeaderMap) {
+    /// Who answered, for the log, and what that said of its cache.
+    pub fn note(&mut self, node: &str, said: Option<&[u8]>) {
         if let Some(line) = &mut self.line {
             line.1.node = Some(node.to_owned());
-            let status = status::last_member(headers).map(|member| String::from_utf8_lossy(member).into_owned());
-            line.1.cache_status = status;
+            line.1.cache_status = said.map(|member| String::from_utf8_lossy(member).into_owned());
         }
     }
 

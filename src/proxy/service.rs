@@ -2,22 +2,22 @@
 
 use super::link::{self, Answer, Framing, Pool, Said};
 use super::outcome::{Cache, Record, Source, Verdict};
+use super::pass::Pass;
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
-use super::{access, copied, own, pages, relay, told, tunnel, upload};
+use super::{access, copied, hit, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::views::{Outdated, Report};
-use crate::net::serve::{ClientBody, Noted, Upgrade};
+use crate::net::serve::{Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::field::FieldId;
 use crate::wire::target::{Key, Target};
-use crate::wire::{connection_auth, hop, list, target, via};
+use crate::wire::{connection_auth, hop, list, status, target, via};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use hyper::ext::ReasonPhrase;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -26,17 +26,40 @@ use tokio::time::timeout;
 /// So long an answer that invalidates waits for the other nodes to know.
 const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
+/// Answers the requests of one connection.
+pub struct Serving(pub Rc<Client>);
+
+impl Service for Serving {
+    type Body = Reply;
+
+    /// What has a hot copy is answered at once; all else is waited for.
+    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
+        let client = &self.0;
+        if let Some((head, body)) = hit::at_once(client, request, out) {
+            return Step::Answer(head, body);
+        }
+        if let Some(pass) = Pass::of(client.clone(), request) {
+            return Step::Finish(Box::pin(pass.relay()));
+        }
+        match request.request() {
+            Ok(request) => Step::Finish(Box::pin(finish(client.clone(), request))),
+            Err(why) => Step::Refuse(why),
+        }
+    }
+}
+
 /// Answers one request, whatever it is.
-pub async fn serve(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
+async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply> {
     let (request, body) = request.into_parts();
     let head_only = request.method == Method::HEAD;
     let mut record = Some(client.worker.record(client.peer, &request).of_client(body.interim()));
-    let answer = answer(&client, request, body, &mut record).await;
-    Ok(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
+    // Boxed, because a future is as large as the largest that it may wait for.
+    let answer = Box::pin(answer(&client, request, body, &mut record)).await;
+    Given::Response(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
 }
 
 /// Answers one request of a client that may not use the proxy; another front may speak from anywhere.
-pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Result<Response<Reply>, Infallible> {
+pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Response<Reply> {
     let (request, body) = request.into_parts();
     let head_only = request.method == Method::HEAD;
     let record = client.worker.record(client.peer, &request);
@@ -49,7 +72,7 @@ pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Resu
         Err(fault) => self::fault(&client, &fault, head_only, Some(record)),
     };
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    Ok(answer)
+    answer
 }
 
 /// An error that we answer with.
@@ -177,7 +200,7 @@ pub fn deliver(
     if let Some(record) = record {
         let (cache, blame) = (Cache::of(&parts.headers), head.blame);
         record.decide(Verdict { status: parts.status, source: Source::Node, cache, blame });
-        record.note(&pool.node.id, &parts.headers);
+        record.note(&pool.node.id, status::last_member(&parts.headers));
     }
     let reply = match content {
         link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),

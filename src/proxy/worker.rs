@@ -7,18 +7,19 @@ use super::hot::Hot;
 use super::link::{Pool, Shared, Swept, TICK, Ties};
 use super::metrics::Counters;
 use super::outcome::Record;
-use super::quick::Quick;
-use super::service;
+use super::service::{self, Serving};
 use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Detached, Peer};
-use crate::net::serve::{Connections, Limits, Shortcut, Sweeper};
+use crate::net::serve::{ByRequest, Connections, Head, Limits, Sweeper};
 use crate::net::shares::{Seat, Source};
 use crate::net::trust;
 use crate::ring::HotKeys;
+use crate::wire::target;
 use crate::{account, alloc, clock};
+use http::{Method, Version};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -242,11 +243,11 @@ impl Worker {
         let (ties, source) = (Ties::default(), Source::of(&peer));
         let client = Rc::new(Client { worker: self.clone(), peer, ties, source, _place: place });
         if !trust::may_use_proxy(peer, &self.config.access) {
-            self.connections.serve(stream, move |request| service::turn_away(client.clone(), request));
+            let turn_away = move |request| service::turn_away(client.clone(), request);
+            self.connections.serve(stream, ByRequest(turn_away));
             return;
         }
-        let known: Shortcut<_> = Rc::new(Quick(client.clone()));
-        self.connections.serve_with(stream, Some(known), move |request| service::serve(client.clone(), request));
+        self.connections.serve(stream, Serving(client));
     }
 
     /// The current view with its pools.
@@ -290,19 +291,27 @@ impl Worker {
         }
     }
 
-    /// Whether requests are only counted, and not written down one by one as well.
-    pub fn only_counts(&self) -> bool {
-        self.log.is_none()
-    }
-
     /// Follows a request of this client from now on.
     pub fn record(&self, peer: Peer, request: &http::request::Parts) -> Record {
+        self.follow(peer, &request.method, request.version, || request.uri.to_string())
+    }
+
+    /// The same by its head.
+    pub fn record_of(&self, peer: Peer, request: &Head<'_>) -> Record {
+        let text = || {
+            let target = request.target().split(|byte| *byte == b'#').next().unwrap_or_default();
+            String::from_utf8_lossy(&target::escaped(target)).into_owned()
+        };
+        self.follow(peer, request.method(), request.version(), text)
+    }
+
+    fn follow(&self, peer: Peer, method: &Method, version: Version, target: impl FnOnce() -> String) -> Record {
         let line = self.log.as_ref().map(|log| {
             let line = Line {
                 client: peer.addr,
-                method: request.method.clone(),
-                target: log.target(&request.uri),
-                version: request.version,
+                method: method.clone(),
+                target: log.target(target()),
+                version,
                 began: clock::tick(),
                 node: None,
                 cache_status: None,

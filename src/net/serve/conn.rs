@@ -2,27 +2,30 @@
 
 use super::answer::{Piece, Rest};
 use super::body::{ClientBody, Reply};
-use super::head::{self, Head, Plain, Read, Refusal, Says, Shape};
+use super::head::{self, Head, Read, Refusal, Says, Shape};
 use super::interim::Interim;
 use super::io::{self, Io, Upgrade};
-use super::manners::{Standing, settle};
+use super::manners::{self, Standing};
 use super::out::{self, Out};
 use super::payload::Payload;
-use super::state::{Half, Phase};
+use super::state::{Half, Phase, State};
 use super::sweep::{Order, Registration, Sweeper};
-use super::{BoxError, End, words};
+use super::{BoxError, End, Limits, words};
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::wire::date;
 use crate::wire::fault::Fault;
+use crate::wire::field::FieldId;
 use bytes::Bytes;
 use http::{Request, Response, response};
 use http_body::Body;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
+use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::oneshot;
@@ -37,21 +40,25 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
 }
 
-/// Answers plain requests without the service, where it can. One a connection.
-pub trait Known {
-    type Body;
+/// What answers the requests of one connection.
+pub trait Service {
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Unpin;
 
-    /// At once: appends the answer's head to `head`, perhaps with its body, and gives the body that is not there.
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload>;
+    /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
+    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Self::Body>;
+}
 
-    /// Later. What neither can answer is the service's.
-    fn ask(&self, _: &Plain<'_>, _: Interim) -> Option<Asking<Self::Body>> {
-        None
-    }
+/// What a request came to without waiting.
+pub enum Step<B> {
+    /// It is answered: its head of so many bytes was appended, which says how long the content is; perhaps the content too.
+    /// The rest of that is here.
+    Answer(usize, Payload),
+    Finish(Finish<B>),
+    Refuse(Refusal),
 }
 
 /// An answer that is waited for.
-pub type Asking<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
+pub type Finish<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
 
 /// What was waited for.
 pub enum Given<B> {
@@ -62,8 +69,69 @@ pub enum Given<B> {
     Response(Response<B>),
 }
 
-/// What a connection has for that.
-pub type Shortcut<B> = Rc<dyn Known<Body = B>>;
+/// A request, as the service is given it.
+pub struct Asked<'a> {
+    head: Head<'a>,
+    io: &'a Rc<RefCell<Io>>,
+    state: &'a Arc<State>,
+    limits: &'a Limits,
+    offer: Cell<Option<Offer>>,
+}
+
+type Offer = oneshot::Sender<(Stream, Bytes)>;
+
+impl<'a> Deref for Asked<'a> {
+    type Target = Head<'a>;
+
+    fn deref(&self) -> &Head<'a> {
+        &self.head
+    }
+}
+
+impl Asked<'_> {
+    /// Its content, and what else belongs to its exchange. To be called once, where the answer is waited for.
+    pub fn body(&self) -> ClientBody {
+        let body = ClientBody::new(&self.head.says, self.io, self.state, self.limits.head);
+        if !self.head.says.connect && !self.head.says.upgrade {
+            return body;
+        }
+        let (offer, upgrade) = Upgrade::offer();
+        self.offer.set(Some(offer));
+        body.with_upgrade(upgrade)
+    }
+
+    /// What sends interim responses to it.
+    pub fn interim(&self) -> Interim {
+        Interim::of_next(self.state)
+    }
+
+    /// The same as a request that lives on.
+    pub fn request(&self) -> Result<Request<ClientBody>, Refusal> {
+        Ok(self.head.request()?.map(|()| self.body()))
+    }
+}
+
+/// A service that is asked by requests alone, and always waits.
+pub struct ByRequest<S>(pub S);
+
+impl<S, F, B> Service for ByRequest<S>
+where
+    S: Fn(Request<ClientBody>) -> F,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static,
+{
+    type Body = B;
+
+    fn begin(&self, request: &Asked<'_>, _: &mut Vec<u8>) -> Step<B> {
+        match request.request() {
+            Ok(request) => {
+                let answering = (self.0)(request);
+                Step::Finish(Box::pin(async move { Given::Response(answering.await) }))
+            }
+            Err(why) => Step::Refuse(why),
+        }
+    }
+}
 
 /// How a connection is left.
 enum Left {
@@ -76,38 +144,38 @@ enum Left {
     /// In the middle of an answer that its end would be the end of.
     CutOff(BoxError),
     /// To whoever speaks another protocol on it.
-    Taken(oneshot::Sender<(Stream, Bytes)>),
+    Taken(Offer),
 }
 
 /// What a connection is to do next.
 enum Next<B> {
-    Ask(Asking<B>),
-    Serve(Box<(Request<()>, Says)>),
+    Finish(Finish<B>, Says, Option<Offer>),
     Leave(Left),
 }
 
 /// Serves `stream` until it ends. Needs neither the service nor the bodies to be Send, but a thread that does nothing
 /// else meanwhile: spawn it locally, or use [`super::Connections`].
-pub async fn connection<S, F, B, E>(stream: Stream, service: S, sweeper: &Sweeper, known: Option<Shortcut<B>>) -> End
-where
-    S: Fn(Request<ClientBody>) -> F,
-    F: Future<Output = Result<Response<B>, E>>,
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-    E: Into<BoxError>,
-{
+pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweeper) -> End {
     let watch = sweeper.register(&stream);
     let state = watch.state().clone();
     let io = Rc::new(RefCell::new(Io { stream, state, before: Bytes::new() }));
-    let (out, partial) = (Out::default(), Vec::new());
-    let mut conn = Conn { io, watch: &watch, known: known.as_ref(), out, partial, draining: false, finished: false };
+    let mut conn = Conn {
+        io,
+        watch: &watch,
+        service,
+        out: Out::default(),
+        partial: Vec::new(),
+        pending: None,
+        draining: false,
+        finished: false,
+        closing: false,
+    };
     let left = loop {
-        let served = match poll_fn(|cx| conn.poll_next(cx)).await {
-            Next::Ask(asking) => conn.ask(asking).await,
-            Next::Serve(asked) => conn.exchange(&service, *asked).await,
+        let finished = match poll_fn(|cx| conn.poll_next(cx)).await {
+            Next::Finish(finish, says, offer) => conn.exchange(finish, says, offer).await,
             Next::Leave(left) => break left,
         };
-        if let Err(left) = served {
+        if let Err(left) = finished {
             break left;
         }
     };
@@ -125,7 +193,7 @@ async fn end(left: Left, io: Rc<RefCell<Io>>, watch: &Registration) -> End {
         Left::Closed if state.is_uploading() || state.has_unread_body() => {
             words::hear_out(stream, watch.limits()).await
         }
-        Left::Closed if state.has_said_last() => words::linger(stream).await,
+        Left::Closed if state.has_said_last() || !before.is_empty() => words::linger(stream).await,
         Left::Closed => {}
         Left::IdleTooLong => return End::IdleTooLong,
         Left::Stalled => {
@@ -154,26 +222,26 @@ async fn end(left: Left, io: Rc<RefCell<Io>>, watch: &Registration) -> End {
     End::Closed
 }
 
-struct Conn<'a, B> {
+struct Conn<'a, S: Service> {
     io: Rc<RefCell<Io>>,
     watch: &'a Registration,
-    known: Option<&'a Shortcut<B>>,
+    service: &'a S,
     out: Out,
     /// What has come of a head that is not complete.
     partial: Vec<u8>,
+    /// What is next when all answers before it are written.
+    pending: Option<Next<S::Body>>,
     /// The process ends: what runs is the last.
     draining: bool,
     /// The client has closed its half: what was read is the last.
     finished: bool,
+    /// The last answer has said so.
+    closing: bool,
 }
 
-impl<B> Conn<'_, B>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
+impl<S: Service> Conn<'_, S> {
     /// Waits for a request that the service has to answer; answers those that are known on the way.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<B>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<S::Body>> {
         for _ in 0..TURN {
             if let Err(left) = self.heed(cx) {
                 return left.into();
@@ -181,7 +249,10 @@ where
             if let Err(e) = ready!(self.out.poll(&mut self.io.borrow_mut(), cx)) {
                 return Left::Broken(e.into()).into();
             }
-            if self.draining {
+            if let Some(next) = self.pending.take() {
+                return Poll::Ready(next);
+            }
+            if self.draining || self.closing {
                 return Left::Closed.into();
             }
             if let Some(next) = ready!(self.poll_take(cx)) {
@@ -193,7 +264,7 @@ where
     }
 
     /// What was read before, or else what can be read now.
-    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<B>>> {
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<S::Body>>> {
         let before = std::mem::take(&mut self.io.borrow_mut().before);
         if !before.is_empty() {
             return Poll::Ready(self.take(&before));
@@ -212,7 +283,7 @@ where
 
     /// The requests that `input` begins with, or goes on with: their answers are ready to be written, as far as they are
     /// known, or else what is to be done for the first.
-    fn take(&mut self, input: &[u8]) -> Option<Next<B>> {
+    fn take(&mut self, input: &[u8]) -> Option<Next<S::Body>> {
         if self.partial.is_empty() {
             return self.take_all(input);
         }
@@ -227,125 +298,104 @@ where
         self.take_all(&whole)
     }
 
-    fn take_all(&mut self, input: &[u8]) -> Option<Next<B>> {
-        let limits = self.watch.limits();
-        let (mut slots, mut more) = (head::slots(), Vec::new());
-        let head = match head::read(input, limits, &mut slots) {
-            Read::TooFewSlots => {
-                more.resize_with(limits.fields, MaybeUninit::uninit);
-                head::read(input, limits, &mut more)
+    /// Requests that need no waiting are answered together (pipelined, RFC 9112 section 9.3.2), up to the first that does.
+    fn take_all(&mut self, input: &[u8]) -> Option<Next<S::Body>> {
+        out::with_head(|out| {
+            let (mut used, mut body, mut next) = (0, Payload::default(), None);
+            while used == 0 || (used < input.len() && out::join(out, &mut body)) {
+                let rest = &input[used..];
+                let step = self.first(rest, out);
+                match step {
+                    // What comes behind others is looked at again when these are answered.
+                    First::Partial | First::Refused(_) if used > 0 => break,
+                    First::Partial => {
+                        self.watch.state().received(input.len());
+                        self.partial.extend_from_slice(input);
+                        return None;
+                    }
+                    First::Refused(why) => {
+                        let fault = words::refusal(why, input, self.watch.limits());
+                        return Some(Next::Leave(Left::Refused(fault)));
+                    }
+                    First::Answered(length, rest_of_it) => (used, body) = (used + length, rest_of_it),
+                    First::Waits(length, waits) => (used, next) = (used + length, Some(waits)),
+                }
+                if self.closing || next.is_some() {
+                    break;
+                }
             }
-            read => read,
-        };
-        match head {
-            Read::Head(head) => {
-                self.watch.state().head_is_complete();
-                self.next(&head, &input[head.bytes.len()..]).unwrap_or_else(|why| Some(self.refuse(why, input)))
+            self.io.borrow_mut().before = Bytes::copy_from_slice(&input[used..]);
+            if out.is_empty() && body.is_empty() {
+                return next;
             }
-            Read::Partial => {
-                self.watch.state().received(input.len());
-                self.partial.extend_from_slice(input);
-                None
-            }
-            Read::TooFewSlots => Some(self.refuse(Refusal::TooManyFields, input)),
-            Read::Refused(why) => Some(self.refuse(why, input)),
-        }
-    }
-
-    fn refuse(&self, why: Refusal, unread: &[u8]) -> Next<B> {
-        Next::Leave(Left::Refused(words::refusal(why, unread, self.watch.limits())))
-    }
-
-    /// `rest`: what came behind the head.
-    fn next(&mut self, head: &Head<'_>, rest: &[u8]) -> Result<Option<Next<B>>, Refusal> {
-        let plain = head.plain();
-        if let Some(answered) = plain.as_ref().and_then(|plain| self.answer(plain, rest)) {
-            self.io.borrow_mut().before = Bytes::copy_from_slice(&rest[answered..]);
-            return Ok(None);
-        }
-        let asking = plain.and_then(|plain| self.known?.ask(&plain, Interim::of_next(self.watch.state())));
-        let next = match asking {
-            Some(asking) => Next::Ask(asking),
-            None => Next::Serve(Box::new((head.request()?, head.says))),
-        };
-        self.io.borrow_mut().before = Bytes::copy_from_slice(rest);
-        Ok(Some(next))
-    }
-
-    /// Has the answer ready to be written, if it is known, and with it those to the requests in `rest` (pipelined, RFC
-    /// 9112 section 9.3.2), as long as they are known; how much of `rest` these are.
-    fn answer(&mut self, plain: &Plain<'_>, rest: &[u8]) -> Option<usize> {
-        let known = self.known?;
-        out::with_head(|head| {
-            let mut body = known.answer(plain, head)?;
-            let mut answered = 0;
-            while answered < rest.len() && out::join(head, &mut body) {
-                let mut slots = head::slots();
-                let Read::Head(next) = head::read(&rest[answered..], self.watch.limits(), &mut slots) else { break };
-                let Some(known) = next.plain().and_then(|plain| known.answer(&plain, head)) else { break };
-                answered += next.bytes.len();
-                body = known;
-            }
-            self.out.hold(head, body);
-            Some(answered)
+            self.out.hold(out, body);
+            self.pending = next;
+            None
         })
     }
 
-    /// One request to who knows: as [`Conn::exchange`].
-    async fn ask(&mut self, asking: Asking<B>) -> Result<(), Left> {
-        let half = Half::begin(self.watch.state());
-        self.watch.state().asked();
-        let given = self.wait(asking).await?;
-        self.watch.state().answered();
-        match given {
-            Given::Response(response) => {
-                let response = response.map(|body| Reply { body, _half: half });
-                self.send(response, &Says::default(), None).await
+    /// The request that `input` begins with.
+    fn first(&mut self, input: &[u8], out: &mut Vec<u8>) -> First<S::Body> {
+        let limits = self.watch.limits();
+        let (mut slots, mut ids) = head::slots();
+        let (mut more_slots, mut more_ids) = (Vec::new(), Vec::new());
+        let read = match head::read(input, limits, &mut slots, &mut ids) {
+            Read::TooFewSlots => {
+                more_slots.resize_with(limits.fields, MaybeUninit::uninit);
+                more_ids.resize(limits.fields, FieldId::Other);
+                head::read(input, limits, &mut more_slots, &mut more_ids)
             }
-            Given::Bytes(mut head, body) => {
-                let close = self.is_last();
-                if close && head.ends_with(b"\r\n\r\n") {
-                    head.truncate(head.len() - 2);
-                    head.extend_from_slice(b"connection: close\r\n\r\n");
-                }
-                self.send_bytes(&mut head, body).await?;
-                drop(half);
-                self.sent(close)
+            read => read,
+        };
+        let head = match read {
+            Read::Head(head) => head,
+            Read::Partial => return First::Partial,
+            Read::TooFewSlots => return First::Refused(Refusal::TooManyFields),
+            Read::Refused(why) => return First::Refused(why),
+        };
+        self.watch.state().head_is_complete();
+        let (length, says, start) = (head.bytes().len(), head.says, out.len());
+        let (io, state) = (&self.io, self.watch.state());
+        let asked = Asked { head, io, state, limits, offer: Cell::default() };
+        match self.service.begin(&asked, out) {
+            Step::Answer(head, body) => {
+                self.closing = manners::ends(&says, self.standing());
+                manners::say(&says, self.closing, start + head, out);
+                First::Answered(length, body)
             }
-            Given::Message(mut message, head) => {
-                let close = self.is_last();
-                if close && let Some(end) = head.checked_sub(2).filter(|end| *end <= message.len()) {
-                    message.splice(end..end, *b"connection: close\r\n");
-                }
-                self.send_bytes(&mut message, Bytes::new().into()).await?;
-                out::take_back(message);
-                drop(half);
-                self.sent(close)
-            }
+            Step::Finish(finish) => First::Waits(length, Next::Finish(finish, says, asked.offer.take())),
+            Step::Refuse(why) => First::Refused(why),
         }
     }
 
-    /// One request: counted from the call of the service until both bodies are done with.
-    async fn exchange<S, F, E>(&mut self, service: &S, (request, says): (Request<()>, Says)) -> Result<(), Left>
-    where
-        S: Fn(Request<ClientBody>) -> F,
-        F: Future<Output = Result<Response<B>, E>>,
-        E: Into<BoxError>,
-    {
+    /// One answer that is waited for: its exchange is counted until both bodies are done with.
+    async fn exchange(&mut self, finish: Finish<S::Body>, says: Says, offer: Option<Offer>) -> Result<(), Left> {
         let state = self.watch.state().clone();
-        let mut body = ClientBody::new(&says, &self.io, &state, self.watch.limits().head);
-        let mut offer = None;
-        if says.connect || says.upgrade {
-            let (sender, upgrade) = Upgrade::offer();
-            (offer, body) = (Some(sender), body.with_upgrade(upgrade));
-        }
         let half = Half::begin(&state);
         state.asked();
-        // Boxed, because a future that holds another is moved with it, and copied with it.
-        let answering = Box::pin(service(request.map(|()| body)));
-        let response = self.wait(answering).await?.map_err(|e| Left::Broken(e.into()))?;
+        let given = self.wait(finish).await?;
         state.answered();
-        self.send(response.map(|body| Reply { body, _half: half }), &says, offer).await?;
+        match given {
+            Given::Response(response) => {
+                self.send(response.map(|body| Reply { body, _half: half }), &says, offer).await?;
+            }
+            Given::Bytes(mut head, body) => {
+                let close = manners::ends(&says, self.standing());
+                let end = head.len();
+                manners::say(&says, close, end, &mut head);
+                self.send_bytes(&mut head, body).await?;
+                drop(half);
+                self.sent(close)?;
+            }
+            Given::Message(mut message, head) => {
+                let close = manners::ends(&says, self.standing());
+                manners::say(&says, close, head, &mut message);
+                self.send_bytes(&mut message, Bytes::new().into()).await?;
+                out::take_back(message);
+                drop(half);
+                self.sent(close)?;
+            }
+        }
         // It was answered early, and somebody reads on.
         poll_fn(|cx| match self.heed(cx) {
             Ok(()) if state.uploads() => {
@@ -376,17 +426,16 @@ where
 
     async fn send(
         &mut self,
-        response: Response<Reply<B>>,
+        response: Response<Reply<S::Body>>,
         says: &Says,
-        offer: Option<oneshot::Sender<(Stream, Bytes)>>,
+        offer: Option<Offer>,
     ) -> Result<(), Left> {
         let (answer, body) = response.into_parts();
         let state = self.watch.state();
         if head::says_close(&answer.headers) {
             state.said_last();
         }
-        let standing = Standing { is_last: self.is_last(), is_uploading: state.is_uploading() };
-        let shape = settle(&answer, &body.body.size_hint(), says, standing);
+        let shape = manners::settle(&answer, &body.body.size_hint(), says, self.standing());
         self.write(&answer, body, shape, says).await?;
         if let (true, Some(offer)) = (shape.hands_over, offer) {
             self.watch.state().flushed();
@@ -409,9 +458,9 @@ where
         .await
     }
 
-    /// Whether no request can follow.
-    fn is_last(&self) -> bool {
-        self.draining || (self.finished && self.io.borrow().before.is_empty())
+    fn standing(&self) -> Standing {
+        let is_last = self.draining || (self.finished && self.io.borrow().before.is_empty());
+        Standing { is_last, is_uploading: self.watch.state().is_uploading() }
     }
 
     /// An answer is out.
@@ -424,7 +473,7 @@ where
     async fn write(
         &mut self,
         answer: &response::Parts,
-        mut body: Reply<B>,
+        mut body: Reply<S::Body>,
         shape: Shape,
         says: &Says,
     ) -> Result<(), Left> {
@@ -522,6 +571,15 @@ where
         }
         Poll::Pending
     }
+}
+
+/// What the request at the beginning of some input came to; how long its head is.
+enum First<B> {
+    Partial,
+    Refused(Refusal),
+    /// With what of its body is still to be written.
+    Answered(usize, Payload),
+    Waits(usize, Next<B>),
 }
 
 /// An answer breaks off.

@@ -1,13 +1,10 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
-use super::conn::Shortcut;
+use super::conn::Service;
 use super::sweep::Sweeper;
-use super::{BoxError, ClientBody, End, connection};
+use super::{End, connection};
 use crate::net::listen::Stream;
 use crate::net::shares::Source;
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -50,29 +47,10 @@ impl Connections {
     }
 
     /// Serves a connection on a task of its own.
-    pub fn serve<S, F, B, E>(&self, stream: Stream, service: S)
-    where
-        S: Fn(Request<ClientBody>) -> F + 'static,
-        F: Future<Output = Result<Response<B>, E>> + 'static,
-        B: Body<Data = Bytes> + Unpin + 'static,
-        B::Error: Into<BoxError>,
-        E: Into<BoxError> + 'static,
-    {
-        self.serve_with(stream, None, service);
-    }
-
-    /// The same, where some answers are known before hyper sees the request.
-    pub fn serve_with<S, F, B, E>(&self, stream: Stream, known: Option<Shortcut<B>>, service: S) -> AbortHandle
-    where
-        S: Fn(Request<ClientBody>) -> F + 'static,
-        F: Future<Output = Result<Response<B>, E>> + 'static,
-        B: Body<Data = Bytes> + Unpin + 'static,
-        B::Error: Into<BoxError>,
-        E: Into<BoxError> + 'static,
-    {
+    pub fn serve<S: Service + 'static>(&self, stream: Stream, service: S) -> AbortHandle {
         let sweeper = self.0.sweeper.clone();
         self.spawn(async move {
-            match connection(stream, service, &sweeper, known).await {
+            match connection(stream, &service, &sweeper).await {
                 End::Closed | End::Upgraded => {}
                 end => tracing::debug!("a connection ended: {end}"),
             }

@@ -2,6 +2,7 @@
 
 use super::Limits;
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::view::FieldView;
 use crate::wire::{list, target};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -14,31 +15,24 @@ use std::mem::MaybeUninit;
 /// Heads with more fields than this are read with an allocation.
 pub(super) const FIELDS: usize = 64;
 
-/// Room for the fields of a head.
-pub(super) type Slots<'a> = [MaybeUninit<httparse::Header<'a>>];
+/// Room for the fields of a head, and for what is known of their names.
+pub(super) type Slots<'a, const N: usize = FIELDS> = ([MaybeUninit<httparse::Header<'a>>; N], [FieldId; N]);
 
-/// Of the fixed number that needs no allocation.
-pub(super) fn slots<'a>() -> [MaybeUninit<httparse::Header<'a>>; FIELDS] {
-    [const { MaybeUninit::uninit() }; FIELDS]
+/// So many need no allocation.
+pub(super) fn slots<'a>() -> Slots<'a> {
+    ([const { MaybeUninit::uninit() }; FIELDS], [FieldId::Other; FIELDS])
 }
 
-/// A GET with `HTTP/1.1`, without content, that leaves its connection as it is.
+/// The head of a request, as it was read.
 #[derive(Debug)]
-pub struct Plain<'a> {
-    pub target: &'a [u8],
-    pub fields: &'a [httparse::Header<'a>],
-    /// The whole head.
-    pub head: &'a [u8],
-}
-
-/// The head of a request.
-#[derive(Debug)]
-pub(super) struct Head<'a> {
-    method: &'a str,
+pub struct Head<'a> {
+    method: Method,
     target: &'a [u8],
     fields: &'a [httparse::Header<'a>],
-    /// All of it.
-    pub(super) bytes: &'a [u8],
+    ids: &'a [FieldId],
+    /// What all of its fields are for.
+    traits: Traits,
+    bytes: &'a [u8],
     pub(super) says: Says,
 }
 
@@ -57,8 +51,6 @@ pub(super) enum Framing {
 /// What a head says of its connection and its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Says {
-    /// Nothing but that it is a GET of HTTP/1.1.
-    pub(super) plain: bool,
     pub(super) old: bool,
     pub(super) connect: bool,
     pub(super) head: bool,
@@ -68,6 +60,8 @@ pub(super) struct Says {
     pub(super) upgrade: bool,
     /// `Expect: 100-continue`
     pub(super) expects: bool,
+    /// `Connection` names fields that are for this hop.
+    pub(super) nominates: bool,
     /// `TE: trailers`
     pub(super) trailers: bool,
     pub(super) content: Framing,
@@ -85,7 +79,7 @@ pub struct Noted {
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     Malformed(&'static str),
     TargetTooLong,
     TooLong,
@@ -102,7 +96,12 @@ pub(super) enum Read<'a> {
 }
 
 /// Reads the head that `input` begins with.
-pub(super) fn read<'a>(input: &'a [u8], limits: &Limits, slots: &'a mut Slots<'a>) -> Read<'a> {
+pub(super) fn read<'a>(
+    input: &'a [u8],
+    limits: &Limits,
+    slots: &'a mut [MaybeUninit<httparse::Header<'a>>],
+    ids: &'a mut [FieldId],
+) -> Read<'a> {
     let many = slots.len();
     let mut request = httparse::Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(input, slots) {
@@ -116,13 +115,23 @@ pub(super) fn read<'a>(input: &'a [u8], limits: &Limits, slots: &'a mut Slots<'a
     if request.headers.len() > limits.fields {
         return Read::Refused(Refusal::TooManyFields);
     }
-    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default().as_bytes());
+    let Ok(method) = Method::from_bytes(request.method.unwrap_or_default().as_bytes()) else {
+        return Read::Refused(Refusal::Malformed(NO_LINE));
+    };
+    let target = request.path.unwrap_or_default().as_bytes();
     let fields: &[httparse::Header<'_>] = request.headers;
-    match says(method, target, request.version == Some(0), fields) {
-        Ok(says) => Read::Head(Head { method, target, fields, bytes: &input[..length], says }),
+    let (ids, mut traits) = (&mut ids[..fields.len()], Traits::NONE);
+    for (id, field) in ids.iter_mut().zip(fields) {
+        *id = FieldId::of(field.name.as_bytes());
+        traits = traits.and(id.traits());
+    }
+    match says(&method, target, request.version == Some(0), fields.iter().zip(&*ids), traits) {
+        Ok(says) => Read::Head(Head { method, target, fields, ids, traits, bytes: &input[..length], says }),
         Err(why) => Read::Refused(Refusal::Malformed(why)),
     }
 }
+
+const NO_LINE: &str = "the request line is none";
 
 fn reason(error: httparse::Error) -> &'static str {
     match error {
@@ -130,22 +139,26 @@ fn reason(error: httparse::Error) -> &'static str {
         httparse::Error::HeaderValue => "a field has a value with a character that none may have",
         httparse::Error::NewLine => "a line does not end as it has to",
         httparse::Error::Version => "the request line does not end in a version of HTTP",
-        _ => "the request line is none",
+        _ => NO_LINE,
     }
 }
 
-fn says(method: &str, target: &[u8], old: bool, fields: &[httparse::Header<'_>]) -> Result<Says, &'static str> {
-    let mut says = Says { old, connect: method == "CONNECT", head: method == "HEAD", ..Says::default() };
+fn says<'f>(
+    method: &Method,
+    target: &[u8],
+    old: bool,
+    fields: impl Iterator<Item = (&'f httparse::Header<'f>, &'f FieldId)>,
+    traits: Traits,
+) -> Result<Says, &'static str> {
+    let mut says = Says { old, connect: *method == Method::CONNECT, head: *method == Method::HEAD, ..Says::default() };
+    if !traits.any(Traits::CONNECTION) {
+        says.noted.pathless = is_pathless(method, target);
+        return Ok(says);
+    }
     let mut seen = Seen::default();
-    for field in fields {
-        match FieldId::among(field.name.as_bytes(), Traits::CONNECTION) {
-            FieldId::Other => continue,
+    for (field, id) in fields {
+        match id {
             FieldId::ContentLength => seen.length(field.value)?,
-            // By far the most frequent, and what holds anyway.
-            FieldId::Connection if field.value.eq_ignore_ascii_case(b"keep-alive") => {
-                says.keep_alive = true;
-                continue;
-            }
             FieldId::Connection => connection(field.value, &mut says),
             FieldId::Expect => says.expects |= !old && field.value.eq_ignore_ascii_case(b"100-continue"),
             FieldId::Te => {
@@ -155,20 +168,28 @@ fn says(method: &str, target: &[u8], old: bool, fields: &[httparse::Header<'_>])
             FieldId::Upgrade => seen.upgrade = true,
             _ => {}
         }
-        seen.about = true;
     }
     says.upgrade &= seen.upgrade;
     (says.content, says.noted.two_ends) = seen.framing(old)?;
     says.noted.pathless = is_pathless(method, target);
-    says.plain = !old && method == "GET" && !seen.about;
     Ok(says)
+}
+
+/// Of them it is known what they mean, and `TE` is of the hop whether it is named or not.
+const OPTIONS: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
+
+fn connection(value: &[u8], says: &mut Says) {
+    for option in list::split(value) {
+        says.close |= option.eq_ignore_ascii_case(b"close");
+        says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        says.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        says.nominates |= !OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(option));
+    }
 }
 
 /// What was said on the way.
 #[derive(Default)]
 struct Seen {
-    /// Something about the connection or the content.
-    about: bool,
     length: Option<u64>,
     codings: bool,
     chunked: bool,
@@ -207,38 +228,58 @@ impl Seen {
     }
 }
 
-fn connection(value: &[u8], says: &mut Says) {
-    for option in list::split(value) {
-        says.close |= option.eq_ignore_ascii_case(b"close");
-        says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        says.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-    }
-}
-
-fn is_pathless(method: &str, target: &[u8]) -> bool {
+fn is_pathless(method: &Method, target: &[u8]) -> bool {
     const SCHEME: &[u8] = b"http://";
-    let scheme = target.get(..SCHEME.len()).filter(|_| method == "OPTIONS" && target.len() > SCHEME.len());
+    let scheme = target.get(..SCHEME.len()).filter(|_| *method == Method::OPTIONS && target.len() > SCHEME.len());
     scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
         && !target[SCHEME.len()..].iter().any(|byte| matches!(byte, b'/' | b'?'))
 }
 
 impl<'a> Head<'a> {
-    /// The same as a plain request, if it is one.
-    pub(super) fn plain(&self) -> Option<Plain<'a>> {
-        self.says.plain.then_some(Plain { target: self.target, fields: self.fields, head: self.bytes })
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+    /// As it came.
+    pub fn target(&self) -> &'a [u8] {
+        self.target
+    }
+    pub fn version(&self) -> Version {
+        if self.says.old { Version::HTTP_10 } else { Version::HTTP_11 }
+    }
+    /// All of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+    /// Whether any of its fields has one of these traits.
+    pub fn has(&self, traits: Traits) -> bool {
+        self.traits.any(traits)
+    }
+    /// Whether it has no content, leaves its connection as it is, and names no fields that are for this hop: what there is to
+    /// know of it is in its lines.
+    pub fn is_alone(&self) -> bool {
+        let Says { content, connect, upgrade, nominates, .. } = self.says;
+        content == Framing::None && !connect && !upgrade && !nominates
+    }
+    /// Whether its client takes trailers.
+    pub fn takes_trailers(&self) -> bool {
+        self.says.trailers
+    }
+    /// Its fields, in order.
+    pub fn lines(&self) -> impl Iterator<Item = (FieldId, &'a str, &'a [u8])> {
+        self.ids.iter().zip(self.fields).map(|(id, field)| (*id, field.name, field.value))
     }
 
-    /// The same for a service. Its parts share one copy of the head.
+    /// The same as parts that live on. They share one copy of the head.
     pub(super) fn request(&self) -> Result<Request<()>, Refusal> {
-        let malformed = Refusal::Malformed("the request line is none");
+        let malformed = Refusal::Malformed(NO_LINE);
         let head = Bytes::copy_from_slice(self.bytes);
         let part = |part: &[u8]| {
             let start = part.as_ptr() as usize - self.bytes.as_ptr() as usize;
             head.slice(start..start + part.len())
         };
         let mut request = Request::new(());
-        *request.method_mut() = Method::from_bytes(self.method.as_bytes()).map_err(|_| malformed)?;
-        *request.version_mut() = if self.says.old { Version::HTTP_10 } else { Version::HTTP_11 };
+        *request.method_mut() = self.method.clone();
+        *request.version_mut() = self.version();
         let target = match target::escaped(self.target) {
             Cow::Borrowed(target) => part(target),
             Cow::Owned(target) => target.into(),
@@ -258,19 +299,33 @@ impl<'a> Head<'a> {
         }
         Ok(request)
     }
-}
 
-impl Plain<'_> {
-    /// The parts of a request whose head was plain once; `None` where it is not, or its target is none.
+    /// The same of a head that was read once; `None` where its target is none.
     pub fn parts(bytes: &[u8]) -> Option<request::Parts> {
-        let mut slots = slots();
+        let (mut slots, ids) = slots();
         let mut request = httparse::Request::new(&mut []);
         let Ok(httparse::Status::Complete(_)) = request.parse_with_uninit_headers(bytes, &mut slots) else {
             return None;
         };
-        let target = request.path?.as_bytes();
-        let head = Head { method: "GET", target, fields: request.headers, bytes, says: Says::default() };
+        let (method, target) = (Method::from_bytes(request.method?.as_bytes()).ok()?, request.path?.as_bytes());
+        let (fields, says) = (&*request.headers, Says::default());
+        let head = Head { method, target, fields, ids: &ids[..fields.len()], traits: Traits::NONE, bytes, says };
         Some(head.request().ok()?.into_parts().0)
+    }
+}
+
+impl FieldView for Head<'_> {
+    fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
+        self.lines().filter(move |(of, ..)| *of == id).map(|(.., value)| value)
+    }
+    fn named<'n>(&'n self, name: &'n HeaderName) -> impl Iterator<Item = &'n [u8]> {
+        self.lines().filter(|(_, of, _)| of.eq_ignore_ascii_case(name.as_str())).map(|(.., value)| value)
+    }
+    fn ids(&self) -> impl Iterator<Item = FieldId> {
+        self.ids.iter().copied()
+    }
+    fn has_any(&self, traits: Traits) -> bool {
+        self.traits.any(traits)
     }
 }
 
@@ -356,6 +411,16 @@ pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
     use std::io::Write;
     // Writing to memory does not fail.
     let _ = write!(out, "{length:x}\r\n");
+}
+
+/// Has a whole head looked at.
+#[cfg(test)]
+pub fn with_head<T>(text: &str, look: impl FnOnce(&Head<'_>) -> T) -> T {
+    let (mut slots, mut ids) = slots();
+    match read(text.as_bytes(), &Limits::of(&crate::config::Config::default()), &mut slots, &mut ids) {
+        Read::Head(head) => look(&head),
+        _ => panic!("{text:?} is no head"),
+    }
 }
 
 #[cfg(test)]

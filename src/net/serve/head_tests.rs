@@ -5,17 +5,12 @@ fn limits() -> Limits {
 }
 
 fn seen<T>(text: &str, look: impl FnOnce(Read<'_>) -> T) -> T {
-    let mut slots = slots();
-    look(read(text.as_bytes(), &limits(), &mut slots))
+    let (mut slots, mut ids) = slots();
+    look(read(text.as_bytes(), &limits(), &mut slots, &mut ids))
 }
 
-fn plain(text: &str) -> Option<(String, usize)> {
-    seen(text, |read| match read {
-        Read::Head(head) => {
-            head.plain().map(|plain| (String::from_utf8(plain.target.to_vec()).unwrap(), plain.head.len()))
-        }
-        _ => None,
-    })
+fn is_alone(text: &str) -> bool {
+    seen(text, |read| matches!(read, Read::Head(head) if head.is_alone()))
 }
 
 fn said(text: &str) -> Result<Says, Refusal> {
@@ -27,30 +22,36 @@ fn said(text: &str) -> Result<Says, Refusal> {
 }
 
 #[test]
-fn only_what_says_nothing_about_its_connection_is_plain() {
+fn a_request_is_alone_that_has_no_content_and_leaves_its_connection_as_it_is() {
     for (fields, expected) in [
         ("", true),
         ("Connection: Keep-Alive\r\n", true),
+        ("Connection: close\r\n", true),
+        ("TE: trailers\r\nConnection: TE\r\n", true),
         ("Accept: */*\r\nCache-Control: no-cache\r\nRange: bytes=0-1\r\nTest: 1\r\nUser-Agent: u\r\n", true),
-        ("Connection: close\r\n", false),
+        ("Content-Length: 0\r\n", true),
+        ("Upgrade: h2c\r\n", true),
+        ("Connection: upgrade\r\nUpgrade: h2c\r\n", false),
         ("Connection: keep-alive, x\r\n", false),
-        ("Content-Length: 0\r\n", false),
+        ("Content-Length: 1\r\n", false),
         ("Transfer-Encoding: chunked\r\n", false),
-        ("TE: trailers\r\n", false),
-        ("Expect: 100-continue\r\n", false),
-        ("Upgrade: h2c\r\n", false),
-        ("HTTP2-Settings: x\r\n", false),
     ] {
-        let text = format!("GET http://a/b HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-        assert_eq!(plain(&text), expected.then(|| ("http://a/b".into(), text.len())), "{fields}");
+        assert_eq!(is_alone(&format!("GET http://a/b HTTP/1.1\r\nHost: a\r\n{fields}\r\n")), expected, "{fields}");
     }
-    for text in ["GET / HTTP/1.0\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "GET", "\0"] {
-        assert_eq!(plain(text), None, "{text}");
-    }
-    let fields = "A: b\r\n".repeat(FIELDS);
-    assert!(plain(&format!("GET / HTTP/1.1\r\n{fields}\r\n")).is_some());
-    assert!(plain(&format!("GET / HTTP/1.1\r\n{fields}A: b\r\n\r\n")).is_none());
-    assert!(plain(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(1024))).is_none());
+    assert!(is_alone("GET / HTTP/1.0\r\n\r\n") && !is_alone("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert!(!is_alone("GET / HTTP/1.1\r\nHost: a\r\n"), "not all of it is there");
+}
+
+#[test]
+fn fields_are_seen_by_what_they_are_in_order() {
+    let text = "GET / HTTP/1.1\r\nHOST: a\r\nX-A: 1\r\naccept-Encoding: b\r\nx-a: 2\r\nRinghold-New: c\r\n\r\n";
+    with_head(text, |head| {
+        let ids: Vec<FieldId> = head.ids().collect();
+        assert_eq!(ids, [FieldId::Host, FieldId::Other, FieldId::AcceptEncoding, FieldId::Other, FieldId::LinkOther]);
+        assert_eq!(head.named(&HeaderName::from_static("x-a")).collect::<Vec<_>>(), [b"1", b"2"]);
+        assert_eq!(head.first(FieldId::AcceptEncoding), Some(&b"b"[..]));
+        assert!(head.has_any(Traits::LINK) && !head.has_any(Traits::BEARS));
+    });
 }
 
 #[test]
@@ -110,9 +111,10 @@ fn the_target_of_options_may_have_no_path() {
 fn a_head_that_is_too_much_or_none_is_refused_as_soon_as_that_is_known() {
     let many = "A: b\r\n".repeat(limits().fields + 1);
     let mut slots: Vec<_> = (0..limits().fields).map(|_| MaybeUninit::uninit()).collect();
+    let mut ids = vec![FieldId::Other; limits().fields];
     let long = Limits { head: 1 << 20, ..limits() };
     let text = format!("GET / HTTP/1.1\r\n{many}\r\n");
-    let read = super::read(text.as_bytes(), &long, &mut slots);
+    let read = super::read(text.as_bytes(), &long, &mut slots, &mut ids);
     assert!(matches!(read, Read::Refused(Refusal::TooManyFields)));
     assert_eq!(said(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(1024))), Err(Refusal::TooLong));
     assert_eq!(said(&format!("GET /{}", "b".repeat(1024))), Err(Refusal::TooLong));

@@ -13,6 +13,24 @@ pub(super) struct Standing {
     pub(super) is_uploading: bool,
 }
 
+/// Whether a request was the last on its connection, however it is answered.
+pub(super) fn ends(asked: &Says, standing: Standing) -> bool {
+    asked.close || (asked.old && !asked.keep_alive) || standing.is_last || standing.is_uploading
+}
+
+/// Has a head that ends at `end` of `out`, and says nothing of its connection, say what has to be said.
+pub(super) fn say(asked: &Says, close: bool, end: usize, out: &mut Vec<u8>) {
+    let line: &[u8] = match (close, asked.old) {
+        (true, _) => b"connection: close\r\n",
+        (false, true) => b"connection: keep-alive\r\n",
+        (false, false) => return,
+    };
+    // Before the empty line.
+    if let Some(at) = end.checked_sub(2).filter(|at| *at <= out.len()) {
+        out.splice(at..at, line.iter().copied());
+    }
+}
+
 /// How an answer is written, and what becomes of its connection.
 pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, standing: Standing) -> Shape {
     let status = answer.status;

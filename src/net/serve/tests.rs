@@ -65,8 +65,7 @@ impl Server {
                 let (sweeper, ends, ended) = (sweeper.clone(), ends.clone(), ended.clone());
                 let (go, waiting, tunnels) = (go.clone(), waiting.clone(), connections.clone());
                 connections.spawn(async move {
-                    let service = move |r| serve(r, go.clone(), waiting.clone(), tunnels.clone());
-                    let end = connection(stream, service, &sweeper, Some(Rc::new(Numbers))).await;
+                    let end = connection(stream, &Numbers { go, waiting, tunnels }, &sweeper).await;
                     ends.borrow_mut().push(end);
                     ended.notify_one();
                 });
@@ -94,15 +93,28 @@ impl Server {
 }
 
 /// Knows `/known/N`: N bytes.
-struct Numbers;
+struct Numbers {
+    go: Rc<Notify>,
+    waiting: Rc<Notify>,
+    tunnels: Connections,
+}
 
-impl Known for Numbers {
+impl Service for Numbers {
     type Body = Reply;
 
-    fn answer(&self, request: &Plain<'_>, head: &mut Vec<u8>) -> Option<Payload> {
-        let body = number(request.target)?;
-        head.extend_from_slice(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
-        Some(body.into())
+    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
+        if let Some(body) = number(request.target()) {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            out.extend_from_slice(head.as_bytes());
+            return Step::Answer(head.len(), body.into());
+        }
+        match request.request() {
+            Ok(request) => {
+                let answer = serve(request, self.go.clone(), self.waiting.clone(), self.tunnels.clone());
+                Step::Finish(Box::pin(async move { Given::Response(answer.await) }))
+            }
+            Err(why) => Step::Refuse(why),
+        }
     }
 }
 
@@ -116,28 +128,23 @@ async fn serve(
     go: Rc<Notify>,
     waiting: Rc<Notify>,
     tunnels: Connections,
-) -> Result<Response<Reply>, Infallible> {
+) -> Response<Reply> {
     match request.uri().path() {
-        // As any service answers what is known: what is cut by the end of a read comes here.
-        known if known.starts_with("/known/") => {
-            let body = number(known.as_bytes()).unwrap_or_default();
-            return Ok(Response::new(Full::new(body).map_err(|never| match never {}).boxed_unsync()));
-        }
         "/wait" => {
             waiting.notify_one();
             go.notified().await;
         }
         "/panic" => panic!("on purpose"),
         "/read" => drop(request.into_body().collect().await),
-        "/endless" => return Ok(Response::new(endless())),
+        "/endless" => return Response::new(endless()),
         "/upgrade" => {
             tunnels.spawn(echo(request));
             let answer = Response::builder().status(101).header("upgrade", "echo").header("connection", "upgrade");
-            return Ok(answer.body(text("")).unwrap());
+            return answer.body(text("")).unwrap();
         }
         _ => {}
     }
-    Ok(Response::new(text("hello")))
+    Response::new(text("hello"))
 }
 
 fn text(text: &'static str) -> Reply {
@@ -386,9 +393,9 @@ fn a_streamed_answer_goes_out_piece_by_piece() {
         let sweeper = Sweeper::start(Limits { idle: SHORT, ..limits() }, shutdown);
         let service = move |_| {
             let pieces = rx.borrow_mut().take().map(Pieces);
-            async move { Ok::<_, Infallible>(Response::new(pieces.unwrap())) }
+            async move { Response::new(pieces.unwrap()) }
         };
-        tokio::task::spawn_local(async move { connection(stream, service, &sweeper, None).await });
+        tokio::task::spawn_local(async move { connection(stream, &ByRequest(service), &sweeper).await });
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
         pieces.send("first").unwrap();
         let mut all = Vec::new();

@@ -20,7 +20,7 @@ use crate::cluster::{Cluster, NO_NODES};
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Listener;
-use crate::net::serve::{ClientBody, Connections, Limits, Sweeper};
+use crate::net::serve::{ByRequest, ClientBody, Connections, Limits, Sweeper};
 use crate::net::shares::{Seat, Seats, Source, Taken};
 use crate::net::trust;
 use bytes::Bytes;
@@ -31,7 +31,6 @@ use problem::{Problem, Reply, json};
 use route::{RESET, Thing, Verb};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,10 +79,11 @@ pub async fn serve(
             continue;
         }
         let (admin, seat) = (admin.clone(), Rc::new(seat));
-        connections.serve(stream, move |request| {
+        let answer = move |request| {
             let (admin, _seat) = (admin.clone(), seat.clone());
-            async move { Ok::<_, Infallible>(admin.answer(request).await) }
-        });
+            async move { admin.answer(request).await }
+        };
+        connections.serve(stream, ByRequest(answer));
     }
     drop(listener);
     connections.drained(DRAIN).await;

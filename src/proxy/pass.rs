@@ -1,5 +1,5 @@
-//! A plain request relayed from bytes to bytes: its field lines go to the node, and the node's to the client, without a
-//! map of either. The steps are those of [`super::service`], which takes over where an answer is not as plain.
+//! A request passed on from bytes to bytes: its field lines go to the node, and the node's to the client, without a map of
+//! either. The steps are those of [`super::service`], which takes over where an answer is not as plain.
 
 use super::copied::Watch;
 use super::hot::{Copy, RUNS_OUT, Since};
@@ -10,9 +10,12 @@ use super::route::Asked;
 use super::worker::Client;
 use super::{own, relay, service};
 use crate::clock;
-use crate::net::serve::{Given, Interim, Payload, Plain};
+use crate::net::serve::{Asked as Asking, Given, Head, Interim, Payload};
 use crate::store::Mark;
+use crate::wire::connection_auth;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::target::Key;
+use crate::wire::view::FieldView;
 use bytes::Bytes;
 use http::header::IF_NONE_MATCH;
 use http::{Method, StatusCode, Version};
@@ -21,8 +24,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::timeout;
 
-/// A plain request on its way.
-pub struct Shortly {
+/// What it is that has to be understood.
+const BEARS: Traits = Traits::BEARS;
+const HIT: &[u8] = b"hit";
+
+/// A request on its way.
+pub struct Pass {
     client: Rc<Client>,
     key: Key,
     /// The field lines for the node.
@@ -34,41 +41,55 @@ pub struct Shortly {
     head: Bytes,
     /// `None`, as the record: no client waits.
     interim: Option<Interim>,
+    version: Version,
     record: Option<Record>,
 }
 
-impl Shortly {
+impl Pass {
     /// `None`: it goes the long way. `special`: something in it could change the answer.
-    pub fn of(client: Rc<Client>, request: &Plain<'_>, special: bool, interim: Interim) -> Option<Shortly> {
+    pub fn of(client: Rc<Client>, request: &Asking<'_>) -> Option<Pass> {
+        let logs_in = |value| connection_auth::authorizes(value);
+        let is_fit = *request.method() == Method::GET
+            && request.is_alone()
+            && !request.takes_trailers()
+            && client.ties.is_empty()
+            && request.all(FieldId::Host).count() == 1
+            && !request.all(FieldId::Authorization).any(logs_in)
+            && FieldView::first(&**request, FieldId::Via).is_none();
+        if !is_fit {
+            return None;
+        }
+        let special = request.has_any(BEARS);
         let watch = |key: &Key| if special { Some(Watch::Aside) } else { Watch::since(&client, key) };
-        let mut shortly = Shortly::new(client.clone(), request, watch)?;
-        let record = Record::new(client.worker.shared.clone(), None).of_client(interim.clone());
-        (shortly.special, shortly.interim, shortly.record) = (special, Some(interim), Some(record));
-        Some(shortly)
+        let mut pass = Pass::new(client.clone(), request, watch)?;
+        let interim = request.interim();
+        let record = client.worker.record_of(client.peer, request).of_client(interim.clone());
+        // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
+        pass.interim = Some(interim).filter(|_| pass.version > Version::HTTP_10);
+        (pass.special, pass.record) = (special, Some(record));
+        Some(pass)
     }
 
     /// To be asked by nobody's wish but ours whether `copy`, which has just answered the request, still holds.
-    pub fn ahead(client: Rc<Client>, request: &Plain<'_>, since: Since, copy: &Arc<Copy>) -> Option<Shortly> {
-        Shortly::new(client, request, |_| Some(Watch::Again(since, copy.clone())))
+    pub fn ahead(client: Rc<Client>, request: &Head<'_>, since: Since, copy: &Arc<Copy>) -> Option<Pass> {
+        Pass::new(client, request, |_| Some(Watch::Again(since, copy.clone())))
     }
 
-    fn new(client: Rc<Client>, request: &Plain<'_>, watch: impl FnOnce(&Key) -> Option<Watch>) -> Option<Shortly> {
+    fn new(client: Rc<Client>, request: &Head<'_>, watch: impl FnOnce(&Key) -> Option<Watch>) -> Option<Pass> {
         let worker = &client.worker;
-        if !worker.only_counts() {
-            return None;
-        }
-        let key = Key::read(request.target).ok()?;
+        let key = Key::read(request.target()).ok()?;
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;
         }
         let watch = watch(&key)?;
         let head = match watch {
             Watch::Aside | Watch::Head => Bytes::new(),
-            Watch::Since(_) | Watch::Again(..) => Bytes::copy_from_slice(request.head),
+            Watch::Since(_) | Watch::Again(..) => Bytes::copy_from_slice(request.bytes()),
         };
-        let mut lines = Vec::with_capacity(request.head.len());
-        request.fields.iter().for_each(|field| Said::line(field.name, field.value, &mut lines));
-        Some(Shortly { client, key, lines, watch, special: false, head, interim: None, record: None })
+        let mut lines = Vec::with_capacity(request.bytes().len());
+        request.lines().for_each(|(_, name, value)| Said::line(name, value, &mut lines));
+        let version = request.version();
+        Some(Pass { client, key, lines, watch, special: false, head, interim: None, version, record: None })
     }
 
     /// Asks for the copy's sake alone, and no longer than a new one could be made of the answer.
@@ -90,7 +111,7 @@ impl Shortly {
             method: &Method::GET,
             key: &self.key,
             said: Said::Lines(&self.lines),
-            version: Version::HTTP_11,
+            version: self.version,
             from: client.source,
             local: client.peer.same_machine,
             te_trailers: false,
@@ -128,7 +149,7 @@ impl Shortly {
         if answer.head.challenges {
             client.ties.make(&self.key);
         }
-        let request = || Plain::parts(&self.head);
+        let request = || Head::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);
         // A small body is written together with its head.
@@ -146,6 +167,7 @@ impl Shortly {
                 if let Some(mut record) = self.record.take() {
                     let blame = head.blame;
                     record.decide(Verdict { status: head.status, source: Source::Node, cache, blame });
+                    record.note(&pool.node.id, head.fields.verdict());
                     record.sent(body.len());
                     record.end(End::Complete);
                 }
@@ -167,11 +189,11 @@ impl Shortly {
         let Ok((answer, pool)) = relay::relay(&client.worker, &asked, &mut None, place).await else {
             return Again::Unknown;
         };
-        let request = || Plain::parts(&self.head);
+        let request = || Head::parts(&self.head);
         let mut head = Vec::with_capacity(512);
         let renewed = self.watch.renew(client, &self.key, request, &answer, &pool);
-        match renewed.and_then(|copy| copy.write(clock::now(), &mut head)) {
-            Some(body) => Again::Same(head, body),
+        match renewed.and_then(|copy| copy.write(clock::now(), false, &mut head)) {
+            Some((_, body)) => Again::Same(head, body),
             None if answer.head.status == StatusCode::NOT_MODIFIED => Again::Unknown,
             None if Cache::said(answer.head.fields.verdict()) == Cache::Hit => Again::Other(Box::new((answer, pool))),
             None => Again::Unknown,
@@ -183,6 +205,7 @@ impl Shortly {
         if let (Some(mut record), Watch::Again(_, copy)) = (self.record.take(), &self.watch) {
             let (status, cache) = (copy.entry().status, Cache::Hit);
             record.decide(Verdict { status, source: Source::Node, cache, blame: None });
+            record.note(&copy.node, Some(HIT));
             record.sent(body.len());
             record.end(End::Complete);
         }

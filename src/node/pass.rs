@@ -1,6 +1,6 @@
-//! A plain request for what is known to be not storable, relayed from bytes to bytes: its field lines go to the origin, and
-//! the origin's to the front, without a map of either. Where the answer is not as plain, [`super::exchange`] and the steps
-//! after it take over with what has been read: nothing is asked twice, and the answers are the same.
+//! A request for what is known to be not storable, passed on from bytes to bytes: its field lines go to the origin, and the
+//! origin's to the front, without a map of either. Where the answer is not as plain, [`super::exchange`] and the steps after it
+//! take over with what has been read: nothing is asked twice, and the answers are the same.
 
 use super::ask::{Ask, Asker};
 use super::body::NodeBody;
@@ -9,10 +9,10 @@ use super::counters::add;
 use super::exchange::{Answered, Why, mark, pass_on};
 use super::forgotten::Since;
 use super::origin::{Heard, Message, Pool, Question, Told, url};
-use super::{Node, answer, collapse, fill, quick, service};
+use super::{Node, answer, collapse, fill, hit, service};
 use crate::clock;
 use crate::net::rules::Reach;
-use crate::net::serve::{Given, Interim, Plain, room_for_message};
+use crate::net::serve::{Asked, Given, Head as Request, Interim, room_for_message};
 use crate::policy;
 use crate::store::{Mark, Then};
 use crate::wire::answer::decode::Head;
@@ -22,17 +22,16 @@ use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
-use crate::wire::{connection_auth, hop, link};
-use http::header::{AUTHORIZATION, HOST, VIA};
-use http::{Response, Uri};
+use crate::wire::{connection_auth, link};
+use http::{Method, Response, Uri, Version};
 use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Nothing is stored for it.
 const FWD: Fwd = Fwd::UriMiss;
 
-/// A plain request on its way.
-pub struct Shortly {
+/// A request on its way.
+pub struct Pass {
     node: Rc<Node>,
     pool: Rc<Pool>,
     /// The URL, which is its own key, and the head for the origin.
@@ -44,34 +43,36 @@ pub struct Shortly {
     interim: Interim,
 }
 
-impl Shortly {
+impl Pass {
     /// `None`: it goes the long way. Nothing is stored under its URL, and what is not stored of it has this reason. `last`: the
     /// origin that was last asked on this connection.
     pub fn of(
         node: Rc<Node>,
         last: &RefCell<Option<Rc<Pool>>>,
-        request: &Plain<'_>,
+        request: &Asked<'_>,
         standing: Standing,
         why: Why,
-        interim: Interim,
-    ) -> Option<Shortly> {
-        let (authority, path) = parts(request.target)?;
+    ) -> Option<Pass> {
+        if *request.method() != Method::GET || request.version() != Version::HTTP_11 || !request.is_alone() {
+            return None;
+        }
+        let (authority, path) = parts(request.target())?;
         // An origin that is known was once asked by a key, so its authority is as keys write it.
         let pool = last.borrow().clone().filter(|pool| pool.is_of(authority));
         let pool = match pool {
             Some(pool) => pool,
             None => last.borrow_mut().insert(node.origins.known(authority)?).clone(),
         };
-        let mut text = Vec::with_capacity(2 * request.target.len() + request.head.len());
-        text.extend_from_slice(request.target);
+        let mut text = Vec::with_capacity(2 * request.target().len() + request.bytes().len());
+        text.extend_from_slice(request.target());
         text.extend_from_slice(b"GET ");
         text.extend_from_slice(path);
         text.extend_from_slice(b" HTTP/1.1\r\n");
         let said = lines(request, authority, &mut text)?;
-        let same_machine = quick::is_for_this_machine(said, standing)?;
+        let same_machine = hit::is_for_this_machine(said, standing)?;
         text.extend_from_slice(b"\r\n");
-        let (text, url) = (text.into_boxed_slice(), request.target.len());
-        Some(Shortly { node, pool, text, url, same_machine, why, interim })
+        let (text, url, interim) = (text.into_boxed_slice(), request.target().len(), request.interim());
+        Some(Pass { node, pool, text, url, same_machine, why, interim })
     }
 
     /// Asks the origin.
@@ -140,7 +141,7 @@ impl Shortly {
     /// What came in as the long way understands it. The head for the origin has all of it but the absolute form.
     fn ask(&self) -> Result<Ask, Fault> {
         let key = self.key()?;
-        let mut head = Plain::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
+        let mut head = Request::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
         head.uri = Uri::try_from(key.as_str()).unwrap_or_default();
         let interim = Some(self.interim.clone());
         Ok(Ask { interim, ..Ask::new(key, head, Asker::Front, self.same_machine) })
@@ -158,60 +159,45 @@ fn parts(target: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Appends the lines that go to the origin; whether `Ringhold-Client` is `local`, where it is there. `None`: more is to be
 /// understood. Who wants credentials or its own `Via` to be heeded is heard by the origin; the answer is not stored anyway.
-fn lines(request: &Plain<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<bool>> {
+fn lines(request: &Request<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<bool>> {
     let (mut said, mut hosts) = (None, 0);
-    for field in request.fields {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        if is_of_link(field.name) {
-            if is(link::ASKER.as_str()) || is(link::PINNED.as_str()) {
-                return None;
-            }
-            if is(link::CLIENT.as_str()) {
-                // The first counts, as everywhere.
-                said = said.or(Some(field.value == link::LOCAL.as_bytes()));
-            }
-            continue;
+    for (id, name, value) in request.lines() {
+        match id {
+            FieldId::LinkAsker | FieldId::LinkPinned => return None,
+            // The first counts, as everywhere.
+            FieldId::LinkClient => said = said.or(Some(value == link::LOCAL.as_bytes())),
+            FieldId::Host if value != authority => return None,
+            FieldId::Host => hosts += 1,
+            FieldId::Authorization if connection_auth::authorizes(value) => return None,
+            FieldId::Authorization | FieldId::Via => {}
+            _ if id.is(Traits::BEARS) => return None,
+            _ => {}
         }
-        if is(HOST.as_str()) {
-            hosts += 1;
-            if field.value != authority {
-                return None;
-            }
-        } else if FieldId::has(field.name.as_bytes(), Traits::BEARS) && !is(VIA.as_str()) && !is(AUTHORIZATION.as_str())
-        {
-            return None;
-        }
-        if is(AUTHORIZATION.as_str()) && connection_auth::authorizes(field.value) {
-            return None;
-        }
-        if !hop::is_for_this_hop(field.name) {
-            line(request.head, field, out);
+        if !id.is(Traits::HOP.and(Traits::LINK)) {
+            line(request.bytes(), name, value, out);
         }
     }
     (hosts == 1).then_some(said)
 }
 
 /// Appends a line in its usual form, which is nearly always the form that it has in `head`.
-fn line(head: &[u8], field: &httparse::Header<'_>, out: &mut Vec<u8>) {
-    let at = (field.name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
-    let value = at.wrapping_add(field.name.len() + 2);
+fn line(head: &[u8], name: &str, value: &[u8], out: &mut Vec<u8>) {
+    let at = (name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+    let after = at.wrapping_add(name.len() + 2);
     let as_is = head
-        .get(at..value.wrapping_add(field.value.len()))
-        .filter(|line| line.get(field.name.len()..field.name.len() + 2) == Some(b": ") && line.ends_with(field.value));
+        .get(at..after.wrapping_add(value.len()))
+        .filter(|line| line.get(name.len()..name.len() + 2) == Some(b": ") && line.ends_with(value));
     match as_is {
         Some(line) => out.extend_from_slice(line),
-        None => [field.name.as_bytes(), b": ", field.value].iter().for_each(|part| out.extend_from_slice(part)),
+        None => [name.as_bytes(), b": ", value].iter().for_each(|part| out.extend_from_slice(part)),
     }
     out.extend_from_slice(b"\r\n");
-}
-
-fn is_of_link(name: &str) -> bool {
-    name.as_bytes().get(..link::PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(link::PREFIX.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::serve::with_head;
 
     #[test]
     fn only_a_target_that_may_be_its_own_key_has_parts() {
@@ -250,11 +236,11 @@ mod tests {
             (vec![("Host", "b")], None),
             (vec![], None),
         ] {
-            let fields: Vec<httparse::Header> =
-                fields.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
-            let mut out = Vec::new();
-            let request = Plain { target: b"", fields: &fields, head: b"" };
-            let got = lines(&request, b"a", &mut out).map(|said| (said, String::from_utf8(out).unwrap()));
+            let text: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let got = with_head(&format!("GET http://a/ HTTP/1.1\r\n{text}\r\n"), |request| {
+                let mut out = Vec::new();
+                lines(request, b"a", &mut out).map(|said| (said, String::from_utf8(out).unwrap()))
+            });
             assert_eq!(got, expected.map(|(said, lines)| (said, lines.to_owned())), "{fields:?}");
         }
     }
@@ -274,7 +260,7 @@ mod tests {
                 let mut request = httparse::Request::new(&mut slots);
                 assert!(request.parse(head.as_bytes()).unwrap().is_complete());
                 let mut out = Vec::new();
-                line(head.as_bytes(), &request.headers[0], &mut out);
+                line(head.as_bytes(), request.headers[0].name, request.headers[0].value, &mut out);
                 assert_eq!(String::from_utf8(out).unwrap(), expected, "{head:?}");
             }
         }
