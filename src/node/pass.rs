@@ -69,7 +69,7 @@ impl Pass {
         text.extend_from_slice(path);
         text.extend_from_slice(b" HTTP/1.1\r\n");
         let said = lines(request, authority, &mut text)?;
-        let same_machine = hit::is_for_this_machine(said, standing)?;
+        let same_machine = hit::said(said, standing)?;
         text.extend_from_slice(b"\r\n");
         let (text, url, interim) = (text.into_boxed_slice(), request.target().len(), request.interim());
         Some(Pass { node, pool, text, url, same_machine, why, interim })
@@ -157,15 +157,15 @@ fn parts(target: &[u8]) -> Option<(&[u8], &[u8])> {
     (target.is_ascii() && !path.contains(&b'#')).then_some((authority, path))
 }
 
-/// Appends the lines that go to the origin; whether `Ringhold-Client` is `local`, where it is there. `None`: more is to be
+/// Appends the lines that go to the origin; what `Ringhold-Client` says, where it is there. `None`: more is to be
 /// understood. Who wants credentials or its own `Via` to be heeded is heard by the origin; the answer is not stored anyway.
-fn lines(request: &Request<'_>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<bool>> {
+fn lines<'a>(request: &Request<'a>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<&'a [u8]>> {
     let (mut said, mut hosts) = (None, 0);
     for (id, name, value) in request.lines() {
         match id {
             FieldId::LinkAsker | FieldId::LinkPinned => return None,
             // The first counts, as everywhere.
-            FieldId::LinkClient => said = said.or(Some(value == link::LOCAL.as_bytes())),
+            FieldId::LinkClient => said = said.or(Some(value)),
             FieldId::Host if value != authority => return None,
             FieldId::Host => hosts += 1,
             FieldId::Authorization if connection_auth::authorizes(value) => return None,
@@ -198,6 +198,7 @@ fn line(head: &[u8], name: &str, value: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::net::serve::with_head;
+    use crate::wire::link::LOCAL;
 
     #[test]
     fn only_a_target_that_may_be_its_own_key_has_parts() {
@@ -220,10 +221,10 @@ mod tests {
     fn the_origin_is_sent_what_is_not_of_a_hop_or_the_link() {
         let host = ("Host", "a");
         for (fields, expected) in [
-            (vec![host, ("Ringhold-Client", "local"), ("X", "y")], Some((Some(true), "Host: a\r\nX: y\r\n"))),
+            (vec![host, ("Ringhold-Client", "local"), ("X", "y")], Some((Some(LOCAL), "Host: a\r\nX: y\r\n"))),
             (
                 vec![host, ("Ringhold-Client", "remote"), ("ringhold-client", "local")],
-                Some((Some(false), "Host: a\r\n")),
+                Some((Some("remote"), "Host: a\r\n")),
             ),
             (vec![host, ("Ringhold-Peer", "n h:1"), ("Keep-Alive", "5")], Some((None, "Host: a\r\n"))),
             (vec![host, ("Connection", "keep-alive"), ("Via", "1.1 f")], Some((None, "Host: a\r\nVia: 1.1 f\r\n"))),
@@ -239,9 +240,12 @@ mod tests {
             let text: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
             let got = with_head(&format!("GET http://a/ HTTP/1.1\r\n{text}\r\n"), |request| {
                 let mut out = Vec::new();
-                lines(request, b"a", &mut out).map(|said| (said, String::from_utf8(out).unwrap()))
+                let text = |said: &[u8]| String::from_utf8(said.to_vec()).unwrap();
+                lines(request, b"a", &mut out).map(|said| (said.map(text), text(&out)))
             });
-            assert_eq!(got, expected.map(|(said, lines)| (said, lines.to_owned())), "{fields:?}");
+            let expected =
+                expected.map(|(said, lines): (Option<&str>, &str)| (said.map(str::to_owned), lines.to_owned()));
+            assert_eq!(got, expected, "{fields:?}");
         }
     }
 

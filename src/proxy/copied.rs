@@ -1,16 +1,15 @@
-//! The hot copy on a request's way: asked first, and made of what passes.
+//! The hot copy on a request's way: made of what passes, and kept for longer where its node says so.
 
-use super::hot::{self, Candidate, Copy, Found, Hot, Since};
+use super::hot::{self, Candidate, Copy, Found, Since};
 use super::link::{Answer, Content as Body, Head, Pool};
-use super::outcome::{Cache, Record, Source, Verdict};
-use super::reply::{Capture, Content, Reply};
+use super::outcome::Cache;
+use super::reply::Capture;
 use super::worker::Client;
 use crate::clock;
 use crate::policy;
 use crate::wire::hop;
-use crate::wire::status::{self, CacheStatus};
+use crate::wire::status;
 use crate::wire::target::Key;
-use http::header::{AGE, CACHE_STATUS, VIA};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use std::sync::Arc;
@@ -36,47 +35,17 @@ impl Watch {
         }
     }
 
-    /// The same for a request that others could share by its bytes. `None`: there is a copy, which may answer it.
-    pub fn since(client: &Client, key: &Key) -> Option<Watch> {
-        let Some(hot) = &client.worker.hot else { return Some(Watch::Aside) };
+    /// The same for a request that others could share by its bytes, and that no copy answers.
+    pub fn since(client: &Client, key: &Key) -> Watch {
+        let Some(hot) = &client.worker.hot else { return Watch::Aside };
         let since = hot.since();
         if client.worker.unlikely.has(key.hash()) {
-            return Some(Watch::Since(since));
+            return Watch::Since(since);
         }
         match hot.find(key.hash(), key.as_str().as_bytes()) {
-            Found::Copy(_) => None,
-            Found::AskAgain(copy) => Some(Watch::Again(since, copy)),
-            Found::Nothing => Some(Watch::Since(since)),
+            Found::AskAgain(copy) => Watch::Again(since, copy),
+            Found::Copy | Found::Nothing => Watch::Since(since),
         }
-    }
-
-    /// The copy, where it answers as the node would (a fresh hit).
-    pub fn answer(
-        &self,
-        client: &Client,
-        key: &Key,
-        request: &Parts,
-        record: &mut Option<Record>,
-    ) -> Option<Response<Reply>> {
-        let (Watch::Since(..), Some(hot)) = (self, &client.worker.hot) else { return None };
-        let Found::Copy(copy) = hot.find(key.hash(), key.as_str().as_bytes()) else { return None };
-        let now = clock::now();
-        let (entry, ttl) = Hot::answer(&copy, request, client.peer.same_machine, now)?;
-        let body = entry.body().whole()?;
-        let mut response = Response::new(());
-        *response.status_mut() = entry.status;
-        let headers = response.headers_mut();
-        *headers = entry.headers(3);
-        let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
-        headers.append(CACHE_STATUS, status.to_value(&copy.node));
-        headers.insert(AGE, entry.terms.age(now).into());
-        headers.append(VIA, client.worker.shared.via(http::Version::HTTP_11).clone());
-        if let Some(record) = record {
-            let cache = Cache::Hit;
-            record.decide(Verdict { status: entry.status, source: Source::Hot, cache, blame: None });
-            record.note(&copy.node, status::last_member(headers));
-        }
-        Some(response.map(|()| Reply::new(Content::Full(body), record.take())))
     }
 
     /// Whether a node's answer is to be copied on its way to the client; an answer that is no hit outdates the copy.

@@ -5,7 +5,6 @@ use super::outcome::{Cache, End, Source, Verdict};
 use super::pass::Pass;
 use super::worker::Client;
 use crate::net::serve::{Asked, Payload};
-use crate::store::Mark;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::view::FieldView;
 use http::Method;
@@ -31,7 +30,7 @@ pub fn at_once(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> O
     let since = hot.since();
     let copy = hot.standing(hash, request.target(), since.at)?;
     let entry = copy.entry();
-    if entry.mark == Mark::SameMachine && !client.peer.same_machine {
+    if !copy.is_for(&**request, client.peer.same_machine) {
         return None;
     }
     let bodiless = *request.method() == Method::HEAD;

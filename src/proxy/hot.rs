@@ -12,7 +12,7 @@ use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::net::lasting::Lasting;
 use crate::net::serve::Payload;
-use crate::policy::{self, Decision, Groups, Marks, Rules, Stored};
+use crate::policy::{self, Groups, Marks, Rules};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
 use crate::wire::field::FieldId;
@@ -68,7 +68,7 @@ pub struct Copy {
     lasting: Option<Lasting>,
     /// Who answered with it.
     pub node: Box<str>,
-    /// Status line and fields up to what changes with time, where the answer depends on nothing in the request.
+    /// Status line and fields up to what changes with time, where the body lies in one piece.
     pub head: Option<Bytes>,
     /// When the node is to be asked again.
     again: AtomicU64,
@@ -78,7 +78,7 @@ pub struct Copy {
 
 /// What a look found.
 pub enum Found {
-    Copy(Arc<Copy>),
+    Copy,
     /// This request is the one that asks the node again.
     AskAgain(Arc<Copy>),
     Nothing,
@@ -150,23 +150,8 @@ impl Hot {
         match self.copies.get(hash).filter(|copy| copy.entry().key() == url) {
             None => Found::Nothing,
             Some(copy) if self.is_outdated(&copy) => Found::Nothing,
-            Some(copy) if copy.stands(tick()) => Found::Copy(copy),
+            Some(copy) if copy.stands(tick()) => Found::Copy,
             Some(copy) => Found::AskAgain(copy),
-        }
-    }
-
-    /// The entry that answers a request as a fresh hit would, and its remaining freshness in seconds.
-    pub fn answer(
-        copy: &Copy,
-        request: &request::Parts,
-        same_machine: bool,
-        now: Timestamp,
-    ) -> Option<(Arc<Entry>, i64)> {
-        let entry = copy.shelf.select(&request.headers, same_machine)?;
-        let stored = Stored { terms: &entry.terms, status: entry.status, fields: &**entry };
-        match policy::decide(request, Some(stored), now) {
-            Decision::Serve { ttl } if now < entry.terms.fresh_until => Some((entry.clone(), ttl)),
-            _ => None,
         }
     }
 
@@ -278,7 +263,7 @@ impl Hot {
             Body::In(pieces) => (new(pieces), None),
             Body::At(lasting, hold) => (new(Vec::new()).with_body_at(lasting.bytes().clone(), hold), Some(lasting)),
         };
-        let head = (entry.vary().is_empty()).then(|| self.head(&entry, &node, &response.headers)).flatten();
+        let head = self.head(&entry, &node, &response.headers);
         let (again, ends) = (AtomicU64::new(made + due_after(key.hash(), made)), made + ENDS);
         Some(Arc::new(Copy { shelf: Shelf::One(Arc::new(entry)), lasting, node, head, again, ends }))
     }
@@ -318,11 +303,15 @@ impl Hot {
 }
 
 impl Copy {
+    /// Whether a request selects it (RFC 9111 section 4.1), and its client may have it.
+    pub fn is_for(&self, request: &(impl FieldView + ?Sized), same_machine: bool) -> bool {
+        self.shelf.select(request, same_machine).is_some()
+    }
     pub fn entry(&self) -> &Arc<Entry> {
         &self.shelf.entries()[0]
     }
-    /// Appends its head, while it is fresh and its answer depends on nothing in the request, and a small body; how long the
-    /// head is, and a body that is not small. `bodiless`: the request was HEAD.
+    /// Appends its head, while it is fresh, and a small body; how long the head is, and a body that is not small. `bodiless`:
+    /// the request was HEAD.
     pub fn write(&self, now: Timestamp, bodiless: bool, head: &mut Vec<u8>) -> Option<(usize, Payload)> {
         let (entry, fixed, start) = (self.entry(), self.head.as_ref()?, head.len());
         if now >= entry.terms.fresh_until {

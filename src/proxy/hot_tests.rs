@@ -92,7 +92,7 @@ fn asked(hot: &Hot, url: &str) -> bool {
     }
     let there = hot.copies.holds(key.hash());
     let body = Bytes::from_static(&[0; 1000]);
-    if !matches!(hot.find(key.hash(), url.as_bytes()), Found::Copy(_)) && hot.wants(&key, Some(body.len() as u64)) {
+    if !matches!(hot.find(key.hash(), url.as_bytes()), Found::Copy) && hot.wants(&key, Some(body.len() as u64)) {
         hot.keep(candidate(hot, &key), vec![body], Timestamp(0));
     }
     there

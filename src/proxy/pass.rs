@@ -60,7 +60,7 @@ impl Pass {
             return None;
         }
         let special = request.has_any(BEARS);
-        let watch = |key: &Key| if special { Some(Watch::Aside) } else { Watch::since(&client, key) };
+        let watch = |key: &Key| if special { Watch::Aside } else { Watch::since(&client, key) };
         let mut pass = Pass::new(client.clone(), request, watch)?;
         let interim = request.interim();
         let record = client.worker.record_of(client.peer, request).of_client(interim.clone());
@@ -72,16 +72,16 @@ impl Pass {
 
     /// To be asked by nobody's wish but ours whether `copy`, which has just answered the request, still holds.
     pub fn ahead(client: Rc<Client>, request: &Head<'_>, since: Since, copy: &Arc<Copy>) -> Option<Pass> {
-        Pass::new(client, request, |_| Some(Watch::Again(since, copy.clone())))
+        Pass::new(client, request, |_| Watch::Again(since, copy.clone()))
     }
 
-    fn new(client: Rc<Client>, request: &Head<'_>, watch: impl FnOnce(&Key) -> Option<Watch>) -> Option<Pass> {
+    fn new(client: Rc<Client>, request: &Head<'_>, watch: impl FnOnce(&Key) -> Watch) -> Option<Pass> {
         let worker = &client.worker;
         let key = Key::read(request.target()).ok()?;
         if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
             return None;
         }
-        let watch = watch(&key)?;
+        let watch = watch(&key);
         let head = match watch {
             Watch::Aside | Watch::Head => Bytes::new(),
             Watch::Since(_) | Watch::Again(..) => Bytes::copy_from_slice(request.bytes()),

@@ -129,9 +129,6 @@ async fn forward(
         false => client.ties.get(&key),
     };
     let watch = copied::Watch::of(client, &request, hop.upgrade.is_some() || tie.is_some() || has_content);
-    if let Some(response) = watch.answer(client, &key, &request, record) {
-        return Ok(response);
-    }
     let interim = (request.version > Version::HTTP_10).then(|| body.interim());
     let upgrade = body.take_upgrade();
     let mut upload = upload::of(body, framing);

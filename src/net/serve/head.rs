@@ -2,7 +2,7 @@
 
 use super::Limits;
 use crate::wire::field::{FieldId, Traits};
-use crate::wire::view::FieldView;
+use crate::wire::view::{FieldView, RequestView};
 use crate::wire::{list, target};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
@@ -311,6 +311,20 @@ impl<'a> Head<'a> {
         let (fields, says) = (&*request.headers, Says::default());
         let head = Head { method, target, fields, ids: &ids[..fields.len()], traits: Traits::NONE, bytes, says };
         Some(head.request().ok()?.into_parts().0)
+    }
+}
+
+impl RequestView for Head<'_> {
+    type Fields = Self;
+
+    fn method(&self) -> &Method {
+        &self.method
+    }
+    fn fields(&self) -> &Self {
+        self
+    }
+    fn uri(&self) -> Option<Uri> {
+        Uri::try_from(&*target::escaped(self.target)).ok()
     }
 }
 
