@@ -12,7 +12,7 @@ use crate::wire::target::Key;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -31,6 +31,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool)
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
         // Whom it names is believed what he answers.
         (&Method::POST, "/adopt") if vouched => adopt::serve(node, request).await,
+        (&Method::POST, "/handover") if vouched => adopt::hand_over(node, request).await,
         (&Method::POST, "/revalidate") => {
             node.doubt_all();
             json(StatusCode::OK, &json!({"revalidating": true}))
@@ -137,8 +138,9 @@ fn with_key(request: &Request<ClientBody>, then: impl FnOnce(&Key) -> Response<N
     }
 }
 
-pub fn json(status: StatusCode, value: &Value) -> Response<NodeBody> {
-    let mut response = answer::text(status, value.to_string());
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response<NodeBody> {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut response = answer::text(status, text);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
