@@ -334,7 +334,8 @@ impl Builder {
         let ring = Ring::new(hash, points, members);
         let nodes = ring.members().iter().filter_map(|m| Some(seat(m)?.node.clone())).collect();
         let known = |id: &str| self.seats.get(id).map(|seat| seat.node.clone());
-        let mut view = View::new(epoch, ring, nodes).after(&self.view, now, time);
+        let all = self.seats.values().map(|seat| seat.node.clone());
+        let mut view = View::new(epoch, ring, nodes).beside(all).after(&self.view, now, time);
         if let Some(previous) = unheard {
             let mut handover = view.handover.take().unwrap_or_default();
             handover.begin(Arc::new(Ring::new(hash, points, previous)), known, now.saturating_add(time));
