@@ -116,6 +116,7 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
 enum Told {
     Url(String),
     Groups { origin: String, groups: Vec<String> },
+    Renewed { renewed: String },
 }
 
 impl Told {
@@ -123,6 +124,7 @@ impl Told {
     fn is_heeded(&self, node: &Node) -> bool {
         match self {
             Told::Url(url) => Key::parse(url).is_ok_and(|key| node.invalidate(&key)),
+            Told::Renewed { renewed } => Key::parse(renewed).is_ok_and(|key| node.has_older(&key)),
             Told::Groups { origin, groups } => Key::parse(origin).map(|of| node.invalidate_groups(&of, groups)).is_ok(),
         }
     }

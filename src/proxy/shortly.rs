@@ -128,6 +128,9 @@ impl Shortly {
         if answer.head.challenges {
             client.ties.make(&self.key);
         }
+        if self.special {
+            service::renewed(client, &self.key, &answer, &pool).await;
+        }
         let request = || Plain::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);

@@ -179,4 +179,8 @@ pub enum Outdated {
         origin: String,
         groups: Vec<String>,
     },
+    /// Somebody has got a newer answer, so that other copies are not to be used any more; the owner's is.
+    Renewed {
+        renewed: String,
+    },
 }
