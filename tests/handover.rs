@@ -425,3 +425,29 @@ fn a_large_body_is_handed_over_whole_and_streamed() {
     }
     assert_eq!(origin.count("/big/*"), urls.len());
 }
+
+#[test]
+fn what_a_node_holds_that_is_drained_or_removed_is_handed_over_though_nobody_asks() {
+    let _alone = alone();
+    let setup = patient().set("cluster", "secret", "the-secret-of-this-cluster");
+    let by_hand = standalone::Standalone::start("r1", &setup);
+    let cluster = setup.node_at("r1", &by_hand.address.to_string()).start();
+    until_true("all are up", PATIENCE, || cluster.metric("ringhold_node_up") == 4);
+    let (origin, urls) = objects(200);
+    pass(&cluster, &urls);
+    let said = |id: &str| cluster.said().lines().any(|line| line.contains("handed over") && line.contains(id));
+    set_state(&cluster, "n1", "draining");
+    until_true("n1 has handed over what it holds", PATIENCE, || said("n1"));
+    let drained = cluster.node("n1").pid;
+    cluster.signal_node("n1", Signal::KILL);
+    until_true("nothing of it is left", PATIENCE, || cluster.node("n1").pid != drained);
+    pass(&cluster, &urls);
+    assert_eq!(origin.count("/o/*"), urls.len(), "{}", cluster.said());
+    for id in ["n2", "r1"] {
+        assert_eq!(cluster.manage("DELETE", &format!("/v1/nodes/{id}"), "").status / 100, 2);
+        until_true("it is gone", PATIENCE, || cluster.manage("GET", &format!("/v1/nodes/{id}"), "").status == 404);
+    }
+    drop(by_hand);
+    pass(&cluster, &urls);
+    assert_eq!(origin.count("/o/*"), urls.len(), "{}", cluster.said());
+}

@@ -3,6 +3,7 @@
 use super::Cluster;
 use super::invalidation::fanout;
 use super::link::{self, Trouble};
+use super::membership::heirs::{Given, Takers};
 use super::membership::members::{Change, Refusal, Seat, State};
 use super::membership::spec::Spec;
 use super::membership::zk::Recorded;
@@ -301,6 +302,37 @@ async fn tell_when_drained(cluster: Arc<Cluster>, id: String) {
     idle(&draining.node).await;
     if seat().is_some() {
         tracing::info!("node {id} is drained: nothing of this front is under way there");
+        hand_over(&cluster, &draining.node).await;
+    }
+}
+
+/// Has a node that is off the ring hand over what it holds to those who own that now.
+async fn hand_over(cluster: &Cluster, from: &Node) {
+    if cluster.config.ring.handover.is_zero() {
+        return;
+    }
+    let limit = cluster.config.timeouts.drain;
+    let off_the_ring = async {
+        while cluster.view().ring.index_of(&from.id).is_some() {
+            sleep(LOOK).await;
+        }
+    };
+    let takers = match timeout(limit, off_the_ring).await {
+        Ok(()) if from.is_up() => Takers::of(&cluster.view(), from),
+        _ => return,
+    };
+    if !takers.is_anyone() {
+        return;
+    }
+    let body = Bytes::from(serde_json::to_vec(&takers).unwrap_or_default());
+    let asked = cluster.health.link().call(from, Method::POST, "/handover", Some(body), limit).await;
+    match asked.map(|(status, said)| (status, serde_json::from_slice(&said))) {
+        Ok((StatusCode::OK, Ok(Given { handed, held }))) => {
+            tracing::info!(node = from.id, "handed over {handed} of {held} stored answers");
+        }
+        // One of another version, or on loopback TCP without a secret, where anybody could ask for it.
+        Ok((status, _)) => tracing::debug!(node = from.id, %status, "it hands nothing over"),
+        Err(trouble) => tracing::warn!(node = from.id, "not all that it holds is handed over: {trouble}"),
     }
 }
 
@@ -308,6 +340,7 @@ async fn tell_when_drained(cluster: Arc<Cluster>, id: String) {
 async fn leave(cluster: Arc<Cluster>, id: String, drain: Duration) {
     let Some(seat) = cluster.members().seat(&id).cloned() else { return };
     let _ = timeout(drain, idle(&seat.node)).await;
+    hand_over(&cluster, &seat.node).await;
     cluster.health.part_with(&id);
     if let (Place::Spawn, Some(supervisor)) = (&seat.spec.place, &cluster.supervisor) {
         supervisor.release(&id).await;

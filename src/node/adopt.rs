@@ -8,7 +8,7 @@ use super::control::{self, BODY_LIMIT};
 use super::peer::Peer;
 use super::{answer, collapse};
 use crate::clock;
-use crate::cluster::membership::zk::{Adopt, Held};
+use crate::cluster::membership::heirs::{Adopt, Adopted, Giver, Held, Takers};
 use crate::net::serve::ClientBody;
 use crate::policy::Decision;
 use crate::store::Entry;
@@ -16,7 +16,6 @@ use crate::wire::target::Key;
 use http::header::{HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use serde_json::json;
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::rc::Rc;
@@ -57,7 +56,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
     for worker in workers {
         let _ = worker.await;
     }
-    control::json(StatusCode::OK, &json!({"adopted": done.get()}))
+    control::json(StatusCode::OK, &Adopted { adopted: done.get() })
 }
 
 /// Whether it is here in the end.
@@ -79,6 +78,20 @@ fn is_fresh(node: &Node, ask: &Ask) -> bool {
     let Some(shelf) = node.store.get(&ask.key) else { return false };
     let Some(entry) = node.selected(ask, &shelf) else { return false };
     matches!(node.decide(ask, Some(&entry), Some(&shelf), clock::now()), Decision::Serve { .. })
+}
+
+/// Hands over what this node holds; answers when that is done.
+pub async fn hand_over(node: &Rc<Node>, request: Request<ClientBody>) -> Response<NodeBody> {
+    let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
+        return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list could not be read\n");
+    };
+    let read = serde_json::from_slice::<Takers>(&body.to_bytes()).ok();
+    let Some((address, heirs)) = read.and_then(|takers| Some((takers.from.parse().ok()?, takers.heirs()?))) else {
+        return answer::text(StatusCode::BAD_REQUEST, "who takes over is expected\n");
+    };
+    let giver = Giver { id: &node.id, address: &address, secrets: &node.config.cluster };
+    let given = giver.give(&heirs, held(node), node.config.timeouts.drain).await;
+    control::json(StatusCode::OK, &given)
 }
 
 /// A request that selects it.

@@ -9,10 +9,11 @@ use crate::net::listen::Listener;
 use crate::net::prove;
 use crate::net::serve::{Connections, Limits, Sweeper};
 use crate::wire::proof::{Hex, Tag};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{LocalSet, spawn_local};
 
 const SECRET: &str = "0123456789abcdef";
@@ -258,5 +259,32 @@ fn what_is_no_proof_is_refused_and_waited_for_no_longer_than_a_head() {
             let _ = stream.read_to_end(&mut rest).await;
             assert!(rest.is_empty());
         }
+    });
+}
+
+/// RFC 9111 section 4.2.3: the clock of [`crate::clock::now`] is an hour ahead in unit tests, as if it had been when the
+/// node started; the origin's is right.
+#[test]
+fn what_an_origin_has_dated_is_fresh_though_the_clock_was_ahead_when_the_node_started() {
+    on_one_thread(async {
+        let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", origin.local_addr().unwrap());
+        let asked = Rc::new(Cell::new(0));
+        let count = asked.clone();
+        spawn_local(async move {
+            while let Ok((mut stream, _)) = origin.accept().await {
+                count.set(count.get() + 1);
+                let date = crate::wire::date::format(crate::clock::wall());
+                let head = format!("HTTP/1.1 200 OK\r\nDate: {}\r\n", String::from_utf8_lossy(&date));
+                let rest = "Cache-Control: max-age=600\r\nConnection: close\r\nContent-Length: 4\r\n\r\npage";
+                _ = stream.read(&mut [0; 4096]).await;
+                _ = stream.write_all((head + rest).as_bytes()).await;
+            }
+        });
+        let mut client = TcpStream::connect(listen(secrets("", ""), true)).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(ask(&mut client, &get(&url)).await, (200, "page".into(), true));
+        }
+        assert_eq!(asked.get(), 1, "two hits");
     });
 }

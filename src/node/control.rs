@@ -12,7 +12,7 @@ use crate::wire::target::Key;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -31,6 +31,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool)
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
         // Whom it names is believed what he answers.
         (&Method::POST, "/adopt") if vouched => adopt::serve(node, request).await,
+        (&Method::POST, "/handover") if vouched => adopt::hand_over(node, request).await,
         (&Method::POST, "/revalidate") => {
             node.doubt_all();
             json(StatusCode::OK, &json!({"revalidating": true}))
@@ -115,6 +116,7 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
 enum Told {
     Url(String),
     Groups { origin: String, groups: Vec<String> },
+    Renewed { renewed: String },
 }
 
 impl Told {
@@ -122,6 +124,7 @@ impl Told {
     fn is_heeded(&self, node: &Node) -> bool {
         match self {
             Told::Url(url) => Key::parse(url).is_ok_and(|key| node.invalidate(&key)),
+            Told::Renewed { renewed } => Key::parse(renewed).is_ok_and(|key| node.has_older(&key)),
             Told::Groups { origin, groups } => Key::parse(origin).map(|of| node.invalidate_groups(&of, groups)).is_ok(),
         }
     }
@@ -137,8 +140,9 @@ fn with_key(request: &Request<ClientBody>, then: impl FnOnce(&Key) -> Response<N
     }
 }
 
-pub fn json(status: StatusCode, value: &Value) -> Response<NodeBody> {
-    let mut response = answer::text(status, value.to_string());
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response<NodeBody> {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut response = answer::text(status, text);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -174,6 +174,13 @@ impl Node {
         removed
     }
 
+    /// The owner has a newer answer than what is stored here or on its way, and may be asked for it at once.
+    fn has_older(&self, key: &Key) -> bool {
+        self.forgotten.borrow_mut().note(key.hash());
+        self.fills.forget(key);
+        self.store.remove(key)
+    }
+
     /// Groups of `of`'s origin became invalid, and so does what is on its way and may be in one of them.
     fn invalidate_groups(&self, of: &Key, names: &[String]) {
         self.forgotten.borrow_mut().note(barred::origin(of));

@@ -18,6 +18,7 @@ mod access;
 mod accesslog;
 pub mod admin;
 mod copied;
+mod doubled;
 mod held;
 mod hit;
 mod hot;
@@ -46,6 +47,7 @@ use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::shares::Seats;
+use doubled::Doubled;
 use http::HeaderValue;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -64,6 +66,8 @@ pub struct Front {
     /// Where it listens, with the real ports.
     pub listen: Vec<SocketAddr>,
     pub admin: SocketAddr,
+    /// What more than its owner may hold.
+    pub doubled: Doubled,
 }
 
 /// Copies in the making, and what readers have of copies that are none any more, may take this part of the copies' memory.
@@ -289,7 +293,7 @@ impl Front {
             HeaderValue::try_from(format!("{version} {pseudonym}"))
                 .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
         });
-        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin }
+        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin, doubled: Doubled::default() }
     }
     /// The address to be set as a proxy.
     pub fn address(&self) -> String {

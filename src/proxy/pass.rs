@@ -149,6 +149,9 @@ impl Pass {
         if answer.head.challenges {
             client.ties.make(&self.key);
         }
+        if self.special {
+            service::renewed(client, &self.key, &answer, &pool).await;
+        }
         let request = || Head::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);

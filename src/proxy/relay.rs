@@ -45,6 +45,9 @@ pub async fn relay(
         };
         let doubtful = pool.node.is_doubtful();
         let instead = candidate.instead_of.is_some();
+        if instead {
+            worker.front.doubled.note(request.key.hash());
+        }
         let request = &link::Request { peer, instead, doubtful, ..*request };
         let broken = match attempt(worker, pool, request, upload).await {
             Ok(answer) => return Ok((answer, pool.clone())),

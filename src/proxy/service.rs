@@ -155,8 +155,12 @@ async fn forward(
         tie: tie.as_ref(),
         pathless,
     };
-    let place = relay::asked(&client.worker, &asked, policy::requests::may_ask_peer(&request));
+    let plain = policy::requests::may_ask_peer(&request);
+    let place = relay::asked(&client.worker, &asked, plain);
     let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload, place).await?;
+    if !plain {
+        renewed(client, &key, &answer, &pool).await;
+    }
     if !request.method.is_safe() {
         Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
     }
@@ -230,12 +234,33 @@ async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer
     if what.is_empty() {
         return;
     }
+    tell(client, what, pool).await;
+    // Meanwhile another node may have answered with what it held.
+    forget(client, key, &keys, &groups);
+}
+
+/// A reload, or another request that went to the owner alone, has got a newer answer than others may hold who are asked in
+/// the owner's place. The client has it when they have dropped theirs, so that nobody who comes after it gets an older one.
+pub async fn renewed(client: &Client, key: &Key, answer: &Answer, pool: &Pool) {
+    if !answer.head.fields.verdict().is_some_and(status::is_stored) {
+        return;
+    }
+    forget(client, key, std::slice::from_ref(key), &[]);
+    // One that is still coming is not yet what the owner answers others with.
+    if answer.small_body().is_some() && client.worker.front.doubled.has(key.hash()) {
+        let what = vec![Outdated::Renewed { renewed: key.as_str().to_owned() }];
+        Box::pin(tell(client, what, pool)).await;
+        // Meanwhile another node may have answered with what it held.
+        forget(client, key, std::slice::from_ref(key), &[]);
+    }
+}
+
+/// Tells the other nodes and fronts, and waits until they know.
+async fn tell(client: &Client, what: Vec<Outdated>, pool: &Pool) {
     let (told, done) = oneshot::channel();
     client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
     _ = timeout(UNTIL_TOLD, done).await;
-    // Meanwhile another node may have answered with what it held.
-    forget(client, key, &keys, &groups);
 }
 
 /// Drops the front's own copies.

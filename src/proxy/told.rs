@@ -62,7 +62,7 @@ fn heard(client: &Client, body: &[u8]) -> Option<Response<Content>> {
 fn forget(client: &Client, what: &Outdated) {
     let Some(hot) = &client.worker.hot else { return };
     match what {
-        Outdated::Url(url) => drop(Key::parse(url).map(|key| hot.forget(&key))),
+        Outdated::Url(url) | Outdated::Renewed { renewed: url } => drop(Key::parse(url).map(|key| hot.forget(&key))),
         Outdated::Groups { origin, groups } => {
             drop(Key::parse(origin).map(|of| hot.forget_groups(&of, groups, clock::now())));
         }

@@ -58,7 +58,8 @@ fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(),
         let is_there = || host.is_some_and(|ip| ip.to_canonical() == address.ip().to_canonical());
         node.port() == Some(address.port()) && (is_own || is_there())
     };
-    match worker.routing().view.nodes.iter().any(|node| is_node(&node.address)) {
+    let view = &worker.routing().view;
+    match view.nodes.iter().chain(&view.beside).any(|node| is_node(&node.address)) {
         true => Err(Fault::denied("A cache node listens there, which is for the fronts of its cluster alone.")),
         false => Ok(()),
     }

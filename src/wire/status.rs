@@ -93,6 +93,11 @@ pub fn is_from_cache(member: &[u8]) -> bool {
     member.split(|byte| *byte == b';').map(list::trim).any(|parameter| matches!(parameter, b"hit" | b"collapsed"))
 }
 
+/// Whether such a member says that the answer is being stored, in place of what was.
+pub fn is_stored(member: &[u8]) -> bool {
+    member.split(|byte| *byte == b';').map(list::trim).any(|parameter| parameter == b"stored")
+}
+
 /// The remaining freshness in seconds that such a member tells; none when it is stale.
 pub fn ttl(member: &[u8]) -> Option<u64> {
     let mut parameters = member.split(|byte| *byte == b';').map(list::trim);

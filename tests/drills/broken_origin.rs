@@ -28,7 +28,7 @@ const WAYS: &[fn(&mut Exchange) -> io::Result<()>] = &[
 
 #[test]
 fn an_origin_that_breaks_off_in_every_way_harms_nobody_else() {
-    let cluster = Setup::default().start();
+    let cluster = Setup::default().unhurried().start();
     let (good, bad) = (Origin::start(), Origin::start());
     good.on("/held/*", |x| x.reply(200, "Cache-Control: max-age=3600\r\n", "held"));
     good.on("/new/*", |x| x.reply(200, "Cache-Control: no-store\r\n", "new"));

@@ -213,6 +213,5 @@ fn a_rolling_restart_costs_no_request_and_hardly_a_fetch() {
         failures.len()
     );
     assert!(failures.is_empty(), "{} failed, for example {:#?}", failures.len(), &failures[..failures.len().min(5)]);
-    // A few requests that come late by a busy machine are more of few pages than of many.
-    assert!(again * drill(6, 10) <= count, "{again} of {count} pages were fetched again");
+    assert!(again * 10 <= count, "{again} of {count} pages were fetched again");
 }

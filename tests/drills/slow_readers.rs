@@ -62,7 +62,7 @@ fn client(cluster: &Cluster, url: &str) -> TcpStream {
 #[test]
 fn readers_that_read_nothing_never_take_a_process_over_what_it_was_told() {
     let (silent, pairs) = drill((12, 4), (40, 20));
-    let setup = Setup::default().set("cache", "memory", "16MiB").set("cache", "in_flight", "32MiB");
+    let setup = Setup::default().unhurried().set("cache", "memory", "16MiB").set("cache", "in_flight", "32MiB");
     let setup = setup.set("cache", "max_object", "16MiB").set("hot", "memory", HOT as i64).nodes(drill(1, 3));
     let (origin, cluster) = (Origin::start(), setup.start());
     origin.on("/stored/*", |x| {

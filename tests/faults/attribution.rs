@@ -175,6 +175,7 @@ fn unharmed(cluster: &Cluster, urls: &[String], held: &Origin) {
 
 fn setup() -> Setup {
     Setup::default()
+        .unhurried()
         .set("timeouts", "first_byte", "700ms")
         .set("timeouts", "origin_silence", "700ms")
         .set("timeouts", "client_silence", "700ms")

@@ -28,6 +28,18 @@ fn served_at_once(proxy: SocketAddr, url: &str) {
     assert!(begun.elapsed() < AT_ONCE, "after {:?}", begun.elapsed());
 }
 
+/// Waits until this client has an answer (true) or something else has come of its request (false).
+fn is_answered(client: &Connection, mut otherwise: impl FnMut() -> bool) -> bool {
+    let stream = client.stream();
+    stream.set_nonblocking(true).unwrap();
+    let answered = until("something comes of a request", PATIENCE, || match stream.peek(&mut [0]) {
+        Ok(_) => Some(true),
+        Err(_) => otherwise().then_some(false),
+    });
+    stream.set_nonblocking(false).unwrap();
+    answered
+}
+
 /// Runs with so many files.
 fn with_files(files: usize) -> [String; 3] {
     ["sh".into(), "-c".into(), format!("ulimit -n {files} && exec \"$0\" \"$@\"")]
@@ -35,7 +47,8 @@ fn with_files(files: usize) -> [String; 3] {
 
 #[test]
 fn who_comes_when_idle_clients_fill_the_limit_gets_in_at_once_in_place_of_the_longest_idle() {
-    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).set("limits", "connections", 16).start());
+    let (origin, cluster) =
+        (Origin::start(), Setup::default().unhurried().nodes(1).set("limits", "connections", 16).start());
     let url = hello(&origin);
     let mut used: Vec<_> = (0..8).map(|_| cluster.connect()).collect();
     used.iter_mut().for_each(|client| assert_eq!(client.get(&url).status, 200));
@@ -53,19 +66,24 @@ fn who_comes_when_idle_clients_fill_the_limit_gets_in_at_once_in_place_of_the_lo
 fn a_client_whose_requests_all_take_long_leaves_room_for_others() {
     let (origin, gate) = (Origin::start(), Gate::default());
     let held = gate.clone();
-    let cluster = Setup::default().nodes(1).set("limits", "connections", 24).start();
+    let cluster = Setup::default().unhurried().nodes(1).set("limits", "connections", 24).start();
     let url = hello(&origin);
     origin.on("/long", move |x| {
         held.wait()?;
         x.reply(200, "Cache-Control: no-store\r\n", "late")
     });
-    let mut greedy: Vec<_> = (0..32).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
-    for (n, client) in greedy.iter_mut().enumerate() {
-        _ = client.request("GET", &origin.url(&format!("/long?{n}")), "", b"");
-    }
-    origin.until_asked("/long*", 16);
+    // One after the other, so that none that has not asked yet gives way to the next.
+    let mut greedy = Vec::new();
+    let mut refused = loop {
+        let mut client = Connection::from(OTHER, cluster.proxy);
+        _ = client.request("GET", &origin.url("/long"), "", b"");
+        if is_answered(&client, || origin.count("/long") > greedy.len()) {
+            break client;
+        }
+        greedy.push(client);
+    };
+    assert!((16..24).contains(&greedy.len()), "nearly all, and not all: {}", greedy.len());
     served_at_once(cluster.proxy, &url);
-    let mut refused = greedy.pop().unwrap();
     let answer = refused.response("GET").unwrap();
     assert!(answer.status == 503 && answer.has_error("connection_limit_reached"), "{answer:?}");
     assert!(answer.text().contains("limits.connections"), "{}", answer.text());
@@ -74,7 +92,7 @@ fn a_client_whose_requests_all_take_long_leaves_room_for_others() {
 
 #[test]
 fn the_admin_port_answers_who_comes_when_idle_connections_fill_it() {
-    let cluster = Setup::default().nodes(1).start();
+    let cluster = Setup::default().unhurried().nodes(1).start();
     let _idle: Vec<_> = (0..300).map(|_| Connection::to(cluster.admin)).collect();
     let begun = Instant::now();
     assert_eq!(cluster.manage("GET", "/healthz", "").status, 200);
@@ -85,7 +103,7 @@ fn the_admin_port_answers_who_comes_when_idle_connections_fill_it() {
 fn answers_that_trickle_to_one_client_leave_connections_to_the_node_for_others() {
     let (origin, gate) = (Origin::start(), Gate::default());
     let held = gate.clone();
-    let setup = Setup::default().nodes(1).set("proxy", "workers", 1).set("limits", "node_connections", 16);
+    let setup = Setup::default().unhurried().nodes(1).set("proxy", "workers", 1).set("limits", "node_connections", 16);
     let cluster = setup.start();
     let url = hello(&origin);
     origin.on("/long", move |x| {
@@ -104,7 +122,7 @@ fn answers_that_trickle_to_one_client_leave_connections_to_the_node_for_others()
 
 #[test]
 fn with_1024_files_and_1100_idle_clients_others_are_served_and_the_start_names_the_cure() {
-    let (origin, setup) = (Origin::start(), Setup::default().nodes(1));
+    let (origin, setup) = (Origin::start(), Setup::default().unhurried().nodes(1));
     let cluster = setup.start_by(&with_files(1024));
     let url = hello(&origin);
     let _idle: Vec<_> = (0..1100).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
@@ -142,7 +160,7 @@ fn origin_of_all_names() -> (SocketAddr, &'static AtomicUsize) {
 #[test]
 fn thousands_of_origins_in_seconds_are_more_than_files_and_none_is_answered_503() {
     let (address, asked) = origin_of_all_names();
-    let cluster = Setup::default().nodes(1).start_by(&with_files(256));
+    let cluster = Setup::default().unhurried().nodes(1).start_by(&with_files(256));
     let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
     let all: usize = drill(1500, 6000);
     let clients = (0..4).map(|client| {
@@ -169,8 +187,10 @@ fn thousands_of_origins_in_seconds_are_more_than_files_and_none_is_answered_503(
 #[test]
 fn who_proves_nothing_on_a_node_takes_neither_its_files_nor_its_time() {
     let origin = Origin::start();
-    let secret =
-        Setup::default().set("cluster", "secret", "the-secret-of-this-cluster").set("timeouts", "header", "1s");
+    let secret = Setup::default()
+        .unhurried()
+        .set("cluster", "secret", "the-secret-of-this-cluster")
+        .set("timeouts", "header", "1s");
     let prefix = with_files(256);
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
     let node = Standalone::start_by(&prefix, Ipv4Addr::LOCALHOST.into(), "r1", &secret);
@@ -224,7 +244,7 @@ fn names_whose_servers_are_silent_hold_up_no_other_name() {
     let script = format!("mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"", file.display());
     let prefix = ["unshare", "-m", "sh", "-c", &script].map(str::to_owned);
     let origin = Origin::start();
-    let cluster = Setup::default().nodes(1).set("timeouts", "dns", "1s").start_by(&prefix);
+    let cluster = Setup::default().unhurried().nodes(1).set("timeouts", "dns", "1s").start_by(&prefix);
     hello(&origin);
     let by = |name: &str| format!("http://{name}:{}/hello", origin.address.port());
     served_at_once(cluster.proxy, &by("first.answers.test"));
@@ -245,7 +265,7 @@ fn names_whose_servers_are_silent_hold_up_no_other_name() {
 }
 
 fn collapsing() -> Setup {
-    Setup::default().nodes(1).set("timeouts", "collapse", "300ms")
+    Setup::default().unhurried().nodes(1).set("timeouts", "collapse", "300ms")
 }
 
 #[test]
@@ -298,7 +318,7 @@ fn a_slow_origin_answers_all_who_wait_by_a_few_requests() {
 
 #[test]
 fn a_long_list_of_languages_costs_no_more_than_a_request_of_its_length() {
-    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    let (origin, cluster) = (Origin::start(), Setup::default().unhurried().nodes(1).start());
     origin.on("/v", |x| x.reply(200, "Vary: Accept-Language\r\nCache-Control: max-age=600\r\n", "x"));
     let url = origin.url("/v");
     let mut client = cluster.connect();
@@ -306,20 +326,23 @@ fn a_long_list_of_languages_costs_no_more_than_a_request_of_its_length() {
         client.ask("GET", &url, &format!("Accept-Language: x-{n}\r\n"), b"");
     }
     let list = (0..8000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",");
-    let fields = format!("Accept-Language: {list}\r\n");
     let _alone = alone();
     let node = cluster.node("n1").pid;
-    let before = process::processor_time(node);
-    for _ in 0..10 {
+    // By what the same request costs whose list nothing is chosen by: that is no more on a slow machine.
+    let mut spent = |name: &str| {
+        let fields = format!("{name}: {list}\r\n");
         client.ask("GET", &url, &fields, b"");
-    }
-    let spent = (process::processor_time(node) - before) / 10;
-    assert!(spent < if RELEASE { Duration::from_millis(8) } else { Duration::from_millis(60) }, "{spent:?} each");
+        let before = process::processor_time(node);
+        (0..100).for_each(|_| _ = client.ask("GET", &url, &fields, b""));
+        process::processor_time(node) - before
+    };
+    let (plain, chosen) = (spent("X-List"), spent("Accept-Language"));
+    assert!(chosen <= 3 * plain + Duration::from_millis(50), "{chosen:?} where {plain:?} do for its length");
 }
 
 #[test]
 fn who_sends_many_heads_without_an_end_is_refused_and_nobody_else() {
-    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).set("proxy", "workers", 1).start());
+    let (origin, cluster) = (Origin::start(), Setup::default().unhurried().nodes(1).set("proxy", "workers", 1).start());
     let url = hello(&origin);
     let begin = format!("GET {url} HTTP/1.1\r\nHost: x\r\nX: ");
     let mut others: Vec<_> = (0..2).map(|_| Connection::from(OTHER, cluster.proxy)).collect();

@@ -103,9 +103,13 @@ fn no_node_is_controlled_through_the_proxy_by_anyone() {
             }
         }
     }
-    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0.0.0.0"] {
-        let connect = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
-        assert_eq!(asked(cluster.proxy, &connect), 403, "{connect}");
+    // Off the ring it is a node all the same.
+    for state in ["active", "draining"] {
+        cluster.manage("PATCH", "/v1/nodes/r1", &format!(r#"{{"state":"{state}"}}"#));
+        for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "127.1", "0.0.0.0"] {
+            let connect = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+            assert_eq!(asked(cluster.proxy, &connect), 403, "{state}: {connect}");
+        }
     }
     let health = asked(node.address, &control("GET", "/healthz", "", ""));
     assert_eq!(health, 200, "who is on this machine needs no proxy for that");

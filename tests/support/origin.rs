@@ -97,10 +97,11 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Waits until it is open; an error (which ends the exchange) when that takes too long.
+    /// Waits until it is open; an error (which ends the exchange) when that takes longer than any client or test waits for
+    /// anything.
     pub fn wait(&self) -> io::Result<()> {
         let open = self.0.0.lock().unwrap();
-        let (open, _) = self.0.1.wait_timeout_while(open, 2 * PATIENCE, |open| !*open).unwrap();
+        let (open, _) = self.0.1.wait_timeout_while(open, 6 * PATIENCE, |open| !*open).unwrap();
         if *open { Ok(()) } else { Err(io::ErrorKind::TimedOut.into()) }
     }
 }

@@ -149,7 +149,8 @@ impl Members {
         let ring = Ring::new(self.hash, self.points, self.active());
         let nodes: Vec<Arc<Node>> =
             ring.members().iter().filter_map(|m| self.seats.get(&m.id)).map(|seat| seat.node.clone()).collect();
-        View::new(self.delta.epoch, ring, nodes)
+        let all = self.seats.values().map(|seat| seat.node.clone());
+        View::new(self.delta.epoch, ring, nodes).beside(all)
     }
 
     /// At start: a ring other than the saved one has an epoch of its own.

@@ -55,6 +55,11 @@ impl Handover {
         self.0.iter().map(|before| before.until).min()
     }
 
+    /// The newest first.
+    pub fn rings(&self) -> impl Iterator<Item = &Ring> {
+        self.0.iter().map(|before| &*before.ring)
+    }
+
     /// The last owner of a key before `owner` that is fit to be asked.
     pub fn previous(&self, key: &str, owner: &Node, is_fit: impl Fn(&Node) -> bool) -> Option<&Arc<Node>> {
         let owners = self.0.iter().filter_map(|Before { ring, nodes, .. }| {

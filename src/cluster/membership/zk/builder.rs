@@ -3,9 +3,10 @@
 
 use super::forget::Absent;
 use super::gone::Gone;
-use super::record::{FrontRecord, MAX_EPOCH, Placed, Records, Registration, RingDoc, Said, Wanted};
+use super::record::{EARLIER, FrontRecord, MAX_EPOCH, MOST_TOLD, Placed, Records, Registration, RingDoc, Said, Wanted};
 use super::room::{fitting, room};
 use crate::cluster::membership::members::{Seat, State};
+use crate::cluster::views::handover::Handover;
 use crate::cluster::views::{Node, View};
 use crate::config::{self, Address, MAX_WEIGHT, Place};
 use crate::ring::{Member, Ring};
@@ -233,7 +234,14 @@ impl Builder {
             points: self.points(),
             members: wanted.iter().filter_map(place).collect(),
             previous: held.map(RingDoc::weights).unwrap_or_default(),
+            earlier: self.earlier(),
         })
+    }
+
+    /// Who was there before the ring that another follows now, where that is not long ago.
+    fn earlier(&self) -> Vec<Vec<Member>> {
+        let rings = self.view.handover.iter().flat_map(Handover::rings);
+        rings.map(Ring::members).filter(|members| members.len() <= MOST_TOLD).take(EARLIER).map(<[_]>::to_vec).collect()
     }
 
     fn points(&self) -> u32 {
@@ -324,7 +332,7 @@ impl Builder {
         let seat = |m: &Member| self.seats.get(&m.id);
         let same_node = |(m, node): (&Member, &Arc<Node>)| seat(m).is_some_and(|s| Arc::ptr_eq(&s.node, node));
         let unheard = self.unheard();
-        if same_ring && unheard.is_none() && members.iter().zip(&self.view.nodes).all(same_node) {
+        if same_ring && unheard.is_empty() && members.iter().zip(&self.view.nodes).all(same_node) {
             if let Some(view) = self.view.without_ended(now, time) {
                 self.view = Arc::new(view);
             }
@@ -334,10 +342,13 @@ impl Builder {
         let ring = Ring::new(hash, points, members);
         let nodes = ring.members().iter().filter_map(|m| Some(seat(m)?.node.clone())).collect();
         let known = |id: &str| self.seats.get(id).map(|seat| seat.node.clone());
-        let mut view = View::new(epoch, ring, nodes).after(&self.view, now, time);
-        if let Some(previous) = unheard {
+        let all = self.seats.values().map(|seat| seat.node.clone());
+        let mut view = View::new(epoch, ring, nodes).beside(all).after(&self.view, now, time);
+        if !unheard.is_empty() {
             let mut handover = view.handover.take().unwrap_or_default();
-            handover.begin(Arc::new(Ring::new(hash, points, previous)), known, now.saturating_add(time));
+            for members in unheard {
+                handover.begin(Arc::new(Ring::new(hash, points, members)), known, now.saturating_add(time));
+            }
             view.handover = handover.at(now, time);
         }
         view.handover = view.handover.map(|handover| handover.seated(known));
@@ -351,11 +362,14 @@ impl Builder {
         self.heard.is_none_or(|heard| heard < found.epoch).then_some(found)
     }
 
-    /// The members before that ring, where this front has not routed by them itself: it has just started, or has slept
-    /// through an epoch.
-    fn unheard(&self) -> Option<Vec<Member>> {
-        let news = self.news().filter(|news| self.heard.is_none_or(|heard| heard.saturating_add(1) < news.epoch))?;
-        Some(news.previous.clone())
+    /// The members before that ring, the newest last, where this front has not routed by them itself: it has just started, or
+    /// has slept through an epoch.
+    fn unheard(&self) -> Vec<Vec<Member>> {
+        let is_unheard = |news: &&RingDoc| self.heard.is_none_or(|heard| heard.saturating_add(1) < news.epoch);
+        let Some(news) = self.news().filter(is_unheard) else { return Vec::new() };
+        let most = if self.heard.is_none() { usize::MAX } else { 1 };
+        let before: Vec<_> = news.before().take(most).cloned().collect();
+        before.into_iter().rev().collect()
     }
 
     fn seated(&self) -> BTreeMap<String, Seat> {

@@ -347,6 +347,37 @@ fn after_a_change_of_the_ring_the_owners_of_before_are_known_for_ten_minutes() {
 }
 
 #[test]
+fn a_front_that_starts_knows_who_held_what_when_another_machine_was_restarted() {
+    let mut world = World::new(2);
+    (1..=3).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));
+    world.settle();
+    world.nodes.remove("n1");
+    world.pass(3 * LINGER);
+    world.settle();
+    let stand_ins = world.fronts[0].builder.view();
+    assert_eq!(stand_ins.nodes.len(), 2);
+    world.join("n1", 1, 1101);
+    world.settle();
+    // Now the machine of the second front and of n3.
+    world.nodes.remove("n3");
+    world.pass(3 * LINGER);
+    world.settle();
+    world.join("n3", 1, 1103);
+    world.settle();
+    world.restart(1);
+    world.tell(1);
+    let view = world.fronts[1].builder.view();
+    let owner = |view: &View, key: &str| view.nodes[view.ring.owner(view.ring.position(key)).unwrap()].clone();
+    let mut moved = 0;
+    for key in (0..300).map(|i| format!("http://example.com/{i}")).filter(|key| owner(&view, key).id == "n1") {
+        let named = view.handover.as_ref().unwrap().previous(&key, &owner(&view, &key), |_| true);
+        assert_eq!(named.map(|node| &node.id), Some(&owner(&stand_ins, &key).id), "{key}");
+        moved += 1;
+    }
+    assert!(moved > 50, "{moved}");
+}
+
+#[test]
 fn a_node_that_drains_is_known_as_the_owner_of_before_while_it_is_there() {
     let mut world = World::new(1);
     (1..=3).for_each(|i| world.join(&format!("n{i}"), 1, 1000 + i));

@@ -25,7 +25,6 @@ mod saved;
 mod seal;
 
 pub use changes::Recorded;
-pub use leave::{Adopt, Held};
 pub use lookup::fronts;
 pub use record::{Registration, id_on};
 pub use register::{Station, register};

@@ -10,6 +10,13 @@ use std::collections::BTreeMap;
 /// No cluster gets there, at four changes a second not in millions of years; and JSON's readers do not count further.
 pub const MAX_EPOCH: u64 = 1 << 53;
 
+/// So many epochs before the last one are told: a machine that is restarted after another has to know that one's too, each of
+/// them a change when it goes and one when it comes.
+pub const EARLIER: usize = 2;
+
+/// Larger rings are not told again: a record has its size, and one machine of many holds little.
+pub const MOST_TOLD: usize = 256;
+
 /// All records of one kind, by id.
 pub type Records<T> = BTreeMap<String, T>;
 
@@ -67,6 +74,9 @@ pub struct RingDoc {
     /// The members of the epoch before: who may still hold what has moved.
     #[serde(default)]
     pub previous: Vec<Member>,
+    /// Those of the epochs before that, the newest first, as long as they are worth asking.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Vec<Member>>,
 }
 
 /// A member of the ring, with the address that it had when the ring was written.
@@ -114,8 +124,14 @@ impl RingDoc {
     /// Whether it can be built in time.
     fn is_small(&self) -> bool {
         let weights = |members: &[Member]| members.iter().map(|m| u64::from(m.weight)).sum::<u64>();
-        let most = weights(&self.weights()).max(weights(&self.previous));
+        let before = self.before().map(|members| weights(members)).max().unwrap_or(0);
+        let most = weights(&self.weights()).max(before);
         most * u64::from(self.points) <= MAX_POINTS
+    }
+
+    /// The members of the epochs before this one, the newest first.
+    pub fn before(&self) -> impl DoubleEndedIterator<Item = &Vec<Member>> {
+        std::iter::once(&self.previous).chain(self.earlier.iter().take(EARLIER))
     }
 
     pub fn ring(&self) -> Ring {

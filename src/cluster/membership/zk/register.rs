@@ -36,13 +36,6 @@ pub struct Station {
     pub drain: Duration,
 }
 
-impl Station {
-    /// As other nodes are told.
-    pub fn own_address(&self) -> String {
-        self.registration.address.to_string()
-    }
-}
-
 /// Why a registration ended.
 enum End {
     /// The session did, or it could not be made.
