@@ -23,6 +23,7 @@ mod explain;
 mod fill;
 mod forgotten;
 mod forward;
+mod last_words;
 mod line;
 mod origin;
 mod peer;

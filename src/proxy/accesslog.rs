@@ -127,6 +127,7 @@ fn end(end: End) -> &'static str {
         End::Broke(blame) => match blame.whose {
             Whose::Client => "client-broke",
             Whose::Node => "node-broke",
+            Whose::Peer => "peer-broke",
             Whose::Origin => "origin-broke",
             Whose::Us => "we-broke",
         },
