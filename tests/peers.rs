@@ -201,15 +201,31 @@ fn what_breaks_off_is_not_stored() {
     origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
     let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
     let path = folder.path().join("peer");
-    let heard = impostor(
-        &path,
-        "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length: 9\r\n\r\npeer",
-    );
+    let head = "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length: 90000";
+    let heard = impostor(&path, Box::leak(format!("{head}\r\n\r\n{}", "peer".repeat(10_000)).into_boxed_str()));
     let peer = format!("n9 unix:{}", path.display());
     let got = ask_naming(&node, &origin.url("/"), &peer, "");
-    let broken = "peer\r\n!node http_response_incomplete\r\n";
-    assert!(got.ends_with(broken) && got.contains("ringhold-length: 9"), "a transfer that is told to be broken: {got}");
+    let broken = "peer\r\n!peer http_response_incomplete\r\n";
+    assert!(
+        got.ends_with(broken) && got.contains("ringhold-length: 90000"),
+        "a transfer that is told to be broken: {got}"
+    );
     let again = ask_naming(&node, &origin.url("/"), "n9 unix:/nobody", "");
     assert!(again.ends_with("origin") && !again.contains("; hit"), "{again}");
     assert_eq!(heard.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn where_nothing_of_what_breaks_off_was_passed_on_the_origin_is_asked() {
+    let (origin, cluster) = (Origin::start(), patient().start());
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "origin"));
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let head = "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nCache-Control: max-age=60\r\nContent-Length:";
+    for (n, body) in ["9\r\n\r\npeer", "9\r\n\r\n", "90000\r\n\r\n"].into_iter().enumerate() {
+        let (path, url) = (folder.path().join(n.to_string()), origin.url(&format!("/{n}")));
+        let heard = impostor(&path, Box::leak(format!("{head} {body}").into_boxed_str()));
+        let got = ask_naming(&node, &url, &format!("n9 unix:{}", path.display()), "");
+        assert!(got.starts_with("http/1.1 200") && got.ends_with("origin"), "{got}");
+        assert_eq!((heard.lock().unwrap().len(), origin.count(&format!("/{n}"))), (1, 1));
+    }
 }

@@ -98,6 +98,18 @@ impl Dialer {
         Ok(Dialed { stream: Stream::Tcp(stream), address, reach, is_own })
     }
 
+    /// Whether only clients on this machine may go to an address, because it is one of this machine's beside its loopback: where
+    /// that is not decided by who connects, who may be on another machine.
+    pub fn is_ours(&self, ip: IpAddr) -> bool {
+        reach(ip, &self.open, &[]) == Reach::Anyone
+            && reach(ip, &self.open, &self.own.addresses()) == Reach::SameMachine
+    }
+
+    /// The refusal of such an address to others.
+    pub fn refuse_ours(ip: IpAddr) -> Fault {
+        prohibited(&ip.to_string(), SocketAddr::new(ip, 0), Reach::SameMachine)
+    }
+
     /// Whether a client may use a connection that was dialled with this reach (a pooled one).
     pub fn allowed(&self, reach: Reach, same_machine: bool) -> bool {
         reach.allows(same_machine)

@@ -32,8 +32,22 @@ pub struct Moved {
 pub enum End {
     /// Both sides have said all.
     Closed,
-    Broken,
+    /// By the first of the two, or by the second.
+    Broken(Side),
     Idle,
+}
+
+/// Which connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    First,
+    Second,
+}
+
+/// Which connection failed, of that which is read and that which is written to.
+enum Failed {
+    Reading,
+    Writing,
 }
 
 /// One direction.
@@ -68,7 +82,12 @@ where
         let there = up.poll(cx, a, b);
         let back = down.poll(cx, b, a);
         match (there, back) {
-            (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => return Poll::Ready(End::Broken),
+            (Poll::Ready(Err(Failed::Reading)), _) | (_, Poll::Ready(Err(Failed::Writing))) => {
+                return Poll::Ready(End::Broken(Side::First));
+            }
+            (Poll::Ready(Err(Failed::Writing)), _) | (_, Poll::Ready(Err(Failed::Reading))) => {
+                return Poll::Ready(End::Broken(Side::Second));
+            }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
             _ => {}
         }
@@ -100,26 +119,24 @@ impl Flow {
     }
 
     /// Ready when the reader has ended and the writer knows.
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<io::Result<()>>
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<Result<(), Failed>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         while self.state != State::Ended {
             while !self.waiting.is_empty() {
-                let n = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting))?;
-                if n == 0 {
-                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                }
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting));
+                let n = written.ok().filter(|n| *n > 0).ok_or(Failed::Writing)?;
                 self.waiting.advance(n);
                 self.moved += n as u64;
             }
             if self.state == State::Ending {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Failed::Writing)?;
                 self.state = State::Ended;
                 break;
             }
-            if ready!(self.poll_read(cx, from))? == 0 {
+            if ready!(self.poll_read(cx, from)).map_err(|_| Failed::Reading)? == 0 {
                 self.state = State::Ending;
             }
         }

@@ -23,6 +23,7 @@ pub enum Asker {
 }
 
 /// A proxy request.
+#[derive(Clone)]
 pub struct Ask {
     pub key: Key,
     /// Method and fields, without hop-by-hop and link fields.
@@ -64,6 +65,11 @@ impl Ask {
         let (asker, same_machine) = (self.asker, self.same_machine);
         let (hop, interim, peer) = (Hop::default(), None, None);
         Ask { hop, interim, peer, background: true, ..Ask::new(key, head, asker, same_machine) }
+    }
+
+    /// The same for the origin, after the other node has failed.
+    pub fn without_peer(&self) -> Ask {
+        Ask { peer: None, ..self.clone() }
     }
 
     /// Nothing but this.

@@ -36,19 +36,37 @@ pub struct Begun {
     told: bool,
 }
 
+/// What is waited for beyond what is there.
+#[derive(Clone, Copy, PartialEq)]
+enum Patience {
+    None,
+    First,
+    All,
+}
+
 enum Rest {
     More(Box<NodeBody>),
     Over,
     Broken(Blame),
 }
 
+/// What is to be done where an answer is known to break off before anything of it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Else {
+    /// It is sent as far as it came.
+    Nothing,
+    /// Another answer takes its place: a first piece of it is waited for, however long it is to be.
+    Another,
+}
+
 /// Waits for what can be known at once of an answer's body: it may be an error before anything is sent, or said in the head.
-/// `node`: by whose name; `told`: a front asks, and is told how the body ends.
+/// `node`: by whose name; `told`: a front asks, or a node, and is told how the body ends.
 pub async fn begin(
     node: &str,
     response: Response<NodeBody>,
     told: bool,
     wait: Duration,
+    otherwise: Else,
 ) -> Result<Response<NodeBody>, Fault> {
     if !response.body().may_break() || response.body().is_end_stream() {
         return Ok(response);
@@ -57,9 +75,14 @@ pub async fn begin(
     let length = said_length(&head.headers).or(body.size_hint().exact());
     let (pieces, rest, sized) = (VecDeque::new(), Rest::More(Box::new(body)), length.is_some());
     let mut begun = Begun { pieces, gathered: 0, rest, sized, told };
-    begun.gather(length.is_some_and(|length| length <= SMALL), wait).await;
+    let patience = match otherwise {
+        _ if length.is_some_and(|length| length <= SMALL) => Patience::All,
+        Else::Another => Patience::First,
+        Else::Nothing => Patience::None,
+    };
+    begun.gather(patience, wait).await;
     match begun.rest {
-        Rest::Broken(blame) if begun.pieces.is_empty() => return Err(blame.fault()),
+        Rest::Broken(blame) if begun.pieces.is_empty() || otherwise == Else::Another => return Err(blame.fault()),
         Rest::Broken(blame) => say(node, blame, told, &mut head.headers),
         Rest::Over => begun.told = false,
         Rest::More(_) => {}
@@ -100,7 +123,7 @@ pub fn blame(error: &BodyError) -> Blame {
 
 impl Begun {
     /// Takes what is there; of a small body also what comes soon.
-    async fn gather(&mut self, small: bool, wait: Duration) {
+    async fn gather(&mut self, patience: Patience, wait: Duration) {
         let mut turns = TURNS;
         let waiting = poll_fn(|cx| {
             if self.poll_gather(cx).is_ready() {
@@ -113,9 +136,15 @@ impl Begun {
             cx.waker().wake_by_ref();
             Poll::Pending
         });
-        if waiting.await && small {
-            _ = timeout(wait, poll_fn(|cx| self.poll_gather(cx))).await;
+        if !waiting.await || patience == Patience::None {
+            return;
         }
+        let is_enough = |begun: &Begun| patience == Patience::First && !begun.pieces.is_empty();
+        let more = poll_fn(|cx| match self.poll_gather(cx) {
+            Poll::Pending if !is_enough(self) => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        _ = timeout(wait, more).await;
     }
 
     /// Ready when it has ended, or enough is here.

@@ -1,6 +1,7 @@
 //! The connections to one other node, and one exchange on one of them.
 
 use super::body::BodyError;
+use super::last_words::{LastWords, Spoken};
 use super::peer::{Limits, Peer};
 use crate::clock::{Tick, tick};
 use crate::config::Address;
@@ -8,8 +9,10 @@ use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
 use crate::wire::fault::{Blame, Kind, Whose};
+use crate::wire::link;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Empty;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -26,10 +29,17 @@ const IDLE: usize = 64;
 
 type Sender = SendRequest<Empty<Bytes>>;
 
+/// A connection that no request is on.
+struct Idle {
+    sender: Sender,
+    words: LastWords,
+    since: Tick,
+}
+
 pub struct Line {
     peer: Peer,
     limits: Rc<Limits>,
-    idle: RefCell<Vec<(Sender, Tick)>>,
+    idle: RefCell<Vec<Idle>>,
     busy: Cell<usize>,
     backoff: Cell<Backoff>,
     /// We had no file for a connection, which says nothing of the node.
@@ -66,6 +76,7 @@ impl Backoff {
 struct Lease {
     line: Rc<Line>,
     sender: Sender,
+    words: LastWords,
     _busy: Busy,
 }
 
@@ -98,7 +109,7 @@ impl Line {
 
     /// Closes what was idle for too long; whether there is a reason to remember this node.
     pub fn sweep(&self, now: Tick) -> bool {
-        self.idle.borrow_mut().retain(|(sender, since)| !sender.is_closed() && now.since(*since) < self.limits.idle);
+        self.idle.borrow_mut().retain(|idle| !idle.sender.is_closed() && now.since(idle.since) < self.limits.idle);
         !self.idle.borrow().is_empty() || self.busy.get() > 0 || self.is_left_alone(now)
     }
 
@@ -118,10 +129,10 @@ impl Line {
 
     async fn kept(self: &Rc<Line>) -> Option<Lease> {
         loop {
-            let (mut sender, _) = self.idle.borrow_mut().pop()?;
+            let Idle { mut sender, words, .. } = self.idle.borrow_mut().pop()?;
             let busy = Busy::new(self);
             if sender.ready().await.is_ok() {
-                return Some(Lease { line: self.clone(), sender, _busy: busy });
+                return Some(Lease { line: self.clone(), sender, words, _busy: busy });
             }
         }
     }
@@ -135,12 +146,13 @@ impl Line {
         let mut builder = http1::Builder::new();
         // With room for what a node adds, as in the front.
         builder.max_headers(self.limits.fields + 32).max_buf_size(self.limits.head.max(8192) + 4096);
-        let (sender, connection) = builder.handshake(stream).await?;
+        let words = LastWords::default();
+        let (sender, connection) = builder.handshake(Spoken::new(stream, words.clone())).await?;
         tokio::task::spawn_local(async move {
             // Its errors come back through the sender.
             let _ = connection.await;
         });
-        Ok(Lease { line: self.clone(), sender, _busy: busy })
+        Ok(Lease { line: self.clone(), sender, words, _busy: busy })
     }
 }
 
@@ -157,8 +169,11 @@ impl Lease {
     async fn send(mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<PeerBody>> {
         let response = self.sender.send_request(request).await?;
         let stall = self.line.limits.silence;
+        let mut response = response;
+        let left = told_length(response.headers_mut());
         Ok(response.map(|incoming| {
-            let mut body = PeerBody { incoming, lease: Some(self), stall, sleep: None };
+            let words = self.words.clone();
+            let mut body = PeerBody { incoming, lease: Some(self), words, left, stall, sleep: None };
             if body.incoming.is_end_stream() {
                 body.give_back();
             }
@@ -169,9 +184,17 @@ impl Lease {
     fn give_back(self) {
         let mut idle = self.line.idle.borrow_mut();
         if idle.len() < IDLE && !self.sender.is_closed() && !self.line.is_left_alone(tick()) {
-            idle.push((self.sender, tick()));
+            idle.push(Idle { sender: self.sender, words: self.words, since: tick() });
         }
     }
+}
+
+/// The length of a body that comes in chunks, as the other node has told it: then it is one of a known length.
+fn told_length(headers: &mut HeaderMap) -> Option<u64> {
+    let length: u64 = headers.get(link::LENGTH)?.to_str().ok()?.parse().ok()?;
+    headers.remove(TRANSFER_ENCODING)?;
+    headers.insert(CONTENT_LENGTH, length.into());
+    Some(length)
 }
 
 impl Busy {
@@ -192,6 +215,9 @@ impl Drop for Busy {
 pub struct PeerBody {
     incoming: hyper::body::Incoming,
     lease: Option<Lease>,
+    words: LastWords,
+    /// Where the other node has told how long it is.
+    left: Option<u64>,
     stall: std::time::Duration,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -201,6 +227,18 @@ impl PeerBody {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
+    }
+
+    /// False: it is longer than it was said to be.
+    fn count(&mut self, frame: &Frame<Bytes>) -> bool {
+        let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) else { return true };
+        left.checked_sub(data.len() as u64).map(|rest| *left = rest).is_some()
+    }
+
+    /// The origin's fault where the other node says so; of all else it says this one knows better.
+    fn blame(&self) -> Blame {
+        let said = self.words.blame().filter(|blame| blame.whose == Whose::Origin);
+        said.unwrap_or(Blame::new(Whose::Peer, Kind::HttpResponseIncomplete))
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -218,20 +256,24 @@ impl Body for PeerBody {
         let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) else {
             if this.poll_stalled(cx).is_ready() {
                 this.lease = None;
-                return Poll::Ready(Some(Err(Blame::new(Whose::Node, Kind::ConnectionReadTimeout).into())));
+                return Poll::Ready(Some(Err(Blame::new(Whose::Peer, Kind::ConnectionReadTimeout).into())));
             }
             return Poll::Pending;
         };
         this.sleep = None;
-        if matches!(frame, Some(Err(_))) {
+        let broken = match &frame {
+            Some(Ok(frame)) => !this.count(frame),
+            Some(Err(_)) => true,
+            None => this.left.is_some_and(|left| left > 0),
+        };
+        if broken {
             this.lease = None;
+            return Poll::Ready(Some(Err(this.blame().into())));
         }
         if frame.is_none() || this.incoming.is_end_stream() {
             this.give_back();
         }
-        Poll::Ready(
-            frame.map(|result| result.map_err(|_| Blame::new(Whose::Node, Kind::HttpResponseIncomplete).into())),
-        )
+        Poll::Ready(frame.map(|result| result.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -239,7 +281,7 @@ impl Body for PeerBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.left.map_or_else(|| self.incoming.size_hint(), SizeHint::with_exact)
     }
 }
 

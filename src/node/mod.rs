@@ -24,6 +24,7 @@ mod fill;
 mod forgotten;
 mod forward;
 mod hit;
+mod last_words;
 mod line;
 mod origin;
 mod pass;

@@ -34,6 +34,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+/// The task of a connection has ended without a word.
+const GONE: &str = "the connection to the origin failed within the proxy; try again, and report it where it goes on";
 /// So much later than a front.
 const LATER: Duration = Duration::from_secs(1);
 /// Idle connections of either client kept to one origin.
@@ -268,7 +270,7 @@ impl Origins {
         let answer = self.in_time(lease.sender.send_request(request), progress).await;
         let mut response = match answer {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.failed(error, lease.awaited.has_heard())),
+            Ok(Err(error)) => return Err(self.failed(error, progress, lease.awaited.has_heard())),
             Err(Owes::Client) => return Err(paused()),
             Err(Owes::Origin) => return Err(self.blame(Kind::ConnectionWriteTimeout)),
             Err(Owes::Answer) => return Err(self.blame(Kind::HttpResponseTimeout)),
@@ -319,9 +321,8 @@ impl Origins {
     }
 
     /// `heard`: some of its answer had come.
-    fn failed(&self, error: hyper::Error, heard: bool) -> Fault {
-        if error.is_user() {
-            // The request's body failed: its sender went away.
+    fn failed(&self, error: hyper::Error, progress: &Progress, heard: bool) -> Fault {
+        if progress.has_broken() {
             return Fault {
                 whose: Whose::Client,
                 kind: Kind::HttpRequestError,
@@ -329,6 +330,10 @@ impl Origins {
                 detail: "the request's body broke off".into(),
                 source: Some(error.into()),
             };
+        }
+        if error.is_user() {
+            // Nothing else that hyper calls so can come of a request of ours: its task is gone, by a panic.
+            return Fault::us(StatusCode::INTERNAL_SERVER_ERROR, Kind::ProxyInternalError, GONE).because(error);
         }
         if let Some(Unread(why)) = Unread::cause(&error) {
             return self.unread(why);
@@ -496,4 +501,47 @@ fn head_of(request: &Request<Upload>) -> Request<Upload> {
     *copy.uri_mut() = request.uri().clone();
     *copy.headers_mut() = request.headers().clone();
     copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    /// A connection whose task panics with the first answer.
+    struct Bug;
+
+    impl hyper::rt::Read for Bug {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: hyper::rt::ReadBufCursor<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            panic!("a bug")
+        }
+    }
+
+    impl hyper::rt::Write for Bug {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bug_of_ours_is_ours_and_not_the_clients() {
+        let (mut sender, connection) = http1::handshake::<_, Upload>(Bug).await.unwrap();
+        let task = tokio::spawn(connection);
+        let error = sender.send_request(Request::new(Upload::None)).await.unwrap_err();
+        assert!(task.await.unwrap_err().is_panic());
+        let origins = Origins::new(&Config::default(), Rc::default());
+        let fault = origins.failed(error, &Upload::new(None, None).1, false);
+        assert_eq!((fault.whose, fault.kind), (Whose::Us, Kind::ProxyInternalError));
+    }
 }

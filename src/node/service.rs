@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::ask::{Ask, Asker, Incoming};
+use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::{Caller, ProofStep, Standing};
 use super::collapse::{Got, Shared, alone, join_or_lead};
@@ -17,13 +18,16 @@ use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
 use crate::wire::fault::{Fault, Whose};
 use crate::wire::status::{CacheStatus, Fwd};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// How often a request looks into the store again because a fetch that it waited for came to nothing.
 const LOOKS: usize = 8;
+
+/// An origin that breaks off before anything of its answer was sent is as one whose gateway says so.
+const BROKE_OFF: Failure = Failure::Status(StatusCode::BAD_GATEWAY);
 
 /// Answers the requests of one connection.
 pub struct Serving {
@@ -90,7 +94,7 @@ async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>)
     match Incoming::read(request, caller) {
         Ok(Incoming::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
         Ok(Incoming::Proxy { ask, body, upgrade }) => {
-            let (told, from_node) = (ask.asker == Asker::Front && !ask.from_node, ask.from_node);
+            let (told, from_node) = (ask.asker == Asker::Front, ask.from_node);
             let answered = match from_node {
                 true => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
                 false => proxy(node, ask, body, upgrade).await,
@@ -105,7 +109,7 @@ async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>)
 pub async fn begun(node: &Node, answered: Result<Response<NodeBody>, Fault>, told: bool) -> Response<NodeBody> {
     let answered = match answered {
         Ok(response) if response.body().may_break() => {
-            begun::begin(&node.id, response, told, node.config.timeouts.small_body).await
+            begun::begin(&node.id, response, told, node.config.timeouts.small_body, Else::Nothing).await
         }
         answered => answered,
     };
@@ -132,7 +136,7 @@ async fn proxy(
 }
 
 /// GET and HEAD: lookup, decide, then serve or ask the origin.
-async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
+async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
     let mut shares = true;
     for _ in 0..LOOKS {
         let now = clock::now();
@@ -154,12 +158,31 @@ async fn cached(node: &Rc<Node>, ask: Rc<Ask>) -> Result<Response<NodeBody>, Fau
             },
         };
         let got = Box::pin(fetch(node, &ask, stale.clone(), shares)).await;
-        if let Some(response) = instead_of_error(node, &ask, &got, stale, fwd) {
+        if let Some(response) = failure(&got).and_then(|failed| instead(node, &ask, failed, stale.as_ref(), fwd)) {
             return Ok(response);
         }
         shares &= !matches!(got, Ok(Got::Released | Got::Erring(_)));
-        if let Some(response) = respond(node, &ask, got?, fwd) {
+        let of_peer = matches!(&got, Ok(Got::Filling(head, ..)) if head.peer.is_some());
+        let Some(response) = respond(node, &ask, got?, fwd) else { continue };
+        if !of_peer && may_stand_in(node, &ask, BROKE_OFF, stale.as_ref()).is_none() {
             return Ok(response);
+        }
+        // Where it breaks off before anything of it was sent, there is another answer.
+        let (status, told, wait) = (response.status(), ask.asker == Asker::Front, node.config.timeouts.small_body);
+        let fault = match Box::pin(begun::begin(&node.id, response, told, wait, Else::Another)).await {
+            Ok(response) => return Ok(response),
+            Err(fault) => fault,
+        };
+        match fault.whose {
+            Whose::Origin => {
+                let failed = (BROKE_OFF, Some(status.as_u16()));
+                return instead(node, &ask, failed, stale.as_ref(), fwd).ok_or(fault);
+            }
+            Whose::Peer => {
+                add(&node.counters.peer_failures, 1);
+                ask = Rc::new(ask.without_peer());
+            }
+            _ => return Err(fault),
         }
     }
     let got = Box::pin(alone(node, &ask, None)).await?;
@@ -174,28 +197,44 @@ async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares
     }
 }
 
+/// How the origin failed, and with which status.
+fn failure(got: &Result<Got, Fault>) -> Option<(Failure, Option<u16>)> {
+    match got {
+        Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() => {
+            Some((Failure::Unreachable, None))
+        }
+        Ok(Got::Through(response, ..)) if response.status().is_server_error() => {
+            Some((Failure::Status(response.status()), Some(response.status().as_u16())))
+        }
+        Ok(Got::Erring(status)) => Some((Failure::Status(*status), Some(status.as_u16()))),
+        _ => None,
+    }
+}
+
 /// The stale entry, where the origin failed and the policy allows it (RFC 5861 section 4, RFC 9111 section 4.2.4).
-fn instead_of_error(
+fn instead(
     node: &Node,
     ask: &Ask,
-    got: &Result<Got, Fault>,
-    stale: Option<Arc<Entry>>,
+    (failure, fwd_status): (Failure, Option<u16>),
+    stale: Option<&Arc<Entry>>,
     fwd: Fwd,
 ) -> Option<Response<NodeBody>> {
-    let entry = stale.filter(|entry| entry.part().is_none() || !ask.wants_the_whole())?;
-    let (failure, fwd_status) = match got {
-        Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() => (Failure::Unreachable, None),
-        Ok(Got::Through(response, ..)) if response.status().is_server_error() => {
-            (Failure::Status(response.status()), Some(response.status().as_u16()))
-        }
-        Ok(Got::Erring(status)) => (Failure::Status(*status), Some(status.as_u16())),
-        _ => return None,
-    };
-    let now = clock::now();
-    let ttl = policy::stale_if_error(&ask.head, &node.terms(&ask.key, &entry), failure, now)?;
+    let (entry, ttl) = may_stand_in(node, ask, failure, stale)?;
     add(&node.counters.hits, 1);
     let status = CacheStatus { fwd: Some(fwd), fwd_status, ttl: Some(ttl), ..CacheStatus::default() };
-    Some(answer::stored(node, ask, &entry, &status, now))
+    Some(answer::stored(node, ask, entry, &status, clock::now()))
+}
+
+/// What may be answered in place of such a failure, and how long it is still fresh.
+fn may_stand_in<'a>(
+    node: &Node,
+    ask: &Ask,
+    failure: Failure,
+    stale: Option<&'a Arc<Entry>>,
+) -> Option<(&'a Arc<Entry>, i64)> {
+    let entry = stale.filter(|entry| entry.part().is_none() || !ask.wants_the_whole())?;
+    let ttl = policy::stale_if_error(&ask.head, &node.terms(&ask.key, entry), failure, clock::now())?;
+    Some((entry, ttl))
 }
 
 fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Response<NodeBody>, Fault> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,6 +23,8 @@ struct Moves {
     /// When something last moved, by the steady clock.
     last: AtomicU64,
     owes: AtomicU8,
+    /// The request's body failed: its sender went away.
+    broke: AtomicBool,
 }
 
 /// Who is to move next.
@@ -40,7 +42,8 @@ pub enum Owes {
 impl Progress {
     /// It begins now.
     fn new(owes: Owes) -> Progress {
-        Progress(Arc::new(Moves { last: AtomicU64::new(tick().0), owes: AtomicU8::new(owes as u8) }))
+        let (last, owes) = (AtomicU64::new(tick().0), AtomicU8::new(owes as u8));
+        Progress(Arc::new(Moves { last, owes, broke: AtomicBool::new(false) }))
     }
 
     pub fn moved(&self) {
@@ -49,6 +52,11 @@ impl Progress {
 
     fn set(&self, owes: Owes) {
         self.0.owes.store(owes as u8, Relaxed);
+    }
+
+    /// Whether the request's body came to no end, so that its sender is to blame.
+    pub fn has_broken(&self) -> bool {
+        self.0.broke.load(Relaxed)
     }
 
     /// Who, and for how long already.
@@ -115,6 +123,9 @@ impl Body for Upload {
         });
         if frame.is_ready() {
             progress.moved();
+        }
+        if matches!(frame, Poll::Ready(Some(Err(_)))) {
+            progress.0.broke.store(true, Relaxed);
         }
         progress.set(match &frame {
             Poll::Pending => Owes::Client,

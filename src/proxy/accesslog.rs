@@ -140,9 +140,11 @@ fn end(end: End) -> &'static str {
         End::Complete => "complete",
         End::ClientLeft => "client-left",
         End::ClientSilent => "client-silent",
+        End::Idle => "idle",
         End::Broke(blame) => match blame.whose {
             Whose::Client => "client-broke",
             Whose::Node => "node-broke",
+            Whose::Peer => "peer-broke",
             Whose::Origin => "origin-broke",
             Whose::Us => "we-broke",
         },

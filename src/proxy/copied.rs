@@ -3,6 +3,7 @@
 use super::hot::{self, Candidate, Copy, Found, Since};
 use super::link::{Answer, Content as Body, Head, Pool};
 use super::outcome::Cache;
+use super::own;
 use super::reply::Capture;
 use super::worker::Client;
 use crate::clock;
@@ -75,7 +76,7 @@ impl Watch {
         if !hot::is_copyable(head.status) || !hot.wants(key, length) {
             return None;
         }
-        let candidate = candidate(since, key, request()?, head, ttl, pool);
+        let candidate = candidate(client, since, key, request()?, head, ttl, pool);
         Some(Box::new(Capture::new(hot.clone(), candidate)))
     }
 
@@ -95,7 +96,7 @@ impl Watch {
             return None;
         }
         let ttl = verdict.and_then(status::ttl)?;
-        hot.renew(candidate(since, key, request()?, &answer.head, ttl, pool), copy, clock::now())
+        hot.renew(candidate(client, since, key, request()?, &answer.head, ttl, pool), copy, clock::now())
     }
 
     fn asked(&self) -> Option<Since> {
@@ -106,11 +107,21 @@ impl Watch {
     }
 }
 
-fn candidate(since: Since, key: &Key, request: Parts, head: &Head, ttl: u64, pool: &Pool) -> Candidate {
+fn candidate(
+    client: &Client,
+    since: Since,
+    key: &Key,
+    request: Parts,
+    head: &Head,
+    ttl: u64,
+    pool: &Pool,
+) -> Candidate {
     let (mut response, ()) = Response::new(()).into_parts();
     response.status = head.status;
     response.headers = head.fields.map();
     hop::strip(&mut response.headers);
     let (key, node) = (key.clone(), pool.node.id.as_str().into());
-    Candidate { since, key, request, response, node, local: head.local, ttl }
+    // To a node on another machine this machine's address is one like others.
+    let local = head.local || own::of_machine(&key, &client.worker.dialer).is_some();
+    Candidate { since, key, request, response, node, local, ttl }
 }

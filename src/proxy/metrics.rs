@@ -118,6 +118,7 @@ const FAMILIES: &[Family] = &[
         &[
             ("client", |c| &c.cut[Whose::Client as usize]),
             ("node", |c| &c.cut[Whose::Node as usize]),
+            ("peer", |c| &c.cut[Whose::Peer as usize]),
             ("origin", |c| &c.cut[Whose::Origin as usize]),
             ("us", |c| &c.cut[Whose::Us as usize]),
         ],

@@ -48,6 +48,8 @@ pub enum End {
     ClientLeft,
     /// It took nothing, or sent nothing, for too long.
     ClientSilent,
+    /// A tunnel in which nothing moved for `timeouts.tunnel_idle`, or while the process ends.
+    Idle,
     /// Within the answer.
     Broke(Blame),
 }
@@ -75,7 +77,7 @@ impl Outcome {
     pub fn blame(&self) -> Option<Blame> {
         match self.end {
             End::Broke(blame) => Some(blame),
-            End::Complete | End::ClientLeft | End::ClientSilent => self.verdict.blame,
+            End::Complete | End::Idle | End::ClientLeft | End::ClientSilent => self.verdict.blame,
         }
     }
 
@@ -83,7 +85,7 @@ impl Outcome {
     pub fn whose(&self) -> Option<Whose> {
         match self.end {
             End::ClientLeft | End::ClientSilent => Some(Whose::Client),
-            End::Complete | End::Broke(_) => self.blame().map(|blame| blame.whose),
+            End::Complete | End::Idle | End::Broke(_) => self.blame().map(|blame| blame.whose),
         }
     }
 }
@@ -155,7 +157,7 @@ impl Record {
             (Source::Node, Cache::Unknown) | (Source::Tunnel, _) => {}
         }
         match end {
-            End::Complete => {}
+            End::Complete | End::Idle => {}
             End::ClientLeft | End::ClientSilent => counters.cut[Whose::Client as usize].add(1),
             End::Broke(blame) => counters.cut[blame.whose as usize].add(1),
         }

@@ -1,6 +1,7 @@
 //! Requests that end here although their target is a URL.
 
 use super::Front;
+use crate::net::dial::Dialer;
 use crate::wire::target::{Host, Key};
 use http::header::MAX_FORWARDS;
 use http::request::Parts;
@@ -30,6 +31,15 @@ pub fn whose(key: &Key, front: &Front) -> Whose {
         Whose::Proxy
     } else {
         Whose::Other
+    }
+}
+
+/// Its host, where that is an address by which others know this machine: what listens there is for clients here alone, which a
+/// node on another machine cannot know.
+pub fn of_machine(key: &Key, dialer: &Dialer) -> Option<IpAddr> {
+    match key.host() {
+        Host::Ip(ip) => Some(ip).filter(|ip| dialer.is_ours(*ip)),
+        Host::Name(_) => None,
     }
 }
 

@@ -78,7 +78,8 @@ impl Pass {
     fn new(client: Rc<Client>, request: &Head<'_>, watch: impl FnOnce(&Key) -> Watch) -> Option<Pass> {
         let worker = &client.worker;
         let key = Key::read(request.target()).ok()?;
-        if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other {
+        let is_refused = || !client.peer.same_machine && own::of_machine(&key, &worker.dialer).is_some();
+        if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other || is_refused() {
             return None;
         }
         let watch = watch(&key);

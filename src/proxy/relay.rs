@@ -33,6 +33,7 @@ pub async fn relay(
     asked: Asked,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
     let routing = worker.routing();
+    let has_body = upload.is_some();
     let (mut breaks, mut lost) = (0, None);
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
@@ -56,7 +57,9 @@ pub async fn relay(
         tracing::debug!(node = %pool.node.id, "{} {}: the node {broken}", request.method, request.key.as_str());
         blame(worker, pool, &broken);
         breaks += usize::from(!matches!(broken, Broken::Unreachable(_) | Broken::Abandoned));
-        if next(&broken, request, upload.as_ref()) == Next::GiveUp || breaks >= BREAKS {
+        // Of one that is gone all was taken.
+        let untouched = !has_body || upload.as_ref().is_some_and(Upload::is_untouched);
+        if next(&broken, request, untouched) == Next::GiveUp || breaks >= BREAKS {
             return Err(fault(&broken, &pool.node.id));
         }
         worker.shared.counters.failovers.add(1);
@@ -143,8 +146,8 @@ fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
     }
 }
 
-fn next(broken: &Broken, request: &link::Request<'_>, upload: Option<&Upload>) -> Next {
-    let untouched = upload.is_none_or(Upload::is_untouched);
+/// `untouched`: nothing of its body, if it has one, was taken.
+fn next(broken: &Broken, request: &link::Request<'_>, untouched: bool) -> Next {
     match broken {
         Broken::Full | Broken::Client(_) | Broken::Told(_) | Broken::Lacking(_) => Next::GiveUp,
         // Not a byte was sent.

@@ -68,6 +68,13 @@ impl Reply {
         }
     }
 
+    fn has_all(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Node(body) => body.has_all(),
+        }
+    }
+
     fn finish_capture(&mut self) {
         if let Some(capture) = self.capture.take() {
             capture.finish();
@@ -130,8 +137,11 @@ impl Body for Reply {
         if let (Some(capture), Some(data)) = (&mut self.capture, frame.data_ref()) {
             capture.push(data);
         }
-        if self.is_end_stream() {
+        // A client that has got all it was promised may leave at once.
+        if self.has_all() {
             self.end(End::Complete);
+        }
+        if self.is_end_stream() {
             self.finish_capture();
         }
         Poll::Ready(Some(Ok(frame)))

@@ -8,6 +8,7 @@ use super::worker::Client;
 use super::{access, copied, hit, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::views::{Outdated, Report};
+use crate::net::dial::Dialer;
 use crate::net::serve::{Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
@@ -321,6 +322,11 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
         own::Whose::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
         own::Whose::Proxy => return Err(looped()),
         own::Whose::Other => {}
+    }
+    if !client.peer.same_machine
+        && let Some(ip) = own::of_machine(key, &client.worker.dialer)
+    {
+        return Err(Dialer::refuse_ours(ip));
     }
     Ok(match own::last_hop(request) {
         own::Hops::Onward => None,

@@ -8,8 +8,8 @@ use super::{access, pages, service};
 use crate::config::Address;
 use crate::net::listen::Stream;
 use crate::net::serve::Upgrade;
-use crate::net::splice::{self, splice};
-use crate::wire::fault::Fault;
+use crate::net::splice::{self, Side, splice};
+use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::net::{IpAddr, SocketAddr};
@@ -107,8 +107,12 @@ async fn run(worker: &Worker, upgrade: Upgrade, mut far: Far, early: Bytes, mut 
     let (moved, end) = splice(&mut near, sent_ahead, far_stream, early, limits).await;
     if let Some(record) = &mut record {
         record.sent(usize::try_from(moved.up + moved.down).unwrap_or(usize::MAX));
-        if end == splice::End::Closed {
-            record.end(End::Complete);
-        }
+        record.end(match end {
+            splice::End::Closed => End::Complete,
+            splice::End::Idle => End::Idle,
+            splice::End::Broken(Side::First) => End::ClientLeft,
+            // Through a node as well: what it says of a tunnel is its end alone.
+            splice::End::Broken(Side::Second) => End::Broke(Blame::new(Whose::Origin, Kind::ConnectionTerminated)),
+        });
     }
 }

@@ -12,6 +12,8 @@ pub enum Whose {
     Client,
     /// A cache node's: refused, reset, silent. Never shown where another owner can answer.
     Node,
+    /// Another cache node's, that a node asks in the origin's place.
+    Peer,
     /// The origin's: refused, reset, timed out, broke off.
     Origin,
     /// Ours: full, or a bug.
@@ -113,13 +115,14 @@ impl Fault {
 }
 
 impl Whose {
-    pub const ALL: [Whose; 4] = [Whose::Client, Whose::Node, Whose::Origin, Whose::Us];
+    pub const ALL: [Whose; 5] = [Whose::Client, Whose::Node, Whose::Peer, Whose::Origin, Whose::Us];
 
     /// As the link, logs and metrics say it.
     pub fn token(self) -> &'static str {
         match self {
             Whose::Client => "client",
             Whose::Node => "node",
+            Whose::Peer => "peer",
             Whose::Origin => "origin",
             Whose::Us => "us",
         }
@@ -145,12 +148,15 @@ impl Blame {
             (Whose::Origin, _) => "the origin broke off within its answer",
             (Whose::Client, _) => "the request's body broke off",
             (Whose::Node, _) => "the cache node that was asked broke off within its answer",
+            (Whose::Peer, _) => "the cache node that had it broke off within its answer",
             (Whose::Us, _) => "the answer could not be brought to its end; try again",
         };
         match self.whose {
             Whose::Origin => Fault::origin(self.kind, detail),
             Whose::Client => Fault::client(StatusCode::BAD_REQUEST, self.kind, detail),
-            Whose::Node => Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(self.kind, detail) },
+            Whose::Node | Whose::Peer => {
+                Fault { whose: self.whose, status: StatusCode::BAD_GATEWAY, ..Fault::node(self.kind, detail) }
+            }
             Whose::Us => Fault::us(StatusCode::BAD_GATEWAY, self.kind, detail),
         }
     }

@@ -7,7 +7,7 @@ use http::header::{HeaderName, UPGRADE};
 use http::{HeaderMap, HeaderValue};
 
 /// What the hop-by-hop fields of a message said, before they were removed.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hop {
     /// The `Upgrade` field, when `Connection: upgrade` was there too.
     pub upgrade: Option<HeaderValue>,

@@ -3,7 +3,7 @@
 use crate::support::standalone::Standalone;
 use crate::support::*;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -206,45 +206,17 @@ fn who_proves_nothing_on_a_node_takes_neither_its_files_nor_its_time() {
     assert_eq!(cluster.metric("ringhold_front_failovers_total"), 0);
 }
 
-/// A name server that answers for what ends in `answers.test` and says nothing of anything else.
-fn name_server() -> io::Result<IpAddr> {
-    let ip = Ipv4Addr::new(127, 53, (std::process::id() >> 8) as u8, std::process::id() as u8 | 1);
-    let socket = UdpSocket::bind((ip, 53))?;
-    thread::spawn(move || {
-        let mut packet = [0; 512];
-        while let Ok((n, from)) = socket.recv_from(&mut packet) {
-            let question = &packet[..n];
-            let Some(at) = question.windows(14).position(|w| w == b"\x07answers\x04test\0") else { continue };
-            let end = at + 14 + 4;
-            if end > n {
-                continue;
-            }
-            let is_a = question[end - 4..end] == [0, 1, 0, 1];
-            let mut answer = question[..end].to_vec();
-            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, u8::from(is_a), 0, 0, 0, 0]);
-            if is_a {
-                answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1]);
-            }
-            _ = socket.send_to(&answer, from);
-        }
-    });
-    Ok(ip.into())
-}
-
 #[test]
 fn names_whose_servers_are_silent_hold_up_no_other_name() {
     let test = "names: silent servers";
     if !tools::wanted(test, &["unshare", "mount"]) {
         return;
     }
-    let Ok(server) = name_server() else { return tools::left_out(test, "port 53 may not be bound here") };
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("resolv.conf");
-    std::fs::write(&file, format!("nameserver {server}\n")).unwrap();
-    let script = format!("mount --bind {} /etc/resolv.conf && exec \"$0\" \"$@\"", file.display());
-    let prefix = ["unshare", "-m", "sh", "-c", &script].map(str::to_owned);
+    let Ok(server) = names::NameServer::start() else {
+        return tools::left_out(test, "port 53 may not be bound here");
+    };
     let origin = Origin::start();
-    let cluster = Setup::default().unhurried().nodes(1).set("timeouts", "dns", "1s").start_by(&prefix);
+    let cluster = Setup::default().unhurried().nodes(1).set("timeouts", "dns", "1s").start_by(&server.prefix());
     hello(&origin);
     let by = |name: &str| format!("http://{name}:{}/hello", origin.address.port());
     served_at_once(cluster.proxy, &by("first.answers.test"));
@@ -366,4 +338,38 @@ fn who_sends_many_heads_without_an_end_is_refused_and_nobody_else() {
         client.final_head().ok().filter(|(head, _)| head.line.contains(" 200 "))
     });
     assert_eq!(served.count(), 100, "8 MiB are enough for those who came last");
+}
+
+#[test]
+fn a_worker_refuses_no_unfinished_head_for_those_of_another() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).set("proxy", "workers", 2).start());
+    let url = hello(&origin);
+    let begin = format!("GET {url} HTTP/1.1\r\nHost: x\r\nX: ");
+    // New connections go to the worker that has the fewest, so these are on the two in turn.
+    let mut both: Vec<_> = (0..500)
+        .map(|_| {
+            let mut client = Connection::from(OTHER, cluster.proxy);
+            assert_eq!(client.get(&url).status, 200);
+            Some(client)
+        })
+        .collect();
+    both[1].as_mut().unwrap().send(&begin).unwrap();
+    // Those of one worker leave, and a crowd takes their places.
+    both.iter_mut().step_by(2).for_each(|client| drop(client.take()));
+    until_true("they have left", PATIENCE, || cluster.metric("ringhold_front_connections") <= 251);
+    let mut crowd: Vec<_> = (0..200).map(|_| cluster.connect()).collect();
+    for client in &mut crowd {
+        let _ = client.send(format!("{begin}{}", "x".repeat(50_000)));
+    }
+    thread::sleep(Duration::from_secs(1));
+    let other = both[1].as_mut().unwrap();
+    other.send("\r\n\r\n").unwrap();
+    let (head, _) = other.final_head().unwrap();
+    assert!(head.line.contains(" 200 "), "{}", head.line);
+    let served = crowd.iter_mut().filter_map(|client| {
+        client.send("\r\n\r\n").ok()?;
+        client.final_head().ok().filter(|(head, _)| head.line.contains(" 200 "))
+    });
+    let served = served.count();
+    assert!((140..200).contains(&served), "as many as 8 MiB are enough for: {served}");
 }

@@ -164,6 +164,44 @@ fn a_client_elsewhere_reaches_no_address_of_the_proxys_own_machine() {
 }
 
 #[test]
+fn nor_where_a_node_on_another_machine_would_connect_to_it() {
+    let Some(elsewhere) = Elsewhere::make("own addresses by a node elsewhere") else { return };
+    let secret = Setup::default().set("cluster", "secret", SECRET);
+    let node = Standalone::start_by(&elsewhere.prefix(), elsewhere.there, "r1", &secret);
+    let origin = Origin::at(elsewhere.here);
+    origin.on("/", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "its own page"));
+    let setup = secret.nodes(0).node_at("r1", &node.address.to_string()).set("hot", "memory", "64MiB");
+    let cluster = open_to(&elsewhere, setup);
+    let url = origin.url("/");
+    let ask = |authority: &str, version: &str| {
+        let request = format!("GET http://{authority}/ HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = elsewhere.send(cluster.proxy, &request);
+        (status(&answer), latin1(&answer))
+    };
+    let (authority, mapped) =
+        (origin.address.to_string(), format!("[::ffff:{}]:{}", origin.address.ip(), origin.address.port()));
+    let refuses = || {
+        for version in ["1.1", "1.0"] {
+            for authority in [&authority, &mapped] {
+                let (status, answer) = ask(authority, version);
+                assert!(status == 403 && answer.contains("destination_ip_prohibited"), "{authority}: {answer}");
+            }
+        }
+        let plain = format!("GET {url} HTTP/1.1\r\nHost: x\r\n\r\n");
+        let answer = elsewhere
+            .send(cluster.proxy, &format!("{plain}{}", plain.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")));
+        assert_eq!(latin1(&answer).matches(" 403 ").count(), 2, "{}", latin1(&answer));
+    };
+    until_true("the node is up", PATIENCE, || cluster.metric("ringhold_node_up") == 1);
+    refuses();
+    assert_eq!(origin.count("*"), 0);
+    until_true("there is a hot copy of it, for clients here", PATIENCE, || {
+        cluster.get(&url).status == 200 && cluster.metric("ringhold_front_hot_hits_total") > 0
+    });
+    refuses();
+}
+
+#[test]
 fn what_passes_a_proof_on_to_another_node_is_not_taken_for_the_node() {
     let secret = Setup::default().set("cluster", "secret", SECRET);
     let node = Standalone::start("r2", &secret);

@@ -11,6 +11,7 @@ pub mod framing;
 pub mod head;
 pub mod load;
 pub mod messages;
+pub mod names;
 pub mod netns;
 pub mod noise;
 pub mod objects;

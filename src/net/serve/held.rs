@@ -15,6 +15,8 @@ const UPLOAD: u64 = 256 * 1024;
 static HEADS_HELD: AtomicU64 = AtomicU64::new(0);
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 static UPLOADS: AtomicU64 = AtomicU64::new(0);
+/// That serve connections.
+static THREADS: AtomicU64 = AtomicU64::new(0);
 
 /// Bytes by kind, in this process.
 pub fn by_kind() -> [(&'static str, u64); 3] {
@@ -27,6 +29,12 @@ pub fn by_kind() -> [(&'static str, u64); 3] {
 
 pub(super) fn heads_are_too_much() -> bool {
     HEADS_HELD.load(Relaxed) > HEADS
+}
+
+/// Whether a thread that holds so many of those bytes is to turn somebody away. Where all hold too much one of them holds
+/// its share at least, so somebody is; and a thread that holds little turns nobody away for what others hold.
+pub(super) fn is_to_refuse(own: u64) -> bool {
+    own > HEADS / THREADS.load(Relaxed).max(1)
 }
 
 /// Bytes of one head that is not complete.
@@ -42,8 +50,8 @@ impl HeadBytes {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.load(Relaxed) == 0
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 
     /// It is refused, or its connection has ended.
@@ -69,10 +77,16 @@ impl Drop for HeadBytes {
 }
 
 /// What the connections of one thread hold, as its last sweep has found.
-#[derive(Default)]
 pub(super) struct Sums {
     connections: Cell<u64>,
     uploads: Cell<u64>,
+}
+
+impl Default for Sums {
+    fn default() -> Sums {
+        THREADS.fetch_add(1, Relaxed);
+        Sums { connections: Cell::new(0), uploads: Cell::new(0) }
+    }
 }
 
 impl Sums {
@@ -85,6 +99,7 @@ impl Sums {
 
 impl Drop for Sums {
     fn drop(&mut self) {
+        THREADS.fetch_sub(1, Relaxed);
         self.set(0, 0, 0);
     }
 }

@@ -157,7 +157,11 @@ impl State {
 
     /// Whether something of a head that is not complete is held.
     pub(super) fn has_head(&self) -> bool {
-        !self.head_bytes.is_empty()
+        self.head_bytes() > 0
+    }
+
+    pub(super) fn head_bytes(&self) -> u64 {
+        self.head_bytes.get()
     }
 
     /// The head that has begun is complete.

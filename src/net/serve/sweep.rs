@@ -186,9 +186,12 @@ impl Swept {
         let uploads = entries.iter().filter(|entry| entry.state.uploads()).count();
         self.sums.set(entries.len(), waiting, uploads);
     }
-    /// Turns away who began a head first: who that is; `None`: there is nobody.
+    /// Turns away who began a head first: who that is; `None`: there is nobody, or it is for another thread to do.
     fn refuse_slowest_head(&self) -> Option<Weak<Entry>> {
         let entries = self.entries.borrow();
+        if !held::is_to_refuse(entries.iter().map(|entry| entry.state.head_bytes()).sum()) {
+            return None;
+        }
         let waiting = entries.iter().filter(|entry| entry.state.phase() == Phase::Head && entry.state.has_head());
         let uncut: Vec<_> = waiting.filter(|entry| entry.order.get() != Order::HeadTooSlow).collect();
         let crowd = crowd(uncut.iter().map(|entry| &***entry));

@@ -157,6 +157,11 @@ impl Body {
         e
     }
 
+    /// Nothing more of the content is to come, whatever ends it.
+    pub fn has_all(&self) -> bool {
+        self.left == Some(0) || self.is_end()
+    }
+
     pub fn is_end(&self) -> bool {
         matches!(self.coding, Coding::Done)
     }

@@ -374,13 +374,13 @@ impl<'b> Framing<'b> {
     }
 }
 
-/// Digits only: `+1`, `1_0` and the empty text are no lengths.
+/// Digits only: `+1`, `1_0` and the empty text are no lengths, nor is what no file system and no reader can count to.
 fn decimal(text: &[u8]) -> Option<u64> {
     let digit = |number: u64, byte: &u8| {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         number.checked_mul(10)?.checked_add(digit)
     };
-    text.iter().try_fold(0, digit).filter(|_| !text.is_empty())
+    text.iter().try_fold(0, digit).filter(|number| !text.is_empty() && *number <= i64::MAX as u64)
 }
 
 #[cfg(test)]
@@ -402,6 +402,9 @@ mod tests {
             ("Content-Length: 5\r\nContent-Length: 6\r\n", Err("two different lengths")),
             ("Content-Length: +5\r\n", Err("malformed Content-Length")),
             ("Content-Length: 99999999999999999999\r\n", Err("malformed Content-Length")),
+            ("Content-Length: 18446744073709551615\r\n", Err("malformed Content-Length")),
+            ("Content-Length: 9223372036854775808\r\n", Err("malformed Content-Length")),
+            ("Content-Length: 9223372036854775807\r\n", Ok((Ends::After(i64::MAX as u64), true))),
             ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
             ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
             ("Transfer-Encoding: noise\r\n", Ok((Ends::Closed, false))),

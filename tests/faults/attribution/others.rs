@@ -1,9 +1,7 @@
 //! What an origin may be asked again, what nodes and clients do wrong, and what the log says of it.
 
 use super::*;
-use crate::support::Gate;
 use rustix::process::Signal;
-use std::time::Duration;
 
 /// An origin that answers the first request on each connection, and does this to the second.
 fn tired(act: impl Fn(&mut Exchange) -> io::Result<()> + Send + Sync + 'static) -> Origin {
@@ -91,25 +89,6 @@ fn a_time_limit_that_was_kept_names_its_key() {
 }
 
 #[test]
-fn a_client_that_leaves_and_one_that_takes_nothing_are_told_apart() {
-    let (origin, cluster) = (Origin::start(), setup().set("log", "access", "json").start());
-    origin
-        .on("/large/*", |x| x.begin_sized("Cache-Control: no-store\r\n", 64 << 20).and_then(|()| x.noise(1, 64 << 20)));
-    let (left, silent) = (origin.url("/large/left"), origin.url("/large/silent"));
-    let mut leaves = cluster.connect();
-    leaves.request("GET", &left, "", b"").unwrap();
-    leaves.final_head().unwrap();
-    drop(leaves);
-    let mut pauses = cluster.connect();
-    pauses.request("GET", &silent, "", b"").unwrap();
-    pauses.final_head().unwrap();
-    let line = log_line(&cluster, &silent);
-    assert_eq!((&line["end"], &line["fault"]), (&"client-silent".into(), &"client".into()), "{line}");
-    let line = log_line(&cluster, &left);
-    assert_eq!((&line["end"], &line["fault"]), (&"client-left".into(), &"client".into()), "{line}");
-}
-
-#[test]
 fn a_node_that_dies_is_the_nodes_fault_and_told_so() {
     let (origin, cluster, gate) = (Origin::start(), setup().set("log", "access", "json").start(), Gate::default());
     let held = gate.clone();
@@ -190,4 +169,38 @@ fn a_link_that_closes_early_makes_its_connection_doubtful_and_no_node() {
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(origin.count("/c"), 0);
     assert_eq!(cluster.metric("ringhold_node_up"), 1);
+}
+
+#[test]
+fn a_tunnel_that_nothing_moves_in_or_whose_origin_breaks_is_not_told_as_left_by_its_client() {
+    let cluster = setup().nodes(1).set("timeouts", "tunnel_idle", "300ms").set("log", "access", "json").start();
+    let echo = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = echo.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut first = None;
+        for stream in echo.incoming().flatten() {
+            if first.is_some() {
+                // Not before it has been connected.
+                let _ = (&stream).read(&mut [0]);
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            first.get_or_insert(stream);
+        }
+    });
+    for (end, fault) in [("idle", serde_json::Value::Null), ("origin-broke", "origin".into())] {
+        let mut client = cluster.connect();
+        client.send(format!("CONNECT {at} HTTP/1.1\r\nHost: {at}\r\n\r\n")).unwrap();
+        client.final_head().unwrap();
+        if end != "idle" {
+            client.send("x").unwrap();
+        }
+        let line = until("the line is written", PATIENCE, || {
+            let lines = cluster.said();
+            let line = lines.lines().filter(|line| line.contains("CONNECT")).find(|line| line.contains(end))?;
+            serde_json::from_str::<serde_json::Value>(line).ok()
+        });
+        assert_eq!(line["fault"], fault, "{line}");
+    }
+    let cut = cluster.manage("GET", "/metrics", "").text();
+    assert!(cut.contains("ringhold_front_cut_answers_total{by=\"client\"} 0"), "{cut}");
 }

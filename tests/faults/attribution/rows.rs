@@ -25,6 +25,23 @@ pub enum Expect {
 }
 
 impl Row {
+    /// Its row in docs/link.md.
+    pub fn when(&self) -> &'static str {
+        match self.expect {
+            Expect::Broken(_, ["connection_read_timeout"]) => "is silent within the body",
+            Expect::Broken(came, _) if came().is_empty() => "breaks off between head and body",
+            Expect::Broken(..) => "breaks off within the body",
+            Expect::Error(_, errors) => match errors[0] {
+                "connection_terminated" => "closes before its head",
+                "http_response_timeout" => "is silent before its head",
+                "http_response_incomplete" => "breaks off within its head",
+                "http_response_header_section_size" => "its head is beyond the limits",
+                "http_upgrade_failed" => "switches protocols unasked",
+                _ => "its head is nonsense",
+            },
+        }
+    }
+
     pub fn exists(&self, method: &str) -> bool {
         method != "HEAD" || self.in_head
     }
@@ -95,6 +112,9 @@ pub const ROWS: &[Row] = &[
     in_head("it speaks TLS", 502, NONSENSE, |x| x.raw(b"\x15\x03\x03\x00\x02\x02\x46")),
     in_head("it says two lengths", 502, NONSENSE, |x| {
         x.raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")
+    }),
+    in_head("its length is more than can be counted", 502, NONSENSE, |x| {
+        x.raw("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\nhello")
     }),
     in_head("its head is too long", 502, &["http_response_header_section_size"], |x| {
         let _ = x.raw(format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(300_000)));

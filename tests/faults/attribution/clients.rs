@@ -1,0 +1,96 @@
+//! Rows of the client.
+
+use super::table::{Got, Row, Scene, Seen, Walk, body, path};
+use super::{reset, setup};
+use crate::support::{Connection, Exchange, Origin, PATIENCE, client, until_true};
+use std::io;
+
+fn silent(x: &mut Exchange) -> io::Result<()> {
+    x.until_closed()
+}
+
+fn large(x: &mut Exchange) -> io::Result<()> {
+    x.whole_body()?;
+    x.begin_sized("Cache-Control: no-store\r\n", 64 << 20)?;
+    x.noise(1, 64 << 20)
+}
+
+/// What a client sends before it breaks off.
+fn begin(method: &str, url: &str, fields: &str) -> String {
+    format!("{method} {url} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", client::host_of(url))
+}
+
+#[test]
+fn the_rows_of_the_client() {
+    let walk = Walk::of("client");
+    let cluster = setup().set("log", "access", "json").start();
+    let origin = Origin::start();
+    let scene = Scene { cluster: &cluster, origin: &origin };
+    let on = |act: fn(&mut Exchange) -> io::Result<()>| {
+        let path = path();
+        origin.on(&path, act);
+        (origin.url(&path), path)
+    };
+    walk.each("its head is malformed", |row, method| {
+        let (url, _) = on(silent);
+        scene.by(row, &url, |client| {
+            client.send(begin(method, &url, "Host: another\r\n")).unwrap();
+            Got::next(client, method)
+        })
+    });
+    walk.each("leaves before the answer", |row, method| {
+        let (url, path) = on(|x| x.whole_body().and_then(|_| x.until_closed()));
+        scene.by(row, &url, |client| {
+            client.request(method, &url, "", body(method)).unwrap();
+            origin.until_asked(&path, 1);
+            reset(client)
+        })
+    });
+    walk.each("its upload is malformed", |row, method| {
+        let (url, path) = on(|x| x.whole_body().map(drop));
+        scene.by(row, &url, |client| {
+            client.send(begin(method, &url, "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n").unwrap();
+            origin.until_asked(&path, 1);
+            client.send("ZZ\r\n").unwrap();
+            Got::next(client, method)
+        })
+    });
+    walk.each("breaks off its upload", |row, method| {
+        let (url, path) = on(|x| x.whole_body().map(drop));
+        scene.by(row, &url, |client| {
+            client.send(begin(method, &url, "Content-Length: 10\r\n") + "hello").unwrap();
+            origin.until_asked(&path, 1);
+            reset(client)
+        })
+    });
+    let takes_nothing = |row: &Row, method: &str, stay: bool| -> Seen {
+        let (url, _) = on(large);
+        scene.by(row, &url, |client| {
+            client.request(method, &url, "", body(method)).unwrap();
+            let (head, _) = client.final_head().unwrap();
+            if stay {
+                until_true("the front has given up", PATIENCE, || {
+                    cluster.said().lines().any(|line| line.contains(&url) && line.contains("client-silent"))
+                });
+                return Got::of(&head, client.body(method, &head, |_| {}).is_ok());
+            }
+            reset(client);
+            Got::of(&head, false)
+        })
+    };
+    walk.each("leaves within the answer", |row, method| takes_nothing(row, method, false));
+    walk.each("takes nothing for `client_silence`", |row, method| takes_nothing(row, method, true));
+    walk.done();
+}
+
+#[test]
+fn a_client_that_is_done_sending_and_gone_is_noticed_when_it_is_answered() {
+    let cluster = setup().set("log", "access", "json").start();
+    let origin = Origin::start();
+    origin.on("/x", |x| x.reply(200, "Cache-Control: no-store\r\n", vec![b'x'; 1 << 20]));
+    let mut client: Connection = cluster.connect();
+    client.request("GET", &origin.url("/x"), "", b"").unwrap();
+    drop(client);
+    let line = super::log_line(&cluster, &origin.url("/x"));
+    assert_eq!((&line["end"], &line["fault"]), (&"client-left".into(), &"client".into()), "{line}");
+}
