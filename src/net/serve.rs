@@ -17,7 +17,7 @@ mod sweep;
 mod tests;
 mod words;
 
-pub use body::{ClientBody, Told};
+pub use body::{ClientBody, Counted, Told};
 pub use conn::{Asking, Given, Known, Shortcut, connection};
 pub use connections::Connections;
 pub use head::{Noted, Plain};

@@ -1,7 +1,7 @@
 //! The life of one connection: requests are read one after the other, asked of the service, and answered.
 
 use super::answer::{Piece, Rest};
-use super::body::{ClientBody, Reply};
+use super::body::{ClientBody, Counted, Reply};
 use super::head::{self, Head, Plain, Read, Refusal, Says, Shape};
 use super::interim::Interim;
 use super::io::{self, Io, Upgrade};
@@ -92,7 +92,7 @@ pub async fn connection<S, F, B, E>(stream: Stream, service: S, sweeper: &Sweepe
 where
     S: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Result<Response<B>, E>>,
-    B: Body<Data = Bytes> + Unpin + 'static,
+    B: Body<Data = Bytes> + Counted + Unpin + 'static,
     B::Error: Into<BoxError>,
     E: Into<BoxError>,
 {
@@ -169,7 +169,7 @@ struct Conn<'a, B> {
 
 impl<B> Conn<'_, B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes> + Counted + Unpin,
     B::Error: Into<BoxError>,
 {
     /// Waits for a request that the service has to answer; answers those that are known on the way.
@@ -299,7 +299,7 @@ where
         self.watch.state().answered();
         match given {
             Given::Response(response) => {
-                let response = response.map(|body| Reply { body, _half: half });
+                let response = response.map(|body| Reply::new(body, half));
                 self.send(response, &Says::default(), None).await
             }
             Given::Bytes(mut head, body) => {
@@ -345,7 +345,7 @@ where
         let answering = Box::pin(service(request.map(|()| body)));
         let response = self.wait(answering).await?.map_err(|e| Left::Broken(e.into()))?;
         state.answered();
-        self.send(response.map(|body| Reply { body, _half: half }), &says, offer).await?;
+        self.send(response.map(|body| Reply::new(body, half)), &says, offer).await?;
         // It was answered early, and somebody reads on.
         poll_fn(|cx| match self.heed(cx) {
             Ok(()) if state.uploads() => {

@@ -2,7 +2,7 @@
 
 use super::conn::Shortcut;
 use super::sweep::Sweeper;
-use super::{BoxError, ClientBody, End, connection};
+use super::{BoxError, ClientBody, Counted, End, connection};
 use crate::net::listen::Stream;
 use crate::net::shares::Source;
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl Connections {
     where
         S: Fn(Request<ClientBody>) -> F + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,
-        B: Body<Data = Bytes> + Unpin + 'static,
+        B: Body<Data = Bytes> + Counted + Unpin + 'static,
         B::Error: Into<BoxError>,
         E: Into<BoxError> + 'static,
     {
@@ -66,7 +66,7 @@ impl Connections {
     where
         S: Fn(Request<ClientBody>) -> F + 'static,
         F: Future<Output = Result<Response<B>, E>> + 'static,
-        B: Body<Data = Bytes> + Unpin + 'static,
+        B: Body<Data = Bytes> + Counted + Unpin + 'static,
         B::Error: Into<BoxError>,
         E: Into<BoxError> + 'static,
     {
