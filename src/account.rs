@@ -4,6 +4,7 @@
 //! here, by allocation, not by reader: a thousand readers of one body hold it once. [`Hold`] follows the bytes of one body
 //! from the first that came to the last reader's last, through the store or past it.
 
+use crate::clock::{Tick, tick};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -27,6 +28,9 @@ static FREED: AtomicU64 = AtomicU64::new(0);
 /// Readers that were cut because they were too slow.
 static CUT: AtomicU64 = AtomicU64::new(0);
 static PRESSED: Notify = Notify::const_new();
+/// Since when more has been held than may be ([`Tick`]); 0: it is not.
+static OVER_SINCE: AtomicU64 = AtomicU64::new(0);
+static ROOM: Notify = Notify::const_new();
 /// Followed pieces by their addresses.
 static PIECES: Mutex<BTreeMap<usize, (usize, Arc<Hold>)>> = Mutex::new(BTreeMap::new());
 
@@ -66,16 +70,55 @@ pub fn held(kind: Kind) -> u64 {
     HELD[kind as usize].load(Relaxed)
 }
 
-/// How far what is held is over a limit; 0: it is not.
-pub fn excess() -> u64 {
-    (held(Kind::Fills) + held(Kind::Readers)).saturating_sub(limit())
-}
-
+/// Whether more is held than may be.
 pub fn is_over() -> bool {
-    excess() > 0
+    held(Kind::Fills) + held(Kind::Readers) > limit()
 }
 
-/// Bytes a second of who has taken, or brought, so many in this time. Who has just begun counts as quick.
+/// Whether more than half of that is: nothing is fetched then before somebody wants it.
+pub fn is_tight() -> bool {
+    held(Kind::Fills) + held(Kind::Readers) > limit() / 2
+}
+
+/// For how long that has been so without a break.
+pub fn over_for(now: Tick) -> Duration {
+    match OVER_SINCE.load(Relaxed) {
+        0 => Duration::ZERO,
+        since => now.since(Tick(since)),
+    }
+}
+
+/// Waits until no more is held than may be, for so long at most.
+pub async fn room(most: Duration) {
+    let until = async {
+        loop {
+            // Made before the check, so that a notification between the two is not lost.
+            let changed = ROOM.notified();
+            if !is_over() {
+                return;
+            }
+            changed.await;
+        }
+    };
+    let _ = tokio::time::timeout(most, until).await;
+}
+
+fn note_whether_over() {
+    let noted = OVER_SINCE.load(Relaxed) > 0;
+    match is_over() {
+        true if !noted => OVER_SINCE.store(tick().0.max(1), Relaxed),
+        false if noted => {
+            OVER_SINCE.store(0, Relaxed);
+            ROOM.notify_waiters();
+        }
+        _ => {}
+    }
+    if readers_have_too_much() {
+        press();
+    }
+}
+
+/// Bytes a second of who has brought so many in this time. Who has just begun counts as quick.
 pub fn pace(bytes: u64, time: Duration) -> u64 {
     const AT_FIRST: (u64, u64) = (64 * 1024, 100);
     let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -189,9 +232,10 @@ impl Hold {
         self.state().bytes
     }
 
-    fn is_for_readers(&self) -> bool {
+    /// Whether there is something of it, and only its readers have it.
+    pub fn is_for_readers(&self) -> bool {
         let state = self.state();
-        state.stored == 0 && state.kind == Kind::Readers
+        state.stored == 0 && state.kind == Kind::Readers && state.bytes > 0
     }
 
     fn add(&self, bytes: u64) {
@@ -214,9 +258,7 @@ impl Hold {
         change(&mut state);
         state.count(|bytes| bytes);
         drop(state);
-        if readers_have_too_much() {
-            press();
-        }
+        note_whether_over();
     }
 }
 

@@ -77,23 +77,37 @@ pub fn give_back_large_blocks(memory: u64) {
 pub struct Trim {
     freed: u64,
     before: u64,
+    /// So many looks in a row have found that next to nothing was let go.
+    quiet: u32,
 }
 
 impl Trim {
     /// So much is free before it is given back: less is needed again soon.
     const WORTH: u64 = 2 * 1024 * 1024;
+    /// A process that lets go of less between two looks is quiet: with each such look half as much is worth it, down to a
+    /// 32nd. What is counted is not all that has become free.
+    const QUIET: u64 = 16 * 1024;
+    const HALVES: u32 = 5;
 
     /// To be called now and then: `freed` bytes were let go since the process began. Waits for a moment in which less is.
     pub fn look(&mut self, freed: u64) {
-        let lately = freed - std::mem::replace(&mut self.before, freed);
-        if lately < Trim::WORTH && freed - self.freed >= Trim::WORTH {
-            self.freed = freed;
+        if self.is_worth_it(freed) {
             // SAFETY: only gives pages back that no block lies in.
             #[cfg(target_env = "gnu")]
             unsafe {
                 libc::malloc_trim(0);
             }
         }
+    }
+
+    fn is_worth_it(&mut self, freed: u64) -> bool {
+        let lately = freed - std::mem::replace(&mut self.before, freed);
+        self.quiet = if lately < Trim::QUIET { Trim::HALVES.min(self.quiet + 1) } else { 0 };
+        let is_worth = lately < Trim::WORTH && freed - self.freed >= Trim::WORTH >> self.quiet;
+        if is_worth {
+            (self.freed, self.quiet) = (freed, 0);
+        }
+        is_worth
     }
 }
 
@@ -271,6 +285,18 @@ mod tests {
         for (memory, bytes) in [(0, 128 << 10), (256 << 20, 128 << 10), (8 << 30, 512 << 10), (u64::MAX, 32 << 20)] {
             assert_eq!(large(memory), bytes, "of {memory}");
         }
+    }
+
+    #[test]
+    fn the_longer_a_process_is_quiet_the_less_is_worth_giving_back() {
+        let looks = |freed: &[u64]| {
+            let mut trim = Trim::default();
+            freed.iter().map(|kib| trim.is_worth_it(kib << 10)).collect::<Vec<_>>()
+        };
+        assert_eq!(looks(&[5000, 5001, 5001]), [false, true, false], "once there is less than before, and once");
+        assert_eq!(looks(&[600, 600, 600, 600]), [false, false, true, false]);
+        assert_eq!(looks(&[63, 63, 63, 63, 63, 63, 63]), [false; 7], "so little is never worth it");
+        assert_eq!(looks(&[300, 600, 900, 1200, 1500, 1800, 2100]), [false, false, false, false, false, false, true]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod sweep;
 mod tests;
 mod words;
 
-pub use body::{ClientBody, Told};
+pub use body::{ClientBody, Counted, Told};
 pub use conn::{Asked, ByRequest, Finish, Given, Service, Step, connection};
 pub use connections::Connections;
 #[cfg(test)]

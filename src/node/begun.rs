@@ -122,6 +122,13 @@ pub fn blame(error: &BodyError) -> Blame {
 }
 
 impl Begun {
+    /// What is still to come of it.
+    pub fn rest(&self) -> Option<&NodeBody> {
+        match &self.rest {
+            Rest::More(body) => Some(body),
+            _ => None,
+        }
+    }
     /// Takes what is there; of a small body also what comes soon.
     async fn gather(&mut self, patience: Patience, wait: Duration) {
         let mut turns = TURNS;

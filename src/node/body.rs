@@ -3,6 +3,8 @@
 use super::begun::Begun;
 use super::fill::Reader;
 use super::origin::OriginBody;
+use crate::account::Hold;
+use crate::net::serve::Counted;
 use crate::store::Entry;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -56,6 +58,17 @@ impl NodeBody {
         match entry.body().whole() {
             Some(bytes) => NodeBody::Whole(Some(bytes)),
             None => NodeBody::Stored { at: 0, end: entry.body().len(), entry: entry.clone() },
+        }
+    }
+}
+
+impl Counted for NodeBody {
+    /// Of a fill: its pieces may be too small to be followed one by one.
+    fn hold(&self) -> Option<&Arc<Hold>> {
+        match self {
+            NodeBody::Filling(reader) => Some(reader.hold()),
+            NodeBody::Begun(begun) => begun.rest()?.hold(),
+            _ => None,
         }
     }
 }

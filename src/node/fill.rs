@@ -293,8 +293,8 @@ impl Fill {
 
     /// Waits until there is room for more. A fill that will be stored has room always (it is bounded by `max_object` and
     /// `in_flight`). One that will not be goes at the pace of its readers: while one of them has read all there is, the
-    /// others may lag by `lag` bytes and are cut off beyond, so that who dawdles harms nobody. When more is held than may
-    /// be, it has no room for what nobody waits for.
+    /// others may lag by `lag` bytes and are cut off beyond, so that who dawdles harms nobody. When much is held, it has no
+    /// room for what nobody waits for; who is cut when it is too much is decided over all readers, by the sweep.
     pub fn poll_room(&self, lag: u64, cx: &mut Context<'_>) -> Poll<()> {
         if self.fate.get() == Fate::Store {
             return Poll::Ready(());
@@ -302,11 +302,12 @@ impl Fill {
         let mut flow = self.flow.borrow_mut();
         let starving = flow.positions.iter().flatten().any(|&at| at == flow.received);
         let slowest = flow.positions.iter().flatten().min().copied().unwrap_or(flow.received);
-        let far_over = account::excess() > account::limit() / 8;
-        let lag = if far_over { 0 } else { lag };
         let kept_from = if starving { slowest.max(flow.received.saturating_sub(lag)) } else { slowest };
+        if kept_from > slowest && flow.base <= slowest {
+            tracing::debug!(url = %self.key, positions = ?flow.positions, received = flow.received, "who is too far behind is cut");
+        }
         flow.let_go(kept_from);
-        let window = if account::is_over() { 0 } else { WINDOW };
+        let window = if account::is_tight() { 0 } else { WINDOW };
         if starving || flow.received - flow.base <= window {
             return Poll::Ready(());
         }
@@ -332,8 +333,9 @@ impl Fill {
             Some(i) => flow.positions[i] = Some(0),
             None => flow.positions.push(Some(0)),
         }
+        let hold = flow.hold.clone();
         drop(flow);
-        Some(Reader { ticket: self.ticket(), number, at: 0, piece: 0, length: head.length, over: false })
+        Some(Reader { ticket: self.ticket(), hold, number, at: 0, piece: 0, length: head.length, over: false })
     }
 
     /// Nobody waits any more: go on only when nearly done.
@@ -414,6 +416,7 @@ impl Drop for Ticket {
 /// Reads a fill's body from its first byte, as it arrives; from the entry once that is there.
 pub struct Reader {
     ticket: Ticket,
+    hold: Arc<Hold>,
     number: usize,
     at: u64,
     /// Index into the pieces, while they stand from the first byte.
@@ -435,6 +438,10 @@ impl Reader {
                 None => return true,
             }
         }
+    }
+    /// What counts the pieces that it reads.
+    pub fn hold(&self) -> &Arc<Hold> {
+        &self.hold
     }
     pub fn length(&self) -> Option<u64> {
         self.length.map(|length| length.saturating_sub(self.at))
@@ -462,6 +469,8 @@ impl Reader {
         match &flow.end {
             _ if self.at < flow.base => {
                 self.over = true;
+                let (reader, at, base) = (self.number, self.at, flow.base);
+                tracing::debug!(url = %fill.key, reader, at, base, "cut off: too far behind the other readers");
                 // Too far behind the other readers of a body that is too large to keep.
                 Poll::Ready(Some(Err(Blame::new(Whose::Client, Kind::ConnectionWriteTimeout).into())))
             }

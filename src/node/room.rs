@@ -15,14 +15,17 @@ use std::time::Duration;
 /// Of all that may be held: what one fill may have, and those of one origin, before they are the first to be given up.
 const OF_FILL: u64 = 4;
 const OF_ORIGIN: u64 = 2;
+/// So long a fill waits for room when there is none: by then it has been made, unless this takes all that there is.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at what can be given back to the system.
 const TIDY: Duration = Duration::from_secs(1);
 
 impl Node {
-    /// One fill is given up, where fills have taken more than their half; where readers have, the slowest is cut (by the
-    /// sweep of `net::serve`). Then all others have their turn.
+    /// Gives fills up, where fills have taken more than their half; where readers have, the slowest is cut (by the sweep of
+    /// `net::serve`), unless those who are quick take enough before that. What asks for room brings nothing more until then.
     pub async fn make_room(&self) {
-        if account::held(Kind::Fills) >= account::limit() / 2
+        while account::is_over()
+            && account::held(Kind::Fills) >= account::limit() / 2
             && let Some(fill) = self.fills.first_to_go(tick())
         {
             if let Ok(key) = Key::parse(&fill.key) {
@@ -31,6 +34,7 @@ impl Node {
             fill.set_fate(Fate::Forget);
         }
         tokio::task::yield_now().await;
+        account::room(PATIENCE).await;
     }
 }
 

@@ -5,6 +5,7 @@ use super::link;
 use super::making::Making;
 use super::outcome::{End, Record};
 use crate::clock;
+use crate::net::serve::Counted;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -113,6 +114,8 @@ impl Capture {
         }
     }
 }
+
+impl Counted for Reply {}
 
 impl Body for Reply {
     type Data = Bytes;

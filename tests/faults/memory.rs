@@ -130,6 +130,34 @@ fn slow_and_quick_readers_of_bodies_that_are_too_large_to_store_share_one_budget
 }
 
 #[test]
+fn readers_that_take_nothing_of_what_comes_in_small_pieces_hold_no_more_than_in_flight_allows() {
+    for length in [3000, 700] {
+        let setup = small().set("cache", "memory", "8MiB").set("cache", "in_flight", "8MiB");
+        let (origin, cluster) = (Origin::start(), setup.set("cache", "max_object", "8MiB").start());
+        origin.on("/*", move |x| {
+            x.begin_chunked(FRESH)?;
+            (0..2 * MIB / length).try_for_each(|n| x.chunk(vec![n as u8; length as usize]))?;
+            x.end_chunked("")
+        });
+        cluster.get(&origin.url("/warm"));
+        let mut growth = Growth::of(cluster.node("n1").pid);
+        let readers: Vec<_> = (0..120).map(|n| asks_and_waits(&cluster, &origin.url(&format!("/{n}")))).collect();
+        (0..120).for_each(|n| origin.until_asked(&format!("/{n}"), 1));
+        for n in 0..20 {
+            let quick = cluster.get(&origin.url(&format!("/quick/{n}"))).body;
+            assert_eq!(quick.len() as u64, 2 * MIB / length * length, "who takes what is sent gets all");
+            growth.look();
+            let readers = told_of(&cluster, "n1", "readers");
+            assert!(readers <= 8 * MIB * 115 / 100, "readers hold {} KiB", readers >> 10);
+        }
+        // 120 connections to an origin have buffers too.
+        growth.assert_most((8 + 8) * MIB * 115 / 100 + 24 * MIB);
+        eprintln!("{} MiB at most, {} cut", growth.most / MIB, counted(&cluster, "readers_cut"));
+        drop(readers);
+    }
+}
+
+#[test]
 fn what_is_announced_and_does_not_come_keeps_nobody_from_storing() {
     let (origin, cluster) = (Origin::start(), small().start());
     let trickle = |x: &mut Exchange| {
@@ -237,10 +265,31 @@ fn versions_of_a_hot_page_that_only_slow_readers_have_are_bounded_in_the_front()
     growth.falls_to(8 * MIB);
 }
 
+#[test]
+fn what_idle_connections_took_is_given_back_when_they_have_left() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    origin.on("/*", |x| x.reply(200, FRESH, "page"));
+    let url = origin.url("/page");
+    cluster.get(&url);
+    let mut front = Growth::of(cluster.pid());
+    let mut clients: Vec<_> = (0..1500).map(|_| cluster.connect()).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.get(&url).status, 200));
+    until_true("they are in the account", PATIENCE, || told(&cluster, "front") >= 1500 * 4096);
+    front.look();
+    drop(clients);
+    front.falls_to(3 * MIB);
+    eprintln!("{} KiB at most", front.most >> 10);
+}
+
 /// `ringhold_held_bytes` of a process: the sum over all kinds.
 fn told(cluster: &Cluster, process: &str) -> u64 {
+    told_of(cluster, process, "")
+}
+
+/// The same of the kinds that begin so.
+fn told_of(cluster: &Cluster, process: &str, kind: &str) -> u64 {
     let metrics = cluster.manage("GET", "/metrics", "").text();
-    let of_process = format!("ringhold_held_bytes{{process=\"{process}\"");
+    let of_process = format!("ringhold_held_bytes{{process=\"{process}\",kind=\"{kind}");
     let lines = metrics.lines().filter(|line| line.starts_with(&of_process));
     lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
 }

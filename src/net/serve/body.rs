@@ -5,12 +5,14 @@ use super::head::{Framing, Says};
 use super::interim::Interim;
 use super::io::{Io, Upgrade};
 use super::state::{Half, State};
+use crate::account::Hold;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::answer::decode::Ends;
 use crate::wire::fault::Blame;
 use crate::wire::link;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
@@ -165,9 +167,35 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
     told.map(|Told(blame)| link::broken(*blame))
 }
 
+/// A body that may be counted as a whole.
+pub trait Counted {
+    /// What counts it, where its pieces do not all tell by where they lie ([`crate::account::is_for_readers`]).
+    fn hold(&self) -> Option<&Arc<Hold>> {
+        None
+    }
+}
+
+impl Counted for Full<Bytes> {}
+
 /// An answer's body; the exchange lasts until it is dropped.
 #[derive(Debug)]
 pub(super) struct Reply<B> {
     pub(super) body: B,
-    pub(super) _half: Half,
+    half: Half,
+    counted: bool,
+}
+
+impl<B: Counted> Reply<B> {
+    pub(super) fn new(body: B, half: Half) -> Reply<B> {
+        let counted = body.hold().inspect(|hold| half.state().set_reads(Some(hold))).is_some();
+        Reply { body, half, counted }
+    }
+}
+
+impl<B> Drop for Reply<B> {
+    fn drop(&mut self) {
+        if self.counted {
+            self.half.state().set_reads(None);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The life of one connection: requests are read one after the other, asked of the service, and answered.
 
 use super::answer::{Piece, Rest};
-use super::body::{ClientBody, Reply};
+use super::body::{ClientBody, Counted, Reply};
 use super::head::{self, Head, Read, Refusal, Says, Shape};
 use super::interim::Interim;
 use super::io::{self, Io, Upgrade};
@@ -42,7 +42,7 @@ thread_local! {
 
 /// What answers the requests of one connection.
 pub trait Service {
-    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Unpin;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin;
 
     /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
     fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Self::Body>;
@@ -118,7 +118,7 @@ impl<S, F, B> Service for ByRequest<S>
 where
     S: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin + 'static,
 {
     type Body = B;
 
@@ -377,7 +377,7 @@ impl<S: Service> Conn<'_, S> {
         state.answered();
         match given {
             Given::Response(response) => {
-                self.send(response.map(|body| Reply { body, _half: half }), &says, offer).await?;
+                self.send(response.map(|body| Reply::new(body, half)), &says, offer).await?;
             }
             Given::Bytes(mut head, body) => {
                 let close = manners::ends(&says, self.standing());

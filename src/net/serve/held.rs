@@ -12,6 +12,11 @@ const CONNECTION: u64 = 6 * 1024;
 /// 64 KiB that it keeps as a whole.
 const UPLOAD: u64 = 256 * 1024;
 
+/// What is read ahead of an answer: a piece of it keeps the whole buffer.
+const ANSWER: usize = 64 * 1024;
+/// But smaller ones are copied.
+const COPIED: usize = 4096;
+
 static HEADS_HELD: AtomicU64 = AtomicU64::new(0);
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 static UPLOADS: AtomicU64 = AtomicU64::new(0);
@@ -25,6 +30,11 @@ pub fn by_kind() -> [(&'static str, u64); 3] {
         ("heads", HEADS_HELD.load(Relaxed)),
         ("uploads", UPLOADS.load(Relaxed)),
     ]
+}
+
+/// What an answer takes of which so many bytes wait for the peer.
+pub(super) fn of_answer(waiting: usize) -> usize {
+    if waiting > COPIED { waiting.max(ANSWER) } else { waiting }
 }
 
 pub(super) fn heads_are_too_much() -> bool {
@@ -105,7 +115,9 @@ impl Drop for Sums {
 }
 
 fn replace(own: &Cell<u64>, now: u64, all: &AtomicU64) {
-    all.fetch_add(now.wrapping_sub(own.replace(now)), Relaxed);
+    let before = own.replace(now);
+    all.fetch_add(now.wrapping_sub(before), Relaxed);
+    crate::account::count_freed(before.saturating_sub(now));
 }
 
 #[cfg(test)]

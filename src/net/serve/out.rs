@@ -161,10 +161,7 @@ impl Out {
             self.head.advance(of_head);
             self.body.advance(of_body);
             self.tail = &self.tail[written - of_head - of_body..];
-            io.state.written(written);
-            if self.is_empty() {
-                io.state.all_taken();
-            }
+            io.state.written();
         }
         Poll::Ready(Ok(()))
     }

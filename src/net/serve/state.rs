@@ -1,12 +1,13 @@
 //! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
 
-use super::held::HeadBytes;
-use crate::account;
+use super::held::{self, HeadBytes};
+use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
 /// Bytes of interim responses that wait for the client, about.
 const MEANWHILE: usize = 64 * 1024;
@@ -30,9 +31,10 @@ pub(super) struct State {
     /// Where the bytes lie that the peer does not take, and how many there are; 0: it takes all.
     waits_at: AtomicUsize,
     waiting: AtomicUsize,
-    /// Since when ([`Tick`], never 0) there has always been something that it had not taken, and what it took since.
-    slow_since: AtomicU64,
-    taken: AtomicU64,
+    /// Since when ([`Tick`]) it has taken nothing, while a write is pending.
+    waits_since: AtomicU64,
+    /// What counts the body that it is sent, where that is known.
+    reads: Mutex<Option<Arc<Hold>>>,
     /// The service waits for a piece of the request body.
     body_waits: AtomicBool,
     /// A request body was given up before its end.
@@ -180,30 +182,22 @@ impl State {
 
     /// The socket has no room for `bytes`, or for more than a part of them.
     pub(super) fn write_pending(&self, bytes: &[u8]) {
-        self.write_waits.store(true, Relaxed);
+        if !self.write_waits.load(Relaxed) {
+            self.write_waits.store(true, Relaxed);
+            self.waits_since.store(tick().0, Relaxed);
+        }
         self.waits_at.store(bytes.as_ptr() as usize, Relaxed);
         self.waiting.store(bytes.len(), Relaxed);
-        if self.slow_since.load(Relaxed) == 0 {
-            self.taken.store(0, Relaxed);
-            self.slow_since.store(tick().0.max(1), Relaxed);
-        }
     }
 
-    pub(super) fn written(&self, bytes: usize) {
+    /// The peer has taken something.
+    pub(super) fn written(&self) {
         self.write_waits.store(false, Relaxed);
-        self.taken.store(self.taken.load(Relaxed) + bytes as u64, Relaxed);
         self.progress();
-    }
-
-    /// Nothing is left for the peer to take.
-    pub(super) fn all_taken(&self) {
-        self.slow_since.store(0, Relaxed);
-        self.waiting.store(0, Relaxed);
     }
 
     pub(super) fn flushed(&self) {
         self.unflushed.store(false, Relaxed);
-        self.all_taken();
     }
 
     /// The peer has kept us waiting for too long: what runs is not brought to its end.
@@ -218,16 +212,23 @@ impl State {
     /// Bytes that are kept here for a peer that does not take them, if the account does not follow them.
     pub(super) fn waiting(&self) -> usize {
         let counts = self.write_waits() && !account::follows(self.waits_at.load(Relaxed));
-        if counts { self.waiting.load(Relaxed) } else { 0 }
+        if counts { held::of_answer(self.waiting.load(Relaxed)) } else { 0 }
     }
 
-    /// How fast its peer is, in bytes a second, where it waits for it with bytes that are in no store.
-    pub(super) fn pace_of_reader(&self, now: Tick) -> Option<u64> {
-        if !self.write_waits() || !account::is_for_readers(self.waits_at.load(Relaxed)) {
+    /// It is sent a body that this counts.
+    pub(super) fn set_reads(&self, hold: Option<&Arc<Hold>>) {
+        *self.reads.lock().unwrap_or_else(PoisonError::into_inner) = hold.cloned();
+    }
+
+    /// For how long its peer has taken nothing, where it waits for it with bytes that are in no store.
+    pub(super) fn stuck_for(&self, now: Tick) -> Option<Duration> {
+        if !self.write_waits() {
             return None;
         }
-        let since = Tick(self.slow_since.load(Relaxed));
-        Some(account::pace(self.taken.load(Relaxed), now.since(since)))
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_for_readers = reads.as_ref().is_some_and(|hold| hold.is_for_readers())
+            || account::is_for_readers(self.waits_at.load(Relaxed));
+        is_for_readers.then(|| now.since(Tick(self.waits_since.load(Relaxed))))
     }
 
     pub(super) fn is_flushed(&self) -> bool {

@@ -28,6 +28,10 @@ const SWEEP_MAX: Duration = Duration::from_millis(500);
 const HEAD: Duration = Duration::from_secs(1);
 /// So many are looked at for one that has not asked just now.
 const LOOKS: usize = 8;
+/// Nobody is cut who has taken something within this time, unless it is for so long that too much is held.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Between two looks at who is slow, meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
 /// So many turns of all tasks a connection that was cut has to end, before another one is.
 const TURNS: usize = 64;
 
@@ -120,6 +124,7 @@ async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
     let Some(period) = swept.upgrade().map(|s| s.limits.sweep()) else { return };
     let mut timer = tokio::time::interval(period.clamp(SWEEP_MIN, SWEEP_MAX));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut presses = false;
     loop {
         let draining = match swept.upgrade() {
             Some(swept) => swept.draining.get(),
@@ -127,23 +132,30 @@ async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
         };
         tokio::select! {
             _ = timer.tick() => if let Some(swept) = swept.upgrade() { swept.sweep(tick()) },
-            () = account::pressed() => {}
+            () = account::pressed(), if !presses => {}
+            () = tokio::time::sleep(LOOK), if presses => {}
             () = shutdown.begun(), if !draining => if let Some(swept) = swept.upgrade() { swept.drain() },
         }
-        relieve(&swept).await;
+        presses = relieve(&swept).await;
     }
 }
 
-/// While more is held than may be, the slowest of those is cut who hold what is in no store (docs/caching.md).
-async fn relieve(swept: &Weak<Swept>) {
+/// While more is held than may be, the slowest of those is cut who hold what is in no store (docs/caching.md). Whether to
+/// look again soon.
+async fn relieve(swept: &Weak<Swept>) -> bool {
     while held::heads_are_too_much() {
         let Some(refused) = swept.upgrade().and_then(|swept| swept.refuse_slowest_head()) else { break };
         let_go(|| refused.upgrade().is_none_or(|entry| !entry.state.has_head())).await;
     }
     while account::readers_have_too_much() {
-        let Some(cut) = swept.upgrade().and_then(|swept| swept.cut_slowest(tick())) else { return };
+        let now = tick();
+        // Whoever is quick takes in that time what others would be cut for: nothing more is fetched meanwhile. Other
+        // threads look for the slowest too, and all of them find it sooner than one that is less slow.
+        let patience = PATIENCE.saturating_sub(account::over_for(now));
+        let Some(cut) = swept.upgrade().and_then(|swept| swept.cut_slowest(now, patience)) else { return true };
         let_go(|| cut.strong_count() == 0).await;
     }
+    false
 }
 
 /// Its own task lets go of what it holds; nobody else is cut for that.
@@ -157,16 +169,18 @@ async fn let_go(is_done: impl Fn() -> bool) {
 }
 
 impl Swept {
-    /// Who was cut; `None`: there is nobody.
-    fn cut_slowest(&self, now: Tick) -> Option<Weak<Entry>> {
+    /// Cuts who has taken nothing for longest, where that is longer than `patience`; `None`: there is nobody.
+    fn cut_slowest(&self, now: Tick, patience: Duration) -> Option<Weak<Entry>> {
         let entries = self.entries.borrow();
         let uncut = entries.iter().filter(|entry| entry.order.get() != Order::Stalled);
-        let readers: Vec<_> = uncut.filter_map(|entry| Some((entry.state.pace_of_reader(now)?, entry))).collect();
+        let stuck = uncut.filter_map(|entry| Some((entry.state.stuck_for(now)?, entry)));
+        let readers: Vec<_> = stuck.filter(|(stuck, _)| *stuck >= patience).collect();
         let crowd = crowd(readers.iter().map(|(_, entry)| &***entry));
-        let slowest = readers.iter().min_by_key(|(pace, entry)| (!entry.is_of(crowd), *pace));
-        slowest.map(|(pace, entry)| {
+        let slowest = readers.iter().max_by_key(|(stuck, entry)| (entry.is_of(crowd), *stuck));
+        slowest.map(|(stuck, entry)| {
             account::count_cut();
-            tracing::debug!(%pace, "cut off: what it holds is in no store, and more is held than may be");
+            let (of, held) = (readers.len(), account::held(account::Kind::Readers));
+            tracing::debug!(?stuck, ?patience, of, held, "cut off: a slow reader of what is in no store");
             entry.give(Order::Stalled);
             Rc::downgrade(entry)
         })

@@ -22,6 +22,9 @@ use tokio::task::LocalSet;
 
 type Reply = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
 
+impl Counted for Reply {}
+impl Counted for Pieces {}
+
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(60);
 
