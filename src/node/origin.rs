@@ -536,10 +536,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_bug_of_ours_is_ours_and_not_the_clients() {
-        let (mut sender, connection) = http1::handshake::<_, Upload>(Bug).await.unwrap();
-        let task = tokio::spawn(connection);
-        let error = sender.send_request(Request::new(Upload::None)).await.unwrap_err();
-        assert!(task.await.unwrap_err().is_panic());
+        let broken = async {
+            let (mut sender, connection) = http1::handshake::<_, Upload>(Bug).await.unwrap();
+            let task = tokio::task::spawn_local(connection);
+            let error = sender.send_request(Request::new(Upload::None)).await.unwrap_err();
+            assert!(task.await.unwrap_err().is_panic());
+            error
+        };
+        let error = tokio::task::LocalSet::new().run_until(broken).await;
         let origins = Origins::new(&Config::default(), Rc::default());
         let fault = origins.failed(error, &Upload::new(None, None).1, false);
         assert_eq!((fault.whose, fault.kind), (Whose::Us, Kind::ProxyInternalError));
