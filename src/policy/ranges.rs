@@ -45,6 +45,9 @@ pub(super) fn wanted(
     length: u64,
     now: Timestamp,
 ) -> Ranged {
+    if !req.fields().has(FieldId::Range) {
+        return Ranged::Whole;
+    }
     let mut lines = req.fields().all(FieldId::Range);
     let (Some(range), None) = (lines.next(), lines.next()) else { return Ranged::Whole };
     if req.method() != Method::GET {

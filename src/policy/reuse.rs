@@ -172,7 +172,8 @@ fn contact(wishes: &Wishes, otherwise: Decision, why: &'static str) -> (Decision
 }
 
 fn for_the_origin(fields: &(impl FieldView + ?Sized)) -> bool {
-    fields.has(FieldId::IfMatch) || fields.has(FieldId::IfUnmodifiedSince) || has_content(fields)
+    let judges = || fields.has(FieldId::IfMatch) || fields.has(FieldId::IfUnmodifiedSince) || has_content(fields);
+    fields.has_any(Traits::FOR_ORIGIN) && judges()
 }
 
 /// What a request says about reuse (section 5.2.1); `max_age` in seconds, the others in milliseconds.

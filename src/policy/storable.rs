@@ -4,7 +4,7 @@ use super::terms::{Marks, Source};
 use super::{NotStored, Rules, Terms, freshness, parts, targeted, validate, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{Moment, Timestamp};
-use crate::wire::field::FieldId;
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::hop;
 use crate::wire::target::Key;
 use crate::wire::view::{FieldView, RequestView, ResponseView};
@@ -106,7 +106,9 @@ fn visible(value: &[u8]) -> Option<&str> {
 
 /// Whether a message announces a body.
 pub(super) fn has_content(fields: &(impl FieldView + ?Sized)) -> bool {
-    fields.has(FieldId::TransferEncoding) || fields.all(FieldId::ContentLength).any(|length| length != b"0")
+    let announced =
+        || fields.has(FieldId::TransferEncoding) || fields.all(FieldId::ContentLength).any(|length| length != b"0");
+    fields.has_any(Traits::ENDS) && announced()
 }
 
 fn status_allows(status: StatusCode, cc: &CacheControl) -> Result<(), NotStored> {

@@ -39,6 +39,9 @@ impl Traits {
     pub const OURS: Traits = Traits(1 << 13);
     /// The cache itself reads it, so `no-cache` and `private` cannot withhold it (RFC 9111 sections 5.2.2.4 and 5.2.2.7).
     pub const ESSENTIAL: Traits = Traits(1 << 14);
+    /// That it is there, or what it says, is for the origin to judge: conditions to change something, and content (RFC 9110
+    /// sections 13.2.2 and 8.6).
+    pub const FOR_ORIGIN: Traits = Traits(1 << 16);
     /// Has one value: a comma in it separates nothing (RFC 9110 section 5.5).
     pub const SINGLE: Traits = Traits(1 << 15);
 
@@ -48,6 +51,16 @@ impl Traits {
     /// Whether it has any of these.
     pub const fn any(self, of: Traits) -> bool {
         self.0 & of.0 != 0
+    }
+
+    /// With which letters the names begin that have any of these.
+    fn letters(self) -> u32 {
+        let (mut bits, mut letters) = (self.0, 0);
+        while bits != 0 {
+            letters |= LETTERS[bits.trailing_zeros() as usize];
+            bits &= bits - 1;
+        }
+        letters
     }
 }
 
@@ -87,7 +100,7 @@ fields! {
     ContentDigest "content-digest" CONTENT;
     ContentEncoding "content-encoding" EVERYONE CONTENT NOT_IN_304 REPEATS ESSENTIAL;
     ContentLanguage "content-language" NOT_IN_304 REPEATS;
-    ContentLength "content-length" EVERYONE ENDS BEARS REUSE CONTENT NOT_IN_304 NOT_IN_TRAILERS CONNECTION ANEW OURS ESSENTIAL;
+    ContentLength "content-length" EVERYONE ENDS BEARS REUSE CONTENT NOT_IN_304 NOT_IN_TRAILERS CONNECTION ANEW OURS ESSENTIAL FOR_ORIGIN;
     ContentLocation "content-location" SINGLE;
     ContentMd5 "content-md5" CONTENT;
     ContentRange "content-range" EVERYONE CONTENT NOT_IN_304 ESSENTIAL;
@@ -103,11 +116,11 @@ fields! {
     From "from" SINGLE;
     Host "host" EVERYONE NOT_IN_TRAILERS SINGLE OURS;
     Http2Settings "http2-settings" CONNECTION;
-    IfMatch "if-match" BEARS REUSE CONDITION;
+    IfMatch "if-match" BEARS REUSE CONDITION FOR_ORIGIN;
     IfModifiedSince "if-modified-since" BEARS CONDITION SINGLE;
     IfNoneMatch "if-none-match" BEARS CONDITION;
     IfRange "if-range" BEARS CONDITION SINGLE;
-    IfUnmodifiedSince "if-unmodified-since" BEARS REUSE CONDITION SINGLE;
+    IfUnmodifiedSince "if-unmodified-since" BEARS REUSE CONDITION SINGLE FOR_ORIGIN;
     KeepAlive "keep-alive" HOP;
     LastEventId "last-event-id" SINGLE;
     LastModified "last-modified" ESSENTIAL;
@@ -131,7 +144,7 @@ fields! {
     Te "te" HOP CONNECTION;
     TimingAllowOrigin "timing-allow-origin" REPEATS;
     Trailer "trailer" EVERYONE NOT_IN_TRAILERS CONNECTION;
-    TransferEncoding "transfer-encoding" HOP ENDS BEARS REUSE CONNECTION;
+    TransferEncoding "transfer-encoding" HOP ENDS BEARS REUSE CONNECTION FOR_ORIGIN;
     Upgrade "upgrade" HOP CONNECTION;
     UserAgent "user-agent" SINGLE;
     Vary "vary" EVERYONE REPEATS ESSENTIAL;
@@ -193,6 +206,46 @@ fn candidate(name: &[u8]) -> FieldId {
     IDS[usize::from(TABLE[slot(name)])]
 }
 
+/// By the bit of a trait, the first letters of the names that have it; see [`letter`].
+static LETTERS: [u32; u32::BITS as usize] = {
+    let mut letters = [0; u32::BITS as usize];
+    let mut id = 1;
+    while id < NAMES.len() {
+        let mut bit = 0;
+        while bit < letters.len() {
+            if TRAITS[id].0 & (1 << bit) != 0 {
+                letters[bit] |= letter(NAMES[id].as_bytes()[0]);
+            }
+            bit += 1;
+        }
+        id += 1;
+    }
+    letters
+};
+
+/// One bit, for both cases of a letter.
+const fn letter(byte: u8) -> u32 {
+    1 << (byte & 0x1f)
+}
+
+/// Whether two names are the same but for the case of letters, eight bytes at a time. `known` is lower case; that alone of
+/// its letters, digits and hyphens letters have the bit `0x40` tells where a difference is one of case.
+fn is_same(known: &[u8], name: &[u8]) -> bool {
+    fn differ(known: [u8; 8], name: [u8; 8]) -> bool {
+        let (known, name) = (u64::from_ne_bytes(known), u64::from_ne_bytes(name));
+        (known ^ name) & !((known & 0x4040_4040_4040_4040) >> 1) != 0
+    }
+    if known.len() != name.len() {
+        return false;
+    }
+    let (Some(known_end), Some(end)) = (known.last_chunk(), name.last_chunk()) else {
+        return known.eq_ignore_ascii_case(name);
+    };
+    let (all, _) = known.as_chunks();
+    let (those, _) = name.as_chunks();
+    !all.iter().zip(those).any(|(known, name)| differ(*known, *name)) && !differ(*known_end, *end)
+}
+
 fn family(name: &[u8]) -> FieldId {
     let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
     match name.first().map(u8::to_ascii_lowercase) {
@@ -230,8 +283,15 @@ impl FieldId {
         FieldId::among(name, any) != FieldId::Other
     }
 
+    /// The same of any of several fields: most names are not looked at beyond their first letter.
+    pub fn any_has<'a>(names: impl IntoIterator<Item = &'a [u8]>, any: Traits) -> bool {
+        let letters = any.letters();
+        let may = |name: &&[u8]| name.first().is_some_and(|first| letters & letter(*first) != 0);
+        names.into_iter().filter(may).any(|name| FieldId::has(name, any))
+    }
+
     fn is_called(self, name: &[u8]) -> bool {
-        self.name().as_bytes().eq_ignore_ascii_case(name)
+        is_same(self.name().as_bytes(), name)
     }
 
     /// Whether fields with several names are meant.
@@ -285,6 +345,7 @@ mod tests {
             assert_eq!(FieldId::of(&bytes[1..]), FieldId::Other, "{name}");
             for bit in 0..u32::BITS {
                 let one = Traits(1 << bit);
+                assert_eq!(FieldId::any_has([&b"x"[..], b"", bytes], one), id.is(one), "{name}");
                 assert_eq!(FieldId::among(bytes, one), if id.is(one) { *id } else { FieldId::Other }, "{name}");
             }
         }
@@ -349,6 +410,13 @@ mod tests {
         // RFC 9110 section 13.2.2: If-Match and If-Unmodified-Since are for the origin to judge.
         let names = "cache-control content-length if-match if-unmodified-since pragma transfer-encoding";
         assert_eq!(named(Traits::REUSE), names);
+    }
+
+    #[test]
+    fn what_is_for_the_origin_to_judge_is_said_by_rfc_9110_sections_8_6_and_13_2_2() {
+        let names = "content-length if-match if-unmodified-since transfer-encoding";
+        assert_eq!(named(Traits::FOR_ORIGIN), names);
+        assert!(IDS.iter().all(|id| !id.is(Traits::FOR_ORIGIN) || id.is(Traits::REUSE)), "each bears on reuse");
     }
 
     #[test]

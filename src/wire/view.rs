@@ -44,7 +44,7 @@ impl FieldView for HeaderMap {
     }
 
     fn has_any(&self, traits: Traits) -> bool {
-        self.keys().any(|name| FieldId::has(name.as_str().as_bytes(), traits))
+        FieldId::any_has(self.keys().map(|name| name.as_str().as_bytes()), traits)
     }
 
     fn has(&self, id: FieldId) -> bool {
