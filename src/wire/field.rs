@@ -1,6 +1,7 @@
 //! PURE. The names of fields that are known here: one table, which says of each what it is for. Whoever asks "is this one of
 //! those?" asks it, so that no list of names stands twice.
 
+use super::link;
 use http::header::{self, HeaderName};
 
 /// What a field is for, as a bit set.
@@ -174,7 +175,7 @@ fields! {
 }
 
 /// How the names begin of which not all are known.
-const LINK: &[u8] = b"ringhold-";
+const LINK: &[u8] = link::PREFIX.as_bytes();
 const IF: &[u8] = b"if-";
 /// What the names have that begin so.
 const OF_FAMILIES: Traits = Traits::LINK.and(Traits::BEARS);
@@ -387,9 +388,8 @@ mod tests {
 
     #[test]
     fn all_fields_of_the_link_begin_alike() {
-        let names = NAMES.iter().filter(|name| name.starts_with(crate::wire::link::PREFIX));
+        let names = NAMES.iter().filter(|name| name.starts_with(link::PREFIX));
         assert_eq!(named(Traits::LINK), names.copied().collect::<Vec<_>>().join(" "));
-        assert_eq!(LINK, crate::wire::link::PREFIX.as_bytes());
     }
 
     #[test]

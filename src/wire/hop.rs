@@ -47,11 +47,6 @@ pub fn strip_link(headers: &mut HeaderMap) {
     view::remove_any(headers, Traits::LINK);
 }
 
-/// Whether a field with this name (in any letter case) is for this hop only, whatever `Connection` says.
-pub fn is_for_this_hop(name: &str) -> bool {
-    FieldId::has(name.as_bytes(), Traits::HOP)
-}
-
 /// Whether a field stays although a `Connection` line names it. "A sender MUST NOT send a connection option
 /// corresponding to a field that is intended for all recipients" (RFC 9110 section 7.6.1), so nobody who keeps to the
 /// rules loses anything, and a message that does not must not be able to
