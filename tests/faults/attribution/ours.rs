@@ -23,7 +23,7 @@ impl NoFiles {
 
 impl Drop for NoFiles {
     fn drop(&mut self) {
-        limit(self.pid, self.before.clone());
+        limit(self.pid, self.before);
     }
 }
 
