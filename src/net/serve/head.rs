@@ -302,9 +302,24 @@ impl<'a> Head<'a> {
 
     /// The same of a head that was read once; `None` where its target is none.
     pub fn parts(bytes: &[u8]) -> Option<request::Parts> {
-        let (mut slots, ids) = slots();
+        // One more line at least than fields.
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        if lines <= FIELDS {
+            let (mut slots, ids) = slots();
+            return Head::parts_in(bytes, &mut slots, &ids);
+        }
+        let mut slots = Vec::new();
+        slots.resize_with(lines, MaybeUninit::uninit);
+        Head::parts_in(bytes, &mut slots, &vec![FieldId::Other; lines])
+    }
+
+    fn parts_in<'b>(
+        bytes: &'b [u8],
+        slots: &'b mut [MaybeUninit<httparse::Header<'b>>],
+        ids: &'b [FieldId],
+    ) -> Option<request::Parts> {
         let mut request = httparse::Request::new(&mut []);
-        let Ok(httparse::Status::Complete(_)) = request.parse_with_uninit_headers(bytes, &mut slots) else {
+        let Ok(httparse::Status::Complete(_)) = request.parse_with_uninit_headers(bytes, slots) else {
             return None;
         };
         let (method, target) = (Method::from_bytes(request.method?.as_bytes()).ok()?, request.path?.as_bytes());

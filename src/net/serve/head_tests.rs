@@ -198,3 +198,10 @@ fn a_head_says_how_the_content_of_an_answer_ends() {
         assert_eq!(head(status, fields, body, says, close), format!("HTTP/1.1 {expected}"));
     }
 }
+
+#[test]
+fn a_head_of_many_fields_lives_on_with_all_of_them() {
+    let text = format!("GET http://a/b HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(FIELDS + 20));
+    let parts = Head::parts(text.as_bytes()).expect("it is a request");
+    assert_eq!(parts.headers.len(), FIELDS + 21);
+}
