@@ -61,19 +61,23 @@ def plain(name):
 
 
 class Client:
-    """One connection, one request at a time, always the same."""
+    """One connection, one request at a time, always the same. `old`: of HTTP/1.0."""
 
-    def __init__(self, port, url, fields):
-        self.port, self.url, self.fields = port, url, fields
+    def __init__(self, port, url, fields, old=False):
+        self.port, self.url, self.fields, self.old = port, url, fields, old
 
     def ask(self, count):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        if self.old:
+            connection._http_vsn, connection._http_vsn_str = 10, "HTTP/1.0"
         for _ in range(count):
             connection.request("GET", self.url, headers=self.fields)
             response = connection.getresponse()
             response.read()
             if response.status != 200:
                 raise RuntimeError(f"answered {response.status}: {dict(response.headers)}")
+            if response.will_close:
+                raise RuntimeError(f"one connection is meant to do: {dict(response.headers)}")
         connection.close()
 
 

@@ -43,9 +43,10 @@ def nginx(bench, port):
     with open(os.path.join(files, LARGE[0]), "wb") as file:
         file.truncate(LARGE[1])
     places = "".join(
-        f"location /{letter}/{name}/ {{ add_header Cache-Control \"{control}\"; rewrite ^ /{name} break; }}\n"
+        f"location /{letter}/{name}/ {{ add_header Cache-Control \"{control}\"; {more} rewrite ^ /{name} break; }}\n"
         for name in [*SIZES, LARGE[0]]
-        for letter, control in [("c", "public, max-age=36000"), ("n", "no-store")])
+        for letter, control, more in [("c", "public, max-age=36000", ""), ("n", "no-store", ""),
+                                      ("v", "public, max-age=36000", "add_header Vary Accept-Encoding;")])
     return nginx_words(room, f"""
         default_type application/octet-stream;
         server {{

@@ -18,7 +18,8 @@ def built(folder, *more):
     return {message["target"]["name"]: message["executable"] for message in messages if message.get("executable")}
 
 
-def config(bench, name, port, admin, hot="128MiB", memory="256MiB", nodes=None, more="", eviction="tiny_lfu"):
+def config(bench, name, port, admin, hot="128MiB", memory="256MiB", nodes=None, more="", eviction="tiny_lfu",
+           access="off"):
     """One worker, for there is one core; state and log out of the way."""
     room = bench.room(name)
     nodes = nodes or [f'id = "n{number}"\nspawn = true' for number in (1, 2, 3)]
@@ -37,7 +38,7 @@ memory = "{memory}"
 eviction = "{eviction}"
 [log]
 level = "warn"
-access = "off"
+access = "{access}"
 [state]
 path = "{room}/state"
 {more}

@@ -11,15 +11,18 @@ pub type Answer = Response<Full<Bytes>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     pub control: &'static str,
+    /// It depends on `Accept-Encoding`.
+    pub varies: bool,
     pub size: usize,
 }
 
 /// None where the benchmark asks no such thing.
 pub fn kind(path: &str) -> Option<Kind> {
     let mut segments = path.strip_prefix('/')?.split('/');
-    let control = match segments.next()? {
-        "c" => "public, max-age=36000",
-        "n" => "no-store",
+    let (control, varies) = match segments.next()? {
+        "c" => ("public, max-age=36000", false),
+        "v" => ("public, max-age=36000", true),
+        "n" => ("no-store", false),
         _ => return None,
     };
     let size = match segments.next()? {
@@ -29,15 +32,15 @@ pub fn kind(path: &str) -> Option<Kind> {
         "m1" => 1 << 20,
         _ => return None,
     };
-    Some(Kind { control, size })
+    Some(Kind { control, varies, size })
 }
 
-/// The fields that nginx sends with a file.
+/// The fields that nginx sends with a file, but for `Date`: hyper writes the current one, and an old one would make stale at
+/// once what may be stored.
 pub fn origin_fields(kind: Kind) -> HeaderMap {
     let mut fields = HeaderMap::with_capacity(12);
     for (name, value) in [
         (header::SERVER, "nginx/1.22.1"),
-        (header::DATE, "Sat, 01 Nov 2025 12:00:00 GMT"),
         (header::CONTENT_TYPE, "application/octet-stream"),
         (header::LAST_MODIFIED, "Sat, 01 Nov 2025 11:00:00 GMT"),
         (header::ETAG, "\"6905e8f0-400\""),
@@ -45,6 +48,9 @@ pub fn origin_fields(kind: Kind) -> HeaderMap {
         (header::ACCEPT_RANGES, "bytes"),
     ] {
         fields.insert(name, HeaderValue::from_static(value));
+    }
+    if kind.varies {
+        fields.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(kind.size));
     fields
@@ -54,6 +60,7 @@ pub fn origin_fields(kind: Kind) -> HeaderMap {
 pub fn hit_fields(kind: Kind) -> HeaderMap {
     let mut fields = origin_fields(kind);
     for (name, value) in [
+        (header::DATE, "Sat, 01 Nov 2025 12:00:00 GMT"),
         (header::AGE, "17"),
         (header::VIA, "1.1 ringhold"),
         (HeaderName::from_static("cache-status"), "n1; hit; ttl=35983"),
@@ -102,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_path_says_how_large_and_whether_it_may_be_stored() {
-        assert_eq!(kind("/c/k10/7"), Some(Kind { control: "public, max-age=36000", size: 10240 }));
+        let stored = |varies| Some(Kind { control: "public, max-age=36000", varies, size: 10240 });
+        assert_eq!((kind("/c/k10/7"), kind("/v/k10/7")), (stored(false), stored(true)));
         assert_eq!(kind("/n/k1/7").map(|kind| kind.control), Some("no-store"));
         for other in ["/", "/c", "/x/k1/1", "/c/k2/1", ""] {
             assert_eq!(kind(other), None, "{other}");

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::DATE;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use limits::answer::{self, Answer};
@@ -40,9 +39,6 @@ impl Origin {
         }
         let Some(kind) = answer::kind(path) else { return answer::not_found() };
         let body = self.bodies.borrow_mut().entry(kind.size).or_insert_with(|| answer::body(kind.size)).clone();
-        let mut fields = answer::origin_fields(kind);
-        // An old date would make it stale at once; hyper writes the current one.
-        fields.remove(DATE);
-        answer::answer(fields, body)
+        answer::answer(answer::origin_fields(kind), body)
     }
 }
