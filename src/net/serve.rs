@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod conn;
 mod connections;
+mod forced;
 mod head;
 mod held;
 mod interim;
@@ -20,6 +21,7 @@ mod words;
 pub use body::{ClientBody, Counted, Told};
 pub use conn::{Asked, ByRequest, Finish, Given, Service, Step, connection};
 pub use connections::Connections;
+pub use forced::allows_short;
 #[cfg(test)]
 pub use head::with_head;
 pub use head::{Head, Noted, Refusal};

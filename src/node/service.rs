@@ -12,7 +12,7 @@ use super::origin::Pool;
 use super::pass::Pass;
 use super::{answer, asked, begun, control, forward, refresh, upgrade};
 use crate::clock;
-use crate::net::serve::{Asked, ClientBody, Given, Service, Step, Upgrade};
+use crate::net::serve::{self, Asked, ClientBody, Given, Service, Step, Upgrade};
 use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
@@ -49,7 +49,8 @@ impl Service for Serving {
     /// What is stored and fresh is answered at once; all else is waited for.
     fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<NodeBody> {
         let (node, caller) = (&self.node, &self.caller);
-        match hit::look(node, request, caller.standing(), out) {
+        let look = || hit::look(node, request, caller.standing(), out);
+        match serve::allows_short().then(look).unwrap_or(Look::Ask) {
             Look::Hit(head, body) => return Step::Answer(head, body),
             Look::Ask => {}
             Look::Absent(hash) => {

@@ -9,7 +9,7 @@ use super::{access, copied, hit, own, pages, relay, told, tunnel, upload};
 use crate::clock;
 use crate::cluster::views::{Outdated, Report};
 use crate::net::dial::Dialer;
-use crate::net::serve::{Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
+use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::field::FieldId;
@@ -36,10 +36,11 @@ impl Service for Serving {
     /// What has a hot copy is answered at once; all else is waited for.
     fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
         let client = &self.0;
-        if let Some((head, body)) = hit::at_once(client, request, out) {
+        let short = serve::allows_short();
+        if let Some((head, body)) = short.then(|| hit::at_once(client, request, out)).flatten() {
             return Step::Answer(head, body);
         }
-        if let Some(pass) = Pass::of(client.clone(), request) {
+        if let Some(pass) = short.then(|| Pass::of(client.clone(), request)).flatten() {
             return Step::Finish(Box::pin(pass.relay()));
         }
         match request.request() {

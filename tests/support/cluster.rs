@@ -232,7 +232,7 @@ pub fn program() -> String {
     std::env::var("RINGHOLD_PROGRAM").unwrap_or(env!("CARGO_BIN_EXE_ringhold").into())
 }
 
-fn prepared(program: &[&str], folder: &Path, arguments: &[&str]) -> Command {
+pub fn prepared(program: &[&str], folder: &Path, arguments: &[&str]) -> Command {
     let words = [program, arguments].concat();
     let mut command = Command::new(words[0]);
     let into = |name| Stdio::from(File::create(folder.join(name)).expect("a file can be made"));

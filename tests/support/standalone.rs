@@ -4,7 +4,8 @@ use super::cluster::command_after;
 use super::{PATIENCE, Setup, until};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Child;
+use std::path::Path;
+use std::process::{Child, Command};
 use tempfile::TempDir;
 
 pub struct Standalone {
@@ -20,11 +21,16 @@ impl Standalone {
 
     /// Started by another command, which is given the program with its arguments, to listen on this address.
     pub fn start_by(prefix: &[&str], ip: IpAddr, id: &str, setup: &Setup) -> Standalone {
+        Standalone::start_as(|folder, words| command_after(prefix, folder, words), ip, id, setup)
+    }
+
+    /// By the command that is made for this folder and these arguments.
+    pub fn start_as(made: impl FnOnce(&Path, &[&str]) -> Command, ip: IpAddr, id: &str, setup: &Setup) -> Standalone {
         let folder = TempDir::with_prefix("rh").expect("a temporary folder");
         setup.clone().nodes(0).write_into(folder.path());
         let address = SocketAddr::new(ip, 0);
         let words = ["node", "--id", id, "--listen", &address.to_string(), "--config", "cluster.toml"];
-        let child = command_after(prefix, folder.path(), &words).spawn().expect("the node starts");
+        let child = made(folder.path(), &words).spawn().expect("the node starts");
         let mut node = Standalone { address, child, folder };
         let line = format!("ringhold node {id} listening on ");
         node.address = until("the node listens", PATIENCE, || {

@@ -1,0 +1,216 @@
+//! Whatever way a request takes, its answer is the same, and so is what the origin is asked, what is counted and what is
+//! logged: a table of cases is played in every column (answered by its bytes where these are enough or the long way, HTTP/1.1 or
+//! 1.0, hot copy, recent-hit filter and access log on or off, through the front or straight to a node), and each is compared
+//! with the first.
+//!
+//! `RINGHOLD_CELLS=text` plays only the cases that have the text in their name, and shows what was seen.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+
+#[path = "equivalence/case.rs"]
+mod case;
+#[path = "equivalence/column.rs"]
+mod column;
+#[path = "equivalence/difference.rs"]
+mod difference;
+#[path = "equivalence/expected.rs"]
+mod expected;
+#[path = "equivalence/place.rs"]
+mod place;
+#[path = "equivalence/play.rs"]
+mod play;
+#[path = "equivalence/seen.rs"]
+mod seen;
+#[path = "equivalence/stage.rs"]
+mod stage;
+#[path = "equivalence/table.rs"]
+mod table;
+
+use case::Case;
+use column::{Column, Place, Way};
+use difference::DIFFERENCES;
+use place::Running;
+use play::Cell;
+use seen::Line;
+use stage::Stage;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::atomic::Ordering;
+use std::sync::{LazyLock, Mutex};
+use std::thread;
+use std::time::Instant;
+use support::{Connection, Gate, tools};
+
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(table::cases);
+
+/// Not one is left out unnoticed.
+const CELLS: usize = 5192;
+/// The switch for the route is in test builds alone (src/net/serve/forced.rs).
+const SWITCH: bool = cfg!(any(debug_assertions, feature = "forced-route"));
+
+#[test]
+fn every_way_of_a_request_comes_to_the_same() {
+    if !SWITCH {
+        assert!(!tools::demanded(), "`make test` builds with the switch for the route");
+        return tools::left_out("equivalence", "this build cannot force the route: --features forced-route");
+    }
+    let only = std::env::var("RINGHOLD_CELLS").ok();
+    let begun = Instant::now();
+    let run = Run::new(only.clone());
+    run.first();
+    thread::scope(|scope| {
+        Place::all().into_iter().for_each(|place| {
+            drop(scope.spawn({
+                let run = &run;
+                move || run.place(place)
+            }))
+        })
+    });
+    let (played, lacking) = run.cells();
+    let told = format!(
+        "equivalence: {played} cells ({} cases, {} columns), {lacking} cannot be, in {:.1} s\n",
+        CASES.len(),
+        Column::all().len(),
+        begun.elapsed().as_secs_f64()
+    );
+    let _ = std::io::stderr().write_all(told.as_bytes());
+    let failures = std::mem::take(&mut *run.failures.lock().unwrap());
+    assert!(failures.is_empty(), "{} differ:\n\n{}", failures.len(), summary(&failures));
+    if only.is_none() {
+        let idle: Vec<_> = DIFFERENCES.iter().filter(|d| d.used.load(Ordering::Relaxed) == 0).map(|d| d.why).collect();
+        assert!(idle.is_empty(), "on purpose, but not so any more: {idle:#?}");
+        assert_eq!(played, CELLS, "so many cells were played");
+    }
+}
+
+#[test]
+fn a_release_has_no_switch_for_the_route() {
+    if !tools::demanded() {
+        return tools::left_out("a_release_has_no_switch_for_the_route", "`make test` builds the release");
+    }
+    let program = std::fs::read(support::cluster::program()).expect("the program is there");
+    let name = b"RINGHOLD_ROUTE";
+    assert!(!program.windows(name.len()).any(|bytes| bytes == name));
+}
+
+/// A cell that is not as the first of its row, and how.
+struct Failure {
+    case: &'static str,
+    column: String,
+    apart: Vec<String>,
+}
+
+/// The same difference of many columns, once.
+fn summary(failures: &[Failure]) -> String {
+    let mut by = BTreeMap::<(&str, String), Vec<&str>>::new();
+    failures.iter().for_each(|f| by.entry((f.case, f.apart.join("\n    "))).or_default().push(&f.column));
+    let shown = by.into_iter().map(|((case, apart), columns)| {
+        format!("{case}\n  in {} columns: {}\n    {apart}\n", columns.len(), columns.join(" | "))
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+struct Run {
+    only: Option<String>,
+    stage: Stage,
+    hold: Gate,
+    first: Mutex<BTreeMap<usize, Vec<Line>>>,
+    /// What the first column with an access log has there.
+    logged: Mutex<BTreeMap<usize, Vec<Line>>>,
+    failures: Mutex<Vec<Failure>>,
+}
+
+impl Run {
+    fn new(only: Option<String>) -> Run {
+        let hold = Gate::default();
+        let stage = Stage::new(&CASES, hold.clone());
+        Run { only, stage, hold, first: Mutex::default(), logged: Mutex::default(), failures: Mutex::default() }
+    }
+
+    fn cases(&self) -> impl Iterator<Item = (usize, &'static Case)> {
+        let wanted = |case: &Case| self.only.as_ref().is_none_or(|only| case.name.contains(only.as_str()));
+        CASES.iter().enumerate().filter(move |(_, case)| wanted(case))
+    }
+
+    fn cells(&self) -> (usize, usize) {
+        let columns = Column::all();
+        let all = self.cases().flat_map(|(_, case)| columns.iter().map(move |column| column.lacks(case).is_none()));
+        let (played, lacking): (Vec<bool>, Vec<bool>) = all.partition(|is| *is);
+        (played.len(), lacking.len())
+    }
+
+    /// The first column, which has to be as the table says.
+    fn first(&self) {
+        let column = Column::all()[0];
+        let mut running = Running::start(column.place);
+        for (number, case) in self.cases() {
+            let cell = play::play(&mut running, &self.stage, (number, case), (0, column), None);
+            let wrong = expected::wrong(case, &cell);
+            self.show(&cell.lines);
+            if !wrong.is_empty() {
+                let failure = Failure { case: case.name, column: "the table".into(), apart: wrong };
+                self.failures.lock().unwrap().push(failure);
+            }
+            self.first.lock().unwrap().insert(number, cell.lines);
+        }
+    }
+
+    fn show(&self, lines: &[Line]) {
+        if self.only.is_some() {
+            let _ = std::io::stderr().write_all(format!("{}\n\n", lines.join("\n")).as_bytes());
+        }
+    }
+
+    fn place(&self, place: Place) {
+        let mut running = Running::start(place);
+        let columns: Vec<_> = Column::all().into_iter().enumerate().skip(1).filter(|(_, c)| c.place == place).collect();
+        let (held, free): (Vec<_>, Vec<_>) = columns.into_iter().partition(|(_, column)| column.held);
+        free.into_iter().for_each(|column| self.column(&mut running, column));
+        if !held.is_empty() {
+            // The node has something to do for this front.
+            let mut other = Connection::to(running.address(Way::Front));
+            other.request("GET", &self.stage.hold(), "", b"").expect("the front takes requests");
+            self.stage.origin.until_asked("/hold", 1);
+            held.into_iter().for_each(|column| self.column(&mut running, column));
+        }
+        if self.only.is_none() {
+            running.check();
+        }
+    }
+
+    fn column(&self, running: &mut Running, column: (usize, Column)) {
+        for (number, case) in self.cases().filter(|(_, case)| column.1.lacks(case).is_none()) {
+            let reference = self.first.lock().unwrap()[&number].clone();
+            let counts: Vec<Line> = reference.iter().filter(|line| line.starts_with("count ")).cloned().collect();
+            let alike = |seen: &[Line]| apart(&column.1, case, seen.to_vec(), counts.clone()).is_empty();
+            let cell: Cell = play::play(running, &self.stage, (number, case), column, Some(&alike));
+            let mut apart = apart(&column.1, case, cell.lines, reference);
+            apart.extend(self.logged(&column.1, number, case, cell.logged));
+            if !apart.is_empty() {
+                let failure = Failure { case: case.name, column: column.1.to_string(), apart };
+                self.failures.lock().unwrap().push(failure);
+            }
+        }
+    }
+
+    /// How the access log differs from that of the first column that has one.
+    fn logged(&self, column: &Column, number: usize, case: &Case, mut logged: Vec<Line>) -> Vec<String> {
+        if !column.place.log {
+            return Vec::new();
+        }
+        difference::level(column, case, &mut logged, &mut Vec::new());
+        seen::apart(self.logged.lock().unwrap().entry(number).or_insert_with(|| logged.clone()), &logged)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.hold.open();
+    }
+}
+
+fn apart(column: &Column, case: &Case, mut seen: Vec<Line>, mut reference: Vec<Line>) -> Vec<String> {
+    difference::level(column, case, &mut seen, &mut reference);
+    seen::apart(&reference, &seen)
+}

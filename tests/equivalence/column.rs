@@ -1,0 +1,107 @@
+//! The columns: ways on which the same request comes to the same answer. A new edge or tier is one more dimension here.
+
+use super::case::Case;
+use std::fmt;
+
+/// Whom the client speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    Front,
+    /// The node, as a client of its own.
+    Node,
+    /// The node, as a front speaks to it.
+    Link,
+}
+
+/// How requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Route {
+    /// Of their bytes, where these are enough.
+    Short,
+    Long,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    New,
+    Old,
+}
+
+/// What has to be started for a column; several share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub front: bool,
+    pub route: Route,
+    pub hot: bool,
+    pub log: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Column {
+    pub way: Way,
+    pub place: Place,
+    /// The URL is in the filter of what nodes hold, and the node has other requests, so that it is asked on the pipelined
+    /// connection.
+    pub held: bool,
+    pub version: Version,
+}
+
+impl Column {
+    /// The first is what all others are compared with.
+    pub fn all() -> Vec<Column> {
+        let mut all = Vec::new();
+        for place in Place::all() {
+            let ways: &[Way] = if place.front { &[Way::Front] } else { &[Way::Node, Way::Link] };
+            for (way, held) in ways.iter().flat_map(|way| [(*way, false), (*way, true)]) {
+                if held && !place.front {
+                    continue; // A node has no such filter.
+                }
+                all.extend([Version::New, Version::Old].map(|version| Column { way, place, held, version }));
+            }
+        }
+        all
+    }
+
+    /// Why this cell cannot be.
+    pub fn lacks(&self, case: &Case) -> Option<&'static str> {
+        match (self.version, self.way) {
+            (Version::Old, Way::Link) => Some("the link is HTTP/1.1 (docs/link.md)"),
+            (Version::Old, _) if case.new_only.is_some() => case.new_only,
+            (_, Way::Node | Way::Link) if case.front_only.is_some() => case.front_only,
+            _ => None,
+        }
+    }
+}
+
+impl Place {
+    pub fn all() -> Vec<Place> {
+        let mut all = Vec::new();
+        for route in [Route::Short, Route::Long] {
+            for hot in [false, true] {
+                all.extend([false, true].map(|log| Place { front: true, route, hot, log }));
+            }
+        }
+        all.extend([Route::Short, Route::Long].map(|route| Place { front: false, route, hot: false, log: false }));
+        all
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Column { way, place: Place { route, hot, log, .. }, held, version } = self;
+        let way = match way {
+            Way::Front => "front",
+            Way::Node => "node, as a client",
+            Way::Link => "node, as a front",
+        };
+        let version = match version {
+            Version::New => "1.1",
+            Version::Old => "1.0",
+        };
+        write!(f, "{way}, {route:?}, HTTP/{version}")?;
+        [(hot, "hot"), (held, "held"), (log, "log")]
+            .iter()
+            .filter(|(is, _)| **is)
+            .try_for_each(|(_, n)| write!(f, ", {n}"))
+    }
+}

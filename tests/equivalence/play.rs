@@ -1,0 +1,294 @@
+//! Plays one cell: asks what the case says in the way of the column, and writes down what was seen.
+
+use super::case::{Ask, Case, Content, End};
+use super::column::{Column, Version, Way};
+use super::place::{Counts, Running};
+use super::seen::{self, Line};
+use super::stage::Stage;
+use crate::support::framing::{Framing, Trailers};
+use crate::support::head::all;
+use crate::support::{Connection, Head, PATIENCE};
+use serde_json::Value;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// By then all is counted, or it is not at all.
+const LATEST: Duration = Duration::from_secs(2);
+
+/// One cell, or rather what was seen of it.
+#[derive(Default)]
+pub struct Cell {
+    pub lines: Vec<Line>,
+    pub rounds: Vec<Round>,
+    /// The access lines.
+    pub logged: Vec<Line>,
+}
+
+#[derive(Default)]
+pub struct Round {
+    pub status: u16,
+    pub fields: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    pub interim: Vec<u16>,
+    pub asked: usize,
+    pub end: Option<End>,
+}
+
+pub fn play(
+    running: &mut Running,
+    stage: &Stage,
+    case: (usize, &Case),
+    column: (usize, Column),
+    alike: Option<&dyn Fn(&[Line]) -> bool>,
+) -> Cell {
+    let ((number, case), (place, column)) = (case, column);
+    let cell = format!("{place:02}-{number:03}");
+    let play = stage.play(&cell);
+    let host = stage.host(place, number);
+    let url = format!("http://{host}/{cell}/x");
+    if column.held {
+        play.priming.store(true, Ordering::SeqCst);
+        let mut client = Connection::to(running.address(column.way));
+        for _ in 0..2 {
+            assert_eq!(client.get(&url).text(), "primed", "{}", case.name);
+        }
+        running.purge(&url);
+        play.priming.store(false, Ordering::SeqCst);
+    }
+    let counted = case.asks.len() - case.uncounted;
+    if column.held {
+        running.log(&cell, 2);
+    }
+    let before = match running.last.take() {
+        Some(last) if !column.held => last,
+        _ => running.counts(),
+    };
+    let asks = |ask: &Ask| encoded(ask, &url, column);
+    let mut seen = Cell::default();
+    let mut client = None;
+    if case.pipelined {
+        let all: Vec<u8> = case.asks.iter().flat_map(|ask| asks(ask).concat()).collect();
+        let mut connection = Connection::to(running.address(column.way));
+        connection.send(all).expect("it takes requests");
+        client = Some(connection);
+    }
+    for (i, ask) in case.asks.iter().enumerate() {
+        let mut connection = client.take().unwrap_or_else(|| Connection::to(running.address(column.way)));
+        let (mut round, lines) = converse(&mut connection, ask, &asks(ask), case.pipelined, column);
+        round.asked = play.begun();
+        seen.lines.extend(lines.into_iter().map(|line| format!("{} {line}", i + 1)));
+        if case.background == 0 && !case.pipelined {
+            seen.lines.push(format!("{} asked {}", i + 1, round.asked));
+        }
+        if round.end == Some(End::Kept) {
+            client = Some(connection);
+        }
+        seen.rounds.push(round);
+    }
+    seen.lines.extend(play.lines(case.background));
+    let counts = settled(running, &before, column, counted, alike);
+    drop(client);
+    if column.place.log {
+        for (i, line) in running.log(&cell, counted).into_iter().enumerate() {
+            let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if case.uncounted == 0 {
+                seen.lines.extend(
+                    untrue(&line, &case.asks[i], &seen.rounds[i]).map(|what| format!("untrue {} {what}", i + 1)),
+                );
+            }
+            seen.logged.push(format!("log {} {}", i + 1, log_line(line)));
+        }
+    }
+    seen.lines.extend(counts);
+    let proxy = running.address(column.way).to_string();
+    let own = [(cell.as_str(), "@"), (host.as_str(), "ORIGIN"), (proxy.as_str(), "PROXY"), (running.admin(), "ADMIN")];
+    for (what, by) in own.into_iter().filter(|(what, _)| !what.is_empty()) {
+        seen.lines.iter_mut().chain(&mut seen.logged).for_each(|line| *line = line.replace(what, by));
+    }
+    seen.lines.iter_mut().for_each(|line| *line = seen::without_boundary(line));
+    seen
+}
+
+/// What was counted for a cell. Counts come when the last byte has gone, which the client may see a little earlier.
+fn settled(
+    running: &mut Running,
+    before: &Counts,
+    column: Column,
+    answers: usize,
+    alike: Option<&dyn Fn(&[Line]) -> bool>,
+) -> Vec<Line> {
+    let deadline = Instant::now() + LATEST;
+    let mut last = Vec::new();
+    loop {
+        let now = running.counts();
+        let mut counts = now.clone();
+        counts.iter_mut().for_each(|(name, value)| *value -= before.get(name).copied().unwrap_or_default());
+        counts.retain(|_, value| *value != 0);
+        let sum: i64 = counts.iter().filter(|(name, _)| name.starts_with("front answers")).map(|(_, n)| n).sum();
+        let enough = column.way != Way::Front || sum >= answers as i64;
+        let lines: Vec<Line> = counts.iter().map(|(name, value)| format!("count {name}: {value}")).collect();
+        let settled = alike.map_or(last == lines, |alike| alike(&lines));
+        if enough && settled || Instant::now() > deadline {
+            running.last = Some(now);
+            return lines;
+        }
+        std::thread::sleep(if alike.is_some() { Duration::from_millis(1) } else { Duration::from_millis(20) });
+        last = lines;
+    }
+}
+
+/// The parts of a request: all but an awaited body are sent at once.
+fn encoded(ask: &Ask, url: &str, column: Column) -> [Vec<u8>; 2] {
+    let rest = url.trim_start_matches("http://");
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let version = match column.version {
+        Version::New => "1.1",
+        Version::Old => "1.0",
+    };
+    let filled =
+        |text: &str| text.replace("{url}", url).replace("{host}", host).replace("{path}", path).replace("{v}", version);
+    let mut head = format!("{} {}{}", ask.method, filled(ask.line), filled(ask.fields));
+    if column.way == Way::Link {
+        head += &format!("Via: {version} ringhold\r\nRinghold-Client: local\r\n");
+    }
+    let (mut body, mut later) = (String::new(), String::new());
+    match ask.content {
+        Content::None => {}
+        Content::Sized(text) => {
+            head += &format!("Content-Length: {}\r\n", text.len());
+            body += text;
+        }
+        Content::Awaited(text) => {
+            head += &format!("Content-Length: {}\r\nExpect: 100-continue\r\n", text.len());
+            let place = if column.version == Version::New { &mut later } else { &mut body };
+            *place += text;
+        }
+        Content::Chunked(chunks, trailers) => {
+            head += "Transfer-Encoding: chunked\r\n";
+            body.extend(chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())));
+            body += &format!("0\r\n{trailers}\r\n");
+        }
+    }
+    [latin1(&format!("{head}\r\n{body}")), later.into_bytes()]
+}
+
+/// Texts of the table are bytes of the same number.
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|c| u8::try_from(c).expect("a byte")).collect()
+}
+
+/// Sends a request, unless that was done, and reads its answer.
+fn converse(
+    connection: &mut Connection,
+    ask: &Ask,
+    parts: &[Vec<u8>; 2],
+    is_sent: bool,
+    column: Column,
+) -> (Round, Vec<Line>) {
+    connection.patience(PATIENCE);
+    let (mut round, mut lines) = (Round::default(), Vec::new());
+    if !is_sent {
+        let _ = connection.send(&parts[0]);
+    }
+    let mut later = &parts[1][..];
+    let head = loop {
+        let head = match connection.head() {
+            Ok(head) => head,
+            Err(e) => {
+                assert!(!is_late(&e), "no answer in time");
+                round.end = Some(End::Unanswered);
+                lines.push("end Unanswered".to_owned());
+                return (round, lines);
+            }
+        };
+        let status = status(&head);
+        if status == 100 {
+            let _ = connection.send(std::mem::take(&mut later));
+        }
+        if !(100..200).contains(&status) || status == 101 {
+            break head;
+        }
+        round.interim.push(status);
+        lines.push(format!("interim {} line {}", round.interim.len(), head.line));
+        lines.extend(seen::fields(&format!("interim {} field", round.interim.len()), &head.fields));
+    };
+    (round.status, round.fields) = (status(&head), head.fields.clone());
+    lines.push(format!("line {}", head.line));
+    lines.extend(seen::fields("field", &head.fields));
+    let framing = Framing::of_response(ask.method, round.status, &head);
+    let mut body = Vec::new();
+    let read = connection.body(ask.method, &head, |piece| body.extend_from_slice(piece));
+    lines.push(format!("body {}", seen::body(&body)));
+    round.body = body;
+    let end = match read {
+        Ok((_, trailers)) => {
+            lines.extend(trailer_lines(&trailers));
+            ended(connection, &head, framing, !later.is_empty(), column)
+        }
+        Err(e) => {
+            assert!(!is_late(&e), "the rest of the answer does not come in time");
+            End::Cut
+        }
+    };
+    lines.push(format!("end {end:?}"));
+    round.end = Some(end);
+    (round, lines)
+}
+
+fn trailer_lines(trailers: &Trailers) -> Vec<Line> {
+    seen::fields("trailer", trailers)
+}
+
+/// Whether the connection goes on as the head says (RFC 9112 section 9.3). A request whose body was not sent leaves it in
+/// nobody's hands.
+fn ended(connection: &mut Connection, head: &Head, framing: Framing, unsent: bool, column: Column) -> End {
+    let says = |option| head.lists("connection", option);
+    let keeps = match column.version {
+        Version::New => !says("close"),
+        Version::Old => says("keep-alive"),
+    };
+    if keeps && !unsent && framing != Framing::ToTheEnd {
+        return End::Kept;
+    }
+    assert!(connection.closes_within(PATIENCE), "a connection of which the last was said is closed: {head:?}");
+    End::Closed
+}
+
+fn status(head: &Head) -> u16 {
+    head.word(1).parse().unwrap_or_else(|_| panic!("no status line: {}", head.line))
+}
+
+fn is_late(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
+}
+
+/// What the access log says otherwise than the client has seen it.
+fn untrue(line: &Value, ask: &Ask, round: &Round) -> impl Iterator<Item = String> {
+    let verdict = all(&round.fields, "cache-status").pop();
+    let verdict =
+        verdict.as_deref().and_then(|all| all.split(", n1; ").last()).map(|last| last.trim_start_matches("n1; "));
+    let whole = matches!(round.end, Some(End::Kept | End::Closed));
+    let told = [
+        ("method", line["method"] == ask.method),
+        ("status", line["status"] == round.status),
+        ("bytes", !whole || line["bytes"] == round.body.len()),
+        ("end", (line["end"] == "complete") == whole),
+        ("cache", line["cache"].as_str() == verdict),
+        ("node", line["node"].is_string() || verdict.is_none()),
+    ];
+    let line = log_line(line.clone());
+    told.into_iter().filter(|(_, is)| !is).map(move |(name, _)| format!("{name} in {line}"))
+}
+
+/// Without what differs by the clock.
+fn log_line(mut line: Value) -> Line {
+    let fields = line.as_object_mut().expect("an object");
+    for name in ["time", "ms"] {
+        fields.remove(name).unwrap_or_else(|| panic!("{name} is told"));
+    }
+    if let Some(cache) = fields.get("cache").and_then(Value::as_str) {
+        let cache = seen::ttl(&format!("; {cache}"));
+        fields.insert("cache".into(), cache.into());
+    }
+    line.to_string()
+}
