@@ -72,7 +72,8 @@ fn write(node: &Node, entry: &Entry, length: Option<u64>, (now, ttl): (Timestamp
     let status = length.map_or(StatusCode::NOT_MODIFIED, |_| entry.status);
     put(&[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes()]);
     put(&[b"\r\n"]);
-    if let Some(length) = length {
+    // RFC 9110 section 8.6: not beside a 204.
+    if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
         put(&[b"content-length: ", number.format(length).as_bytes(), b"\r\n"]);
     }
     put(&[b"age: ", number.format(entry.terms.age(now)).as_bytes(), b"\r\n"]);

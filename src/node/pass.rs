@@ -53,7 +53,8 @@ impl Pass {
         standing: Standing,
         why: Why,
     ) -> Option<Pass> {
-        if *request.method() != Method::GET || request.version() != Version::HTTP_11 || !request.is_alone() {
+        let is_plain = *request.method() == Method::GET && request.version() == Version::HTTP_11;
+        if !is_plain || !request.is_alone() || request.takes_trailers() {
             return None;
         }
         let (authority, path) = parts(request.target())?;

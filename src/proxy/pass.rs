@@ -52,6 +52,7 @@ impl Pass {
         let is_fit = *request.method() == Method::GET
             && request.is_alone()
             && !request.takes_trailers()
+            && request.first(FieldId::ContentLength).is_none()
             && client.ties.is_empty()
             && request.all(FieldId::Host).count() == 1
             && !request.all(FieldId::Authorization).any(logs_in)

@@ -19,7 +19,7 @@ use crate::net::trust;
 use crate::ring::HotKeys;
 use crate::wire::target;
 use crate::{account, alloc, clock};
-use http::{Method, Version};
+use http::{Method, Uri, Version};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -299,8 +299,9 @@ impl Worker {
     /// The same by its head.
     pub fn record_of(&self, peer: Peer, request: &Head<'_>) -> Record {
         let text = || {
-            let target = request.target().split(|byte| *byte == b'#').next().unwrap_or_default();
-            String::from_utf8_lossy(&target::escaped(target)).into_owned()
+            let target = target::escaped(request.target());
+            Uri::try_from(&*target)
+                .map_or_else(|_| String::from_utf8_lossy(&target).into_owned(), |target| target.to_string())
         };
         self.follow(peer, request.method(), request.version(), text)
     }

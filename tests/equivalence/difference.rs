@@ -122,7 +122,7 @@ pub static DIFFERENCES: [Difference; 19] = [
     Difference::new(
         "docs/link.md: Via is added by the front, to questions and answers",
         |column, _| column.way == Way::Link,
-        |_, reference| drop_where(reference, |line| is_our_via(line)),
+        |_, reference| drop_where(reference, is_our_via),
     ),
     Difference::new(
         "a node that is asked by clients themselves has a pseudonym of its own",
@@ -138,7 +138,7 @@ pub static DIFFERENCES: [Difference; 19] = [
     Difference::new(
         "KNOWN, RFC 9110 section 7.6.3: a node that is asked by clients themselves adds no Via to its answers",
         |column, _| column.way == Way::Node,
-        |_, reference| drop_where(reference, |line| is_our_via(line)),
+        |_, reference| drop_where(reference, is_our_via),
     ),
     Difference::new(
         "docs/link.md, What is held: it is asked for with only-if-cached, and in the ordinary way where it is not there or large",
@@ -197,8 +197,8 @@ fn is_our_via(line: &str) -> bool {
 }
 
 /// Does something for each round, by its number.
-fn each_round(lines: &[Line], mut of: impl FnMut(usize)) {
-    (1..=9).filter(|n| lines.iter().any(|line| line.starts_with(&format!("{n} ")))).for_each(|n| of(n));
+fn each_round(lines: &[Line], of: impl FnMut(usize)) {
+    (1..=9).filter(|n| lines.iter().any(|line| line.starts_with(&format!("{n} ")))).for_each(of);
 }
 
 fn has(lines: &[Line], line: &str) -> bool {

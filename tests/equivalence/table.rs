@@ -828,7 +828,7 @@ fn both() -> Vec<Ask> {
 /// Answers that break off, and what is none.
 fn broken() -> Vec<Case> {
     vec![
-        case("no answer", four(get("")), |x, _| Ok(x.hang_up()), vec![Status(&[502; 4])]),
+        case("no answer", four(get("")), hangs_up, vec![Status(&[502; 4])]),
         case("a reset", four(get("")), |x, _| x.reset(), vec![Status(&[502; 4])]),
         case(
             "half a head",
@@ -890,6 +890,11 @@ fn broken() -> Vec<Case> {
             |x, _| x.raw("HTTP/1.1 200 OK\r\nnothing\r\nContent-Length: 0\r\n\r\n"),
             vec![Status(&[200; 4])],
         ),
-        case("HEAD that is not answered", vec![ask("HEAD", ""); 2], |x, _| Ok(x.hang_up()), vec![Status(&[502; 2])]),
+        case("HEAD that is not answered", vec![ask("HEAD", ""); 2], hangs_up, vec![Status(&[502; 2])]),
     ]
+}
+
+fn hangs_up(x: &mut Exchange, _: usize) -> Done {
+    x.hang_up();
+    Ok(())
 }

@@ -85,6 +85,10 @@ impl Body {
                 Step::Data(data) => {
                     if let Some(left) = &mut self.left {
                         *left = left.checked_sub(data.len() as u64).ok_or(Broken::Protocol(OTHER_LENGTH))?;
+                        // As below: nobody may ask for the end of what is whole by its length.
+                        if *left == 0 && matches!(chunked.step(&mut self.input), Ok(Step::End(_))) {
+                            self.finish();
+                        }
                     }
                     Ok(Next::Frame(Frame::data(data)))
                 }
