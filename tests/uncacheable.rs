@@ -1,4 +1,4 @@
-//! What a node knows to be not storable is relayed from bytes to bytes, by a lean client of its own (src/node/shortly.rs). Its
+//! What a node knows to be not storable is passed on from bytes to bytes, by a lean client of its own (src/node/pass.rs). Its
 //! answers, and what the origin is asked, are those of the long way.
 #![allow(clippy::disallowed_methods)]
 
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// As a front asks for a client on this machine.
 const FRONT: &str = "Ringhold-Client: local\r\nX-Case: y\r\n";
-/// The same, with a field that means nothing here and is not plain.
+/// The same, with a field that means nothing here and takes the long way.
 const LONG: &str = "Ringhold-Client: local\r\nX-Case: y\r\nPragma: x\r\n";
 const NO_STORE: &str = "Date: Thu, 01 Jan 2026 00:00:00 GMT\r\nCache-Control: no-store\r\n";
 

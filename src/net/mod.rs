@@ -1,4 +1,4 @@
-//! Listen, dial, the driver of one server connection, drain.
+//! Listen, dial, the HTTP/1 server, drain.
 
 pub mod brief;
 pub mod descriptors;

@@ -1,5 +1,5 @@
 //! Connections to origins: a bounded pool for each authority, and one exchange on one of them: by hyper, or, for what is
-//! plain, by a lean client of our own ([`lean`]).
+//! passed on from bytes to bytes ([`super::pass`]), by a lean client of our own ([`lean`]).
 
 mod body;
 mod heads;

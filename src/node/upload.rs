@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::Timeout;
 
 /// How far an exchange has come, for who keeps its time.
 #[derive(Clone)]
@@ -75,7 +74,7 @@ pub enum Upload {
 
 /// Holds a body back until the origin says `100 Continue`, or has been silent for a while (RFC 9110 section 10.1.1).
 /// Until then the body is not polled, so our own `100 Continue` is not sent to whoever sends it.
-pub struct Gate(Pin<Box<Timeout<oneshot::Receiver<()>>>>);
+pub struct Gate(Pin<Box<dyn Future<Output = ()>>>);
 
 /// Opens a [`Gate`], once; may be called from anywhere.
 #[derive(Clone)]
@@ -84,7 +83,14 @@ pub struct Opener(Arc<Mutex<Option<oneshot::Sender<()>>>>);
 impl Gate {
     pub fn new(wait: Duration) -> (Opener, Gate) {
         let (tx, rx) = oneshot::channel();
-        (Opener(Arc::new(Mutex::new(Some(tx)))), Gate(Box::pin(tokio::time::timeout(wait, rx))))
+        // An opener that is gone has opened nothing: there is an answer, and the body was not asked for.
+        let opened = async move {
+            if rx.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let gate = Box::pin(async move { _ = tokio::time::timeout(wait, opened).await });
+        (Opener(Arc::new(Mutex::new(Some(tx)))), Gate(gate))
     }
 }
 

@@ -46,9 +46,11 @@ pub fn play(
     let play = stage.play(&cell);
     let host = stage.host(place, number);
     let url = format!("http://{host}/{cell}/x");
+    let mut primed = None;
     if column.held {
         play.priming.store(true, Ordering::SeqCst);
         let mut client = Connection::to(running.address(column.way));
+        primed = Some(answers(&running.counts()) + 2);
         for _ in 0..2 {
             assert_eq!(client.get(&url).text(), "primed", "{}", case.name);
         }
@@ -61,7 +63,7 @@ pub fn play(
     }
     let before = match running.last.take() {
         Some(last) if !column.held => last,
-        _ => running.counts(),
+        _ => counted_so_far(running, primed.unwrap_or(0)),
     };
     let asks = |ask: &Ask| encoded(ask, &url, column);
     let mut seen = Cell::default();
@@ -109,6 +111,21 @@ pub fn play(
     seen
 }
 
+fn answers(counts: &Counts) -> i64 {
+    counts.iter().filter(|(name, _)| name.starts_with("front answers")).map(|(_, n)| n).sum()
+}
+
+/// The counts once there are so many answers.
+fn counted_so_far(running: &mut Running, least: i64) -> Counts {
+    let deadline = Instant::now() + LATEST;
+    loop {
+        let counts = running.counts();
+        if answers(&counts) >= least || Instant::now() > deadline {
+            return counts;
+        }
+    }
+}
+
 /// What was counted for a cell. Counts come when the last byte has gone, which the client may see a little earlier.
 fn settled(
     running: &mut Running,
@@ -124,8 +141,7 @@ fn settled(
         let mut counts = now.clone();
         counts.iter_mut().for_each(|(name, value)| *value -= before.get(name).copied().unwrap_or_default());
         counts.retain(|_, value| *value != 0);
-        let sum: i64 = counts.iter().filter(|(name, _)| name.starts_with("front answers")).map(|(_, n)| n).sum();
-        let enough = column.way != Way::Front || sum >= answers as i64;
+        let enough = column.way != Way::Front || self::answers(&counts) >= answers as i64;
         let lines: Vec<Line> = counts.iter().map(|(name, value)| format!("count {name}: {value}")).collect();
         let settled = alike.map_or(last == lines, |alike| alike(&lines));
         if enough && settled || Instant::now() > deadline {

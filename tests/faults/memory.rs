@@ -85,7 +85,7 @@ fn readers_that_take_nothing_of_what_was_evicted_hold_no_more_than_in_flight_all
     let mut growth = Growth::of(cluster.node("n1").pid);
     let mut readers = Vec::new();
     for n in 1..=12 {
-        // Of both edges: what is plain, and what is hyper's in the front.
+        // By connections that live on, and by those that end with the answer.
         let (version, fields) = [("1.1", ""), ("1.0", ""), ("1.1", "Connection: close\r\n")][n as usize % 3];
         readers.push(asks_with(&cluster, &origin.url(&format!("/{n}")), version, fields));
         until_true("it is stored", PATIENCE, || counted(&cluster, "stored") > n);

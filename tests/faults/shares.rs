@@ -169,7 +169,7 @@ fn thousands_of_origins_in_seconds_are_more_than_files_and_none_is_answered_503(
             let answered = (client..all).step_by(4).map(|n| {
                 let url =
                     format!("http://127.{}.{}.{}:{}/", 1 + n / 62_500, n / 250 % 250, 1 + n % 250, address.port());
-                // By bytes and by hyper.
+                // With and without a word about the connection.
                 let fields = if n % 2 == 0 { "" } else { "Connection: keep-alive\r\n" };
                 connection.ask("GET", &url, fields, b"").status
             });

@@ -285,7 +285,7 @@ impl<S: Service> Conn<'_, S> {
     /// known, or else what is to be done for the first.
     fn take(&mut self, input: &[u8]) -> Option<Next<S::Body>> {
         if self.partial.is_empty() {
-            return self.take_all(input);
+            return self.take_all(input, input.len());
         }
         let longer = self.partial.len() + input.len();
         self.partial.extend_from_slice(input);
@@ -295,22 +295,28 @@ impl<S: Service> Conn<'_, S> {
             return None;
         }
         let whole = std::mem::take(&mut self.partial);
-        self.take_all(&whole)
+        self.take_all(&whole, input.len())
     }
 
     /// Requests that need no waiting are answered together (pipelined, RFC 9112 section 9.3.2), up to the first that does.
-    fn take_all(&mut self, input: &[u8]) -> Option<Next<S::Body>> {
+    /// `fresh`: so much of the input has just come.
+    fn take_all(&mut self, input: &[u8], fresh: usize) -> Option<Next<S::Body>> {
+        // Empty lines before a request line are none of it (RFC 9112 section 2.2).
+        let start = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if start == input.len() {
+            return None;
+        }
         out::with_head(|out| {
-            let (mut used, mut body, mut next) = (0, Payload::default(), None);
-            while used == 0 || (used < input.len() && out::join(out, &mut body)) {
+            let (mut used, mut body, mut next) = (start, Payload::default(), None);
+            while used == start || (used < input.len() && out::join(out, &mut body)) {
                 let rest = &input[used..];
                 let step = self.first(rest, out);
                 match step {
                     // What comes behind others is looked at again when these are answered.
-                    First::Partial | First::Refused(_) if used > 0 => break,
+                    First::Partial | First::Refused(_) if used > start => break,
                     First::Partial => {
-                        self.watch.state().received(input.len());
-                        self.partial.extend_from_slice(input);
+                        self.watch.state().received(fresh);
+                        self.partial.extend_from_slice(rest);
                         return None;
                     }
                     First::Refused(why) => {
@@ -359,7 +365,9 @@ impl<S: Service> Conn<'_, S> {
         let asked = Asked { head, io, state, limits, offer: Cell::default() };
         match self.service.begin(&asked, out) {
             Step::Answer(head, body) => {
-                self.closing = manners::ends(&says, self.standing());
+                // What came behind it is still in the input.
+                let is_last = self.draining || (self.finished && input.len() == length);
+                self.closing = manners::ends(&says, Standing { is_last, ..self.standing() });
                 manners::say(&says, self.closing, start + head, out);
                 First::Answered(length, body)
             }
@@ -375,17 +383,15 @@ impl<S: Service> Conn<'_, S> {
         state.asked();
         let given = self.wait(finish).await?;
         state.answered();
-        match given {
-            Given::Response(response) => {
-                self.send(response.map(|body| Reply::new(body, half)), &says, offer).await?;
-            }
+        let close = match given {
+            Given::Response(response) => self.send(response.map(|body| Reply::new(body, half)), &says, offer).await?,
             Given::Bytes(mut head, body) => {
                 let close = manners::ends(&says, self.standing());
                 let end = head.len();
                 manners::say(&says, close, end, &mut head);
                 self.send_bytes(&mut head, body).await?;
                 drop(half);
-                self.sent(close)?;
+                close
             }
             Given::Message(mut message, head) => {
                 let close = manners::ends(&says, self.standing());
@@ -393,9 +399,10 @@ impl<S: Service> Conn<'_, S> {
                 self.send_bytes(&mut message, Bytes::new().into()).await?;
                 out::take_back(message);
                 drop(half);
-                self.sent(close)?;
+                close
             }
-        }
+        };
+        state.flushed();
         // It was answered early, and somebody reads on.
         poll_fn(|cx| match self.heed(cx) {
             Ok(()) if state.uploads() => {
@@ -404,7 +411,8 @@ impl<S: Service> Conn<'_, S> {
             }
             heeded => Poll::Ready(heeded),
         })
-        .await
+        .await?;
+        if close { Err(Left::Closed) } else { Ok(()) }
     }
 
     /// Waits for an answer, as long as the client does.
@@ -424,12 +432,13 @@ impl<S: Service> Conn<'_, S> {
         .await
     }
 
+    /// Whether its connection ends with it.
     async fn send(
         &mut self,
         response: Response<Reply<S::Body>>,
         says: &Says,
         offer: Option<Offer>,
-    ) -> Result<(), Left> {
+    ) -> Result<bool, Left> {
         let (answer, body) = response.into_parts();
         let state = self.watch.state();
         if head::says_close(&answer.headers) {
@@ -441,7 +450,7 @@ impl<S: Service> Conn<'_, S> {
             self.watch.state().flushed();
             return Err(Left::Taken(offer));
         }
-        self.sent(shape.close)
+        Ok(shape.close)
     }
 
     async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Payload) -> Result<(), Left> {
@@ -461,12 +470,6 @@ impl<S: Service> Conn<'_, S> {
     fn standing(&self) -> Standing {
         let is_last = self.draining || (self.finished && self.io.borrow().before.is_empty());
         Standing { is_last, is_uploading: self.watch.state().is_uploading() }
-    }
-
-    /// An answer is out.
-    fn sent(&self, close: bool) -> Result<(), Left> {
-        self.watch.state().flushed();
-        if close { Err(Left::Closed) } else { Ok(()) }
     }
 
     /// Writes an answer, with as much of its body as is there in the same call.
@@ -532,6 +535,8 @@ impl<S: Service> Conn<'_, S> {
         let state = self.watch.state();
         match self.watch.take_order() {
             Order::Drain => self.draining = true,
+            // What was answered at once may still be on its way.
+            Order::IdleTooLong | Order::GiveWay if !self.out.is_empty() || self.pending.is_some() => {}
             Order::IdleTooLong if state.is_between() => return Err(Left::IdleTooLong),
             Order::GiveWay if matches!(state.phase(), Phase::Idle | Phase::Head) && state.is_flushed() => {
                 return Err(Left::IdleTooLong);

@@ -171,6 +171,8 @@ fn says<'f>(
     }
     says.upgrade &= seen.upgrade;
     (says.content, says.noted.two_ends) = seen.framing(old)?;
+    // RFC 9112 section 6.1: the connection ends with the answer.
+    says.close |= says.noted.two_ends;
     says.noted.pathless = is_pathless(method, target);
     Ok(says)
 }

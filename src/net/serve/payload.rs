@@ -1,4 +1,4 @@
-//! What a known answer has for a body.
+//! The body of an answer that is given as bytes.
 
 use crate::net::lasting::Lasting;
 use bytes::{Buf, Bytes};

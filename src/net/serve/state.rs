@@ -1,4 +1,4 @@
-//! What a connection is doing, shared by its socket, its messages, its driver and the sweeper.
+//! What a connection is doing, shared by its socket, its messages, its task and the sweeper.
 
 use super::held::{self, HeadBytes};
 use crate::account::{self, Hold};

@@ -46,7 +46,7 @@ struct Swept {
     sums: Sums,
 }
 
-/// What a driver has to do.
+/// What a connection has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     None,
@@ -245,7 +245,7 @@ fn crowd<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<IpAddr> {
 impl Entry {
     /// `None` on a Unix socket.
     fn client(&self) -> Option<IpAddr> {
-        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
         let peer = socket2::SockRef::from(&socket).peer_addr().ok()?;
         peer.as_socket().map(|peer| peer.ip().to_canonical())
@@ -279,7 +279,7 @@ impl Entry {
         }
         let since = self.since.get();
         let is_late = match self.state.phase() {
-            Phase::Idle if self.state.is_flushed() => false,
+            Phase::Idle if self.state.is_flushed() && !self.state.write_waits() => false,
             Phase::Head if now.since(since) >= HEAD => true,
             _ => return None,
         };
@@ -287,14 +287,14 @@ impl Entry {
     }
     /// Its next request has arrived and is about to be read.
     fn has_asked(&self) -> bool {
-        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
         self.state.phase() == Phase::Idle && rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
     }
     /// A peer that closes all looks like one that closes its half until something is sent to it: then it resets the
     /// connection. While it waits for an answer to begin it is given the doubt; in a stream that is quiet, for a moment.
     fn is_gone(&self, quiet: Duration) -> bool {
-        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
         let end = closed(unsafe { BorrowedFd::borrow_raw(self.socket) });
         match end {
             Closed::Not => false,
@@ -307,7 +307,7 @@ impl Entry {
         if !self.state.write_waits() {
             return false;
         }
-        // SAFETY: the driver takes its entry off the list before its socket is closed or handed to anyone.
+        // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
         let left = untaken(unsafe { BorrowedFd::borrow_raw(self.socket) });
         self.untaken.replace(left) > left
     }

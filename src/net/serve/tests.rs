@@ -269,7 +269,7 @@ fn a_parked_connection_serves_the_next_request() {
         let server = Server::start(Limits { idle: Duration::from_secs(2), header: SHORT, ..limits() });
         let mut client = server.dial().await;
         for _ in 0..3 {
-            // Three sweeps: without hyper from the second on.
+            // Longer than a head may take.
             tokio::time::sleep(SHORT).await;
             client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
             hello(&mut client).await;
@@ -419,4 +419,51 @@ impl Body for Pieces {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.0.poll_recv(cx).map(|piece| piece.map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
     }
+}
+
+#[test]
+fn empty_lines_before_a_request_are_none_of_it_and_start_no_head() {
+    run(async {
+        let server = Server::start(Limits { header: SHORT, ..limits() });
+        let mut client = server.dial().await;
+        client.write_all(b"\r\n\n\r\n").await.unwrap();
+        tokio::time::sleep(SHORT * 4).await;
+        client.write_all(b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        assert!(hello(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    });
+}
+
+#[test]
+fn what_was_sent_whole_before_a_half_close_is_answered_to_the_last() {
+    run(async {
+        let server = Server::start(Limits { half_close: true, ..limits() });
+        let mut client = server.dial().await;
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let requests = [get("/wait"), get("/known/1"), get("/known/2"), get("/"), get("/known/3")].concat();
+        client.write_all(requests.as_bytes()).await.unwrap();
+        server.waiting.notified().await;
+        client.shutdown().await.unwrap();
+        // Only then does it know that no more comes.
+        tokio::task::yield_now().await;
+        server.go.notify_one();
+        let answers = rest(&mut client).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 5, "{answers}");
+        assert!(answers.ends_with("333"), "{answers}");
+    });
+}
+
+#[test]
+fn an_answer_that_is_on_its_way_gives_no_place_to_others() {
+    run(async {
+        let server = Server::start(limits());
+        let mut client = server.dial().await;
+        let length = 16 << 20;
+        client.write_all(format!("GET /known/{length} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        let mut all = vec![0; 1];
+        client.read_exact(&mut all).await.unwrap();
+        assert!(!server.connections.close_longest_idle(None), "nobody is idle");
+        while all.len() < length {
+            assert!(client.read_buf(&mut all).await.unwrap() > 0, "it ends after {}", all.len());
+        }
+    });
 }

@@ -1,5 +1,5 @@
-//! A lean HTTP/1.1 client for plain GETs: the request is one write, the answer one read into a buffer that the whole thread
-//! shares, and its head is parsed once. No task, no channel, no map of fields.
+//! A lean HTTP/1.1 client for GETs that are passed on: the request is one write, the answer one read into a buffer that the
+//! whole thread shares, and its head is parsed once. No task, no channel, no map of fields.
 
 use super::{IDLE_PER_ORIGIN, OriginBody, Origins, Pool, Reply};
 use crate::clock::{Tick, tick};

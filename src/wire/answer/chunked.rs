@@ -16,6 +16,8 @@ enum State {
         value: u64,
         digits: u8,
     },
+    /// White space behind a size, which only an extension may follow (RFC 9112 section 7.1.1).
+    Blank,
     Extension,
     SizeLf {
         value: u64,
@@ -125,11 +127,14 @@ impl Chunked {
             (&State::Size { value, .. }, b'\r') => State::SizeLf { value },
             (&State::Size { value, .. }, b';' | b' ' | b'\t') => {
                 self.size = value;
-                State::Extension
+                if byte == b';' { State::Extension } else { State::Blank }
             }
+            (State::Blank, b' ' | b'\t') => State::Blank,
+            (State::Blank, b';') => State::Extension,
+            (State::Blank, b'\r') => State::SizeLf { value: self.size },
             (State::Extension, b'\r') => State::SizeLf { value: self.size },
             (State::Extension, b'\n') => return Err("bare LF in a chunk extension"),
-            (State::Extension, _) => State::Extension,
+            (State::Extension, b) if b == b'\t' || !b.is_ascii_control() => State::Extension,
             (&State::SizeLf { value }, b'\n') => {
                 self.line = 0;
                 if value == 0 { State::Trailer } else { State::Data { left: value } }
@@ -157,6 +162,10 @@ impl Chunked {
 
     /// True when the trailer section is complete.
     fn trailer_byte(&mut self, byte: u8) -> Result<bool, &'static str> {
+        // Two readers who take another end for that of the section would see two messages.
+        if byte == b'\n' && self.trailer.last() != Some(&b'\r') {
+            return Err("bare LF in the trailers");
+        }
         self.trailer.push(byte);
         if self.trailer.len() > self.limit {
             return Err("trailers too long");
@@ -233,6 +242,10 @@ mod tests {
             (b"4;a\nb\r\n", "no bare LF in an extension"),
             (b"0\r\nno colon\r\n\r\n", "trailers are field lines"),
             (b"-1\r\n", "no negative size"),
+            (b"5 6\r\n", "only an extension follows white space"),
+            (b"4;a\0b\r\n", "no control character in an extension"),
+            (b"0\r\n\nGET / HTTP/1.1\r\n\r\n", "no bare LF ends the trailers"),
+            (b"0\r\nA: b\n\nGET / HTTP/1.1\r\n\r\n", "nor a line of them"),
         ] {
             assert!(decode(text, 1).is_err_and(|e| e != "incomplete"), "{why}");
         }

@@ -1,4 +1,4 @@
-//! PURE. The content of an answer, decoded from whatever pieces arrive (RFC 9112 section 6.3).
+//! PURE. The content of a message, decoded from whatever pieces arrive (RFC 9112 section 6.3).
 
 use super::chunked::{Chunked, Step};
 use super::decode::Ends;

@@ -86,7 +86,7 @@ fn check(connect: impl Fn() -> Connection, scheme: &'static str) {
     let server = Server::start(scheme);
     let stranger = |path: &str| connect().get(&server.url(path)).status;
     let (mut alice, mut bob) = (connect(), connect());
-    // So that the node knows it as not storable: the quick routes must know as well.
+    // So that the node knows it as not storable: the short ways must know as well.
     (0..3).for_each(|_| assert_eq!(bob.get(&server.url("/a")).status, 401));
     log_in(&mut alice, &server.url("/a"), scheme, "alice");
     log_in(&mut bob, &server.url("/b"), scheme, "bob");

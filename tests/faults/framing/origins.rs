@@ -3,8 +3,8 @@
 use super::{NO_STORE, one_node};
 use crate::support::{Cluster, Origin};
 
-/// What a client gets by each route: the first GET (hyper's client in the node), the next (bytes to bytes), one by hyper's
-/// edge in the front, a POST. `None`: the transfer broke.
+/// What a client gets by each route: the first GET (hyper's client in the node), the next (bytes to bytes), one whose
+/// connection ends with the answer, one with a field, a POST. `None`: the transfer broke.
 fn by_each_route(cluster: &Cluster, url: &str) -> Vec<Option<(u16, String)>> {
     let ask = |method: &str, fields: &str| {
         let answer = cluster.connect().try_ask(method, url, fields, b"");

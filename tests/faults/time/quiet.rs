@@ -16,7 +16,7 @@ fn setup(long: &[&str]) -> Setup {
     keys.iter().fold(Setup::default().nodes(1), |setup, key| setup.set("timeouts", key, time(key)))
 }
 
-/// Both edges: hyper has a connection that says how it ends.
+/// A connection that lives on, and one that ends with the answer.
 const EDGES: [&str; 2] = ["", "Connection: close\r\n"];
 
 fn noisy(origin: &Origin, path: &str, fields: &'static str) {
