@@ -9,9 +9,11 @@ mod head;
 mod held;
 mod interim;
 mod io;
+mod left;
 mod manners;
 mod out;
 mod payload;
+mod service;
 mod state;
 mod sweep;
 #[cfg(test)]
@@ -19,7 +21,7 @@ mod tests;
 mod words;
 
 pub use body::{ClientBody, Counted, Told};
-pub use conn::{Asked, ByRequest, Finish, Given, Service, Step, connection};
+pub use conn::connection;
 pub use connections::Connections;
 pub use forced::allows_short;
 #[cfg(test)]
@@ -30,6 +32,7 @@ pub use interim::Interim;
 pub use io::Upgrade;
 pub use out::room_for_message;
 pub use payload::Payload;
+pub use service::{Asked, ByRequest, Finish, Given, Service, Step};
 pub use sweep::Sweeper;
 pub use words::speak as refuse;
 

@@ -46,12 +46,11 @@ fn answer(
     if entry.terms.marks.has(Marks::GROUPED) || node.may_have_missed(entry) || request.first(FieldId::Range).is_some() {
         return None;
     }
-    let stored = exchange::stored(entry);
     let ttl = match policy::decide(request, Some(exchange::stored(entry)), now) {
         Decision::Serve { ttl } => ttl,
         _ => return None,
     };
-    let unchanged = request.has_any(Traits::CONDITION) && stored.is_not_modified(request, now);
+    let unchanged = request.has_any(Traits::CONDITION) && exchange::stored(entry).is_not_modified(request, now);
     let bodiless = unchanged || *request.method() == Method::HEAD;
     let small = entry.body().small().filter(|_| !bodiless);
     let body = if small.is_some() || bodiless { Bytes::new() } else { entry.body().whole()? };

@@ -7,6 +7,7 @@
 //! asked again.
 
 use super::making::{AllMaking, Making};
+use super::recent::Recent;
 use crate::account::{Hold, Kind};
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
@@ -22,7 +23,7 @@ use crate::wire::view::FieldView;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -56,8 +57,8 @@ pub struct Hot {
     generation: AtomicU64,
     /// Groups that became invalid.
     groups: RwLock<Groups>,
-    /// By the hash of a URL, a mark of the one that was hit there last: a copy is made at the second hit.
-    seen: Box<[AtomicU32]>,
+    /// What was hit lately: a copy is made at the second hit.
+    seen: Recent,
     via: HeaderValue,
 }
 
@@ -125,7 +126,7 @@ impl Hot {
                 largest: LARGEST.min(memory / 64),
                 generation: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),
-                seen: (0..SEEN).map(|_| AtomicU32::new(0)).collect(),
+                seen: Recent::new(SEEN),
                 via,
             })
         })
@@ -207,8 +208,7 @@ impl Hot {
         if length.is_none_or(|length| length > self.largest) {
             return false;
         }
-        let (place, mark) = (key.hash() as usize % SEEN, (key.hash() >> 32) as u32 | 1);
-        self.seen[place].swap(mark, Relaxed) == mark
+        self.seen.note(key.hash())
     }
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.

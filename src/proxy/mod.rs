@@ -18,7 +18,6 @@ mod access;
 mod accesslog;
 pub mod admin;
 mod copied;
-mod doubled;
 mod held;
 mod hit;
 mod hot;
@@ -29,6 +28,7 @@ mod outcome;
 mod own;
 mod pages;
 mod pass;
+mod recent;
 mod relay;
 mod reply;
 mod route;
@@ -47,8 +47,8 @@ use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::shares::Seats;
-use doubled::Doubled;
 use http::HeaderValue;
+use recent::Recent;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
@@ -67,9 +67,11 @@ pub struct Front {
     pub listen: Vec<SocketAddr>,
     pub admin: SocketAddr,
     /// What more than its owner may hold.
-    pub doubled: Doubled,
+    pub doubled: Recent,
 }
 
+/// Places for what more than its owner may hold: what is asked of two nodes is hot, and there are few of those.
+const DOUBLED: usize = 1 << 12;
 /// Copies in the making, and what readers have of copies that are none any more, may take this part of the copies' memory.
 const OF_HOT: u64 = 4;
 
@@ -293,7 +295,7 @@ impl Front {
             HeaderValue::try_from(format!("{version} {pseudonym}"))
                 .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
         });
-        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin, doubled: Doubled::default() }
+        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin, doubled: Recent::new(DOUBLED) }
     }
     /// The address to be set as a proxy.
     pub fn address(&self) -> String {

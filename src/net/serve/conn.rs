@@ -1,150 +1,42 @@
 //! The life of one connection: requests are read one after the other, asked of the service, and answered.
 
 use super::answer::{Piece, Rest};
-use super::body::{ClientBody, Counted, Reply};
-use super::head::{self, Head, Read, Refusal, Says, Shape};
-use super::interim::Interim;
-use super::io::{self, Io, Upgrade};
+use super::body::Reply;
+use super::head::{self, Read, Refusal, Says, Shape};
+use super::io::{self, Io};
+use super::left::Left;
 use super::manners::{self, Standing};
 use super::out::{self, Out};
 use super::payload::Payload;
-use super::state::{Half, Phase, State};
+use super::service::{Asked, Finish, Given, Offer, Service, Step};
+use super::state::{Half, Phase};
 use super::sweep::{Order, Registration, Sweeper};
-use super::{BoxError, End, Limits, words};
+use super::{BoxError, End, words};
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::wire::date;
-use crate::wire::fault::Fault;
 use crate::wire::field::FieldId;
 use bytes::Bytes;
-use http::{Request, Response, response};
+use http::{Response, response};
 use http_body::Body;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
-use std::ops::Deref;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::oneshot;
 
 /// As much as is read at once.
 const READ: usize = 16 * 1024;
 /// So many answers are given before other connections get their turn.
 const TURN: usize = 32;
 
+const IN_HEAD: &str = "the client closed the connection within the head of a request";
+
 thread_local! {
     /// Where requests are read first. Never borrowed across a poll.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
-}
-
-/// What answers the requests of one connection.
-pub trait Service {
-    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin;
-
-    /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
-    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Self::Body>;
-}
-
-/// What a request came to without waiting.
-pub enum Step<B> {
-    /// It is answered: its head of so many bytes was appended, which says how long the content is; perhaps the content too.
-    /// The rest of that is here.
-    Answer(usize, Payload),
-    Finish(Finish<B>),
-    Refuse(Refusal),
-}
-
-/// An answer that is waited for.
-pub type Finish<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
-
-/// What was waited for.
-pub enum Given<B> {
-    /// A whole head and a whole body, as they are to be written.
-    Bytes(Vec<u8>, Payload),
-    /// The same in one piece ([`out::room_for_message`]), and how long its head is.
-    Message(Vec<u8>, usize),
-    Response(Response<B>),
-}
-
-/// A request, as the service is given it.
-pub struct Asked<'a> {
-    head: Head<'a>,
-    io: &'a Rc<RefCell<Io>>,
-    state: &'a Arc<State>,
-    limits: &'a Limits,
-    offer: Cell<Option<Offer>>,
-}
-
-type Offer = oneshot::Sender<(Stream, Bytes)>;
-
-impl<'a> Deref for Asked<'a> {
-    type Target = Head<'a>;
-
-    fn deref(&self) -> &Head<'a> {
-        &self.head
-    }
-}
-
-impl Asked<'_> {
-    /// Its content, and what else belongs to its exchange. To be called once, where the answer is waited for.
-    pub fn body(&self) -> ClientBody {
-        let body = ClientBody::new(&self.head.says, self.io, self.state, self.limits.head);
-        if !self.head.says.connect && !self.head.says.upgrade {
-            return body;
-        }
-        let (offer, upgrade) = Upgrade::offer();
-        self.offer.set(Some(offer));
-        body.with_upgrade(upgrade)
-    }
-
-    /// What sends interim responses to it.
-    pub fn interim(&self) -> Interim {
-        Interim::of_next(self.state)
-    }
-
-    /// The same as a request that lives on.
-    pub fn request(&self) -> Result<Request<ClientBody>, Refusal> {
-        Ok(self.head.request()?.map(|()| self.body()))
-    }
-}
-
-/// A service that is asked by requests alone, and always waits.
-pub struct ByRequest<S>(pub S);
-
-impl<S, F, B> Service for ByRequest<S>
-where
-    S: Fn(Request<ClientBody>) -> F,
-    F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin + 'static,
-{
-    type Body = B;
-
-    fn begin(&self, request: &Asked<'_>, _: &mut Vec<u8>) -> Step<B> {
-        match request.request() {
-            Ok(request) => {
-                let answering = (self.0)(request);
-                Step::Finish(Box::pin(async move { Given::Response(answering.await) }))
-            }
-            Err(why) => Step::Refuse(why),
-        }
-    }
-}
-
-/// How a connection is left.
-enum Left {
-    /// Between two messages, or with an answer that says so.
-    Closed,
-    IdleTooLong,
-    Stalled,
-    Refused(Fault),
-    Broken(BoxError),
-    /// In the middle of an answer that its end would be the end of.
-    CutOff(BoxError),
-    /// To whoever speaks another protocol on it.
-    Taken(Offer),
 }
 
 /// What a connection is to do next.
@@ -179,47 +71,10 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
             break left;
         }
     };
-    let io = conn.io;
-    end(left, io, &watch).await
-}
-
-/// What is left to be done with a connection. Whoever still reads the body of its last request reads no more.
-async fn end(left: Left, io: Rc<RefCell<Io>>, watch: &Registration) -> End {
-    let Ok(io) = Rc::try_unwrap(io).map(RefCell::into_inner) else {
-        return End::Broken("a body is read while its connection ends".into());
-    };
-    let Io { stream, state, before } = io;
-    match left {
-        Left::Closed if state.is_uploading() || state.has_unread_body() => {
-            words::hear_out(stream, watch.limits()).await
-        }
-        Left::Closed if state.has_said_last() || !before.is_empty() => words::linger(stream).await,
-        Left::Closed => {}
-        Left::IdleTooLong => return End::IdleTooLong,
-        Left::Stalled => {
-            stream.reset_on_drop();
-            return End::Stalled;
-        }
-        Left::Refused(fault) => {
-            // The answer may take its time to arrive; nobody else is refused for what is not needed any more.
-            drop(before);
-            state.drops_head();
-            words::speak(stream, &fault).await;
-            return End::Refused(fault);
-        }
-        Left::Broken(why) => return End::Broken(why),
-        Left::CutOff(why) => {
-            words::cut_off(stream).await;
-            return End::Broken(why);
-        }
-        Left::Taken(offer) => {
-            state.becomes_tunnel();
-            // Nobody may want it any more.
-            _ = offer.send((stream, before));
-            return End::Upgraded;
-        }
-    }
-    End::Closed
+    let io = conn.io.clone();
+    // With what it holds: last words may take their time.
+    drop(conn);
+    left.end(io, &watch).await
 }
 
 struct Conn<'a, S: Service> {
@@ -275,8 +130,8 @@ impl<S: Service> Conn<'_, S> {
             let polled = Pin::new(&mut self.io.borrow_mut().stream).poll_read(cx, &mut read);
             match ready!(polled) {
                 Ok(()) if !read.filled().is_empty() => Poll::Ready(self.take(read.filled())),
-                _ if self.partial.is_empty() => Left::Closed.into_next(),
-                _ => Left::Broken("the client closed the connection within the head of a request".into()).into_next(),
+                _ if self.partial.is_empty() => Poll::Ready(Some(Next::Leave(Left::Closed))),
+                _ => Poll::Ready(Some(Next::Leave(Left::Broken(IN_HEAD.into())))),
             }
         })
     }
@@ -320,7 +175,7 @@ impl<S: Service> Conn<'_, S> {
                         return None;
                     }
                     First::Refused(why) => {
-                        let fault = words::refusal(why, input, self.watch.limits());
+                        let fault = words::refusal(why, rest, self.watch.limits());
                         return Some(Next::Leave(Left::Refused(fault)));
                     }
                     First::Answered(length, rest_of_it) => (used, body) = (used + length, rest_of_it),
@@ -362,7 +217,7 @@ impl<S: Service> Conn<'_, S> {
         self.watch.state().head_is_complete();
         let (length, says, start) = (head.bytes().len(), head.says, out.len());
         let (io, state) = (&self.io, self.watch.state());
-        let asked = Asked { head, io, state, limits, offer: Cell::default() };
+        let asked = Asked::new(head, io, state, limits);
         match self.service.begin(&asked, out) {
             Step::Answer(head, body) => {
                 // What came behind it is still in the input.
@@ -371,7 +226,7 @@ impl<S: Service> Conn<'_, S> {
                 manners::say(&says, self.closing, start + head, out);
                 First::Answered(length, body)
             }
-            Step::Finish(finish) => First::Waits(length, Next::Finish(finish, says, asked.offer.take())),
+            Step::Finish(finish) => First::Waits(length, Next::Finish(finish, says, asked.take_offer())),
             Step::Refuse(why) => First::Refused(why),
         }
     }
@@ -611,12 +466,6 @@ fn date(watch: &Registration) -> Option<[u8; 29]> {
         LAST.set((now.seconds(), text));
         text
     })
-}
-
-impl Left {
-    fn into_next<B>(self) -> Poll<Option<Next<B>>> {
-        Poll::Ready(Some(Next::Leave(self)))
-    }
 }
 
 impl<B> From<Left> for Poll<Next<B>> {

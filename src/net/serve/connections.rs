@@ -1,6 +1,6 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
-use super::conn::Service;
+use super::service::Service;
 use super::sweep::Sweeper;
 use super::{End, connection};
 use crate::net::listen::Stream;

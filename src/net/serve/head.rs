@@ -1,4 +1,4 @@
-//! PURE. The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
+//! The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
 
 use super::Limits;
 use crate::wire::field::{FieldId, Traits};

@@ -1,0 +1,64 @@
+//! The ends of a connection.
+
+use super::io::Io;
+use super::service::Offer;
+use super::sweep::Registration;
+use super::{BoxError, End, words};
+use crate::wire::fault::Fault;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// How a connection is left.
+pub(super) enum Left {
+    /// Between two messages, or with an answer that says so.
+    Closed,
+    IdleTooLong,
+    Stalled,
+    Refused(Fault),
+    Broken(BoxError),
+    /// In the middle of an answer that its end would be the end of.
+    CutOff(BoxError),
+    /// To whoever speaks another protocol on it.
+    Taken(Offer),
+}
+
+impl Left {
+    /// What is left to be done with a connection. Whoever still reads the body of its last request reads no more.
+    pub(super) async fn end(self, io: Rc<RefCell<Io>>, watch: &Registration) -> End {
+        let Ok(io) = Rc::try_unwrap(io).map(RefCell::into_inner) else {
+            return End::Broken("a body is read while its connection ends".into());
+        };
+        let Io { stream, state, before } = io;
+        match self {
+            Left::Closed if state.is_uploading() || state.has_unread_body() => {
+                words::hear_out(stream, watch.limits()).await
+            }
+            Left::Closed if state.has_said_last() || !before.is_empty() => words::linger(stream).await,
+            Left::Closed => {}
+            Left::IdleTooLong => return End::IdleTooLong,
+            Left::Stalled => {
+                stream.reset_on_drop();
+                return End::Stalled;
+            }
+            Left::Refused(fault) => {
+                // The answer may take its time to arrive; nobody else is refused for what is not needed any more.
+                drop(before);
+                state.drops_head();
+                words::speak(stream, &fault).await;
+                return End::Refused(fault);
+            }
+            Left::Broken(why) => return End::Broken(why),
+            Left::CutOff(why) => {
+                words::cut_off(stream).await;
+                return End::Broken(why);
+            }
+            Left::Taken(offer) => {
+                state.becomes_tunnel();
+                // Nobody may want it any more.
+                _ = offer.send((stream, before));
+                return End::Upgraded;
+            }
+        }
+        End::Closed
+    }
+}

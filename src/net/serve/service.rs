@@ -1,0 +1,124 @@
+//! What a connection asks of whoever answers its requests: first what needs no waiting, then what is waited for.
+
+use super::body::{ClientBody, Counted};
+use super::head::{Head, Refusal};
+use super::interim::Interim;
+use super::io::{Io, Upgrade};
+use super::payload::Payload;
+use super::state::State;
+use super::{BoxError, Limits};
+use crate::net::listen::Stream;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What answers the requests of one connection.
+pub trait Service {
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin;
+
+    /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
+    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Self::Body>;
+}
+
+/// What a request came to without waiting.
+pub enum Step<B> {
+    /// It is answered: its head of so many bytes was appended, which says how long the content is; perhaps the content too.
+    /// The rest of that is here.
+    Answer(usize, Payload),
+    Finish(Finish<B>),
+    Refuse(Refusal),
+}
+
+/// An answer that is waited for.
+pub type Finish<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
+
+/// What was waited for.
+pub enum Given<B> {
+    /// A whole head and a whole body, as they are to be written.
+    Bytes(Vec<u8>, Payload),
+    /// The same in one piece ([`super::room_for_message`]), and how long its head is.
+    Message(Vec<u8>, usize),
+    Response(Response<B>),
+}
+
+/// A request, as the service is given it.
+pub struct Asked<'a> {
+    head: Head<'a>,
+    io: &'a Rc<RefCell<Io>>,
+    state: &'a Arc<State>,
+    limits: &'a Limits,
+    offer: Cell<Option<Offer>>,
+}
+
+pub(super) type Offer = oneshot::Sender<(Stream, Bytes)>;
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(head: Head<'a>, io: &'a Rc<RefCell<Io>>, state: &'a Arc<State>, limits: &'a Limits) -> Asked<'a> {
+        Asked { head, io, state, limits, offer: Cell::default() }
+    }
+
+    /// Who is to be given the connection, where it may be taken for another protocol.
+    pub(super) fn take_offer(&self) -> Option<Offer> {
+        self.offer.take()
+    }
+}
+
+impl<'a> Deref for Asked<'a> {
+    type Target = Head<'a>;
+
+    fn deref(&self) -> &Head<'a> {
+        &self.head
+    }
+}
+
+impl Asked<'_> {
+    /// Its content, and what else belongs to its exchange. To be called once, where the answer is waited for.
+    pub fn body(&self) -> ClientBody {
+        let body = ClientBody::new(&self.head.says, self.io, self.state, self.limits.head);
+        if !self.head.says.connect && !self.head.says.upgrade {
+            return body;
+        }
+        let (offer, upgrade) = Upgrade::offer();
+        self.offer.set(Some(offer));
+        body.with_upgrade(upgrade)
+    }
+
+    /// What sends interim responses to it.
+    pub fn interim(&self) -> Interim {
+        Interim::of_next(self.state)
+    }
+
+    /// The same as a request that lives on.
+    pub fn request(&self) -> Result<Request<ClientBody>, Refusal> {
+        Ok(self.head.request()?.map(|()| self.body()))
+    }
+}
+
+/// A service that is asked by requests alone, and always waits.
+pub struct ByRequest<S>(pub S);
+
+impl<S, F, B> Service for ByRequest<S>
+where
+    S: Fn(Request<ClientBody>) -> F,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin + 'static,
+{
+    type Body = B;
+
+    fn begin(&self, request: &Asked<'_>, _: &mut Vec<u8>) -> Step<B> {
+        match request.request() {
+            Ok(request) => {
+                let answering = (self.0)(request);
+                Step::Finish(Box::pin(async move { Given::Response(answering.await) }))
+            }
+            Err(why) => Step::Refuse(why),
+        }
+    }
+}
