@@ -9,6 +9,7 @@ use crate::config::{Address, Config, authority};
 use crate::net::drain::StartError;
 use rustix::process::geteuid;
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -186,10 +187,10 @@ async fn one_life(
     end: &mut watch::Receiver<bool>,
 ) -> Option<Address> {
     let id = &node.id;
+    let failed = |e: io::Error| tracing::error!(node = id, "node does not start: {e}");
     if let Address::Unix(path) = listen {
-        make_room(path);
+        make_room(path).map_err(failed).ok()?;
     }
-    let failed = |e| tracing::error!(node = id, "node does not start: {e}");
     let mut child = Child::start(&plan.program, id, listen).map_err(failed).ok()?;
     let greeted = tokio::select! {
         () = told(end) => Err(None),
@@ -243,17 +244,18 @@ impl Backoff {
 }
 
 /// For a socket: its folder, which somebody may have cleared away, and no older socket in it.
-fn make_room(socket: &Path) {
-    let Some(folder) = socket.parent() else { return };
-    if let Err(e) = std::fs::DirBuilder::new().mode(PRIVATE).recursive(true).create(folder) {
-        tracing::error!("the folder of the nodes' sockets, {}, cannot be made again: {e}", folder.display());
-    }
+/// Whoever made a folder in our place must not be given requests: no node is to listen there.
+fn make_room(socket: &Path) -> io::Result<()> {
+    let Some(folder) = socket.parent() else { return Ok(()) };
+    std::fs::DirBuilder::new().mode(PRIVATE).recursive(true).create(folder).map_err(|e| {
+        io::Error::other(format!("the folder of the nodes' sockets, {}, cannot be made again: {e}", folder.display()))
+    })?;
     if !is_private(folder) {
-        // Whoever made it in our place must not be given requests: the node cannot listen there, and that is told.
-        tracing::error!("{} is not a folder that only we may look into: remove it", folder.display());
-        return;
+        let folder = folder.display();
+        return Err(io::Error::other(format!("{folder} is not a folder that only we may look into: remove it")));
     }
     let _ = std::fs::remove_file(socket);
+    Ok(())
 }
 
 fn is_private(folder: &Path) -> bool {
