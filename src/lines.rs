@@ -1,22 +1,20 @@
-//! Lines for a reader who may be slow, or gone: a bounded queue, and a thread of its own that writes. Who has a line to
-//! say never waits and never fails; what finds no room is dropped and counted.
+//! Lines for a reader who may be slow, or gone: a bounded buffer, and a thread of its own that writes. Who has a line to
+//! say never waits for the reader and never fails; what finds no room is dropped and counted.
 
 use crate::clock::tick;
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Lines that wait to be written.
-const LINES: usize = 16 * 1024;
-/// Bytes of them: a URL can be as long as a head.
+/// Bytes that wait to be written: a URL can be as long as a head.
 const BYTES: usize = 4 << 20;
-/// What is written at once, unless one line is longer.
+/// What is written at once, and what an empty buffer keeps of its size.
 const BLOCK: usize = 64 * 1024;
+/// How long lines are gathered before they are written: so often at most the writer is woken.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long an ending process waits for a reader.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two looks at a writer that is to end.
@@ -30,29 +28,31 @@ pub enum Logged {
 }
 
 /// Where lines are put.
-#[derive(Clone, Debug)]
-pub struct Lines {
-    queue: SyncSender<Item>,
-    shared: Arc<Shared>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct Lines(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Bytes in the queue.
-    waiting: AtomicUsize,
-    lost: AtomicU64,
+    waiting: Mutex<Waiting>,
+    /// Something waits where nothing did, or it is the end.
+    came: Condvar,
 }
 
-#[derive(Debug)]
-enum Item {
-    Line(Vec<u8>),
-    End,
+#[derive(Debug, Default)]
+struct Waiting {
+    text: Vec<u8>,
+    /// So many lines are in it.
+    lines: u64,
+    /// Bytes that the writer has taken and not written.
+    writing: usize,
+    lost: u64,
+    ends: bool,
 }
 
 /// The thread that writes.
 #[derive(Debug)]
 pub struct Writer {
-    queue: SyncSender<Item>,
+    lines: Lines,
     thread: JoinHandle<()>,
 }
 
@@ -60,28 +60,74 @@ impl Lines {
     /// Starts the thread, which writes to `out` past the locks of the standard library: they would be held for as long as
     /// a reader does not read. `name` is the thread's, and what people are told when lines were lost.
     pub fn to(out: impl AsFd + Send + 'static, name: &'static str) -> io::Result<(Lines, Writer)> {
-        let (queue, items) = sync_channel(LINES);
-        let lines = Lines { queue: queue.clone(), shared: Arc::default() };
-        let shared = lines.shared.clone();
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || write(&out, name, &items, &shared))?;
-        Ok((lines, Writer { queue, thread }))
+        let lines = Lines::default();
+        let of_writer = lines.clone();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || of_writer.write(&out, name))?;
+        Ok((lines.clone(), Writer { lines, thread }))
     }
 
     /// Hands over a line, its end included.
-    pub fn put(&self, line: Vec<u8>) -> Logged {
-        let size = line.len();
-        let fits = self.shared.waiting.fetch_add(size, Ordering::Relaxed).saturating_add(size) <= BYTES;
-        if fits && self.queue.try_send(Item::Line(line)).is_ok() {
-            return Logged::Yes;
+    pub fn put(&self, line: &[u8]) -> Logged {
+        let mut waiting = self.waiting();
+        if waiting.text.len() + waiting.writing + line.len() > BYTES {
+            waiting.lost += 1;
+            return Logged::Dropped;
         }
-        self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
-        self.shared.lost.fetch_add(1, Ordering::Relaxed);
-        Logged::Dropped
+        let is_first = waiting.text.is_empty();
+        waiting.text.extend_from_slice(line);
+        waiting.lines += 1;
+        drop(waiting);
+        if is_first {
+            self.0.came.notify_one();
+        }
+        Logged::Yes
     }
 
     /// How many lines were dropped, or could not be written.
     pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Ordering::Relaxed)
+        self.waiting().lost
+    }
+
+    /// Never held while anything is written, or told.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, out: &impl AsFd, name: &str) {
+        let (mut block, mut told) = (Vec::new(), 0);
+        loop {
+            let mut waiting = self.waiting();
+            // Once the reader has caught up, and where it can be heard.
+            if waiting.text.is_empty() && waiting.lost > told {
+                let more = waiting.lost - std::mem::replace(&mut told, waiting.lost);
+                drop(waiting);
+                tracing::warn!("{more} lines of the {name} were lost: its reader is too slow, or gone");
+                continue;
+            }
+            let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.ends;
+            waiting = self.0.came.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
+            if waiting.text.len() < BLOCK && !waiting.ends {
+                drop(waiting);
+                thread::sleep(GATHER);
+                waiting = self.waiting();
+            }
+            if waiting.text.is_empty() {
+                return;
+            }
+            std::mem::swap(&mut waiting.text, &mut block);
+            let lines = std::mem::take(&mut waiting.lines);
+            waiting.writing = block.len();
+            drop(waiting);
+            let written = write_all(out, &block);
+            block.clear();
+            block.shrink_to(BLOCK);
+            let mut waiting = self.waiting();
+            waiting.writing = 0;
+            if written.is_err() {
+                waiting.lost += lines;
+                told += lines;
+            }
+        }
     }
 }
 
@@ -101,11 +147,10 @@ impl Writer {
     /// Waits until all that was handed over is written, for [`LAST_WORDS`] at most: nobody may be reading.
     pub fn finish(self) {
         let asked = tick();
-        let _ = self.queue.try_send(Item::End);
+        self.lines.waiting().ends = true;
+        self.lines.0.came.notify_one();
         while !self.thread.is_finished() && tick().since(asked) < LAST_WORDS {
             thread::sleep(LOOK);
-            // The queue may have been full.
-            let _ = self.queue.try_send(Item::End);
         }
     }
 }
@@ -113,48 +158,11 @@ impl Writer {
 /// Where `tracing` writes: an event is one call of `write`.
 impl io::Write for Lines {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        let _ = self.put(event.to_vec());
+        let _ = self.put(event);
         Ok(event.len())
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-fn write(out: &impl AsFd, name: &str, items: &Receiver<Item>, shared: &Shared) {
-    let (mut block, mut told) = (Vec::with_capacity(BLOCK), 0);
-    loop {
-        let item = items.try_recv().or_else(|_| {
-            // Once the reader has caught up, and where it can be heard.
-            let lost = shared.lost.load(Ordering::Relaxed);
-            if lost > told {
-                tracing::warn!("{} lines of the {name} were lost: its reader is too slow, or gone", lost - told);
-                told = lost;
-            }
-            items.recv()
-        });
-        let Ok(Item::Line(line)) = item else { return };
-        block.extend_from_slice(&line);
-        let (mut lines, mut over) = (1, false);
-        while block.len() < BLOCK && !over {
-            match items.try_recv() {
-                Ok(Item::Line(line)) => {
-                    block.extend_from_slice(&line);
-                    lines += 1;
-                }
-                Ok(Item::End) => over = true,
-                Err(_) => break,
-            }
-        }
-        if write_all(out, &block).is_err() {
-            shared.lost.fetch_add(lines, Ordering::Relaxed);
-            told += lines;
-        }
-        shared.waiting.fetch_sub(block.len(), Ordering::Relaxed);
-        block.clear();
-        if over {
-            return;
-        }
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
         let (out, mut reader) = UnixStream::pair().unwrap();
         let (lines, writer) = Lines::to(out, "test log").unwrap();
         for n in 0..1000 {
-            assert_eq!(lines.put(format!("{n}\n").into_bytes()), Logged::Yes);
+            assert_eq!(lines.put(format!("{n}\n").as_bytes()), Logged::Yes);
         }
         writer.finish();
         let mut text = String::new();
@@ -197,7 +205,7 @@ mod tests {
         let (out, _reader) = UnixStream::pair().unwrap();
         let (lines, writer) = Lines::to(out, "test log").unwrap();
         let line = vec![b'x'; 64 * 1024];
-        let taken = (0..1000).take_while(|_| lines.put(line.clone()) == Logged::Yes).count();
+        let taken = (0..1000).take_while(|_| lines.put(&line) == Logged::Yes).count();
         assert!(taken * line.len() <= BYTES + (1 << 20), "{taken} lines of 64 KiB were taken");
         assert_eq!(lines.lost(), 1);
         let asked = tick();
@@ -209,7 +217,7 @@ mod tests {
     fn what_cannot_be_written_is_counted() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let (lines, writer) = Lines::to(full, "test log").unwrap();
-        assert_eq!(lines.put(b"a line\n".to_vec()), Logged::Yes);
+        assert_eq!(lines.put(b"a line\n"), Logged::Yes);
         writer.finish();
         assert_eq!(lines.lost(), 1);
     }

@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 /// On standard error, for as long as somebody may be reading.
 fn say(message: &str) {
     if let Ok((lines, writer)) = Lines::to(std::io::stderr(), "messages") {
-        _ = lines.put(format!("{message}\n").into_bytes());
+        _ = lines.put(format!("{message}\n").as_bytes());
         writer.finish();
     }
 }

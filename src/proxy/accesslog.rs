@@ -6,9 +6,12 @@ use crate::lines::{Lines, Logged};
 use crate::proxy::outcome::{End, Outcome, Source};
 use crate::wire::date;
 use crate::wire::fault::Whose;
-use serde::Serialize;
+use crate::wire::target;
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::cell::RefCell;
+use std::io::Write;
+use std::net::IpAddr;
+use std::rc::Rc;
 
 /// Where a worker puts its lines.
 #[derive(Clone, Debug)]
@@ -21,7 +24,8 @@ pub struct Log {
 /// What the log says of a request beside its outcome.
 #[derive(Debug)]
 pub struct Line {
-    pub client: Option<SocketAddr>,
+    /// Its address, as the log shows it; none of a Unix socket.
+    pub client: Option<Rc<str>>,
     pub method: http::Method,
     pub target: String,
     pub version: http::Version,
@@ -36,8 +40,14 @@ impl Log {
         (config.access != AccessLog::Off).then_some(Log { lines, format: config.access, queries: config.queries })
     }
 
-    /// The URL as the log shows it.
-    pub fn target(&self, mut text: String) -> String {
+    /// The address of a client as the log shows it.
+    pub fn client(address: IpAddr) -> Rc<str> {
+        address.to_canonical().to_string().into()
+    }
+
+    /// The URL of a request as the log shows it.
+    pub fn target(&self, target: &[u8]) -> String {
+        let mut text = shown(target);
         if let Some(at) = text.find('?').filter(|_| !self.queries) {
             text.truncate(at);
         }
@@ -45,21 +55,44 @@ impl Log {
     }
 
     pub fn write(&self, line: &Line, outcome: &Outcome) -> Logged {
-        let text = match self.format {
-            AccessLog::Json => json_line(line, outcome),
-            _ => text_line(line, outcome),
-        };
-        self.lines.put(text.into_bytes())
+        thread_local! {
+            static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+        }
+        TEXT.with_borrow_mut(|text| {
+            text.clear();
+            match self.format {
+                AccessLog::Json => json_line(line, outcome, text),
+                _ => text_line(line, outcome, text),
+            }
+            text.push(b'\n');
+            self.lines.put(text)
+        })
+    }
+}
+
+/// A target without what is no part of a URI; one without a path has `/`.
+fn shown(target: &[u8]) -> String {
+    let target = target::escaped(target);
+    let is_whole = |text: &str| {
+        let after_scheme = text.strip_prefix("http://");
+        after_scheme.is_some_and(|rest| rest.contains('/')) && !text.contains('#')
+    };
+    match std::str::from_utf8(&target) {
+        Ok(text) if is_whole(text) => text.to_owned(),
+        _ => http::Uri::try_from(&*target)
+            .map_or_else(|_| String::from_utf8_lossy(&target).into_owned(), |target| target.to_string()),
     }
 }
 
 /// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "hit; ttl=3"`
-fn text_line(line: &Line, outcome: &Outcome) -> String {
+fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
     let time = date::format(clock::wall());
-    format!(
-        "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} \"{}\"\n",
+    // Writing to memory does not fail.
+    let _ = write!(
+        out,
+        "[{}] {} \"{} {} {:?}\" {} {} {}ms {} {} \"{}\"",
         String::from_utf8_lossy(&time),
-        line.client.map_or_else(|| "unix".to_owned(), |c| c.ip().to_canonical().to_string()),
+        line.client.as_deref().unwrap_or("unix"),
         escaped(line.method.as_str()),
         escaped(&line.target),
         line.version,
@@ -69,7 +102,7 @@ fn text_line(line: &Line, outcome: &Outcome) -> String {
         end(outcome.end),
         line.node.as_deref().unwrap_or("-"),
         escaped(&remark(line, outcome)),
-    )
+    );
 }
 
 /// What the node says of its cache, else who made the answer; and what went wrong, with whose fault it was.
@@ -99,40 +132,41 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-fn json_line(line: &Line, outcome: &Outcome) -> String {
-    let fields = Fields {
-        bytes: outcome.sent,
-        cache: line.cache_status.as_deref(),
-        client: line.client.map(|client| client.ip().to_canonical()),
-        end: end(outcome.end),
-        fault: outcome.whose().map(Whose::token),
-        method: line.method.as_str(),
-        ms: u64::try_from(clock::tick().since(line.began).as_millis()).unwrap_or(u64::MAX),
-        node: line.node.as_deref(),
-        source: source(outcome),
-        status: outcome.verdict.status.as_u16(),
-        time: clock::wall().0,
-        url: &line.target,
-    };
-    // Numbers and texts: it does not fail.
-    serde_json::to_string(&fields).unwrap_or_default() + "\n"
+fn json_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
+    let ms = u64::try_from(clock::tick().since(line.began).as_millis()).unwrap_or(u64::MAX);
+    number(out, "{\"bytes\":", outcome.sent);
+    text(out, ",\"cache\":", line.cache_status.as_deref());
+    token(out, ",\"client\":", line.client.as_deref());
+    token(out, ",\"end\":", Some(end(outcome.end)));
+    token(out, ",\"fault\":", outcome.whose().map(Whose::token));
+    token(out, ",\"method\":", Some(line.method.as_str()));
+    number(out, ",\"ms\":", ms);
+    text(out, ",\"node\":", line.node.as_deref());
+    token(out, ",\"source\":", Some(source(outcome)));
+    number(out, ",\"status\":", outcome.verdict.status.as_u16().into());
+    number(out, ",\"time\":", clock::wall().0);
+    text(out, ",\"url\":", Some(&line.target));
+    out.push(b'}');
 }
 
-/// What a line of JSON says, in its order.
-#[derive(Serialize)]
-struct Fields<'a> {
-    bytes: u64,
-    cache: Option<&'a str>,
-    client: Option<IpAddr>,
-    end: &'static str,
-    fault: Option<&'static str>,
-    method: &'a str,
-    ms: u64,
-    node: Option<&'a str>,
-    source: &'static str,
-    status: u16,
-    time: u64,
-    url: &'a str,
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// In which nothing has to be escaped.
+fn token(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    out.extend_from_slice(name.as_bytes());
+    match value {
+        Some(value) => [b"\"", value.as_bytes(), b"\""].iter().for_each(|part| out.extend_from_slice(part)),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    out.extend_from_slice(name.as_bytes());
+    // A text, to memory: it does not fail.
+    let _ = serde_json::to_writer(out, &value);
 }
 
 fn end(end: End) -> &'static str {
@@ -172,11 +206,10 @@ mod tests {
     #[test]
     fn query_strings_stay_out_unless_asked_for() {
         let (lines, _writer) = Lines::to(std::io::stdout(), "access log").unwrap();
-        let uri: http::Uri = "http://a.example/p?token=secret".parse().unwrap();
         let mut log = Log { lines, format: AccessLog::Text, queries: false };
-        assert_eq!(log.target(uri.to_string()), "http://a.example/p");
+        assert_eq!(log.target(b"http://a.example/p?token=secret"), "http://a.example/p");
         log.queries = true;
-        assert_eq!(log.target(uri.to_string()), "http://a.example/p?token=secret");
+        assert_eq!(log.target(b"http://a.example/p?token=secret"), "http://a.example/p?token=secret");
     }
 
     #[test]

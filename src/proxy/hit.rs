@@ -36,7 +36,7 @@ pub fn at_once(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> O
     let bodiless = *request.method() == Method::HEAD;
     let start = out.len();
     let (head, body) = copy.write(since.asked, bodiless, out)?;
-    let mut record = worker.record_of(client.peer, request);
+    let mut record = client.record_of(request);
     record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit, blame: None });
     record.note(&copy.node, Some(copy.said(&out[start..start + head])));
     record.sent(if bodiless { 0 } else { usize::try_from(entry.body().len()).unwrap_or(usize::MAX) });

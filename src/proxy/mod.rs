@@ -246,7 +246,7 @@ async fn announce_when_ready(front: &Front, cluster: &Cluster, out: &Lines) {
         };
         let (proxy, admin) = (front.address(), reachable(front.admin));
         let line = format!("ringhold is not ready: {why} (http_proxy=http://{proxy}, admin http://{admin})\n");
-        let _ = out.put(line.into_bytes());
+        let _ = out.put(line.as_bytes());
         cluster.until_up().await;
     }
     announce(front, cluster, out);
@@ -262,7 +262,7 @@ fn announce(front: &Front, cluster: &Cluster, out: &Lines) {
         "ringhold is ready: export http_proxy=http://{proxy} https_proxy=http://{proxy} (admin http://{admin}, nodes {nodes})\n"
     );
     // Nobody may be reading: that is no reason not to serve.
-    let _ = out.put(line.into_bytes());
+    let _ = out.put(line.as_bytes());
 }
 
 fn pseudonym(config: &Config) -> String {

@@ -67,7 +67,7 @@ pub struct Outcome {
 pub struct Record {
     outcome: Outcome,
     shared: Rc<Shared>,
-    line: Option<Box<(Log, Line)>>,
+    line: Option<Box<(Rc<Log>, Line)>>,
     /// Knows how its connection ended.
     client: Option<Interim>,
 }
@@ -106,7 +106,7 @@ impl Cache {
 }
 
 impl Record {
-    pub fn new(shared: Rc<Shared>, line: Option<Box<(Log, Line)>>) -> Record {
+    pub fn new(shared: Rc<Shared>, line: Option<Box<(Rc<Log>, Line)>>) -> Record {
         // Until there is an answer: the client did not stay for it.
         let verdict = Verdict {
             status: StatusCode::BAD_REQUEST,

@@ -64,7 +64,7 @@ impl Pass {
         let watch = |key: &Key| if special { Watch::Aside } else { Watch::since(&client, key) };
         let mut pass = Pass::new(client.clone(), request, watch)?;
         let interim = request.interim();
-        let record = client.worker.record_of(client.peer, request).of_client(interim.clone());
+        let record = client.record_of(request).of_client(interim.clone());
         // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
         pass.interim = Some(interim).filter(|_| pass.version > Version::HTTP_10);
         (pass.special, pass.record) = (special, Some(record));

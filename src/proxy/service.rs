@@ -54,7 +54,7 @@ impl Service for Serving {
 async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply> {
     let (request, body) = request.into_parts();
     let head_only = request.method == Method::HEAD;
-    let mut record = Some(client.worker.record(client.peer, &request).of_client(body.interim()));
+    let mut record = Some(client.record(&request).of_client(body.interim()));
     // Boxed, because a future is as large as the largest that it may wait for.
     let answer = Box::pin(answer(&client, request, body, &mut record)).await;
     Given::Response(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
@@ -64,7 +64,7 @@ async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply
 pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Response<Reply> {
     let (request, body) = request.into_parts();
     let head_only = request.method == Method::HEAD;
-    let record = client.worker.record(client.peer, &request);
+    let record = client.record(&request);
     let heard = match told::is_telling(&client, &request) {
         true => told::hear(&client, &request, body).await,
         false => Err(access::stranger()),

@@ -17,9 +17,8 @@ use crate::net::serve::{ByRequest, Connections, Head, Limits, Sweeper};
 use crate::net::shares::{Seat, Source};
 use crate::net::trust;
 use crate::ring::HotKeys;
-use crate::wire::target;
 use crate::{account, alloc, clock};
-use http::{Method, Uri, Version};
+use http::{Method, Version};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -42,7 +41,7 @@ pub struct Worker {
     pub connections: Connections,
     pub shutdown: Shutdown,
     pub hot: Option<Arc<Hot>>,
-    log: Option<Log>,
+    log: Option<Rc<Log>>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
     routing: RefCell<Rc<Routing>>,
@@ -91,6 +90,8 @@ pub struct Client {
     pub ties: Ties,
     /// Whose share of what is limited it takes from.
     pub source: Source,
+    /// As the log shows it, where there is one.
+    shown: Option<Rc<str>>,
     _place: Place,
 }
 
@@ -205,7 +206,7 @@ impl Worker {
             shared,
             shutdown,
             hot,
-            log,
+            log: log.map(Rc::new),
             membership,
         });
         let relieving = Rc::downgrade(&worker);
@@ -241,7 +242,8 @@ impl Worker {
         self.shared.counters.connections.add(1);
         self.shared.counters.connections_open.add(1);
         let (ties, source) = (Ties::default(), Source::of(&peer));
-        let client = Rc::new(Client { worker: self.clone(), peer, ties, source, _place: place });
+        let shown = peer.addr.filter(|_| self.log.is_some()).map(|addr| Log::client(addr.ip()));
+        let client = Rc::new(Client { worker: self.clone(), peer, ties, source, shown, _place: place });
         if !trust::may_use_proxy(peer, &self.config.access) {
             let turn_away = move |request| service::turn_away(client.clone(), request);
             self.connections.serve(stream, ByRequest(turn_away));
@@ -290,37 +292,6 @@ impl Worker {
             self.shared.counters.reports_lost.add(1);
         }
     }
-
-    /// Follows a request of this client from now on.
-    pub fn record(&self, peer: Peer, request: &http::request::Parts) -> Record {
-        self.follow(peer, &request.method, request.version, || request.uri.to_string())
-    }
-
-    /// The same by its head.
-    pub fn record_of(&self, peer: Peer, request: &Head<'_>) -> Record {
-        let text = || {
-            let target = target::escaped(request.target());
-            Uri::try_from(&*target)
-                .map_or_else(|_| String::from_utf8_lossy(&target).into_owned(), |target| target.to_string())
-        };
-        self.follow(peer, request.method(), request.version(), text)
-    }
-
-    fn follow(&self, peer: Peer, method: &Method, version: Version, target: impl FnOnce() -> String) -> Record {
-        let line = self.log.as_ref().map(|log| {
-            let line = Line {
-                client: peer.addr,
-                method: method.clone(),
-                target: log.target(target()),
-                version,
-                began: clock::tick(),
-                node: None,
-                cache_status: None,
-            };
-            Box::new((log.clone(), line))
-        });
-        Record::new(self.shared.clone(), line)
-    }
 }
 
 impl Routing {
@@ -342,6 +313,32 @@ impl Drop for Place {
 }
 
 impl Client {
+    /// Follows a request from now on.
+    pub fn record(&self, request: &http::request::Parts) -> Record {
+        self.follow(&request.method, request.version, |log| log.target(request.uri.to_string().as_bytes()))
+    }
+
+    /// The same by its head.
+    pub fn record_of(&self, request: &Head<'_>) -> Record {
+        self.follow(request.method(), request.version(), |log| log.target(request.target()))
+    }
+
+    fn follow(&self, method: &Method, version: Version, target: impl FnOnce(&Log) -> String) -> Record {
+        let line = self.worker.log.as_ref().map(|log| {
+            let line = Line {
+                client: self.shown.clone(),
+                method: method.clone(),
+                target: target(log),
+                version,
+                began: clock::tick(),
+                node: None,
+                cache_status: None,
+            };
+            Box::new((log.clone(), line))
+        });
+        Record::new(self.worker.shared.clone(), line)
+    }
+
     /// What `X-Forwarded-For` is to say.
     pub fn forwarded_for(&self) -> Option<IpAddr> {
         self.peer.addr.map(|addr| addr.ip()).filter(|_| self.worker.config.access.forwarded_for)
