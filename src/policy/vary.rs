@@ -199,3 +199,22 @@ fn preference(member: &[u8], out: &mut Vec<u8>) {
         out.truncate(weight - 3);
     }
 }
+
+/// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
+/// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
+/// `selected` what [`selecting`] gave for the variant's own request.
+pub fn speaks<F: FieldView + ?Sized>(
+    vary: &[u8],
+    selected: &[u8],
+    content_language: &[u8],
+    wanted: &Selection<'_, F>,
+) -> bool {
+    if !wanted.favourite().is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language))) {
+        return false;
+    }
+    let Some(wanted) = wanted.under(vary) else { return false };
+    let others = |line: &&[u8]| !line.starts_with(b"accept-language:");
+    let both = |text: &[u8]| text.split(|&b| b == b'\n').any(|line| !others(&line));
+    let rest = |text| <[u8]>::split(text, |&b| b == b'\n').filter(others);
+    both(selected) && both(&wanted) && rest(selected).eq(rest(&wanted))
+}

@@ -1,8 +1,8 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
-use super::cache::Weigh;
 use super::entry::{Entry, Mark};
-use super::parts;
+use super::parts::{self, is_same_variant};
+use super::weigh::Weigh;
 use crate::account::Hold;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Part};
@@ -139,10 +139,6 @@ fn speaks<F: FieldView + ?Sized>(entry: &Entry, wanted: &Selection<'_, F>) -> bo
 /// `Vary` stay, for the requests that select them.
 fn replaces(new: &Entry, old: &Entry) -> bool {
     is_same_variant(new, old) && parts::replaces(new, old)
-}
-
-pub(super) fn is_same_variant(a: &Entry, b: &Entry) -> bool {
-    a.vary() == b.vary() && a.selecting() == b.selecting() && a.mark == b.mark
 }
 
 /// What only clients on the same machine may reach is there for nobody else.

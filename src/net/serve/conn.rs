@@ -2,6 +2,7 @@
 
 use super::answer::{Piece, Rest};
 use super::body::Reply;
+use super::end::{BoxError, End};
 use super::head::{self, Read, Refusal, Says, Shape};
 use super::io::{self, Io};
 use super::left::Left;
@@ -11,7 +12,7 @@ use super::payload::Payload;
 use super::service::{Asked, Finish, Given, Offer, Service, Step};
 use super::state::{Half, Phase};
 use super::sweep::{Order, Registration, Sweeper};
-use super::{BoxError, End, words};
+use super::words;
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::wire::date;
