@@ -50,71 +50,16 @@ const IMPURE: &[(&str, &str)] = &[
     ("rustix", "system calls"),
 ];
 
-/// Circles that are still there.
-const CIRCLES: &[&[&str]] = &[
-    &[
-        "src/node/adopt.rs",
-        "src/node/answer.rs",
-        "src/node/ask.rs",
-        "src/node/asked.rs",
-        "src/node/begun.rs",
-        "src/node/body.rs",
-        "src/node/caller.rs",
-        "src/node/collapse.rs",
-        "src/node/complete.rs",
-        "src/node/confirm.rs",
-        "src/node/control.rs",
-        "src/node/door.rs",
-        "src/node/exchange.rs",
-        "src/node/explain.rs",
-        "src/node/fill.rs",
-        "src/node/forward.rs",
-        "src/node/hit.rs",
-        "src/node/line.rs",
-        "src/node/mod.rs",
-        "src/node/origin.rs",
-        "src/node/origin/body.rs",
-        "src/node/origin/lean.rs",
-        "src/node/origin/pins.rs",
-        "src/node/pass.rs",
-        "src/node/peer.rs",
-        "src/node/pump.rs",
-        "src/node/ranged.rs",
-        "src/node/refresh.rs",
-        "src/node/room.rs",
-        "src/node/run.rs",
-        "src/node/service.rs",
-        "src/node/source.rs",
-        "src/node/upgrade.rs",
-        "src/node/upload.rs",
-    ],
-    &[
-        "src/proxy/acceptor.rs",
-        "src/proxy/copied.rs",
-        "src/proxy/hit.rs",
-        "src/proxy/mod.rs",
-        "src/proxy/own.rs",
-        "src/proxy/pass.rs",
-        "src/proxy/relay.rs",
-        "src/proxy/service.rs",
-        "src/proxy/told.rs",
-        "src/proxy/tunnel.rs",
-        "src/proxy/worker.rs",
-    ],
-    &[
-        "src/proxy/accesslog.rs",
-        "src/proxy/link/acquire.rs",
-        "src/proxy/link/body.rs",
-        "src/proxy/link/conn.rs",
-        "src/proxy/link/encode.rs",
-        "src/proxy/link/exchange.rs",
-        "src/proxy/link/mod.rs",
-        "src/proxy/link/pipeline.rs",
-        "src/proxy/link/pool.rs",
-        "src/proxy/link/tie.rs",
-        "src/proxy/link/upload.rs",
-        "src/proxy/outcome.rs",
-    ],
+/// Circles that are still there, by their files' names without `src/` and `.rs`.
+const CIRCLES: &[&str] = &[
+    "node/adopt node/answer node/ask node/asked node/begun node/body node/caller node/collapse \
+     node/complete node/confirm node/control node/door node/exchange node/explain node/fill node/forward \
+     node/hit node/line node/mod node/origin node/origin/body node/origin/lean node/origin/pins \
+     node/pass node/peer node/pump node/ranged node/refresh node/room node/run node/service node/source \
+     node/upgrade node/upload",
+    "proxy/accesslog proxy/link/acquire proxy/link/body proxy/link/conn proxy/link/encode \
+     proxy/link/exchange proxy/link/mod proxy/link/pipeline proxy/link/pool proxy/link/tie \
+     proxy/link/upload proxy/outcome",
 ];
 
 struct Source {
@@ -215,15 +160,19 @@ fn files_import_each_other_in_no_circle() {
     let all = sources();
     let arrows = imports::arrows(&all);
     let circles = imports::circles(&arrows);
-    let known: BTreeSet<BTreeSet<&str>> = CIRCLES.iter().map(|circle| circle.iter().copied().collect()).collect();
-    for circle in circles.difference(&known) {
+    let files = |circle: &&str| circle.split_whitespace().map(|name| format!("src/{name}.rs")).collect();
+    let known: BTreeSet<BTreeSet<String>> = CIRCLES.iter().map(files).collect();
+    for circle in &circles {
         for file in circle {
-            let others: Vec<_> = arrows[file].intersection(circle).collect();
-            println!("{file} -> {others:?}");
+            println!("{file} -> {:?}", arrows[file].intersection(circle).collect::<Vec<_>>());
         }
         println!();
     }
-    assert_eq!(circles, known);
+    assert_eq!(circles.iter().map(owned).collect::<BTreeSet<_>>(), known);
+}
+
+fn owned(circle: &BTreeSet<&str>) -> BTreeSet<String> {
+    circle.iter().map(|file| (*file).to_owned()).collect()
 }
 
 #[test]
