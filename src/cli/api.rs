@@ -1,6 +1,6 @@
 //! One request to the admin API.
 
-use super::Failure;
+use super::done::Failure;
 use crate::config::Secret;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};

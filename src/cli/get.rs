@@ -1,9 +1,9 @@
 //! `ringhold get`: what a client of the proxy sees.
 
-use super::Failure;
+use super::address::{host_and_port, reachable};
 use super::api::connect;
 use super::args::{Field, GetArgs};
-use super::resolve::{host_and_port, reachable};
+use super::done::Failure;
 use crate::config::{Cluster, Config, Zookeeper};
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header};

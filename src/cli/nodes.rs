@@ -1,8 +1,8 @@
 //! `ringhold nodes`
 
-use super::Failure;
 use super::api::Api;
 use super::args::{AddArgs, Nodes};
+use super::done::Failure;
 use super::show::{outline, percent, table, text};
 use crate::cluster::membership::state;
 use http::Method;

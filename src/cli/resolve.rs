@@ -1,11 +1,12 @@
 //! What the words of the command line and the configuration file mean together.
 
+use super::address::{host_and_port, reachable};
 use super::api::Api;
 use super::args::{Addresses, ApiArgs, Args, Command, Field, NodeArgs, Nodes, Ring};
 use super::get::Get;
 use crate::config::{Address, Config, ConfigError, Secret};
 use std::io::BufRead;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// What this process is to do.
@@ -130,25 +131,8 @@ impl Api {
     }
 }
 
-/// Where to connect to, to reach what listens on `listen`.
-pub(super) fn reachable(listen: SocketAddr) -> Option<SocketAddr> {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    (listen.port() != 0).then(|| SocketAddr::new(ip, listen.port()))
-}
-
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("--admin: `{text}` is no address to listen on; write for example 127.0.0.1:3129"))
-}
-
-/// What can be connected to.
-pub(super) fn host_and_port(option: &str, text: &str) -> Result<(), String> {
-    let address = text.parse::<Address>().ok().filter(|address| address.port().is_some());
-    let usual = if option == "--admin" { "127.0.0.1:3129" } else { "127.0.0.1:3128" };
-    address.map(|_| ()).ok_or_else(|| format!("{option}: `{text}` is no host with a port; write for example {usual}"))
 }
 
 /// The first line of standard input; the rest of it stays quiet until the parent is gone.

@@ -1,8 +1,8 @@
 //! `ringhold ring`
 
-use super::Failure;
 use super::api::{Api, encoded};
 use super::args::{PlanArgs, Ring as What};
+use super::done::Failure;
 use super::show::{outline, percent, table};
 use crate::ring::plan::{self, Change, Plan};
 use crate::ring::{Hash, Member, Ring};

@@ -2,9 +2,9 @@
 
 use super::api::{Api, encoded};
 use super::args::Field;
+use super::done::{Done, Failure};
 use super::explained::sentences;
 use super::show::text;
-use super::{Done, Failure};
 use http::Method;
 use serde_json::Value;
 use std::time::Duration;

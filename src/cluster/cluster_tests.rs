@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
-use crate::cluster::membership::members::{Refusal, State};
+use crate::cluster::membership::members::{ChangeError, Refusal, State};
 use crate::cluster::membership::spec::Spec;
 use crate::cluster::views::Outdated;
 use crate::wire::target::Key;

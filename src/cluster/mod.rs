@@ -18,17 +18,15 @@ pub mod views;
 pub(crate) mod fake_node;
 mod follower;
 mod link;
-mod ops;
+pub mod ops;
 mod vital;
-
-pub use ops::{Answer, ChangeError, Listed, NO_NODES};
 
 use crate::clock;
 use crate::config::{Config, Place};
 use crate::net::drain::StartError;
 use health::{Health, undelivered};
 use invalidation::broadcast::{self, Hearing, Listener, Manners};
-use invalidation::fanout::{self, Invalid};
+use invalidation::queues::{self, Invalid};
 use membership::departed::Departed;
 use membership::members::{Members, Seat};
 use membership::state::{self, StateFile};
@@ -39,12 +37,21 @@ use std::time::Duration;
 use supervision::Supervisor;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use views::report::{self, Heard, Incoming, Reports};
 use views::{Membership, Node, Outdated, Report, View};
 
+/// What it means that no node is on the ring, and the cure.
+pub const NO_NODES: &str = "every request is answered 503 until there is another: `ringhold nodes add ID --spawn` adds one, \
+                            `ringhold nodes reset` goes back to those of the configuration file";
+
 /// Reports of workers that wait to be read.
 const REPORTS: usize = 1024;
+
+/// What nodes miss within so long is written together.
+const GATHER: Duration = Duration::from_millis(20);
+/// For so long an answer that names who has missed something waits until that is kept.
+const UNTIL_KEPT: Duration = Duration::from_secs(1);
 
 /// The program that runs here, whatever has become of its file: nodes have to be of the front's own version.
 const OURSELVES: &str = "/proc/self/exe";
@@ -142,8 +149,8 @@ impl Cluster {
 
     /// Hears what workers report.
     fn listen(self: &Arc<Cluster>, incoming: Incoming) {
-        let (invalid, queue) = mpsc::channel(fanout::QUEUE);
-        let fanout = tokio::spawn(fanout::invalidate(queue, self.clone()));
+        let (invalid, queue) = mpsc::channel(queues::QUEUE);
+        let fanout = tokio::spawn(self.clone().invalidate(queue));
         let (cluster, incoming) = (self.clone(), Arc::new(tokio::sync::Mutex::new(incoming)));
         let reader = vital::keep("the reader of reports", move || {
             read_reports(cluster.clone(), incoming.clone(), invalid.clone())
@@ -153,6 +160,33 @@ impl Cluster {
         let cluster = self.clone();
         let keeping = vital::keep("the keeper of doubts", move || cluster.clone().keep_doubts());
         self.tasks().extend([&fanout, &reader, &judge, &keeping].map(|task| task.abort_handle()));
+    }
+
+    /// Has what nodes missed heeded, kept and shared, for ever.
+    async fn keep_doubts(self: Arc<Cluster>) {
+        let doubts = self.health.doubts().clone();
+        let mut changes = doubts.changes();
+        loop {
+            changes.mark_unchanged();
+            self.health.heed();
+            undelivered::keep(&self.config.state.path, &doubts).await;
+            if let Some(keeper) = &self.keeper {
+                keeper.wake();
+            }
+            sleep(GATHER).await;
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until what was noted is on disk, and with ZooKeeper where all fronts find it, as far as that can be.
+    async fn until_kept(&self) {
+        let doubts = self.health.doubts();
+        let mut changes = doubts.changes();
+        let is_shared = || self.keeper.as_ref().is_none_or(|keeper| !keeper.has_to_share());
+        let kept = async { while (doubts.to_keep().is_some() || !is_shared()) && changes.changed().await.is_ok() {} };
+        let _ = timeout(UNTIL_KEPT, kept).await;
     }
 
     /// Starts a node where it is ours to start, and probes it.

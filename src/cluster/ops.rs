@@ -1,21 +1,20 @@
 //! What the admin API asks for and changes.
 
-use super::Cluster;
 use super::invalidation::fanout;
 use super::link::{self, Trouble};
 use super::membership::heirs::{Given, Takers};
-use super::membership::members::{Change, Refusal, Seat, State};
+use super::membership::members::{Change, ChangeError, Refusal, Seat, State};
 use super::membership::spec::Spec;
-use super::membership::zk::Recorded;
+use super::membership::zk::changes::Recorded;
 use super::views::handover::{Handover, Millis};
 use super::views::{Node, View};
+use super::{Cluster, NO_NODES};
 use crate::clock;
 use crate::config::{self, Place};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,10 +29,6 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// For a node to end that has nothing left to do.
 const GOING: Duration = Duration::from_secs(3);
-/// What it means that no node is on the ring, and the cure.
-pub const NO_NODES: &str = "every request is answered 503 until there is another: `ringhold nodes add ID --spawn` adds one, \
-                            `ringhold nodes reset` goes back to those of the configuration file";
-
 /// A node as the admin API shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed {
@@ -59,19 +54,6 @@ impl Listed {
         let (address, weight, spawn, up, slow, share, load) = (String::new(), 1, false, false, false, 0.0, 0);
         Listed { id: id.to_owned(), address, weight, spawn, state, up, slow, share, load, pending: false }
     }
-}
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub enum ChangeError {
-    Refused(Refusal),
-    /// It could not be saved.
-    NotSaved {
-        file: String,
-        error: io::Error,
-    },
-    /// Where changes are kept cannot be reached; a sentence that says what became of this one.
-    Unavailable(String),
 }
 
 /// What a node answered to a question of the admin API.
@@ -384,23 +366,3 @@ fn listed(seat: &Seat, share: f64) -> Listed {
         pending: false,
     }
 }
-
-impl From<Refusal> for ChangeError {
-    fn from(refusal: Refusal) -> ChangeError {
-        ChangeError::Refused(refusal)
-    }
-}
-
-impl fmt::Display for ChangeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ChangeError::Refused(refusal) => refusal.fmt(f),
-            ChangeError::NotSaved { file, error } => {
-                write!(f, "{file}: {error}: nothing was changed; make the file writable, or set [state] path")
-            }
-            ChangeError::Unavailable(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for ChangeError {}

@@ -1,6 +1,6 @@
 //! How a node is reached, as text.
 
-use super::Address;
+use super::model::Address;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,8 +1,9 @@
 //! What only several values together can get wrong.
 
+use super::address::is_loopback;
 use super::error::Flaw;
 use super::units::KIB;
-use super::{is_loopback, raw, resolve};
+use super::{raw, resolve};
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -119,7 +120,7 @@ fn nodes(file: &raw::File) -> Result<(), Flaw> {
             return Err(flaw(node.id.span(), format!("a second node `{id}`; every node needs an id of its own")));
         }
         let address = node.address.as_ref().map(|a| a.as_ref().0.clone());
-        super::Node::new(id, node.spawn, address, node.weight.0, &cluster)
+        super::model::Node::new(id, node.spawn, address, node.weight.0, &cluster)
             .map_err(|message| flaw(place(node), message))?;
         whereabouts(file, node).map_err(|message| flaw(place(node), message))?;
     }

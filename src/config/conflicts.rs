@@ -1,7 +1,9 @@
 //! What works, but hardly as it was meant: said at the start and by `check`, and nothing is refused for it.
 
+use super::address::is_loopback;
+use super::model::{Access, Address, Cache, Config, Place, Timeouts};
 use super::units::{KIB, MIB};
-use super::{Access, Address, Cache, Config, Place, Timeouts, is_local, is_loopback};
+use super::zookeeper::is_local;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 

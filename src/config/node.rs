@@ -1,6 +1,6 @@
 //! What a node of the cluster may be: the same rules for the file and for the admin API.
 
-use super::{Address, Cluster, Node, Place};
+use super::model::{Address, Cluster, Node, Place};
 
 /// The most that a node may weigh.
 pub const MAX_WEIGHT: u32 = 1024;
@@ -66,7 +66,7 @@ pub fn check_id(id: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::config::model::Secret;
 
     fn at(address: &str, secret: Option<&str>) -> Result<Node, String> {
         let cluster = Cluster { secret: secret.map(|s| Secret(s.to_owned())), ..Cluster::default() };

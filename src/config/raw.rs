@@ -1,9 +1,8 @@
 //! The tables as the file writes them. Every default is here, once.
 
-use super::scalar::{At, Count, Filter, Hidden, Listen, LoadFactor, Net, Token};
+use super::model::{AccessLog, Eviction, LogFormat};
+use super::scalar::{At, Count, Ensemble, Filter, Hidden, Host, Listen, LoadFactor, Net, Token, ZnodePath};
 use super::units::{KIB, MIB, Size, Time};
-use super::zookeeper::{Ensemble, Host, ZnodePath};
-use super::{AccessLog, Eviction, LogFormat};
 use crate::ring::Hash;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -166,7 +165,7 @@ pub struct Node {
     pub spawn: bool,
     pub address: Option<Spanned<At>>,
     #[serde(default = "light")]
-    pub weight: Count<1, { super::MAX_WEIGHT }>,
+    pub weight: Count<1, { super::node::MAX_WEIGHT }>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,7 +183,7 @@ fn six_seconds() -> Time<500> {
     seconds(6)
 }
 
-fn light() -> Count<1, { super::MAX_WEIGHT }> {
+fn light() -> Count<1, { super::node::MAX_WEIGHT }> {
     Count(1)
 }
 

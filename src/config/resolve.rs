@@ -1,11 +1,11 @@
 //! Checked tables -> [`Config`].
 
-use super::raw;
-use super::units::Time;
-use super::{
+use super::model::{
     Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
     Zookeeper,
 };
+use super::raw;
+use super::units::Time;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Single values of the file, each checked where it is read, so that an error points at its line.
 
-use super::{Address, Secret};
+use super::model::{Address, Secret};
 use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
@@ -179,11 +179,69 @@ fn is_directive(text: &str) -> bool {
     known.iter().any(|k| level.eq_ignore_ascii_case(k)) && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }
 
-deserialize!([const MIN: u32, const MAX: u32] Count<MIN, MAX>, [] Net, [] Listen, [] Token, [] Filter);
+deserialize!([const MIN: u32, const MAX: u32] Count<MIN, MAX>, [] Net, [] Listen, [] Token, [] Filter, [] Ensemble, [] ZnodePath, [] Host);
 
 impl<'de> Deserialize<'de> for At {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<At, D::Error> {
         read(from).map(At)
+    }
+}
+
+/// `host:port,host:port`
+#[derive(Clone, Debug)]
+pub struct Ensemble(pub String);
+
+/// Where the records are.
+#[derive(Clone, Debug)]
+pub struct ZnodePath(pub String);
+
+/// A name or an address, without a port.
+#[derive(Clone, Debug)]
+pub struct Host(pub String);
+
+impl Default for ZnodePath {
+    fn default() -> ZnodePath {
+        ZnodePath("/ringhold".to_owned())
+    }
+}
+
+impl Scalar for Ensemble {
+    fn wanted() -> String {
+        "a ZooKeeper ensemble; write for example \"zk1:2181,zk2:2181,zk3:2181\"".to_owned()
+    }
+    fn from_text(text: &str) -> Option<Ensemble> {
+        let servers: Vec<&str> = text.split(',').map(str::trim).collect();
+        let good = |server: &&str| server.parse::<Address>().is_ok_and(|a| a.port().is_some_and(|port| port != 0));
+        servers.iter().all(good).then(|| Ensemble(servers.join(",")))
+    }
+}
+
+impl Scalar for ZnodePath {
+    fn wanted() -> String {
+        "a path in ZooKeeper; write for example \"/ringhold\"".to_owned()
+    }
+    fn from_text(text: &str) -> Option<ZnodePath> {
+        let part = |part: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            !part.is_empty() && part != "." && part != ".." && part != "zookeeper" && part.bytes().all(plain)
+        };
+        let good = text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(part));
+        (good && text.len() <= 256).then(|| ZnodePath(text.to_owned()))
+    }
+}
+
+impl Scalar for Host {
+    fn wanted() -> String {
+        "a host; write the name or address by which other machines reach this one, without a port".to_owned()
+    }
+    fn from_text(text: &str) -> Option<Host> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let name = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) && text.bytes().all(plain);
+        let anywhere = |ip: IpAddr| ip.is_unspecified() || ip.is_multicast();
+        match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            Ok(ip) => (!anywhere(ip)).then(|| Host(ip.to_string())),
+            Err(_) => (name && text.len() <= 253).then(|| Host(text.to_owned())),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Dialling: DNS with a short cache, destination rules on each address, happy eyeballs (RFC 8305).
 
 use super::descriptors::{self, Relief};
-use super::dns::{Dns, Unresolved};
+use super::dns::Dns;
 use super::eyeballs;
 use super::listen::Stream;
+use super::lookups::Unresolved;
 use super::own::Own;
 use super::rules::{self, Reach, reach};
 use crate::config::{Address, Config};

@@ -1,10 +1,9 @@
 //! Names to addresses: the system's resolver behind a short, bounded cache. Lookups of one name at one time are one.
 
-use super::lookups::{Lookup, Lookups};
-use crate::clock::{Tick, tick};
+use super::lookups::{Answer, Found, Lookup, Lookups, Unresolved};
+use crate::clock::tick;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +13,6 @@ use tokio::sync::watch;
 const NAMES: usize = 4096;
 /// How long a failure is remembered.
 const FAILURE: Duration = Duration::from_secs(1);
-
-/// Why a name has no address.
-#[derive(Clone, Debug)]
-pub(super) struct Unresolved(pub(super) Arc<str>);
-
-pub(super) type Found = Result<Arc<[IpAddr]>, Unresolved>;
-
-#[derive(Clone)]
-pub(super) struct Answer {
-    pub(super) at: Tick,
-    pub(super) found: Found,
-}
 
 /// A resolver; one per thread.
 pub(super) struct Dns {
@@ -87,12 +74,6 @@ impl Dns {
 
 fn literal(host: &str) -> Option<IpAddr> {
     host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).parse().ok()
-}
-
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 #[cfg(test)]

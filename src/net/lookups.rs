@@ -6,15 +6,33 @@
 //! another gets its turn within a second, however many are silent. Who waits is taken from the domain that has the fewest
 //! under way, the last to come first: the one before has waited in vain for longer, and may be gone.
 
-use super::dns::{Answer, Found, Unresolved};
 use super::hosts::Hosts;
-use crate::clock::tick;
+use crate::clock::{Tick, tick};
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+/// Why a name has no address.
+#[derive(Clone, Debug)]
+pub(super) struct Unresolved(pub(super) Arc<str>);
+
+pub(super) type Found = Result<Arc<[IpAddr]>, Unresolved>;
+
+#[derive(Clone)]
+pub(super) struct Answer {
+    pub(super) at: Tick,
+    pub(super) found: Found,
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Young ones at one time.
 const YOUNG: usize = 40;

@@ -6,7 +6,8 @@ use crate::wire::date::{self, Moment, Timestamp};
 use crate::wire::field::FieldId;
 use crate::wire::list;
 use crate::wire::view::FieldView;
-use http::StatusCode;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode};
 
 /// The longest lifetime that is guessed from `Last-Modified`: one day.
 const HEURISTIC_CEILING: u64 = 24 * 60 * 60 * 1000;
@@ -77,4 +78,13 @@ pub(super) fn heuristically_cacheable(status: StatusCode) -> bool {
 /// The first line of a date field, on the clock that entries age by.
 pub(super) fn date(fields: &(impl FieldView + ?Sized), id: FieldId, received: Moment) -> Option<Timestamp> {
     date::parse(fields.first(id)?, received.wall).map(|date| received.aging(date))
+}
+
+/// Gives a response without `Date` the time at which it arrived (RFC 9110 section 6.6.1).
+pub(super) fn ensure_date(headers: &mut HeaderMap, received: Moment) {
+    if !headers.contains_key(header::DATE)
+        && let Ok(value) = HeaderValue::from_bytes(&date::format(received.wall))
+    {
+        headers.insert(header::DATE, value);
+    }
 }

@@ -1,10 +1,12 @@
 //! What the answer to a HEAD says about the stored answer to a GET (section 4.3.5).
 
-use super::{NotStored, Rules, Terms, freshen};
+use super::reason::NotStored;
+use super::targeted::Rules;
+use super::terms::Terms;
+use super::validate::freshen;
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::view::RequestView;
-use http::header;
-use http::{HeaderMap, StatusCode, response};
+use http::{HeaderMap, StatusCode, header, response};
 
 /// What a HEAD did to a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,28 +1,8 @@
 //! Choosing a stored language although the `Accept-Language` is another one (section 4.1).
 
-use super::vary::Selection;
 use crate::wire::field::FieldId;
 use crate::wire::list;
 use crate::wire::view::FieldView;
-
-/// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
-/// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
-/// `selected` what [`selecting`](super::vary::selecting) gave for the variant's own request.
-pub fn speaks<F: FieldView + ?Sized>(
-    vary: &[u8],
-    selected: &[u8],
-    content_language: &[u8],
-    wanted: &Selection<'_, F>,
-) -> bool {
-    if !wanted.favourite().is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language))) {
-        return false;
-    }
-    let Some(wanted) = wanted.under(vary) else { return false };
-    let others = |line: &&[u8]| !line.starts_with(b"accept-language:");
-    let both = |text: &[u8]| text.split(|&b| b == b'\n').any(|line| !others(&line));
-    let rest = |text| <[u8]>::split(text, |&b| b == b'\n').filter(others);
-    both(selected) && both(&wanted) && rest(selected).eq(rest(&wanted))
-}
 
 /// The language with the highest weight, if there is one alone (RFC 9110 section 12.5.4).
 pub(super) fn favourite(request: &(impl FieldView + ?Sized)) -> Option<&[u8]> {

@@ -1,16 +1,14 @@
 //! Stored parts (206): what one holds, what it answers, and what completes it (section 3.3, 3.4; RFC 9110 section 14).
 
-use super::Stored;
+use super::freshness;
 use super::ranges::{self, Ranged};
-use crate::wire::date::Timestamp;
-use crate::wire::field::FieldId;
+use super::terms::Stored;
+use crate::wire::date::{Moment, Timestamp};
+use crate::wire::field::{FieldId, Traits};
 use crate::wire::list;
 use crate::wire::view::{FieldView, RequestView, ResponseView};
-use http::header;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::ops::Range;
-
-pub use super::validate::combine;
 
 /// Which bytes of a whole are stored. Never empty, and never all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,4 +135,25 @@ fn content_range(fields: &(impl FieldView + ?Sized)) -> Option<(u64, u64, u64)> 
 /// Digits only, and no more than can be counted.
 fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Updates stored fields from a 304, or from another part of the same representation (sections 3.2 and 3.4): every field
+/// takes the place of all lines of that name, new ones too; except those that describe the stored bytes, among them an
+/// `ETag`: a 304 confirmed the one that we asked with.
+pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: impl Into<Moment>) {
+    let received = received.into();
+    for name in fresh.keys().filter(|name| !FieldId::has(name.as_str().as_bytes(), Traits::CONTENT)) {
+        if *name == header::ETAG && stored.contains_key(header::ETAG) {
+            continue;
+        }
+        stored.remove(name);
+        for value in fresh.get_all(name) {
+            stored.append(name, value.clone());
+        }
+    }
+    // Without a date of its own it is as old as its arrival (RFC 9110 section 6.6.1), not as the stored response.
+    if freshness::date(fresh, FieldId::Date, received).is_none() {
+        stored.remove(header::DATE);
+        freshness::ensure_date(stored, received);
+    }
 }

@@ -1,6 +1,6 @@
 //! Ranges of a stored whole (RFC 9110 section 14): which parts answer a request, and what frames them.
 
-use super::Stored;
+use super::terms::Stored;
 use crate::wire::date::{self, Timestamp};
 use crate::wire::field::FieldId;
 use crate::wire::list;

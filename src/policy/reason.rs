@@ -1,6 +1,43 @@
 //! Why a response was not stored, in sentences for people.
 
-use super::NotStored;
+use crate::wire::status::Fwd;
+
+/// Why a response may not be stored; each names the field that forbade it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    Method,
+    /// A GET with a body.
+    RequestContent,
+    Status,
+    RequestNoStore,
+    NoStore,
+    Private,
+    Authorization,
+    VaryStar,
+    NoFreshness,
+    /// Not fresh, and without a validator.
+    Stale,
+    /// Every reuse would need a validation, and it has no validator.
+    NoCacheWithoutValidator,
+    SetCookie,
+    Partial,
+    MustUnderstand,
+}
+
+/// What to do with a request for which something is stored (or not).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Answer from the store as it is (a 304 to the client's own condition is [`Stored::is_not_modified`]'s matter).
+    Serve { ttl: i64 },
+    /// Answer from the store although it is stale, and validate it once in the background (RFC 5861 section 3).
+    ServeStale { ttl: i64 },
+    /// Ask the origin whether what is stored is still good.
+    Validate { fwd: Fwd, ttl: i64 },
+    /// Pass it on.
+    Forward { fwd: Fwd },
+    /// `only-if-cached` and nothing usable: 504.
+    OnlyIfCached,
+}
 
 impl NotStored {
     /// One sentence that cites the section of RFC 9111: usable in `Cache-Status; detail=` and explanations.

@@ -1,7 +1,6 @@
 //! The request of a background refresh (RFC 5861 section 3): for everyone, made of that of whom it was noticed by.
 
-use super::Terms;
-use super::terms::Marks;
+use super::terms::{Marks, Terms};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::view;
 use http::{Method, request};

@@ -1,8 +1,8 @@
 //! What to do with a request, given what is stored (section 4).
 
+use super::reason::Decision;
 use super::storable::has_content;
-use super::terms::Marks;
-use super::{Decision, Stored, Terms};
+use super::terms::{Marks, Stored, Terms};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};

@@ -1,15 +1,16 @@
 //! May a response be stored (section 3), and on what terms?
 
-use super::terms::{Marks, Source};
-use super::{NotStored, Rules, Terms, freshness, parts, targeted, validate, vary};
+use super::reason::NotStored;
+use super::targeted::Rules;
+use super::terms::{Marks, Source, Terms};
+use super::{freshness, parts, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::hop;
 use crate::wire::target::Key;
 use crate::wire::view::{FieldView, RequestView, ResponseView};
-use http::header;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 
 /// Whether a response may be stored, and on what terms; or why not. `sent` and `received` are the times of the exchange.
 /// The answer to a POST that may be stored is stored for later GETs (RFC 9110 section 9.3.3).
@@ -223,6 +224,6 @@ pub fn storable_fields(headers: &mut HeaderMap, received: impl Into<Moment>) -> 
         }
         headers.remove(&name);
     }
-    validate::ensure_date(headers, received.into());
+    freshness::ensure_date(headers, received.into());
     withheld
 }

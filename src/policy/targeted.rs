@@ -1,10 +1,16 @@
 //! Targeted fields such as `CDN-Cache-Control` (RFC 9213): obeyed only where configured.
 
-use super::Rules;
 use super::structured::{Value, dictionary};
 use crate::wire::cache_control::{CacheControl, Directive, MAX_SECONDS, Set, Value as Argument};
 use crate::wire::view::FieldView;
 use http::header::HeaderName;
+
+/// What the operator configured.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// RFC 9213 targeted fields, in order of preference; empty: none is obeyed.
+    pub targeted: Vec<HeaderName>,
+}
 
 /// What governs a response: the first configured field that is there, valid and not empty; else `Cache-Control`
 /// (RFC 9213 section 2.2). The second value is whether it was a targeted one.

@@ -1,7 +1,35 @@
 //! [`Terms`]: what is kept of the policy for each stored response. Numbers and bits, so that a hit is decided from them.
 
-use super::Terms;
 use crate::wire::date::Timestamp;
+use crate::wire::view::FieldView;
+use http::StatusCode;
+
+/// What is computed once, when a response is stored (or freshened), so that a fresh hit is decided from numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// When the response was generated, as far as known: received minus its corrected initial age (section 4.2.3).
+    pub born: Timestamp,
+    /// When it arrived here.
+    pub received: Timestamp,
+    /// Freshness lifetime in milliseconds (section 4.2.1).
+    pub lifetime: u64,
+    /// Until when a request that asks for nothing special is answered without further questions: the end
+    /// of freshness, or zero where every reuse needs a validation first.
+    pub fresh_until: Timestamp,
+    /// Seconds (RFC 5861 section 3); 0: not allowed.
+    pub stale_while_revalidate: u32,
+    /// Seconds (RFC 5861 section 4); 0: not said.
+    pub stale_if_error: u32,
+    pub source: Source,
+    pub marks: Marks,
+}
+
+/// A stored response, as the policy sees it.
+pub struct Stored<'a, F: FieldView + ?Sized> {
+    pub terms: &'a Terms,
+    pub status: StatusCode,
+    pub fields: &'a F,
+}
 
 /// Where a freshness lifetime came from (section 4.2.1), for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,3 +183,5 @@ impl Terms {
         Terms { marks: self.marks.and(Marks::INVALIDATED), fresh_until: Timestamp(0), ..self }
     }
 }
+
+const _: () = assert!(size_of::<Terms>() <= 48, "one is kept for every stored response");

@@ -1,7 +1,11 @@
 //! Validation: the client's conditions answered from the store, ours put to the origin, and what its 304 changes
 //! (sections 4.3 and 3.2).
 
-use super::{NotStored, Rules, Stored, Terms, freshness, storable};
+use super::parts::combine;
+use super::reason::NotStored;
+use super::targeted::Rules;
+use super::terms::{Stored, Terms};
+use super::{freshness, storable};
 use crate::wire::cache_control::{CacheControl, Set};
 use crate::wire::date::{self, Moment, Timestamp};
 use crate::wire::field::{FieldId, Traits};
@@ -152,34 +156,4 @@ fn take(headers: &mut HeaderMap, name: &HeaderName, into: &mut HeaderMap) {
         into.append(name, line.clone());
     }
     headers.remove(name);
-}
-
-/// Updates stored fields from a 304, or from another part of the same representation (sections 3.2 and 3.4): every field
-/// takes the place of all lines of that name, new ones too; except those that describe the stored bytes, among them an
-/// `ETag`: a 304 confirmed the one that we asked with.
-pub fn combine(stored: &mut HeaderMap, fresh: &HeaderMap, received: impl Into<Moment>) {
-    let received = received.into();
-    for name in fresh.keys().filter(|name| !FieldId::has(name.as_str().as_bytes(), Traits::CONTENT)) {
-        if *name == header::ETAG && stored.contains_key(header::ETAG) {
-            continue;
-        }
-        stored.remove(name);
-        for value in fresh.get_all(name) {
-            stored.append(name, value.clone());
-        }
-    }
-    // Without a date of its own it is as old as its arrival (RFC 9110 section 6.6.1), not as the stored response.
-    if freshness::date(fresh, FieldId::Date, received).is_none() {
-        stored.remove(header::DATE);
-        ensure_date(stored, received);
-    }
-}
-
-/// Gives a response without `Date` the time at which it arrived (RFC 9110 section 6.6.1).
-pub(super) fn ensure_date(headers: &mut HeaderMap, received: Moment) {
-    if !headers.contains_key(header::DATE)
-        && let Ok(value) = HeaderValue::from_bytes(&date::format(received.wall))
-    {
-        headers.insert(header::DATE, value);
-    }
 }

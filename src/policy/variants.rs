@@ -1,4 +1,3 @@
 //! Which of several stored responses a request selects (section 4.1).
 
-pub use super::language::speaks;
-pub use super::vary::{Selection, selecting, selecting_by};
+pub use super::vary::{Selection, selecting, selecting_by, speaks};

@@ -5,9 +5,8 @@ use crate::wire::field::{FieldId, Traits};
 use crate::wire::list;
 use crate::wire::view::FieldView;
 use http::HeaderMap;
-use http::header::{self, HeaderName};
-use std::cell::{OnceCell, RefCell};
-use std::ops::Range;
+use http::header::HeaderName;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 /// The selecting fields of a request under a response's `Vary`, normalised (section 4.1): two requests with the same
@@ -29,6 +28,7 @@ pub fn selecting_by(vary: &[u8], request: &(impl FieldView + ?Sized)) -> Option<
 /// What one request selects, worked out once for each `Vary` that is met, however many variants have it.
 pub struct Selection<'a, F: FieldView + ?Sized = HeaderMap> {
     request: &'a F,
+    has_looked: Cell<bool>,
     known: RefCell<Vec<Known>>,
     favourite: OnceCell<Option<&'a [u8]>>,
 }
@@ -38,7 +38,16 @@ type Known = (Box<[u8]>, Option<Rc<[u8]>>);
 
 impl<'a, F: FieldView + ?Sized> Selection<'a, F> {
     pub fn of(request: &'a F) -> Selection<'a, F> {
-        Selection { request, known: RefCell::default(), favourite: OnceCell::new() }
+        Selection { request, has_looked: Cell::new(false), known: RefCell::default(), favourite: OnceCell::new() }
+    }
+
+    /// Whether it selects what is stored under this `Vary`, with these selecting fields. The first is compared as it is:
+    /// mostly there is no other.
+    pub fn selects(&self, vary: &[u8], selecting: &[u8]) -> bool {
+        match self.has_looked.replace(true) {
+            false => is_selected_by(self.request, selecting),
+            true => self.under(vary).is_some_and(|selected| *selected == *selecting),
+        }
     }
 
     /// As [`selecting_by`].
@@ -78,39 +87,58 @@ fn names<'a>(members: impl Iterator<Item = &'a [u8]>) -> Option<Vec<HeaderName>>
 fn select(names: &[HeaderName], request: &(impl FieldView + ?Sized)) -> Box<[u8]> {
     let mut out = Vec::with_capacity(64);
     for name in names {
-        field(name, request, &mut out);
+        field(name.as_str().as_bytes(), request, &mut out);
     }
     // A copy: to give back what is too much of a small allocation costs the allocator more.
     out.as_slice().into()
 }
 
-/// `name:value` and a line feed, which no value contains; an absent field has no colon, so it is not an empty one.
-fn field(name: &HeaderName, request: &(impl FieldView + ?Sized), out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    let mut lines = request.named(name);
-    match (lines.next(), lines.next()) {
-        (None, _) => {}
-        (Some(only), None) => value(name, &[only], out),
-        (Some(first), Some(second)) => value(name, &[first, second].into_iter().chain(lines).collect::<Vec<_>>(), out),
+/// Whether a request has the same selecting fields.
+fn is_selected_by(request: &(impl FieldView + ?Sized), selecting: &[u8]) -> bool {
+    let mut own = Vec::with_capacity(selecting.len() + 64);
+    selecting.split_inclusive(|byte| *byte == b'\n').all(|line| {
+        let name = line.split(|byte| matches!(byte, b':' | b'\n')).next().unwrap_or_default();
+        own.clear();
+        field(name, request, &mut own);
+        own == line
+    })
+}
+
+/// `name:value` and a line feed, which no value contains; an absent field has no colon, so it is not an empty one. `name` in
+/// lower case.
+fn field(name: &[u8], request: &(impl FieldView + ?Sized), out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    let id = FieldId::of(name);
+    if !id.stands_for_many() {
+        lines(id, request.all(id), out);
+    } else if let Ok(name) = HeaderName::from_lowercase(name) {
+        lines(id, request.named(&name), out);
     }
     out.push(b'\n');
 }
 
-fn value(name: &HeaderName, lines: &[&[u8]], out: &mut Vec<u8>) {
+fn lines<'a>(id: FieldId, mut lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    match (lines.next(), lines.next()) {
+        (None, _) => {}
+        (Some(only), None) => value(id, &[only], out),
+        (Some(first), Some(second)) => value(id, &[first, second].into_iter().chain(lines).collect::<Vec<_>>(), out),
+    }
+}
+
+fn value(id: FieldId, lines: &[&[u8]], out: &mut Vec<u8>) {
     out.push(b':');
     let members = || lines.iter().copied().flat_map(list::split);
-    let is_short = || members().nth(MOST_PREFERENCES).is_none();
-    match *name {
-        header::ACCEPT_ENCODING | header::ACCEPT_LANGUAGE if is_short() => preferences(members(), out),
-        _ => combined(lines, is_list(name), out),
+    let has_preferences = matches!(id, FieldId::AcceptEncoding | FieldId::AcceptLanguage);
+    if !has_preferences || !preferences(members(), out) {
+        combined(lines, is_list(id), out);
     }
 }
 
 /// Whether a comma in a field's value may stand between two lines: then nobody can tell whether there was white space
 /// beside it, which is optional where lines are combined (RFC 9110 section 5.3). Not in fields that are known to have one
 /// value.
-fn is_list(name: &HeaderName) -> bool {
-    !FieldId::has(name.as_str().as_bytes(), Traits::SINGLE)
+fn is_list(id: FieldId) -> bool {
+    !id.is(Traits::SINGLE)
 }
 
 /// The lines of a field as one (RFC 9110 section 5.2), without white space around them; of a list also none around its
@@ -164,23 +192,34 @@ fn quoted_end(text: &[u8]) -> usize {
 }
 
 /// A list with weights whose members are tokens in any letter case and any order (RFC 9110 sections 12.4.2, 12.5.3,
-/// 12.5.4): lower case, no white space, sorted, `q=1` left out.
-fn preferences<'a>(members: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
-    let mut text = Vec::with_capacity(64);
-    let mut sorted: Vec<Range<usize>> = Vec::with_capacity(8);
+/// 12.5.4): lower case, no white space, sorted, `q=1` left out. `false`, and nothing: it is too long.
+fn preferences<'a>(members: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    let (mut spans, mut count) = ([(0, 0); MOST_PREFERENCES], 0);
     for member in members {
-        let start = text.len();
-        preference(member, &mut text);
-        sorted.push(start..text.len());
+        let from = out.len();
+        preference(member, out);
+        let Some(span) = spans.get_mut(count) else {
+            out.truncate(start);
+            return false;
+        };
+        (*span, count) = ((from, out.len()), count + 1);
     }
-    sorted.sort_unstable_by(|a, b| text[a.clone()].cmp(&text[b.clone()]));
-    sorted.dedup_by(|a, b| text[a.clone()] == text[b.clone()]);
-    for (n, member) in sorted.into_iter().enumerate() {
-        if n > 0 {
-            out.push(b',');
+    let spans = &mut spans[..count];
+    spans.sort_unstable_by(|a, b| out[a.0..a.1].cmp(&out[b.0..b.1]));
+    let end = out.len();
+    for n in 0..spans.len() {
+        let (from, to) = spans[n];
+        let is_repeated = n.checked_sub(1).is_some_and(|before| out[spans[before].0..spans[before].1] == out[from..to]);
+        if !is_repeated {
+            if n > 0 {
+                out.push(b',');
+            }
+            out.extend_from_within(from..to);
         }
-        out.extend_from_slice(&text[member]);
     }
+    out.drain(start..end);
+    true
 }
 
 fn preference(member: &[u8], out: &mut Vec<u8>) {
@@ -198,4 +237,23 @@ fn preference(member: &[u8], out: &mut Vec<u8>) {
     if &out[weight..] == b"1" {
         out.truncate(weight - 3);
     }
+}
+
+/// Whether a stored variant answers a request whose only difference to its own is `Accept-Language`: when its
+/// `Content-Language` is the one language that the request likes best. `vary` is the stored value of `Vary`,
+/// `selected` what [`selecting`] gave for the variant's own request.
+pub fn speaks<F: FieldView + ?Sized>(
+    vary: &[u8],
+    selected: &[u8],
+    content_language: &[u8],
+    wanted: &Selection<'_, F>,
+) -> bool {
+    if !wanted.favourite().is_some_and(|tag| tag.eq_ignore_ascii_case(list::trim(content_language))) {
+        return false;
+    }
+    let Some(wanted) = wanted.under(vary) else { return false };
+    let others = |line: &&[u8]| !line.starts_with(b"accept-language:");
+    let both = |text: &[u8]| text.split(|&b| b == b'\n').any(|line| !others(&line));
+    let rest = |text| <[u8]>::split(text, |&b| b == b'\n').filter(others);
+    both(selected) && both(&wanted) && rest(selected).eq(rest(&wanted))
 }

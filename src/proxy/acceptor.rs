@@ -1,6 +1,7 @@
 //! Accepts on every listen address and hands each connection to the worker that has the fewest.
 
-use super::worker::{Arrival, Errand, Handle, Place};
+use super::thread::{Arrival, Errand, Handle};
+use super::worker::Place;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Listener, Peer, Stream};
 use crate::net::serve::refuse;

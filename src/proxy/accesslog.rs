@@ -27,7 +27,7 @@ pub struct Line {
     /// Its address, as the log shows it; none of a Unix socket.
     pub client: Option<Rc<str>>,
     pub method: http::Method,
-    pub target: String,
+    pub target: Target,
     pub version: http::Version,
     pub began: clock::Tick,
     pub node: Option<String>,
@@ -46,12 +46,12 @@ impl Log {
     }
 
     /// The URL of a request as the log shows it.
-    pub fn target(&self, target: &[u8]) -> String {
-        let mut text = shown(target);
-        if let Some(at) = text.find('?').filter(|_| !self.queries) {
-            text.truncate(at);
+    pub fn target(&self, target: &[u8]) -> Target {
+        let mut shown = Target::of(target);
+        if let Some(at) = shown.text.find('?').filter(|_| !self.queries) {
+            shown.text.truncate(at);
         }
-        text
+        shown
     }
 
     pub fn write(&self, line: &Line, outcome: &Outcome) -> Logged {
@@ -70,19 +70,42 @@ impl Log {
     }
 }
 
-/// A target without what is no part of a URI; one without a path has `/`.
-fn shown(target: &[u8]) -> String {
-    let target = target::escaped(target);
-    let is_whole = |text: &str| {
-        let after_scheme = text.strip_prefix("http://");
-        after_scheme.is_some_and(|rest| rest.contains('/')) && !text.contains('#')
-    };
-    match std::str::from_utf8(&target) {
-        Ok(text) if is_whole(text) => text.to_owned(),
-        _ => http::Uri::try_from(&*target)
-            .map_or_else(|_| String::from_utf8_lossy(&target).into_owned(), |target| target.to_string()),
+/// A request target as the log shows it: without what is no part of a URI; one without a path has `/`.
+#[derive(Debug)]
+pub struct Target {
+    text: String,
+    /// There is nothing in it that has to be escaped.
+    is_plain: bool,
+}
+
+impl Target {
+    fn of(target: &[u8]) -> Target {
+        const SCHEME: &[u8] = b"http://";
+        let has_path = || target.strip_prefix(SCHEME).is_some_and(|rest| rest.contains(&b'/'));
+        let is_plain = target.iter().all(|byte| PLAIN[usize::from(*byte)]) && has_path();
+        let text = match std::str::from_utf8(target) {
+            Ok(text) if is_plain => text.to_owned(),
+            _ => {
+                let target = target::escaped(target);
+                let uri = http::Uri::try_from(&*target);
+                uri.map_or_else(|_| String::from_utf8_lossy(&target).into_owned(), |uri| uri.to_string())
+            }
+        };
+        Target { text, is_plain }
     }
 }
+
+/// What stands in a URI (RFC 3986 section 2) before any fragment, and what people write there all the same, but for quotes and
+/// what ends a line.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
+        byte += 1;
+    }
+    plain
+};
 
 /// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "hit; ttl=3"`
 fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
@@ -94,7 +117,7 @@ fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
         String::from_utf8_lossy(&time),
         line.client.as_deref().unwrap_or("unix"),
         escaped(line.method.as_str()),
-        escaped(&line.target),
+        escaped(&line.target.text),
         line.version,
         outcome.verdict.status.as_u16(),
         outcome.sent,
@@ -134,18 +157,19 @@ fn escaped(text: &str) -> Cow<'_, str> {
 
 fn json_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
     let ms = u64::try_from(clock::tick().since(line.began).as_millis()).unwrap_or(u64::MAX);
+    let Target { text, is_plain } = &line.target;
     number(out, "{\"bytes\":", outcome.sent);
-    text(out, ",\"cache\":", line.cache_status.as_deref());
+    self::text(out, ",\"cache\":", line.cache_status.as_deref());
     token(out, ",\"client\":", line.client.as_deref());
     token(out, ",\"end\":", Some(end(outcome.end)));
     token(out, ",\"fault\":", outcome.whose().map(Whose::token));
     token(out, ",\"method\":", Some(line.method.as_str()));
     number(out, ",\"ms\":", ms);
-    text(out, ",\"node\":", line.node.as_deref());
+    self::text(out, ",\"node\":", line.node.as_deref());
     token(out, ",\"source\":", Some(source(outcome)));
     number(out, ",\"status\":", outcome.verdict.status.as_u16().into());
     number(out, ",\"time\":", clock::wall().0);
-    text(out, ",\"url\":", Some(&line.target));
+    (if *is_plain { token } else { self::text })(out, ",\"url\":", Some(text));
     out.push(b'}');
 }
 
@@ -158,7 +182,11 @@ fn number(out: &mut Vec<u8>, name: &str, value: u64) {
 fn token(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
     out.extend_from_slice(name.as_bytes());
     match value {
-        Some(value) => [b"\"", value.as_bytes(), b"\""].iter().for_each(|part| out.extend_from_slice(part)),
+        Some(value) => {
+            out.push(b'"');
+            out.extend_from_slice(value.as_bytes());
+            out.push(b'"');
+        }
         None => out.extend_from_slice(b"null"),
     }
 }
@@ -207,9 +235,26 @@ mod tests {
     fn query_strings_stay_out_unless_asked_for() {
         let (lines, _writer) = Lines::to(std::io::stdout(), "access log").unwrap();
         let mut log = Log { lines, format: AccessLog::Text, queries: false };
-        assert_eq!(log.target(b"http://a.example/p?token=secret"), "http://a.example/p");
+        assert_eq!(log.target(b"http://a.example/p?token=secret").text, "http://a.example/p");
         log.queries = true;
-        assert_eq!(log.target(b"http://a.example/p?token=secret"), "http://a.example/p?token=secret");
+        assert_eq!(log.target(b"http://a.example/p?token=secret").text, "http://a.example/p?token=secret");
+    }
+
+    #[test]
+    fn a_target_is_shown_as_a_uri_and_one_that_is_none_as_it_is() {
+        for (target, expected) in [
+            (&b"http://a/b?c=%22"[..], ("http://a/b?c=%22", true)),
+            (b"http://a", ("http://a/", false)),
+            (b"http://a/b#c", ("http://a/b", false)),
+            (b"http://a/{b}", ("http://a/%7Bb%7D", false)),
+            (b"http://a/\"", ("http://a/%22", false)),
+            (b"a:443", ("a:443", false)),
+            (b"/b", ("/b", false)),
+            (b"http:// \xff", ("http:// \u{fffd}", false)),
+        ] {
+            let Target { text, is_plain } = Target::of(target);
+            assert_eq!((&*text, is_plain), expected, "{target:?}");
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn at_once(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> O
     let (head, body) = copy.write(since.asked, bodiless, out)?;
     let mut record = client.record_of(request);
     record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit, blame: None });
-    record.note(&copy.node, Some(copy.said(&out[start..start + head])));
+    record.note(&copy.node, || Some(copy.said(&out[start..start + head])));
     record.sent(if bodiless { 0 } else { usize::try_from(entry.body().len()).unwrap_or(usize::MAX) });
     record.end(End::Complete);
     if copy.is_due(since.at) {

@@ -1,12 +1,12 @@
 //! The front: accepts clients and relays each request to the cache node that owns its URL.
 //!
 //! In the order of a request's life:
-//! - `acceptor`, `worker`: one thread accepts, one runtime a thread serves
+//! - `acceptor`, `thread`, `worker`: one thread accepts, one runtime a thread serves
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
 //! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`: what other fronts say of it
 //! - `tunnel`: CONNECT and Upgrade
-//! - `reply`, `outcome`: the answer on its way and what became of it; `accesslog`, [`metrics`]: who reads of it
+//! - `answer`: what the client gets; `effects`: what others are told of it; `reply`, `outcome`: its way, and what became of it; `accesslog`, [`metrics`]: who reads of it
 
 #[cfg(test)]
 mod fake;
@@ -17,7 +17,10 @@ mod acceptor;
 mod access;
 mod accesslog;
 pub mod admin;
+mod answer;
 mod copied;
+mod effects;
+mod front;
 mod held;
 mod hit;
 mod hot;
@@ -33,6 +36,7 @@ mod relay;
 mod reply;
 mod route;
 mod service;
+mod thread;
 mod told;
 mod tunnel;
 mod upload;
@@ -47,31 +51,14 @@ use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::shares::Seats;
-use http::HeaderValue;
-use recent::Recent;
+use front::{Front, reachable};
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use thread::Handle;
 use tokio::task::{LocalSet, spawn_local};
-use worker::Handle;
 
-/// The names of this front.
-pub struct Front {
-    pub pseudonym: String,
-    /// Among several fronts; `None`: it is the only one.
-    pub id: Option<String>,
-    /// Our member of `Via`, by version of the message.
-    pub via: [HeaderValue; 2],
-    /// Where it listens, with the real ports.
-    pub listen: Vec<SocketAddr>,
-    pub admin: SocketAddr,
-    /// What more than its owner may hold.
-    pub doubled: Recent,
-}
-
-/// Places for what more than its owner may hold: what is asked of two nodes is hot, and there are few of those.
-const DOUBLED: usize = 1 << 12;
 /// Copies in the making, and what readers have of copies that are none any more, may take this part of the copies' memory.
 const OF_HOT: u64 = 4;
 
@@ -190,7 +177,7 @@ fn with_bound(mut config: Config, listen: Vec<SocketAddr>, admin: SocketAddr) ->
 
 fn start_workers(start: worker::Start) -> Result<Rc<Vec<Handle>>, StartError> {
     let count = start.config.proxy.workers.max(1);
-    let workers = (0..count).map(|index| worker::spawn(index, start.clone())).collect::<Result<Vec<_>, _>>();
+    let workers = (0..count).map(|index| thread::spawn(index, start.clone())).collect::<Result<Vec<_>, _>>();
     workers.map(Rc::new).map_err(|e| cannot("start a worker thread", &e))
 }
 
@@ -275,30 +262,4 @@ fn pseudonym(config: &Config) -> String {
 
 fn cannot(what: &str, cause: &std::io::Error) -> StartError {
     StartError(format!("cannot {what}: {cause}"))
-}
-
-/// An address that a client on this machine can use.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
-impl Front {
-    pub fn new(pseudonym: &str, listen: Vec<SocketAddr>, admin: SocketAddr) -> Front {
-        // The configuration admits only tokens.
-        let via = ["1.0", "1.1"].map(|version| {
-            HeaderValue::try_from(format!("{version} {pseudonym}"))
-                .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
-        });
-        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin, doubled: Recent::new(DOUBLED) }
-    }
-    /// The address to be set as a proxy.
-    pub fn address(&self) -> String {
-        self.listen.first().map(|address| reachable(*address).to_string()).unwrap_or_default()
-    }
 }

@@ -132,10 +132,10 @@ impl Record {
         self.outcome.end = end;
     }
     /// Who answered, for the log, and what that said of its cache.
-    pub fn note(&mut self, node: &str, said: Option<&[u8]>) {
+    pub fn note<'a>(&mut self, node: &str, said: impl FnOnce() -> Option<&'a [u8]>) {
         if let Some(line) = &mut self.line {
             line.1.node = Some(node.to_owned());
-            line.1.cache_status = said.map(|member| String::from_utf8_lossy(member).into_owned());
+            line.1.cache_status = said().map(|member| String::from_utf8_lossy(member).into_owned());
         }
     }
 

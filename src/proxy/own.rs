@@ -1,11 +1,12 @@
 //! Requests that end here although their target is a URL.
 
-use super::Front;
+use super::front::Front;
 use crate::net::dial::Dialer;
+use crate::wire::fault::{Fault, Kind};
 use crate::wire::target::{Host, Key};
 use http::header::MAX_FORWARDS;
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 
 /// Whose address a URL has.
@@ -72,6 +73,12 @@ pub fn last_hop(request: &mut Parts) -> Hops {
             Hops::Onward
         }
     }
+}
+
+/// A way that leads back to this proxy.
+pub fn looped() -> Fault {
+    let detail = "This request comes back to the proxy that it came from: the way to its target is a loop.";
+    Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyLoopDetected, detail)
 }
 
 #[cfg(test)]

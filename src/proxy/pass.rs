@@ -1,5 +1,5 @@
 //! A request passed on from bytes to bytes: its field lines go to the node, and the node's to the client, without a map of
-//! either. The steps are those of [`super::service`], which takes over where an answer is not as plain.
+//! either. The steps are those of `service`, which takes over where an answer is not as plain.
 
 use super::copied::Watch;
 use super::hot::{Copy, RUNS_OUT, Since};
@@ -8,7 +8,7 @@ use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::Reply;
 use super::route::Asked;
 use super::worker::Client;
-use super::{own, relay, service};
+use super::{answer, effects, own, relay};
 use crate::clock;
 use crate::net::serve::{Asked as Asking, Given, Head, Interim, Payload};
 use crate::store::Mark;
@@ -146,13 +146,13 @@ impl Pass {
         };
         let (answer, pool) = match answered {
             Ok(answered) => answered,
-            Err(fault) => return Given::Response(service::fault(client, &fault, false, self.record.take())),
+            Err(fault) => return Given::Response(answer::fault(client, &fault, false, self.record.take())),
         };
         if answer.head.challenges {
             client.ties.make(&self.key);
         }
         if self.special {
-            service::renewed(client, &self.key, &answer, &pool).await;
+            effects::renewed(client, &self.key, &answer, &pool).await;
         }
         let request = || Head::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
@@ -172,13 +172,13 @@ impl Pass {
                 if let Some(mut record) = self.record.take() {
                     let blame = head.blame;
                     record.decide(Verdict { status: head.status, source: Source::Node, cache, blame });
-                    record.note(&pool.node.id, head.fields.verdict());
+                    record.note(&pool.node.id, || head.fields.verdict());
                     record.sent(body.len());
                     record.end(End::Complete);
                 }
                 Given::Bytes(bytes, body.clone().into())
             }
-            _ => Given::Response(service::deliver(client, answer, &pool, None, capture, &mut self.record)),
+            _ => Given::Response(answer::deliver(client, answer, &pool, None, capture, &mut self.record)),
         }
     }
 
@@ -210,7 +210,7 @@ impl Pass {
         if let (Some(mut record), Watch::Again(_, copy)) = (self.record.take(), &self.watch) {
             let (status, cache) = (copy.entry().status, Cache::Hit);
             record.decide(Verdict { status, source: Source::Node, cache, blame: None });
-            record.note(&copy.node, Some(HIT));
+            record.note(&copy.node, || Some(HIT));
             record.sent(body.len());
             record.end(End::Complete);
         }

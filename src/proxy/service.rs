@@ -1,31 +1,25 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
-use super::link::{self, Answer, Framing, Pool, Said};
-use super::outcome::{Cache, Record, Source, Verdict};
+use super::answer::{self, own_answer};
+use super::effects::{invalidate, renewed};
+use super::link::{self, Framing, Said};
+use super::outcome::Record;
+use super::own::looped;
 use super::pass::Pass;
-use super::reply::{Capture, Content, Reply};
+use super::reply::{Content, Reply};
 use super::worker::Client;
 use super::{access, copied, hit, own, pages, relay, told, tunnel, upload};
-use crate::clock;
-use crate::cluster::views::{Outdated, Report};
 use crate::net::dial::Dialer;
-use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
+use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::field::FieldId;
 use crate::wire::target::{Key, Target};
-use crate::wire::{connection_auth, hop, list, status, target, via};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
+use crate::wire::{connection_auth, hop, list, target, via};
+use http::header::{CONNECTION, HOST, HeaderValue, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
-use hyper::ext::ReasonPhrase;
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
-
-/// So long an answer that invalidates waits for the other nodes to know.
-const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
 /// Answers the requests of one connection.
 pub struct Serving(pub Rc<Client>);
@@ -57,7 +51,7 @@ async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply
     let mut record = Some(client.record(&request).of_client(body.interim()));
     // Boxed, because a future is as large as the largest that it may wait for.
     let answer = Box::pin(answer(&client, request, body, &mut record)).await;
-    Given::Response(answer.unwrap_or_else(|fault| self::fault(&client, &fault, head_only, record.take())))
+    Given::Response(answer.unwrap_or_else(|fault| answer::fault(&client, &fault, head_only, record.take())))
 }
 
 /// Answers one request of a client that may not use the proxy; another front may speak from anywhere.
@@ -71,17 +65,10 @@ pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Resp
     };
     let mut answer = match heard {
         Ok(page) => own_answer(page, None, false, Some(record)),
-        Err(fault) => self::fault(&client, &fault, head_only, Some(record)),
+        Err(fault) => answer::fault(&client, &fault, head_only, Some(record)),
     };
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
-}
-
-/// An error that we answer with.
-pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
-    tracing::debug!(kind = fault.kind.token(), "{fault}");
-    let page = pages::error(&client.worker.front.pseudonym, fault);
-    own_answer(page, Some(fault.blame()), head_only, record)
 }
 
 async fn answer(
@@ -171,7 +158,7 @@ async fn forward(
     }
     let capture = watch.capture(client, &key, || Some(request), &answer, &pool);
     let ends = tie.is_some() && !answer.head.keep && answer.head.status != StatusCode::SWITCHING_PROTOCOLS;
-    let mut response = deliver(client, answer, &pool, upgrade, capture, record);
+    let mut response = answer::deliver(client, answer, &pool, upgrade, capture, record);
     if ends {
         // What was logged in has ended, and so does the client's own.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -179,111 +166,11 @@ async fn forward(
     Ok(response)
 }
 
-/// Makes a node's answer the client's.
-pub fn deliver(
-    client: &Rc<Client>,
-    answer: Answer,
-    pool: &Rc<Pool>,
-    upgrade: Option<Upgrade>,
-    capture: Option<Box<Capture>>,
-    record: &mut Option<Record>,
-) -> Response<Reply> {
-    let worker = &client.worker;
-    let Answer { head, content } = answer;
-    let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = head.status;
-    parts.headers = head.fields.map();
-    if head.status.canonical_reason().map(str::as_bytes) != Some(head.fields.reason())
-        && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
-    {
-        parts.extensions.insert(reason);
-    }
-    let hop = hop::strip(&mut parts.headers);
-    parts.headers.append(VIA, worker.shared.via(head.version).clone());
-    if let Some(record) = record {
-        let (cache, blame) = (Cache::of(&parts.headers), head.blame);
-        record.decide(Verdict { status: parts.status, source: Source::Node, cache, blame });
-        record.note(&pool.node.id, status::last_member(&parts.headers));
-    }
-    let reply = match content {
-        link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),
-        link::Content::Stream(body) => Reply::capturing(Content::Node(body), record.take(), capture),
-        link::Content::Switched(conn, early) => {
-            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            if let Some(protocol) = hop.upgrade {
-                parts.headers.insert(UPGRADE, protocol);
-            }
-            tunnel::switch(client, upgrade, conn, early, record)
-        }
-    };
-    Response::from_parts(parts, reply)
-}
-
-/// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
-/// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
-async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer, pool: &Pool) {
-    let (mut parts, ()) = Response::new(()).into_parts();
-    (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
-    let keys = policy::invalidates(method, key, &parts);
-    let groups = policy::groups::invalidated(method, &parts);
-    forget(client, key, &keys, &groups);
-    let mut what: Vec<Outdated> = keys.iter().map(|key| Outdated::Url(key.as_str().to_owned())).collect();
-    if !groups.is_empty() {
-        let (origin, groups) = (format!("{}://{}", key.scheme(), key.authority()), groups.clone());
-        what.push(Outdated::Groups { origin, groups });
-    }
-    // Also where one node has the whole ring: one that is off it, and drains, is asked by that one.
-    if what.is_empty() {
-        return;
-    }
-    tell(client, what, pool).await;
-    // Meanwhile another node may have answered with what it held.
-    forget(client, key, &keys, &groups);
-}
-
-/// A reload, or another request that went to the owner alone, has got a newer answer than others may hold who are asked in
-/// the owner's place. The client has it when they have dropped theirs, so that nobody who comes after it gets an older one.
-pub async fn renewed(client: &Client, key: &Key, answer: &Answer, pool: &Pool) {
-    if !answer.head.fields.verdict().is_some_and(status::is_stored) {
-        return;
-    }
-    forget(client, key, std::slice::from_ref(key), &[]);
-    // One that is still coming is not yet what the owner answers others with.
-    if answer.small_body().is_some() && client.worker.front.doubled.has(key.hash()) {
-        let what = vec![Outdated::Renewed { renewed: key.as_str().to_owned() }];
-        Box::pin(tell(client, what, pool)).await;
-        // Meanwhile another node may have answered with what it held.
-        forget(client, key, std::slice::from_ref(key), &[]);
-    }
-}
-
-/// Tells the other nodes and fronts, and waits until they know.
-async fn tell(client: &Client, what: Vec<Outdated>, pool: &Pool) {
-    let (told, done) = oneshot::channel();
-    client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
-    // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
-    _ = timeout(UNTIL_TOLD, done).await;
-}
-
-/// Drops the front's own copies.
-fn forget(client: &Client, of: &Key, keys: &[Key], groups: &[String]) {
-    if let Some(hot) = &client.worker.hot {
-        keys.iter().for_each(|key| hot.forget(key));
-        hot.forget_groups(of, groups, clock::now());
-    }
-}
-
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
     if request.headers.contains_key(VIA) && via::contains(&request.headers, &client.worker.front.pseudonym) {
         return Err(looped());
     }
     Ok(())
-}
-
-/// A way that leads back to this proxy.
-pub fn looped() -> Fault {
-    let detail = "This request comes back to the proxy that it came from: the way to its target is a loop.";
-    Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyLoopDetected, detail)
 }
 
 /// RFC 9112 section 3.2: one Host line, which HTTP/1.0 may do without. The target decides all the same.
@@ -351,24 +238,4 @@ fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, 
         }
     };
     (page, None)
-}
-
-/// An answer that we make ourselves: a page, or an error.
-fn own_answer(
-    page: Response<Content>,
-    blame: Option<Blame>,
-    head_only: bool,
-    record: Option<Record>,
-) -> Response<Reply> {
-    let (mut parts, mut content) = page.into_parts();
-    let mut record = record;
-    if let Some(record) = &mut record {
-        let source = if blame.is_some() { Source::Error } else { Source::Page };
-        record.decide(Verdict { status: parts.status, source, cache: Cache::Unknown, blame });
-    }
-    if let (true, Content::Full(bytes)) = (head_only, &content) {
-        parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
-        content = Content::empty();
-    }
-    Response::from_parts(parts, Reply::new(content, record))
 }

@@ -4,7 +4,8 @@ mod hot;
 
 use super::fake::{Act, FakeNode, config};
 use super::hot::Hot;
-use super::worker::{self, Handle, Start};
+use super::thread::{self, Handle};
+use super::worker::Start;
 use super::{Front, acceptor};
 use crate::cluster::views::report::{self, Heard, Incoming};
 use crate::cluster::views::{Membership, Report, View};
@@ -73,7 +74,7 @@ impl Stage {
             log: None,
             shutdown: shutdown.clone(),
         };
-        let workers = Rc::new(vec![worker::spawn(0, start).unwrap()]);
+        let workers = Rc::new(vec![thread::spawn(0, start).unwrap()]);
         spawn_local(acceptor::run(listener, workers.clone(), crate::net::shares::Seats::new(100), shutdown));
         Stage {
             address,

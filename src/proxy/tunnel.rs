@@ -4,7 +4,7 @@ use super::link;
 use super::outcome::{Cache, End, Record, Source, Verdict};
 use super::reply::{Content, Reply};
 use super::worker::{Client, Worker};
-use super::{access, pages, service};
+use super::{access, own, pages};
 use crate::config::Address;
 use crate::net::listen::Stream;
 use crate::net::serve::Upgrade;
@@ -51,7 +51,7 @@ fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(),
         listen.port() == address.port() && is_there
     };
     if is_own && worker.front.listen.iter().any(leads_to) {
-        return Err(service::looped());
+        return Err(own::looped());
     }
     let is_node = |node: &Address| {
         let host = node.host().and_then(|host| host.parse::<IpAddr>().ok());

@@ -1,21 +1,19 @@
 //! A worker: one thread, one runtime, its own pools. A connection stays on the worker that it was given to.
 
-use super::Front;
-use super::accesslog::{Line, Log};
+use super::accesslog::{self, Line, Log};
+use super::front::Front;
 use super::held::Held;
 use super::hot::Hot;
 use super::link::{Pool, Shared, Swept, TICK, Ties};
 use super::metrics::Counters;
 use super::outcome::Record;
-use super::service::{self, Serving};
 use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
-use crate::net::listen::{Detached, Peer};
-use crate::net::serve::{ByRequest, Connections, Head, Limits, Sweeper};
+use crate::net::listen::Peer;
+use crate::net::serve::{Connections, Head, Limits, Sweeper};
 use crate::net::shares::{Seat, Source};
-use crate::net::trust;
 use crate::ring::HotKeys;
 use crate::{account, alloc, clock};
 use http::{Method, Version};
@@ -24,10 +22,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-use std::{io, thread};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 /// Every so many [`TICK`]s what is no hot copy any more is dropped.
 const TIDY: u32 = 10;
@@ -61,21 +55,6 @@ pub struct Routing {
     pub pools: Vec<Rc<Pool>>,
 }
 
-/// A connection on its way from the acceptor to its worker.
-pub struct Arrival {
-    pub stream: Detached,
-    pub peer: Peer,
-    pub place: Place,
-}
-
-/// What the acceptor asks of a worker.
-pub enum Errand {
-    Serve(Arrival),
-    /// How long the connection of this client (or of all) has been idle that has been so for longest.
-    LongestIdle(Option<Source>, oneshot::Sender<Option<Duration>>),
-    CloseLongestIdle(Option<Source>),
-}
-
 /// What a connection occupies until its last request or tunnel has ended.
 pub struct Place {
     pub _seat: Seat,
@@ -95,15 +74,6 @@ pub struct Client {
     _place: Place,
 }
 
-/// A worker as the acceptor sees it.
-pub struct Handle {
-    pub arrivals: mpsc::UnboundedSender<Errand>,
-    pub load: Arc<AtomicUsize>,
-    pub counters: Arc<Counters>,
-    /// Resolves when it has drained.
-    pub done: oneshot::Receiver<()>,
-}
-
 /// What every worker is given.
 #[derive(Clone)]
 pub struct Start {
@@ -115,42 +85,8 @@ pub struct Start {
     pub shutdown: Shutdown,
 }
 
-/// Starts the thread of a worker.
-pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
-    let (arrivals, queue) = mpsc::unbounded_channel();
-    let (finished, done) = oneshot::channel();
-    let (load, counters) = (Arc::new(AtomicUsize::new(0)), Arc::new(Counters::default()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let of_worker = counters.clone();
-    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        alloc::on_this_thread();
-        LocalSet::new().block_on(&runtime, run(start, of_worker, queue));
-        let _ = finished.send(());
-    })?;
-    Ok(Handle { arrivals, load, counters, done })
-}
-
-/// Serves what arrives until the acceptor is gone, then drains.
-async fn run(start: Start, counters: Arc<Counters>, mut queue: mpsc::UnboundedReceiver<Errand>) {
-    let drain = start.config.timeouts.drain;
-    let worker = Worker::new(start, counters);
-    tokio::task::spawn_local(watch_health(worker.clone()));
-    tokio::task::spawn_local(sweep(worker.clone()));
-    while let Some(errand) = queue.recv().await {
-        match errand {
-            Errand::Serve(arrival) => worker.take(arrival),
-            Errand::LongestIdle(of, tell) => _ = tell.send(worker.connections.longest_idle(of)),
-            Errand::CloseLongestIdle(of) => _ = worker.connections.close_longest_idle(of),
-        }
-    }
-    let late = worker.connections.drained(drain).await;
-    if late > 0 {
-        tracing::warn!("{late} connections were cut off after {drain:?} of draining");
-    }
-}
-
 /// As soon as a node is not up, what waits for it goes elsewhere.
-async fn watch_health(worker: Rc<Worker>) {
+pub async fn watch_health(worker: Rc<Worker>) {
     let mut health = worker.membership.health.clone();
     while health.changed().await.is_ok() {
         worker.for_each_pool(|pool| {
@@ -161,7 +97,7 @@ async fn watch_health(worker: Rc<Worker>) {
     }
 }
 
-async fn sweep(worker: Rc<Worker>) {
+pub async fn sweep(worker: Rc<Worker>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut count, mut trim) = (0, alloc::Trim::default());
@@ -185,7 +121,7 @@ async fn sweep(worker: Rc<Worker>) {
 }
 
 impl Worker {
-    fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
+    pub fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
         let Start { config, front, membership, log, hot, shutdown } = start;
         let shared = Shared::new(&config, counters, front.via.clone());
         let mut views = membership.views.clone();
@@ -231,25 +167,6 @@ impl Worker {
             None => return self.connections.close_longest_idle(None),
         }
         true
-    }
-
-    fn take(self: &Rc<Self>, arrival: Arrival) {
-        let Arrival { stream, peer, place } = arrival;
-        let stream = match stream.attach() {
-            Ok(stream) => stream,
-            Err(e) => return tracing::warn!("cannot take a connection: {e}"),
-        };
-        self.shared.counters.connections.add(1);
-        self.shared.counters.connections_open.add(1);
-        let (ties, source) = (Ties::default(), Source::of(&peer));
-        let shown = peer.addr.filter(|_| self.log.is_some()).map(|addr| Log::client(addr.ip()));
-        let client = Rc::new(Client { worker: self.clone(), peer, ties, source, shown, _place: place });
-        if !trust::may_use_proxy(peer, &self.config.access) {
-            let turn_away = move |request| service::turn_away(client.clone(), request);
-            self.connections.serve(stream, ByRequest(turn_away));
-            return;
-        }
-        self.connections.serve(stream, Serving(client));
     }
 
     /// The current view with its pools.
@@ -313,6 +230,11 @@ impl Drop for Place {
 }
 
 impl Client {
+    pub fn new(worker: Rc<Worker>, peer: Peer, place: Place) -> Client {
+        let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| Log::client(addr.ip()));
+        Client { worker, peer, ties: Ties::default(), source: Source::of(&peer), shown, _place: place }
+    }
+
     /// Follows a request from now on.
     pub fn record(&self, request: &http::request::Parts) -> Record {
         self.follow(&request.method, request.version, |log| log.target(request.uri.to_string().as_bytes()))
@@ -323,7 +245,7 @@ impl Client {
         self.follow(request.method(), request.version(), |log| log.target(request.target()))
     }
 
-    fn follow(&self, method: &Method, version: Version, target: impl FnOnce(&Log) -> String) -> Record {
+    fn follow(&self, method: &Method, version: Version, target: impl FnOnce(&Log) -> accesslog::Target) -> Record {
         let line = self.worker.log.as_ref().map(|log| {
             let line = Line {
                 client: self.shown.clone(),

@@ -1,14 +1,6 @@
 //! Who is asked first: the owner, or on purpose somebody else, who then asks the owner before the origin.
 
-use super::Ring;
-
-/// Who is asked first, and who owns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
-    pub member: usize,
-    /// The first that serves.
-    pub owner: usize,
-}
+use super::{Choice, Ring};
 
 impl Ring {
     /// Chooses among those who serve (whose load is not `None`). With bounded loads (`factor` not 0), the first who is

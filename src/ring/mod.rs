@@ -7,6 +7,7 @@ mod bounded;
 mod choice;
 mod hash;
 mod hot;
+mod member;
 pub mod plan;
 mod points;
 mod shares;
@@ -21,29 +22,25 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use choice::Choice;
 pub use hash::Hash;
 pub use hot::HotKeys;
+pub use member::{MAX_MEMBERS, MAX_WEIGHT, Member};
 pub use successors::Successors;
 
+use member::in_order;
 use points::Points;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Largest weight; more is taken as this.
-pub const MAX_WEIGHT: u32 = 1_000;
+/// Who is asked first, and who owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub member: usize,
+    /// The first that serves.
+    pub owner: usize,
+}
+
 /// Largest number of points per unit of weight; more is taken as this.
 pub const MAX_POINTS: u32 = 65_536;
-/// Largest number of members; those whose ids sort behind are left out.
-pub const MAX_MEMBERS: usize = 1 << 16;
-
-/// One member of a ring.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    pub id: String,
-    /// At least 1.
-    pub weight: u32,
-}
 
 /// An immutable ring. Members are kept sorted by id; everything below speaks of them by their index there.
 #[derive(Debug)]
@@ -107,15 +104,4 @@ impl Ring {
         }
         xxh3_64(text.as_bytes())
     }
-}
-
-fn in_order(members: impl IntoIterator<Item = Member>) -> Vec<Member> {
-    let mut members: Vec<Member> = members.into_iter().collect();
-    members.sort_by(|a, b| a.id.cmp(&b.id).then(b.weight.cmp(&a.weight)));
-    members.dedup_by(|later, kept| later.id == kept.id);
-    members.truncate(MAX_MEMBERS);
-    for member in &mut members {
-        member.weight = member.weight.clamp(1, MAX_WEIGHT);
-    }
-    members
 }

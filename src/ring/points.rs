@@ -5,7 +5,7 @@
 //! from behind its predecessor up to and including its own; the first point also owns what lies behind the last. Where
 //! points of several members meet in one position, the one whose id sorts first (by bytes) owns it.
 
-use super::Member;
+use super::member::Member;
 use std::fmt;
 
 /// Positions and members apart, so that a search touches only positions; `index` says where each of `2^bits` equal

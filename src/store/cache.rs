@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::shelf::Shelf;
-use crate::account::Hold;
+use super::weigh::Weigh;
 use crate::config::{self, Eviction};
 use crate::wire::target::Key;
 use http::HeaderMap;
@@ -13,14 +13,6 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-
-/// What is kept in a [`Bounded`].
-pub trait Weigh: Clone + Send + Sync + 'static {
-    /// Bytes of memory.
-    fn weight(&self) -> u32;
-    /// What counts the bytes that its readers may hold when it is here no longer.
-    fn holds(&self) -> impl Iterator<Item = &Arc<Hold>>;
-}
 
 /// Anything by the hash of its URL, bounded in bytes; many threads may use it.
 pub struct Bounded<V: Weigh> {

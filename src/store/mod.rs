@@ -5,10 +5,12 @@ mod entry;
 mod parts;
 mod shelf;
 mod values;
+mod weigh;
 
-pub use cache::{Bounded, Store, Then, Uncacheable, Weigh};
+pub use cache::{Bounded, Store, Then, Uncacheable};
 pub use entry::{Body, Content, Entry, Mark};
 pub use shelf::Shelf;
+pub use weigh::Weigh;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,6 @@
 //! Stored parts of one representation: joined where they touch (RFC 9111 section 3.4), and not too many.
 
 use super::entry::Entry;
-use super::shelf::is_same_variant;
 use crate::policy::{self, Part};
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -75,4 +74,8 @@ pub fn thin(new: &Entry, kept: &mut Vec<Arc<Entry>>) {
 
 fn are_alike(a: &Entry, b: &Entry) -> bool {
     is_same_variant(a, b) && policy::parts::same(a, b)
+}
+
+pub(super) fn is_same_variant(a: &Entry, b: &Entry) -> bool {
+    a.vary() == b.vary() && a.selecting() == b.selecting() && a.mark == b.mark
 }

@@ -1,8 +1,8 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
-use super::cache::Weigh;
 use super::entry::{Entry, Mark};
-use super::parts;
+use super::parts::{self, is_same_variant};
+use super::weigh::Weigh;
 use crate::account::Hold;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Part};
@@ -126,7 +126,7 @@ fn is_later(one: &Entry, other: &Entry) -> bool {
 
 fn matches<F: FieldView + ?Sized>(entry: &Entry, wanted: &Selection<'_, F>) -> bool {
     let vary = entry.vary();
-    vary.is_empty() || wanted.under(vary).is_some_and(|s| *s == *entry.selecting())
+    vary.is_empty() || wanted.selects(vary, entry.selecting())
 }
 
 /// Whether it is in the language that the request likes best, and differs in nothing else.
@@ -139,10 +139,6 @@ fn speaks<F: FieldView + ?Sized>(entry: &Entry, wanted: &Selection<'_, F>) -> bo
 /// `Vary` stay, for the requests that select them.
 fn replaces(new: &Entry, old: &Entry) -> bool {
     is_same_variant(new, old) && parts::replaces(new, old)
-}
-
-pub(super) fn is_same_variant(a: &Entry, b: &Entry) -> bool {
-    a.vary() == b.vary() && a.selecting() == b.selecting() && a.mark == b.mark
 }
 
 /// What only clients on the same machine may reach is there for nobody else.

@@ -2,9 +2,14 @@
 
 use super::fault::Fault;
 use std::fmt::Write;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::target::Host;
+/// The host of a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host<'a> {
+    Name(&'a str),
+    Ip(IpAddr),
+}
 
 /// An authority that has been checked.
 #[derive(Debug)]

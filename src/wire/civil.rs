@@ -1,7 +1,4 @@
 //! The calendar behind HTTP dates.
-
-use super::date::Timestamp;
-
 const DAY_SECONDS: u64 = 86_400;
 /// 9999-12-31T23:59:59Z
 pub const LAST_SECOND: u64 = 253_402_300_799;
@@ -19,8 +16,9 @@ pub struct Civil {
 }
 
 impl Civil {
-    pub fn of(time: Timestamp) -> Civil {
-        let seconds = time.seconds().min(LAST_SECOND);
+    /// By the seconds since 1970.
+    pub fn of(seconds: u64) -> Civil {
+        let seconds = seconds.min(LAST_SECOND);
         let days = (seconds / DAY_SECONDS) as u32 + days_before_year(1970);
         // 146,097 days are 400 years: the quotient is within one of the years that have passed, so this is never too
         // early.
@@ -37,13 +35,13 @@ impl Civil {
         Civil { year, month, day: day + 1, second: (seconds % DAY_SECONDS) as u32 }
     }
 
-    /// `None` for a day that its month does not have.
-    pub fn timestamp(self) -> Option<Timestamp> {
+    /// Since 1970; `None` for a day that its month does not have.
+    pub fn seconds(self) -> Option<u64> {
         if self.day == 0 || self.day > days_in_month(self.year, self.month) {
             return None;
         }
-        let Some(days) = self.days().checked_sub(days_before_year(1970)) else { return Some(Timestamp(0)) };
-        Some(Timestamp::from_seconds(u64::from(days) * DAY_SECONDS + u64::from(self.second)))
+        let days = self.days().checked_sub(days_before_year(1970));
+        Some(days.map_or(0, |days| u64::from(days) * DAY_SECONDS + u64::from(self.second)))
     }
 
     /// Days since the first of January of the year 1.

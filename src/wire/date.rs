@@ -56,14 +56,14 @@ pub fn parse(value: &[u8], now: Timestamp) -> Option<Timestamp> {
     let civil = match value.get(3)? {
         b',' => scan.imf_fixdate()?,
         b' ' => scan.asctime()?,
-        _ => scan.rfc850(Civil::of(now))?,
+        _ => scan.rfc850(Civil::of(now.seconds()))?,
     };
-    if scan.0.is_empty() { civil.timestamp() } else { None }
+    if scan.0.is_empty() { civil.seconds().map(Timestamp::from_seconds) } else { None }
 }
 
 /// IMF-fixdate, for example `Sun, 06 Nov 1994 08:49:37 GMT`. What lies after the year 9999 is written as its end.
 pub fn format(time: Timestamp) -> [u8; 29] {
-    let civil = Civil::of(time);
+    let civil = Civil::of(time.seconds());
     let mut out = *b"Ddd, 00 Mmm 0000 00:00:00 GMT";
     out[..3].copy_from_slice(&DAYS[civil.weekday()].as_bytes()[..3]);
     put(&mut out[5..7], civil.day);

@@ -2,8 +2,15 @@
 
 use super::target::Key;
 
+impl Key {
+    /// Resolves a reference (`Location`, `Content-Location`) against this key (RFC 3986 section 5); `None` if invalid.
+    pub fn join(&self, reference: &str) -> Option<Key> {
+        Key::parse(&resolve(self, reference)).ok()
+    }
+}
+
 /// The text of the target URL; what it names may still be no key.
-pub fn resolve(base: &Key, reference: &str) -> String {
+fn resolve(base: &Key, reference: &str) -> String {
     let reference = reference.split('#').next().unwrap_or_default();
     if let Some(scheme) = scheme(reference) {
         let (scheme, rest) = reference.split_at(scheme + 1);

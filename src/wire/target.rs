@@ -1,13 +1,13 @@
 //! Request targets (RFC 9112 section 3.2) and the key that is hashed onto the ring and compared in the cache.
 
+pub use super::authority::Host;
 use super::authority::{self, Authority, HostText};
 use super::fault::{Fault, Kind};
-use super::reference;
 use http::{Method, StatusCode, Uri};
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The cache key of a URL: scheme, authority (lower case, default port dropped, IPv6 canonical), path and query.
@@ -19,13 +19,6 @@ pub struct Key {
     text: Box<str>,
     authority: std::ops::Range<u32>,
     hash: u64,
-}
-
-/// The host of a URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Host<'a> {
-    Name(&'a str),
-    Ip(IpAddr),
 }
 
 impl Key {
@@ -85,10 +78,6 @@ impl Key {
     /// 64-bit xxh3 of the text: the store's key (the ring hashes the text by itself, as configured).
     pub fn hash(&self) -> u64 {
         self.hash
-    }
-    /// Resolves a reference (`Location`, `Content-Location`) against this key (RFC 3986 section 5); `None` if invalid.
-    pub fn join(&self, reference: &str) -> Option<Key> {
-        Key::parse(&reference::resolve(self, reference)).ok()
     }
     /// Same scheme, host and port.
     pub fn same_origin(&self, other: &Key) -> bool {

@@ -2,10 +2,9 @@
 //! which could otherwise make a copy of what a node has not forgotten yet.
 
 use super::broadcast::Hearing;
-use super::queues::{Item, Lines, Teller};
+use super::queues::{Invalid, Item, Lines, QUEUE, Teller, said};
 use crate::clock::{Tick, tick};
 use crate::cluster::Cluster;
-use crate::cluster::health::monitor::Health;
 use crate::cluster::link::{self, Link, Trouble};
 use crate::cluster::views::{Node, Outdated};
 use crate::wire::target::Key;
@@ -16,57 +15,12 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-/// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
-pub const QUEUE: usize = 1024;
-/// So many are told in one request: those that came while the ones before were told.
-pub const BATCH: usize = 256;
 /// A node that has not heard by then is doubted: before the client is answered that has changed something, and early enough
 /// for the fronts to hear of it too.
 const NODES: Duration = Duration::from_millis(350);
 const LIMIT: Duration = Duration::from_secs(1);
 /// So many nodes that have left are told at the same time.
 const FAREWELLS: usize = 16;
-
-/// What became invalid by an answer through the node `by`, which knows it already.
-#[derive(Debug)]
-pub struct Invalid {
-    pub what: Vec<Outdated>,
-    pub by: String,
-    /// Dropped when every node that is up, and every other front, has been told, or is doubted: somebody's answer waits.
-    pub told: oneshot::Sender<()>,
-}
-
-/// Tells everybody else, each from a queue of its own, until the queue is closed.
-pub async fn invalidate(mut queue: mpsc::Receiver<Invalid>, cluster: Arc<Cluster>) {
-    let mut lines = Lines::default();
-    let farewells = Arc::new(Semaphore::new(FAREWELLS));
-    let (behind, then) = mpsc::channel(QUEUE);
-    let fronts = tell_fronts(then, cluster.clone());
-    let nodes = async move {
-        while let Some(Invalid { what, by, told }) = queue.recv().await {
-            let (what, nodes): (Arc<[Outdated]>, _) = (what.into(), cluster.to_be_told());
-            lines.keep_nodes(&nodes);
-            let (settled, all) = oneshot::channel();
-            let (settled, due) = (Arc::new(settled), Tick(tick().0 + NODES.as_millis() as u64));
-            for node in nodes.iter().filter(|node| node.id != by) {
-                if node.is_up() {
-                    lines.tell(&cluster.health, node, Item { what: what.clone(), due, _told: settled.clone() });
-                } else {
-                    cluster.health.missed(node);
-                }
-            }
-            drop(settled);
-            say_goodbye(&cluster, &farewells, &what);
-            let behind = behind.clone();
-            tokio::spawn(async move {
-                // Ended by the sender being dropped.
-                _ = all.await;
-                _ = behind.send((what, told)).await;
-            });
-        }
-    };
-    tokio::join!(nodes, fronts);
-}
 
 /// Nodes have heard of it, or are doubted.
 type Settled = (Arc<[Outdated]>, oneshot::Sender<()>);
@@ -84,11 +38,6 @@ async fn tell_fronts(mut settled: mpsc::Receiver<Settled>, cluster: Arc<Cluster>
     }
 }
 
-pub(super) fn said<'a>(batch: impl Iterator<Item = &'a [Outdated]>) -> Option<Bytes> {
-    let what: Vec<&Outdated> = batch.flatten().collect();
-    (!what.is_empty()).then(|| serde_json::to_vec(&what).unwrap_or_default().into())
-}
-
 /// Who has left is told as well, if it can be: nobody waits for that, and it validates everything when it comes back.
 fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, what: &[Outdated]) {
     for node in cluster.departed() {
@@ -100,11 +49,6 @@ fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, what: &[Outda
             drop(permit);
         });
     }
-}
-
-pub(super) fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
-    tracing::warn!(node = node.id, "node was not told of an invalidation, it will validate everything: {why}");
-    health.missed(node);
 }
 
 /// Who has purged, and who has not.
@@ -135,6 +79,38 @@ impl Purged {
 }
 
 impl Cluster {
+    /// Tells everybody else, each from a queue of its own, until the queue is closed.
+    pub(in crate::cluster) async fn invalidate(self: Arc<Cluster>, mut queue: mpsc::Receiver<Invalid>) {
+        let mut lines = Lines::default();
+        let farewells = Arc::new(Semaphore::new(FAREWELLS));
+        let (behind, then) = mpsc::channel(QUEUE);
+        let (cluster, fronts) = (self.clone(), tell_fronts(then, self));
+        let nodes = async move {
+            while let Some(Invalid { what, by, told }) = queue.recv().await {
+                let (what, nodes): (Arc<[Outdated]>, _) = (what.into(), cluster.to_be_told());
+                lines.keep_nodes(&nodes);
+                let (settled, all) = oneshot::channel();
+                let (settled, due) = (Arc::new(settled), Tick(tick().0 + NODES.as_millis() as u64));
+                for node in nodes.iter().filter(|node| node.id != by) {
+                    if node.is_up() {
+                        lines.tell(&cluster.health, node, Item { what: what.clone(), due, _told: settled.clone() });
+                    } else {
+                        cluster.health.missed(node);
+                    }
+                }
+                drop(settled);
+                say_goodbye(&cluster, &farewells, &what);
+                let behind = behind.clone();
+                tokio::spawn(async move {
+                    // Ended by the sender being dropped.
+                    _ = all.await;
+                    _ = behind.send((what, told)).await;
+                });
+            }
+        };
+        tokio::join!(nodes, fronts);
+    }
+
     /// Purges a URL on every node, then in every other front.
     pub async fn purge(&self, key: &Key) -> Purged {
         let unsure = match &self.keeper {

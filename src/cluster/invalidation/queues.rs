@@ -2,16 +2,31 @@
 //! comes while one is told is told to it together afterwards.
 
 use super::broadcast::{self, Listener, Manners};
-use super::fanout::{self, BATCH, QUEUE};
 use crate::clock::{Tick, tick};
 use crate::cluster::health::monitor::Health;
 use crate::cluster::views::{Node, Outdated};
 use crate::config::Cluster as Secrets;
+use bytes::Bytes;
 use http::Method;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
+pub const QUEUE: usize = 1024;
+
+/// So many are told in one request: those that came while the ones before were told.
+pub const BATCH: usize = 256;
+
+/// What became invalid by an answer through the node `by`, which knows it already.
+#[derive(Debug)]
+pub struct Invalid {
+    pub what: Vec<Outdated>,
+    pub by: String,
+    /// Dropped when every node that is up, and every other front, has been told, or is doubted: somebody's answer waits.
+    pub told: oneshot::Sender<()>,
+}
 
 /// What one of them is to be told. Dropped when it was, or is doubted.
 pub struct Item {
@@ -99,14 +114,14 @@ async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: A
     while items.recv_many(&mut batch, BATCH).await > 0 {
         let due = batch.iter().map(|item| item.due.0).min().unwrap_or_default();
         let left = Duration::from_millis(due.saturating_sub(tick().0));
-        match fanout::said(batch.iter().map(|item| &*item.what)) {
+        match said(batch.iter().map(|item| &*item.what)) {
             Some(_) if left.is_zero() || !node.is_up() => health.missed(&node),
             Some(body) => {
                 let asked = health.link().call(&node, Method::POST, "/invalidate", Some(body), left).await;
                 match asked {
                     Ok((status, _)) if status.is_success() => {}
-                    Ok((status, _)) => fanout::not_told(&health, &node, &format!("status {status}")),
-                    Err(trouble) => fanout::not_told(&health, &node, &trouble.to_string()),
+                    Ok((status, _)) => not_told(&health, &node, &format!("status {status}")),
+                    Err(trouble) => not_told(&health, &node, &trouble.to_string()),
                 }
             }
             None => {}
@@ -123,4 +138,14 @@ async fn tell_front(mut items: mpsc::Receiver<Item>, teller: Teller, listener: L
         broadcast::tell(&health, &secrets, &manners, vec![listener.clone()], &what, false).await;
         batch.clear();
     }
+}
+
+pub(super) fn said<'a>(batch: impl Iterator<Item = &'a [Outdated]>) -> Option<Bytes> {
+    let what: Vec<&Outdated> = batch.flatten().collect();
+    (!what.is_empty()).then(|| serde_json::to_vec(&what).unwrap_or_default().into())
+}
+
+fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
+    tracing::warn!(node = node.id, "node was not told of an invalidation, it will validate everything: {why}");
+    health.missed(node);
 }

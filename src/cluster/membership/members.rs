@@ -7,8 +7,42 @@ use crate::config::{self, Address, MAX_WEIGHT, Place};
 use crate::ring::{Hash, Member, Ring};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub enum ChangeError {
+    Refused(Refusal),
+    /// It could not be saved.
+    NotSaved {
+        file: String,
+        error: io::Error,
+    },
+    /// Where changes are kept cannot be reached; a sentence that says what became of this one.
+    Unavailable(String),
+}
+
+impl From<Refusal> for ChangeError {
+    fn from(refusal: Refusal) -> ChangeError {
+        ChangeError::Refused(refusal)
+    }
+}
+
+impl fmt::Display for ChangeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ChangeError::Refused(refusal) => refusal.fmt(f),
+            ChangeError::NotSaved { file, error } => {
+                write!(f, "{file}: {error}: nothing was changed; make the file writable, or set [state] path")
+            }
+            ChangeError::Unavailable(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ChangeError {}
 
 /// The members at one moment. A change makes a new value, so that it can be saved before it is true.
 #[derive(Clone, Debug)]

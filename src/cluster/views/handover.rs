@@ -1,6 +1,6 @@
 //! PURE. Who owned a key before: the rings of before a change, for as long as their owners hold what has moved.
 
-use super::view::Node;
+use super::node::Node;
 use crate::ring::Ring;
 use std::sync::Arc;
 

@@ -1,8 +1,37 @@
 //! The way from the workers to the control plane: bounded, never waited for.
 
-use super::view::Report;
+use super::node::Node;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+/// What a worker tells the control plane.
+#[derive(Debug)]
+pub enum Report {
+    /// A connection was refused: the worker has already called `set_up(false)`; probe it at once.
+    Refused(Arc<Node>),
+    /// A request has waited for some time, or a connection was lost: probe it at once, out of turn.
+    Suspect(Arc<Node>),
+    /// An answer through `by` to an unsafe method made these invalid: tell the other nodes. `told` is dropped when
+    /// that has been done.
+    Invalidated { what: Vec<Outdated>, by: Arc<Node>, told: oneshot::Sender<()> },
+}
+
+/// What became invalid, as `POST /invalidate` says it (docs/link.md).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Outdated {
+    Url(String),
+    /// Groups (RFC 9875) of an origin.
+    Groups {
+        origin: String,
+        groups: Vec<String>,
+    },
+    /// Somebody has got a newer answer, so that other copies are not to be used any more; the owner's is.
+    Renewed {
+        renewed: String,
+    },
+}
 
 /// What a worker holds of it.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! PURE. The body of an answer, piece by piece, as it is written (RFC 9112 sections 6 and 7).
 
-use super::BoxError;
 use super::body::told;
+use super::end::BoxError;
 use super::head::{self, Framing};
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,6 +1,6 @@
 //! The two bodies of an exchange, noting when they begin, wait, move and end.
 
-use super::BoxError;
+use super::end::BoxError;
 use super::head::{Framing, Says};
 use super::interim::Interim;
 use super::io::{Io, Upgrade};

@@ -2,6 +2,7 @@
 
 use super::answer::{Piece, Rest};
 use super::body::Reply;
+use super::end::{BoxError, End};
 use super::head::{self, Read, Refusal, Says, Shape};
 use super::io::{self, Io};
 use super::left::Left;
@@ -11,7 +12,7 @@ use super::payload::Payload;
 use super::service::{Asked, Finish, Given, Offer, Service, Step};
 use super::state::{Half, Phase};
 use super::sweep::{Order, Registration, Sweeper};
-use super::{BoxError, End, words};
+use super::words;
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::wire::date;
@@ -122,25 +123,25 @@ impl<S: Service> Conn<'_, S> {
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<S::Body>>> {
         let before = std::mem::take(&mut self.io.borrow_mut().before);
         if !before.is_empty() {
-            return Poll::Ready(self.take(&before));
+            return Poll::Ready(self.take(cx, &before));
         }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             // Read, not only looked for: tokio takes a new socket for readable until a read has found nothing.
             let polled = Pin::new(&mut self.io.borrow_mut().stream).poll_read(cx, &mut read);
             match ready!(polled) {
-                Ok(()) if !read.filled().is_empty() => Poll::Ready(self.take(read.filled())),
+                Ok(()) if !read.filled().is_empty() => Poll::Ready(self.take(cx, read.filled())),
                 _ if self.partial.is_empty() => Poll::Ready(Some(Next::Leave(Left::Closed))),
                 _ => Poll::Ready(Some(Next::Leave(Left::Broken(IN_HEAD.into())))),
             }
         })
     }
 
-    /// The requests that `input` begins with, or goes on with: their answers are ready to be written, as far as they are
-    /// known, or else what is to be done for the first.
-    fn take(&mut self, input: &[u8]) -> Option<Next<S::Body>> {
+    /// The requests that `input` begins with, or goes on with: their answers are on their way, as far as they are known, or
+    /// else what is to be done for the first.
+    fn take(&mut self, cx: &mut Context<'_>, input: &[u8]) -> Option<Next<S::Body>> {
         if self.partial.is_empty() {
-            return self.take_all(input, input.len());
+            return self.take_all(cx, input, input.len());
         }
         let longer = self.partial.len() + input.len();
         self.partial.extend_from_slice(input);
@@ -150,12 +151,12 @@ impl<S: Service> Conn<'_, S> {
             return None;
         }
         let whole = std::mem::take(&mut self.partial);
-        self.take_all(&whole, input.len())
+        self.take_all(cx, &whole, input.len())
     }
 
     /// Requests that need no waiting are answered together (pipelined, RFC 9112 section 9.3.2), up to the first that does.
     /// `fresh`: so much of the input has just come.
-    fn take_all(&mut self, input: &[u8], fresh: usize) -> Option<Next<S::Body>> {
+    fn take_all(&mut self, cx: &mut Context<'_>, input: &[u8], fresh: usize) -> Option<Next<S::Body>> {
         // Empty lines before a request line are none of it (RFC 9112 section 2.2).
         let start = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         if start == input.len() {
@@ -185,13 +186,18 @@ impl<S: Service> Conn<'_, S> {
                     break;
                 }
             }
-            self.io.borrow_mut().before = Bytes::copy_from_slice(&input[used..]);
+            let io = &mut *self.io.borrow_mut();
+            if used < input.len() {
+                io.before = Bytes::copy_from_slice(&input[used..]);
+            }
             if out.is_empty() && body.is_empty() {
                 return next;
             }
-            self.out.hold(out, body);
             self.pending = next;
-            None
+            match self.out.write_all(io, cx, out, body) {
+                Poll::Ready(Err(e)) => Some(Next::Leave(Left::Broken(e.into()))),
+                Poll::Ready(Ok(())) | Poll::Pending => None,
+            }
         })
     }
 

@@ -1,8 +1,9 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
+use super::conn::connection;
+use super::end::End;
 use super::service::Service;
 use super::sweep::Sweeper;
-use super::{End, connection};
 use crate::net::listen::Stream;
 use crate::net::shares::Source;
 use std::cell::{Cell, RefCell};

@@ -1,6 +1,6 @@
 //! The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
 
-use super::Limits;
+use super::limits::Limits;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::view::{FieldView, RequestView};
 use crate::wire::{list, target};

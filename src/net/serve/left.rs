@@ -1,9 +1,10 @@
 //! The ends of a connection.
 
+use super::end::{BoxError, End};
 use super::io::Io;
 use super::service::Offer;
 use super::sweep::Registration;
-use super::{BoxError, End, words};
+use super::words;
 use crate::wire::fault::Fault;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -103,6 +103,9 @@ impl Out {
             Poll::Ready(written) => written?,
             Poll::Pending => 0,
         };
+        if written > 0 {
+            io.state.written();
+        }
         if written == head.len() + body.len() + tail.len() {
             return Poll::Ready(Ok(()));
         }
@@ -133,8 +136,8 @@ impl Out {
         }
     }
 
-    /// Keeps an answer to be written by [`Out::poll`]. Only when nothing is kept.
-    pub(super) fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
+    /// Keeps an answer to be written by [`Out::poll`].
+    fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
         if head.len() + body.len() <= TOGETHER {
             head.extend_from_slice(body.bytes());
             body = Payload::default();

@@ -1,12 +1,13 @@
 //! What a connection asks of whoever answers its requests: first what needs no waiting, then what is waited for.
 
 use super::body::{ClientBody, Counted};
+use super::end::BoxError;
 use super::head::{Head, Refusal};
 use super::interim::Interim;
 use super::io::{Io, Upgrade};
+use super::limits::Limits;
 use super::payload::Payload;
 use super::state::State;
-use super::{BoxError, Limits};
 use crate::net::listen::Stream;
 use bytes::Bytes;
 use http::{Request, Response};

@@ -1,8 +1,8 @@
 //! One timer a thread: walks all connections and wakes those whose time is over. A request costs no timer and no look
 //! at the clock; the price is that limits are kept to within one sweep.
 
-use super::Limits;
 use super::held::{self, Sums};
+use super::limits::Limits;
 use super::state::{Phase, State};
 use crate::account;
 use crate::clock::{Tick, tick};

@@ -1,7 +1,7 @@
 //! Last words: the answer to a head that cannot be read or came too slowly, and a close that lets it arrive.
 
-use super::Limits;
 use super::head::Refusal;
+use super::limits::Limits;
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::net::stream::untaken;

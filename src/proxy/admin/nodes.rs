@@ -2,8 +2,9 @@
 
 use super::problem::{Problem, Reply, json};
 use super::{Admin, query};
+use crate::cluster::NO_NODES;
 use crate::cluster::membership::spec::Spec;
-use crate::cluster::{Listed, NO_NODES};
+use crate::cluster::ops::Listed;
 use crate::config::parse_duration;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};

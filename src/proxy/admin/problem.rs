@@ -1,7 +1,6 @@
 //! Error answers: problem details (RFC 9457).
 
-use crate::cluster::ChangeError;
-use crate::cluster::membership::members::Refusal;
+use crate::cluster::membership::members::{ChangeError, Refusal};
 use crate::net::web;
 use crate::wire::fault::Fault;
 use bytes::Bytes;

@@ -10,7 +10,7 @@ use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
 
 /// Why an answer cannot be read whose head is beyond [`Bounds`].
-pub const TOO_LONG: &str = "head too long";
+pub use super::tidy::TOO_LONG;
 /// The same, for its fields.
 pub const TOO_MANY: &str = "too many fields";
 /// Why an answer cannot be read whose body is in another transfer coding.

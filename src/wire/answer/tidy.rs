@@ -2,8 +2,8 @@
 //! same (RFC 9112 sections 2.2, 5.1 and 5.2): a blank before the colon is removed, a folded line is unfolded, and a line that
 //! is none is left out. What could tell where the body ends is not guessed: it is an error.
 
-use super::decode::TOO_LONG;
-
+/// Longer than the limit.
+pub const TOO_LONG: &str = "head too long";
 /// Why a head cannot be made tidy.
 const NOT_HTTP: &str = "not HTTP";
 const ODD_FRAMING: &str = "an odd line about where the body ends";

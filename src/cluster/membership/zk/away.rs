@@ -9,8 +9,8 @@ use crate::cluster::health::stale::Doubt;
 use crate::cluster::invalidation::broadcast::Listener;
 use crate::config::{Address, is_local};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -19,16 +19,6 @@ const CONFIRM: Duration = Duration::from_secs(1);
 
 /// Fronts that have left and are remembered.
 const MOST_FRONTS: usize = 256;
-
-#[derive(Debug, Default)]
-pub struct Away {
-    /// Who was registered as it was last read, with their boot ids.
-    known: Mutex<BTreeMap<String, u64>>,
-    /// When something was last told to the nodes, in milliseconds.
-    told: AtomicU64,
-    /// Fronts whose session has ended, and since when.
-    past: Mutex<BTreeMap<String, (FrontRecord, Tick)>>,
-}
 
 impl Keeper {
     /// Something is told to all nodes that are known here. To be called before they are looked up: who comes to be known

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::cluster::views::handover::Millis;
+use crate::cluster::views::handover::Millis;
 
 /// A change of the ring waits until nothing has changed for so long, so that nodes that start together join together.
 const SETTLE: Millis = 250;

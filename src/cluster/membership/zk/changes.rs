@@ -4,8 +4,7 @@
 use super::Keeper;
 use super::client::{Kind, Session, Trouble};
 use super::record::{Said, Wanted, written};
-use crate::cluster::ChangeError;
-use crate::cluster::membership::members::{Change, MAX_POINTS, Refusal, State};
+use crate::cluster::membership::members::{Change, ChangeError, MAX_POINTS, Refusal, State};
 use crate::config::{MAX_WEIGHT, Place};
 use std::time::Duration;
 use tokio::time::timeout;

@@ -18,17 +18,19 @@ const RETRY: Duration = Duration::from_millis(500);
 const GATHER: Duration = Duration::from_millis(10);
 const GATHER_AT_MOST: Duration = Duration::from_millis(50);
 
-/// Runs until it is aborted.
-pub async fn run(keeper: Arc<Keeper>) {
-    loop {
-        let trouble = match Session::open(&keeper.settings, &keeper.cluster).await {
-            Ok(session) => one_session(&keeper, session).await,
-            Err(trouble) => trouble,
-        };
-        keeper.loses_lead();
-        keeper.lost(&trouble.to_string());
-        keeper.hold(None);
-        sleep(RETRY).await;
+impl Keeper {
+    /// Runs the front's session until it is aborted.
+    pub async fn run(self: Arc<Keeper>) {
+        loop {
+            let trouble = match Session::open(&self.settings, &self.cluster).await {
+                Ok(session) => one_session(&self, session).await,
+                Err(trouble) => trouble,
+            };
+            self.loses_lead();
+            self.lost(&trouble.to_string());
+            self.hold(None);
+            sleep(RETRY).await;
+        }
     }
 }
 

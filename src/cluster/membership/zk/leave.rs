@@ -3,13 +3,25 @@
 
 use super::client::{Kind, Session, Trouble};
 use super::record::{self, FrontRecord, Records, Registration, RingDoc, written};
-use super::register::Station;
+
 use crate::clock::tick;
 use crate::cluster::membership::heirs::{Given, Giver, Heirs};
+use crate::config::{Cluster, Zookeeper};
 use crate::store::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
+
+/// A node, as far as its registration goes.
+#[derive(Debug)]
+pub struct Station {
+    pub settings: Zookeeper,
+    pub cluster: Cluster,
+    pub id: String,
+    pub registration: Registration,
+    /// For so long it may hand over what it holds, once it is to end.
+    pub drain: Duration,
+}
 
 /// Between two looks at the records.
 const LOOK: Duration = Duration::from_millis(50);

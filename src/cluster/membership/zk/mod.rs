@@ -11,7 +11,7 @@ pub mod builder;
 pub mod record;
 
 mod away;
-mod changes;
+pub mod changes;
 mod client;
 mod forget;
 mod front;
@@ -24,13 +24,13 @@ mod room;
 mod saved;
 mod seal;
 
-pub use changes::Recorded;
+pub use leave::Station;
 pub use lookup::fronts;
 pub use record::{Registration, id_on};
-pub use register::{Station, register};
+pub use register::register;
 
 use super::members::Seat;
-use crate::clock;
+use crate::clock::{self, Tick};
 use crate::cluster::health::stale::Doubts;
 use crate::cluster::views::View;
 use crate::config::{self, Address, Config, Node, Place, Zookeeper, authority};
@@ -40,6 +40,7 @@ use client::{Session, State};
 use own::Own;
 use record::{FrontRecord, Wanted};
 use saved::SavedRing;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,7 +79,7 @@ pub struct Keeper {
     /// How it stands with this front's own record.
     stake: watch::Sender<Stake>,
     doubts: Arc<Doubts>,
-    away: away::Away,
+    away: Away,
 }
 
 /// How it stands with ZooKeeper.
@@ -144,7 +145,7 @@ impl Keeper {
             refused: AtomicU64::new(0),
             withdrawn: AtomicBool::new(false),
             doubts,
-            away: away::Away::default(),
+            away: Away::default(),
         }
     }
 
@@ -282,11 +283,6 @@ impl Keeper {
         }
     }
 
-    /// Runs the front's session until it is aborted.
-    pub async fn run(self: Arc<Keeper>) {
-        front::run(self).await;
-    }
-
     /// Whether somebody could take over what the nodes of this front hold.
     pub fn has_heirs(&self) -> bool {
         self.builder().has_heirs()
@@ -415,4 +411,15 @@ impl Keeper {
     fn builder(&self) -> MutexGuard<'_, Builder> {
         self.builder.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What was told while ZooKeeper was not there, and to whom.
+#[derive(Debug, Default)]
+struct Away {
+    /// Who was registered as it was last read, with their boot ids.
+    known: Mutex<BTreeMap<String, u64>>,
+    /// When something was last told to the nodes, in milliseconds.
+    told: AtomicU64,
+    /// Fronts whose session has ended, and since when.
+    past: Mutex<BTreeMap<String, (FrontRecord, Tick)>>,
 }

@@ -2,12 +2,12 @@
 //! process at a time: who comes second is refused.
 
 use super::client::{Kind, Ownership, Session, State, Trouble};
-use super::leave::leave;
+use super::leave::{Station, leave};
 use super::record::{Registration, written};
 use crate::clock::{Tick, tick};
 use crate::cluster::link::Link;
 use crate::cluster::views::Node;
-use crate::config::{Cluster, Zookeeper};
+use crate::config::Cluster;
 use crate::net::drain::{Shutdown, StartError};
 use crate::store::Entry;
 use http::Method;
@@ -24,17 +24,6 @@ const AGAIN: Duration = Duration::from_millis(100);
 const ASK: Duration = Duration::from_millis(500);
 /// Who is to end, because the front that started him has died, has ended by then.
 const ENDING: Duration = Duration::from_secs(2);
-
-/// A node, as far as its registration goes.
-#[derive(Debug)]
-pub struct Station {
-    pub settings: Zookeeper,
-    pub cluster: Cluster,
-    pub id: String,
-    pub registration: Registration,
-    /// For so long it may hand over what it holds, once it is to end.
-    pub drain: Duration,
-}
 
 /// Why a registration ended.
 enum End {

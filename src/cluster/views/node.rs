@@ -1,0 +1,90 @@
+//! A node as a front sees it, and the marks that it bears from view to view.
+
+use super::latency::Gauge;
+use crate::config::Address;
+use crate::wire::link;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// A node as the front sees it. The same `Arc` lives on from view to view while id and address stay.
+#[derive(Debug)]
+pub struct Node {
+    pub id: String,
+    pub address: Address,
+    /// As in the newest view's ring.
+    weight: AtomicU32,
+    /// Runs on this machine: Unix socket or loopback address.
+    pub same_machine: bool,
+    /// Requests are sent there. False: refused, dead or silent, passed over.
+    up: AtomicBool,
+    /// It may hold what has been purged or made invalid, until it has been told to validate.
+    doubtful: AtomicBool,
+    /// It has been away, not long ago: whoever stood in for it holds what it lacks.
+    returned: AtomicBool,
+    /// Since this was last asked, a request.
+    answered: AtomicBool,
+    /// As other nodes are told of it; `None` where its address cannot stand in a field.
+    pub introduction: Option<Box<str>>,
+    /// Boot id of the process behind the address, 0 before the first answer.
+    pub boot: AtomicU64,
+    /// Requests under way from this front.
+    pub load: AtomicU32,
+    /// Whether it is slow on what it holds.
+    pub pace: Gauge,
+}
+
+impl Node {
+    pub fn new(id: String, address: Address, weight: u32, same_machine: bool) -> Node {
+        let introduction = link::introduction(&id, &address.to_string());
+        Node {
+            id,
+            address,
+            introduction,
+            weight: AtomicU32::new(weight),
+            same_machine,
+            up: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
+            returned: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+            boot: AtomicU64::new(0),
+            load: AtomicU32::new(0),
+            pace: Gauge::default(),
+        }
+    }
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+    /// Told by whoever publishes a view in which it changed.
+    pub(in crate::cluster) fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire)
+    }
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Acquire)
+    }
+    pub fn set_doubtful(&self, doubtful: bool) {
+        self.doubtful.store(doubtful, Ordering::Release);
+    }
+    pub fn has_returned(&self) -> bool {
+        self.returned.load(Ordering::Relaxed)
+    }
+    pub fn set_returned(&self, returned: bool) {
+        self.returned.store(returned, Ordering::Relaxed);
+    }
+    /// It has answered a request, with whatever.
+    pub fn note_answer(&self) {
+        // Nearly always it is known, and then all workers only read.
+        if !self.answered.load(Ordering::Relaxed) {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+    }
+    /// Whether it has answered a request since this was asked last.
+    pub(in crate::cluster) fn has_answered_meanwhile(&self) -> bool {
+        self.answered.swap(false, Ordering::Relaxed)
+    }
+    /// Returns whether this changed it.
+    pub fn set_up(&self, up: bool) -> bool {
+        self.up.swap(up, Ordering::AcqRel) != up
+    }
+}

@@ -1,0 +1,54 @@
+//! What a peer may take of us.
+
+use crate::config::Config;
+use std::time::Duration;
+
+/// What a front may add to a head that it has accepted: `Via`, `Forwarded`-like and link fields.
+const LINK_FIELDS: usize = 32;
+const LINK_HEAD: usize = 4096;
+
+/// What a peer may take of us. Kept to within one sweep (half a second, or a quarter of the shortest limit).
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// A connection without a request is closed after this.
+    pub idle: Duration,
+    /// A request head that is not complete after this is answered with 408.
+    pub header: Duration,
+    /// A body, either way, that waits for the peer for so long is broken off. `None` on the link: the front keeps its
+    /// clients to the limit, and must not be taken for slow when one of them is.
+    pub stall: Option<Duration>,
+    /// Bytes of a head.
+    pub head: usize,
+    /// Fields of a head.
+    pub fields: usize,
+    /// A peer that has closed its half behind a request still gets the answer (RFC 9112 section 9.6). Not a front: it closes
+    /// when nobody waits any more.
+    pub half_close: bool,
+    /// Whether `Date` is added where the service sets none.
+    pub date: bool,
+}
+
+impl Limits {
+    /// For clients.
+    pub fn of(config: &Config) -> Limits {
+        Limits {
+            idle: config.timeouts.idle,
+            header: config.timeouts.header,
+            stall: Some(config.timeouts.client_silence),
+            head: config.limits.head.try_into().unwrap_or(usize::MAX),
+            fields: config.limits.fields,
+            half_close: true,
+            date: true,
+        }
+    }
+    /// For a front on the link.
+    pub fn of_link(config: &Config) -> Limits {
+        let limits = Limits::of(config);
+        let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
+        Limits { stall: None, half_close: false, head, fields, ..limits }
+    }
+    pub(super) fn sweep(&self) -> Duration {
+        let shortest = self.idle.min(self.header).min(self.stall.unwrap_or(Duration::MAX));
+        shortest / 4
+    }
+}

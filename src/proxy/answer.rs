@@ -1,0 +1,81 @@
+//! The answer to a client: a node's, a page of ours, or an error.
+
+use super::link::{self, Answer, Pool};
+use super::outcome::{Cache, Record, Source, Verdict};
+use super::reply::{Capture, Content, Reply};
+use super::worker::Client;
+use super::{pages, tunnel};
+use crate::net::serve::Upgrade;
+use crate::wire::fault::{Blame, Fault};
+use crate::wire::{hop, status};
+use http::Response;
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE, VIA};
+use hyper::ext::ReasonPhrase;
+use std::rc::Rc;
+
+/// An error that we answer with.
+pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
+    tracing::debug!(kind = fault.kind.token(), "{fault}");
+    let page = pages::error(&client.worker.front.pseudonym, fault);
+    own_answer(page, Some(fault.blame()), head_only, record)
+}
+
+/// Makes a node's answer the client's.
+pub fn deliver(
+    client: &Rc<Client>,
+    answer: Answer,
+    pool: &Rc<Pool>,
+    upgrade: Option<Upgrade>,
+    capture: Option<Box<Capture>>,
+    record: &mut Option<Record>,
+) -> Response<Reply> {
+    let worker = &client.worker;
+    let Answer { head, content } = answer;
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = head.status;
+    parts.headers = head.fields.map();
+    if head.status.canonical_reason().map(str::as_bytes) != Some(head.fields.reason())
+        && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
+    {
+        parts.extensions.insert(reason);
+    }
+    let hop = hop::strip(&mut parts.headers);
+    parts.headers.append(VIA, worker.shared.via(head.version).clone());
+    if let Some(record) = record {
+        let (cache, blame) = (Cache::of(&parts.headers), head.blame);
+        record.decide(Verdict { status: parts.status, source: Source::Node, cache, blame });
+        record.note(&pool.node.id, || status::last_member(&parts.headers));
+    }
+    let reply = match content {
+        link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),
+        link::Content::Stream(body) => Reply::capturing(Content::Node(body), record.take(), capture),
+        link::Content::Switched(conn, early) => {
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            if let Some(protocol) = hop.upgrade {
+                parts.headers.insert(UPGRADE, protocol);
+            }
+            tunnel::switch(client, upgrade, conn, early, record)
+        }
+    };
+    Response::from_parts(parts, reply)
+}
+
+/// An answer that we make ourselves: a page, or an error.
+pub fn own_answer(
+    page: Response<Content>,
+    blame: Option<Blame>,
+    head_only: bool,
+    record: Option<Record>,
+) -> Response<Reply> {
+    let (mut parts, mut content) = page.into_parts();
+    let mut record = record;
+    if let Some(record) = &mut record {
+        let source = if blame.is_some() { Source::Error } else { Source::Page };
+        record.decide(Verdict { status: parts.status, source, cache: Cache::Unknown, blame });
+    }
+    if let (true, Content::Full(bytes)) = (head_only, &content) {
+        parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
+        content = Content::empty();
+    }
+    Response::from_parts(parts, Reply::new(content, record))
+}

@@ -1,0 +1,48 @@
+//! The names of a front, and what all its workers share.
+
+use super::recent::Recent;
+use http::HeaderValue;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// The names of this front.
+pub struct Front {
+    pub pseudonym: String,
+    /// Among several fronts; `None`: it is the only one.
+    pub id: Option<String>,
+    /// Our member of `Via`, by version of the message.
+    pub via: [HeaderValue; 2],
+    /// Where it listens, with the real ports.
+    pub listen: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    /// What more than its owner may hold.
+    pub doubled: Recent,
+}
+
+/// Places for what more than its owner may hold: what is asked of two nodes is hot, and there are few of those.
+const DOUBLED: usize = 1 << 12;
+
+/// An address that a client on this machine can use.
+pub fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+impl Front {
+    pub fn new(pseudonym: &str, listen: Vec<SocketAddr>, admin: SocketAddr) -> Front {
+        // The configuration admits only tokens.
+        let via = ["1.0", "1.1"].map(|version| {
+            HeaderValue::try_from(format!("{version} {pseudonym}"))
+                .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
+        });
+        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin, doubled: Recent::new(DOUBLED) }
+    }
+    /// The address to be set as a proxy.
+    pub fn address(&self) -> String {
+        self.listen.first().map(|address| reachable(*address).to_string()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,92 @@
+//! The thread of a worker: it serves the connections that it is given, and drains.
+
+use super::metrics::Counters;
+use super::service::{self, Serving};
+use super::worker::{Client, Place, Start, Worker, sweep, watch_health};
+use crate::alloc;
+use crate::net::listen::{Detached, Peer};
+use crate::net::serve::ByRequest;
+use crate::net::shares::Source;
+use crate::net::trust;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use std::{io, thread};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+
+/// A connection on its way from the acceptor to its worker.
+pub struct Arrival {
+    pub stream: Detached,
+    pub peer: Peer,
+    pub place: Place,
+}
+
+/// What the acceptor asks of a worker.
+pub enum Errand {
+    Serve(Arrival),
+    /// How long the connection of this client (or of all) has been idle that has been so for longest.
+    LongestIdle(Option<Source>, oneshot::Sender<Option<Duration>>),
+    CloseLongestIdle(Option<Source>),
+}
+
+/// A worker as the acceptor sees it.
+pub struct Handle {
+    pub arrivals: mpsc::UnboundedSender<Errand>,
+    pub load: Arc<AtomicUsize>,
+    pub counters: Arc<Counters>,
+    /// Resolves when it has drained.
+    pub done: oneshot::Receiver<()>,
+}
+
+/// Starts the thread of a worker.
+pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
+    let (arrivals, queue) = mpsc::unbounded_channel();
+    let (finished, done) = oneshot::channel();
+    let (load, counters) = (Arc::new(AtomicUsize::new(0)), Arc::new(Counters::default()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let of_worker = counters.clone();
+    thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        alloc::on_this_thread();
+        LocalSet::new().block_on(&runtime, run(start, of_worker, queue));
+        let _ = finished.send(());
+    })?;
+    Ok(Handle { arrivals, load, counters, done })
+}
+
+/// Serves what arrives until the acceptor is gone, then drains.
+async fn run(start: Start, counters: Arc<Counters>, mut queue: mpsc::UnboundedReceiver<Errand>) {
+    let drain = start.config.timeouts.drain;
+    let worker = Worker::new(start, counters);
+    tokio::task::spawn_local(watch_health(worker.clone()));
+    tokio::task::spawn_local(sweep(worker.clone()));
+    while let Some(errand) = queue.recv().await {
+        match errand {
+            Errand::Serve(arrival) => take(&worker, arrival),
+            Errand::LongestIdle(of, tell) => _ = tell.send(worker.connections.longest_idle(of)),
+            Errand::CloseLongestIdle(of) => _ = worker.connections.close_longest_idle(of),
+        }
+    }
+    let late = worker.connections.drained(drain).await;
+    if late > 0 {
+        tracing::warn!("{late} connections were cut off after {drain:?} of draining");
+    }
+}
+
+fn take(worker: &Rc<Worker>, arrival: Arrival) {
+    let Arrival { stream, peer, place } = arrival;
+    let stream = match stream.attach() {
+        Ok(stream) => stream,
+        Err(e) => return tracing::warn!("cannot take a connection: {e}"),
+    };
+    worker.shared.counters.connections.add(1);
+    worker.shared.counters.connections_open.add(1);
+    let client = Rc::new(Client::new(worker.clone(), peer, place));
+    if !trust::may_use_proxy(peer, &worker.config.access) {
+        let turn_away = move |request| service::turn_away(client.clone(), request);
+        worker.connections.serve(stream, ByRequest(turn_away));
+        return;
+    }
+    worker.connections.serve(stream, Serving(client));
+}
