@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use support::*;
 
 const URL: &str = "/page";
@@ -72,5 +74,29 @@ fn without_a_purge_each_of_them_is_stored() {
         assert_eq!(cluster.ask(method, &url, "", b"").text(), "kept");
         let again = cluster.get(&url);
         assert!(again.is_hit() && again.text() == "kept", "{path}: {}", again.cache_status());
+    }
+}
+
+#[test]
+fn what_an_answer_that_breaks_off_behind_its_head_has_changed_is_forgotten_by_all() {
+    let (origin, cluster, edition) = (Origin::start(), Cluster::start(), Arc::new(AtomicUsize::new(1)));
+    let now = edition.clone();
+    origin.on("/*", move |x| {
+        let page = now.load(Ordering::SeqCst).to_string();
+        x.reply(200, "Cache-Control: max-age=600\r\n", page)
+    });
+    // Some of these belong to another node than the page that they change.
+    for n in 0..8 {
+        let (page, change) = (origin.url(&format!("/page-{n}")), format!("/change-{n}"));
+        let changes = edition.clone();
+        origin.on(&change, move |x| {
+            changes.fetch_add(1, Ordering::SeqCst);
+            x.raw(format!("HTTP/1.1 200 OK\r\nLocation: /page-{n}\r\nContent-Length: 9\r\n\r\n"))?;
+            x.reset()
+        });
+        let before = cluster.get(&page).text();
+        let answer = cluster.connect().try_ask("POST", &origin.url(&change), "", b"change");
+        assert!(answer.is_err(), "its body breaks off: {}", answer.unwrap().head.line);
+        assert_ne!(cluster.get(&page).text(), before, "{page}");
     }
 }

@@ -53,8 +53,10 @@ enum Rest {
 /// What is to be done where an answer is known to break off before anything of it was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Else {
-    /// It is sent as far as it came.
+    /// It is sent as far as it came; where nothing of its body did, an error is.
     Nothing,
+    /// It is sent as far as it came, its head at least: that says what has been changed, which others have to forget.
+    Head,
     /// Another answer takes its place: a first piece of it is waited for, however long it is to be.
     Another,
 }
@@ -78,11 +80,12 @@ pub async fn begin(
     let patience = match otherwise {
         _ if length.is_some_and(|length| length <= SMALL) => Patience::All,
         Else::Another => Patience::First,
-        Else::Nothing => Patience::None,
+        Else::Nothing | Else::Head => Patience::None,
     };
     begun.gather(patience, wait).await;
     match begun.rest {
-        Rest::Broken(blame) if begun.pieces.is_empty() || otherwise == Else::Another => return Err(blame.fault()),
+        Rest::Broken(blame) if otherwise == Else::Another => return Err(blame.fault()),
+        Rest::Broken(blame) if begun.pieces.is_empty() && otherwise == Else::Nothing => return Err(blame.fault()),
         Rest::Broken(blame) => say(node, blame, told, &mut head.headers),
         Rest::Over => begun.told = false,
         Rest::More(_) => {}

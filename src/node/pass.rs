@@ -3,6 +3,7 @@
 //! take over with what has been read: nothing is asked twice, and the answers are the same.
 
 use super::ask::{Ask, Asker};
+use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::Standing;
 use super::counters::add;
@@ -92,8 +93,10 @@ impl Pass {
         };
         match node.origins.ask(&question).await {
             Ok(Heard::Message((message, head))) => Given::Message(message, head),
-            Ok(Heard::Told(told)) => Given::Response(service::begun(node, self.long(*told, began, sent), true).await),
-            Err(fault) => Given::Response(service::begun(node, Err(fault), true).await),
+            Ok(Heard::Told(told)) => {
+                Given::Response(service::begun(node, self.long(*told, began, sent), true, Else::Nothing).await)
+            }
+            Err(fault) => Given::Response(service::begun(node, Err(fault), true, Else::Nothing).await),
         }
     }
 

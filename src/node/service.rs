@@ -96,21 +96,27 @@ async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>)
         Ok(Incoming::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
         Ok(Incoming::Proxy { ask, body, upgrade }) => {
             let (told, from_node) = (ask.asker == Asker::Front, ask.from_node);
+            let otherwise = if ask.head.method.is_safe() { Else::Nothing } else { Else::Head };
             let answered = match from_node {
                 true => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
                 false => proxy(node, ask, body, upgrade).await,
             };
-            begun(node, answered, told).await
+            begun(node, answered, told, otherwise).await
         }
         Err(fault) => answer::fault(node, &fault),
     }
 }
 
 /// An answer to a front (`told`) or another, as far as it is known when its head goes out.
-pub async fn begun(node: &Node, answered: Result<Response<NodeBody>, Fault>, told: bool) -> Response<NodeBody> {
+pub async fn begun(
+    node: &Node,
+    answered: Result<Response<NodeBody>, Fault>,
+    told: bool,
+    otherwise: Else,
+) -> Response<NodeBody> {
     let answered = match answered {
         Ok(response) if response.body().may_break() => {
-            begun::begin(&node.id, response, told, node.config.timeouts.small_body, Else::Nothing).await
+            begun::begin(&node.id, response, told, node.config.timeouts.small_body, otherwise).await
         }
         answered => answered,
     };

@@ -13,7 +13,8 @@ pub fn invalidates(method: &Method, target: &Key, res: &(impl ResponseView + ?Si
     }
     let mut keys = vec![target.clone()];
     for id in [FieldId::Location, FieldId::ContentLocation] {
-        for line in res.fields().all(id) {
+        // Each has one value (RFC 9110 sections 8.7 and 10.2.2).
+        if let Some(line) = res.fields().first(id) {
             let key = target.join(&without_user(&visible_ascii(line)));
             keys.extend(key.filter(|key| key.same_origin(target)));
         }

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::Write;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where a worker puts its lines.
 #[derive(Clone, Debug)]
@@ -19,97 +19,112 @@ pub struct Log {
     lines: Lines,
     format: AccessLog,
     queries: bool,
+    /// Written, with the room that they have.
+    #[expect(clippy::vec_box, reason = "they go from here to their requests and back, and nobody moves their bytes")]
+    spare: RefCell<Vec<Box<Line>>>,
 }
 
+/// So many are kept.
+const SPARE: usize = 64;
+/// With no more room than this.
+const ROOM: usize = 1024;
+
 /// What the log says of a request beside its outcome.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Line {
     /// Its address, as the log shows it; none of a Unix socket.
-    pub client: Option<Rc<str>>,
+    pub client: Option<Arc<str>>,
     pub method: http::Method,
-    pub target: Target,
+    target: Vec<u8>,
     pub version: http::Version,
-    pub began: clock::Tick,
-    pub node: Option<String>,
-    pub cache_status: Option<String>,
+    pub began: u64,
+    /// Empty: none has answered.
+    pub node: Vec<u8>,
+    /// What that said of its cache.
+    pub cache: Vec<u8>,
 }
 
 impl Log {
     /// On these lines; `None` when it is off.
     pub fn new(config: &config::Log, lines: Lines) -> Option<Log> {
-        (config.access != AccessLog::Off).then_some(Log { lines, format: config.access, queries: config.queries })
+        let log = Log { lines, format: config.access, queries: config.queries, spare: RefCell::default() };
+        (config.access != AccessLog::Off).then_some(log)
     }
 
     /// The address of a client as the log shows it.
-    pub fn client(address: IpAddr) -> Rc<str> {
+    pub fn client(address: IpAddr) -> Arc<str> {
         address.to_canonical().to_string().into()
     }
 
-    /// The URL of a request as the log shows it.
-    pub fn target(&self, target: &[u8]) -> Target {
-        let mut shown = Target::of(target);
-        if let Some(at) = shown.text.find('?').filter(|_| !self.queries) {
-            shown.text.truncate(at);
+    /// A line of a request that begins now.
+    pub fn line(
+        &self,
+        client: Option<&Arc<str>>,
+        method: &http::Method,
+        version: http::Version,
+        target: &[u8],
+    ) -> Box<Line> {
+        let mut line = self.spare.borrow_mut().pop().unwrap_or_default();
+        (line.client, line.method, line.version) = (client.cloned(), method.clone(), version);
+        line.began = clock::tick().0;
+        show(target, &mut line.target);
+        if let Some(at) = position(&line.target, b'?').filter(|_| !self.queries) {
+            line.target.truncate(at);
         }
-        shown
+        line
     }
 
-    pub fn write(&self, line: &Line, outcome: &Outcome) -> Logged {
+    pub fn write(&self, mut line: Box<Line>, outcome: &Outcome) -> Logged {
         thread_local! {
             static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        TEXT.with_borrow_mut(|text| {
+        let logged = TEXT.with_borrow_mut(|text| {
             text.clear();
             match self.format {
-                AccessLog::Json => json_line(line, outcome, text),
-                _ => text_line(line, outcome, text),
+                AccessLog::Json => json_line(&line, outcome, text),
+                _ => text_line(&line, outcome, text),
             }
             text.push(b'\n');
             self.lines.put(text)
-        })
+        });
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < SPARE && line.target.capacity() <= ROOM {
+            [&mut line.target, &mut line.node, &mut line.cache].into_iter().for_each(Vec::clear);
+            spare.push(line);
+        }
+        logged
     }
 }
 
-/// A request target as the log shows it: without what is no part of a URI; one without a path has `/`.
-#[derive(Debug)]
-pub struct Target {
-    text: String,
-    /// There is nothing in it that has to be escaped.
-    is_plain: bool,
+/// Without a branch for each byte.
+fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(false, |found, byte| found | is(*byte))
 }
 
-impl Target {
-    fn of(target: &[u8]) -> Target {
-        const SCHEME: &[u8] = b"http://";
-        let has_path = || target.strip_prefix(SCHEME).is_some_and(|rest| rest.contains(&b'/'));
-        let is_plain = target.iter().all(|byte| PLAIN[usize::from(*byte)]) && has_path();
-        let text = match std::str::from_utf8(target) {
-            Ok(text) if is_plain => text.to_owned(),
-            _ => {
-                let target = target::escaped(target);
-                let uri = http::Uri::try_from(&*target);
-                uri.map_or_else(|_| String::from_utf8_lossy(&target).into_owned(), |uri| uri.to_string())
-            }
-        };
-        Target { text, is_plain }
-    }
+fn position(text: &[u8], byte: u8) -> Option<usize> {
+    any(text, |b| b == byte).then(|| text.iter().position(|b| *b == byte)).flatten()
 }
 
-/// What stands in a URI (RFC 3986 section 2) before any fragment, and what people write there all the same, but for quotes and
-/// what ends a line.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = b'!';
-    while byte <= b'~' {
-        plain[byte as usize] = !matches!(byte, b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}');
-        byte += 1;
+/// Appends a request target as the log shows it: without what is no part of a URI; one without a path has `/`.
+fn show(target: &[u8], out: &mut Vec<u8>) {
+    const SCHEME: &[u8] = b"http://";
+    let is_other = |b: u8| !b.is_ascii_graphic() || b == b'#' || target::is_unwise(&b);
+    let has_path = || target.strip_prefix(SCHEME).is_some_and(|rest| rest.contains(&b'/'));
+    if !any(target, is_other) && has_path() {
+        return out.extend_from_slice(target);
     }
-    plain
-};
+    let target = target::escaped(target);
+    match http::Uri::try_from(&*target) {
+        // Writing to memory does not fail.
+        Ok(uri) => _ = write!(out, "{uri}"),
+        Err(_) => out.extend_from_slice(String::from_utf8_lossy(&target).as_bytes()),
+    }
+}
 
 /// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "hit; ttl=3"`
 fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
     let time = date::format(clock::wall());
+    let node = String::from_utf8_lossy(&line.node);
     // Writing to memory does not fail.
     let _ = write!(
         out,
@@ -117,20 +132,27 @@ fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
         String::from_utf8_lossy(&time),
         line.client.as_deref().unwrap_or("unix"),
         escaped(line.method.as_str()),
-        escaped(&line.target.text),
+        escaped(&String::from_utf8_lossy(&line.target)),
         line.version,
         outcome.verdict.status.as_u16(),
         outcome.sent,
-        clock::tick().since(line.began).as_millis(),
+        took(line),
         end(outcome.end),
-        line.node.as_deref().unwrap_or("-"),
+        if node.is_empty() { "-" } else { &node },
         escaped(&remark(line, outcome)),
     );
 }
 
+/// Milliseconds.
+fn took(line: &Line) -> u64 {
+    clock::tick().0.saturating_sub(line.began)
+}
+
 /// What the node says of its cache, else who made the answer; and what went wrong, with whose fault it was.
 fn remark(line: &Line, outcome: &Outcome) -> String {
-    let made_by = line.cache_status.as_deref().or(outcome.verdict.blame.is_none().then(|| source(outcome)));
+    let said = String::from_utf8_lossy(&line.cache);
+    let made_by = Some(&*said).filter(|said| !said.is_empty());
+    let made_by = made_by.or(outcome.verdict.blame.is_none().then(|| source(outcome)));
     let error = outcome.blame().map(|blame| format!("error={}", blame.kind.token()));
     let fault = outcome.whose().map(|whose| format!("fault={}", whose.token()));
     let parts: Vec<&str> = made_by.into_iter().chain(error.as_deref()).chain(fault.as_deref()).collect();
@@ -156,45 +178,54 @@ fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 fn json_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
-    let ms = u64::try_from(clock::tick().since(line.began).as_millis()).unwrap_or(u64::MAX);
-    let Target { text, is_plain } = &line.target;
-    number(out, "{\"bytes\":", outcome.sent);
-    self::text(out, ",\"cache\":", line.cache_status.as_deref());
-    token(out, ",\"client\":", line.client.as_deref());
-    token(out, ",\"end\":", Some(end(outcome.end)));
-    token(out, ",\"fault\":", outcome.whose().map(Whose::token));
-    token(out, ",\"method\":", Some(line.method.as_str()));
-    number(out, ",\"ms\":", ms);
-    self::text(out, ",\"node\":", line.node.as_deref());
-    token(out, ",\"source\":", Some(source(outcome)));
-    number(out, ",\"status\":", outcome.verdict.status.as_u16().into());
-    number(out, ",\"time\":", clock::wall().0);
-    (if *is_plain { token } else { self::text })(out, ",\"url\":", Some(text));
+    number(out, b"{\"bytes\":", outcome.sent);
+    text(out, b",\"cache\":", (!line.cache.is_empty()).then_some(&line.cache));
+    token(out, b",\"client\":", line.client.as_deref());
+    token(out, b",\"end\":", Some(end(outcome.end)));
+    token(out, b",\"fault\":", outcome.whose().map(Whose::token));
+    token(out, b",\"method\":", Some(line.method.as_str()));
+    number(out, b",\"ms\":", took(line));
+    text(out, b",\"node\":", (!line.node.is_empty()).then_some(&line.node));
+    token(out, b",\"source\":", Some(source(outcome)));
+    number(out, b",\"status\":", outcome.verdict.status.as_u16().into());
+    number(out, b",\"time\":", clock::wall().0);
+    text(out, b",\"url\":", Some(&line.target));
     out.push(b'}');
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
-    out.extend_from_slice(name.as_bytes());
+fn number(out: &mut Vec<u8>, name: &[u8], value: u64) {
+    out.extend_from_slice(name);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
 /// In which nothing has to be escaped.
-fn token(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    out.extend_from_slice(name.as_bytes());
+fn token(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
+    out.extend_from_slice(name);
     match value {
-        Some(value) => {
-            out.push(b'"');
-            out.extend_from_slice(value.as_bytes());
-            out.push(b'"');
-        }
+        Some(value) => quoted(out, value.as_bytes()),
         None => out.extend_from_slice(b"null"),
     }
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    out.extend_from_slice(name.as_bytes());
-    // A text, to memory: it does not fail.
-    let _ = serde_json::to_writer(out, &value);
+fn text(out: &mut Vec<u8>, name: &[u8], value: Option<&Vec<u8>>) {
+    match value {
+        Some(value) if any(value, |b| !matches!(b, b' '..=b'~') || matches!(b, b'"' | b'\\')) => {
+            out.extend_from_slice(name);
+            // A text, to memory: it does not fail.
+            let _ = serde_json::to_writer(out, &String::from_utf8_lossy(value));
+        }
+        Some(value) => {
+            out.extend_from_slice(name);
+            quoted(out, value);
+        }
+        None => token(out, name, None),
+    }
+}
+
+fn quoted(out: &mut Vec<u8>, value: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(value);
+    out.push(b'"');
 }
 
 fn end(end: End) -> &'static str {
@@ -230,30 +261,66 @@ fn source(outcome: &Outcome) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::outcome::{Cache, Verdict};
+    use crate::wire::fault::{Blame, Kind};
+    use http::StatusCode;
 
     #[test]
     fn query_strings_stay_out_unless_asked_for() {
         let (lines, _writer) = Lines::to(std::io::stdout(), "access log").unwrap();
-        let mut log = Log { lines, format: AccessLog::Text, queries: false };
-        assert_eq!(log.target(b"http://a.example/p?token=secret").text, "http://a.example/p");
+        let mut log = Log { lines, format: AccessLog::Text, queries: false, spare: RefCell::default() };
+        let line =
+            |log: &Log| log.line(None, &http::Method::GET, http::Version::HTTP_11, b"http://a.example/p?token=1");
+        assert_eq!(line(&log).target, b"http://a.example/p");
         log.queries = true;
-        assert_eq!(log.target(b"http://a.example/p?token=secret").text, "http://a.example/p?token=secret");
+        assert_eq!(line(&log).target, b"http://a.example/p?token=1");
     }
 
     #[test]
     fn a_target_is_shown_as_a_uri_and_one_that_is_none_as_it_is() {
         for (target, expected) in [
-            (&b"http://a/b?c=%22"[..], ("http://a/b?c=%22", true)),
-            (b"http://a", ("http://a/", false)),
-            (b"http://a/b#c", ("http://a/b", false)),
-            (b"http://a/{b}", ("http://a/%7Bb%7D", false)),
-            (b"http://a/\"", ("http://a/%22", false)),
-            (b"a:443", ("a:443", false)),
-            (b"/b", ("/b", false)),
-            (b"http:// \xff", ("http:// \u{fffd}", false)),
+            (&b"http://a/b?c=%22"[..], "http://a/b?c=%22"),
+            (b"http://a", "http://a/"),
+            (b"http://a/b#c", "http://a/b"),
+            (b"http://a/{b}", "http://a/%7Bb%7D"),
+            (b"http://a/\"", "http://a/%22"),
+            (b"a:443", "a:443"),
+            (b"/b", "/b"),
+            (b"http:// \xff", "http:// \u{fffd}"),
         ] {
-            let Target { text, is_plain } = Target::of(target);
-            assert_eq!((&*text, is_plain), expected, "{target:?}");
+            let mut shown = Vec::new();
+            show(target, &mut shown);
+            assert_eq!(String::from_utf8_lossy(&shown), expected, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_json_says_what_was_seen_whatever_is_in_it() {
+        let blame = Blame::new(Whose::Origin, Kind::ConnectionRefused);
+        let verdict = |source, blame| Verdict { status: StatusCode::OK, source, cache: Cache::Unknown, blame };
+        for (client, target, node, cache, source, blame) in [
+            (Some("10.0.0.1"), &b"http://a/b"[..], &b"n1"[..], &b"hit; ttl=3"[..], Source::Node, None),
+            (None, b"http://a/\"\\\x1b", b"", b"", Source::Error, Some(blame)),
+            (None, b"http://a/\xff\xc3\xa9", b"n\"1", b"hit; detail=\"\\\"", Source::Page, None),
+        ] {
+            let (client, method, version) = (client.map(Arc::from), http::Method::GET, http::Version::HTTP_11);
+            let (target, node, cache) = (target.to_vec(), node.to_vec(), cache.to_vec());
+            let line = Line { client, method, target, version, began: clock::tick().0, node, cache };
+            let outcome = Outcome { verdict: verdict(source, blame), sent: 7, end: End::Complete };
+            let mut text = Vec::new();
+            json_line(&line, &outcome, &mut text);
+            let said: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            let or_null = |text: &[u8]| match text {
+                b"" => serde_json::Value::Null,
+                text => String::from_utf8_lossy(text).into(),
+            };
+            let expected = serde_json::json!({
+                "bytes": 7, "cache": or_null(&line.cache), "client": line.client.as_deref(), "end": "complete",
+                "fault": blame.map(|blame| blame.whose.token()), "method": "GET", "ms": said["ms"].as_u64().unwrap(),
+                "node": or_null(&line.node), "source": self::source(&outcome), "status": 200,
+                "time": said["time"].as_u64().unwrap(), "url": String::from_utf8_lossy(&line.target),
+            });
+            assert_eq!(said, expected);
         }
     }
 

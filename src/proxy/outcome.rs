@@ -67,7 +67,7 @@ pub struct Outcome {
 pub struct Record {
     outcome: Outcome,
     shared: Rc<Shared>,
-    line: Option<Box<(Rc<Log>, Line)>>,
+    line: Option<(Rc<Log>, Box<Line>)>,
     /// Knows how its connection ended.
     client: Option<Interim>,
 }
@@ -106,7 +106,7 @@ impl Cache {
 }
 
 impl Record {
-    pub fn new(shared: Rc<Shared>, line: Option<Box<(Rc<Log>, Line)>>) -> Record {
+    pub fn new(shared: Rc<Shared>, line: Option<(Rc<Log>, Box<Line>)>) -> Record {
         // Until there is an answer: the client did not stay for it.
         let verdict = Verdict {
             status: StatusCode::BAD_REQUEST,
@@ -134,8 +134,10 @@ impl Record {
     /// Who answered, for the log, and what that said of its cache.
     pub fn note<'a>(&mut self, node: &str, said: impl FnOnce() -> Option<&'a [u8]>) {
         if let Some(line) = &mut self.line {
-            line.1.node = Some(node.to_owned());
-            line.1.cache_status = said().map(|member| String::from_utf8_lossy(member).into_owned());
+            line.1.node.clear();
+            line.1.node.extend_from_slice(node.as_bytes());
+            line.1.cache.clear();
+            line.1.cache.extend_from_slice(said().unwrap_or_default());
         }
     }
 
@@ -173,8 +175,8 @@ impl Drop for Record {
             self.outcome.end = End::ClientSilent;
         }
         self.count();
-        if let Some(line) = &self.line
-            && line.0.write(&line.1, &self.outcome) == Logged::Dropped
+        if let Some((log, line)) = self.line.take()
+            && log.write(line, &self.outcome) == Logged::Dropped
         {
             self.shared.counters.log_lines_lost.add(1);
         }

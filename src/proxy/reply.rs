@@ -46,7 +46,10 @@ impl Content {
 impl Reply {
     pub fn new(content: Content, record: Option<Record>) -> Reply {
         let mut reply = Reply { content, record, capture: None };
-        reply.note_end();
+        // Nobody may ask for the end of nothing.
+        if reply.has_all() {
+            reply.end(End::Complete);
+        }
         reply
     }
 
@@ -60,12 +63,6 @@ impl Reply {
             }
             (Some(capture), Content::Node(_)) => Reply { content, record, capture: Some(capture) },
             (None, _) => Reply::new(content, record),
-        }
-    }
-
-    fn note_end(&mut self) {
-        if self.is_end_stream() {
-            self.end(End::Complete);
         }
     }
 

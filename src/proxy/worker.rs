@@ -1,6 +1,6 @@
 //! A worker: one thread, one runtime, its own pools. A connection stays on the worker that it was given to.
 
-use super::accesslog::{self, Line, Log};
+use super::accesslog::Log;
 use super::front::Front;
 use super::held::Held;
 use super::hot::Hot;
@@ -16,7 +16,6 @@ use crate::net::serve::{Connections, Head, Limits, Sweeper};
 use crate::net::shares::{Seat, Source};
 use crate::ring::HotKeys;
 use crate::{account, alloc, clock};
-use http::{Method, Version};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -70,7 +69,7 @@ pub struct Client {
     /// Whose share of what is limited it takes from.
     pub source: Source,
     /// As the log shows it, where there is one.
-    shown: Option<Rc<str>>,
+    shown: Option<Arc<str>>,
     _place: Place,
 }
 
@@ -237,28 +236,19 @@ impl Client {
 
     /// Follows a request from now on.
     pub fn record(&self, request: &http::request::Parts) -> Record {
-        self.follow(&request.method, request.version, |log| log.target(request.uri.to_string().as_bytes()))
+        let line = |log: &Rc<Log>| {
+            let target = request.uri.to_string();
+            (log.clone(), log.line(self.shown.as_ref(), &request.method, request.version, target.as_bytes()))
+        };
+        Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
     }
 
     /// The same by its head.
     pub fn record_of(&self, request: &Head<'_>) -> Record {
-        self.follow(request.method(), request.version(), |log| log.target(request.target()))
-    }
-
-    fn follow(&self, method: &Method, version: Version, target: impl FnOnce(&Log) -> accesslog::Target) -> Record {
-        let line = self.worker.log.as_ref().map(|log| {
-            let line = Line {
-                client: self.shown.clone(),
-                method: method.clone(),
-                target: target(log),
-                version,
-                began: clock::tick(),
-                node: None,
-                cache_status: None,
-            };
-            Box::new((log.clone(), line))
-        });
-        Record::new(self.worker.shared.clone(), line)
+        let line = |log: &Rc<Log>| {
+            (log.clone(), log.line(self.shown.as_ref(), request.method(), request.version(), request.target()))
+        };
+        Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
     }
 
     /// What `X-Forwarded-For` is to say.

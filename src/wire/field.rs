@@ -236,11 +236,19 @@ fn is_same(known: &[u8], name: &[u8]) -> bool {
         let (known, name) = (u64::from_ne_bytes(known), u64::from_ne_bytes(name));
         (known ^ name) & !((known & 0x4040_4040_4040_4040) >> 1) != 0
     }
+    /// Of four bytes each, which may overlap.
+    fn ends(text: &[u8]) -> Option<[u8; 8]> {
+        let ([a, b, c, d], [e, f, g, h]) = (text.first_chunk()?, text.last_chunk()?);
+        Some([*a, *b, *c, *d, *e, *f, *g, *h])
+    }
     if known.len() != name.len() {
         return false;
     }
     let (Some(known_end), Some(end)) = (known.last_chunk(), name.last_chunk()) else {
-        return known.eq_ignore_ascii_case(name);
+        return match (ends(known), ends(name)) {
+            (Some(known), Some(name)) => !differ(known, name),
+            _ => known.eq_ignore_ascii_case(name),
+        };
     };
     let (all, _) = known.as_chunks();
     let (those, _) = name.as_chunks();

@@ -215,7 +215,8 @@ pub fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(out)
 }
 
-fn is_unwise(byte: &u8) -> bool {
+/// What people write in targets although no URI has it (RFC 3986 section 2): it is escaped.
+pub fn is_unwise(byte: &u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 

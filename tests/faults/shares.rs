@@ -371,3 +371,38 @@ fn a_worker_refuses_no_unfinished_head_for_those_of_another() {
     let served = served.count();
     assert!((140..200).contains(&served), "as many as 8 MiB are enough for: {served}");
 }
+
+#[test]
+fn long_urls_that_become_invalid_at_one_time_are_told_in_pieces_that_a_node_reads() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(2).start());
+    origin.on("/*", |x| x.reply(200, "", "done"));
+    let long = "a".repeat(60_000);
+    let mut clients: Vec<_> = (0..60).map(|_| cluster.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        let url = origin.url(&format!("/{n}/{long}"));
+        _ = client.send(format!("POST {url} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n"));
+    }
+    // All at the same time: those that come while others are told are told together.
+    clients.iter_mut().for_each(|client| _ = client.send("\r\n"));
+    clients.iter_mut().for_each(|client| assert_eq!(client.response("POST").unwrap().status, 200));
+    let said = cluster.said();
+    assert!(!said.contains("not told of an invalidation, it will validate everything: status"), "{said}");
+}
+
+#[test]
+fn empty_lines_without_end_are_refused_and_a_few_before_a_request_are_skipped() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    let url = hello(&origin);
+    let mut client = cluster.connect();
+    for _ in 0..3 {
+        client.send("\r\n\n\r\n").unwrap();
+        assert_eq!(client.get(&url).status, 200);
+    }
+    let (mut endless, begun) = (cluster.connect(), Instant::now());
+    while endless.send("\r\n".repeat(100)).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "nobody reads empty lines for ever");
+    }
+    let mut one_by_one = cluster.connect();
+    (0..40).for_each(|_| _ = one_by_one.send("\r\n"));
+    assert_eq!(one_by_one.response("GET").unwrap().status, 400);
+}

@@ -18,6 +18,9 @@ pub const QUEUE: usize = 1024;
 
 /// So many are told in one request: those that came while the ones before were told.
 pub const BATCH: usize = 256;
+/// And so many bytes of URLs, before the last: a node reads four times as much (`BODY_LIMIT`), and one answer names three
+/// URLs at most, each made of parts of two heads.
+const BYTES: usize = 256 * 1024;
 
 /// What became invalid by an answer through the node `by`, which knows it already.
 #[derive(Debug)]
@@ -35,6 +38,26 @@ pub struct Item {
     pub due: Tick,
     /// Dropped with the last of those that are told the same.
     pub _told: Arc<oneshot::Sender<()>>,
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        self.what.iter().map(Outdated::bytes).sum()
+    }
+}
+
+/// Waits for an item, and takes those that are there behind it. `false`: there will be none.
+async fn next(items: &mut mpsc::Receiver<Item>, batch: &mut Vec<Item>) -> bool {
+    batch.clear();
+    let Some(first) = items.recv().await else { return false };
+    let mut bytes = first.bytes();
+    batch.push(first);
+    while batch.len() < BATCH && bytes < BYTES {
+        let Ok(item) = items.try_recv() else { break };
+        bytes += item.bytes();
+        batch.push(item);
+    }
+    true
 }
 
 /// By what they are told apart with.
@@ -111,7 +134,7 @@ pub struct Teller {
 
 async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: Arc<Node>) {
     let mut batch = Vec::new();
-    while items.recv_many(&mut batch, BATCH).await > 0 {
+    while next(&mut items, &mut batch).await {
         let due = batch.iter().map(|item| item.due.0).min().unwrap_or_default();
         let left = Duration::from_millis(due.saturating_sub(tick().0));
         match said(batch.iter().map(|item| &*item.what)) {
@@ -133,7 +156,7 @@ async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: A
 async fn tell_front(mut items: mpsc::Receiver<Item>, teller: Teller, listener: Listener) {
     let Teller { health, secrets, manners } = teller;
     let mut batch: Vec<Item> = Vec::new();
-    while items.recv_many(&mut batch, BATCH).await > 0 {
+    while next(&mut items, &mut batch).await {
         let what: Vec<Outdated> = batch.iter().flat_map(|item| &*item.what).cloned().collect();
         broadcast::tell(&health, &secrets, &manners, vec![listener.clone()], &what, false).await;
         batch.clear();

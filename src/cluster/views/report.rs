@@ -33,6 +33,16 @@ pub enum Outdated {
     },
 }
 
+impl Outdated {
+    /// Of its URLs and names.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Outdated::Url(url) | Outdated::Renewed { renewed: url } => url.len(),
+            Outdated::Groups { origin, groups } => origin.len() + groups.iter().map(String::len).sum::<usize>(),
+        }
+    }
+}
+
 /// What a worker holds of it.
 #[derive(Clone, Debug)]
 pub struct Reports {

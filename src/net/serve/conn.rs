@@ -30,6 +30,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// As much as is read at once.
 const READ: usize = 16 * 1024;
+/// More bytes of empty lines are not skipped before a request (RFC 9112 section 2.2: one line, at least).
+const BLANK: usize = 64;
 /// So many answers are given before other connections get their turn.
 const TURN: usize = 32;
 
@@ -58,6 +60,7 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
         service,
         out: Out::default(),
         partial: Vec::new(),
+        blank: 0,
         pending: None,
         draining: false,
         finished: false,
@@ -85,6 +88,8 @@ struct Conn<'a, S: Service> {
     out: Out,
     /// What has come of a head that is not complete.
     partial: Vec<u8>,
+    /// Bytes of empty lines since the last request.
+    blank: usize,
     /// What is next when all answers before it are written.
     pending: Option<Next<S::Body>>,
     /// The process ends: what runs is the last.
@@ -159,9 +164,16 @@ impl<S: Service> Conn<'_, S> {
     fn take_all(&mut self, cx: &mut Context<'_>, input: &[u8], fresh: usize) -> Option<Next<S::Body>> {
         // Empty lines before a request line are none of it (RFC 9112 section 2.2).
         let start = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        self.blank += start;
+        if self.blank > BLANK {
+            let why = Refusal::Malformed("too many empty lines stand before it");
+            let fault = words::refusal(why, input, self.watch.limits());
+            return Some(Next::Leave(Left::Refused(fault)));
+        }
         if start == input.len() {
             return None;
         }
+        self.blank = 0;
         out::with_head(|out| {
             let (mut used, mut body, mut next) = (start, Payload::default(), None);
             while used == start || (used < input.len() && out::join(out, &mut body)) {

@@ -120,13 +120,23 @@ pub(super) fn read<'a>(
     };
     let target = request.path.unwrap_or_default().as_bytes();
     let fields: &[httparse::Header<'_>] = request.headers;
-    let (ids, mut traits) = (&mut ids[..fields.len()], Traits::NONE);
+    let old = request.version == Some(0);
+    let mut says = Says { old, connect: method == Method::CONNECT, head: method == Method::HEAD, ..Says::default() };
+    let (ids, mut traits, mut seen) = (&mut ids[..fields.len()], Traits::NONE, Seen::default());
     for (id, field) in ids.iter_mut().zip(fields) {
         *id = FieldId::of(field.name.as_bytes());
         traits = traits.and(id.traits());
+        if id.is(Traits::CONNECTION)
+            && let Err(why) = seen.field(*id, field.value, &mut says)
+        {
+            return Read::Refused(Refusal::Malformed(why));
+        }
     }
-    match says(&method, target, request.version == Some(0), fields.iter().zip(&*ids), traits) {
-        Ok(says) => Read::Head(Head { method, target, fields, ids, traits, bytes: &input[..length], says }),
+    match seen.settle(&mut says) {
+        Ok(()) => {
+            says.noted.pathless = is_pathless(&method, target);
+            Read::Head(Head { method, target, fields, ids, traits, bytes: &input[..length], says })
+        }
         Err(why) => Read::Refused(Refusal::Malformed(why)),
     }
 }
@@ -141,40 +151,6 @@ fn reason(error: httparse::Error) -> &'static str {
         httparse::Error::Version => "the request line does not end in a version of HTTP",
         _ => NO_LINE,
     }
-}
-
-fn says<'f>(
-    method: &Method,
-    target: &[u8],
-    old: bool,
-    fields: impl Iterator<Item = (&'f httparse::Header<'f>, &'f FieldId)>,
-    traits: Traits,
-) -> Result<Says, &'static str> {
-    let mut says = Says { old, connect: *method == Method::CONNECT, head: *method == Method::HEAD, ..Says::default() };
-    if !traits.any(Traits::CONNECTION) {
-        says.noted.pathless = is_pathless(method, target);
-        return Ok(says);
-    }
-    let mut seen = Seen::default();
-    for (field, id) in fields {
-        match id {
-            FieldId::ContentLength => seen.length(field.value)?,
-            FieldId::Connection => connection(field.value, &mut says),
-            FieldId::Expect => says.expects |= !old && field.value.eq_ignore_ascii_case(b"100-continue"),
-            FieldId::Te => {
-                says.trailers |= list::split(field.value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-            }
-            FieldId::TransferEncoding => seen.coding(field.value),
-            FieldId::Upgrade => seen.upgrade = true,
-            _ => {}
-        }
-    }
-    says.upgrade &= seen.upgrade;
-    (says.content, says.noted.two_ends) = seen.framing(old)?;
-    // RFC 9112 section 6.1: the connection ends with the answer.
-    says.close |= says.noted.two_ends;
-    says.noted.pathless = is_pathless(method, target);
-    Ok(says)
 }
 
 /// Of them it is known what they mean, and `TE` is of the hop whether it is named or not.
@@ -199,6 +175,31 @@ struct Seen {
 }
 
 impl Seen {
+    /// One that is about the connection or the content.
+    fn field(&mut self, id: FieldId, value: &[u8], says: &mut Says) -> Result<(), &'static str> {
+        match id {
+            FieldId::ContentLength => self.length(value)?,
+            FieldId::Connection => connection(value, says),
+            FieldId::Expect => says.expects |= !says.old && value.eq_ignore_ascii_case(b"100-continue"),
+            FieldId::Te => {
+                says.trailers |= list::split(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+            }
+            FieldId::TransferEncoding => self.coding(value),
+            FieldId::Upgrade => self.upgrade = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What follows from all of them.
+    fn settle(self, says: &mut Says) -> Result<(), &'static str> {
+        says.upgrade &= self.upgrade;
+        (says.content, says.noted.two_ends) = self.framing(says.old)?;
+        // RFC 9112 section 6.1: the connection ends with the answer.
+        says.close |= says.noted.two_ends;
+        Ok(())
+    }
+
     /// RFC 9110 section 8.6: digits only; the same once more is the same.
     fn length(&mut self, value: &[u8]) -> Result<(), &'static str> {
         let number = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));

@@ -163,7 +163,7 @@ impl Body {
 
     /// Nothing more of the content is to come, whatever ends it.
     pub fn has_all(&self) -> bool {
-        self.left == Some(0) || self.is_end()
+        self.left == Some(0) || matches!(self.coding, Coding::Done | Coding::Left(0))
     }
 
     pub fn is_end(&self) -> bool {

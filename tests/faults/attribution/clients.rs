@@ -94,3 +94,27 @@ fn a_client_that_is_done_sending_and_gone_is_noticed_when_it_is_answered() {
     let line = super::log_line(&cluster, &origin.url("/x"));
     assert_eq!((&line["end"], &line["fault"]), (&"client-left".into(), &"client".into()), "{line}");
 }
+
+#[test]
+fn a_client_that_has_all_of_an_early_answer_and_goes_has_done_nothing_wrong() {
+    let cluster = setup().set("log", "access", "json").start();
+    let origin = Origin::start();
+    for (n, rest) in
+        ["Content-Length: 0\r\n\r\n", "Content-Length: 2\r\n\r\nno", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"]
+            .into_iter()
+            .enumerate()
+    {
+        let path = format!("/early-{n}");
+        origin.on(&path, move |x| {
+            x.raw(format!("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=a\r\n{rest}"))?;
+            x.until_closed()
+        });
+        let url = origin.url(&path);
+        let mut client = cluster.connect();
+        client.send(begin("POST", &url, "Content-Length: 50000000\r\n") + &"x".repeat(100_000)).unwrap();
+        assert_eq!(client.response("POST").unwrap().status, 401);
+        drop(client);
+        let line = super::log_line(&cluster, &url);
+        assert_eq!((&line["end"], &line["fault"]), (&"complete".into(), &serde_json::Value::Null), "{line}");
+    }
+}
