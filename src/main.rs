@@ -7,7 +7,8 @@ use ringhold::config::{Config, Log, LogFormat, Place};
 use ringhold::lines::{self, Lines, Writer};
 use ringhold::net::drain::StartError;
 use ringhold::net::signals::{self, Ending};
-use ringhold::{node, proxy};
+use ringhold::node::run;
+use ringhold::proxy;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         },
         Ok(Job::Front { config, spawn }) => front(config, spawn).map_err(|e| (MISTAKE, e.to_string())),
         Ok(Job::Node { id, listen, config, supervised }) => {
-            cache_node(node::Options { id, listen, config, supervised }).map_err(|e| (MISTAKE, e.to_string()))
+            cache_node(run::Options { id, listen, config, supervised }).map_err(|e| (MISTAKE, e.to_string()))
         }
     };
     match ended {
@@ -66,14 +67,14 @@ fn front(config: Config, spawn: bool) -> Result<(), StartError> {
     proxy::run(config, spawn, signals::watch(Ending::OnAnySignal)?)
 }
 
-fn cache_node(options: node::Options) -> Result<(), StartError> {
+fn cache_node(options: run::Options) -> Result<(), StartError> {
     let _last = prepare(&options.config)?;
     // A child's configuration is its parent's, who has said so.
     for warning in options.config.node_conflicts().iter().filter(|_| !options.supervised) {
         tracing::warn!("{}: {warning}", options.config.source);
     }
     let ending = if options.supervised { Ending::OnTerminate } else { Ending::OnAnySignal };
-    node::run(options, signals::watch(ending)?)
+    run::run(options, signals::watch(ending)?)
 }
 
 /// Its result is to be dropped last: it waits until the last line is written, for a second at most.
