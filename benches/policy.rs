@@ -6,7 +6,7 @@ mod messages;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use messages::{ASKED, LATER, NOW, answered, asked, general, stored};
-use ringhold::policy::{Rules, Terms, decide, explain, storable};
+use ringhold::lab::policy::{Rules, Terms, decide, explain, storable};
 use std::hint::black_box;
 
 fn benches(c: &mut Criterion) {

@@ -1,7 +1,7 @@
 //! Owner lookup (at most 100 ns) and rebuild (at most 10 ms) of a ring of 64 nodes of 512 points.
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ringhold::ring::{Hash, Member, Ring};
+use ringhold::lab::ring::{Hash, Member, Ring};
 use std::hint::black_box;
 
 const NODES: usize = 64;

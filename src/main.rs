@@ -1,13 +1,10 @@
 //! Arguments -> config -> role -> signals -> exit code. Nothing else.
 
 use clap::Parser;
-use ringhold::alloc::Recycling;
-use ringhold::cli::{Done, Job, args::Args};
-use ringhold::config::{Config, Log, LogFormat, Place};
-use ringhold::lines::{self, Lines, Writer};
-use ringhold::net::drain::StartError;
-use ringhold::net::signals::{self, Ending};
-use ringhold::{node, proxy};
+use ringhold::program::{
+    Args, Config, Done, Ending, Job, Lines, Log, LogFormat, Options, Place, Recycling, StartError, Writer,
+    ignore_harmless, run_front, run_node, set_log, watch,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -26,7 +23,7 @@ const INCOMPLETE: u8 = 3;
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.is_server() {
-        signals::ignore_harmless();
+        ignore_harmless();
     }
     let ended = match Job::resolve(args) {
         Err(message) => Err((MISTAKE, message)),
@@ -38,7 +35,7 @@ fn main() -> ExitCode {
         },
         Ok(Job::Front { config, spawn }) => front(config, spawn).map_err(|e| (MISTAKE, e.to_string())),
         Ok(Job::Node { id, listen, config, supervised }) => {
-            cache_node(node::Options { id, listen, config, supervised }).map_err(|e| (MISTAKE, e.to_string()))
+            cache_node(Options { id, listen, config, supervised }).map_err(|e| (MISTAKE, e.to_string()))
         }
     };
     match ended {
@@ -63,17 +60,17 @@ fn front(config: Config, spawn: bool) -> Result<(), StartError> {
     for warning in config.conflicts(spawn) {
         tracing::warn!("{}: {warning}", config.source);
     }
-    proxy::run(config, spawn, signals::watch(Ending::OnAnySignal)?)
+    run_front(config, spawn, watch(Ending::OnAnySignal)?)
 }
 
-fn cache_node(options: node::Options) -> Result<(), StartError> {
+fn cache_node(options: Options) -> Result<(), StartError> {
     let _last = prepare(&options.config)?;
     // A child's configuration is its parent's, who has said so.
     for warning in options.config.node_conflicts().iter().filter(|_| !options.supervised) {
         tracing::warn!("{}: {warning}", options.config.source);
     }
     let ending = if options.supervised { Ending::OnTerminate } else { Ending::OnAnySignal };
-    node::run(options, signals::watch(ending)?)
+    run_node(options, watch(ending)?)
 }
 
 /// Its result is to be dropped last: it waits until the last line is written, for a second at most.
@@ -98,7 +95,7 @@ fn log_to_stderr(log: &Log) -> std::io::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::stderr().is_terminal();
     let (lines, writer) = Lines::to(std::io::stderr(), "log")?;
-    lines::set_log(&lines);
+    set_log(&lines);
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let subscriber = subscriber.with_writer(move || lines.clone()).with_ansi(ansi);
     match log.format {

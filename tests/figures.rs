@@ -3,8 +3,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
-use ringhold::policy::{Decision, Rules, decide, storable};
-use ringhold::ring::{Hash, Member, Ring};
+use ringhold::lab::policy::{Decision, Rules, decide, storable};
+use ringhold::lab::ring::{Hash, Member, Ring};
 use std::hint::black_box;
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -3,14 +3,14 @@
 
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use libfuzzer_sys::fuzz_target;
-use ringhold::wire::cache_control::{self, CacheControl, Set};
+use ringhold::lab::wire::{CacheControl, Set, withheld};
 
 fuzz_target!(|data: &[u8]| {
     let mut headers = HeaderMap::new();
     let lines = data.split(|byte| *byte == b'\n').filter_map(|line| HeaderValue::from_bytes(line).ok());
     lines.for_each(|line| _ = headers.append(CACHE_CONTROL, line));
     let read = CacheControl::read(&headers);
-    cache_control::withheld(&headers);
+    withheld(&headers);
     // Without quotes a comma always splits.
     if !data.contains(&b'"') {
         let says = |wanted: &[u8]| {

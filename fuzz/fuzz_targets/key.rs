@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ringhold::wire::target::Key;
+use ringhold::lab::wire::Key;
 
 fuzz_target!(|text: &str| {
     let Ok(key) = Key::parse(text) else { return };

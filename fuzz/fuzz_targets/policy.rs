@@ -5,9 +5,9 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, request, response};
 use libfuzzer_sys::fuzz_target;
-use ringhold::policy::{self, Decision, Failure, Rules, Stored};
-use ringhold::wire::cache_control::{CacheControl, Set};
-use ringhold::wire::date::Timestamp;
+use ringhold::lab::policy::{self, Decision, Failure, Rules, Stored};
+use ringhold::lab::wire::{CacheControl, Set};
+use ringhold::lab::wire::Timestamp;
 
 /// `name:value` lines; what is none is left out.
 fn fields(text: &[u8]) -> HeaderMap {

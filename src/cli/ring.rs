@@ -1,11 +1,12 @@
 //! `ringhold ring`
 
-use super::api::{Api, encoded};
+use super::api::Api;
 use super::args::{PlanArgs, Ring as What};
 use super::done::Failure;
 use super::show::{outline, percent, table};
 use crate::ring::plan::{self, Change, Plan};
 use crate::ring::{Hash, Member, Ring};
+use crate::wire::percent::encode;
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -61,7 +62,7 @@ fn members(ring: &Ring) -> String {
 }
 
 async fn owner(api: &Api, url: &str) -> Result<(), Failure> {
-    api.show(Method::GET, &format!("/v1/ring/owner?url={}", encoded(url)), None, outline).await
+    api.show(Method::GET, &format!("/v1/ring/owner?url={}", encode(url)), None, outline).await
 }
 
 async fn planned(api: &Api, args: &PlanArgs) -> Result<(), Failure> {

@@ -1,27 +1,28 @@
 //! `ringhold explain` and `ringhold purge`
 
-use super::api::{Api, encoded};
+use super::api::Api;
 use super::args::Field;
 use super::done::{Done, Failure};
 use super::explained::sentences;
 use super::show::text;
+use crate::wire::percent::encode;
 use http::Method;
 use serde_json::Value;
 use std::time::Duration;
 
 /// The request's fields travel in the query, as `header=name:value`, so that they cannot be taken for our own.
 pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), Failure> {
-    let mut path = format!("/v1/explain?url={}", encoded(url));
+    let mut path = format!("/v1/explain?url={}", encode(url));
     for Field { name, value } in fields {
         let value = String::from_utf8_lossy(value.as_bytes());
-        path.push_str(&format!("&header={}", encoded(&format!("{name}:{value}"))));
+        path.push_str(&format!("&header={}", encode(&format!("{name}:{value}"))));
     }
     api.show(Method::GET, &path, None, sentences).await
 }
 
 pub async fn purge(api: &Api, url: &str, exact: bool) -> Result<Done, Failure> {
     let exact = if exact { "&exact=true" } else { "" };
-    let path = format!("/v1/cache?url={}{exact}", encoded(url));
+    let path = format!("/v1/cache?url={}{exact}", encode(url));
     let answer = api.ask(Method::DELETE, &path, None, Duration::ZERO).await?;
     api.print(&answer, purged)?;
     let whole = answer["missed"].is_null() && answer["unsure"].is_null();

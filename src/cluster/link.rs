@@ -160,18 +160,6 @@ impl Trouble {
     }
 }
 
-/// A value for `?url=`.
-pub fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte as char),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
-}
-
 impl From<io::Error> for Trouble {
     fn from(e: io::Error) -> Trouble {
         Trouble::Io(e)
@@ -196,13 +184,3 @@ impl fmt::Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_becomes_one_query_value() {
-        assert_eq!(encode("http://h/a b?c=d&e#é"), "http%3A%2F%2Fh%2Fa%20b%3Fc%3Dd%26e%23%C3%A9");
-    }
-}

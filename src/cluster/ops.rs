@@ -1,7 +1,7 @@
 //! What the admin API asks for and changes.
 
 use super::invalidation::fanout;
-use super::link::{self, Trouble};
+use super::link::Trouble;
 use super::membership::heirs::{Given, Takers};
 use super::membership::members::{Change, ChangeError, Refusal, Seat, State};
 use super::membership::spec::Spec;
@@ -11,6 +11,7 @@ use super::views::{Node, View};
 use super::{Cluster, NO_NODES};
 use crate::clock;
 use crate::config::{self, Place};
+use crate::wire::percent;
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -180,8 +181,8 @@ impl Cluster {
 
     /// What a node has stored under a URL, and what it would answer to a GET with these fields (`name:value`).
     pub async fn explain(&self, node: &Node, key: &Key, fields: &[String]) -> Answer {
-        let fields: String = fields.iter().map(|field| format!("&header={}", link::encode(field))).collect();
-        let path = format!("/explain?url={}{fields}", link::encode(key.as_str()));
+        let fields: String = fields.iter().map(|field| format!("&header={}", percent::encode(field))).collect();
+        let path = format!("/explain?url={}{fields}", percent::encode(key.as_str()));
         self.health.link().call(node, Method::GET, &path, None, LIMIT).await
     }
 

@@ -63,11 +63,12 @@ impl Listener {
             }
         }
     }
-    /// The next connection (TCP_NODELAY set). Retries by itself with back-off on EMFILE and the like; cancel safe.
+    #[cfg(test)]
     pub async fn accept(&self) -> (Stream, Peer) {
         self.accept_with(async || false).await
     }
-    /// The same; `relieve` makes room where we have no file left for a connection, if it can.
+    /// The next connection (TCP_NODELAY set). Retries by itself with back-off on EMFILE and the like; cancel safe. `relieve`
+    /// makes room where we have no file left for a connection, if it can.
     pub async fn accept_with(&self, relieve: impl AsyncFn() -> bool) -> (Stream, Peer) {
         let mut pause = ACCEPT_PAUSE;
         loop {

@@ -23,19 +23,18 @@ mod tests;
 mod words;
 
 pub use body::{ClientBody, Counted, Told};
-pub use conn::connection;
 pub use connections::Connections;
-pub use end::{BoxError, End};
+pub use end::BoxError;
 pub use forced::allows_short;
 #[cfg(test)]
 pub use head::with_head;
-pub use head::{Head, Noted, Refusal};
-pub use held::{HEADS, by_kind as held};
+pub use head::{Head, Noted};
+pub use held::by_kind as held;
 pub use interim::Interim;
 pub use io::Upgrade;
 pub use limits::Limits;
 pub use out::room_for_message;
 pub use payload::Payload;
-pub use service::{Asked, ByRequest, Finish, Given, Service, Step};
+pub use service::{Asked, ByRequest, Given, Service, Step};
 pub use sweep::Sweeper;
 pub use words::speak as refuse;

@@ -4,7 +4,7 @@ use super::lasting::Lasting;
 use hyper::rt::ReadBufCursor;
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Shutdown};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -42,31 +42,10 @@ impl Stream {
             Stream::Unix(_) => None,
         }
     }
-    /// Ends both directions at once, without waiting for anything.
-    pub fn shutdown_both(&self) {
-        let _ = match self {
-            Stream::Tcp(s) => socket2::SockRef::from(s).shutdown(Shutdown::Both),
-            Stream::Unix(s) => socket2::SockRef::from(s).shutdown(Shutdown::Both),
-        };
-    }
     /// Makes the end of this connection a reset, so that a peer that takes nothing holds no memory of the kernel's.
     pub fn reset_on_drop(&self) {
         if let Stream::Tcp(s) = self {
             let _ = socket2::SockRef::from(s).set_linger(Some(Duration::ZERO));
-        }
-    }
-    /// Whether there is something to read, or the end.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Stream::Tcp(s) => s.poll_read_ready(cx),
-            Stream::Unix(s) => s.poll_read_ready(cx),
-        }
-    }
-    /// Waits for that. Cancel safe.
-    pub async fn readable(&self) -> io::Result<()> {
-        match self {
-            Stream::Tcp(s) => s.readable().await,
-            Stream::Unix(s) => s.readable().await,
         }
     }
     /// Writes as `poll_write` does, and lets the kernel wait for what is written next before it sends a packet that is

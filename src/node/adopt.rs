@@ -4,7 +4,6 @@
 use super::Node;
 use super::ask::{Ask, Asker};
 use super::body::NodeBody;
-use super::control::{self, BODY_LIMIT};
 use super::peer::Peer;
 use super::{answer, collapse};
 use crate::clock;
@@ -22,6 +21,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
+
+/// A batch of invalidations, or of what is to be adopted, is at most this large.
+pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// So many are fetched at once.
 const AT_ONCE: usize = 8;
@@ -56,7 +58,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
     for worker in workers {
         let _ = worker.await;
     }
-    control::json(StatusCode::OK, &Adopted { adopted: done.get() })
+    answer::json(StatusCode::OK, &Adopted { adopted: done.get() })
 }
 
 /// Whether it is here in the end.
@@ -91,7 +93,7 @@ pub async fn hand_over(node: &Rc<Node>, request: Request<ClientBody>) -> Respons
     };
     let giver = Giver { id: &node.id, address: &address, secrets: &node.config.cluster };
     let given = giver.give(&heirs, held(node), node.config.timeouts.drain).await;
-    control::json(StatusCode::OK, &given)
+    answer::json(StatusCode::OK, &given)
 }
 
 /// A request that selects it.

@@ -2,14 +2,16 @@
 
 use super::Node;
 use super::ask::{Ask, Asker};
-use super::begun;
-use super::body::NodeBody;
-use super::collapse::Shared;
-use super::confirm::{Confirmed, Kept};
-use super::exchange::{self, Why};
+use super::begun::{self, Else};
+use super::body::{NodeBody, respond};
+use super::collapse::{Got, Shared};
+use super::counters::add;
+use super::fill::Kept;
 use super::fill::{Fate, Head, Reader};
 use super::origin::{EndsConnection, OriginBody};
 use super::ranged;
+use super::settled::Confirmed;
+use super::settled::{self, Why};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy;
@@ -22,6 +24,7 @@ use crate::wire::{link, view};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::ext::ReasonPhrase;
+use serde::Serialize;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -34,13 +37,13 @@ pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, 
     headers.insert(header::AGE, HeaderValue::from(entry.terms.age(now)));
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, entry.mark);
-    if exchange::stored(entry).is_not_modified(&ask.head.headers, now) {
+    if settled::stored(entry).is_not_modified(&ask.head.headers, now) {
         return not_modified(headers);
     }
     if let Some(part) = entry.part() {
         return ranged::of_part(entry, part, headers, &ask.head, now);
     }
-    let wanted = policy::ranges::of(&ask.head, &exchange::stored(entry), entry.body().len(), now);
+    let wanted = policy::ranges::of(&ask.head, &settled::stored(entry), entry.body().len(), now);
     let mut headers = match ranged::answer(entry, headers, wanted) {
         Ok(response) => return response,
         Err(headers) => headers,
@@ -110,7 +113,7 @@ pub fn through(
 ) -> Response<NodeBody> {
     let mut response = response.map(NodeBody::Through);
     response.headers_mut().append(CACHE_STATUS, not_stored(node, fwd, why));
-    mark(response.headers_mut(), ask, exchange::mark(reach));
+    mark(response.headers_mut(), ask, settled::mark(reach));
     if response.extensions().get::<EndsConnection>().is_some() {
         // Who has logged in on it learns that there is nothing more to be had from it.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -178,9 +181,56 @@ fn not_modified(mut headers: HeaderMap) -> Response<NodeBody> {
     respond(StatusCode::NOT_MODIFIED, headers, NodeBody::Empty)
 }
 
-pub fn respond(status: StatusCode, headers: HeaderMap, body: NodeBody) -> Response<NodeBody> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
+pub fn json(status: StatusCode, value: &impl Serialize) -> Response<NodeBody> {
+    let mut response = text(status, serde_json::to_string(value).unwrap_or_default());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// An answer to a front (`told`) or another, as far as it is known when its head goes out.
+pub async fn begun(
+    node: &Node,
+    answered: Result<Response<NodeBody>, Fault>,
+    told: bool,
+    otherwise: Else,
+) -> Response<NodeBody> {
+    let answered = match answered {
+        Ok(response) if response.body().may_break() => {
+            begun::begin(&node.id, response, told, node.config.timeouts.small_body, otherwise).await
+        }
+        answered => answered,
+    };
+    answered.unwrap_or_else(|fault| match told {
+        true => fault_to_front(node, &fault),
+        false => self::fault(node, &fault),
+    })
+}
+
+/// What a request got of the origin. `None`: look into the store again.
+pub fn got(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
+    Some(match got {
+        Got::Filling(head, reader, shared) => {
+            // What another node had was counted when it answered.
+            if shared == Shared::Collapsed || head.peer.is_none() {
+                count(node, shared);
+            }
+            filling(node, ask, &head, reader, fwd, shared)
+        }
+        Got::Validated(confirmed, shared) => {
+            add(&node.counters.validated, 1);
+            self::confirmed(node, ask, confirmed, fwd, shared)
+        }
+        Got::Through(response, reach, why) => {
+            add(&node.counters.forwarded, 1);
+            through(node, ask, response, reach, fwd, why)
+        }
+        Got::Again | Got::Released | Got::Erring(_) => return None,
+    })
+}
+
+fn count(node: &Node, shared: Shared) {
+    match shared {
+        Shared::Own => add(&node.counters.forwarded, 1),
+        Shared::Collapsed => add(&node.counters.collapsed, 1),
+    }
 }

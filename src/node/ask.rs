@@ -1,16 +1,12 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
-use super::caller::{Caller, Standing};
 use super::origin::Pins;
 use super::peer::Peer;
-use crate::net::serve::{ClientBody, Interim, Noted, Upgrade};
+use crate::net::serve::Interim;
 use crate::policy::{self, Terms};
-use crate::wire::fault::Fault;
-use crate::wire::hop::{self, Hop};
-use crate::wire::target::{Key, Target, classify};
-use crate::wire::{connection_auth, link};
-use http::{Request, header, request};
-use http_body::Body;
+use crate::wire::hop::Hop;
+use crate::wire::target::Key;
+use http::{header, request};
 use std::rc::Rc;
 
 /// Who the answer goes to.
@@ -87,107 +83,6 @@ impl Ask {
             pins: None,
             has_content: false,
             pathless: false,
-        }
-    }
-}
-
-/// What came in, sorted.
-pub enum Incoming {
-    Proxy { ask: Ask, body: Option<ClientBody>, upgrade: Option<Upgrade> },
-    Control(Request<ClientBody>),
-}
-
-impl Incoming {
-    /// Reads a request's head. Errors are the client's (400).
-    pub fn read(request: Request<ClientBody>, caller: &Caller) -> Result<Incoming, Fault> {
-        let (standing, vouched) = (caller.standing(), caller.is_vouched());
-        let key = match classify(request.method(), request.uri())? {
-            Target::Absolute(key) => key,
-            Target::Origin => return Ok(Incoming::Control(request)),
-            Target::Asterisk | Target::Authority { .. } => {
-                return Err(Fault::bad_request("a cache node answers http:// URLs only; ask a front for CONNECT"));
-            }
-        };
-        let (mut head, mut body) = request.into_parts();
-        let upgrade = body.take_upgrade();
-        let (asker, same_machine) = who(&head, standing);
-        let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
-        // One hop: who is asked by a node asks no other.
-        let may_ask = asker == Asker::Front && vouched && !from_node;
-        let peer = if may_ask { Peer::read(&head.headers) } else { None };
-        let pins = pinned(&head, asker, caller.pins(), &key);
-        let noted = head.extensions.remove::<Noted>().unwrap_or_default();
-        if noted.two_ends {
-            return Err(Fault::bad_request("a request has a length or a transfer coding, not both"));
-        }
-        let mut hop = hop::strip(&mut head.headers);
-        hop.upgrade = hop.upgrade.as_ref().and_then(hop::known_protocol);
-        hop::strip_link(&mut head.headers);
-        // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
-        let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
-        let body = (!body.is_end_stream()).then_some(body);
-        let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
-        let (has_content, pathless) = (body.is_some(), noted.pathless);
-        let ask = Ask {
-            hop,
-            interim,
-            peer,
-            from_node,
-            pins,
-            has_content,
-            pathless,
-            ..Ask::new(key, head, asker, same_machine)
-        };
-        Ok(Incoming::Proxy { ask, body, upgrade })
-    }
-}
-
-/// The connections of who asks, where the request is to be asked on one of them.
-fn pinned(head: &request::Parts, asker: Asker, own: &Rc<Pins>, key: &Key) -> Option<Rc<Pins>> {
-    let logs_in = connection_auth::is_in_request(&head.headers);
-    match asker {
-        Asker::Client => (logs_in || own.has(key)).then(|| own.clone()),
-        Asker::Front if head.headers.contains_key(link::PINNED) => Some(own.clone()),
-        Asker::Front => {
-            // The connection is for all clients of the front (again): nothing on it is one client's.
-            own.clear();
-            logs_in.then(Rc::default)
-        }
-    }
-}
-
-/// `Ringhold-Client` is believed from trusted peers only (docs/link.md), and from another machine it never means this one.
-fn who(head: &request::Parts, standing: Standing) -> (Asker, bool) {
-    match (head.headers.get(link::CLIENT), standing) {
-        (Some(said), Standing::SameMachine) => (Asker::Front, said == link::LOCAL),
-        (Some(_), Standing::Front) => (Asker::Front, false),
-        (None, Standing::SameMachine) => (Asker::Client, true),
-        (None, Standing::Front) | (_, Standing::Stranger) => (Asker::Client, false),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_peer_on_this_machine_can_speak_for_a_client_on_it() {
-        use Standing::{Front, SameMachine, Stranger};
-        let rows = [
-            (SameMachine, Some("local"), Asker::Front, true),
-            (SameMachine, Some("remote"), Asker::Front, false),
-            (SameMachine, Some("anything"), Asker::Front, false),
-            (SameMachine, None, Asker::Client, true),
-            (Front, Some("local"), Asker::Front, false),
-            (Front, Some("remote"), Asker::Front, false),
-            (Front, None, Asker::Client, false),
-            (Stranger, Some("local"), Asker::Client, false),
-            (Stranger, None, Asker::Client, false),
-        ];
-        for (standing, said, asker, same_machine) in rows {
-            let request = said.into_iter().fold(Request::get("http://a/"), |r, said| r.header(link::CLIENT, said));
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(who(&head, standing), (asker, same_machine), "{standing:?} {said:?}");
         }
     }
 }

@@ -1,14 +1,16 @@
 //! The answer to another node (docs/link.md, Peer ask): what is stored and fresh, or a fill that is under way, or 504. No
 //! other node is asked; the origin only where this node is the owner and is asked to renew for both.
 
+use super::Node;
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
 use super::collapse::{Got, Shared, fits, is_fresh, join_or_lead, may_fit};
-use super::confirm::{Confirmed, Kept};
 use super::counters::add;
+use super::fill::Kept;
 use super::fill::{Fate, Fill, Head, Reader, Stage};
-use super::{Node, peer};
+use super::peer::SIGN;
+use super::settled::Confirmed;
 use crate::clock;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Terms};
@@ -74,7 +76,7 @@ async fn saying_so<T>(ask: &Ask, work: impl Future<Output = T>) -> Option<T> {
             if let Some(interim) = &ask.interim {
                 interim.send(StatusCode::PROCESSING, &HeaderMap::new());
             }
-            sleep(peer::SIGN).await;
+            sleep(SIGN).await;
         }
     };
     tokio::select! {

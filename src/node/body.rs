@@ -1,22 +1,22 @@
 //! The bodies that pass through a node.
 
-use super::begun::Begun;
 use super::fill::Reader;
 use super::origin::OriginBody;
 use crate::account::Hold;
-use crate::net::serve::Counted;
+use crate::net::serve::{BoxError, Counted, Told};
 use crate::store::Entry;
+use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
-use std::error::Error;
+use std::future::poll_fn;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-
-/// Ends a transfer so that the receiver sees it broken.
-pub type BodyError = Box<dyn Error + Send + Sync>;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The body of an answer.
 pub enum NodeBody {
@@ -75,9 +75,9 @@ impl Counted for NodeBody {
 
 impl Body for NodeBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             NodeBody::Empty => Poll::Ready(None),
             NodeBody::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
@@ -145,4 +145,139 @@ fn next_piece(entry: &Entry, at: &mut u64, end: u64) -> Option<Bytes> {
     piece.truncate(left);
     *at += piece.len() as u64;
     (!piece.is_empty()).then_some(piece)
+}
+
+pub fn respond(status: StatusCode, headers: HeaderMap, body: NodeBody) -> Response<NodeBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A body up to this size is waited for (for [`crate::config::Timeouts::small_body`]) before its head is sent.
+pub const SMALL: u64 = 16 * 1024;
+
+/// So often others get their turn, among them who reads from the origin, before the head goes without the body.
+const TURNS: u32 = 4;
+
+/// A body of which the first pieces are here.
+pub struct Begun {
+    pub pieces: VecDeque<Frame<Bytes>>,
+    /// Bytes of them.
+    pub gathered: u64,
+    pub rest: Rest,
+    /// Its length is known; else trailers may follow.
+    pub sized: bool,
+    /// The front is to be told in the chunks how it ends.
+    pub told: bool,
+}
+
+/// What is waited for beyond what is there.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Patience {
+    None,
+    First,
+    All,
+}
+
+pub enum Rest {
+    More(Box<NodeBody>),
+    Over,
+    Broken(Blame),
+}
+
+/// Whose fault it is that a body breaks off.
+pub fn blame(error: &BoxError) -> Blame {
+    let known = error.downcast_ref::<Blame>().copied();
+    known.unwrap_or(Blame::new(Whose::Origin, Kind::HttpResponseIncomplete))
+}
+
+impl Begun {
+    /// What is still to come of it.
+    pub fn rest(&self) -> Option<&NodeBody> {
+        match &self.rest {
+            Rest::More(body) => Some(body),
+            _ => None,
+        }
+    }
+    /// Takes what is there; of a small body also what comes soon.
+    pub async fn gather(&mut self, patience: Patience, wait: Duration) {
+        let mut turns = TURNS;
+        let waiting = poll_fn(|cx| {
+            if self.poll_gather(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            if turns == 0 {
+                return Poll::Ready(true);
+            }
+            turns -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        if !waiting.await || patience == Patience::None {
+            return;
+        }
+        let is_enough = |begun: &Begun| patience == Patience::First && !begun.pieces.is_empty();
+        let more = poll_fn(|cx| match self.poll_gather(cx) {
+            Poll::Pending if !is_enough(self) => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        _ = timeout(wait, more).await;
+    }
+
+    /// Ready when it has ended, or enough is here.
+    fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.gathered < SMALL {
+            let Rest::More(body) = &mut self.rest else { return Poll::Ready(()) };
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.gathered += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    self.pieces.push_back(frame);
+                }
+                Poll::Ready(Some(Err(error))) => self.rest = Rest::Broken(blame(&error)),
+                Poll::Ready(None) => self.rest = Rest::Over,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(frame) = self.pieces.pop_front() {
+            self.gathered -= frame.data_ref().map_or(0, |data| data.len() as u64);
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let broken = match &mut self.rest {
+            Rest::Over => return Poll::Ready(None),
+            Rest::Broken(blame) => *blame,
+            Rest::More(body) => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Err(error))) => blame(&error),
+                other => return other,
+            },
+        };
+        self.rest = Rest::Over;
+        Poll::Ready(Some(Err(if self.told { Told(broken).into() } else { broken.into() })))
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        self.pieces.is_empty()
+            && match &self.rest {
+                Rest::Over => true,
+                Rest::Broken(_) => false,
+                Rest::More(body) => body.is_end_stream(),
+            }
+    }
+
+    /// None where the front is told in chunks how it ends.
+    pub fn size_hint(&self) -> SizeHint {
+        match &self.rest {
+            _ if self.told || !self.sized => SizeHint::default(),
+            Rest::Over => SizeHint::with_exact(self.gathered),
+            Rest::More(body) => body
+                .size_hint()
+                .exact()
+                .map_or_else(SizeHint::default, |rest| SizeHint::with_exact(self.gathered + rest)),
+            Rest::Broken(_) => SizeHint::default(),
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use super::Node;
 use super::answer;
+use super::answer::json;
 use super::body::NodeBody;
-use super::control::json;
 use super::counters::add;
 use super::origin::Pins;
 use crate::net::listen::Peer;

@@ -2,35 +2,29 @@
 
 use super::Node;
 use super::ask::Ask;
-use super::confirm::{Confirmed, Kept};
-use super::counters::add;
-use super::exchange::{self, Settled, Why};
+use super::exchange;
+use super::fill::Kept;
 use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
 use super::forgotten::Since;
 use super::origin::OriginBody;
-use super::peer;
+use super::peer_ask;
+use super::pump::{Ending, pump};
+use super::settled::Confirmed;
+use super::settled::{Settled, Why};
 use super::source::Source;
 use crate::clock::{self, tick};
 use crate::net::rules::Reach;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Shelf, Then};
-use crate::wire::fault::{Blame, Fault, Kind, Whose};
-use crate::wire::target::Key;
+use crate::wire::fault::Fault;
 use http::{HeaderMap, Method, Response, StatusCode};
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-
-/// The fills under way, by the hash of their key: all of them, also those that nobody may join. What a purge finds here is
-/// not stored.
-#[derive(Default)]
-pub struct Fills(RefCell<HashMap<u64, Vec<Rc<Fill>>>>);
 
 /// What a request got of the origin.
 pub enum Got {
@@ -53,58 +47,6 @@ pub enum Got {
 pub enum Shared {
     Own,
     Collapsed,
-}
-
-impl Fills {
-    fn insert(&self, hash: u64, fill: Rc<Fill>) {
-        self.0.borrow_mut().entry(hash).or_default().push(fill);
-    }
-    fn remove(&self, hash: u64, fill: &Rc<Fill>) {
-        let mut fills = self.0.borrow_mut();
-        if let Some(list) = fills.get_mut(&hash) {
-            list.retain(|f| !Rc::ptr_eq(f, fill));
-            if list.is_empty() {
-                fills.remove(&hash);
-            }
-        }
-    }
-    /// Those of a URL that others may join.
-    pub fn of(&self, key: &Key) -> Vec<Rc<Fill>> {
-        let is_of = |fill: &&Rc<Fill>| *fill.key == *key.as_str() && !fill.is_apart();
-        self.0.borrow().get(&key.hash()).map_or_else(Vec::new, |list| list.iter().filter(is_of).cloned().collect())
-    }
-    /// A URL was purged or made invalid: what is on its way is not stored, and nobody joins it any more.
-    pub fn forget(&self, key: &Key) {
-        let fills = self.0.borrow();
-        let of_url = fills.get(&key.hash()).into_iter().flatten().filter(|fill| *fill.key == *key.as_str());
-        of_url.for_each(|fill| fill.set_fate(Fate::Forget));
-    }
-    /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
-    pub fn forget_groups(&self, of: &Key, names: &[String]) {
-        let may_be_in = |fill: &Fill| match fill.stage() {
-            Stage::Asking => true,
-            Stage::Streaming(head) => policy::groups::is_in(&head.headers, names),
-            _ => false,
-        };
-        let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
-        let fills = self.0.borrow();
-        let concerned = fills.values().flatten().filter(|fill| of_origin(fill) && may_be_in(fill));
-        concerned.for_each(|fill| fill.set_fate(Fate::Forget));
-    }
-    /// Whether this URL is being fetched.
-    pub fn runs(&self, key: &Key) -> bool {
-        !self.of(key).is_empty()
-    }
-    /// Nothing that is on its way is stored.
-    pub fn forget_all(&self) {
-        self.0.borrow().values().flatten().for_each(|fill| fill.set_fate(Fate::Forget));
-    }
-    pub fn all(&self) -> Vec<Rc<Fill>> {
-        self.0.borrow().values().flatten().cloned().collect()
-    }
-    pub fn count(&self) -> usize {
-        self.0.borrow().values().map(Vec::len).sum()
-    }
 }
 
 /// So many requests for one URL are sent at most while others are asked that have not waited for long, however many wait.
@@ -217,7 +159,7 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
     fill.set_apart(!policy::requests::may_lead(&ask.head));
     node.fills.insert(ask.key.hash(), fill.clone());
     let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
-    let task = tokio::task::spawn_local(super::pump::pump(ending, head.clone(), body));
+    let task = tokio::task::spawn_local(pump(ending, head.clone(), body));
     fill.run_by(task.abort_handle());
     Ok((head, reader))
 }
@@ -313,7 +255,7 @@ async fn fetch(
             let reader = fill.reader(&head);
             let got = reader.map_or(Got::Again, |reader| Got::Filling(head.clone(), reader, Shared::Own));
             let _ = leader.send(Ok(got));
-            super::pump::pump(ending, head, body).await;
+            pump(ending, head, body).await;
         }
         Ok(Settled::Through(response, reach, why)) => {
             fill.settle(through(&node, &ask, response.status(), why));
@@ -331,7 +273,7 @@ pub async fn adopt(node: &Rc<Node>, ask: &Ask) -> bool {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed_by_store(node, ask));
     let ending = Ending::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
-    let Some((head, body)) = peer::ask(node, ask, &fill).await else {
+    let Some((head, body)) = peer_ask::ask(node, ask, &fill).await else {
         // Nobody's question was given up.
         fill.settle(Stage::Gone);
         return false;
@@ -339,7 +281,7 @@ pub async fn adopt(node: &Rc<Node>, ask: &Ask) -> bool {
     node.uncacheable.forget(&ask.key);
     let head = Rc::new(head);
     fill.settle(Stage::Streaming(head.clone()));
-    super::pump::pump(ending, head, Source::Peer(body)).await;
+    pump(ending, head, Source::Peer(body)).await;
     fill.is_whole()
 }
 
@@ -368,35 +310,11 @@ async fn question(
     let was_fresh = |entry: &Entry| entry.terms.lifetime > 0 && !entry.terms.always_validate();
     if of_peer
         && stale.is_none_or(|entry| node.may_have_missed(entry) || (ask.is_instead() && was_fresh(entry)))
-        && let Some((head, body)) = peer::ask(node, ask, fill).await
+        && let Some((head, body)) = peer_ask::ask(node, ask, fill).await
     {
         return Ok(Settled::Store(head, Source::Peer(body)));
     }
     exchange::exchange(node, ask, None, stale, began).await
-}
-
-/// Takes a fill out of the table when its task ends, however it ends: done, aborted, or by a panic.
-pub struct Ending {
-    pub node: Rc<Node>,
-    pub fill: Rc<Fill>,
-    hash: u64,
-}
-
-impl Ending {
-    fn new(node: &Rc<Node>, fill: &Rc<Fill>, key: &Key) -> Ending {
-        Ending { node: node.clone(), fill: fill.clone(), hash: key.hash() }
-    }
-}
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        if self.fill.is_asking() {
-            add(&self.node.counters.abandoned_fills, 1);
-        }
-        self.node.fills.remove(self.hash, &self.fill);
-        self.fill.settle(Stage::Gone);
-        self.fill.broken(Blame::new(Whose::Us, Kind::ProxyInternalError));
-    }
 }
 
 /// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.

@@ -1,9 +1,11 @@
 //! Completing a stored part: only what is missing is asked for (RFC 9111 sections 3.3 and 3.4).
 
 use super::Node;
+use super::answered::Answered;
 use super::ask::Ask;
-use super::exchange::{Answered, Settled, mark, outgoing, stored};
 use super::fill::{Head, Place, Seed};
+use super::outgoing::outgoing;
+use super::settled::{Settled, mark, stored};
 use super::source::Source;
 use crate::policy::{self, Part};
 use crate::store::Entry;

@@ -1,35 +1,15 @@
 //! What a 304, or the answer to a HEAD, makes of what is stored (RFC 9111 sections 4.3.4 and 4.3.5).
 
 use super::Node;
+use super::answered::Answered;
 use super::ask::Ask;
 use super::counters::add;
-use super::exchange::{Answered, Why, mark};
-use super::fill::Fate;
+use super::fill::{Fate, Kept};
+use super::settled::{Confirmed, Why, mark};
 use crate::policy::{self, Freshened, HeadEffect, NotStored, Terms};
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Fault, Kind};
-use http::HeaderMap;
 use std::sync::Arc;
-
-/// What was stored, as a 304 leaves it.
-pub struct Confirmed {
-    pub entry: Arc<Entry>,
-    /// What only its requester is answered with, in place of fields of those names.
-    pub withheld: HeaderMap,
-    pub kept: Kept,
-}
-
-/// Whether others may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// It took the place of the old one.
-    Stored,
-    /// That one was purged or made invalid meanwhile, and the 304 may be older than what was changed: it serves who
-    /// waited for it, and nobody later.
-    Outdated,
-    /// The 304 may not be stored, so it is for its requester alone.
-    Alone(NotStored),
-}
 
 /// By a 304 to our own condition.
 pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Result<Confirmed, Fault> {

@@ -1,23 +1,21 @@
 //! Origin-form on a node's port: what fronts ask of it (docs/link.md).
 
 use super::Node;
+use super::adopt::{self, BODY_LIMIT};
+use super::answer::{self, json};
 use super::body::NodeBody;
 use super::counters::add;
-use super::{adopt, answer, explain};
+use super::explain;
 use crate::account::{self, Kind};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::store::Entry;
 use crate::wire::target::Key;
-use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
-
-/// A batch of invalidations is at most this large.
-pub const BODY_LIMIT: usize = 1024 * 1024;
 
 /// For peers that are trusted. `vouched`: nobody but a front or node of ours can be at the other end.
 pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool) -> Response<NodeBody> {
@@ -138,11 +136,4 @@ fn with_key(request: &Request<ClientBody>, then: impl FnOnce(&Key) -> Response<N
         Some(Err(fault)) => answer::text(fault.status, format!("{}\n", fault.detail)),
         None => answer::text(StatusCode::BAD_REQUEST, "the query needs url=…\n"),
     }
-}
-
-pub fn json(status: StatusCode, value: &impl Serialize) -> Response<NodeBody> {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    let mut response = answer::text(status, text);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

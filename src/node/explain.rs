@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::ask::{Ask, Asker};
-use super::exchange::stored;
+use super::settled::stored;
 use crate::clock;
 use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Mark, Shelf};

@@ -7,11 +7,10 @@
 //! ```
 //! A node has one thread, so state changes need no lock: what is checked and then done without an `await` between is one step.
 
-use super::body::BodyError;
-use super::confirm::Kept;
 use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
-use crate::policy::Terms;
+use crate::net::serve::BoxError;
+use crate::policy::{NotStored, Terms};
 use crate::store::{Content, Entry, Mark};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
@@ -449,7 +448,7 @@ impl Reader {
     pub fn is_end_stream(&self) -> bool {
         self.over || self.length == Some(self.at)
     }
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if self.over {
             return Poll::Ready(None);
         }
@@ -540,4 +539,16 @@ pub fn vanished() -> Fault {
         detail: "the fetch ended without an answer; try again".into(),
         source: None,
     }
+}
+
+/// Whether others may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It took the place of the old one.
+    Stored,
+    /// That one was purged or made invalid meanwhile, and the 304 may be older than what was changed: it serves who
+    /// waited for it, and nobody later.
+    Outdated,
+    /// The 304 may not be stored, so it is for its requester alone.
+    Alone(NotStored),
 }

@@ -1,8 +1,9 @@
 //! A fresh hit, answered as the request is read.
 
+use super::Node;
 use super::caller::Standing;
 use super::counters::add;
-use super::{Node, exchange};
+use super::settled::stored;
 use crate::clock;
 use crate::net::serve::{Head, Payload};
 use crate::policy::{self, Decision, Marks};
@@ -46,11 +47,11 @@ fn answer(
     if entry.terms.marks.has(Marks::GROUPED) || node.may_have_missed(entry) || request.first(FieldId::Range).is_some() {
         return None;
     }
-    let ttl = match policy::decide(request, Some(exchange::stored(entry)), now) {
+    let ttl = match policy::decide(request, Some(stored(entry)), now) {
         Decision::Serve { ttl } => ttl,
         _ => return None,
     };
-    let unchanged = request.has_any(Traits::CONDITION) && exchange::stored(entry).is_not_modified(request, now);
+    let unchanged = request.has_any(Traits::CONDITION) && stored(entry).is_not_modified(request, now);
     let bodiless = unchanged || *request.method() == Method::HEAD;
     let small = entry.body().small().filter(|_| !bodiless);
     let body = if small.is_some() || bodiless { Bytes::new() } else { entry.body().whole()? };

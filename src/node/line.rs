@@ -1,6 +1,5 @@
 //! The connections to one other node, and one exchange on one of them.
 
-use super::body::BodyError;
 use super::last_words::{LastWords, Spoken};
 use super::peer::{Limits, Peer};
 use crate::clock::{Tick, tick};
@@ -8,6 +7,7 @@ use crate::config::Address;
 use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
+use crate::net::serve::BoxError as BodyError;
 use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::link;
 use bytes::Bytes;

@@ -1,11 +1,14 @@
 //! The cache node: a process of its own, one thread, so that a fill needs no lock.
 //!
-//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), then `collapse` (who fetches), `exchange`
-//! (what the answer means; `confirm`: that of a 304), `pump` (the body, into the store), `answer`. `refresh` renews what
-//! was served stale; `hit` answers at once what is fresh; `pass` passes on what is never stored. `peer` asks another node before the origin; `asked` answers one; `adopt` takes over from one that ends.
+//! Follow a request: [`service`] (the spine), `caller` (may this peer ask?), `incoming` (what it asks), then `collapse`
+//! (who fetches), `exchange` (the question to the origin; `answered`: may its answer be stored? `confirm`: what a 304 means),
+//! `pump` (the body, into the store), `answer`. `refresh` renews what was served stale; `hit` answers at once what is fresh;
+//! `pass` passes on what is never stored. `peer_ask` asks another node before the origin; `asked` answers one; `adopt` takes
+//! over from one that ends. What they share stands in leaves: `ask`, `fill`, `settled`, `body`, `peer`.
 
 mod adopt;
 mod answer;
+mod answered;
 mod ask;
 mod asked;
 mod barred;
@@ -21,25 +24,30 @@ mod door;
 mod exchange;
 mod explain;
 mod fill;
+mod fills;
 mod forgotten;
 mod forward;
 mod hit;
+mod incoming;
 mod last_words;
 mod line;
 mod origin;
+mod outgoing;
 mod pass;
 mod peer;
+mod peer_ask;
+mod peers;
 mod pump;
 mod ranged;
 mod refresh;
+mod refreshes;
 mod room;
-mod run;
+pub mod run;
 mod service;
+mod settled;
 mod source;
 mod upgrade;
 mod upload;
-
-pub use run::{Options, run};
 
 use crate::clock;
 use crate::config::Config;
@@ -70,15 +78,15 @@ struct Node {
     shutdown: Shutdown,
     rules: Rules,
     store: Store,
-    uncacheable: Uncacheable<exchange::Why>,
-    fills: collapse::Fills,
-    refreshes: refresh::Refreshes,
+    uncacheable: Uncacheable<settled::Why>,
+    fills: fills::Fills,
+    refreshes: refreshes::Refreshes,
     origins: origin::Origins,
-    peers: peer::Peers,
+    peers: peers::Peers,
     forgotten: RefCell<forgotten::Forgotten>,
     counters: Rc<counters::Counters>,
     /// See [`answer::through`]; as many as there are reasons.
-    not_stored: RefCell<Vec<(Fwd, exchange::Why, http::HeaderValue)>>,
+    not_stored: RefCell<Vec<(Fwd, settled::Why, http::HeaderValue)>>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
     /// Both times are of [`clock::now`], which a step of the system's clock does not move while the process runs.
     doubted_before: Cell<Timestamp>,
@@ -95,7 +103,7 @@ impl Node {
     /// The same of what is stored under its URL.
     fn selected(&self, ask: &ask::Ask, shelf: &Shelf) -> Option<Arc<Entry>> {
         let answers = |entry: &Entry, part: &Part| {
-            policy::parts::wanted(&ask.head, &exchange::stored(entry), part, clock::now()).is_some()
+            policy::parts::wanted(&ask.head, &settled::stored(entry), part, clock::now()).is_some()
         };
         let whole = shelf.select(&ask.head.headers, ask.same_machine);
         whole.or_else(|| shelf.part(&ask.head.headers, ask.same_machine, answers)).cloned()
@@ -108,7 +116,7 @@ impl Node {
             return None;
         }
         let is_usable = |entry: &Entry, part: &Part| {
-            policy::parts::rest(&exchange::stored(entry), part).is_some()
+            policy::parts::rest(&settled::stored(entry), part).is_some()
                 && matches!(self.decide(ask, Some(entry), None, now), Decision::Serve { .. })
         };
         shelf.part(&ask.head.headers, ask.same_machine, is_usable).cloned()
@@ -117,7 +125,7 @@ impl Node {
     /// `shelf`: what is stored under the URL, whether it was selected or not.
     fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, shelf: Option<&Shelf>, now: Timestamp) -> Decision {
         let terms = entry.map(|entry| self.terms(&ask.key, entry));
-        let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..exchange::stored(entry) });
+        let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..settled::stored(entry) });
         match policy::decide(&ask.head, stored, now) {
             Decision::Forward { fwd: Fwd::UriMiss } => Decision::Forward { fwd: Node::missed(ask, shelf) },
             decision => decision,
@@ -210,4 +218,13 @@ impl Node {
         self.fills.forget_all();
         self.doubted_before.set(Timestamp(clock::now().0.saturating_add(1)));
     }
+}
+
+/// The standard library's hasher keys are the random numbers that need no dependency.
+fn random() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_u64(clock::now().0);
+    hasher.write_u32(std::process::id());
+    hasher.finish()
 }

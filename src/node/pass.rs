@@ -2,15 +2,17 @@
 //! origin's to the front, without a map of either. Where the answer is not as plain, [`super::exchange`] and the steps after it
 //! take over with what has been read: nothing is asked twice, and the answers are the same.
 
+use super::answered::Answered;
 use super::ask::{Ask, Asker};
 use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::Standing;
 use super::counters::add;
-use super::exchange::{Answered, Why, mark, pass_on};
 use super::forgotten::Since;
 use super::origin::{Heard, Message, Pool, Question, Told, url};
-use super::{Node, answer, collapse, fill, hit, service};
+use super::outgoing::pass_on;
+use super::settled::{Why, mark};
+use super::{Node, answer, collapse, fill, hit};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::net::serve::{Asked, Given, Head as Request, Interim, room_for_message};
@@ -94,9 +96,9 @@ impl Pass {
         match node.origins.ask(&question).await {
             Ok(Heard::Message((message, head))) => Given::Message(message, head),
             Ok(Heard::Told(told)) => {
-                Given::Response(service::begun(node, self.long(*told, began, sent), true, Else::Nothing).await)
+                Given::Response(answer::begun(node, self.long(*told, began, sent), true, Else::Nothing).await)
             }
-            Err(fault) => Given::Response(service::begun(node, Err(fault), true, Else::Nothing).await),
+            Err(fault) => Given::Response(answer::begun(node, Err(fault), true, Else::Nothing).await),
         }
     }
 
@@ -135,7 +137,7 @@ impl Pass {
         let reply = node.origins.reply(told);
         let settled = Answered::new(reply.response, reply.reach, sent)?.asked_for(&ask)?.plainly(node, &ask);
         let got = collapse::own(node, &ask, settled, began)?;
-        service::respond(node, &ask, got, FWD).ok_or_else(fill::vanished)
+        answer::got(node, &ask, got, FWD).ok_or_else(fill::vanished)
     }
 
     fn key(&self) -> Result<Key, Fault> {

@@ -1,13 +1,13 @@
 //! Moves a body from the origin into a fill, and the whole of it into the store.
 
-use super::begun::blame;
-use super::collapse::Ending;
+use super::Node;
+use super::body::blame;
 use super::counters::add;
-use super::exchange::Why;
-use super::fill::{Fate, Fill, Head, Place};
+use super::fill::{Fate, Fill, Head, Place, Stage};
+use super::settled::Why;
 use super::source::Source;
-use super::{Node, body::BodyError};
 use crate::account;
+use crate::net::serve::BoxError;
 use crate::policy::Part;
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Blame, Kind, Whose};
@@ -41,7 +41,7 @@ pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
     }
 }
 
-async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result<Option<HeaderMap>, BodyError> {
+async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result<Option<HeaderMap>, BoxError> {
     let mut block = BytesMut::new();
     let mut trailers = None;
     seed(fill, head, Place::Before, &mut block);
@@ -141,4 +141,28 @@ fn entry(fill: &Fill, head: &Head, key: &Key, mut headers: HeaderMap) -> Option<
 /// A 206 that brought everything is stored as a 200.
 fn whole(status: StatusCode) -> StatusCode {
     if status == StatusCode::PARTIAL_CONTENT { StatusCode::OK } else { status }
+}
+
+/// Takes a fill out of the table when its task ends, however it ends: done, aborted, or by a panic.
+pub struct Ending {
+    pub node: Rc<Node>,
+    pub fill: Rc<Fill>,
+    hash: u64,
+}
+
+impl Ending {
+    pub fn new(node: &Rc<Node>, fill: &Rc<Fill>, key: &Key) -> Ending {
+        Ending { node: node.clone(), fill: fill.clone(), hash: key.hash() }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if self.fill.is_asking() {
+            add(&self.node.counters.abandoned_fills, 1);
+        }
+        self.node.fills.remove(self.hash, &self.fill);
+        self.fill.settle(Stage::Gone);
+        self.fill.broken(Blame::new(Whose::Us, Kind::ProxyInternalError));
+    }
 }

@@ -1,8 +1,8 @@
 //! Parts of a stored whole (RFC 9110 section 14): 206 with one or several, or 416.
 
-use super::answer;
-use super::body::{NodeBody, Piece};
-use super::exchange;
+use super::body::{NodeBody, Piece, respond};
+use super::random;
+use super::settled::stored;
 use crate::policy::ranges::{content_range, multipart};
 use crate::policy::{Part, Ranged, parts};
 use crate::store::Entry;
@@ -23,13 +23,13 @@ pub fn answer(entry: &Arc<Entry>, mut headers: HeaderMap, wanted: Ranged) -> Res
             set(&mut headers, header::CONTENT_RANGE, content_range(Some(&part), length));
             headers.remove(header::CONTENT_LENGTH);
             let body = NodeBody::Stored { entry: entry.clone(), at: part.start, end: part.end };
-            Ok(answer::respond(StatusCode::PARTIAL_CONTENT, headers, body))
+            Ok(respond(StatusCode::PARTIAL_CONTENT, headers, body))
         }
         Ranged::Parts(parts) => Ok(several(entry, headers, &parts)),
         Ranged::Refused => {
             let mut own = refusal(&headers);
             set(&mut own, header::CONTENT_RANGE, content_range(None, length));
-            Ok(answer::respond(StatusCode::RANGE_NOT_SATISFIABLE, own, NodeBody::Empty))
+            Ok(respond(StatusCode::RANGE_NOT_SATISFIABLE, own, NodeBody::Empty))
         }
     }
 }
@@ -53,16 +53,16 @@ pub fn of_part(
     req: &request::Parts,
     now: Timestamp,
 ) -> Response<NodeBody> {
-    let wanted = parts::wanted(req, &exchange::stored(entry), part, now).unwrap_or_else(|| part.at.clone());
+    let wanted = parts::wanted(req, &stored(entry), part, now).unwrap_or_else(|| part.at.clone());
     set(&mut headers, header::CONTENT_RANGE, content_range(Some(&wanted), part.whole));
     let (at, end) = (wanted.start - part.at.start, wanted.end - part.at.start);
     let body = NodeBody::Stored { entry: entry.clone(), at, end };
-    answer::respond(StatusCode::PARTIAL_CONTENT, headers, body)
+    respond(StatusCode::PARTIAL_CONTENT, headers, body)
 }
 
 fn several(entry: &Arc<Entry>, mut headers: HeaderMap, parts: &[Range<u64>]) -> Response<NodeBody> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-    let boundary = format!("{:016x}{:016x}", super::run::random(), super::run::random());
+    let boundary = format!("{:016x}{:016x}", random(), random());
     let frame = multipart(parts, entry.body().len(), kind, &boundary);
     set(&mut headers, header::CONTENT_TYPE, format!("multipart/byteranges; boundary={boundary}"));
     headers.remove(header::CONTENT_LENGTH);
@@ -72,7 +72,7 @@ fn several(entry: &Arc<Entry>, mut headers: HeaderMap, parts: &[Range<u64>]) -> 
         pieces.push_back(Piece::Of(entry.clone(), part.clone()));
     }
     pieces.push_back(Piece::Text(frame.tail.into()));
-    answer::respond(StatusCode::PARTIAL_CONTENT, headers, NodeBody::Pieces(pieces))
+    respond(StatusCode::PARTIAL_CONTENT, headers, NodeBody::Pieces(pieces))
 }
 
 fn set(headers: &mut HeaderMap, name: header::HeaderName, value: String) {

@@ -1,9 +1,9 @@
 //! What is done when more is held than may be (docs/caching.md, "What is held").
 
 use super::Node;
-use super::collapse::Fills;
-use super::exchange::Why;
 use super::fill::{Fate, Fill, Stage};
+use super::fills::Fills;
+use super::settled::Why;
 use crate::account::{self, Kind};
 use crate::clock::{Tick, tick};
 use crate::store::Then;

@@ -3,8 +3,9 @@
 use super::caller::Caller;
 use super::counters::Counters;
 use super::door::Door;
+use super::fills::Fills;
 use super::service::Serving;
-use super::{Node, adopt, collapse, hit, origin, peer};
+use super::{Node, adopt, hit, origin, peers, random};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
@@ -15,7 +16,7 @@ use crate::net::serve::{Connections, Limits, Sweeper};
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
-use crate::{account, alloc, clock};
+use crate::{account, alloc};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::net::IpAddr;
@@ -195,25 +196,16 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
         store: Store::new(&config.cache, config.limits.variants),
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
         refreshes: Default::default(),
-        fills: collapse::Fills::default(),
+        fills: Fills::default(),
         forgotten: RefCell::default(),
         origins: origin::Origins::new(&config, counters.clone()),
-        peers: peer::Peers::new(&config),
+        peers: peers::Peers::new(&config),
         counters,
         not_stored: RefCell::default(),
         doubted_before: Cell::new(Timestamp(0)),
         groups: RefCell::new(Groups::new(GROUPS)),
         config,
     }
-}
-
-/// The standard library's hasher keys are the random numbers that need no dependency.
-pub fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_u64(clock::now().0);
-    hasher.write_u32(std::process::id());
-    hasher.finish()
 }
 
 async fn sweep(node: Rc<Node>) {

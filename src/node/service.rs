@@ -1,13 +1,14 @@
 //! The spine of a node: one request from its head to its answer, a named step a line.
 
 use super::Node;
-use super::ask::{Ask, Asker, Incoming};
+use super::ask::{Ask, Asker};
 use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::{Caller, ProofStep, Standing};
-use super::collapse::{Got, Shared, alone, join_or_lead};
+use super::collapse::{Got, alone, join_or_lead};
 use super::counters::add;
 use super::hit::{self, Look};
+use super::incoming::Incoming;
 use super::origin::Pool;
 use super::pass::Pass;
 use super::{answer, asked, begun, control, forward, refresh, upgrade};
@@ -101,29 +102,10 @@ async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>)
                 true => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
                 false => proxy(node, ask, body, upgrade).await,
             };
-            begun(node, answered, told, otherwise).await
+            answer::begun(node, answered, told, otherwise).await
         }
         Err(fault) => answer::fault(node, &fault),
     }
-}
-
-/// An answer to a front (`told`) or another, as far as it is known when its head goes out.
-pub async fn begun(
-    node: &Node,
-    answered: Result<Response<NodeBody>, Fault>,
-    told: bool,
-    otherwise: Else,
-) -> Response<NodeBody> {
-    let answered = match answered {
-        Ok(response) if response.body().may_break() => {
-            begun::begin(&node.id, response, told, node.config.timeouts.small_body, otherwise).await
-        }
-        answered => answered,
-    };
-    answered.unwrap_or_else(|fault| match told {
-        true => answer::fault_to_front(node, &fault),
-        false => answer::fault(node, &fault),
-    })
 }
 
 async fn proxy(
@@ -170,7 +152,7 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
         }
         shares &= !matches!(got, Ok(Got::Released | Got::Erring(_)));
         let of_peer = matches!(&got, Ok(Got::Filling(head, ..)) if head.peer.is_some());
-        let Some(response) = respond(node, &ask, got?, fwd) else { continue };
+        let Some(response) = answer::got(node, &ask, got?, fwd) else { continue };
         if !of_peer && may_stand_in(node, &ask, BROKE_OFF, stale.as_ref()).is_none() {
             return Ok(response);
         }
@@ -193,7 +175,7 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
         }
     }
     let got = Box::pin(alone(node, &ask, None)).await?;
-    respond(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
+    answer::got(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
 }
 
 async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
@@ -251,33 +233,4 @@ fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Re
     entry.touch(now.seconds());
     let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
     Ok(answer::stored(node, ask, &entry, &status, now))
-}
-
-/// `None`: look into the store again.
-pub fn respond(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
-    Some(match got {
-        Got::Filling(head, reader, shared) => {
-            // What another node had was counted when it answered.
-            if shared == Shared::Collapsed || head.peer.is_none() {
-                count(node, shared);
-            }
-            answer::filling(node, ask, &head, reader, fwd, shared)
-        }
-        Got::Validated(confirmed, shared) => {
-            add(&node.counters.validated, 1);
-            answer::confirmed(node, ask, confirmed, fwd, shared)
-        }
-        Got::Through(response, reach, why) => {
-            add(&node.counters.forwarded, 1);
-            answer::through(node, ask, response, reach, fwd, why)
-        }
-        Got::Again | Got::Released | Got::Erring(_) => return None,
-    })
-}
-
-fn count(node: &Node, shared: Shared) {
-    match shared {
-        Shared::Own => add(&node.counters.forwarded, 1),
-        Shared::Collapsed => add(&node.counters.collapsed, 1),
-    }
 }

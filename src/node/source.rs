@@ -1,8 +1,8 @@
 //! Where the body of a fill comes from.
 
-use super::body::BodyError;
 use super::line::PeerBody;
 use super::origin::OriginBody;
+use crate::net::serve::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -16,9 +16,9 @@ pub enum Source {
 
 impl Body for Source {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Source::Origin(body) => Pin::new(body).poll_frame(cx),
             Source::Peer(body) => Pin::new(body).poll_frame(cx),

@@ -2,10 +2,12 @@
 
 use super::Node;
 use super::answer;
+use super::answered::SwitchesTo;
 use super::ask::Ask;
 use super::body::NodeBody;
-use super::exchange::{Settled, SwitchesTo, exchange};
+use super::exchange::exchange;
 use super::forward;
+use super::settled::Settled;
 use crate::net::serve::{ClientBody, Upgrade};
 use crate::net::splice::{Limits, splice};
 use crate::wire::fault::{Fault, Kind};

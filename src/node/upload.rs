@@ -1,7 +1,7 @@
 //! A request's body on its way to the origin.
 
-use super::body::BodyError;
 use crate::clock::{Tick, tick};
+use crate::net::serve::BoxError;
 use crate::net::serve::ClientBody;
 use crate::wire::hop;
 use bytes::Bytes;
@@ -113,9 +113,9 @@ impl Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Upload::Body { body, progress, gate } = self.get_mut() else { return Poll::Ready(None) };
         if let Some(closed) = gate {
             if closed.0.as_mut().poll(cx).is_pending() {

@@ -1,7 +1,8 @@
 //! The answer to a client: a node's, a page of ours, or an error.
 
 use super::link::{self, Answer, Pool};
-use super::outcome::{Cache, Record, Source, Verdict};
+use super::outcome::{Cache, Source, Verdict};
+use super::record::Record;
 use super::reply::{Capture, Content, Reply};
 use super::worker::Client;
 use super::{pages, tunnel};

@@ -6,7 +6,7 @@
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
 //! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`: what other fronts say of it
 //! - `tunnel`: CONNECT and Upgrade
-//! - `answer`: what the client gets; `effects`: what others are told of it; `reply`, `outcome`: its way, and what became of it; `accesslog`, [`metrics`]: who reads of it
+//! - `answer`: what the client gets; `effects`: what others are told of it; `reply`: its way; `record`, `outcome`: what became of it; `accesslog`, [`metrics`]: who reads of it
 
 #[cfg(test)]
 mod fake;
@@ -32,6 +32,7 @@ mod own;
 mod pages;
 mod pass;
 mod recent;
+mod record;
 mod relay;
 mod reply;
 mod route;

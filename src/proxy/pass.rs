@@ -4,7 +4,8 @@
 use super::copied::Watch;
 use super::hot::{Copy, RUNS_OUT, Since};
 use super::link::{self, Answer, Content as Body, Framing, Pool, Said, verbatim};
-use super::outcome::{Cache, End, Record, Source, Verdict};
+use super::outcome::{Cache, End, Source, Verdict};
+use super::record::Record;
 use super::reply::Reply;
 use super::route::Asked;
 use super::worker::Client;

@@ -3,7 +3,8 @@
 use super::hot::{Candidate, Hot};
 use super::link;
 use super::making::Making;
-use super::outcome::{End, Record};
+use super::outcome::End;
+use super::record::Record;
 use crate::clock;
 use crate::net::serve::Counted;
 use bytes::Bytes;

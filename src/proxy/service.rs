@@ -3,9 +3,9 @@
 use super::answer::{self, own_answer};
 use super::effects::{invalidate, renewed};
 use super::link::{self, Framing, Said};
-use super::outcome::Record;
 use super::own::looped;
 use super::pass::Pass;
+use super::record::Record;
 use super::reply::{Content, Reply};
 use super::worker::Client;
 use super::{access, copied, hit, own, pages, relay, told, tunnel, upload};

@@ -1,10 +1,10 @@
 //! Tunnels: CONNECT, and connections that a 101 has switched to another protocol.
 
-use super::link;
-use super::outcome::{Cache, End, Record, Source, Verdict};
+use super::outcome::{Cache, End, Source, Verdict};
+use super::record::Record;
 use super::reply::{Content, Reply};
 use super::worker::{Client, Worker};
-use super::{access, own, pages};
+use super::{access, link, own, pages};
 use crate::config::Address;
 use crate::net::listen::Stream;
 use crate::net::serve::Upgrade;

@@ -6,7 +6,7 @@ use super::held::Held;
 use super::hot::Hot;
 use super::link::{Pool, Shared, Swept, TICK, Ties};
 use super::metrics::Counters;
-use super::outcome::Record;
+use super::record::Record;
 use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;

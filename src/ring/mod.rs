@@ -24,7 +24,7 @@ mod tests;
 
 pub use hash::Hash;
 pub use hot::HotKeys;
-pub use member::{MAX_MEMBERS, MAX_WEIGHT, Member};
+pub use member::Member;
 pub use successors::Successors;
 
 use member::in_order;

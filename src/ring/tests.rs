@@ -1,5 +1,6 @@
 //! What tests of the ring share, and tests of its face.
 
+use super::member::MAX_WEIGHT;
 use super::*;
 
 pub(super) fn members(list: &[(&str, u32)]) -> Vec<Member> {

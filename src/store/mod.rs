@@ -8,7 +8,7 @@ mod values;
 mod weigh;
 
 pub use cache::{Bounded, Store, Then, Uncacheable};
-pub use entry::{Body, Content, Entry, Mark};
+pub use entry::{Content, Entry, Mark};
 pub use shelf::Shelf;
 pub use weigh::Weigh;
 

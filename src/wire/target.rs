@@ -4,6 +4,7 @@ pub use super::authority::Host;
 use super::authority::{self, Authority, HostText};
 use super::fault::{Fault, Kind};
 use http::{Method, StatusCode, Uri};
+use percent_encoding::{AsciiSet, percent_encode, percent_encode_byte};
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -178,40 +179,22 @@ fn written_length(authority: &Authority, default_port: u16) -> usize {
 
 /// What is not ASCII percent-encoded, byte by byte (RFC 3987 section 3.1).
 pub fn visible_ascii(text: &[u8]) -> Cow<'_, str> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    if let Some(text) = std::str::from_utf8(text).ok().filter(|text| text.is_ascii()) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() * 3);
-    for byte in text {
-        if byte.is_ascii() {
-            out.push(char::from(*byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    Cow::Owned(out)
+    percent_encode(text, &AsciiSet::EMPTY).into()
 }
 
-/// Appends a byte of a target: percent-encoded where it is printable, and nothing that a URI may have (RFC 3987 section 3.1,
+/// A target whose bytes are percent-encoded where they are printable, and nothing that a URI may have (RFC 3987 section 3.1,
 /// step 2).
-pub fn escape(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    match is_unwise(&byte) {
-        true => out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
-        false => out.push(byte),
-    }
-}
-
-/// The same of a whole target.
 pub fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
     if !target.iter().any(is_unwise) {
         return Cow::Borrowed(target);
     }
     let mut out = Vec::with_capacity(target.len() + 16);
-    target.iter().for_each(|byte| escape(*byte, &mut out));
+    for byte in target {
+        match is_unwise(byte) {
+            true => out.extend_from_slice(percent_encode_byte(*byte).as_bytes()),
+            false => out.push(*byte),
+        }
+    }
     Cow::Owned(out)
 }
 

@@ -3,7 +3,7 @@
 //! 5.3). What the clock has written is rounded.
 
 use crate::support::head::latin1;
-use ringhold::wire::date;
+use ringhold::lab::wire::{Timestamp, parse_date};
 use std::cmp::Ordering;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -51,7 +51,7 @@ fn rounded(name: &str, value: String) -> String {
 
 fn is_now(value: &str) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970").as_millis() as i64;
-    date::parse(value.as_bytes(), date::Timestamp(now as u64)).is_some_and(|then| (then.0 as i64 - now).abs() < 100_000)
+    parse_date(value.as_bytes(), Timestamp(now as u64)).is_some_and(|then| (then.0 as i64 - now).abs() < 100_000)
 }
 
 /// `; ttl=993` as `; ttl=1000`.

@@ -2,9 +2,9 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, request, response};
-use ringhold::policy::variants::selecting_by;
-use ringhold::policy::{Decision, Ranged, Stored, Terms, decide, ranges};
-use ringhold::wire::date::Timestamp;
+use ringhold::lab::policy::variants::selecting_by;
+use ringhold::lab::policy::{Decision, Ranged, Stored, Terms, decide, ranges};
+use ringhold::lab::wire::Timestamp;
 use std::hint::black_box;
 
 pub const NOW: Timestamp = Timestamp(1_767_225_600_000);

@@ -5,8 +5,9 @@ use super::broadcast::Hearing;
 use super::queues::{Invalid, Item, Lines, QUEUE, Teller, said};
 use crate::clock::{Tick, tick};
 use crate::cluster::Cluster;
-use crate::cluster::link::{self, Link, Trouble};
+use crate::cluster::link::{Link, Trouble};
 use crate::cluster::views::{Node, Outdated};
+use crate::wire::percent;
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::Method;
@@ -118,7 +119,7 @@ impl Cluster {
             None => None,
         };
         let mut purged = Purged { waits: unsure.is_some(), unsure, ..Purged::default() };
-        let path = format!("/cache?url={}", link::encode(key.as_str()));
+        let path = format!("/cache?url={}", percent::encode(key.as_str()));
         let nodes = self.to_be_told();
         self.purge_nodes(&mut purged, nodes.clone(), &path).await;
         // Who came while the others were told may have got it from one of those.

@@ -50,9 +50,6 @@ impl Node {
             pace: Gauge::default(),
         }
     }
-    pub fn weight(&self) -> u32 {
-        self.weight.load(Ordering::Relaxed)
-    }
     /// Told by whoever publishes a view in which it changed.
     pub(in crate::cluster) fn set_weight(&self, weight: u32) {
         self.weight.store(weight, Ordering::Relaxed);

@@ -89,9 +89,6 @@ impl Sweeper {
         tokio::task::spawn_local(run(Rc::downgrade(&swept), shutdown));
         Sweeper(swept)
     }
-    pub fn limits(&self) -> &Limits {
-        &self.0.limits
-    }
     /// How long the connection has waited that is the next to give way: of this client, or of all.
     pub fn longest_idle(&self, of: Option<Source>) -> Option<Duration> {
         let now = tick();

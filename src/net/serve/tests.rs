@@ -2,6 +2,8 @@
 
 mod ends;
 
+use super::conn::connection;
+use super::end::End;
 use super::*;
 use crate::config::Address;
 use crate::net::drain::{Shutdown, Trigger};

@@ -1,7 +1,7 @@
 //! The body of an origin's answer.
 
 use super::{Lease, Origins, lean};
-use crate::node::body::BodyError;
+use crate::net::serve::BoxError as BodyError;
 use crate::node::counters::{Counters, add};
 use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::hop;

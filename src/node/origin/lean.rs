@@ -5,7 +5,7 @@ use super::{IDLE_PER_ORIGIN, OriginBody, Origins, Pool, Reply};
 use crate::clock::{Tick, tick};
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
-use crate::node::body::BodyError;
+use crate::net::serve::BoxError as BodyError;
 use crate::node::counters::add;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::answer::decode::{self, Bounds, Ends, Head};

@@ -1,5 +1,6 @@
 use super::{NOW, at, request, response, stored};
-use crate::policy::{Rules, Source, storable};
+use crate::policy::terms::Source;
+use crate::policy::{Rules, storable};
 use crate::wire::date::{Moment, Timestamp};
 
 struct Case {

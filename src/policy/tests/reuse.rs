@@ -1,6 +1,7 @@
 use super::{NOW, at, request, request_of, selected, stored};
 use crate::policy::requests::may_lead;
-use crate::policy::{Decision, Failure, UNREACHABLE_GRACE, decide, stale_if_error};
+use crate::policy::reuse::UNREACHABLE_GRACE;
+use crate::policy::{Decision, Failure, decide, stale_if_error};
 use crate::wire::status::Fwd;
 use http::{HeaderMap, Method, StatusCode};
 

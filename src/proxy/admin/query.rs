@@ -1,6 +1,7 @@
 //! PURE. The query of a request: percent-encoded `name=value` pairs. `+` is itself, since URLs contain it.
 
 use super::problem::Problem;
+use crate::wire::percent;
 use crate::wire::target::Key;
 use http::{HeaderName, HeaderValue};
 
@@ -17,8 +18,8 @@ fn pair(part: &str, known: &[&'static str]) -> Result<(&'static str, String), Pr
             if known.contains(&"url") { "; percent-encode the URL (curl -G --data-urlencode url=…)" } else { "" };
         return Err(Problem::bad_request(format!("there is no parameter {name:?} here{hint}")));
     };
-    let value =
-        decode(value).ok_or_else(|| Problem::bad_request(format!("{name}: this is not percent-encoded UTF-8")))?;
+    let value = percent::decode_strictly(value)
+        .ok_or_else(|| Problem::bad_request(format!("{name}: this is not percent-encoded UTF-8")))?;
     Ok((name, value))
 }
 
@@ -84,23 +85,6 @@ fn key_of(pairs: &[(&'static str, String)]) -> Result<Key, Problem> {
 fn is_field(text: &str) -> bool {
     let Some((name, value)) = text.split_once(':') else { return false };
     HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value.trim()).is_ok()
-}
-
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let [high, low, after @ ..] = rest else { return None };
-        let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        bytes.push(digit(*high)? << 4 | digit(*low)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

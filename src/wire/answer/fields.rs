@@ -149,11 +149,6 @@ impl<B: AsRef<[u8]>> Fields<B> {
         self.lines.len()
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
     /// With their text in `head`, which is the same.
     pub fn kept<C>(self, head: C) -> Fields<C> {
         let Fields { lines, count, left_out, leaves_out, verdict, cache_control, .. } = self;

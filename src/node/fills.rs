@@ -1,0 +1,65 @@
+//! The fetches under way.
+
+use super::fill::{Fate, Fill, Stage};
+use crate::policy::{self};
+use crate::wire::target::Key;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The fills under way, by the hash of their key: all of them, also those that nobody may join. What a purge finds here is
+/// not stored.
+#[derive(Default)]
+pub struct Fills(RefCell<HashMap<u64, Vec<Rc<Fill>>>>);
+
+impl Fills {
+    pub fn insert(&self, hash: u64, fill: Rc<Fill>) {
+        self.0.borrow_mut().entry(hash).or_default().push(fill);
+    }
+    pub fn remove(&self, hash: u64, fill: &Rc<Fill>) {
+        let mut fills = self.0.borrow_mut();
+        if let Some(list) = fills.get_mut(&hash) {
+            list.retain(|f| !Rc::ptr_eq(f, fill));
+            if list.is_empty() {
+                fills.remove(&hash);
+            }
+        }
+    }
+    /// Those of a URL that others may join.
+    pub fn of(&self, key: &Key) -> Vec<Rc<Fill>> {
+        let is_of = |fill: &&Rc<Fill>| *fill.key == *key.as_str() && !fill.is_apart();
+        self.0.borrow().get(&key.hash()).map_or_else(Vec::new, |list| list.iter().filter(is_of).cloned().collect())
+    }
+    /// A URL was purged or made invalid: what is on its way is not stored, and nobody joins it any more.
+    pub fn forget(&self, key: &Key) {
+        let fills = self.0.borrow();
+        let of_url = fills.get(&key.hash()).into_iter().flatten().filter(|fill| *fill.key == *key.as_str());
+        of_url.for_each(|fill| fill.set_fate(Fate::Forget));
+    }
+    /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
+    pub fn forget_groups(&self, of: &Key, names: &[String]) {
+        let may_be_in = |fill: &Fill| match fill.stage() {
+            Stage::Asking => true,
+            Stage::Streaming(head) => policy::groups::is_in(&head.headers, names),
+            _ => false,
+        };
+        let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
+        let fills = self.0.borrow();
+        let concerned = fills.values().flatten().filter(|fill| of_origin(fill) && may_be_in(fill));
+        concerned.for_each(|fill| fill.set_fate(Fate::Forget));
+    }
+    /// Whether this URL is being fetched.
+    pub fn runs(&self, key: &Key) -> bool {
+        !self.of(key).is_empty()
+    }
+    /// Nothing that is on its way is stored.
+    pub fn forget_all(&self) {
+        self.0.borrow().values().flatten().for_each(|fill| fill.set_fate(Fate::Forget));
+    }
+    pub fn all(&self) -> Vec<Rc<Fill>> {
+        self.0.borrow().values().flatten().cloned().collect()
+    }
+    pub fn count(&self) -> usize {
+        self.0.borrow().values().map(Vec::len).sum()
+    }
+}

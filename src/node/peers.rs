@@ -1,0 +1,88 @@
+//! The other nodes, as this one knows them.
+
+use super::barred::{Barred, origin};
+use super::line::Line;
+use super::peer::{Limits, Peer, SIGN};
+use crate::clock::{Tick, tick};
+use crate::config::Config;
+use crate::wire::target::Key;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// So much later than the node that has the origin's word on the other side.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Other nodes that are known at once; more than any hand-over has.
+const LINES: usize = 1024;
+
+/// The other nodes, as this one knows them.
+pub struct Peers {
+    lines: RefCell<HashMap<Peer, Rc<Line>>>,
+    barred: RefCell<Barred>,
+    limits: Rc<Limits>,
+}
+
+impl Peers {
+    pub fn new(config: &Config) -> Peers {
+        let (limits, timeouts) = (&config.limits, &config.timeouts);
+        let limits = Limits {
+            cluster: config.cluster.clone(),
+            connections: limits.node_connections,
+            head: usize::try_from(limits.head).unwrap_or(usize::MAX),
+            fields: limits.fields,
+            idle: timeouts.idle / 2,
+            silence: timeouts.origin_silence + MARGIN,
+            answer: timeouts.peer,
+            sign: timeouts.probe.max(2 * SIGN),
+            first_byte: timeouts.first_byte,
+        };
+        Peers { lines: RefCell::default(), barred: RefCell::default(), limits: Rc::new(limits) }
+    }
+
+    pub fn limits(&self) -> &Rc<Limits> {
+        &self.limits
+    }
+
+    /// A URL became invalid here: other nodes may not know it yet.
+    pub fn bar(&self, key: &Key) {
+        self.barred.borrow_mut().bar(key.hash(), tick().0);
+    }
+
+    /// Something of an origin did.
+    pub fn bar_origin(&self, of: &Key) {
+        self.barred.borrow_mut().bar(origin(of), tick().0);
+    }
+
+    /// When it did, where that is not long ago.
+    pub fn barred(&self, key: &Key) -> Option<Tick> {
+        let (barred, now) = (self.barred.borrow(), tick().0);
+        barred.since(key.hash(), now).max(barred.since(origin(key), now)).map(Tick)
+    }
+
+    /// Closes connections that have been idle for too long, and forgets nodes without any.
+    pub fn sweep(&self) {
+        let now = tick();
+        self.lines.borrow_mut().retain(|_, line| line.sweep(now));
+    }
+
+    /// It did not answer in time lately.
+    pub fn is_left_alone(&self, peer: &Peer) -> bool {
+        self.lines.borrow().get(peer).is_some_and(|line| line.is_left_alone(tick()))
+    }
+
+    /// `None`: it is left alone for now.
+    pub fn line(&self, peer: &Peer) -> Option<Rc<Line>> {
+        let mut lines = self.lines.borrow_mut();
+        if let Some(line) = lines.get(peer) {
+            return Some(line.clone()).filter(|line| !line.is_left_alone(tick()));
+        }
+        if lines.len() >= LINES {
+            return None;
+        }
+        let line = Rc::new(Line::new(peer.clone(), self.limits.clone()));
+        lines.insert(peer.clone(), line.clone());
+        Some(line)
+    }
+}

@@ -1,0 +1,84 @@
+//! What came of a question to the origin.
+
+use super::fill::{Head, Kept};
+use super::origin::OriginBody;
+use super::source::Source;
+use crate::net::rules::Reach;
+use crate::policy::{NotStored, Stored};
+use crate::store::{Entry, Mark};
+use http::{HeaderMap, Response};
+use std::sync::Arc;
+
+/// What an answer means.
+pub enum Settled {
+    /// A 304 confirmed what was stored.
+    Validated(Confirmed),
+    /// It may be stored: read it through a fill.
+    Store(Head, Source),
+    /// It is for its requester alone.
+    Through(Response<OriginBody>, Reach, Why),
+}
+
+/// Why an answer is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Policy(NotStored),
+    /// Longer than `cache.max_object`, or than there is room at all.
+    TooLarge,
+    /// `cache.in_flight` is used up.
+    Busy,
+    /// Delimited by the end of the connection, and without a word of the origin that it may be reused.
+    NoLength,
+    /// A 304 to the client's own condition, or a 101.
+    NotForUs,
+    /// An error, in whose place what is stored may be answered (RFC 5861 section 4).
+    Failed,
+    /// It came on a connection that has logged in (NTLM, Negotiate).
+    Pinned,
+}
+
+impl Why {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Why::Policy(not_stored) => not_stored.reason(),
+            Why::TooLarge => "longer than cache.max_object, or than cache.memory or cache.in_flight allow",
+            Why::Busy => "cache.in_flight is used up",
+            Why::NoLength => "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)",
+            Why::NotForUs => "answers the client's own condition",
+            Why::Pinned => "the connection has logged in (NTLM, Negotiate): what comes on it is for one client",
+            Why::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
+        }
+    }
+
+    /// What can be done to have it stored, if anything.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Why::Policy(not_stored) => not_stored.remedy(),
+            Why::TooLarge => Some("raise cache.max_object, and cache.memory and cache.in_flight where they are less"),
+            Why::Busy => Some("raise cache.in_flight"),
+            Why::NoLength => Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds"),
+            Why::NotForUs | Why::Failed | Why::Pinned => None,
+        }
+    }
+}
+
+/// An entry as the policy sees it.
+pub fn stored(entry: &Entry) -> Stored<'_, Entry> {
+    Stored { terms: &entry.terms, status: entry.status, fields: entry }
+}
+
+/// Who may be answered with what came from there.
+pub fn mark(reach: Reach) -> Mark {
+    match reach {
+        Reach::Anyone => Mark::Anyone,
+        _ => Mark::SameMachine,
+    }
+}
+
+/// What was stored, as a 304 leaves it.
+pub struct Confirmed {
+    pub entry: Arc<Entry>,
+    /// What only its requester is answered with, in place of fields of those names.
+    pub withheld: HeaderMap,
+    pub kept: Kept,
+}
