@@ -226,9 +226,10 @@ impl Cluster {
         let (state, delta) = (self.state.clone(), next.delta().clone());
         // fsync takes as long as it takes; probes must not wait for it.
         let saved = tokio::task::spawn_blocking(move || state.save(&delta)).await;
-        saved
-            .unwrap_or_else(|e| Err(io::Error::other(e)))
-            .map_err(|error| ChangeError::NotSaved { file: self.state.path().display().to_string(), error })?;
+        saved.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(|e| ChangeError::NotSaved {
+            file: self.state.path().display().to_string(),
+            error: e.to_string(),
+        })?;
         *self.members() = next;
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::config::{self, Address, MAX_WEIGHT, Place};
 use crate::ring::{Hash, Member, Ring};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub enum ChangeError {
     /// It could not be saved.
     NotSaved {
         file: String,
-        error: io::Error,
+        error: String,
     },
     /// Where changes are kept cannot be reached; a sentence that says what became of this one.
     Unavailable(String),
