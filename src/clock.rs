@@ -32,9 +32,14 @@ const AHEAD: u64 = if cfg!(test) { 3_600_000 } else { 0 };
 
 /// The time by which entries age: the wall clock of the start, and what has passed since.
 pub fn now() -> Timestamp {
+    time(tick())
+}
+
+/// The same of another moment.
+pub fn time(at: Tick) -> Timestamp {
     static OFFSET: OnceLock<u64> = OnceLock::new();
     let offset = OFFSET.get_or_init(|| (millis(ClockId::Realtime) + AHEAD).saturating_sub(millis(ClockId::Boottime)));
-    Timestamp(offset + millis(ClockId::Boottime))
+    Timestamp(offset + at.0)
 }
 
 /// What the system's clock says now.

@@ -229,3 +229,34 @@ fn where_nothing_of_what_breaks_off_was_passed_on_the_origin_is_asked() {
         assert_eq!((heard.lock().unwrap().len(), origin.count(&format!("/{n}"))), (1, 1));
     }
 }
+
+#[test]
+fn who_is_asked_in_the_owners_place_goes_on_with_what_is_stale_while_it_cannot_be_renewed() {
+    let (origin, cluster) = (Origin::start(), patient().start());
+    let fields = "Cache-Control: max-age=1, stale-while-revalidate=600\r\n";
+    for (path, fails) in [
+        ("/closes", (|x| x.reset()) as fn(&mut Exchange) -> std::io::Result<()>),
+        ("/errs", |x| x.reply(500, "", "trouble")),
+        ("/breaks", |x| {
+            x.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=1\r\nContent-Length: 9\r\n\r\n")?;
+            x.reset()
+        }),
+    ] {
+        origin.on(path, move |x| x.reply(200, fields, "stored"));
+        let (node, url) = (socket(&cluster, "n1"), origin.url(path));
+        // Nobody listens there: the owner is down.
+        let ask = || ask_naming(&node, &url, "n9 127.0.0.1:1", "Ringhold-Owner: yes\r\n");
+        assert!(ask().ends_with("stored"), "{path}");
+        origin.on(path, fails);
+        until_true("it is stale, and the origin has been asked", PATIENCE, || {
+            let answer = ask();
+            assert!(answer.starts_with("http/1.1 200") && answer.ends_with("stored"), "{path}: {answer}");
+            origin.count(path) > 1
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_millis(300) {
+            assert!(ask().ends_with("stored"), "{path}");
+        }
+        assert!(origin.count(path) <= 3, "{path}: the origin was asked {} times", origin.count(path));
+    }
+}

@@ -139,6 +139,21 @@ fn a_refresh_that_fails_leaves_what_is_stored_and_the_origin_in_peace_for_a_mome
 }
 
 #[test]
+fn refreshes_that_take_long_leave_connections_of_their_origin_to_who_waits() {
+    let (origin, gate) = (Origin::start(), Gate::default());
+    let cluster = Setup::default().nodes(1).set("limits", "origin_connections", 16).start();
+    origin.on("/*", |x| x.reply(200, REVALIDATED, "old"));
+    let pages: Vec<String> = (0..40).map(|n| origin.url(&format!("/{n}"))).collect();
+    pages.iter().for_each(|page| assert_eq!(cluster.get(page).text(), "old"));
+    let held = gate.clone();
+    origin.on("/*", move |_| held.wait());
+    origin.on("/other", |x| x.reply(200, "", "other"));
+    pages.iter().for_each(|page| assert_eq!(cluster.get(page).text(), "old", "at once"));
+    assert_eq!(cluster.get(&origin.url("/other")).text(), "other");
+    gate.open();
+}
+
+#[test]
 fn a_client_that_does_not_want_stale_answers_gets_none() {
     let (origin, url) = origin(REVALIDATED, |x, _| x.reply(200, "Cache-Control: max-age=600\r\n", "new"));
     let cluster = one_node();

@@ -37,4 +37,4 @@ pub use out::room_for_message;
 pub use payload::Payload;
 pub use service::{Asked, ByRequest, Given, Service, Step};
 pub use sweep::Sweeper;
-pub use words::speak as refuse;
+pub use words::{speak as refuse, text as text_of_refusal};

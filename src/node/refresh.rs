@@ -6,22 +6,33 @@ use super::ask::Ask;
 use super::collapse::{Got, join_or_lead};
 use super::fill::{Fate, Kept};
 use super::forgotten::Since;
+use super::refreshes::Variant;
 use crate::clock::tick;
 use crate::store::Entry;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Begins one for what this request was answered with, unless it is not its turn.
 pub fn begin(node: &Rc<Node>, ask: &Ask, stale: &Arc<Entry>) {
-    let variant = variant(stale);
+    let variant = variant(ask, stale);
     if !node.refreshes.begin(variant, tick()) {
         return;
     }
     let running = Running { node: node.clone(), variant, renewed: Cell::new(false) };
     let (ask, stale, began) = (Rc::new(ask.for_everyone(&stale.terms)), stale.clone(), node.begins());
     tokio::task::spawn_local(async move { running.renewed.set(renew(&running.node, &ask, stale, began).await) });
+}
+
+/// Whether it could not be renewed just now: the origin is left alone for a moment.
+pub fn rests(node: &Node, ask: &Ask, stale: Option<&Entry>) -> bool {
+    stale.is_some_and(|stale| node.refreshes.rests(variant(ask, stale), tick()))
+}
+
+/// It could not be renewed by who has waited for that.
+pub fn failed(node: &Node, ask: &Ask, stale: Option<&Entry>) {
+    stale.into_iter().for_each(|stale| node.refreshes.failed(variant(ask, stale), tick()));
 }
 
 async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Since) -> bool {
@@ -39,7 +50,7 @@ async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Since) 
 /// Ends its turn however its task ends.
 struct Running {
     node: Rc<Node>,
-    variant: u64,
+    variant: Variant,
     renewed: Cell<bool>,
 }
 
@@ -49,12 +60,12 @@ impl Drop for Running {
     }
 }
 
-fn variant(entry: &Entry) -> u64 {
+fn variant(ask: &Ask, entry: &Entry) -> Variant {
     let mut hash = Xxh3::new();
     for text in [entry.key(), entry.vary(), entry.selecting()] {
         hash.update(&text.len().to_le_bytes());
         hash.update(text);
     }
     hash.update(&[entry.mark as u8]);
-    hash.digest()
+    Variant { hash: hash.digest(), origin: xxh3_64(ask.key.authority().as_bytes()) }
 }

@@ -4,6 +4,7 @@ use super::caller::Caller;
 use super::counters::Counters;
 use super::door::Door;
 use super::fills::Fills;
+use super::refreshes::Refreshes;
 use super::service::Serving;
 use super::{Node, adopt, hit, origin, peers, random};
 use crate::clock::{Tick, tick};
@@ -195,7 +196,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
         rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
         store: Store::new(&config.cache, config.limits.variants),
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
-        refreshes: Default::default(),
+        refreshes: Refreshes::new(config.limits.origin_connections),
         fills: Fills::default(),
         forgotten: RefCell::default(),
         origins: origin::Origins::new(&config, counters.clone()),

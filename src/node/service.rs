@@ -131,10 +131,14 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
         let now = clock::now();
         let shelf = node.store.get(&ask.key);
         let entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
+        let mut meanwhile = None;
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
             Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
-            // The owner may have served a newer one by now.
-            Decision::ServeStale { .. } if ask.is_instead() => (entry, Fwd::Stale),
+            // The owner may have served a newer one by now, unless it could not be renewed.
+            Decision::ServeStale { ttl } if ask.is_instead() && !refresh::rests(node, &ask, entry.as_deref()) => {
+                meanwhile = Some(ttl);
+                (entry, Fwd::Stale)
+            }
             Decision::ServeStale { ttl } => {
                 entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));
                 return hit(node, &ask, entry, ttl);
@@ -147,13 +151,21 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
             },
         };
         let got = Box::pin(fetch(node, &ask, stale.clone(), shares)).await;
-        if let Some(response) = failure(&got).and_then(|failed| instead(node, &ask, failed, stale.as_ref(), fwd)) {
+        let in_place = |failed| match meanwhile {
+            Some(ttl) => {
+                refresh::failed(node, &ask, stale.as_deref());
+                hit(node, &ask, stale.clone(), ttl).ok()
+            }
+            None => instead(node, &ask, failed, stale.as_ref(), fwd),
+        };
+        if let Some(response) = failure(&got).and_then(in_place) {
             return Ok(response);
         }
         shares &= !matches!(got, Ok(Got::Released | Got::Erring(_)));
         let of_peer = matches!(&got, Ok(Got::Filling(head, ..)) if head.peer.is_some());
         let Some(response) = answer::got(node, &ask, got?, fwd) else { continue };
-        if !of_peer && may_stand_in(node, &ask, BROKE_OFF, stale.as_ref()).is_none() {
+        let has_other = meanwhile.is_some() || may_stand_in(node, &ask, BROKE_OFF, stale.as_ref()).is_some();
+        if !of_peer && !has_other {
             return Ok(response);
         }
         // Where it breaks off before anything of it was sent, there is another answer.
@@ -165,7 +177,7 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
         match fault.whose {
             Whose::Origin => {
                 let failed = (BROKE_OFF, Some(status.as_u16()));
-                return instead(node, &ask, failed, stale.as_ref(), fwd).ok_or(fault);
+                return in_place(failed).ok_or(fault);
             }
             Whose::Peer => {
                 add(&node.counters.peer_failures, 1);

@@ -68,8 +68,9 @@ impl Log {
         (line.client, line.method, line.version) = (client.cloned(), method.clone(), version);
         line.began = clock::tick().0;
         show(target, &mut line.target);
-        if let Some(at) = position(&line.target, b'?').filter(|_| !self.queries) {
-            line.target.truncate(at);
+        if !self.queries && kinds(&line.target) & QUERY != 0 {
+            let path = line.target.split(|byte| *byte == b'?').next().map_or(0, <[u8]>::len);
+            line.target.truncate(path);
         }
         line
     }
@@ -96,21 +97,41 @@ impl Log {
     }
 }
 
-/// Without a branch for each byte.
-fn any(text: &[u8], is: impl Fn(u8) -> bool) -> bool {
-    text.iter().fold(false, |found, byte| found | is(*byte))
+/// What is in a text, as a bit set: [`ODD`], [`ESCAPED`], [`QUERY`].
+fn kinds(text: &[u8]) -> u8 {
+    // Without a branch for each byte.
+    text.iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)])
 }
 
-fn position(text: &[u8], byte: u8) -> Option<usize> {
-    any(text, |b| b == byte).then(|| text.iter().position(|b| *b == byte)).flatten()
-}
+/// What stands in no target as it is shown.
+const ODD: u8 = 1;
+/// What a text in JSON does not have as it is, and what is not ASCII.
+const ESCAPED: u8 = 1 << 1;
+const QUERY: u8 = 1 << 2;
+
+static KINDS: [u8; 256] = {
+    let (mut kinds, mut at) = ([0; 256], 0);
+    while at < kinds.len() {
+        let byte = at as u8;
+        if !byte.is_ascii_graphic() || byte == b'#' || target::is_unwise(byte) {
+            kinds[at] |= ODD;
+        }
+        if !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\') {
+            kinds[at] |= ESCAPED;
+        }
+        if byte == b'?' {
+            kinds[at] |= QUERY;
+        }
+        at += 1;
+    }
+    kinds
+};
 
 /// Appends a request target as the log shows it: without what is no part of a URI; one without a path has `/`.
 fn show(target: &[u8], out: &mut Vec<u8>) {
     const SCHEME: &[u8] = b"http://";
-    let is_other = |b: u8| !b.is_ascii_graphic() || b == b'#' || target::is_unwise(&b);
     let has_path = || target.strip_prefix(SCHEME).is_some_and(|rest| rest.contains(&b'/'));
-    if !any(target, is_other) && has_path() {
+    if kinds(target) & ODD == 0 && has_path() {
         return out.extend_from_slice(target);
     }
     let target = target::escaped(target);
@@ -209,7 +230,7 @@ fn token(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
 
 fn text(out: &mut Vec<u8>, name: &[u8], value: Option<&Vec<u8>>) {
     match value {
-        Some(value) if any(value, |b| !matches!(b, b' '..=b'~') || matches!(b, b'"' | b'\\')) => {
+        Some(value) if kinds(value) & ESCAPED != 0 => {
             out.extend_from_slice(name);
             // A text, to memory: it does not fail.
             let _ = serde_json::to_writer(out, &String::from_utf8_lossy(value));

@@ -133,7 +133,8 @@ impl Hot {
     }
 
     pub fn since(&self) -> Since {
-        Since { generation: self.generation(), at: tick(), asked: clock::now() }
+        let at = tick();
+        Since { generation: self.generation(), at, asked: clock::time(at) }
     }
 
     fn generation(&self) -> u64 {

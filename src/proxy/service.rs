@@ -3,6 +3,7 @@
 use super::answer::{self, own_answer};
 use super::effects::{invalidate, renewed};
 use super::link::{self, Framing, Said};
+use super::outcome::{Cache, End, Source, Verdict};
 use super::own::looped;
 use super::pass::Pass;
 use super::record::Record;
@@ -41,6 +42,14 @@ impl Service for Serving {
             Ok(request) => Step::Finish(Box::pin(finish(client.clone(), request))),
             Err(why) => Step::Refuse(why),
         }
+    }
+
+    fn refused(&self, fault: &Fault) {
+        let mut record = self.0.record_of_none();
+        let (status, blame) = (fault.status, Some(fault.blame()));
+        record.decide(Verdict { status, source: Source::Error, cache: Cache::Unknown, blame });
+        record.sent(serve::text_of_refusal(fault).len());
+        record.end(End::Complete);
     }
 }
 

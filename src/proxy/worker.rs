@@ -16,6 +16,7 @@ use crate::net::serve::{Connections, Head, Limits, Sweeper};
 use crate::net::shares::{Seat, Source};
 use crate::ring::HotKeys;
 use crate::{account, alloc, clock};
+use http::{Method, Version};
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -228,6 +229,9 @@ impl Drop for Place {
     }
 }
 
+/// In place of the method and the target of what was no request.
+const NONE: &[u8] = b"-";
+
 impl Client {
     pub fn new(worker: Rc<Worker>, peer: Peer, place: Place) -> Client {
         let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| Log::client(addr.ip()));
@@ -247,6 +251,15 @@ impl Client {
     pub fn record_of(&self, request: &Head<'_>) -> Record {
         let line = |log: &Rc<Log>| {
             (log.clone(), log.line(self.shown.as_ref(), request.method(), request.version(), request.target()))
+        };
+        Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
+    }
+
+    /// The same of what was no request.
+    pub fn record_of_none(&self) -> Record {
+        let line = |log: &Rc<Log>| {
+            let method = Method::from_bytes(NONE).unwrap_or_default();
+            (log.clone(), log.line(self.shown.as_ref(), &method, Version::default(), NONE))
         };
         Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
     }

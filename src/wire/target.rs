@@ -185,12 +185,12 @@ pub fn visible_ascii(text: &[u8]) -> Cow<'_, str> {
 /// A target whose bytes are percent-encoded where they are printable, and nothing that a URI may have (RFC 3987 section 3.1,
 /// step 2).
 pub fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
-    if !target.iter().any(is_unwise) {
+    if !target.iter().copied().any(is_unwise) {
         return Cow::Borrowed(target);
     }
     let mut out = Vec::with_capacity(target.len() + 16);
     for byte in target {
-        match is_unwise(byte) {
+        match is_unwise(*byte) {
             true => out.extend_from_slice(percent_encode_byte(*byte).as_bytes()),
             false => out.push(*byte),
         }
@@ -199,7 +199,7 @@ pub fn escaped(target: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// What people write in targets although no URI has it (RFC 3986 section 2): it is escaped.
-pub fn is_unwise(byte: &u8) -> bool {
+pub const fn is_unwise(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
 }
 

@@ -75,6 +75,9 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
             break left;
         }
     };
+    if let Left::Refused(fault) = &left {
+        service.refused(fault);
+    }
     let io = conn.io.clone();
     // With what it holds: last words may take their time.
     drop(conn);

@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::payload::Payload;
 use super::state::State;
 use crate::net::listen::Stream;
+use crate::wire::fault::Fault;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -26,6 +27,9 @@ pub trait Service {
 
     /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
     fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Self::Body>;
+
+    /// What came is no request, or came too slowly: the connection answers with this, and ends.
+    fn refused(&self, _: &Fault) {}
 }
 
 /// What a request came to without waiting.

@@ -259,6 +259,7 @@ impl Entry {
         if self.state.waits_for_peer() {
             if self.takes_slowly() {
                 self.since.set(now);
+                return Order::None;
             }
             return if limits.stall.is_some_and(|limit| age >= limit) { Order::Stalled } else { Order::None };
         }

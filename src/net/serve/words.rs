@@ -67,16 +67,21 @@ async fn drain(stream: &mut Stream, quiet: Duration) {
     }
 }
 
+/// The content of such an answer.
+pub fn text(fault: &Fault) -> String {
+    format!("{}\n", fault.detail)
+}
+
 fn answer(fault: &Fault) -> Vec<u8> {
     let status = fault.status;
     let reason = status.canonical_reason().unwrap_or("Error");
-    let text = &fault.detail;
+    let text = text(fault);
     let mut head = format!("HTTP/1.1 {} {reason}\r\nConnection: close\r\nDate: ", status.as_u16()).into_bytes();
     head.extend_from_slice(&date::format(clock::wall()));
     head.extend_from_slice(b"\r\nProxy-Status: ");
     head.extend_from_slice(proxy_status("ringhold", fault).as_bytes());
     head.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");
-    head.extend_from_slice(format!("{}\r\n\r\n{text}\n", text.len() + 1).as_bytes());
+    head.extend_from_slice(format!("{}\r\n\r\n{text}", text.len()).as_bytes());
     head
 }
 

@@ -100,8 +100,13 @@ impl Pool {
 
     /// Whether a client may have one more connection, so that there is always one left for another.
     pub fn has_share(&self, of: Source) -> bool {
+        self.has_share_with(of, 0)
+    }
+
+    /// The same where so many more are free than it looks.
+    fn has_share_with(&self, of: Source, more: usize) -> bool {
         let limit = self.shared.limits.node_connections;
-        let free = (limit + self.idle.borrow().len()).saturating_sub(self.open.get());
+        let free = (limit + more + self.idle.borrow().len()).saturating_sub(self.open.get());
         // Else even one that has all of them would have no more than its share.
         if free > limit / 2 {
             return true;
@@ -126,7 +131,7 @@ impl Pool {
         Some(receiver)
     }
 
-    /// Gives `grant` to the first in the queue who still waits; back when nobody does.
+    /// Gives `grant` to the first in the queue who still waits and may have one more; back when nobody does.
     fn grant(&self, mut grant: Grant) -> Option<Grant> {
         while let Some(next) = self.next_in_queue() {
             match next.send(grant) {
@@ -137,8 +142,18 @@ impl Pool {
         Some(grant)
     }
 
+    /// Who has its share already waits on, so that what others give back is not all given to who asks for most.
     fn next_in_queue(&self) -> Option<oneshot::Sender<Grant>> {
-        self.queue.borrow_mut().pop_front().map(|(_, sender)| sender)
+        let mut queue = self.queue.borrow_mut();
+        let mut have_theirs = Vec::new();
+        let at = queue.iter().position(|(of, sender)| {
+            let may_have_it = !have_theirs.contains(of) && (sender.is_closed() || self.has_share_with(*of, 1));
+            if !may_have_it {
+                have_theirs.push(*of);
+            }
+            may_have_it
+        })?;
+        queue.remove(at).map(|(_, sender)| sender)
     }
 
     /// The node is not up: requests that may move are told so, nobody waits for it, nothing idle is kept.

@@ -118,3 +118,32 @@ fn a_client_that_has_all_of_an_early_answer_and_goes_has_done_nothing_wrong() {
         assert_eq!((&line["end"], &line["fault"]), (&"complete".into(), &serde_json::Value::Null), "{line}");
     }
 }
+
+#[test]
+fn what_is_no_request_is_logged_and_counted_as_its_clients_fault() {
+    let cluster = setup().set("log", "access", "json").start();
+    let metric = |name: &str| {
+        let metrics = cluster.manage("GET", "/metrics", "").text();
+        metrics.lines().find_map(|line| line.strip_prefix(name).map(|n| n.trim().to_owned()))
+    };
+    let faults = "ringhold_front_faults_total{fault=\"client\",error=\"http_request_error\"}";
+    for (n, (bytes, status)) in [
+        ("hello there\r\n\r\n".to_owned(), 400),
+        (format!("GET http://a/ HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70_000)), 431),
+        ("GET http://a/ HTTP/2.0\r\n\r\n".to_owned(), 505),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = cluster.connect();
+        _ = client.send(bytes);
+        assert_eq!(client.response("GET").unwrap().status, status);
+        until_true("it is logged", PATIENCE, || {
+            let said = cluster.said();
+            let line = said.lines().rev().find(|line| line.contains("\"url\":\"-\""));
+            let line = line.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            line.is_some_and(|line| line["status"] == status && line["fault"] == "client" && line["end"] == "complete")
+        });
+        assert_eq!(metric(faults), Some((n + 1).to_string()), "it is counted");
+    }
+}

@@ -67,6 +67,25 @@ fn a_client_may_pause_in_the_middle_of_whatever_it_reads() {
 }
 
 #[test]
+fn a_client_that_has_taken_all_for_longer_than_its_time_may_pause_as_long_as_any() {
+    let (cluster, origin) =
+        (setup(&["origin_silence"]).set("timeouts", "client_silence", "2s").start(), Origin::start());
+    let little = 100;
+    origin.on("/stream", move |x| {
+        x.begin_sized("Cache-Control: no-store\r\n", (little + BODY) as u64)?;
+        x.drip(&vec![b'x'; little], 20, Duration::from_millis(3000))?;
+        x.noise(7, BODY as u64)
+    });
+    let mut client = cluster.connect();
+    socket2::SockRef::from(client.stream()).set_recv_buffer_size(64 * 1024).unwrap();
+    client.request("GET", &origin.url("/stream"), "", b"").unwrap();
+    client.final_head().unwrap();
+    client.read_exact(little).unwrap();
+    sleep(Duration::from_millis(1000));
+    assert_eq!(client.read_exact(BODY).map(|body| body.len()).ok(), Some(BODY));
+}
+
+#[test]
 fn a_client_that_pauses_for_longer_than_its_time_is_cut_off() {
     let (origin, cluster) = (Origin::start(), setup(&["origin_silence", "first_byte"]).start());
     noisy(&origin, "/none", "Cache-Control: no-store\r\n");
