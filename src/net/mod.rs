@@ -1,4 +1,4 @@
-//! Listen, dial, the HTTP/1 server, drain.
+//! Listen, dial, the HTTP/1 server and client, drain.
 
 pub mod brief;
 pub mod descriptors;
@@ -7,6 +7,7 @@ mod dns;
 pub mod drain;
 mod eyeballs;
 mod hosts;
+pub mod http1;
 pub mod lasting;
 pub mod listen;
 mod lookups;

@@ -1,8 +1,8 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
 use super::caller::{Caller, Standing};
-use super::origin::Pins;
 use super::peer::Peer;
+use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Interim, Noted, Upgrade};
 use crate::policy::{self, Terms};
 use crate::wire::fault::Fault;

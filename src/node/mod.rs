@@ -37,7 +37,6 @@ mod run;
 mod service;
 mod source;
 mod upgrade;
-mod upload;
 
 pub use run::{Options, run};
 

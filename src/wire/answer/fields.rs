@@ -31,8 +31,6 @@ pub struct Fields<B = Bytes> {
     length: Length,
     /// They can't go on as they are: `Connection` names some of them, or their lines have odd ends.
     reworded: bool,
-    /// Their framing is to be told in other words to who does not read it as we do.
-    odd: bool,
     /// The reason phrase.
     reason: Range<usize>,
 }
@@ -63,7 +61,6 @@ impl<B: AsRef<[u8]>> Fields<B> {
             dated: false,
             length: Length::AsSent,
             reworded: false,
-            odd: false,
             reason: 0..0,
         }
     }
@@ -74,13 +71,6 @@ impl<B: AsRef<[u8]>> Fields<B> {
     /// The reason phrase, as it came.
     pub fn reason(&self) -> &[u8] {
         self.head.as_ref().get(self.reason.clone()).unwrap_or_default()
-    }
-    pub fn set_odd(&mut self) {
-        self.odd = true;
-    }
-    /// Whether their framing has to be told in other words.
-    pub fn is_odd(&self) -> bool {
-        self.odd
     }
 
     pub fn set_length(&mut self, length: Length) {
@@ -157,7 +147,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
     /// With their text in `head`, which is the same.
     pub fn kept<C>(self, head: C) -> Fields<C> {
         let Fields { lines, count, left_out, leaves_out, verdict, cache_control, .. } = self;
-        let Fields { cache_controls, dated, length, reworded, odd, reason, .. } = self;
+        let Fields { cache_controls, dated, length, reworded, reason, .. } = self;
         Fields {
             head,
             lines,
@@ -170,22 +160,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             dated,
             length,
             reworded,
-            odd,
             reason,
-        }
-    }
-
-    /// Appends all lines but those that say where the body ends; where there is none a length stays.
-    pub fn write_unframed(&self, bodiless: bool, out: &mut Vec<u8>) {
-        let stays = bodiless && self.length != Length::LeftOut;
-        let lines = &self.head.as_ref()[self.lines.clone()];
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            match FieldId::among(name, Traits::ENDS) {
-                FieldId::ContentLength if stays => out.extend_from_slice(line),
-                FieldId::Other => out.extend_from_slice(line),
-                _ => {}
-            }
         }
     }
 }
