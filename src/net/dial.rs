@@ -6,7 +6,7 @@ use super::eyeballs;
 use super::listen::Stream;
 use super::own::Own;
 use super::rules::{self, Reach, reach};
-use crate::config::{Address, Config};
+use crate::config::Config;
 use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
 use ipnet::IpNet;
@@ -15,13 +15,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
-
-/// A Unix socket whose backlog is full refuses at once instead of letting us wait: we wait ourselves.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+use tokio::net::TcpStream;
 
 /// Names of which it is remembered which address answered last.
 const ANSWERED: usize = 4096;
@@ -110,25 +106,6 @@ impl Dialer {
         prohibited(&ip.to_string(), SocketAddr::new(ip, 0), Reach::SameMachine)
     }
 
-    /// Whether a client may use a connection that was dialled with this reach (a pooled one).
-    pub fn allowed(&self, reach: Reach, same_machine: bool) -> bool {
-        reach.allows(same_machine)
-    }
-
-    /// Connects to a node within `timeouts.connect`. No rules: nodes are named by the configuration.
-    /// Faults: the node's.
-    pub async fn connect(&self, address: &Address) -> Result<Stream, Fault> {
-        let attempt = async {
-            match address {
-                Address::Unix(path) => Ok(Stream::Unix(connect_unix(path).await?)),
-                Address::Tcp(text) => self.connect_tcp(text).await,
-            }
-        };
-        let timed = tokio::time::timeout(self.connect, attempt).await;
-        let outcome = timed.unwrap_or_else(|_| Err(std::io::Error::from(ErrorKind::TimedOut)));
-        outcome.map_err(|e| Fault::node(kind(&e), format!("no connection to the cache node at {address}")).because(e))
-    }
-
     /// Without a file the resolver finds nothing, and says that it does not know why.
     async fn resolve(&self, host: &str, stage: &Cell<Stage>) -> Result<Arc<[IpAddr]>, Unresolved> {
         loop {
@@ -186,15 +163,6 @@ impl Dialer {
         tokio::time::sleep(descriptors::PAUSE).await;
     }
 
-    async fn connect_tcp(&self, text: &str) -> std::io::Result<Stream> {
-        let invalid = || std::io::Error::new(ErrorKind::InvalidInput, "an address is host:port");
-        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
-        let port = port.parse().map_err(|_| invalid())?;
-        let found = self.dns.resolve(host).await.map_err(|e| std::io::Error::other(e.to_string()))?;
-        let addresses = found.iter().map(|ip| SocketAddr::new(*ip, port)).collect();
-        Ok(Stream::Tcp(eyeballs::connect(addresses, None, self.connect).await?.0))
-    }
-
     /// The addresses that this client may reach: the check is on what will be connected to, so no name and no spelling
     /// gets around it.
     fn permitted(
@@ -232,15 +200,6 @@ impl Dialer {
                 Kind::ConnectionTimeout,
                 format!("{host} did not accept a connection on port {port} within {limit:?}: check that it is up"),
             ),
-        }
-    }
-}
-
-async fn connect_unix(path: &Path) -> std::io::Result<UnixStream> {
-    loop {
-        match UnixStream::connect(path).await {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => tokio::time::sleep(BACKLOG_PAUSE).await,
-            outcome => return outcome,
         }
     }
 }
@@ -305,7 +264,6 @@ fn kind(error: &std::io::Error) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::listen::Listener;
     use crate::wire::fault::Whose;
     use tokio::net::TcpListener;
 
@@ -349,7 +307,7 @@ mod tests {
         let dialer = dialer(|c| c.access.open = vec!["127.0.0.0/8".parse().unwrap()]);
         let dialed = dialer.dial("127.0.0.1", port, false).await.unwrap();
         assert_eq!(dialed.reach, Reach::Anyone);
-        assert!(dialer.allowed(dialed.reach, false));
+        assert!(dialed.reach.allows(false));
     }
 
     #[tokio::test]
@@ -373,22 +331,5 @@ mod tests {
         let dialer = dialer(|c| c.timeouts.connect = Duration::from_millis(50));
         let fault = dialer.dial("127.0.0.1", silent.port(), true).await.unwrap_err();
         assert_eq!((fault.kind, fault.status.as_u16()), (Kind::ConnectionTimeout, 504));
-        let fault = dialer.connect(&Address::Tcp(silent.to_string())).await.unwrap_err();
-        assert_eq!((fault.whose, fault.kind), (Whose::Node, Kind::ConnectionTimeout));
-    }
-
-    #[tokio::test]
-    async fn a_node_is_reached_on_either_kind_of_socket() {
-        let dir = tempfile::tempdir().unwrap();
-        let dialer = dialer(|_| {});
-        for address in [Address::Unix(dir.path().join("n1.sock")), Address::Tcp("127.0.0.1:0".into())] {
-            let listener = Listener::bind(&address).unwrap();
-            let address = listener.address();
-            dialer.connect(&address).await.unwrap();
-            drop(listener);
-            let fault = dialer.connect(&address).await.unwrap_err();
-            assert_eq!((fault.whose, fault.kind), (Whose::Node, Kind::ConnectionRefused));
-            assert!(fault.try_next_owner());
-        }
     }
 }

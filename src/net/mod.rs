@@ -1,6 +1,5 @@
 //! Listen, dial, the HTTP/1 server and client, drain.
 
-pub mod brief;
 pub mod descriptors;
 pub mod dial;
 mod dns;

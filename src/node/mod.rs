@@ -24,7 +24,6 @@ mod fill;
 mod forgotten;
 mod forward;
 mod hit;
-mod last_words;
 mod line;
 mod origin;
 mod pass;

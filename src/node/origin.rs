@@ -10,14 +10,12 @@ use crate::net::dial::Dialer;
 use crate::net::http1::{self, Answer, Broken, Conn, Heard, Limits, Owes, Pool, Pools, Question, Room, Upload, Want};
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
-use crate::wire::answer::decode::{self, Bounds, Head};
+use crate::wire::answer::decode::{self, Bounds, Ends, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::target::{Host, Key};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Response};
 use http_body::{Body, Frame, SizeHint};
-use hyper::ext::ReasonPhrase;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -41,6 +39,7 @@ pub struct Origins {
 /// An answer of an origin.
 pub struct Reply {
     pub response: Response<OriginBody>,
+    pub ends: Ends,
     /// Who may see what came from there.
     pub reach: Reach,
 }
@@ -82,13 +81,15 @@ impl Origins {
         upload: Option<Box<Upload>>,
         interim: &dyn Fn(Head),
     ) -> Result<Reply, Fault> {
-        let head = head_of(ask, headers, upload.as_deref());
+        // For the server itself it is `*` (RFC 9112 section 3.2.4).
+        let target = if ask.pathless { "*" } else { ask.key.path_and_query() };
+        let head = http1::head(&ask.head.method, target, headers, upload.as_deref());
         let question = Question {
             head: &head,
             bodiless: ask.head.method == Method::HEAD,
             idempotent: ask.head.method.is_idempotent(),
             interim,
-            message: &|_, _, _| None,
+            message: None,
         };
         let pool = self.pools.get(ask.key.root());
         let want = Want { pool: &pool, pins: ask.pins.as_ref(), same_machine: ask.same_machine };
@@ -164,22 +165,13 @@ impl Origins {
 
     /// The answer as others expect it. `pinned`: its connection is one client's alone.
     pub fn reply(&self, answer: Answer, pinned: bool) -> Reply {
-        let reach = answer.reach();
-        let (head, body) = answer.into_body(Whose::Origin);
-        let mut response = Response::new(OriginBody { body: Box::new(body), counters: self.counters.clone() });
-        *response.status_mut() = head.status;
-        *response.version_mut() = head.version;
-        let canonical = head.status.canonical_reason().map(str::as_bytes);
-        if canonical != Some(head.fields.reason())
-            && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
-        {
-            response.extensions_mut().insert(reason);
-        }
-        if pinned && !head.keep {
+        let (reach, is_last) = (answer.reach(), answer.is_last());
+        let (response, ends) = answer.into_response(Whose::Origin);
+        let mut response = response.map(|body| OriginBody { body, counters: self.counters.clone() });
+        if pinned && is_last {
             response.extensions_mut().insert(EndsConnection);
         }
-        *response.headers_mut() = head.fields.map();
-        Reply { response, reach }
+        Reply { response, ends, reach }
     }
 
     fn failed(&self, broken: Broken) -> Fault {
@@ -224,25 +216,6 @@ impl Origins {
         };
         Fault::origin(kind, detail)
     }
-}
-
-/// The head of a request, in origin-form or, for the server itself, with `*` (RFC 9112 section 3.2.4).
-fn head_of(ask: &Ask, headers: &HeaderMap, upload: Option<&Upload>) -> Vec<u8> {
-    let target = if ask.pathless { "*" } else { ask.key.path_and_query() };
-    let mut out = Vec::with_capacity(64 + target.len() + 48 * headers.len());
-    let mut put = |parts: [&[u8]; 4]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put([ask.head.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
-    let framed = |name: &HeaderName| upload.is_some() && (*name == CONTENT_LENGTH || *name == TRANSFER_ENCODING);
-    for (name, value) in headers.iter().filter(|(name, _)| !framed(name)) {
-        put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-    }
-    match upload.map(Upload::length) {
-        Some(Some(length)) => put([b"content-length: ", length.to_string().as_bytes(), b"\r\n", b""]),
-        Some(None) => put([b"transfer-encoding: chunked\r\n", b"", b"", b""]),
-        None => {}
-    }
-    out.extend_from_slice(b"\r\n");
-    out
 }
 
 /// The key that a URL is the text of.

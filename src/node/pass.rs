@@ -87,7 +87,7 @@ impl Pass {
             bodiless: false,
             idempotent: true,
             interim: &|head: Head| pass_on(&self.interim, head.status, head.fields.map()),
-            message: &|head, reach, content| self.message(head, reach, content),
+            message: Some(&|head, reach, content| self.message(head, reach, content)),
         };
         match node.origins.pass(&self.pool, &self.text[..self.url], self.same_machine, &question).await {
             Ok(Heard::Message((message, head))) => Given::Message(message, head),
@@ -132,7 +132,7 @@ impl Pass {
     fn long(&self, answer: Answer, began: Since, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
         let (node, ask) = (&self.node, self.ask()?);
         let reply = node.origins.reply(answer, false);
-        let settled = Answered::new(reply.response, reply.reach, sent)?.asked_for(&ask)?.plainly(node, &ask);
+        let settled = Answered::new(reply.response, reply.ends, reply.reach, sent).asked_for(&ask)?.plainly(node, &ask);
         let got = collapse::own(node, &ask, settled, began)?;
         service::respond(node, &ask, got, FWD).ok_or_else(fill::vanished)
     }

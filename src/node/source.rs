@@ -1,8 +1,8 @@
 //! Where the body of a fill comes from.
 
 use super::body::BodyError;
-use super::line::PeerBody;
 use super::origin::OriginBody;
+use super::peer::PeerBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;

@@ -108,10 +108,6 @@ impl Fault {
     pub fn blame(&self) -> Blame {
         Blame { whose: self.whose, kind: self.kind }
     }
-    /// Whether another owner may be asked in this one's place. The caller knows whether the request may be repeated.
-    pub fn try_next_owner(&self) -> bool {
-        self.whose == Whose::Node
-    }
 }
 
 impl Whose {

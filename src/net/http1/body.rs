@@ -5,7 +5,7 @@ use super::pool::Lease;
 use super::upload::Upload;
 use crate::net::listen::Stream;
 use crate::net::serve::BoxError;
-use crate::wire::answer::content::{Content, Piece};
+use crate::wire::answer::content::{Bad, Content, Piece};
 use crate::wire::answer::decode::Head;
 use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::{Bytes, BytesMut};
@@ -35,7 +35,11 @@ impl<S: Io> Body<S> {
         let (input, limits) = (lease.conn.take_early(), &lease.limits().bounds);
         // What follows is another protocol: it is for who takes the connection.
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-        let (content, keep) = (Content::new(head.ends, limits.bytes), head.keep && !switches);
+        let keep = head.keep && !switches;
+        let content = match whose {
+            Whose::Origin => Content::new(head.ends, limits.bytes),
+            _ => Content::of_link(head.ends, head.told_length, limits.bytes),
+        };
         let buffer = BytesMut::new();
         let mut body = Body { lease: Some(lease), keep, content, input, buffer, upload, waits: false, whose };
         if !switches {
@@ -108,12 +112,13 @@ impl<S: Io> Body<S> {
         }
     }
 
-    /// Whose fault it is that there is no more of it.
+    /// Whose fault it is that there is no more of it: the origin's where a node says so; of all else this one knows better.
     fn blame(&self, why: BoxError) -> Blame {
         tracing::debug!("an answer's body broke off: {why}");
-        match why.downcast_ref() {
-            Some(blame) => *blame,
-            None => Blame::new(self.whose, Kind::HttpResponseIncomplete),
+        match (why.downcast_ref(), why.downcast_ref()) {
+            (Some(blame), _) => *blame,
+            (_, Some(Bad::Told(blame))) if blame.whose == Whose::Origin => *blame,
+            _ => Blame::new(self.whose, Kind::HttpResponseIncomplete),
         }
     }
 }

@@ -58,7 +58,7 @@ pub struct Question<'a> {
     /// What interim responses are for, but for the `100 Continue` that a body has waited for.
     pub interim: &'a dyn Fn(Head),
     /// Makes a message of an answer that came as a whole, or leaves it.
-    pub message: &'a dyn Fn(&Head<&[u8]>, Reach, &[u8]) -> Option<Message>,
+    pub message: Option<&'a dyn Fn(&Head<&[u8]>, Reach, &[u8]) -> Option<Message>>,
 }
 
 /// A message, and how long its head is.
@@ -326,12 +326,13 @@ enum More {
 
 /// The message that is made of an answer that was read as a whole, and whether its connection may serve another request.
 fn at_once(question: &Question<'_>, limits: &Limits, reach: Reach, read: &[u8]) -> Option<(Message, bool)> {
+    question.message?;
     // What is wrong with it is found where it is read again.
     let (head, length) = decode::seen(read, limits.bounds, question.bodiless).ok()??;
     let Ends::After(size) = head.ends else { return None };
     let content = &read[length..];
     let size = usize::try_from(size).ok().filter(|size| *size <= content.len())?;
-    let message = (question.message)(&head, reach, &content[..size])?;
+    let message = question.message?(&head, reach, &content[..size])?;
     Some((message, head.keep && !head.challenges && content.len() == size))
 }
 

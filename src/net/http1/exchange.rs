@@ -7,8 +7,12 @@ use super::pool::{Lease, Pool};
 use super::upload::Upload;
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
-use crate::wire::answer::decode::Head;
+use crate::wire::answer::decode::{Ends, Head};
+use crate::wire::answer::fields::Length;
 use crate::wire::fault::Whose;
+use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Response};
+use hyper::ext::ReasonPhrase;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -31,7 +35,7 @@ pub enum Heard<S = Stream> {
 
 /// The head of an answer, and the connection that the rest of it comes on.
 pub struct Answer<S = Stream> {
-    pub head: Head,
+    head: Head,
     lease: Lease<S>,
     upload: Option<Box<Upload>>,
 }
@@ -96,15 +100,55 @@ impl<S: Io> Answer<S> {
         Answer { head, lease, upload }
     }
 
+    /// Its connection ends with it.
+    pub fn is_last(&self) -> bool {
+        !self.head.keep
+    }
+
     /// Who may see what came from there.
     pub fn reach(&self) -> Reach {
         self.lease.conn.reach()
     }
 
-    /// Its body, of which the server is `whose`.
-    pub fn into_body(self, whose: Whose) -> (Head, Body<S>) {
-        let Answer { head, lease, upload } = self;
-        let body = Body::new(lease, &head, upload, whose);
-        (head, body)
+    /// With a map of its fields, and how its body ends. `whose`: the server's fault is that one's.
+    pub fn into_response(self, whose: Whose) -> (Response<Box<Body<S>>>, Ends) {
+        let Answer { mut head, lease, upload } = self;
+        let mut ends = head.ends;
+        if let (Ends::Chunked, Some(length)) = (ends, head.told_length) {
+            ends = Ends::After(length);
+            head.fields.set_length(Length::Once(length));
+        }
+        let mut response = Response::new(Box::new(Body::new(lease, &head, upload, whose)));
+        *response.status_mut() = head.status;
+        *response.version_mut() = head.version;
+        let canonical = head.status.canonical_reason().map(str::as_bytes);
+        if canonical != Some(head.fields.reason())
+            && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
+        {
+            response.extensions_mut().insert(reason);
+        }
+        *response.headers_mut() = match whose {
+            Whose::Peer => head.fields.map_of_link(),
+            _ => head.fields.map(),
+        };
+        (response, ends)
     }
+}
+
+/// The head of a request.
+pub fn head(method: &Method, target: &str, headers: &HeaderMap, upload: Option<&Upload>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + target.len() + 48 * headers.len());
+    let mut put = |parts: [&[u8]; 4]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    put([method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+    let frames = |name: &HeaderName| upload.is_some() && (*name == CONTENT_LENGTH || *name == TRANSFER_ENCODING);
+    for (name, value) in headers.iter().filter(|(name, _)| !frames(name)) {
+        put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    match upload.map(Upload::length) {
+        Some(Some(length)) => put([b"content-length: ", length.to_string().as_bytes(), b"\r\n", b""]),
+        Some(None) => put([b"transfer-encoding: chunked\r\n", b"", b"", b""]),
+        None => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    out
 }

@@ -136,6 +136,11 @@ impl<S: Io> Pool<S> {
         self.name.as_bytes() == name
     }
 
+    /// Closes what is idle.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
     /// Closes what was idle for too long, and what was closed at the other end; how many are left.
     pub fn sweep(&self) -> usize {
         let (mut idle, now) = (self.idle.borrow_mut(), tick());

@@ -84,13 +84,14 @@ impl Server {
             bodiless: head.starts_with("HEAD"),
             idempotent: !head.starts_with("POST"),
             interim: &|head| interim.borrow_mut().push(head.status.as_u16()),
-            message: &|_, _, _| None,
+            message: None,
         };
         let want = Want { pool: &self.pool, pins, same_machine: true };
         let heard = ask(&want, &question, upload.map(Box::new), async |_| self.dial().await).await?;
         let Heard::Answer(answer) = heard else { panic!("nobody makes messages here") };
-        let (head, body) = answer.into_body(Whose::Origin);
-        Ok((Got { interim: interim.take(), status: head.status.as_u16(), ..Got::default() }, body))
+        let (response, _) = answer.into_response(Whose::Origin);
+        let status = response.status().as_u16();
+        Ok((Got { interim: interim.take(), status, ..Got::default() }, response.into_body()))
     }
 
     async fn ask(&self, head: &str, upload: Option<Upload>) -> Result<Got, Broken> {
@@ -106,7 +107,7 @@ impl Server {
     }
 }
 
-type Answered = Result<(Got, Body<DuplexStream>), Broken>;
+type Answered = Result<(Got, Box<Body<DuplexStream>>), Broken>;
 
 fn pieces(pieces: Vec<Result<&'static str, &'static str>>) -> Upload {
     let mut trailers = HeaderMap::new();

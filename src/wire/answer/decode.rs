@@ -214,7 +214,7 @@ enum Coding {
 }
 
 /// Whether a transfer coding is a registered one (RFC 9112 section 7), whatever its parameters.
-pub fn is_coding(coding: &[u8]) -> bool {
+fn is_coding(coding: &[u8]) -> bool {
     const CODINGS: [&[u8]; 7] = [b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"];
     let name = coding.split(|byte| *byte == b';').next().map_or(coding, <[u8]>::trim_ascii);
     CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -291,8 +291,13 @@ impl<'b> Framing<'b> {
             }
             Ends::None
         } else if bodiless || status == StatusCode::NOT_MODIFIED {
-            if self.lengths > 1 {
-                self.fields.set_length(self.length.map_or(Length::AsSent, Length::Once));
+            if matches!((self.coding, self.length), (Coding::Other, _) | (Coding::Noise, Some(_))) {
+                return Err(OTHER_CODING);
+            }
+            match self.length {
+                Some(_) if self.coding == Coding::Chunked => self.fields.set_length(Length::LeftOut),
+                Some(length) if self.lengths > 1 => self.fields.set_length(Length::Once(length)),
+                _ => {}
             }
             Ends::None
         } else {

@@ -168,6 +168,15 @@ impl<B: AsRef<[u8]>> Fields<B> {
 impl Fields {
     /// By name, without those of the link. The values share the head's memory.
     pub fn map(&self) -> HeaderMap {
+        self.map_but(Traits::LINK)
+    }
+
+    /// With those of the link, for who has to read them.
+    pub fn map_of_link(&self) -> HeaderMap {
+        self.map_but(Traits::NONE)
+    }
+
+    fn map_but(&self, left_out: Traits) -> HeaderMap {
         // Two more: Via and Date.
         let mut headers = HeaderMap::with_capacity(self.count + 2);
         let mut slots = vec![httparse::EMPTY_HEADER; self.count];
@@ -177,7 +186,7 @@ impl Fields {
         else {
             return headers;
         };
-        for field in parsed.iter().filter(|field| !FieldId::has(field.name.as_bytes(), Traits::LINK)) {
+        for field in parsed.iter().filter(|field| !FieldId::has(field.name.as_bytes(), left_out)) {
             let start = field.value.as_ptr() as usize - self.head.as_ptr() as usize;
             let value = HeaderValue::from_maybe_shared(self.head.slice(start..start + field.value.len()));
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name.as_bytes()), value) {
@@ -262,6 +271,7 @@ mod tests {
         assert_eq!(headers.get_all("a").iter().collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(headers.get_all("content-length").iter().collect::<Vec<_>>(), ["5"]);
         assert_eq!(headers.len(), 3);
+        assert_eq!(read("A: b\r\nRinghold-X: y\r\n").fields.map_of_link().len(), 2);
         let chunked = read("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").fields.map();
         assert!(!chunked.contains_key("content-length") && chunked.contains_key("transfer-encoding"));
     }
