@@ -1,4 +1,4 @@
-//! What a node knows to be not storable is passed on from bytes to bytes, by a lean client of its own (src/node/pass.rs). Its
+//! What a node knows to be not storable is passed on from bytes to bytes, without a map of its fields (src/node/pass.rs). Its
 //! answers, and what the origin is asked, are those of the long way.
 #![allow(clippy::disallowed_methods)]
 
@@ -213,7 +213,7 @@ fn one_connection_serves_one_request_after_the_other() {
             client.ask("GET", url, FRONT, b"");
         }
     }
-    assert_eq!(origin.connections(), before + 1);
+    assert_eq!(origin.connections(), before, "the long way has one already");
     assert_eq!(origin.count(&path("storable")), 2, "stored when it could be, and answered from the store since");
 }
 
@@ -285,7 +285,7 @@ fn an_origin_that_says_nothing_is_given_up_in_time() {
     stalled.open();
 }
 
-/// Leaves a kept connection of the lean client behind.
+/// Leaves a kept connection behind.
 fn keep(node: &Standalone, origin: &Origin) {
     for _ in 0..2 {
         let answer = Connection::to(node.address).ask("GET", &origin.url("/length/kept"), FRONT, b"");

@@ -107,11 +107,6 @@ impl Dialer {
         prohibited(&ip.to_string(), SocketAddr::new(ip, 0), Reach::SameMachine)
     }
 
-    /// Whether a client may use a connection that was dialled with this reach (a pooled one).
-    pub fn allowed(&self, reach: Reach, same_machine: bool) -> bool {
-        reach.allows(same_machine)
-    }
-
     /// Without a file the resolver finds nothing, and says that it does not know why.
     async fn resolve(&self, host: &str, stage: &Cell<Stage>) -> Result<Arc<[IpAddr]>, Unresolved> {
         loop {
@@ -314,7 +309,7 @@ mod tests {
         let dialer = dialer(|c| c.access.open = vec!["127.0.0.0/8".parse().unwrap()]);
         let dialed = dialer.dial("127.0.0.1", port, false).await.unwrap();
         assert_eq!(dialed.reach, Reach::Anyone);
-        assert!(dialer.allowed(dialed.reach, false));
+        assert!(dialed.reach.allows(false));
     }
 
     #[tokio::test]

@@ -1,12 +1,12 @@
-//! Listen, dial, the HTTP/1 server, drain.
+//! Listen, dial, the HTTP/1 server and client, drain.
 
-pub mod brief;
 pub mod descriptors;
 pub mod dial;
 mod dns;
 pub mod drain;
 mod eyeballs;
 mod hosts;
+pub mod http1;
 pub mod lasting;
 pub mod listen;
 mod lookups;

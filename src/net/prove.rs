@@ -1,13 +1,19 @@
 //! The front's side of a new TCP connection to a node: where the cluster has a secret, both prove that they know it
 //! (`docs/link.md`, Trust on TCP).
 
-use super::brief::{self, odd};
-use crate::config::{Cluster, check_id};
+use super::http1::Io;
+use super::http1::brief::{self, odd};
+use super::listen::Stream;
+use crate::config::{Address, Cluster, check_id};
 use crate::wire::proof::{self, HELLO, Hello, Hex, Nonce, PROVE, Party, Prove, Proved, Side};
 use serde::de::DeserializeOwned;
 use std::io::{self, Error, ErrorKind};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::sleep;
+
+/// Between two looks at a full queue of connections.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What the node said to a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +22,27 @@ enum Said {
     Trusted,
     /// It does not know this secret, and closes.
     Refused,
+}
+
+/// Connects to the node `id`, which is then known to be that one (over TCP, where there is a secret). Takes as long as it
+/// takes. The queue of connections of a Unix socket that is full refuses nobody: there is no event for that, so we look again
+/// while it `may_answer`.
+pub async fn reach(
+    address: &Address,
+    id: &str,
+    cluster: &Cluster,
+    may_answer: impl Fn() -> bool,
+) -> io::Result<Stream> {
+    let path = match address {
+        Address::Tcp(address) => return Ok(Stream::Tcp(connect(address, id, cluster).await?)),
+        Address::Unix(path) => path,
+    };
+    loop {
+        match UnixStream::connect(path).await {
+            Err(e) if e.kind() == ErrorKind::WouldBlock && may_answer() => sleep(PAUSE).await,
+            result => return Ok(Stream::Unix(result?)),
+        }
+    }
 }
 
 /// Connects to the node `id`. Takes as long as it takes. A node that proves nothing, or is another one, is
@@ -51,7 +78,7 @@ async fn open(address: &str) -> io::Result<TcpStream> {
 }
 
 /// One secret on one connection.
-async fn over(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), id: &str, secret: &str) -> io::Result<Said> {
+async fn over(stream: &mut impl Io, id: &str, secret: &str) -> io::Result<Said> {
     let hello: Hello = match brief::ask(stream, &request("GET", HELLO, "")).await? {
         answer if answer.status == 200 => read(&answer.body)?,
         answer => return Err(odd(&format!("status {}", answer.status))),

@@ -4,20 +4,19 @@ use super::Node;
 use super::ask::Ask;
 use super::fill::Head;
 use super::origin::{OriginBody, Reply};
+use super::outgoing::pass_on;
 use super::settled::{Settled, Why, mark};
 use super::source::Source;
-use super::upload::{Progress, Upload};
 use crate::clock;
+use crate::net::http1::Upload;
 use crate::net::rules::Reach;
 use crate::policy::{self, NotStored};
-use crate::wire::answer::decode::is_coding;
+use crate::wire::answer::decode::{self, Ends};
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::field::FieldId;
 use crate::wire::{hop, list};
-use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, response};
-use http_body::Body;
+use http::{HeaderMap, Method, Response, StatusCode, response};
 use hyper::ext::ReasonPhrase;
 
 /// The protocols that a 101 names.
@@ -28,19 +27,29 @@ pub struct SwitchesTo(pub Vec<Vec<u8>>);
 pub struct Answered<B = OriginBody> {
     pub head: response::Parts,
     pub body: B,
-    framing: Framing,
+    ends: Ends,
     pub reach: Reach,
     pub sent: Timestamp,
     pub received: Moment,
 }
 
 impl Answered {
-    pub async fn to(node: &Node, ask: &Ask, request: Request<Upload>, progress: Progress) -> Result<Answered, Fault> {
+    pub async fn to(
+        node: &Node,
+        ask: &Ask,
+        headers: &HeaderMap,
+        upload: Option<Box<Upload>>,
+    ) -> Result<Answered, Fault> {
         let sent = clock::now();
-        let pins = ask.pins.as_ref();
-        let Reply { response, reach } =
-            node.origins.exchange(&ask.key, ask.same_machine, request, &progress, pins).await?;
-        Answered::new(response, reach, sent)?.asked_for(ask)
+        // They say that the origin is at work, and go on to the client (RFC 9110 section 15.2), except for the `100 Continue`
+        // that a body waits for: the client's own is sent when that is asked for.
+        let interim = |head: decode::Head| {
+            if let Some(interim) = &ask.interim {
+                pass_on(interim, head.status, head.fields.map());
+            }
+        };
+        let Reply { response, ends, reach } = node.origins.exchange(ask, headers, upload, &interim).await?;
+        Answered::new(response, ends, reach, sent).asked_for(ask)
     }
 
     /// Not where it switches to a protocol that nobody asked for.
@@ -82,36 +91,39 @@ impl Answered {
     }
 }
 
-impl<B: Body> Answered<B> {
+impl<B> Answered<B> {
     /// It has just been received.
-    pub fn new(response: Response<B>, reach: Reach, sent: Timestamp) -> Result<Answered<B>, Fault> {
+    pub fn new(response: Response<B>, ends: Ends, reach: Reach, sent: Timestamp) -> Answered<B> {
         let received = clock::moment(clock::now());
         let (mut head, body) = response.into_parts();
-        let framing = framing(&head, &body)?;
-        one_length(&mut head.headers)?;
-        if framing == Framing::Chunked {
-            head.headers.remove(header::CONTENT_LENGTH); // RFC 9112 section 6.3
-        }
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let protocols = list::members(&head.headers, FieldId::Upgrade).map(<[u8]>::to_vec).collect();
             head.extensions.insert(SwitchesTo(protocols));
         }
         hop::strip(&mut head.headers);
         hop::strip_link(&mut head.headers);
-        Ok(Answered { head, body, framing, reach, sent, received })
+        Answered { head, body, ends, reach, sent, received }
+    }
+
+    fn length(&self) -> Option<u64> {
+        match self.ends {
+            Ends::None => Some(0),
+            Ends::After(length) => Some(length),
+            Ends::Chunked | Ends::Closed => None,
+        }
     }
 
     /// Whether its body is whole where its connection ends, if that ends in order.
     pub fn ends_with_connection(&self) -> bool {
-        self.framing == Framing::UntilClose
+        self.ends == Ends::Closed
     }
 
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
     pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
-        let terms = stored.map_err(Why::Policy)?;
-        too_much(node, self.framing).map_or(Ok(()), Err)?;
-        if !node.store.could_hold(&ask.key, &self.head.headers, self.framing.length().unwrap_or(0)) {
+        let (terms, length) = (stored.map_err(Why::Policy)?, self.length());
+        too_much(node, length).map_or(Ok(()), Err)?;
+        if !node.store.could_hold(&ask.key, &self.head.headers, length.unwrap_or(0)) {
             return Err(Why::TooLarge);
         }
         // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.
@@ -123,74 +135,17 @@ impl<B: Body> Answered<B> {
         let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
         let mut headers = std::mem::take(&mut self.head.headers);
         let withheld = policy::storable_fields(&mut headers, self.received);
-        let (status, mark, length) = (self.head.status, mark(self.reach), self.framing.length());
+        let (status, mark) = (self.head.status, mark(self.reach));
         let reason = self.head.extensions.remove::<ReasonPhrase>().map(Box::new);
         Ok(Head { status, reason, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
     }
 }
 
-/// How the length of an answer's body is known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Framing {
-    Sized(u64),
-    Chunked,
-    UntilClose,
-}
-
-impl Framing {
-    fn length(self) -> Option<u64> {
-        match self {
-            Framing::Sized(n) => Some(n),
-            _ => None,
-        }
-    }
-}
-
-fn framing(head: &response::Parts, body: &impl Body) -> Result<Framing, Fault> {
-    let codings: Vec<&[u8]> = list::members(&head.headers, FieldId::TransferEncoding).collect();
-    match codings[..] {
-        [] => Ok(body.size_hint().exact().map_or(Framing::UntilClose, Framing::Sized)),
-        [only] if only.eq_ignore_ascii_case(b"chunked") => Ok(Framing::Chunked),
-        // We did not ask for any other (TE), so it can't be undone here.
-        _ if codings.iter().any(|coding| is_coding(coding)) => {
-            Err(refused("the origin used a transfer coding that nobody asked for"))
-        }
-        // Noise: nothing was done to the body, which ends with the connection (RFC 9112 section 6.3).
-        _ if head.headers.contains_key(header::CONTENT_LENGTH) => {
-            Err(refused("the origin named a transfer coding that does not exist, and a length"))
-        }
-        _ => Ok(Framing::UntilClose),
-    }
-}
-
-/// Also where there is no content, and whoever reads the answer for us has not looked: the next recipient may (RFC 9110
-/// section 8.6).
-fn one_length(headers: &mut HeaderMap) -> Result<(), Fault> {
-    let mut lengths = list::members(headers, FieldId::ContentLength);
-    let Some(first) = lengths.next() else { return Ok(()) };
-    let is_number =
-        first.iter().all(u8::is_ascii_digit) && std::str::from_utf8(first).is_ok_and(|n| n.parse::<u64>().is_ok());
-    let others = lengths.map(|length| length == first).collect::<Vec<_>>();
-    if !is_number || others.contains(&false) {
-        return Err(refused("the origin said two lengths of its answer, or one that is no number"));
-    }
-    if !others.is_empty()
-        && let Ok(one) = HeaderValue::from_bytes(first)
-    {
-        headers.insert(header::CONTENT_LENGTH, one);
-    }
-    Ok(())
-}
-
-fn refused(detail: &'static str) -> Fault {
-    Fault::origin(Kind::HttpProtocolError, detail)
-}
-
-fn too_much(node: &Node, framing: Framing) -> Option<Why> {
-    match framing {
-        Framing::Sized(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
+fn too_much(node: &Node, length: Option<u64>) -> Option<Why> {
+    match length {
+        Some(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
         // It could be held only in place of all others, or not at all.
-        Framing::Sized(n) if n > node.config.cache.in_flight => Some(Why::Busy),
+        Some(n) if n > node.config.cache.in_flight => Some(Why::Busy),
         _ => None,
     }
 }

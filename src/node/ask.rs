@@ -1,7 +1,7 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
-use super::origin::Pins;
 use super::peer::Peer;
+use crate::net::http1::Pins;
 use crate::net::serve::Interim;
 use crate::policy::{self, Terms};
 use crate::wire::hop::Hop;

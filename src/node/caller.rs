@@ -5,7 +5,7 @@ use super::answer;
 use super::answer::json;
 use super::body::NodeBody;
 use super::counters::add;
-use super::origin::Pins;
+use crate::net::http1::Pins;
 use crate::net::listen::Peer;
 use crate::net::prove::nonce;
 use crate::net::serve::ClientBody;

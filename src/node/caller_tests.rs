@@ -3,8 +3,8 @@
 use super::super::{run, service};
 use super::*;
 use crate::config::{Address, Cluster, Config, Secret};
-use crate::net::brief;
 use crate::net::drain::Shutdown;
+use crate::net::http1::brief;
 use crate::net::listen::Listener;
 use crate::net::prove;
 use crate::net::serve::{Connections, Limits, Sweeper};
@@ -60,7 +60,7 @@ fn post(target: &str, body: &str) -> String {
 
 async fn ask(stream: &mut TcpStream, request: &str) -> (u16, String, bool) {
     let answer = brief::ask(stream, request.as_bytes()).await.unwrap();
-    (answer.status, String::from_utf8(answer.body).unwrap(), answer.keep)
+    (answer.status, String::from_utf8(answer.body.to_vec()).unwrap(), answer.keep)
 }
 
 async fn hello(stream: &mut TcpStream) -> Hello {

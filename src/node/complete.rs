@@ -20,9 +20,9 @@ pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -
     else {
         return Ok(None);
     };
-    let (mut request, progress) = outgoing(node, ask, None);
-    policy::parts::completion(&stored(entry), &missing, part.whole, request.headers_mut());
-    let answered = Answered::to(node, ask, request, progress).await?;
+    let (mut headers, _) = outgoing(node, ask, None);
+    policy::parts::completion(&stored(entry), &missing, part.whole, &mut headers);
+    let answered = Answered::to(node, ask, &headers, None).await?;
     match answered.head.status {
         StatusCode::PARTIAL_CONTENT
             if policy::parts::completes(&stored(entry), &missing, part.whole, &answered.head) =>

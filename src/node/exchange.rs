@@ -33,10 +33,10 @@ pub async fn exchange(
     } {
         return Ok(settled);
     }
-    let (mut request, progress) = outgoing(node, ask, body);
+    let (mut headers, upload) = outgoing(node, ask, body);
     let stale = stale.filter(|_| part.is_none());
-    let validating = stale.filter(|entry| stored(entry).validation(request.headers_mut()));
-    let answered = Answered::to(node, ask, request, progress).await?;
+    let validating = stale.filter(|entry| stored(entry).validation(&mut headers));
+    let answered = Answered::to(node, ask, &headers, upload).await?;
     if ask.head.method == Method::HEAD && ask.pins.is_none() {
         confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
     }

@@ -2,8 +2,8 @@
 
 use super::ask::{Ask, Asker};
 use super::caller::{Caller, Standing};
-use super::origin::Pins;
 use super::peer::Peer;
+use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Noted, Upgrade};
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self};

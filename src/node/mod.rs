@@ -29,7 +29,6 @@ mod forgotten;
 mod forward;
 mod hit;
 mod incoming;
-mod last_words;
 mod line;
 mod origin;
 mod outgoing;
@@ -47,7 +46,6 @@ mod service;
 mod settled;
 mod source;
 mod upgrade;
-mod upload;
 
 use crate::clock;
 use crate::config::Config;

@@ -9,11 +9,12 @@ use super::body::NodeBody;
 use super::caller::Standing;
 use super::counters::add;
 use super::forgotten::Since;
-use super::origin::{Heard, Message, Pool, Question, Told, url};
+use super::origin::url;
 use super::outgoing::pass_on;
 use super::settled::{Why, mark};
 use super::{Node, answer, collapse, fill, hit};
 use crate::clock;
+use crate::net::http1::{Answer, Heard, Message, Pool, Question};
 use crate::net::rules::Reach;
 use crate::net::serve::{Asked, Given, Head as Request, Interim, room_for_message};
 use crate::policy;
@@ -60,12 +61,12 @@ impl Pass {
         if !is_plain || !request.is_alone() || request.takes_trailers() {
             return None;
         }
-        let (authority, path) = parts(request.target())?;
+        let (origin, authority, path) = parts(request.target())?;
         // An origin that is known was once asked by a key, so its authority is as keys write it.
-        let pool = last.borrow().clone().filter(|pool| pool.is_of(authority));
+        let pool = last.borrow().clone().filter(|pool| pool.is_of(origin));
         let pool = match pool {
             Some(pool) => pool,
-            None => last.borrow_mut().insert(node.origins.known(authority)?).clone(),
+            None => last.borrow_mut().insert(node.origins.known(origin)?).clone(),
         };
         let mut text = Vec::with_capacity(2 * request.target().len() + request.bytes().len());
         text.extend_from_slice(request.target());
@@ -84,19 +85,17 @@ impl Pass {
         let node = &self.node;
         add(&node.counters.requests, 1);
         let (began, sent) = (node.begins(), clock::now());
-        let interim = |head: Head| pass_on(&self.interim, head.status, head.fields.map());
         let question = Question {
-            pool: &self.pool,
-            url: &self.text[..self.url],
-            same_machine: self.same_machine,
             head: &self.text[self.url..],
-            interim: &interim,
-            message: &|head, reach, content| self.message(head, reach, content),
+            bodiless: false,
+            idempotent: true,
+            interim: &|head: Head| pass_on(&self.interim, head.status, head.fields.map()),
+            message: Some(&|head, reach, content| self.message(head, reach, content)),
         };
-        match node.origins.ask(&question).await {
+        match node.origins.pass(&self.pool, &self.text[..self.url], self.same_machine, &question).await {
             Ok(Heard::Message((message, head))) => Given::Message(message, head),
-            Ok(Heard::Told(told)) => {
-                Given::Response(answer::begun(node, self.long(*told, began, sent), true, Else::Nothing).await)
+            Ok(Heard::Answer(answer)) => {
+                Given::Response(answer::begun(node, self.long(*answer, began, sent), true, Else::Nothing).await)
             }
             Err(fault) => Given::Response(answer::begun(node, Err(fault), true, Else::Nothing).await),
         }
@@ -119,6 +118,7 @@ impl Pass {
         message.extend_from_slice(content);
         self.note(Why::Policy(why));
         add(&node.counters.forwarded, 1);
+        add(&node.counters.bytes_from_origin, content.len() as u64);
         Some((message, head))
     }
 
@@ -132,10 +132,10 @@ impl Pass {
     }
 
     /// The rest of the long way.
-    fn long(&self, told: Told, began: Since, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
+    fn long(&self, answer: Answer, began: Since, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
         let (node, ask) = (&self.node, self.ask()?);
-        let reply = node.origins.reply(told);
-        let settled = Answered::new(reply.response, reply.reach, sent)?.asked_for(&ask)?.plainly(node, &ask);
+        let reply = node.origins.reply(answer, false);
+        let settled = Answered::new(reply.response, reply.ends, reply.reach, sent).asked_for(&ask)?.plainly(node, &ask);
         let got = collapse::own(node, &ask, settled, began)?;
         answer::got(node, &ask, got, FWD).ok_or_else(fill::vanished)
     }
@@ -154,13 +154,14 @@ impl Pass {
     }
 }
 
-/// Authority and path of a target that may be its own key; any other spelling goes the long way.
-fn parts(target: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Origin, its authority, and path of a target that may be its own key; any other spelling goes the long way.
+fn parts(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let rest = target.strip_prefix(b"http://")?;
     let at = rest.iter().position(|byte| *byte == b'/')?;
     let (authority, path) = rest.split_at(at);
     // That it is visible was seen when it was parsed.
-    (target.is_ascii() && !path.contains(&b'#')).then_some((authority, path))
+    let origin = &target[..target.len() - path.len()];
+    (target.is_ascii() && !path.contains(&b'#')).then_some((origin, authority, path))
 }
 
 /// Appends the lines that go to the origin; what `Ringhold-Client` says, where it is there. `None`: more is to be
@@ -218,7 +219,9 @@ mod tests {
             ("http://a/b#c", None),
             ("http://a/\u{e9}", None),
         ] {
-            let expected = expected.map(|(authority, path)| (authority.as_bytes(), path.as_bytes()));
+            let expected = expected.map(|(authority, path)| {
+                (&target.as_bytes()[..target.len() - path.len()], authority.as_bytes(), path.as_bytes())
+            });
             assert_eq!(parts(target.as_bytes()), expected, "{target}");
         }
     }

@@ -1,9 +1,14 @@
 //! Another node, and what holds for all of them.
 
 use crate::config::{Address, Cluster};
+use crate::net::http1;
 use crate::wire::link;
 use http::HeaderMap;
+use std::rc::Rc;
 use std::time::Duration;
+
+/// The body of another node's answer.
+pub type PeerBody = Box<http1::Body>;
 
 /// A node that waits for the head of its own fetch says so this often.
 pub const SIGN: Duration = Duration::from_millis(150);
@@ -30,11 +35,8 @@ pub struct Limits {
     /// Its secrets are proved on new connections.
     pub cluster: Cluster,
     pub connections: usize,
-    pub head: usize,
-    pub fields: usize,
     pub idle: Duration,
-    /// A node that hands over what its own origin sends may be as quiet as that, and says so itself first.
-    pub silence: Duration,
+    pub http: Rc<http1::Limits>,
     /// To the head of the answer, or the first sign of a node that waits for it itself.
     pub answer: Duration,
     /// From one sign to the next.

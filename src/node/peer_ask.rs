@@ -5,20 +5,19 @@ use super::answered::Answered;
 use super::ask::Ask;
 use super::counters::add;
 use super::fill::{Fill, Head};
-use super::line::{Line, PeerBody};
-use super::peer::Peer;
+use super::line::Line;
+use super::peer::{Peer, PeerBody};
 use crate::clock::{Tick, tick};
+use crate::net::http1::{self, Answer, Question};
 use crate::net::rules::Reach;
 use crate::policy;
+use crate::wire::answer::decode::Ends;
 use crate::wire::date::Timestamp;
+use crate::wire::fault::Whose;
 use crate::wire::{link, status};
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Request, Response};
-use http_body_util::Empty;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use http::{HeaderMap, Method, Response};
+use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -36,20 +35,21 @@ pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)
     let (sent, asked) = (crate::clock::now(), tick());
     let answer = answer(node, ask, peer, &line).await;
     fill.set_asks_peer(false);
-    let Some(response) = answer else {
+    let Some(answer) = answer else {
         tracing::debug!(peer = &*peer.id, "no answer to the question for {}", ask.key.as_str());
         line.failed(tick());
         add(&node.counters.peer_failures, 1);
         return None;
     };
     line.answered();
+    let (response, ends) = answer.into_response(Whose::Peer);
     let age = age(&response);
     // What it fetched before something became invalid here may be what it has not been told of yet.
     let is_later = |since: Tick| age.is_some_and(|age| asked.0.saturating_sub(age) > since.0);
     if !barred.is_none_or(is_later) {
         return None;
     }
-    let (mut head, body) = useful(node, ask, response, sent)?;
+    let (mut head, body) = useful(node, ask, response, ends, sent)?;
     // No later than there: or this one's would seem to be fresh when that one has a newer one.
     if let Some(age) = age {
         head.terms = head.terms.born_at(Timestamp(sent.0.saturating_sub(age)));
@@ -65,10 +65,11 @@ fn age<B>(response: &Response<B>) -> Option<u64> {
 }
 
 /// The answer, when it comes in time.
-async fn answer(node: &Node, ask: &Ask, peer: &Peer, line: &Rc<Line>) -> Option<Response<PeerBody>> {
-    let limits = node.peers.limits();
-    let heard = Arc::new(AtomicU64::new(0));
-    let exchanged = line.exchange(|| question(node, ask, peer, &heard));
+async fn answer(node: &Node, ask: &Ask, peer: &Peer, line: &Line) -> Option<Answer> {
+    let (limits, heard, head) = (node.peers.limits(), Cell::new(0), question(node, ask, peer));
+    let question =
+        Question { head: &head, bodiless: false, idempotent: true, interim: &|_| heard.set(tick().0), message: None };
+    let exchanged = line.exchange(&question);
     // Where nobody waits, a busy node has more time. So has an owner: who asks the origin beside it gives newer pages than it
     // does, or older ones.
     let first = if ask.background || peer.owns { limits.sign.max(limits.answer) } else { limits.answer };
@@ -78,7 +79,7 @@ async fn answer(node: &Node, ask: &Ask, peer: &Peer, line: &Rc<Line>) -> Option<
 /// `None` when there is neither an answer nor a sign of it for too long, or the exchange failed.
 async fn hearing<T, E>(
     exchanged: impl Future<Output = Result<T, E>>,
-    heard: &AtomicU64,
+    heard: &Cell<u64>,
     first: Duration,
     sign: Duration,
 ) -> Option<T> {
@@ -88,14 +89,12 @@ async fn hearing<T, E>(
         if let Ok(done) = timeout(wait, exchanged.as_mut()).await {
             return done.ok();
         }
-        let silent = tick().since(Tick(heard.load(Ordering::Relaxed)));
+        let silent = tick().since(Tick(heard.get()));
         wait = sign.checked_sub(silent).filter(|left| !left.is_zero())?;
     }
 }
 
-fn question(node: &Node, ask: &Ask, peer: &Peer, heard: &Arc<AtomicU64>) -> Request<Empty<Bytes>> {
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = ask.head.uri.clone();
+fn question(node: &Node, ask: &Ask, peer: &Peer) -> Vec<u8> {
     let mut headers: HeaderMap = ask.head.headers.clone();
     if !peer.owns {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("only-if-cached"));
@@ -109,21 +108,25 @@ fn question(node: &Node, ask: &Ask, peer: &Peer, heard: &Arc<AtomicU64>) -> Requ
     if let Ok(id) = HeaderValue::from_str(&node.id) {
         headers.insert(link::ASKER, id);
     }
-    *request.headers_mut() = headers;
-    let heard = heard.clone();
-    hyper::ext::on_informational(&mut request, move |_| heard.store(tick().0, Ordering::Relaxed));
-    request
+    http1::head(&Method::GET, ask.key.as_str(), &headers, None)
 }
 
 /// A fresh hit or a fill that is read along, where it may be stored here too; whatever else came is dropped.
-fn useful(node: &Node, ask: &Ask, response: Response<PeerBody>, sent: Timestamp) -> Option<(Head, PeerBody)> {
+fn useful(
+    node: &Node,
+    ask: &Ask,
+    response: Response<PeerBody>,
+    ends: Ends,
+    sent: Timestamp,
+) -> Option<(Head, PeerBody)> {
     if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {
         return None;
     }
     let local = response.headers().get(link::REACH).is_some_and(|reach| reach == link::LOCAL);
     let reach = if local { Reach::SameMachine } else { Reach::Anyone };
     // A node says how long its bodies are: one that ends with its connection is one that was cut off.
-    let mut answered = Answered::new(response, reach, sent).ok().filter(|answered| !answered.ends_with_connection())?;
+    let answered = Answered::new(response, ends, reach, sent);
+    let mut answered = Some(answered).filter(|answered| !answered.ends_with_connection())?;
     // Its verdict was for this one exchange; what caches before it have said stays.
     status::drop_last_line(&mut answered.head.headers);
     let head = answered.storable_head(node, ask).ok()?;

@@ -5,6 +5,8 @@ use super::line::Line;
 use super::peer::{Limits, Peer, SIGN};
 use crate::clock::{Tick, tick};
 use crate::config::Config;
+use crate::net::http1;
+use crate::wire::answer::decode::Bounds;
 use crate::wire::target::Key;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,16 +29,25 @@ pub struct Peers {
 impl Peers {
     pub fn new(config: &Config) -> Peers {
         let (limits, timeouts) = (&config.limits, &config.timeouts);
+        let head = usize::try_from(limits.head).unwrap_or(usize::MAX);
+        let first_byte = timeouts.first_byte;
+        let http = http1::Limits {
+            // With room for what a node adds, as in the front.
+            bounds: Bounds { bytes: head.max(8192).saturating_add(4096), fields: limits.fields + 32 },
+            answer: first_byte,
+            take: first_byte,
+            give: first_byte,
+            // A node that hands over what its own origin sends may be as quiet as that, and says so itself first.
+            silence: timeouts.origin_silence + MARGIN,
+        };
         let limits = Limits {
             cluster: config.cluster.clone(),
             connections: limits.node_connections,
-            head: usize::try_from(limits.head).unwrap_or(usize::MAX),
-            fields: limits.fields,
             idle: timeouts.idle / 2,
-            silence: timeouts.origin_silence + MARGIN,
+            http: Rc::new(http),
             answer: timeouts.peer,
             sign: timeouts.probe.max(2 * SIGN),
-            first_byte: timeouts.first_byte,
+            first_byte,
         };
         Peers { lines: RefCell::default(), barred: RefCell::default(), limits: Rc::new(limits) }
     }

@@ -19,6 +19,7 @@ use http_body_util::BodyExt;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// The memory for pieces that are to be stored is taken in blocks of at most this many bytes.
 const BLOCK: usize = 256 * 1024;
@@ -57,6 +58,7 @@ async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result
                     node.make_room().await;
                 }
                 poll_fn(|cx| fill.poll_room(node.config.cache.max_object, cx)).await;
+                turn().await;
             }
             Err(Ok(fields)) => trailers = Some(fields),
             Err(Err(_)) => {}
@@ -64,6 +66,20 @@ async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result
     }
     seed(fill, head, Place::Behind, &mut block);
     Ok(trailers)
+}
+
+/// Lets all others have theirs after each piece: what comes quickly, from one origin or from many, is not to fill the memory
+/// before those who take it have been asked.
+async fn turn() {
+    let mut had = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A rest that was sent in chunks may be shorter or longer than it said.

@@ -1,7 +1,7 @@
 //! Where the body of a fill comes from.
 
-use super::line::PeerBody;
 use super::origin::OriginBody;
+use super::peer::PeerBody;
 use crate::net::serve::BoxError;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};

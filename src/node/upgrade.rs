@@ -8,6 +8,7 @@ use super::body::NodeBody;
 use super::exchange::exchange;
 use super::forward;
 use super::settled::Settled;
+use crate::net::listen::Stream;
 use crate::net::serve::{ClientBody, Upgrade};
 use crate::net::splice::{Limits, splice};
 use crate::wire::fault::{Fault, Kind};
@@ -15,8 +16,6 @@ use crate::wire::status::Fwd;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::rc::Rc;
 
 /// Asks the origin to switch; whatever it answers is the answer.
@@ -30,7 +29,7 @@ pub async fn serve(
     match exchange(node, &ask, body, None, began).await? {
         Settled::Through(mut response, reach, why) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let protocol = switched(&ask, &response)?;
-            let origin = response.extensions_mut().remove::<OnUpgrade>();
+            let origin = response.body_mut().take_stream();
             let origin = origin
                 .ok_or_else(|| Fault::origin(Kind::HttpUpgradeFailed, "the origin's 101 came without a connection"))?;
             tunnel(node, client, origin);
@@ -60,11 +59,11 @@ fn switched<B>(ask: &Ask, response: &Response<B>) -> Result<Option<HeaderValue>,
     }
 }
 
-fn tunnel(node: &Node, client: Upgrade, origin: OnUpgrade) {
+fn tunnel(node: &Node, client: Upgrade, (mut origin, said): (Stream, Bytes)) {
     let limits = Limits { idle: node.config.timeouts.tunnel_idle, shutdown: node.shutdown.clone() };
     tokio::task::spawn_local(async move {
-        if let (Some((mut client, early)), Ok(origin)) = (client.taken().await, origin.await) {
-            splice(&mut client, early, &mut TokioIo::new(origin), Bytes::new(), limits).await;
+        if let Some((mut client, early)) = client.taken().await {
+            splice(&mut client, early, &mut origin, said, limits).await;
         }
     });
 }

@@ -62,6 +62,10 @@ impl Key {
     pub fn authority(&self) -> &str {
         &self.text[self.authority.start as usize..self.authority.end as usize]
     }
+    /// Scheme and authority: what connections are kept by.
+    pub fn root(&self) -> &str {
+        &self.text[..self.authority.end as usize]
+    }
     /// Path and query, never empty.
     pub fn path_and_query(&self) -> &str {
         &self.text[self.authority.end as usize..]

@@ -1,8 +1,9 @@
 //! A probe: `GET /healthz` over a connection of its own that is kept.
 
-use crate::cluster::link::{Io, Link, Trouble};
+use crate::cluster::link::{Link, Trouble};
 use crate::cluster::views::Node;
-use crate::net::brief;
+use crate::net::http1::{Io, brief};
+use crate::net::listen::Stream;
 use serde::Deserialize;
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: ringhold\r\n\r\n";
@@ -14,7 +15,7 @@ struct Health {
 
 /// The connection for the probes of one node.
 #[derive(Default)]
-pub struct Line(Option<Box<dyn Io>>);
+pub struct Line(Option<Stream>);
 
 impl Line {
     /// Asks for the boot id. Waits as long as it takes; an abandoned question must be followed by [`Line::close`].
@@ -33,7 +34,7 @@ impl Line {
     }
 }
 
-async fn exchange(stream: &mut Box<dyn Io>) -> Result<(u64, bool), Trouble> {
+async fn exchange(stream: &mut impl Io) -> Result<(u64, bool), Trouble> {
     let answer = brief::ask(stream, REQUEST).await?;
     match answer.status {
         200 => {
@@ -51,9 +52,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     async fn probed(answer: &str) -> Result<(u64, bool), Trouble> {
-        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let (mut ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(answer.as_bytes()).await.unwrap();
-        let mut ours: Box<dyn Io> = Box::new(ours);
         let probed = exchange(&mut ours).await;
         let mut heard = vec![0; REQUEST.len()];
         theirs.read_exact(&mut heard).await.unwrap();

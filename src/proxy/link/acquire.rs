@@ -3,7 +3,6 @@
 use super::Broken;
 use super::conn::{Conn, Link};
 use super::pool::{Grant, Pool, Slot};
-use crate::config::Address;
 use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
@@ -14,8 +13,6 @@ use std::io::{self, ErrorKind::TimedOut};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
-use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 /// Which connections will do.
@@ -85,8 +82,9 @@ async fn open(mut slot: Slot, of: Source) -> Result<Conn, Broken> {
 
 /// Connects as soon as we have what that takes; `lacking` says that we have not.
 async fn relieved(pool: &Pool, lacking: &Cell<bool>) -> io::Result<Stream> {
+    let node = &pool.node;
     loop {
-        match connect(pool).await {
+        match prove::reach(&node.address, &node.id, &pool.shared.cluster, || node.is_up()).await {
             Err(e) if descriptors::is_our_lack(&e) => {
                 lacking.set(true);
                 pool.shared.relief.give();
@@ -97,20 +95,5 @@ async fn relieved(pool: &Pool, lacking: &Cell<bool>) -> io::Result<Stream> {
                 return result;
             }
         }
-    }
-}
-
-async fn connect(pool: &Pool) -> io::Result<Stream> {
-    match &pool.node.address {
-        Address::Tcp(address) => Ok(Stream::Tcp(prove::connect(address, &pool.node.id, &pool.shared.cluster).await?)),
-        Address::Unix(path) => loop {
-            match UnixStream::connect(path).await {
-                // Its backlog is full. There is no event for that: look again, as long as the node is thought alive.
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock && pool.node.is_up() => {
-                    sleep(Duration::from_millis(2)).await;
-                }
-                result => return Ok(Stream::Unix(result?)),
-            }
-        },
     }
 }

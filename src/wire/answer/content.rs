@@ -2,14 +2,19 @@
 
 use super::chunked::{Chunked, Step};
 use super::decode::Ends;
+use crate::wire::fault::Blame;
 use bytes::Bytes;
 use http::HeaderMap;
+use std::fmt;
+
+const OTHER_LENGTH: Bad = Bad::Malformed("a body that is not as long as it said");
 
 /// What is left of it.
 #[derive(Debug)]
 pub enum Content {
     Left(u64),
-    Chunked(Box<Chunked>),
+    /// And how much, where a node has told that.
+    Chunked(Box<Chunked>, Option<u64>),
     /// All until the connection ends.
     UntilClose,
     Over,
@@ -26,26 +31,55 @@ pub enum Piece {
     End,
 }
 
+/// Why there is no more of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    Malformed(&'static str),
+    /// A node says so.
+    Told(Blame),
+}
+
 impl Content {
     /// `trailers`: so many bytes of them are read.
     pub fn new(ends: Ends, trailers: usize) -> Content {
+        Content::of(ends, || (Chunked::new(trailers), None))
+    }
+
+    /// What a node sends (docs/link.md), which may have told how long it is.
+    pub fn of_link(ends: Ends, told: Option<u64>, trailers: usize) -> Content {
+        Content::of(ends, || (Chunked::of_link(trailers), told))
+    }
+
+    fn of(ends: Ends, chunked: impl FnOnce() -> (Chunked, Option<u64>)) -> Content {
         match ends {
             Ends::None | Ends::After(0) => Content::Over,
             Ends::After(length) => Content::Left(length),
-            Ends::Chunked => Content::Chunked(Box::new(Chunked::new(trailers))),
+            Ends::Chunked => {
+                let (chunked, told) = chunked();
+                Content::Chunked(Box::new(chunked), told)
+            }
             Ends::Closed => Content::UntilClose,
         }
     }
 
     /// Takes from the front of `input` up to the next piece.
-    pub fn step(&mut self, input: &mut Bytes) -> Result<Piece, &'static str> {
+    pub fn step(&mut self, input: &mut Bytes) -> Result<Piece, Bad> {
         match self {
             Content::Over => Ok(Piece::End),
-            Content::Chunked(chunked) => Ok(match chunked.step(input)? {
+            Content::Chunked(chunked, left) => Ok(match chunked.step(input).map_err(Bad::Malformed)? {
                 Step::More => Piece::More,
-                Step::Data(data) => Piece::Data(data),
-                // Only nodes say so, and this is not read from one.
-                Step::Broken(_) => return Err("malformed chunk"),
+                Step::Data(data) => {
+                    if let Some(left) = left {
+                        *left = left.checked_sub(data.len() as u64).ok_or(OTHER_LENGTH)?;
+                        // Nobody may ask for the end of what is whole by its length.
+                        if *left == 0 && matches!(chunked.step(input), Ok(Step::End(_))) {
+                            *self = Content::Over;
+                        }
+                    }
+                    Piece::Data(data)
+                }
+                Step::Broken(blame) => return Err(Bad::Told(blame)),
+                Step::End(_) if left.is_some_and(|left| left > 0) => return Err(OTHER_LENGTH),
                 Step::End(trailers) => {
                     *self = Content::Over;
                     trailers.map_or(Piece::End, Piece::Trailers)
@@ -73,14 +107,27 @@ impl Content {
         match self {
             Content::Left(left) => Some(*left),
             Content::Over => Some(0),
-            Content::Chunked(_) | Content::UntilClose => None,
+            Content::Chunked(_, left) => *left,
+            Content::UntilClose => None,
         }
     }
 }
 
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bad::Malformed(why) => f.write_str(why),
+            Bad::Told(blame) => blame.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Bad {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::fault::{Kind, Whose};
 
     /// The data, whether it came to its end, and what is left of the input.
     fn read(ends: Ends, text: &'static [u8], piece: usize) -> (Vec<u8>, bool, Vec<u8>) {
@@ -118,6 +165,30 @@ mod tests {
                 let expected = (data.to_vec(), over, rest.to_vec());
                 assert_eq!(read(ends, text, piece), expected, "{ends:?} {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_node_sends_is_as_long_as_it_told_or_says_why_not() {
+        let other = || Err(OTHER_LENGTH);
+        let told = Bad::Told(Blame::new(Whose::Origin, Kind::HttpResponseIncomplete));
+        for (text, expected) in [
+            ("4\r\nbody\r\n0\r\n\r\nnext", Ok((&b"body"[..], true))),
+            ("4\r\nbody\r\n", Ok((b"body", false))),
+            ("3\r\nbod\r\n0\r\n\r\n", other()),
+            ("5\r\nbodyx\r\n0\r\n\r\n", other()),
+            ("3\r\nbod\r\n!origin http_response_incomplete\r\n", Err(told)),
+        ] {
+            let mut content = Content::of_link(Ends::Chunked, Some(4), 1024);
+            let (mut input, mut data) = (Bytes::from_static(text.as_bytes()), Vec::new());
+            let mut read = || -> Result<(), Bad> {
+                while let Piece::Data(piece) = content.step(&mut input)? {
+                    data.extend_from_slice(&piece);
+                }
+                Ok(())
+            };
+            let got = read().map(|()| (&data[..], content.is_over()));
+            assert_eq!(got, expected, "{text:?}");
         }
     }
 

@@ -72,26 +72,6 @@ pub fn head(buf: &Bytes, bounds: Bounds, bodiless: bool) -> Result<Option<(Head,
     Ok(seen.map(|(head, read)| (head.kept(text.slice(..read)), length)))
 }
 
-/// What the same head is for a reader who knows neither odd lines nor odd framing: `None` in place of a text that is the same
-/// as it came. The flag: it is an interim one.
-pub fn canonical(
-    buf: &[u8],
-    bounds: Bounds,
-    bodiless: bool,
-) -> Result<Option<(Option<Vec<u8>>, usize, bool)>, &'static str> {
-    let interim = |head: &Head<&[u8]>| head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
-    let why = match seen(buf, bounds, bodiless) {
-        Ok(None) => return Ok(None),
-        Ok(Some((head, length))) => {
-            return Ok(Some((head.fields.is_odd().then(|| head.canonical()), length, interim(&head))));
-        }
-        Err(why) => why,
-    };
-    let Some((text, length)) = tidied(buf, bounds, why)? else { return Ok(None) };
-    let seen = seen(&text, Bounds { bytes: usize::MAX, ..bounds }, bodiless)?;
-    Ok(seen.map(|(head, _)| (Some(head.canonical()), length, interim(&head))))
-}
-
 /// A head that cannot be read (`why`) as [`tidy`] makes it.
 fn tidied(buf: &[u8], bounds: Bounds, why: &'static str) -> Result<Option<(Vec<u8>, usize)>, &'static str> {
     match why {
@@ -121,28 +101,6 @@ impl Head<&[u8]> {
     pub fn kept(self, head: Bytes) -> Head {
         let Head { status, version, fields, ends, keep, local, challenges, told_length, blame } = self;
         Head { status, version, fields: fields.kept(head), ends, keep, local, challenges, told_length, blame }
-    }
-
-    /// With one line that says where the body ends, or none.
-    fn canonical(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.fields.len() + 64);
-        let version: &[u8] = if self.version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " };
-        out.extend_from_slice(version);
-        out.extend_from_slice(self.status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(self.fields.reason());
-        out.extend_from_slice(b"\r\n");
-        self.fields.write_unframed(self.ends == Ends::None, &mut out);
-        match self.ends {
-            Ends::After(length) => out.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
-            Ends::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            Ends::None | Ends::Closed => {}
-        }
-        if !self.keep {
-            out.extend_from_slice(b"connection: close\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        out
     }
 }
 
@@ -184,7 +142,8 @@ fn parse<'b>(
         lengths: 0,
         codings: 0,
         coding: Coding::Absent,
-        keep: version == Version::HTTP_11,
+        closes: false,
+        persists: version == Version::HTTP_11,
         local: false,
         challenges: false,
         told_length: None,
@@ -236,7 +195,8 @@ struct Framing<'b> {
     /// How many lines name transfer codings.
     codings: usize,
     coding: Coding,
-    keep: bool,
+    closes: bool,
+    persists: bool,
     local: bool,
     challenges: bool,
     told_length: Option<u64>,
@@ -254,7 +214,7 @@ enum Coding {
 }
 
 /// Whether a transfer coding is a registered one (RFC 9112 section 7), whatever its parameters.
-pub fn is_coding(coding: &[u8]) -> bool {
+fn is_coding(coding: &[u8]) -> bool {
     const CODINGS: [&[u8]; 7] = [b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"];
     let name = coding.split(|byte| *byte == b';').next().map_or(coding, <[u8]>::trim_ascii);
     CODINGS.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -296,9 +256,6 @@ impl<'b> Framing<'b> {
     /// Empty members count for nothing (RFC 9110 section 5.6.1.2), on a line of their own or not.
     fn transfer_encoding(&mut self, value: &[u8]) {
         self.codings += 1;
-        if self.codings > 1 || !value.eq_ignore_ascii_case(b"chunked") {
-            self.fields.set_odd();
-        }
         for coding in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|c| !c.is_empty()) {
             self.coding = match self.coding {
                 Coding::Absent if coding.eq_ignore_ascii_case(b"chunked") => Coding::Chunked,
@@ -308,11 +265,14 @@ impl<'b> Framing<'b> {
         }
     }
 
+    /// HTTP/1.0 says that it goes on, HTTP/1.1 that it does not (RFC 9112 section 9.3).
     fn connection(&mut self, value: &[u8]) {
         for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
             if option.eq_ignore_ascii_case(b"close") {
-                self.keep = false;
-            } else if !option.eq_ignore_ascii_case(b"keep-alive") {
+                self.closes = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.persists = true;
+            } else {
                 self.fields.set_reworded();
             }
         }
@@ -331,14 +291,20 @@ impl<'b> Framing<'b> {
             }
             Ends::None
         } else if bodiless || status == StatusCode::NOT_MODIFIED {
-            if self.lengths > 1 {
-                self.fields.set_length(self.length.map_or(Length::AsSent, Length::Once));
+            if matches!((self.coding, self.length), (Coding::Other, _) | (Coding::Noise, Some(_))) {
+                return Err(OTHER_CODING);
+            }
+            match self.length {
+                Some(_) if self.coding == Coding::Chunked => self.fields.set_length(Length::LeftOut),
+                Some(length) if self.lengths > 1 => self.fields.set_length(Length::Once(length)),
+                _ => {}
             }
             Ends::None
         } else {
             self.ends(version)?
         };
-        let Framing { fields, keep, local, challenges, told_length, blame, .. } = self;
+        let Framing { fields, closes, persists, local, challenges, told_length, blame, .. } = self;
+        let keep = persists && !closes;
         Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame })
     }
 
@@ -352,22 +318,20 @@ impl<'b> Framing<'b> {
             (Coding::Chunked, length) => {
                 // Both may be an attempt at smuggling: the coding wins, the length goes, and so does the connection.
                 if length.is_some() {
-                    self.keep = false;
-                    self.fields.set_odd();
+                    self.closes = true;
                 }
                 self.fields.set_length(Length::LeftOut);
                 Ends::Chunked
             }
             (Coding::Absent, Some(length)) => {
-                // One line of it is enough, and what hyper expects.
+                // One line of it is enough.
                 if self.lengths > 1 {
                     self.fields.set_length(Length::Once(length));
-                    self.fields.set_odd();
                 }
                 Ends::After(length)
             }
             (Coding::Absent | Coding::Noise, None) => {
-                self.keep = false;
+                self.closes = true;
                 Ends::Closed
             }
         })
@@ -422,19 +386,24 @@ mod tests {
             ),
             ("", Ok((Ends::Closed, false))),
             ("Connection: close\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
+            ("Connection: close, keep-alive\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
         ] {
             let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\nbody");
             let got = read(&text).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
             assert_eq!(got, expected.map(Some), "{fields}");
-            let canonical = canonical(text.as_bytes(), BOUNDS, false);
-            let again = canonical.map(|c| {
-                read(&match c.unwrap() {
-                    (Some(canonical), ..) => format!("{}body", String::from_utf8(canonical).unwrap()),
-                    (None, ..) => text.clone(),
-                })
-            });
-            let again = again.and_then(|read| read).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
-            assert_eq!(again, expected.map(Some), "{fields}, as hyper is told it");
+        }
+    }
+
+    #[test]
+    fn a_connection_of_http_1_0_goes_on_where_that_is_said() {
+        for (fields, keep) in [
+            ("Content-Length: 1\r\n", false),
+            ("Content-Length: 1\r\nConnection: Keep-Alive\r\n", true),
+            ("Content-Length: 1\r\nConnection: keep-alive\r\nConnection: close\r\n", false),
+            ("Connection: keep-alive\r\n", false),
+        ] {
+            let (head, _) = read(&format!("HTTP/1.0 200 OK\r\n{fields}\r\n")).unwrap().unwrap();
+            assert_eq!(head.keep, keep, "{fields}");
         }
     }
 

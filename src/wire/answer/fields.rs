@@ -31,8 +31,6 @@ pub struct Fields<B = Bytes> {
     length: Length,
     /// They can't go on as they are: `Connection` names some of them, or their lines have odd ends.
     reworded: bool,
-    /// Their framing is to be told in other words to who does not read it as we do.
-    odd: bool,
     /// The reason phrase.
     reason: Range<usize>,
 }
@@ -63,7 +61,6 @@ impl<B: AsRef<[u8]>> Fields<B> {
             dated: false,
             length: Length::AsSent,
             reworded: false,
-            odd: false,
             reason: 0..0,
         }
     }
@@ -74,13 +71,6 @@ impl<B: AsRef<[u8]>> Fields<B> {
     /// The reason phrase, as it came.
     pub fn reason(&self) -> &[u8] {
         self.head.as_ref().get(self.reason.clone()).unwrap_or_default()
-    }
-    pub fn set_odd(&mut self) {
-        self.odd = true;
-    }
-    /// Whether their framing has to be told in other words.
-    pub fn is_odd(&self) -> bool {
-        self.odd
     }
 
     pub fn set_length(&mut self, length: Length) {
@@ -152,7 +142,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
     /// With their text in `head`, which is the same.
     pub fn kept<C>(self, head: C) -> Fields<C> {
         let Fields { lines, count, left_out, leaves_out, verdict, cache_control, .. } = self;
-        let Fields { cache_controls, dated, length, reworded, odd, reason, .. } = self;
+        let Fields { cache_controls, dated, length, reworded, reason, .. } = self;
         Fields {
             head,
             lines,
@@ -165,22 +155,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             dated,
             length,
             reworded,
-            odd,
             reason,
-        }
-    }
-
-    /// Appends all lines but those that say where the body ends; where there is none a length stays.
-    pub fn write_unframed(&self, bodiless: bool, out: &mut Vec<u8>) {
-        let stays = bodiless && self.length != Length::LeftOut;
-        let lines = &self.head.as_ref()[self.lines.clone()];
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-            match FieldId::among(name, Traits::ENDS) {
-                FieldId::ContentLength if stays => out.extend_from_slice(line),
-                FieldId::Other => out.extend_from_slice(line),
-                _ => {}
-            }
         }
     }
 }
@@ -188,6 +163,15 @@ impl<B: AsRef<[u8]>> Fields<B> {
 impl Fields {
     /// By name, without those of the link. The values share the head's memory.
     pub fn map(&self) -> HeaderMap {
+        self.map_but(Traits::LINK)
+    }
+
+    /// With those of the link, for who has to read them.
+    pub fn map_of_link(&self) -> HeaderMap {
+        self.map_but(Traits::NONE)
+    }
+
+    fn map_but(&self, left_out: Traits) -> HeaderMap {
         // Two more: Via and Date.
         let mut headers = HeaderMap::with_capacity(self.count + 2);
         let mut slots = vec![httparse::EMPTY_HEADER; self.count];
@@ -197,7 +181,7 @@ impl Fields {
         else {
             return headers;
         };
-        for field in parsed.iter().filter(|field| !FieldId::has(field.name.as_bytes(), Traits::LINK)) {
+        for field in parsed.iter().filter(|field| !FieldId::has(field.name.as_bytes(), left_out)) {
             let start = field.value.as_ptr() as usize - self.head.as_ptr() as usize;
             let value = HeaderValue::from_maybe_shared(self.head.slice(start..start + field.value.len()));
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name.as_bytes()), value) {
@@ -282,6 +266,7 @@ mod tests {
         assert_eq!(headers.get_all("a").iter().collect::<Vec<_>>(), ["b", "c"]);
         assert_eq!(headers.get_all("content-length").iter().collect::<Vec<_>>(), ["5"]);
         assert_eq!(headers.len(), 3);
+        assert_eq!(read("A: b\r\nRinghold-X: y\r\n").fields.map_of_link().len(), 2);
         let chunked = read("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n").fields.map();
         assert!(!chunked.contains_key("content-length") && chunked.contains_key("transfer-encoding"));
     }

@@ -1,0 +1,341 @@
+//! One connection to a server, and one exchange on it.
+
+use super::upload::Upload;
+use crate::clock::{Tick, tick};
+use crate::net::listen::Stream;
+use crate::net::rules::Reach;
+use crate::net::serve::BoxError;
+use crate::wire::answer::decode::{self, Bounds, Ends, Head};
+use crate::wire::fault::Fault;
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use std::cell::RefCell;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// As much as is read at once.
+const READ: usize = 64 * 1024;
+
+thread_local! {
+    /// Where answers are read first. Never borrowed across a poll.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+}
+
+/// All that is asked of a stream.
+pub trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+
+/// An open connection. Dropped, it is closed.
+pub struct Conn<S = Stream> {
+    stream: S,
+    reach: Reach,
+    /// When its exchange last moved, or it was last used.
+    since: Tick,
+    /// How much of the head of the request is written.
+    sent: usize,
+    /// Something of the answer has come.
+    heard: bool,
+    /// Read, and not used.
+    early: Bytes,
+    /// Goes off now and then, when it may be too late; so a request costs no timer.
+    alarm: Pin<Box<Sleep>>,
+    /// When it does.
+    due: u64,
+}
+
+/// What is asked.
+pub struct Question<'a> {
+    /// The head of the request, as it is sent.
+    pub head: &'a [u8],
+    /// It is HEAD: whatever the answer says, it has no body.
+    pub bodiless: bool,
+    /// It may be sent once more (RFC 9110 section 9.2.2), as far as its method goes.
+    pub idempotent: bool,
+    /// What interim responses are for, but for the `100 Continue` that a body has waited for.
+    pub interim: &'a dyn Fn(Head),
+    /// Makes a message of an answer that came as a whole, or leaves it.
+    pub message: Option<&'a dyn Fn(&Head<&[u8]>, Reach, &[u8]) -> Option<Message>>,
+}
+
+/// A message, and how long its head is.
+pub type Message = (Vec<u8>, usize);
+
+/// How long who owes something may be silent, and how large a head may be.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub bounds: Bounds,
+    /// The server, with the head of its answer or an interim response, once it has all of the request.
+    pub answer: Duration,
+    /// The server, while it takes nothing of the request's body.
+    pub take: Duration,
+    /// Who sends that body.
+    pub give: Duration,
+    /// The server, within the body of its answer.
+    pub silence: Duration,
+}
+
+/// Who is to move next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owes {
+    /// The server has all of the request.
+    Answer,
+    /// The server is to take the next piece of the request's body.
+    Taking,
+    /// Who sends the request is to send that.
+    Giving,
+}
+
+/// Why an exchange came to nothing.
+#[derive(Debug)]
+pub enum Broken {
+    /// All connections are in use, and the queue is full, or the wait in it was too long.
+    Full,
+    /// No connection came about.
+    Unconnected(Fault),
+    /// The connection ended before the whole head was there; `heard`: within it.
+    Ended { heard: bool, source: Option<io::Error> },
+    /// What came cannot be read.
+    Unread(&'static str),
+    /// Who was silent for too long.
+    Late(Owes),
+    /// The request's own body came to no end.
+    Upload(BoxError),
+}
+
+/// What was read.
+pub(super) enum Next {
+    Head(Box<Head>),
+    /// The flag: its connection may serve another request.
+    Message(Message, bool),
+}
+
+impl<S> Conn<S> {
+    /// Which has just been opened, for an answer that is to be there within `wait`.
+    pub fn new(stream: S, reach: Reach, wait: Duration) -> Conn<S> {
+        let (since, alarm) = (tick(), Box::pin(sleep(wait)));
+        Conn { stream, reach, since, sent: 0, heard: false, early: Bytes::new(), alarm, due: end(since, wait) }
+    }
+
+    /// Who may see what comes from there.
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// When it was last used.
+    pub(super) fn since(&self) -> Tick {
+        self.since
+    }
+
+    /// Something moves: whoever owes the next step has time from now on.
+    pub(super) fn moved(&mut self) {
+        self.since = tick();
+    }
+
+    pub(super) fn take_early(&mut self) -> Bytes {
+        std::mem::take(&mut self.early)
+    }
+
+    /// For another protocol.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
+    /// Ready when nothing has moved for so long.
+    pub(super) fn poll_late(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        if end(self.since, limit) < self.due {
+            self.set_alarm(limit);
+        }
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            if tick().since(self.since) >= limit {
+                return Poll::Ready(());
+            }
+            self.set_alarm(limit);
+        }
+    }
+
+    fn set_alarm(&mut self, limit: Duration) {
+        self.due = end(self.since, limit);
+        self.alarm.set(sleep(limit.saturating_sub(tick().since(self.since))));
+    }
+}
+
+fn end(since: Tick, limit: Duration) -> u64 {
+    since.0.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl<S: Io> Conn<S> {
+    /// Nothing came, and it was not closed. Costs a system call only where something seems to have.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])).is_pending()
+    }
+
+    /// The next exchange begins.
+    pub(super) fn begin(&mut self) {
+        (self.since, self.sent, self.heard) = (tick(), 0, false);
+    }
+
+    /// Sends a request and its body, as far as the server takes that, and reads heads until one that is final. What was read
+    /// behind that is kept.
+    pub(super) fn poll_exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        question: &Question<'_>,
+        limits: &Limits,
+        upload: &mut Option<Box<Upload>>,
+    ) -> Poll<Result<Next, Broken>> {
+        if self.poll_send(cx, question.head)?.is_pending() {
+            return self.poll_broken(cx, Owes::Answer, limits);
+        }
+        loop {
+            let (mut owes, mut broken) = (Owes::Answer, None);
+            if let Some(upload) = upload {
+                let before = upload.moves();
+                match upload.poll(&mut self.stream, cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(why)) => broken = Some(Broken::Upload(why)),
+                    Poll::Pending => owes = if upload.waits_for_source() { Owes::Giving } else { Owes::Taking },
+                }
+                if upload.moves() != before {
+                    self.moved();
+                }
+            }
+            let before = upload.as_ref().map(|upload| upload.moves());
+            let read = self.poll_head(cx, question, limits, upload.as_deref_mut());
+            return match (read, broken) {
+                (Poll::Ready(Ok(next)), _) => Poll::Ready(Ok(next)),
+                (_, Some(broken)) | (Poll::Ready(Err(broken)), None) => Poll::Ready(Err(broken)),
+                // The server wants it now.
+                (Poll::Pending, None) if upload.as_ref().map(|upload| upload.moves()) != before => continue,
+                (Poll::Pending, None) => self.poll_broken(cx, owes, limits),
+            };
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<Result<(), Broken>> {
+        while self.sent < head.len() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &head[self.sent..]));
+            self.sent += match written {
+                Ok(0) => return Poll::Ready(Err(self.ended(None))),
+                Ok(n) => n,
+                Err(e) => return Poll::Ready(Err(self.ended(Some(e)))),
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        question: &Question<'_>,
+        limits: &Limits,
+        mut upload: Option<&mut Upload>,
+    ) -> Poll<Result<Next, Broken>> {
+        loop {
+            while !self.early.is_empty()
+                && let Some((head, length)) =
+                    decode::head(&self.early, limits.bounds, question.bodiless).map_err(Broken::Unread)?
+            {
+                drop(self.early.split_to(length));
+                if !is_interim(head.status) {
+                    return Poll::Ready(Ok(Next::Head(Box::new(head))));
+                }
+                // It is at work (RFC 9110 section 15.2): its time begins anew.
+                self.moved();
+                match &mut upload {
+                    Some(upload) if upload.is_held_back() && head.status == StatusCode::CONTINUE => upload.go_on(),
+                    _ => (question.interim)(head),
+                }
+            }
+            match ready!(self.poll_more(cx, |reach, read| at_once(question, limits, reach, read))) {
+                Ok(More::Message(message, keep)) => return Poll::Ready(Ok(Next::Message(message, keep))),
+                Ok(More::Read) => {}
+                Ok(More::End) => return Poll::Ready(Err(self.ended(None))),
+                Err(e) => return Poll::Ready(Err(self.ended(Some(e)))),
+            }
+        }
+    }
+
+    /// Reads more of a head: a message is made of it where it is read, or else it is kept.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        at_once: impl Fn(Reach, &[u8]) -> Option<(Message, bool)>,
+    ) -> Poll<io::Result<More>> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            let more = read.filled();
+            self.heard |= !more.is_empty();
+            if self.early.is_empty() {
+                if let Some((message, keep)) = at_once(self.reach, more) {
+                    return Poll::Ready(Ok(More::Message(message, keep)));
+                }
+                self.early = Bytes::copy_from_slice(more);
+            } else {
+                let mut longer = BytesMut::from(std::mem::take(&mut self.early));
+                longer.extend_from_slice(more);
+                self.early = longer.freeze();
+            }
+            Poll::Ready(Ok(if more.is_empty() { More::End } else { More::Read }))
+        })
+    }
+
+    fn ended(&self, source: Option<io::Error>) -> Broken {
+        Broken::Ended { heard: self.heard, source }
+    }
+
+    fn poll_broken<T>(&mut self, cx: &mut Context<'_>, owes: Owes, limits: &Limits) -> Poll<Result<T, Broken>> {
+        let limit = match owes {
+            Owes::Answer => limits.answer,
+            Owes::Taking => limits.take,
+            Owes::Giving => limits.give,
+        };
+        self.poll_late(cx, limit).map(|()| Err(Broken::Late(owes)))
+    }
+
+    /// Moves what can be moved of a request's body, beside the reading of the answer's.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), BoxError>> {
+        upload.poll(&mut self.stream, cx)
+    }
+
+    /// Reads a piece of a body into `buffer`, of `left` bytes where that is known; 0 bytes: the connection has ended.
+    pub(super) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        left: Option<u64>,
+    ) -> Poll<io::Result<usize>> {
+        let left = left.and_then(|left| usize::try_from(left).ok());
+        buffer.reserve(left.map_or(READ, |left| left.clamp(1, READ)));
+        // The future of `read_buf` keeps no state between polls: it may be made anew for each.
+        pin!(self.stream.read_buf(buffer)).poll(cx)
+    }
+}
+
+enum More {
+    Message(Message, bool),
+    Read,
+    End,
+}
+
+/// The message that is made of an answer that was read as a whole, and whether its connection may serve another request.
+fn at_once(question: &Question<'_>, limits: &Limits, reach: Reach, read: &[u8]) -> Option<(Message, bool)> {
+    question.message?;
+    // What is wrong with it is found where it is read again.
+    let (head, length) = decode::seen(read, limits.bounds, question.bodiless).ok()??;
+    let Ends::After(size) = head.ends else { return None };
+    let content = &read[length..];
+    let size = usize::try_from(size).ok().filter(|size| *size <= content.len())?;
+    let message = question.message?(&head, reach, &content[..size])?;
+    Some((message, head.keep && !head.challenges && content.len() == size))
+}
+
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}

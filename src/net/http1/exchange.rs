@@ -1,0 +1,154 @@
+//! One request to one server and the head of its answer, on whatever connection will do.
+
+use super::body::Body;
+use super::conn::{Broken, Conn, Io, Message, Next, Question};
+use super::pins::Pins;
+use super::pool::{Lease, Pool};
+use super::upload::Upload;
+use crate::net::listen::Stream;
+use crate::net::rules::Reach;
+use crate::wire::answer::decode::{Ends, Head};
+use crate::wire::answer::fields::Length;
+use crate::wire::fault::Whose;
+use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Response};
+use hyper::ext::ReasonPhrase;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+
+/// Which connections will do.
+pub struct Want<'a, S = Stream> {
+    pub pool: &'a Rc<Pool<S>>,
+    /// Those of one client alone.
+    pub pins: Option<&'a Rc<Pins<S>>>,
+    /// The client is on this machine.
+    pub same_machine: bool,
+}
+
+/// What came of it.
+pub enum Heard<S = Stream> {
+    /// By [`Question::message`].
+    Message(Message),
+    Answer(Box<Answer<S>>),
+}
+
+/// The head of an answer, and the connection that the rest of it comes on.
+pub struct Answer<S = Stream> {
+    head: Head,
+    lease: Lease<S>,
+    upload: Option<Box<Upload>>,
+}
+
+/// Sends a request and waits for the head of the answer. A kept connection that proves dead, before anything of an answer, is
+/// replaced by a new one, once, where the request may be repeated (RFC 9112 section 9.3.1). `dial`: told whether it is for that.
+pub async fn ask<S: Io>(
+    want: &Want<'_, S>,
+    question: &Question<'_>,
+    upload: Option<Box<Upload>>,
+    dial: impl AsyncFn(bool) -> Result<Conn<S>, Broken>,
+) -> Result<Heard<S>, Broken> {
+    let allowed = |reach: Reach| reach.allows(want.same_machine);
+    let repeatable = question.idempotent && upload.is_none();
+    let lease = match want.pool.kept(want.pins, allowed) {
+        Some(lease) => lease,
+        // What is rare is boxed: a future is as large as the largest that it may wait for.
+        None => Box::pin(want.pool.open(want.pins, false, allowed, async || dial(false).await)).await?,
+    };
+    let reused = lease.reused;
+    match on(lease, question, upload).await {
+        Err(Broken::Ended { heard: false, .. }) if reused && repeatable => {
+            let lease = Box::pin(want.pool.open(want.pins, true, allowed, async || dial(true).await)).await?;
+            on(lease, question, None).await
+        }
+        result => result,
+    }
+}
+
+async fn on<S: Io>(
+    mut lease: Lease<S>,
+    question: &Question<'_>,
+    mut upload: Option<Box<Upload>>,
+) -> Result<Heard<S>, Broken> {
+    lease.conn.begin();
+    // Taken with the answer.
+    let mut lease = Some(lease);
+    poll_fn(|cx| {
+        let Some((conn, limits)) = lease.as_mut().map(Lease::parts) else { return Poll::Pending };
+        let next = ready!(conn.poll_exchange(cx, question, limits, &mut upload))?;
+        let Some(lease) = lease.take() else { return Poll::Pending };
+        Poll::Ready(Ok(match next {
+            Next::Head(head) => Heard::Answer(Box::new(Answer::new(*head, lease, upload.take()))),
+            Next::Message(message, keep) => {
+                Some(lease).filter(|_| keep).into_iter().for_each(Lease::give_back);
+                Heard::Message(message)
+            }
+        }))
+    })
+    .await
+}
+
+impl<S: Io> Answer<S> {
+    fn new(mut head: Head, lease: Lease<S>, mut upload: Option<Box<Upload>>) -> Answer<S> {
+        // It asks who is at the other end of it: that is nobody else from now on.
+        head.keep &= !head.challenges || lease.is_pinned();
+        // Refused before it began (RFC 9110 section 10.1.1): the server still waits for the body, or knows that none comes.
+        // And where it has taken no more of it, it takes no other request for one either.
+        if let Some(gone) = upload.take_if(|upload| upload.is_held_back() || upload.has_ended()) {
+            head.keep &= gone.is_done();
+        }
+        Answer { head, lease, upload }
+    }
+
+    /// Its connection ends with it.
+    pub fn is_last(&self) -> bool {
+        !self.head.keep
+    }
+
+    /// Who may see what came from there.
+    pub fn reach(&self) -> Reach {
+        self.lease.conn.reach()
+    }
+
+    /// With a map of its fields, and how its body ends. `whose`: the server's fault is that one's.
+    pub fn into_response(self, whose: Whose) -> (Response<Box<Body<S>>>, Ends) {
+        let Answer { mut head, lease, upload } = self;
+        let mut ends = head.ends;
+        if let (Ends::Chunked, Some(length)) = (ends, head.told_length) {
+            ends = Ends::After(length);
+            head.fields.set_length(Length::Once(length));
+        }
+        let mut response = Response::new(Box::new(Body::new(lease, &head, upload, whose)));
+        *response.status_mut() = head.status;
+        *response.version_mut() = head.version;
+        let canonical = head.status.canonical_reason().map(str::as_bytes);
+        if canonical != Some(head.fields.reason())
+            && let Ok(reason) = ReasonPhrase::try_from(head.fields.reason())
+        {
+            response.extensions_mut().insert(reason);
+        }
+        *response.headers_mut() = match whose {
+            Whose::Peer => head.fields.map_of_link(),
+            _ => head.fields.map(),
+        };
+        (response, ends)
+    }
+}
+
+/// The head of a request.
+pub fn head(method: &Method, target: &str, headers: &HeaderMap, upload: Option<&Upload>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + target.len() + 48 * headers.len());
+    let mut put = |parts: [&[u8]; 4]| parts.iter().for_each(|part| out.extend_from_slice(part));
+    put([method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+    let frames = |name: &HeaderName| upload.is_some() && (*name == CONTENT_LENGTH || *name == TRANSFER_ENCODING);
+    for (name, value) in headers.iter().filter(|(name, _)| !frames(name)) {
+        put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    match upload.map(Upload::length) {
+        Some(Some(length)) => put([b"content-length: ", length.to_string().as_bytes(), b"\r\n", b""]),
+        Some(None) => put([b"transfer-encoding: chunked\r\n", b"", b"", b""]),
+        None => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}

@@ -1,0 +1,270 @@
+//! Connections that are kept for the next request: a bounded pool for each server.
+
+use super::conn::{Broken, Conn, Io, Limits};
+use super::pins::Pins;
+use crate::clock::tick;
+use crate::net::listen::Stream;
+use crate::net::rules::Reach;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Idle connections that are kept to one server.
+const IDLE: usize = 64;
+
+/// What one server is given.
+#[derive(Clone, Debug)]
+pub struct Room {
+    /// Connections that are in use at once.
+    pub connections: usize,
+    /// So many wait for one.
+    pub queue: usize,
+    /// For so long.
+    pub queue_time: Duration,
+    /// Idle connections are closed after so long.
+    pub idle: Duration,
+}
+
+/// All of a kind: a pool for each scheme and authority, and what is idle in all of them.
+pub struct Pools<S = Stream> {
+    pools: RefCell<HashMap<Box<str>, Rc<Pool<S>>>>,
+    idle: Cell<usize>,
+    /// So many at most: servers come and go, and each leaves one.
+    most: usize,
+    room: Room,
+    limits: Rc<Limits>,
+}
+
+/// Connections to one server. A permit is held by each that is in use; one that is idle needs none, because a new one is
+/// opened only when none is idle.
+pub struct Pool<S = Stream> {
+    name: Box<str>,
+    idle: RefCell<Vec<Conn<S>>>,
+    permits: Arc<Semaphore>,
+    waiting: Cell<usize>,
+    room: Room,
+    limits: Rc<Limits>,
+    all: Weak<Pools<S>>,
+}
+
+/// A connection in use. Dropped, it is closed.
+pub struct Lease<S = Stream> {
+    pub(super) conn: Conn<S>,
+    pool: Rc<Pool<S>>,
+    /// It has served a request before.
+    pub(super) reused: bool,
+    /// Whom it belongs to, where it is one client's alone.
+    pins: Option<Rc<Pins<S>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S: Io> Pools<S> {
+    pub fn new(most: usize, room: Room, limits: Limits) -> Rc<Pools<S>> {
+        let (pools, idle) = Default::default();
+        Rc::new(Pools { pools, idle, most, room, limits: Rc::new(limits) })
+    }
+
+    /// The pool of a server, by its scheme and authority as keys write them.
+    pub fn get(self: &Rc<Self>, name: &str) -> Rc<Pool<S>> {
+        if let Some(pool) = self.pools.borrow().get(name) {
+            return pool.clone();
+        }
+        let all = Rc::downgrade(self);
+        let pool = Rc::new(Pool { all, ..Pool::new(name, self.room.clone(), self.limits.clone()) });
+        self.pools.borrow_mut().insert(name.into(), pool.clone());
+        pool
+    }
+
+    /// The same, where it was asked before.
+    pub fn known(&self, name: &[u8]) -> Option<Rc<Pool<S>>> {
+        self.pools.borrow().get(std::str::from_utf8(name).ok()?).cloned()
+    }
+
+    /// Closes connections that have been idle for too long, and forgets servers without any.
+    pub fn sweep(&self) {
+        let mut left = 0;
+        self.pools.borrow_mut().retain(|_, pool| {
+            let idle = pool.sweep();
+            left += idle;
+            Rc::strong_count(pool) > 1 || idle > 0
+        });
+        self.idle.set(left);
+    }
+
+    /// One more connection is idle, or one less. Not while a pool's list is borrowed.
+    fn now_idle(&self, change: isize) {
+        self.idle.set(self.idle.get().saturating_add_signed(change));
+        if self.idle.get() > self.most {
+            self.close_longest_idle(self.most / 8 + 1);
+        }
+    }
+
+    /// Closes so many at least, where there are so many; a few at a time, because all pools are looked at for it. Forgets
+    /// the pools that have none left and are not in use. False: none is idle.
+    pub fn close_longest_idle(&self, least: usize) -> bool {
+        let mut pools = self.pools.borrow_mut();
+        let ages = |pool: &Rc<Pool<S>>| pool.idle.borrow().iter().map(|conn| conn.since().0).collect::<Vec<_>>();
+        let mut ages: Vec<u64> = pools.values().flat_map(ages).collect();
+        let Some(last) = ages.len().min(least).checked_sub(1) else { return false };
+        let (_, &mut until, _) = ages.select_nth_unstable(last);
+        let mut left = 0;
+        pools.retain(|_, pool| {
+            let mut idle = pool.idle.borrow_mut();
+            idle.retain(|conn| conn.since().0 > until);
+            left += idle.len();
+            Rc::strong_count(pool) > 1 || !idle.is_empty()
+        });
+        self.idle.set(left);
+        left < ages.len()
+    }
+}
+
+impl<S: Io> Pool<S> {
+    /// For itself.
+    pub fn new(name: &str, room: Room, limits: Rc<Limits>) -> Pool<S> {
+        let permits = Arc::new(Semaphore::new(room.connections));
+        let (idle, waiting) = Default::default();
+        Pool { name: name.into(), idle, permits, waiting, room, limits, all: Weak::new() }
+    }
+
+    /// Whether it is that of this server.
+    pub fn is_of(&self, name: &[u8]) -> bool {
+        self.name.as_bytes() == name
+    }
+
+    /// Closes what is idle.
+    pub fn clear(&self) {
+        self.idle.borrow_mut().clear();
+    }
+
+    /// Closes what was idle for too long, and what was closed at the other end; how many are left.
+    pub fn sweep(&self) -> usize {
+        let (mut idle, now) = (self.idle.borrow_mut(), tick());
+        idle.retain_mut(|conn| now.since(conn.since()) < self.room.idle && conn.is_quiet());
+        idle.len()
+    }
+
+    /// A connection that is there, and may be used at once. `pins`: only one of theirs will do.
+    pub(super) fn kept(
+        self: &Rc<Self>,
+        pins: Option<&Rc<Pins<S>>>,
+        allowed: impl Fn(Reach) -> bool,
+    ) -> Option<Lease<S>> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let conn = self.take(pins, allowed)?;
+        Some(self.lease(conn, true, pins, permit))
+    }
+
+    /// The same, as soon as there may be one more, or else a new one. `new`: a kept one has just turned out to be dead.
+    pub(super) async fn open(
+        self: &Rc<Self>,
+        pins: Option<&Rc<Pins<S>>>,
+        new: bool,
+        allowed: impl Fn(Reach) -> bool,
+        dial: impl AsyncFnOnce() -> Result<Conn<S>, Broken>,
+    ) -> Result<Lease<S>, Broken> {
+        let permit = self.permit().await?;
+        if let Some(conn) = if new { None } else { self.take(pins, allowed) } {
+            return Ok(self.lease(conn, true, pins, permit));
+        }
+        Ok(self.lease(dial().await?, false, pins, permit))
+    }
+
+    fn lease(
+        self: &Rc<Self>,
+        conn: Conn<S>,
+        reused: bool,
+        pins: Option<&Rc<Pins<S>>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Lease<S> {
+        Lease { conn, pool: self.clone(), reused, pins: pins.cloned(), _permit: permit }
+    }
+
+    /// What comes on a quiet one, or that it was closed, is found out here.
+    fn take(&self, pins: Option<&Rc<Pins<S>>>, allowed: impl Fn(Reach) -> bool) -> Option<Conn<S>> {
+        loop {
+            let mut conn = match pins {
+                Some(pins) => pins.take(&self.name, &allowed)?,
+                None => {
+                    let mut idle = self.idle.borrow_mut();
+                    let at = idle.iter().rposition(|conn| allowed(conn.reach()))?;
+                    let conn = idle.swap_remove(at);
+                    drop(idle);
+                    self.now_idle(-1);
+                    conn
+                }
+            };
+            if conn.is_quiet() {
+                return Some(conn);
+            }
+        }
+    }
+
+    fn now_idle(&self, change: isize) {
+        if let Some(all) = self.all.upgrade() {
+            all.now_idle(change);
+        }
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Broken> {
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        if self.waiting.get() >= self.room.queue {
+            return Err(Broken::Full);
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        match timeout(self.room.queue_time, self.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Broken::Full),
+        }
+    }
+}
+
+impl<S: Io> Lease<S> {
+    pub(super) fn limits(&self) -> &Limits {
+        &self.pool.limits
+    }
+
+    pub(super) fn parts(&mut self) -> (&mut Conn<S>, &Limits) {
+        (&mut self.conn, &self.pool.limits)
+    }
+
+    pub(super) fn is_pinned(&self) -> bool {
+        self.pins.is_some()
+    }
+
+    /// For the next request.
+    pub(super) fn give_back(self) {
+        let Lease { pool, mut conn, pins, .. } = self;
+        conn.moved();
+        if let Some(pins) = pins {
+            return pins.put(&pool.name, conn);
+        }
+        let mut idle = pool.idle.borrow_mut();
+        if idle.len() < IDLE {
+            idle.push(conn);
+            drop(idle);
+            pool.now_idle(1);
+        }
+    }
+}
+
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a Cell<usize>) -> Waiting<'a> {
+        count.set(count.get() + 1);
+        Waiting(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
