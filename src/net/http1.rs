@@ -15,8 +15,10 @@ mod tests;
 mod upload;
 
 pub use body::Body;
-pub use conn::{Broken, Conn, Io, Limits, Message, Owes, Question};
+pub use conn::{Broken, Conn, Io, Limits, Message, Next, Owes, Question};
 pub use exchange::{Answer, Heard, Want, ask, head};
 pub use pins::Pins;
-pub use pool::{Lease, Pool, Pools, Room};
+pub use pool::{Pool, Pools, Room};
+#[cfg(test)]
+pub use upload::Source;
 pub use upload::Upload;

@@ -77,13 +77,6 @@ impl Stream {
             }
         }
     }
-    /// Reads what is there without waiting; `WouldBlock` when nothing is.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(s) => s.try_read(buf),
-            Stream::Unix(s) => s.try_read(buf),
-        }
-    }
 }
 
 impl AsFd for Stream {

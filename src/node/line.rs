@@ -89,7 +89,7 @@ impl Line {
     async fn open(&self) -> Result<Conn, Broken> {
         let Peer { address, id, .. } = &self.peer;
         match prove::reach(address, id, &self.limits.cluster, || true).await {
-            Ok(stream) => Ok(Conn::new(stream, Reach::Anyone, self.limits.http.answer)),
+            Ok(stream) => Ok(Conn::new(stream, Reach::Anyone)),
             Err(e) => {
                 self.lacking.set(descriptors::is_our_lack(&e));
                 let fault = Fault::node(Kind::ConnectionRefused, "no connection to the other node");

@@ -143,7 +143,7 @@ impl Origins {
         let dialed = self.dialer.dial(&host, key.port(), same_machine).await.map_err(Broken::Unconnected)?;
         add(&self.counters.origin_connections, 1);
         add(&self.counters.origin_requests, u64::from(again));
-        Ok(Conn::new(dialed.stream, dialed.reach, self.first_byte))
+        Ok(Conn::new(dialed.stream, dialed.reach))
     }
 
     /// Closes connections that have been idle for too long, and forgets origins without any.

@@ -14,13 +14,13 @@ use http_body::Body;
 pub fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (HeaderMap, Option<Box<Upload>>) {
     let upload = body.map(|body| {
         let chunked = body.size_hint().exact().is_none();
-        let upload = Upload::new(Box::pin(body), chunked);
-        match list::has_token(&ask.head.headers, FieldId::Expect, "100-continue") {
-            true => upload.held_back(node.config.timeouts.expect_continue),
-            false => upload,
+        let mut upload = Box::new(Upload::new(Box::pin(body), chunked));
+        if list::has_token(&ask.head.headers, FieldId::Expect, "100-continue") {
+            upload.hold_back(node.config.timeouts.expect_continue);
         }
+        upload
     });
-    (outgoing_fields(node, ask), upload.map(Box::new))
+    (outgoing_fields(node, ask), upload)
 }
 
 pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {

@@ -1,10 +1,11 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, Answer, Broken, Framing, Pool, Upload};
+use super::link::{self, Answer, Broken, Framing, Pool};
 use super::route::{self, Asked, Where};
 use super::worker::Worker;
 use crate::cluster::views::{Node, Report};
 use crate::net::dial;
+use crate::net::http1::Upload;
 use crate::net::prove::turns_away;
 use crate::wire::fault::{Fault, Kind};
 use http::{Method, StatusCode};
@@ -29,7 +30,7 @@ enum Next {
 pub async fn relay(
     worker: &Worker,
     request: &link::Request<'_>,
-    upload: &mut Option<Upload>,
+    upload: &mut Option<Box<Upload>>,
     asked: Asked,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
     let routing = worker.routing();
@@ -58,7 +59,7 @@ pub async fn relay(
         blame(worker, pool, &broken);
         breaks += usize::from(!matches!(broken, Broken::Unreachable(_) | Broken::Abandoned));
         // Of one that is gone all was taken.
-        let untouched = !has_body || upload.as_ref().is_some_and(Upload::is_untouched);
+        let untouched = !has_body || upload.as_deref().is_some_and(Upload::is_untouched);
         if next(&broken, request, untouched) == Next::GiveUp || breaks >= BREAKS {
             return Err(fault(&broken, &pool.node.id));
         }
@@ -113,7 +114,7 @@ async fn attempt(
     worker: &Worker,
     pool: &Rc<Pool>,
     request: &link::Request<'_>,
-    upload: &mut Option<Upload>,
+    upload: &mut Option<Box<Upload>>,
 ) -> Result<Answer, Broken> {
     let repeatable = upload.is_none() && request.method.is_idempotent();
     let want = if repeatable { Want::Any } else { Want::Alive };

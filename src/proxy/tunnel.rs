@@ -101,7 +101,7 @@ async fn run(worker: &Worker, upgrade: Upgrade, mut far: Far, early: Bytes, mut 
     let Some((mut near, sent_ahead)) = upgrade.taken().await else { return };
     let far_stream = match &mut far {
         Far::Origin(stream) => stream,
-        Far::Node(conn) => &mut conn.link.stream,
+        Far::Node(conn) => conn.link.http.stream(),
     };
     let limits = splice::Limits { idle: worker.config.timeouts.tunnel_idle, shutdown: worker.shutdown.clone() };
     let (moved, end) = splice(&mut near, sent_ahead, far_stream, early, limits).await;

@@ -1,12 +1,12 @@
 //! A client's body, on its way to the link.
 
-use super::link::{Framing, Upload};
+use super::link::Framing;
+use crate::net::http1::Upload;
 use crate::net::serve::ClientBody;
 use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::request::Parts;
 use http_body::Body;
-use http_body_util::BodyExt;
 
 /// How the body is framed on the link, and whether the client waits for `100 Continue` before it sends it.
 pub fn framing(request: &Parts, body: &ClientBody) -> (Framing, bool) {
@@ -21,11 +21,11 @@ pub fn framing(request: &Parts, body: &ClientBody) -> (Framing, bool) {
     (framing, expect)
 }
 
-pub fn of(body: ClientBody, framing: Framing) -> Option<Upload> {
+pub fn of(body: ClientBody, framing: Framing) -> Option<Box<Upload>> {
     let chunked = match framing {
         Framing::None | Framing::Sized(0) => return None,
         Framing::Sized(_) => false,
         Framing::Chunked => true,
     };
-    Some(Upload::new(Box::pin(body.map_err(Into::into)), chunked))
+    Some(Box::new(Upload::new(Box::pin(body), chunked)))
 }

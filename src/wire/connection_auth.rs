@@ -21,11 +21,6 @@ pub fn is_in_request(fields: &(impl FieldView + ?Sized)) -> bool {
     fields.all(FieldId::Authorization).any(authorizes)
 }
 
-/// The same of an answer's fields.
-pub fn is_in_answer(fields: &(impl FieldView + ?Sized)) -> bool {
-    fields.all(FieldId::WwwAuthenticate).any(challenges)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ pub struct Body<S = Stream> {
 
 impl<S: Io> Body<S> {
     pub(super) fn new(mut lease: Lease<S>, head: &Head, upload: Option<Box<Upload>>, whose: Whose) -> Body<S> {
-        let (input, limits) = (lease.conn.take_early(), &lease.limits().bounds);
+        let (input, limits) = (std::mem::take(lease.conn.early()), &lease.limits().bounds);
         // What follows is another protocol: it is for who takes the connection.
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
         let keep = head.keep && !switches;

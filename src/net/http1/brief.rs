@@ -10,14 +10,12 @@ use crate::wire::answer::decode::{Bounds, Ends};
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, Error, ErrorKind};
-use std::time::Duration;
 
 /// The largest answer to a probe or a proof.
 const MOST: usize = 8 * 1024;
 const BOUNDS: Bounds = Bounds { bytes: MOST, fields: 100 };
 /// Who asks keeps the time.
-const LIMITS: Limits =
-    Limits { bounds: BOUNDS, answer: Duration::MAX, take: Duration::MAX, give: Duration::MAX, silence: Duration::MAX };
+const LIMITS: Limits = Limits::of(BOUNDS);
 
 /// An answer, the whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub async fn ask(stream: &mut impl Io, request: &[u8]) -> io::Result<Answer> {
 
 /// The same for a body of at most so many bytes.
 pub async fn ask_for(stream: &mut impl Io, request: &[u8], most: usize) -> io::Result<Answer> {
-    let mut conn = Conn::new(stream, Reach::Anyone, LIMITS.answer);
+    let mut conn = Conn::new(stream, Reach::Anyone);
     let asked = poll_fn(|cx| {
         // Made anew for each poll: so nothing that belongs to one thread is kept meanwhile.
         let question = Question { head: request, bodiless: false, idempotent: false, interim: &|_| {}, message: None };
@@ -47,7 +45,7 @@ pub async fn ask_for(stream: &mut impl Io, request: &[u8], most: usize) -> io::R
         return Err(odd(&format!("status {status} without a length")));
     }
     let mut content = Content::of_link(head.ends, head.told_length, MOST);
-    let (mut input, mut buffer, mut body) = (conn.take_early(), BytesMut::new(), BytesMut::new());
+    let (mut input, mut buffer, mut body) = (std::mem::take(conn.early()), BytesMut::new(), BytesMut::new());
     loop {
         if body.len() > most || content.length().is_some_and(|left| left > most as u64) {
             return Err(odd(&format!("status {status} with too much behind it")));

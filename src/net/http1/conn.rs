@@ -42,7 +42,7 @@ pub struct Conn<S = Stream> {
     /// Read, and not used.
     early: Bytes,
     /// Goes off now and then, when it may be too late; so a request costs no timer.
-    alarm: Pin<Box<Sleep>>,
+    alarm: Option<Pin<Box<Sleep>>>,
     /// When it does.
     due: u64,
 }
@@ -107,17 +107,26 @@ pub enum Broken {
 }
 
 /// What was read.
-pub(super) enum Next {
-    Head(Box<Head>),
+#[allow(clippy::large_enum_variant)] // nearly always the large one, and looked at at once
+pub enum Next {
+    Head(Head),
     /// The flag: its connection may serve another request.
     Message(Message, bool),
 }
 
+impl Limits {
+    /// For who keeps the time elsewhere.
+    pub const fn of(bounds: Bounds) -> Limits {
+        let [answer, take, give, silence] = [Duration::MAX; 4];
+        Limits { bounds, answer, take, give, silence }
+    }
+}
+
 impl<S> Conn<S> {
-    /// Which has just been opened, for an answer that is to be there within `wait`.
-    pub fn new(stream: S, reach: Reach, wait: Duration) -> Conn<S> {
-        let (since, alarm) = (tick(), Box::pin(sleep(wait)));
-        Conn { stream, reach, since, sent: 0, heard: false, early: Bytes::new(), alarm, due: end(since, wait) }
+    /// Which has just been opened.
+    pub fn new(stream: S, reach: Reach) -> Conn<S> {
+        let (since, early, alarm) = (tick(), Bytes::new(), None);
+        Conn { stream, reach, since, sent: 0, heard: false, early, alarm, due: u64::MAX }
     }
 
     /// Who may see what comes from there.
@@ -135,12 +144,17 @@ impl<S> Conn<S> {
         self.since = tick();
     }
 
-    pub(super) fn take_early(&mut self) -> Bytes {
-        std::mem::take(&mut self.early)
+    /// What was read and not used.
+    pub fn early(&mut self) -> &mut Bytes {
+        &mut self.early
+    }
+
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// For another protocol.
-    pub fn into_stream(self) -> S {
+    pub(super) fn into_stream(self) -> S {
         self.stream
     }
 
@@ -149,18 +163,23 @@ impl<S> Conn<S> {
         if end(self.since, limit) < self.due {
             self.set_alarm(limit);
         }
-        loop {
-            ready!(self.alarm.as_mut().poll(cx));
+        while let Some(alarm) = &mut self.alarm {
+            ready!(alarm.as_mut().poll(cx));
             if tick().since(self.since) >= limit {
                 return Poll::Ready(());
             }
             self.set_alarm(limit);
         }
+        Poll::Pending
     }
 
     fn set_alarm(&mut self, limit: Duration) {
         self.due = end(self.since, limit);
-        self.alarm.set(sleep(limit.saturating_sub(tick().since(self.since))));
+        let left = sleep(limit.saturating_sub(tick().since(self.since)));
+        match &mut self.alarm {
+            Some(alarm) => alarm.set(left),
+            None => self.alarm = Some(Box::pin(left)),
+        }
     }
 }
 
@@ -170,19 +189,19 @@ fn end(since: Tick, limit: Duration) -> u64 {
 
 impl<S: Io> Conn<S> {
     /// Nothing came, and it was not closed. Costs a system call only where something seems to have.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    pub fn is_quiet(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])).is_pending()
     }
 
     /// The next exchange begins.
-    pub(super) fn begin(&mut self) {
-        (self.since, self.sent, self.heard) = (tick(), 0, false);
+    pub fn begin(&mut self) {
+        (self.sent, self.heard) = (0, false);
     }
 
     /// Sends a request and its body, as far as the server takes that, and reads heads until one that is final. What was read
     /// behind that is kept.
-    pub(super) fn poll_exchange(
+    pub fn poll_exchange(
         &mut self,
         cx: &mut Context<'_>,
         question: &Question<'_>,
@@ -217,7 +236,8 @@ impl<S: Io> Conn<S> {
         }
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<Result<(), Broken>> {
+    /// Sends the rest of a head.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<Result<(), Broken>> {
         while self.sent < head.len() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &head[self.sent..]));
             self.sent += match written {
@@ -243,7 +263,7 @@ impl<S: Io> Conn<S> {
             {
                 drop(self.early.split_to(length));
                 if !is_interim(head.status) {
-                    return Poll::Ready(Ok(Next::Head(Box::new(head))));
+                    return Poll::Ready(Ok(Next::Head(head)));
                 }
                 // It is at work (RFC 9110 section 15.2): its time begins anew.
                 self.moved();
@@ -286,6 +306,11 @@ impl<S: Io> Conn<S> {
         })
     }
 
+    /// Reads what comes behind what was read; false: the connection has ended.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.poll_more(cx, |_, _| None).map_ok(|more| !matches!(more, More::End))
+    }
+
     fn ended(&self, source: Option<io::Error>) -> Broken {
         Broken::Ended { heard: self.heard, source }
     }
@@ -300,12 +325,12 @@ impl<S: Io> Conn<S> {
     }
 
     /// Moves what can be moved of a request's body, beside the reading of the answer's.
-    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), BoxError>> {
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), BoxError>> {
         upload.poll(&mut self.stream, cx)
     }
 
     /// Reads a piece of a body into `buffer`, of `left` bytes where that is known; 0 bytes: the connection has ended.
-    pub(super) fn poll_piece(
+    pub fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut BytesMut,

@@ -71,6 +71,7 @@ async fn on<S: Io>(
     mut upload: Option<Box<Upload>>,
 ) -> Result<Heard<S>, Broken> {
     lease.conn.begin();
+    lease.conn.moved();
     // Taken with the answer.
     let mut lease = Some(lease);
     poll_fn(|cx| {
@@ -78,7 +79,7 @@ async fn on<S: Io>(
         let next = ready!(conn.poll_exchange(cx, question, limits, &mut upload))?;
         let Some(lease) = lease.take() else { return Poll::Pending };
         Poll::Ready(Ok(match next {
-            Next::Head(head) => Heard::Answer(Box::new(Answer::new(*head, lease, upload.take()))),
+            Next::Head(head) => Heard::Answer(Box::new(Answer::new(head, lease, upload.take()))),
             Next::Message(message, keep) => {
                 Some(lease).filter(|_| keep).into_iter().for_each(Lease::give_back);
                 Heard::Message(message)

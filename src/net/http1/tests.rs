@@ -74,7 +74,7 @@ impl Server {
         };
         let (near, far) = duplex(64);
         tokio::task::spawn_local(play(far, turns));
-        Ok(Conn::new(near, Reach::Anyone, SOON))
+        Ok(Conn::new(near, Reach::Anyone))
     }
 
     async fn heard(&self, head: &str, upload: Option<Upload>, pins: Option<&Rc<Pins<DuplexStream>>>) -> Answered {
@@ -188,11 +188,14 @@ async fn a_body_is_sent_in_chunks_with_its_trailers_and_held_back_until_it_is_wa
             (POST, "HTTP/1.1 417 No\r\nContent-Length: 0\r\n\r\n"),
         ]]);
         assert_eq!(server.ask(POST, Some(pieces(vec![Ok("hello")]))).await.unwrap(), fine());
-        let held = || Some(pieces(vec![Ok("hello")]).held_back(PATIENCE));
-        assert_eq!(server.ask(POST, held()).await.unwrap(), fine(), "the server says when");
-        let held_briefly = Some(pieces(vec![Ok("hello")]).held_back(SOON / 10));
-        assert_eq!(server.ask(POST, held_briefly).await.unwrap(), fine(), "or says nothing");
-        assert_eq!(server.ask(POST, held()).await.unwrap().status, 417, "or does not want it");
+        let held_for = |wait| {
+            let mut upload = pieces(vec![Ok("hello")]);
+            upload.hold_back(wait);
+            Some(upload)
+        };
+        assert_eq!(server.ask(POST, held_for(PATIENCE)).await.unwrap(), fine(), "the server says when");
+        assert_eq!(server.ask(POST, held_for(SOON / 10)).await.unwrap(), fine(), "or says nothing");
+        assert_eq!(server.ask(POST, held_for(PATIENCE)).await.unwrap().status, 417, "or does not want it");
         assert!(matches!(server.ask(GET, None).await, Err(Broken::Unconnected(_))), "and may still wait for it");
     })
     .await;

@@ -54,12 +54,9 @@ impl Upload {
         let (head, data) = (BytesMut::new(), Bytes::new());
         Upload { source, chunked, gate: Gate::Open, head, data, tail: b"", state: State::Untouched, moves: 0 }
     }
-    /// With a server that was asked to say whether it wants it.
-    pub fn held_back(self, wait: Duration) -> Upload {
-        Upload { gate: Gate::Closed(wait), ..self }
-    }
-    pub fn is_chunked(&self) -> bool {
-        self.chunked
+    /// For a server that was asked to say whether it wants it.
+    pub fn hold_back(&mut self, wait: Duration) {
+        self.gate = Gate::Closed(wait);
     }
     /// How long it is, where that is known.
     pub fn length(&self) -> Option<u64> {

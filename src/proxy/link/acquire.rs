@@ -4,8 +4,10 @@ use super::Broken;
 use super::conn::{Conn, Link};
 use super::pool::{Grant, Pool, Slot};
 use crate::net::descriptors;
+use crate::net::http1;
 use crate::net::listen::Stream;
 use crate::net::prove;
+use crate::net::rules::Reach;
 use crate::net::shares::Source;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -77,7 +79,7 @@ async fn open(mut slot: Slot, of: Source) -> Result<Conn, Broken> {
     let stream =
         connected.await.map_err(|e| if lacking.get() { Broken::Lacking(e) } else { Broken::Unreachable(e) })?;
     pool.shared.counters.link_opened.add(1);
-    Ok(slot.connected(Link { stream, control }))
+    Ok(slot.connected(Link { http: http1::Conn::new(stream, Reach::Anyone), control }))
 }
 
 /// Connects as soon as we have what that takes; `lacking` says that we have not.

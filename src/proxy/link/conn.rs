@@ -1,21 +1,21 @@
 //! One connection to a node.
 
 use super::control::{Control, Phase};
-use super::decode::{self, Head};
+use super::decode::Head;
 use super::pool::Slot;
 use super::{Broken, Request, Tie};
-use crate::net::listen::Stream;
-use bytes::{Bytes, BytesMut};
-use std::future::{Future, poll_fn};
+use crate::net::http1::{self, Next, Question, Upload};
+use crate::wire::hop;
+use bytes::BytesMut;
+use http::{Method, StatusCode};
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-/// A socket with what the sweep knows of it.
+/// A connection with what the sweep knows of it.
 pub struct Link {
-    pub stream: Stream,
+    pub http: http1::Conn,
     pub control: Rc<Control>,
 }
 
@@ -40,84 +40,91 @@ impl Conn {
     /// Writes a request head; nearly always one write and no allocation.
     pub async fn send(&mut self, request: &Request<'_>, movable: bool) -> Result<(), Broken> {
         self.link.control.enter(Phase::Head { movable });
+        self.link.http.begin();
         let shared = self.slot.pool().shared.clone();
-        let rest = poll_fn(|cx| {
+        poll_fn(|cx| {
             let mut buf = shared.write.borrow_mut();
             buf.clear();
             request.encode(shared.via(request.version), &mut buf);
-            let written = match Pin::new(&mut self.link.stream).poll_write(cx, &buf) {
-                Poll::Ready(Ok(n)) => n,
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-                Poll::Pending => 0,
-            };
-            Poll::Ready(Ok((written < buf.len()).then(|| Bytes::copy_from_slice(&buf[written..]))))
+            match self.link.http.poll_send(cx, &buf) {
+                Poll::Ready(sent) => Poll::Ready(sent.map_err(|broken| self.broken(broken))),
+                Poll::Pending => self.pending(cx),
+            }
         })
-        .await;
-        match rest {
-            Ok(None) => Ok(()),
-            Ok(Some(mut rest)) => poll_fn(|cx| self.poll_send(cx, &mut rest)).await,
-            Err(e) => Err(self.died(Some(e), true)),
+        .await
+    }
+
+    /// Reads heads until one that is final (or 101), and sends meanwhile what the node takes of a body: at once, or when it
+    /// says `100 Continue`, or says nothing for a while.
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: &Request<'_>,
+        upload: &mut Option<Box<Upload>>,
+    ) -> Poll<Result<Head, Broken>> {
+        let Link { http, control } = &mut self.link;
+        let question = Question {
+            head: &[],
+            bodiless: *request.method == Method::HEAD,
+            idempotent: false,
+            interim: &|head| {
+                control.touch();
+                pass_on(head, request);
+            },
+            message: None,
+        };
+        let before = upload.as_deref().map(Upload::moves);
+        match http.poll_exchange(cx, &question, &self.slot.pool().shared.http, upload) {
+            Poll::Ready(Ok(Next::Head(head))) => Poll::Ready(Ok(head)),
+            Poll::Ready(Ok(Next::Message(..))) => Poll::Ready(Err(Broken::Protocol("a message that nobody made"))),
+            Poll::Ready(Err(broken)) => Poll::Ready(Err(self.broken(broken))),
+            Poll::Pending => {
+                if let Some(upload) = upload {
+                    self.note(upload, before);
+                }
+                self.pending(cx)
+            }
         }
     }
 
-    /// Writes the rest of a head that did not fit into the socket at once.
-    fn poll_send(&mut self, cx: &mut Context<'_>, rest: &mut Bytes) -> Poll<Result<(), Broken>> {
-        while !rest.is_empty() {
-            match Pin::new(&mut self.link.stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.died(None, true))),
-                Poll::Ready(Ok(n)) => drop(rest.split_to(n)),
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.died(Some(e), true))),
-                Poll::Pending => return self.pending(cx),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads the next head. `early` has what was read of it before, and afterwards what came after it.
-    pub fn poll_head(&mut self, cx: &mut Context<'_>, early: &mut Bytes, bodiless: bool) -> Poll<Result<Head, Broken>> {
-        let shared = self.slot.pool().shared.clone();
-        let bounds = shared.bounds();
-        loop {
-            if !early.is_empty()
-                && let Some((head, length)) = decode::head(early, bounds, bodiless).map_err(Broken::Protocol)?
-            {
-                drop(early.split_to(length));
-                return Poll::Ready(Ok(head));
-            }
-            let mut scratch = shared.read.borrow_mut();
-            let mut buf = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.link.stream).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if buf.filled().is_empty() => {
-                    return Poll::Ready(Err(self.died(None, early.is_empty())));
-                }
-                Poll::Ready(Ok(())) if early.is_empty() => *early = Bytes::copy_from_slice(buf.filled()),
-                Poll::Ready(Ok(())) => {
-                    let mut longer = BytesMut::from(std::mem::take(early));
-                    longer.extend_from_slice(buf.filled());
-                    *early = longer.freeze();
-                }
-                Poll::Ready(Err(e)) => return Poll::Ready(Err(self.died(Some(e), early.is_empty()))),
-                Poll::Pending => return self.pending(cx),
-            }
+    /// What a request's body is waiting for.
+    fn note(&self, upload: &Upload, before: Option<u32>) {
+        let sends = !upload.is_held_back() && !upload.has_ended();
+        let phase = if sends { Phase::Sending } else { Phase::Head { movable: false } };
+        match self.link.control.phase() == phase {
+            true if before == Some(upload.moves()) => {}
+            true => self.link.control.touch(),
+            false => self.link.control.enter(phase),
         }
     }
 
     /// Reads a piece of a body into `buf`; 0 bytes: the connection has ended.
-    pub fn poll_piece(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<Result<usize, Broken>> {
-        // The future of `read_buf` keeps no state between polls: it may be made anew for each.
-        match pin!(self.link.stream.read_buf(buf)).poll(cx) {
+    pub fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+        left: Option<u64>,
+    ) -> Poll<Result<usize, Broken>> {
+        match self.link.http.poll_piece(cx, buf, left) {
             Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.died(Some(e), false))),
             Poll::Pending => self.pending(cx),
         }
     }
 
-    /// Whether the node has closed it, or sent what nobody asked for. Costs a system call: only for requests that must
-    /// not be sent twice.
+    /// Moves what can be moved of a request's body, beside the answer's.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), Broken>> {
+        let before = upload.moves();
+        let sent = self.link.http.poll_upload(cx, upload);
+        if upload.moves() != before {
+            self.link.control.touch();
+        }
+        sent.map_err(|why| Broken::Client(why.to_string()))
+    }
+
+    /// Whether the node has closed it, or sent what nobody asked for. Costs a system call where something seems to have come.
     pub fn is_stale(&mut self) -> bool {
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let mut byte = [0];
-        Pin::new(&mut self.link.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_ready()
+        !self.link.http.is_quiet()
     }
 
     /// Waits for the node, or for the sweep to give it up.
@@ -131,5 +138,29 @@ impl Conn {
 
     pub fn died(&self, source: Option<io::Error>, silent: bool) -> Broken {
         Broken::Died { silent, source }
+    }
+
+    fn broken(&mut self, broken: http1::Broken) -> Broken {
+        match broken {
+            http1::Broken::Ended { source, .. } => {
+                let silent = self.link.http.early().is_empty();
+                self.died(source, silent)
+            }
+            http1::Broken::Unread(why) => Broken::Protocol(why),
+            http1::Broken::Upload(why) => Broken::Client(why.to_string()),
+            // The pool and the sweep see to these.
+            http1::Broken::Full | http1::Broken::Unconnected(_) => Broken::Full,
+            http1::Broken::Late(_) => Broken::Abandoned,
+        }
+    }
+}
+
+/// RFC 9110 section 15.2: interim responses are forwarded, but for the `100 Continue` that was asked for on the link: the
+/// client's own is sent when its body is read.
+fn pass_on(head: Head, request: &Request<'_>) {
+    if let Some(interim) = request.interim.filter(|_| !(request.expect && head.status == StatusCode::CONTINUE)) {
+        let mut headers = head.fields.map();
+        hop::strip(&mut headers);
+        interim.send(head.status, &headers);
     }
 }

@@ -6,16 +6,16 @@ use super::chunked::{Chunked, Step};
 use super::conn::Conn;
 use super::control::Phase;
 use super::decode::{Ends, Head};
-use super::{Broken, InFlight, Pool, Request, Upload};
+use super::{Broken, InFlight, Pool, Request};
 use crate::clock::{self, Tick};
+use crate::net::http1::Upload;
 use crate::proxy::outcome::Cache;
 use crate::wire::answer::fields::Length;
-use crate::wire::hop;
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::StatusCode;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use tokio::time::timeout;
 
 /// A body up to this size is waited for (for [`crate::config::Timeouts::small_body`]) before its head is passed on, so
@@ -51,7 +51,7 @@ pub enum Content {
 pub async fn exchange(
     pool: &Rc<Pool>,
     request: &Request<'_>,
-    upload: &mut Option<Upload>,
+    upload: &mut Option<Box<Upload>>,
     want: Want,
 ) -> Result<Answer, Broken> {
     let load = InFlight::new(pool);
@@ -63,11 +63,11 @@ pub async fn exchange(
     conn.tie = request.tie.cloned();
     conn.send(request, movable).await?;
     let asked = if movable { pool.sample() } else { None };
-    let mut early = Bytes::new();
-    let mut head = match upload {
-        None => final_head(&mut conn, &mut early, request).await?,
-        Some(body) => Box::pin(head_beside(&mut conn, &mut early, request, body)).await?,
-    };
+    if let Some(upload) = upload.as_mut().filter(|upload| request.expect && upload.is_untouched()) {
+        upload.hold_back(pool.shared.timeouts.expect_continue);
+    }
+    let mut head = poll_fn(|cx| conn.poll_head(cx, request, upload)).await?;
+    let early = std::mem::take(conn.link.http.early());
     pool.node.note_answer();
     if let Some(asked) = asked {
         note_hit(pool, &head, asked);
@@ -79,9 +79,11 @@ pub async fn exchange(
         conn.link.control.enter(Phase::Resting);
         return Ok(Answer { head, content: Content::Switched(conn, early) });
     }
-    let upload = upload.take().filter(|upload| !upload.is_done());
+    let mut upload = upload.take();
+    // Where the node takes no more of it, it takes no other request either.
+    head.keep &= upload.take_if(|upload| upload.has_ended()).is_none_or(|upload| upload.is_done());
     // Refused before it began (Expect): the node still waits for the body on this connection, or knows that none comes.
-    let refused = upload.as_ref().is_some_and(Upload::is_untouched) && request.expect;
+    let refused = upload.as_deref().is_some_and(Upload::is_untouched) && request.expect;
     head.keep &= !refused;
     let upload = upload.filter(|_| !refused);
     content(conn, head, early, upload, load).await
@@ -97,88 +99,15 @@ pub fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
     }
 }
 
-/// Reads heads until one that is final (or 101).
-async fn final_head(conn: &mut Conn, early: &mut Bytes, request: &Request<'_>) -> Result<Head, Broken> {
-    poll_fn(|cx| poll_final(conn, cx, early, request)).await
-}
-
-fn poll_final(
-    conn: &mut Conn,
-    cx: &mut Context<'_>,
-    early: &mut Bytes,
-    request: &Request<'_>,
-) -> Poll<Result<Head, Broken>> {
-    loop {
-        match conn.poll_head(cx, early, *request.method == Method::HEAD) {
-            Poll::Ready(Ok(head)) if is_interim(&head) => {
-                conn.link.control.touch();
-                pass_on(head, request);
-            }
-            other => return other,
-        }
-    }
-}
-
-/// Waits for `100 Continue`; a final head that comes in its place.
-async fn go_ahead(conn: &mut Conn, early: &mut Bytes, request: &Request<'_>) -> Result<Option<Head>, Broken> {
-    loop {
-        let head = poll_fn(|cx| conn.poll_head(cx, early, false)).await?;
-        match head.status {
-            StatusCode::CONTINUE => return Ok(None),
-            _ if is_interim(&head) => pass_on(head, request),
-            _ => return Ok(Some(head)),
-        }
-    }
-}
-
-/// RFC 9110 section 15.2: interim responses are forwarded, but for the `100 Continue` that was asked for on the link: the
-/// client's own is sent when its body is read.
-fn pass_on(head: Head, request: &Request<'_>) {
-    if let Some(interim) = request.interim.filter(|_| !(request.expect && head.status == StatusCode::CONTINUE)) {
-        let mut headers = head.fields.map();
-        hop::strip(&mut headers);
-        interim.send(head.status, &headers);
-    }
-}
-
 pub fn is_interim(head: &Head) -> bool {
     head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// The same with a body to send: at once, or when the node says `100 Continue` (or says nothing for a while).
-async fn head_beside(
-    conn: &mut Conn,
-    early: &mut Bytes,
-    request: &Request<'_>,
-    upload: &mut Upload,
-) -> Result<Head, Broken> {
-    if request.expect && upload.is_untouched() {
-        let wait = conn.slot.pool().shared.timeouts.expect_continue;
-        match timeout(wait, go_ahead(conn, early, request)).await {
-            Ok(Ok(Some(head))) => return Ok(head),
-            Ok(Ok(None)) | Err(_) => {}
-            Ok(Err(e)) => return Err(e),
-        }
-    }
-    conn.link.control.enter(Phase::Sending);
-    poll_fn(|cx| {
-        let sent = upload.poll(conn, cx);
-        if sent.is_ready() && conn.link.control.phase() == Phase::Sending {
-            conn.link.control.enter(Phase::Head { movable: false });
-        }
-        match (poll_final(conn, cx, early, request), sent) {
-            (Poll::Pending, Poll::Ready(Err(e))) => Poll::Ready(Err(e)),
-            (head, _) => head,
-        }
-    })
-    .await
 }
 
 async fn content(
     mut conn: Conn,
     mut head: Head,
     mut early: Bytes,
-    upload: Option<Upload>,
+    upload: Option<Box<Upload>>,
     load: InFlight,
 ) -> Result<Answer, Broken> {
     if upload.is_none() {
@@ -211,7 +140,8 @@ async fn gather(conn: &mut Conn, early: Bytes, size: usize) -> Result<Bytes, Bro
     buf.reserve(size - buf.len());
     let rest = poll_fn(|cx| {
         while buf.len() < size {
-            match conn.poll_piece(cx, &mut buf) {
+            let left = Some((size - buf.len()) as u64);
+            match conn.poll_piece(cx, &mut buf, left) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(Broken::Died { .. })) => return Poll::Ready(Err(Broken::Cut)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),

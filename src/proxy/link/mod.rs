@@ -12,7 +12,6 @@ mod exchange;
 mod pipeline;
 mod pool;
 mod tie;
-mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -27,11 +26,12 @@ pub use fields::verbatim;
 pub use pipeline::held;
 pub use pool::{InFlight, Pool, Swept};
 pub use tie::{Tie, Ties};
-pub use upload::Upload;
 
 use crate::config::{Cluster, Config, Limits, Timeouts};
 use crate::net::descriptors::Relief;
+use crate::net::http1;
 use crate::proxy::metrics::Counters;
+use crate::wire::answer::decode::Bounds;
 use crate::wire::answer::{chunked, decode, fields};
 use crate::wire::fault::{Blame, Kind, Whose};
 use std::cell::RefCell;
@@ -54,25 +54,19 @@ pub struct Shared {
     pub relief: Relief,
     /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
     pub via: [http::HeaderValue; 2],
-    /// Answers are read here first. Never borrowed across an await.
-    read: RefCell<Box<[u8]>>,
+    /// Of the head of an answer; the time is kept by the sweep.
+    http: http1::Limits,
     /// Request heads are written here first. Never borrowed across an await.
     write: RefCell<Vec<u8>>,
 }
 
-/// As much as is read from a node at once.
-const READ: usize = 64 * 1024;
-
 impl Shared {
     pub fn new(config: &Config, counters: Arc<Counters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
-        let read = RefCell::new(vec![0; READ].into_boxed_slice());
+        let bounds = Bounds { bytes: config.limits.head as usize + 4096, fields: config.limits.fields + 32 };
+        let http = http1::Limits::of(bounds);
         let write = RefCell::new(Vec::with_capacity(2048));
         let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
-        Rc::new(Shared { limits, timeouts, cluster, counters, relief: Relief::default(), via, read, write })
-    }
-    /// Of the head of an answer.
-    fn bounds(&self) -> decode::Bounds {
-        decode::Bounds { bytes: self.limits.head as usize + 4096, fields: self.limits.fields + 32 }
+        Rc::new(Shared { limits, timeouts, cluster, counters, relief: Relief::default(), via, http, write })
     }
     /// The member of `Via` for a message of this version.
     pub fn via(&self, version: http::Version) -> &http::HeaderValue {

@@ -13,14 +13,14 @@ use super::{Broken, InFlight, Pool, Request};
 use crate::clock::Tick;
 use crate::net::shares::Source;
 use crate::proxy::outcome::Cache;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 /// So many may wait for their answers at once; who comes then asks in the ordinary way.
 const PLACES: usize = 256;
@@ -149,7 +149,7 @@ async fn drive(driven: Driven) {
     let pool = &driven.0;
     if let Ok(conn) = acquire(pool, Want::Any, Source::OURS).await {
         conn.link.control.enter(Phase::Head { movable: true });
-        let mut flow = Flow { conn, read: Bytes::new() };
+        let mut flow = Flow { conn };
         match poll_fn(|cx| flow.poll(cx)).await {
             Ok(()) => flow.conn.give_back(),
             Err(broken) => tracing::debug!(node = %pool.node.id, "requests for what it holds: the node {broken}"),
@@ -160,8 +160,6 @@ async fn drive(driven: Driven) {
 /// What goes over the connection.
 struct Flow {
     conn: Conn,
-    /// Read, but not a whole answer yet.
-    read: Bytes,
 }
 
 impl Flow {
@@ -172,11 +170,11 @@ impl Flow {
             self.poll_send(&pool.pipeline, cx)?;
             self.hand_out(&pool)?;
             if pool.pipeline.is_empty() {
-                let is_clean = self.read.is_empty() && pool.pipeline.unsent.borrow().is_empty();
+                let is_clean = self.conn.link.http.early().is_empty() && pool.pipeline.unsent.borrow().is_empty();
                 return Poll::Ready(if is_clean { Ok(()) } else { Err(Broken::Protocol("more than was asked for")) });
             }
             pool.pipeline.driver.set(Some(cx.waker().clone()));
-            ready!(self.poll_read(&pool, cx))?;
+            ready!(self.poll_read(cx))?;
         }
     }
 
@@ -185,7 +183,7 @@ impl Flow {
         let mut unsent = pipeline.unsent.borrow_mut();
         let mut sent = 0;
         while sent < unsent.len() {
-            match Pin::new(&mut self.conn.link.stream).poll_write(cx, &unsent[sent..]) {
+            match Pin::new(self.conn.link.http.stream()).poll_write(cx, &unsent[sent..]) {
                 Poll::Ready(Ok(0)) => return Err(self.conn.died(None, true)),
                 Poll::Ready(Ok(n)) => sent += n,
                 Poll::Ready(Err(e)) => return Err(self.conn.died(Some(e), true)),
@@ -196,19 +194,13 @@ impl Flow {
         Ok(())
     }
 
-    fn poll_read(&mut self, pool: &Pool, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let mut scratch = pool.shared.read.borrow_mut();
-        let mut buf = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut self.conn.link.stream).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) if buf.filled().is_empty() => Poll::Ready(Err(self.conn.died(None, true))),
-            Poll::Ready(Ok(())) => {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        match self.conn.link.http.poll_fill(cx) {
+            Poll::Ready(Ok(true)) => {
                 self.conn.link.control.touch();
-                self.read = match self.read.is_empty() {
-                    true => Bytes::copy_from_slice(buf.filled()),
-                    false => [&self.read[..], buf.filled()].concat().into(),
-                };
                 Poll::Ready(Ok(()))
             }
+            Poll::Ready(Ok(false)) => Poll::Ready(Err(self.conn.died(None, true))),
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.conn.died(Some(e), true))),
             Poll::Pending => self.conn.pending(cx),
         }
@@ -216,7 +208,7 @@ impl Flow {
 
     /// Gives each whole answer to whom it is for.
     fn hand_out(&mut self, pool: &Pool) -> Result<(), Broken> {
-        while !self.read.is_empty() {
+        while !self.conn.link.http.early().is_empty() {
             let Some(answer) = self.next(pool)? else { break };
             let place = pool.pipeline.places.borrow_mut().pop_front();
             let place = place.ok_or(Broken::Protocol("more than was asked for"))?;
@@ -235,19 +227,18 @@ impl Flow {
     /// The next answer, when all of it is there. What is not small, or of unknown length, keeps nobody waiting: the
     /// connection is given up for it.
     fn next(&mut self, pool: &Pool) -> Result<Option<Answer>, Broken> {
-        let Some((head, length)) = decode::head(&self.read, pool.shared.bounds(), false).map_err(Broken::Protocol)?
-        else {
-            return Ok(None);
-        };
+        let read = self.conn.link.http.early();
+        let head = decode::head(read, pool.shared.http.bounds, false).map_err(Broken::Protocol)?;
+        let Some((head, length)) = head else { return Ok(None) };
         let size = size(&head)?;
-        if self.read.len() < length + size {
+        if read.len() < length + size {
             return Ok(None);
         }
-        let mut body = self.read.slice(length..length + size);
+        let mut body = read.slice(length..length + size);
         if size > COPIED_LATER {
             body = BytesMut::from(&body[..]).freeze();
         }
-        self.read = self.read.slice(length + size..);
+        drop(read.split_to(length + size));
         Ok(Some(Answer { head, content: Content::Full(body) }))
     }
 }

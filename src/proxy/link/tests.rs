@@ -4,6 +4,7 @@ use super::exchange::SMALL;
 use super::*;
 use crate::cluster::views::Node;
 use crate::config::{Address, Config, Secret};
+use crate::net::http1::Upload;
 use crate::proxy::fake::{self, Act, FakeNode, config, pool};
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -247,7 +248,7 @@ fn a_request_waits_for_a_connection_and_not_for_ever() {
 }
 
 /// A body in one piece, and its trailers.
-fn source(data: &'static str, trailers: Option<HeaderMap>) -> upload::Source {
+fn source(data: &'static str, trailers: Option<HeaderMap>) -> http1::Source {
     let trailers = async move { trailers.map(Ok) };
     Box::pin(Full::new(Bytes::from_static(data.as_bytes())).with_trailers(trailers).map_err(|never| match never {}))
 }
@@ -263,7 +264,7 @@ fn a_body_goes_up_sized_or_chunked_with_its_trailers() {
             let pool = pool(&node, &config());
             let asked = Asked::post(framing);
             let source = source("hello", (framing == Framing::Chunked).then(|| trailers.clone()));
-            let mut upload = Some(Upload::new(source, framing == Framing::Chunked));
+            let mut upload = Some(Box::new(Upload::new(source, framing == Framing::Chunked)));
             let answer = exchange(&pool, &asked.request(), &mut upload, Want::Alive).await.unwrap();
             assert_eq!(read(answer).await.unwrap().body, b"done");
             assert!(node.heard(0).ends_with(&format!("\r\n\r\n{sent}")), "{}", node.heard(0));
@@ -280,7 +281,7 @@ fn a_body_waits_for_100_continue_or_a_while() {
             let rest = vec![Act::Read(5), Act::Write(sized("done")), Act::Silence];
             let node = FakeNode::new("n1", [[first, rest].concat()]);
             let asked = Asked { expect: true, ..Asked::post(Framing::Sized(5)) };
-            let mut upload = Some(Upload::new(source("hello", None), false));
+            let mut upload = Some(Box::new(Upload::new(source("hello", None), false)));
             let answer = exchange(&pool(&node, &config()), &asked.request(), &mut upload, Want::Alive).await.unwrap();
             assert_eq!(read(answer).await.unwrap().body, b"done");
             assert!(node.heard(0).contains("expect: 100-continue"));
@@ -295,7 +296,7 @@ fn a_final_answer_instead_of_100_continue_leaves_the_body_unread() {
         let node = FakeNode::new("n1", [vec![Act::Head, Act::Write(refusal), Act::Silence]]);
         let pool = pool(&node, &config());
         let asked = Asked { expect: true, ..Asked::post(Framing::Sized(5)) };
-        let mut upload = Some(Upload::new(source("hello", None), false));
+        let mut upload = Some(Box::new(Upload::new(source("hello", None), false)));
         let answer = exchange(&pool, &asked.request(), &mut upload, Want::Alive).await.unwrap();
         assert_eq!(read(answer).await.unwrap().status, StatusCode::EXPECTATION_FAILED);
         assert!(!node.heard(0).contains("hello"));
@@ -311,7 +312,7 @@ fn an_answer_to_half_an_upload_counts() {
         let pool = pool(&node, &config());
         let size = 8 << 20;
         let body = Full::new(Bytes::from(vec![b'x'; size])).map_err(|never| match never {});
-        let mut upload = Some(Upload::new(Box::pin(body), false));
+        let mut upload = Some(Box::new(Upload::new(Box::pin(body), false)));
         let asked = Asked::post(Framing::Sized(size as u64));
         let answer = exchange(&pool, &asked.request(), &mut upload, Want::Alive).await.unwrap();
         assert_eq!(answer.head.status, StatusCode::PAYLOAD_TOO_LARGE);
