@@ -56,7 +56,7 @@ impl<S: Io> Body<S> {
     /// Reads more; false: the connection has ended.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, BoxError>> {
         let Some(lease) = &mut self.lease else { return Poll::Ready(Ok(false)) };
-        let (silence, conn) = (lease.limits().silence, &mut lease.conn);
+        let (conn, limits) = lease.parts();
         if let Some(upload) = &mut self.upload {
             let before = upload.moves();
             let sent = conn.poll_upload(cx, upload);
@@ -74,8 +74,14 @@ impl<S: Io> Body<S> {
             if !std::mem::replace(&mut self.waits, true) {
                 conn.moved();
             }
-            ready!(conn.poll_late(cx, silence));
-            return Poll::Ready(Err(Blame::new(self.whose, Kind::ConnectionReadTimeout).into()));
+            // Who has begun to answer may wait for the rest of the request.
+            let (limit, whose, kind) = match &self.upload {
+                Some(upload) if upload.waits_for_source() => (limits.give, Whose::Client, Kind::HttpRequestError),
+                Some(upload) if !upload.has_ended() => (limits.take, self.whose, Kind::ConnectionWriteTimeout),
+                _ => (limits.silence, self.whose, Kind::ConnectionReadTimeout),
+            };
+            ready!(conn.poll_late(cx, limit));
+            return Poll::Ready(Err(Blame::new(whose, kind).into()));
         };
         self.waits = false;
         self.input = self.buffer.split().freeze();

@@ -19,6 +19,11 @@ use tokio::time::{Sleep, sleep};
 
 /// As much as is read at once.
 const READ: usize = 64 * 1024;
+/// Interim responses before one answer, and bytes of them: each of them gives the server its time anew, and nobody has to
+/// take them.
+const INTERIM: (usize, usize) = (256, 1024 * 1024);
+/// How long who seems to be late is looked at once more: it may be we who were not there to hear it.
+const ONCE_MORE: Duration = Duration::from_millis(1);
 
 thread_local! {
     /// Where answers are read first. Never borrowed across a poll.
@@ -39,6 +44,10 @@ pub struct Conn<S = Stream> {
     sent: usize,
     /// Something of the answer has come.
     heard: bool,
+    /// Interim responses that came before it, and bytes of them.
+    interim: (usize, usize),
+    /// Whoever seems to be late has been looked at once more.
+    looked_again: bool,
     /// Read, and not used.
     early: Bytes,
     /// Goes off now and then, when it may be too late; so a request costs no timer.
@@ -126,7 +135,8 @@ impl<S> Conn<S> {
     /// Which has just been opened.
     pub fn new(stream: S, reach: Reach) -> Conn<S> {
         let (since, early, alarm) = (tick(), Bytes::new(), None);
-        Conn { stream, reach, since, sent: 0, heard: false, early, alarm, due: u64::MAX }
+        let (interim, looked_again) = Default::default();
+        Conn { stream, reach, since, sent: 0, heard: false, interim, looked_again, early, alarm, due: u64::MAX }
     }
 
     /// Who may see what comes from there.
@@ -141,7 +151,7 @@ impl<S> Conn<S> {
 
     /// Something moves: whoever owes the next step has time from now on.
     pub(super) fn moved(&mut self) {
-        self.since = tick();
+        (self.since, self.looked_again) = (tick(), false);
     }
 
     /// What was read and not used.
@@ -165,10 +175,13 @@ impl<S> Conn<S> {
         }
         while let Some(alarm) = &mut self.alarm {
             ready!(alarm.as_mut().poll(cx));
-            if tick().since(self.since) >= limit {
+            if tick().since(self.since) < limit {
+                self.set_alarm(limit);
+            } else if std::mem::replace(&mut self.looked_again, true) {
                 return Poll::Ready(());
+            } else {
+                alarm.set(sleep(ONCE_MORE));
             }
-            self.set_alarm(limit);
         }
         Poll::Pending
     }
@@ -196,7 +209,7 @@ impl<S: Io> Conn<S> {
 
     /// The next exchange begins.
     pub fn begin(&mut self) {
-        (self.sent, self.heard) = (0, false);
+        (self.sent, self.heard, self.interim) = (0, false, (0, 0));
     }
 
     /// Sends a request and its body, as far as the server takes that, and reads heads until one that is final. What was read
@@ -264,6 +277,10 @@ impl<S: Io> Conn<S> {
                 drop(self.early.split_to(length));
                 if !is_interim(head.status) {
                     return Poll::Ready(Ok(Next::Head(head)));
+                }
+                self.interim = (self.interim.0 + 1, self.interim.1 + length);
+                if self.interim.0 > INTERIM.0 || self.interim.1 > INTERIM.1 {
+                    return Poll::Ready(Err(Broken::Unread("more interim responses than anybody needs")));
                 }
                 // It is at work (RFC 9110 section 15.2): its time begins anew.
                 self.moved();

@@ -121,3 +121,25 @@ fn a_204_has_no_length() {
         assert_eq!((answer.status, answer.get("content-length")), (204, None));
     }
 }
+
+#[test]
+fn an_origin_that_says_nothing_but_that_it_is_at_work_is_given_up() {
+    let (origin, cluster) = (Origin::start(), one_node());
+    let hint = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    origin.on("/endless", move |x| {
+        loop {
+            x.raw(hint.repeat(100))?;
+        }
+    });
+    origin.on("/many", move |x| {
+        x.raw(hint.repeat(200))?;
+        x.reply(200, NO_STORE, "page")
+    });
+    for _ in 0..2 {
+        let mut client = cluster.connect();
+        client.request("GET", &origin.url("/endless"), "", b"").unwrap();
+        let (head, _) = client.final_head().unwrap();
+        assert_eq!(head.word(1), "502", "{head:?}");
+        assert_eq!(cluster.get(&origin.url("/many")).text(), "page");
+    }
+}

@@ -85,3 +85,46 @@ fn a_client_that_was_answered_early_may_go_on_sending() {
     }
     assert_eq!(client.response("POST").map(|answer| answer.status).unwrap(), 413);
 }
+
+#[test]
+fn an_origin_that_has_begun_to_answer_may_wait_for_the_rest_of_an_upload() {
+    let cluster = Setup::default().nodes(1).set("timeouts", "origin_silence", "500ms").start();
+    let origin = Origin::start();
+    origin.on("/early", |x| {
+        x.begin_chunked("Cache-Control: no-store\r\n")?;
+        x.chunk("begun, ")?;
+        x.body(|_| {})?;
+        x.chunk("and done")?;
+        x.end_chunked("")
+    });
+    let mut client = cluster.connect();
+    let url = origin.url("/early");
+    client.send(format!("POST {url} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")).unwrap();
+    for _ in 0..12 {
+        client.send("5\r\npiece\r\n").unwrap();
+        sleep(Duration::from_millis(150));
+    }
+    client.send("0\r\n\r\n").unwrap();
+    assert_eq!(client.response("POST").unwrap().text(), "begun, and done");
+}
+
+#[test]
+fn a_node_that_was_stopped_for_a_while_looks_at_what_has_come_before_it_calls_anybody_late() {
+    let (cluster, origin) = (Setup::default().nodes(1).set("timeouts", "first_byte", "1s").start(), Origin::start());
+    let gate = Gate::default();
+    let held = gate.clone();
+    origin.on("/late", move |x| {
+        x.whole_body()?;
+        held.wait()?;
+        x.reply(200, "Cache-Control: no-store\r\n", "in time")
+    });
+    let mut client = cluster.connect();
+    client.request("POST", &origin.url("/late"), "", b"x").unwrap();
+    origin.until_asked("/late", 1);
+    cluster.signal_node("n1", rustix::process::Signal::STOP);
+    gate.open();
+    sleep(Duration::from_millis(1500));
+    cluster.signal_node("n1", rustix::process::Signal::CONT);
+    let answer = client.response("POST").unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "in time"));
+}
