@@ -12,9 +12,10 @@ use crate::config::{Address, Cluster, Config};
 use crate::net::http1::{self, Answer, Question};
 use crate::net::rules::Reach;
 use crate::policy;
-use crate::wire::answer::decode::{Bounds, Ends};
+use crate::wire::answer::decode::Bounds;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Whose;
+use crate::wire::length::BodyLength;
 use crate::wire::target::Key;
 use crate::wire::{link, status};
 use http::header::{self, HeaderValue};
@@ -237,7 +238,7 @@ fn useful(
     node: &Node,
     ask: &Ask,
     response: Response<PeerBody>,
-    ends: Ends,
+    ends: BodyLength,
     sent: Timestamp,
 ) -> Option<(Head, PeerBody)> {
     if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {

@@ -1,6 +1,6 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
-use super::link::{self, Answer, Framing, Pool, Said};
+use super::link::{self, Answer, Pool, Said};
 use super::outcome::{Cache, Record, Source, Verdict};
 use super::pass::Pass;
 use super::reply::{Capture, Content, Reply};
@@ -13,6 +13,7 @@ use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step, Up
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::field::FieldId;
+use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
 use crate::wire::{connection_auth, hop, list, status, target, via};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, UPGRADE, VIA};
@@ -125,7 +126,7 @@ async fn forward(
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
     let (framing, expect) = upload::framing(&request, &body);
-    let has_content = !matches!(framing, Framing::None | Framing::Sized(0));
+    let has_content = !matches!(framing, BodyLength::None | BodyLength::Sized(0));
     let tie = match connection_auth::is_in_request(&request.headers) {
         true => Some(client.ties.make(&key)),
         false => client.ties.get(&key),
