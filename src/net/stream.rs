@@ -1,7 +1,6 @@
-//! A connection, TCP or Unix, for tokio and for hyper.
+//! A connection, TCP or Unix.
 
 use super::lasting::Lasting;
-use hyper::rt::ReadBufCursor;
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -12,8 +11,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connection, either kind. Implements tokio's AsyncRead and AsyncWrite (with real vectored writes) and hyper's
-/// Read and Write.
+/// A connection, either kind. Implements tokio's AsyncRead and AsyncWrite (with real vectored writes).
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
@@ -165,48 +163,5 @@ impl AsyncWrite for Stream {
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, s => Pin::new(s).poll_shutdown(cx))
-    }
-}
-
-impl Stream {
-    /// Reads for hyper; how many bytes.
-    pub fn poll_read_into(&mut self, cx: &mut Context<'_>, buf: &mut ReadBufCursor<'_>) -> Poll<io::Result<usize>> {
-        // SAFETY: ReadBuf never writes uninitialised bytes, and exactly what it filled is advanced over.
-        let read = unsafe {
-            let mut unfilled = ReadBuf::uninit(buf.as_mut());
-            ready!(AsyncRead::poll_read(Pin::new(self), cx, &mut unfilled))?;
-            unfilled.filled().len()
-        };
-        // SAFETY: as above.
-        unsafe { buf.advance(read) };
-        Poll::Ready(Ok(read))
-    }
-}
-
-impl hyper::rt::Read for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().poll_read_into(cx, &mut buf).map_ok(|_| ())
-    }
-}
-
-impl hyper::rt::Write for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, buf)
-    }
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write_vectored(self, cx, bufs)
-    }
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self, cx)
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(self, cx)
     }
 }

@@ -11,10 +11,11 @@ use crate::clock;
 use crate::net::http1::Upload;
 use crate::net::rules::Reach;
 use crate::policy::{self, NotStored};
-use crate::wire::answer::decode::{self, Ends};
+use crate::wire::answer::decode;
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::field::FieldId;
+use crate::wire::length::BodyLength;
 use crate::wire::{hop, list};
 use http::{HeaderMap, Method, Response, StatusCode, response};
 use hyper::ext::ReasonPhrase;
@@ -27,7 +28,7 @@ pub struct SwitchesTo(pub Vec<Vec<u8>>);
 pub struct Answered<B = OriginBody> {
     pub head: response::Parts,
     pub body: B,
-    ends: Ends,
+    ends: BodyLength,
     pub reach: Reach,
     pub sent: Timestamp,
     pub received: Moment,
@@ -93,7 +94,7 @@ impl Answered {
 
 impl<B> Answered<B> {
     /// It has just been received.
-    pub fn new(response: Response<B>, ends: Ends, reach: Reach, sent: Timestamp) -> Answered<B> {
+    pub fn new(response: Response<B>, ends: BodyLength, reach: Reach, sent: Timestamp) -> Answered<B> {
         let received = clock::moment(clock::now());
         let (mut head, body) = response.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -107,15 +108,15 @@ impl<B> Answered<B> {
 
     fn length(&self) -> Option<u64> {
         match self.ends {
-            Ends::None => Some(0),
-            Ends::After(length) => Some(length),
-            Ends::Chunked | Ends::Closed => None,
+            BodyLength::None => Some(0),
+            BodyLength::Sized(length) => Some(length),
+            BodyLength::Chunked | BodyLength::UntilClose => None,
         }
     }
 
     /// Whether its body is whole where its connection ends, if that ends in order.
     pub fn ends_with_connection(&self) -> bool {
-        self.ends == Ends::Closed
+        self.ends == BodyLength::UntilClose
     }
 
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.

@@ -10,8 +10,9 @@ use crate::net::http1::{self, Answer, Broken, Conn, Heard, Limits, Owes, Pool, P
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError as BodyError;
-use crate::wire::answer::decode::{self, Bounds, Ends, Head};
+use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
+use crate::wire::length::BodyLength;
 use crate::wire::target::{Host, Key};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
@@ -39,7 +40,7 @@ pub struct Origins {
 /// An answer of an origin.
 pub struct Reply {
     pub response: Response<OriginBody>,
-    pub ends: Ends,
+    pub ends: BodyLength,
     /// Who may see what came from there.
     pub reach: Reach,
 }

@@ -11,9 +11,9 @@ use crate::clock::{Tick, tick};
 use crate::net::http1::{self, Answer, Question};
 use crate::net::rules::Reach;
 use crate::policy;
-use crate::wire::answer::decode::Ends;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Whose;
+use crate::wire::length::BodyLength;
 use crate::wire::{link, status};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response};
@@ -116,7 +116,7 @@ fn useful(
     node: &Node,
     ask: &Ask,
     response: Response<PeerBody>,
-    ends: Ends,
+    ends: BodyLength,
     sent: Timestamp,
 ) -> Option<(Head, PeerBody)> {
     if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {

@@ -3,7 +3,7 @@
 
 use super::copied::Watch;
 use super::hot::{Copy, RUNS_OUT, Since};
-use super::link::{self, Answer, Content as Body, Framing, Pool, Said, verbatim};
+use super::link::{self, Answer, Content as Body, Pool, Said, verbatim};
 use super::outcome::{Cache, End, Source, Verdict};
 use super::record::Record;
 use super::reply::Reply;
@@ -15,6 +15,7 @@ use crate::net::serve::{Asked as Asking, Given, Head, Interim, Payload};
 use crate::store::Mark;
 use crate::wire::connection_auth;
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::length::BodyLength;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
 use bytes::Bytes;
@@ -119,7 +120,7 @@ impl Pass {
             local: client.peer.same_machine,
             te_trailers: false,
             upgrade: None,
-            framing: Framing::None,
+            framing: BodyLength::None,
             expect: false,
             forwarded_for: client.forwarded_for(),
             peer: None,

@@ -1,6 +1,6 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, Answer, Broken, Framing, Pool};
+use super::link::{self, Answer, Broken, Pool};
 use super::route::{self, Asked, Where};
 use super::worker::Worker;
 use crate::cluster::views::{Node, Report};
@@ -8,6 +8,7 @@ use crate::net::dial;
 use crate::net::http1::Upload;
 use crate::net::prove::turns_away;
 use crate::wire::fault::{Fault, Kind};
+use crate::wire::length::BodyLength;
 use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
@@ -73,7 +74,7 @@ pub async fn relay(
 }
 
 fn is_get(request: &link::Request<'_>) -> bool {
-    *request.method == Method::GET && request.framing == Framing::None
+    *request.method == Method::GET && request.framing == BodyLength::None
 }
 
 /// Where the key belongs, and how much of the traffic it is. `plain`: nothing in it bears on whether what is stored may answer

@@ -2,7 +2,7 @@
 
 use super::answer::{self, own_answer};
 use super::effects::{invalidate, renewed};
-use super::link::{self, Framing, Said};
+use super::link::{self, Said};
 use super::outcome::{Cache, End, Source, Verdict};
 use super::own::looped;
 use super::pass::Pass;
@@ -15,6 +15,7 @@ use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::field::FieldId;
+use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
 use crate::wire::{connection_auth, hop, list, target, via};
 use http::header::{CONNECTION, HOST, HeaderValue, VIA};
@@ -121,7 +122,7 @@ async fn forward(
 ) -> Result<Response<Reply>, Fault> {
     let hop = hop::strip(&mut request.headers);
     let (framing, expect) = upload::framing(&request, &body);
-    let has_content = !matches!(framing, Framing::None | Framing::Sized(0));
+    let has_content = !matches!(framing, BodyLength::None | BodyLength::Sized(0));
     let tie = match connection_auth::is_in_request(&request.headers) {
         true => Some(client.ties.make(&key)),
         false => client.ties.get(&key),

@@ -6,7 +6,8 @@
 use super::conn::{Broken, Conn, Io, Limits, Next, Question};
 use crate::net::rules::Reach;
 use crate::wire::answer::content::{Content, Piece};
-use crate::wire::answer::decode::{Bounds, Ends};
+use crate::wire::answer::decode::Bounds;
+use crate::wire::length::BodyLength;
 use bytes::{Bytes, BytesMut};
 use std::future::poll_fn;
 use std::io::{self, Error, ErrorKind};
@@ -41,7 +42,7 @@ pub async fn ask_for(stream: &mut impl Io, request: &[u8], most: usize) -> io::R
     });
     let Next::Head(head) = asked.await.map_err(failed)? else { return Err(odd("its answer has no head")) };
     let status = head.status.as_u16();
-    if head.ends == Ends::Closed {
+    if head.ends == BodyLength::UntilClose {
         return Err(odd(&format!("status {status} without a length")));
     }
     let mut content = Content::of_link(head.ends, head.told_length, MOST);

@@ -5,8 +5,9 @@ use crate::clock::{Tick, tick};
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
-use crate::wire::answer::decode::{self, Bounds, Ends, Head};
+use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::Fault;
+use crate::wire::length::BodyLength;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use std::cell::RefCell;
@@ -371,7 +372,7 @@ fn at_once(question: &Question<'_>, limits: &Limits, reach: Reach, read: &[u8]) 
     question.message?;
     // What is wrong with it is found where it is read again.
     let (head, length) = decode::seen(read, limits.bounds, question.bodiless).ok()??;
-    let Ends::After(size) = head.ends else { return None };
+    let BodyLength::Sized(size) = head.ends else { return None };
     let content = &read[length..];
     let size = usize::try_from(size).ok().filter(|size| *size <= content.len())?;
     let message = question.message?(&head, reach, &content[..size])?;

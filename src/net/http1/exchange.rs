@@ -7,9 +7,10 @@ use super::pool::{Lease, Pool};
 use super::upload::Upload;
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
-use crate::wire::answer::decode::{Ends, Head};
+use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::Length;
 use crate::wire::fault::Whose;
+use crate::wire::length::BodyLength;
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Response};
 use hyper::ext::ReasonPhrase;
@@ -112,11 +113,11 @@ impl<S: Io> Answer<S> {
     }
 
     /// With a map of its fields, and how its body ends. `whose`: the server's fault is that one's.
-    pub fn into_response(self, whose: Whose) -> (Response<Box<Body<S>>>, Ends) {
+    pub fn into_response(self, whose: Whose) -> (Response<Box<Body<S>>>, BodyLength) {
         let Answer { mut head, lease, upload } = self;
         let mut ends = head.ends;
-        if let (Ends::Chunked, Some(length)) = (ends, head.told_length) {
-            ends = Ends::After(length);
+        if let (BodyLength::Chunked, Some(length)) = (ends, head.told_length) {
+            ends = BodyLength::Sized(length);
             head.fields.set_length(Length::Once(length));
         }
         let mut response = Response::new(Box::new(Body::new(lease, &head, upload, whose)));

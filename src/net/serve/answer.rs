@@ -2,7 +2,8 @@
 
 use super::body::told;
 use super::end::BoxError;
-use super::head::{self, Framing};
+use super::head;
+use crate::wire::length::BodyLength;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
@@ -52,12 +53,12 @@ impl Piece {
 }
 
 impl Rest {
-    pub(super) fn of(framing: Framing) -> Rest {
+    pub(super) fn of(framing: BodyLength) -> Rest {
         match framing {
-            Framing::None | Framing::Sized(0) => Rest::Nothing,
-            Framing::Sized(length) => Rest::Bytes(length),
-            Framing::Chunked => Rest::Chunks,
-            Framing::UntilClose => Rest::UntilClose,
+            BodyLength::None | BodyLength::Sized(0) => Rest::Nothing,
+            BodyLength::Sized(length) => Rest::Bytes(length),
+            BodyLength::Chunked => Rest::Chunks,
+            BodyLength::UntilClose => Rest::UntilClose,
         }
     }
 

@@ -1,14 +1,14 @@
 //! The two bodies of an exchange, noting when they begin, wait, move and end.
 
 use super::end::BoxError;
-use super::head::{Framing, Says};
+use super::head::Says;
 use super::interim::Interim;
 use super::io::{Io, Upgrade};
 use super::state::{Half, State};
 use crate::account::Hold;
 use crate::wire::answer::content::{Content, Piece};
-use crate::wire::answer::decode::Ends;
 use crate::wire::fault::Blame;
+use crate::wire::length::BodyLength;
 use crate::wire::link;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
@@ -50,15 +50,10 @@ struct Source {
 /// Of the exchange that is about to begin.
 impl ClientBody {
     pub(super) fn new(says: &Says, io: &Rc<RefCell<Io>>, state: &Arc<State>, limit: usize) -> ClientBody {
-        let ends = match says.content {
-            Framing::None | Framing::UntilClose => Ends::None,
-            Framing::Sized(length) => Ends::After(length),
-            Framing::Chunked => Ends::Chunked,
-        };
-        let source = (ends != Ends::None).then(|| Source {
+        let source = (says.content != BodyLength::None).then(|| Source {
             io: Rc::downgrade(io),
             half: Half::begin(state),
-            content: Content::new(ends, limit),
+            content: Content::new(says.content, limit),
             expects: says.expects,
             buffer: BytesMut::new(),
         });

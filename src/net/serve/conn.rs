@@ -17,6 +17,7 @@ use crate::clock;
 use crate::net::listen::Stream;
 use crate::wire::date;
 use crate::wire::field::FieldId;
+use crate::wire::length::BodyLength;
 use bytes::Bytes;
 use http::{Response, response};
 use http_body::Body;
@@ -465,7 +466,7 @@ enum First<B> {
 
 /// An answer breaks off.
 fn cut(shape: Shape, why: BoxError) -> Left {
-    if shape.framing == head::Framing::UntilClose { Left::CutOff(why) } else { Left::Broken(why) }
+    if shape.framing == BodyLength::UntilClose { Left::CutOff(why) } else { Left::Broken(why) }
 }
 
 fn gone() -> Left {

@@ -2,6 +2,7 @@
 
 use super::limits::Limits;
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::length::BodyLength;
 use crate::wire::view::{FieldView, RequestView};
 use crate::wire::{list, target};
 use bytes::Bytes;
@@ -36,18 +37,6 @@ pub struct Head<'a> {
     pub(super) says: Says,
 }
 
-/// How the content of a message is delimited (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Framing {
-    /// There is none, whatever the fields say.
-    #[default]
-    None,
-    Sized(u64),
-    Chunked,
-    /// By the end of the connection: answers to HTTP/1.0 only.
-    UntilClose,
-}
-
 /// What a head says of its connection and its content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Says {
@@ -64,7 +53,7 @@ pub(super) struct Says {
     pub(super) nominates: bool,
     /// `TE: trailers`
     pub(super) trailers: bool,
-    pub(super) content: Framing,
+    pub(super) content: BodyLength,
     pub(super) noted: Noted,
 }
 
@@ -220,13 +209,13 @@ impl Seen {
     }
 
     /// The flag: there are two ways to tell the end, which whoever answers is to refuse.
-    fn framing(&self, old: bool) -> Result<(Framing, bool), &'static str> {
+    fn framing(&self, old: bool) -> Result<(BodyLength, bool), &'static str> {
         match (self.codings, self.length) {
             (true, _) if old => Err("a transfer coding is not for HTTP/1.0 (RFC 9112 section 6.1)"),
             (true, _) if !self.chunked => Err("its last transfer coding is not chunked (RFC 9112 section 6.3)"),
-            (true, length) => Ok((Framing::Chunked, length.is_some())),
-            (false, Some(0) | None) => Ok((Framing::None, false)),
-            (false, Some(length)) => Ok((Framing::Sized(length), false)),
+            (true, length) => Ok((BodyLength::Chunked, length.is_some())),
+            (false, Some(0) | None) => Ok((BodyLength::None, false)),
+            (false, Some(length)) => Ok((BodyLength::Sized(length), false)),
         }
     }
 }
@@ -261,7 +250,7 @@ impl<'a> Head<'a> {
     /// know of it is in its lines.
     pub fn is_alone(&self) -> bool {
         let Says { content, connect, upgrade, nominates, .. } = self.says;
-        content == Framing::None && !connect && !upgrade && !nominates
+        content == BodyLength::None && !connect && !upgrade && !nominates
     }
     /// Whether its client takes trailers.
     pub fn takes_trailers(&self) -> bool {
@@ -361,17 +350,16 @@ impl FieldView for Head<'_> {
     }
 }
 
-impl Framing {
-    /// Of an answer. What the service said in `Content-Length` counts, then what its body knows of itself.
-    pub(super) fn of(answer: &response::Parts, body: &SizeHint, asked: &Says) -> Framing {
-        let said = answer.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-        match (answer.status, said.or(body.exact())) {
-            (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS, _) => Framing::None,
-            _ if asked.head || (asked.connect && answer.status.is_success()) => Framing::None,
-            (_, Some(length)) => Framing::Sized(length),
-            (_, None) if asked.old => Framing::UntilClose,
-            (_, None) => Framing::Chunked,
-        }
+/// Of an answer. What the service said in `Content-Length` counts, then what its body knows of itself.
+pub(super) fn body_length(answer: &response::Parts, body: &SizeHint, asked: &Says) -> BodyLength {
+    let said = answer.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    match (answer.status, said.or(body.exact())) {
+        (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS, _) => BodyLength::None,
+        _ if asked.head || (asked.connect && answer.status.is_success()) => BodyLength::None,
+        (_, Some(length)) => BodyLength::Sized(length),
+        // HTTP/1.0 knows no chunks.
+        (_, None) if asked.old => BodyLength::UntilClose,
+        (_, None) => BodyLength::Chunked,
     }
 }
 
@@ -383,7 +371,7 @@ pub(super) fn says_close(headers: &HeaderMap) -> bool {
 /// How an answer is written.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
-    pub(super) framing: Framing,
+    pub(super) framing: BodyLength,
     /// Its connection ends with it.
     pub(super) close: bool,
     /// HTTP/1.0 is told that it does not.
@@ -401,8 +389,9 @@ pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[
     let said = answer.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
     out.extend_from_slice(said.or(answer.status.canonical_reason().map(str::as_bytes)).unwrap_or_default());
     out.extend_from_slice(b"\r\n");
-    let sized =
-        matches!(framing, Framing::None | Framing::Sized(_)) && answer.status != StatusCode::NO_CONTENT && !hands_over;
+    let sized = matches!(framing, BodyLength::None | BodyLength::Sized(_))
+        && answer.status != StatusCode::NO_CONTENT
+        && !hands_over;
     let (mut length, mut dated, mut closes) = (false, date.is_none(), !close);
     for (name, value) in &answer.headers {
         match *name {
@@ -415,8 +404,8 @@ pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[
         field(out, name.as_str(), value.as_bytes());
     }
     match framing {
-        Framing::Sized(n) if !length => field(out, "content-length", itoa::Buffer::new().format(n).as_bytes()),
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        BodyLength::Sized(n) if !length => field(out, "content-length", itoa::Buffer::new().format(n).as_bytes()),
+        BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         _ => {}
     }
     if !closes {

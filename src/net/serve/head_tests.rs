@@ -57,22 +57,22 @@ fn fields_are_seen_by_what_they_are_in_order() {
 #[test]
 fn a_head_says_how_the_content_of_its_request_ends() {
     for (fields, expected) in [
-        ("", Ok(Framing::None)),
-        ("Content-Length: 0\r\n", Ok(Framing::None)),
-        ("Content-Length: 5\r\n", Ok(Framing::Sized(5))),
-        ("Content-Length: 5\r\nContent-Length: 05\r\n", Ok(Framing::Sized(5))),
+        ("", Ok(BodyLength::None)),
+        ("Content-Length: 0\r\n", Ok(BodyLength::None)),
+        ("Content-Length: 5\r\n", Ok(BodyLength::Sized(5))),
+        ("Content-Length: 5\r\nContent-Length: 05\r\n", Ok(BodyLength::Sized(5))),
         ("Content-Length: 5\r\nContent-Length: 6\r\n", Err(())),
         ("Content-Length: 5, 5\r\n", Err(())),
         ("Content-Length: +5\r\n", Err(())),
         ("Content-Length: \r\n", Err(())),
         ("Content-Length: 18446744073709551616\r\n", Err(())),
-        ("Transfer-Encoding: Chunked\r\n", Ok(Framing::Chunked)),
-        ("Transfer-Encoding: gzip, chunked\r\n", Ok(Framing::Chunked)),
-        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+        ("Transfer-Encoding: Chunked\r\n", Ok(BodyLength::Chunked)),
+        ("Transfer-Encoding: gzip, chunked\r\n", Ok(BodyLength::Chunked)),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", Ok(BodyLength::Chunked)),
         ("Transfer-Encoding: chunked, gzip\r\n", Err(())),
         ("Transfer-Encoding: xchunked\r\n", Err(())),
         ("Transfer-Encoding: \r\n", Err(())),
-        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Ok(Framing::Chunked)),
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Ok(BodyLength::Chunked)),
     ] {
         let said = said(&format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
         assert_eq!(said.map(|says| says.content).map_err(drop), expected, "{fields}");
@@ -127,7 +127,7 @@ fn head(status: u16, fields: &[(&'static str, &'static str)], body: SizeHint, sa
     for (name, value) in fields {
         parts.headers.append(*name, HeaderValue::from_static(value));
     }
-    let (framing, keep) = (Framing::of(&parts, &body, &says), says.old && !close);
+    let (framing, keep) = (body_length(&parts, &body, &says), says.old && !close);
     let mut out = Vec::new();
     write_head(&parts, Shape { framing, close, keep, hands_over: says.connect }, Some(b"now"), &mut out);
     String::from_utf8(out).unwrap()

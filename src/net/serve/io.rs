@@ -3,11 +3,11 @@
 use super::state::State;
 use crate::net::listen::Stream;
 use bytes::Bytes;
-use hyper::rt::Write;
 use std::io::Result;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use tokio::io::AsyncWrite;
 use tokio::sync::oneshot;
 
 /// Shared by the connection, which writes, and the body of its request, which reads. Never borrowed across a poll.
@@ -50,7 +50,7 @@ impl Io {
     pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
         if let Some(mut rest) = self.state.rest() {
             while !rest.is_empty() {
-                let written = ready!(Write::poll_write(Pin::new(&mut self.stream), cx, &rest))?;
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &rest))?;
                 rest.drain(..written);
             }
             self.state.no_rest();

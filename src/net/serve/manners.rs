@@ -1,6 +1,7 @@
 //! PURE. What becomes of a connection after an answer (RFC 9112 sections 6.3, 9.3 and 9.6; RFC 9931).
 
-use super::head::{Framing, Says, Shape, says_close};
+use super::head::{Says, Shape, body_length, says_close};
+use crate::wire::length::BodyLength;
 use http::{StatusCode, response};
 use http_body::SizeHint;
 
@@ -35,10 +36,10 @@ pub(super) fn say(asked: &Says, close: bool, end: usize, out: &mut Vec<u8>) {
 pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, standing: Standing) -> Shape {
     let status = answer.status;
     let hands_over = status == StatusCode::SWITCHING_PROTOCOLS || (asked.connect && status.is_success());
-    let framing = Framing::of(answer, body, asked);
+    let framing = body_length(answer, body, asked);
     // What follows a refused CONNECT was meant for somebody else (RFC 9931 section 4).
     let is_refused = asked.connect;
-    let ends = asked.close || (asked.old && !asked.keep_alive) || framing == Framing::UntilClose;
+    let ends = asked.close || (asked.old && !asked.keep_alive) || framing == BodyLength::UntilClose;
     let close =
         !hands_over && (ends || is_refused || standing.is_last || standing.is_uploading || says_close(&answer.headers));
     Shape { framing, close, keep: asked.old && !close && !hands_over, hands_over }

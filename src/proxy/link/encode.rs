@@ -5,19 +5,12 @@ use crate::cluster::views::Node;
 use crate::net::serve::Interim;
 use crate::net::shares::Source;
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::length::BodyLength;
 use crate::wire::link;
 use crate::wire::target::Key;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
 use std::rc::Rc;
-
-/// How the body of a request is framed on the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    None,
-    Sized(u64),
-    Chunked,
-}
 
 /// The client's fields, without those of its hop.
 #[derive(Clone, Copy)]
@@ -54,7 +47,7 @@ pub struct Request<'a> {
     pub local: bool,
     pub te_trailers: bool,
     pub upgrade: Option<&'a HeaderValue>,
-    pub framing: Framing,
+    pub framing: BodyLength,
     /// `Expect: 100-continue`
     pub expect: bool,
     /// Written as `X-Forwarded-For`.
@@ -113,9 +106,9 @@ impl Request<'_> {
     /// What holds for this hop only.
     fn encode_hop(&self, out: &mut Vec<u8>) {
         match self.framing {
-            Framing::None => {}
-            Framing::Sized(n) => field(out, b"content-length", itoa::Buffer::new().format(n).as_bytes()),
-            Framing::Chunked => field(out, b"transfer-encoding", b"chunked"),
+            BodyLength::None | BodyLength::UntilClose => {}
+            BodyLength::Sized(n) => field(out, b"content-length", itoa::Buffer::new().format(n).as_bytes()),
+            BodyLength::Chunked => field(out, b"transfer-encoding", b"chunked"),
         }
         if self.expect {
             field(out, b"expect", b"100-continue");
@@ -173,7 +166,7 @@ mod tests {
             local: false,
             te_trailers: true,
             upgrade: None,
-            framing: Framing::Chunked,
+            framing: BodyLength::Chunked,
             expect: true,
             forwarded_for: None,
             peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),

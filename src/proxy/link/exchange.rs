@@ -5,12 +5,13 @@ use super::body::Body;
 use super::chunked::{Chunked, Step};
 use super::conn::Conn;
 use super::control::Phase;
-use super::decode::{Ends, Head};
+use super::decode::Head;
 use super::{Broken, InFlight, Pool, Request};
 use crate::clock::{self, Tick};
 use crate::net::http1::Upload;
 use crate::proxy::outcome::Cache;
 use crate::wire::answer::fields::Length;
+use crate::wire::length::BodyLength;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use std::future::poll_fn;
@@ -111,7 +112,7 @@ async fn content(
     load: InFlight,
 ) -> Result<Answer, Broken> {
     if upload.is_none() {
-        if let Ends::After(size) = head.ends
+        if let BodyLength::Sized(size) = head.ends
             && size <= SMALL
             && (early.len() as u64) < size
         {
@@ -124,7 +125,7 @@ async fn content(
             return Ok(Answer { head, content: Content::Full(body) });
         }
     }
-    if head.ends == Ends::Chunked
+    if head.ends == BodyLength::Chunked
         && let Some(length) = head.told_length
     {
         head.fields.set_length(Length::Once(length));
@@ -159,14 +160,14 @@ async fn gather(conn: &mut Conn, early: Bytes, size: usize) -> Result<Bytes, Bro
 /// The body, when all of it is in `early`; what is left there is not part of it.
 fn whole(head: &mut Head, early: &mut Bytes) -> Option<Bytes> {
     match head.ends {
-        Ends::None | Ends::After(0) => Some(Bytes::new()),
-        Ends::After(size) if early.len() as u64 >= size => Some(early.split_to(size as usize)),
-        Ends::Chunked => {
+        BodyLength::None | BodyLength::Sized(0) => Some(Bytes::new()),
+        BodyLength::Sized(size) if early.len() as u64 >= size => Some(early.split_to(size as usize)),
+        BodyLength::Chunked => {
             let (body, used) = whole_chunked(early).filter(|(body, _)| is_as_told(head, body))?;
             drop(early.split_to(used));
             Some(body)
         }
-        Ends::After(_) | Ends::Closed => None,
+        BodyLength::Sized(_) | BodyLength::UntilClose => None,
     }
 }
 

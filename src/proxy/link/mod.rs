@@ -20,7 +20,7 @@ pub use acquire::Want;
 pub use body::Body;
 pub use conn::Conn;
 pub use decode::Head;
-pub use encode::{Framing, Request, Said};
+pub use encode::{Request, Said};
 pub use exchange::{Answer, Content, exchange};
 pub use fields::verbatim;
 pub use pipeline::held;

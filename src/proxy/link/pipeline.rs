@@ -7,12 +7,13 @@
 use super::acquire::{Want, acquire};
 use super::conn::Conn;
 use super::control::Phase;
-use super::decode::{self, Ends, Head};
+use super::decode::{self, Head};
 use super::exchange::{Answer, Content, SMALL, is_interim, note_hit};
 use super::{Broken, InFlight, Pool, Request};
 use crate::clock::Tick;
 use crate::net::shares::Source;
 use crate::proxy::outcome::Cache;
+use crate::wire::length::BodyLength;
 use bytes::BytesMut;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -246,8 +247,10 @@ impl Flow {
 fn size(head: &Head) -> Result<usize, Broken> {
     match head.ends {
         _ if is_interim(head) => Err(Broken::Protocol("an interim response")),
-        Ends::None => Ok(0),
-        Ends::After(size) if size <= SMALL => Ok(size as usize),
-        Ends::After(_) | Ends::Chunked | Ends::Closed => Err(Broken::Protocol("not a small answer")),
+        BodyLength::None => Ok(0),
+        BodyLength::Sized(size) if size <= SMALL => Ok(size as usize),
+        BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
+            Err(Broken::Protocol("not a small answer"))
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::cluster::views::Node;
 use crate::config::{Address, Config, Secret};
 use crate::net::http1::Upload;
 use crate::proxy::fake::{self, Act, FakeNode, config, pool};
+use crate::wire::length::BodyLength;
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
@@ -22,7 +23,7 @@ struct Asked {
     key: Key,
     method: Method,
     headers: HeaderMap,
-    framing: Framing,
+    framing: BodyLength,
     expect: bool,
     upgrade: Option<HeaderValue>,
 }
@@ -30,10 +31,10 @@ struct Asked {
 impl Asked {
     fn get() -> Asked {
         let key = Key::parse("http://a.example/x").unwrap();
-        let (headers, framing) = (HeaderMap::new(), Framing::None);
+        let (headers, framing) = (HeaderMap::new(), BodyLength::None);
         Asked { key, method: Method::GET, headers, framing, expect: false, upgrade: None }
     }
-    fn post(framing: Framing) -> Asked {
+    fn post(framing: BodyLength) -> Asked {
         Asked { method: Method::POST, framing, ..Asked::get() }
     }
     fn request(&self) -> Request<'_> {
@@ -192,7 +193,7 @@ fn a_request_that_must_not_be_sent_twice_gets_a_connection_that_lives() {
         ask(&pool, &Asked::get()).await.unwrap();
         // Let the node close.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let post = Asked::post(Framing::Sized(0));
+        let post = Asked::post(BodyLength::Sized(0));
         let answer = exchange(&pool, &post.request(), &mut None, Want::Alive).await.unwrap();
         assert_eq!(read(answer).await.unwrap().body, b"2");
     });
@@ -258,13 +259,13 @@ fn a_body_goes_up_sized_or_chunked_with_its_trailers() {
     run(async {
         let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static("5"))]);
         let chunked = "5\r\nhello\r\n0\r\nx-sum: 5\r\n\r\n";
-        for (framing, sent) in [(Framing::Sized(5), "hello"), (Framing::Chunked, chunked)] {
+        for (framing, sent) in [(BodyLength::Sized(5), "hello"), (BodyLength::Chunked, chunked)] {
             let script = vec![Act::Head, Act::Read(sent.len()), Act::Write(sized("done")), Act::Silence];
             let node = FakeNode::new("n1", [script]);
             let pool = pool(&node, &config());
             let asked = Asked::post(framing);
-            let source = source("hello", (framing == Framing::Chunked).then(|| trailers.clone()));
-            let mut upload = Some(Box::new(Upload::new(source, framing == Framing::Chunked)));
+            let source = source("hello", (framing == BodyLength::Chunked).then(|| trailers.clone()));
+            let mut upload = Some(Box::new(Upload::new(source, framing == BodyLength::Chunked)));
             let answer = exchange(&pool, &asked.request(), &mut upload, Want::Alive).await.unwrap();
             assert_eq!(read(answer).await.unwrap().body, b"done");
             assert!(node.heard(0).ends_with(&format!("\r\n\r\n{sent}")), "{}", node.heard(0));
@@ -280,7 +281,7 @@ fn a_body_waits_for_100_continue_or_a_while() {
         for first in [vec![Act::Head, go_on], vec![Act::Head]] {
             let rest = vec![Act::Read(5), Act::Write(sized("done")), Act::Silence];
             let node = FakeNode::new("n1", [[first, rest].concat()]);
-            let asked = Asked { expect: true, ..Asked::post(Framing::Sized(5)) };
+            let asked = Asked { expect: true, ..Asked::post(BodyLength::Sized(5)) };
             let mut upload = Some(Box::new(Upload::new(source("hello", None), false)));
             let answer = exchange(&pool(&node, &config()), &asked.request(), &mut upload, Want::Alive).await.unwrap();
             assert_eq!(read(answer).await.unwrap().body, b"done");
@@ -295,7 +296,7 @@ fn a_final_answer_instead_of_100_continue_leaves_the_body_unread() {
         let refusal = b"HTTP/1.1 417 No\r\nContent-Length: 2\r\n\r\nno".to_vec();
         let node = FakeNode::new("n1", [vec![Act::Head, Act::Write(refusal), Act::Silence]]);
         let pool = pool(&node, &config());
-        let asked = Asked { expect: true, ..Asked::post(Framing::Sized(5)) };
+        let asked = Asked { expect: true, ..Asked::post(BodyLength::Sized(5)) };
         let mut upload = Some(Box::new(Upload::new(source("hello", None), false)));
         let answer = exchange(&pool, &asked.request(), &mut upload, Want::Alive).await.unwrap();
         assert_eq!(read(answer).await.unwrap().status, StatusCode::EXPECTATION_FAILED);
@@ -313,7 +314,7 @@ fn an_answer_to_half_an_upload_counts() {
         let size = 8 << 20;
         let body = Full::new(Bytes::from(vec![b'x'; size])).map_err(|never| match never {});
         let mut upload = Some(Box::new(Upload::new(Box::pin(body), false)));
-        let asked = Asked::post(Framing::Sized(size as u64));
+        let asked = Asked::post(BodyLength::Sized(size as u64));
         let answer = exchange(&pool, &asked.request(), &mut upload, Want::Alive).await.unwrap();
         assert_eq!(answer.head.status, StatusCode::PAYLOAD_TOO_LARGE);
         assert!(pool.pop_idle().is_none());

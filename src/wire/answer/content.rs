@@ -1,8 +1,8 @@
 //! PURE. The content of a message, decoded from whatever pieces arrive (RFC 9112 section 6.3).
 
 use super::chunked::{Chunked, Step};
-use super::decode::Ends;
 use crate::wire::fault::Blame;
+use crate::wire::length::BodyLength;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::fmt;
@@ -41,24 +41,24 @@ pub enum Bad {
 
 impl Content {
     /// `trailers`: so many bytes of them are read.
-    pub fn new(ends: Ends, trailers: usize) -> Content {
+    pub fn new(ends: BodyLength, trailers: usize) -> Content {
         Content::of(ends, || (Chunked::new(trailers), None))
     }
 
     /// What a node sends (docs/link.md), which may have told how long it is.
-    pub fn of_link(ends: Ends, told: Option<u64>, trailers: usize) -> Content {
+    pub fn of_link(ends: BodyLength, told: Option<u64>, trailers: usize) -> Content {
         Content::of(ends, || (Chunked::of_link(trailers), told))
     }
 
-    fn of(ends: Ends, chunked: impl FnOnce() -> (Chunked, Option<u64>)) -> Content {
+    fn of(ends: BodyLength, chunked: impl FnOnce() -> (Chunked, Option<u64>)) -> Content {
         match ends {
-            Ends::None | Ends::After(0) => Content::Over,
-            Ends::After(length) => Content::Left(length),
-            Ends::Chunked => {
+            BodyLength::None | BodyLength::Sized(0) => Content::Over,
+            BodyLength::Sized(length) => Content::Left(length),
+            BodyLength::Chunked => {
                 let (chunked, told) = chunked();
                 Content::Chunked(Box::new(chunked), told)
             }
-            Ends::Closed => Content::UntilClose,
+            BodyLength::UntilClose => Content::UntilClose,
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
     use crate::wire::fault::{Kind, Whose};
 
     /// The data, whether it came to its end, and what is left of the input.
-    fn read(ends: Ends, text: &'static [u8], piece: usize) -> (Vec<u8>, bool, Vec<u8>) {
+    fn read(ends: BodyLength, text: &'static [u8], piece: usize) -> (Vec<u8>, bool, Vec<u8>) {
         let (mut content, mut data, mut rest) = (Content::new(ends, 1024), Vec::new(), Vec::new());
         for part in text.chunks(piece) {
             let mut input = Bytes::from_static(part);
@@ -153,14 +153,14 @@ mod tests {
     fn content_ends_where_its_framing_says_and_not_later() {
         for piece in 1..20 {
             for (ends, text, data, over, rest) in [
-                (Ends::None, &b"next"[..], &b""[..], true, &b"next"[..]),
-                (Ends::After(0), b"next", b"", true, b"next"),
-                (Ends::After(4), b"bodynext", b"body", true, b"next"),
-                (Ends::After(9), b"body", b"body", false, b""),
-                (Ends::Chunked, b"4\r\nbody\r\n0\r\n\r\nnext", b"body", true, b"next"),
-                (Ends::Chunked, b"4\r\nbody\r\n0\r\na: b\r\n\r\nnext", b"body", true, b"next"),
-                (Ends::Chunked, b"4\r\nbody\r\n", b"body", false, b""),
-                (Ends::Closed, b"body", b"body", false, b""),
+                (BodyLength::None, &b"next"[..], &b""[..], true, &b"next"[..]),
+                (BodyLength::Sized(0), b"next", b"", true, b"next"),
+                (BodyLength::Sized(4), b"bodynext", b"body", true, b"next"),
+                (BodyLength::Sized(9), b"body", b"body", false, b""),
+                (BodyLength::Chunked, b"4\r\nbody\r\n0\r\n\r\nnext", b"body", true, b"next"),
+                (BodyLength::Chunked, b"4\r\nbody\r\n0\r\na: b\r\n\r\nnext", b"body", true, b"next"),
+                (BodyLength::Chunked, b"4\r\nbody\r\n", b"body", false, b""),
+                (BodyLength::UntilClose, b"body", b"body", false, b""),
             ] {
                 let expected = (data.to_vec(), over, rest.to_vec());
                 assert_eq!(read(ends, text, piece), expected, "{ends:?} {piece}");
@@ -179,7 +179,7 @@ mod tests {
             ("5\r\nbodyx\r\n0\r\n\r\n", other()),
             ("3\r\nbod\r\n!origin http_response_incomplete\r\n", Err(told)),
         ] {
-            let mut content = Content::of_link(Ends::Chunked, Some(4), 1024);
+            let mut content = Content::of_link(BodyLength::Chunked, Some(4), 1024);
             let (mut input, mut data) = (Bytes::from_static(text.as_bytes()), Vec::new());
             let mut read = || -> Result<(), Bad> {
                 while let Piece::Data(piece) = content.step(&mut input)? {
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn how_long_it_is_is_known_from_a_length_only() {
         let length = |ends| Content::new(ends, 0).length();
-        assert_eq!(length(Ends::After(7)), Some(7));
-        assert_eq!(length(Ends::None), Some(0));
-        assert_eq!((length(Ends::Chunked), length(Ends::Closed)), (None, None));
+        assert_eq!(length(BodyLength::Sized(7)), Some(7));
+        assert_eq!(length(BodyLength::None), Some(0));
+        assert_eq!((length(BodyLength::Chunked), length(BodyLength::UntilClose)), (None, None));
     }
 }

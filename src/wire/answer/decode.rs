@@ -4,6 +4,7 @@ use super::fields::{Fields, Length};
 use super::tidy;
 use crate::wire::fault::Blame;
 use crate::wire::field::FieldId;
+use crate::wire::length::BodyLength;
 use crate::wire::{connection_auth, link};
 use bytes::Bytes;
 use http::{StatusCode, Version};
@@ -19,24 +20,13 @@ pub const OTHER_CODING: &str = "a transfer coding other than chunked";
 /// Why an answer cannot be read whose lines are none.
 const NOT_HTTP: &str = "not HTTP/1.1";
 
-/// How the body of an answer ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ends {
-    /// There is none.
-    None,
-    After(u64),
-    Chunked,
-    /// With the connection.
-    Closed,
-}
-
 /// The head of an answer; where it lies is `B`'s matter.
 #[derive(Debug)]
 pub struct Head<B = Bytes> {
     pub status: StatusCode,
     pub version: Version,
     pub fields: Fields<B>,
-    pub ends: Ends,
+    pub ends: BodyLength,
     /// The connection may serve another request after this one.
     pub keep: bool,
     /// `Ringhold-Reach: local`: only for clients on this machine.
@@ -164,7 +154,7 @@ fn parse<'b>(
     }
     let noise = framing.codings > 0 && framing.coding == Coding::Noise;
     let head = framing.finish(status, version, bodiless).map_err(Parse::Bad)?;
-    if noise && head.ends == Ends::Closed {
+    if noise && head.ends == BodyLength::UntilClose {
         match looks_chunked(&buf[length..]) {
             Some(false) => {}
             // A coding by another name: nobody is to get its framing for content.
@@ -289,7 +279,7 @@ impl<'b> Framing<'b> {
             if self.lengths > 0 {
                 self.fields.set_length(Length::LeftOut);
             }
-            Ends::None
+            BodyLength::None
         } else if bodiless || status == StatusCode::NOT_MODIFIED {
             if matches!((self.coding, self.length), (Coding::Other, _) | (Coding::Noise, Some(_))) {
                 return Err(OTHER_CODING);
@@ -299,7 +289,7 @@ impl<'b> Framing<'b> {
                 Some(length) if self.lengths > 1 => self.fields.set_length(Length::Once(length)),
                 _ => {}
             }
-            Ends::None
+            BodyLength::None
         } else {
             self.ends(version)?
         };
@@ -308,7 +298,7 @@ impl<'b> Framing<'b> {
         Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame })
     }
 
-    fn ends(&mut self, version: Version) -> Result<Ends, &'static str> {
+    fn ends(&mut self, version: Version) -> Result<BodyLength, &'static str> {
         if self.codings > 0 && version == Version::HTTP_10 {
             // RFC 9112 section 6.1: its framing is faulty.
             return Err("a transfer coding in HTTP/1.0");
@@ -321,18 +311,18 @@ impl<'b> Framing<'b> {
                     self.closes = true;
                 }
                 self.fields.set_length(Length::LeftOut);
-                Ends::Chunked
+                BodyLength::Chunked
             }
             (Coding::Absent, Some(length)) => {
                 // One line of it is enough.
                 if self.lengths > 1 {
                     self.fields.set_length(Length::Once(length));
                 }
-                Ends::After(length)
+                BodyLength::Sized(length)
             }
             (Coding::Absent | Coding::Noise, None) => {
                 self.closes = true;
-                Ends::Closed
+                BodyLength::UntilClose
             }
         })
     }
@@ -360,21 +350,21 @@ mod tests {
     #[test]
     fn the_end_of_a_body_follows_rfc_9112_section_6_3() {
         for (fields, expected) in [
-            ("Content-Length: 5\r\n", Ok((Ends::After(5), true))),
-            ("Content-Length: 5, 5\r\n", Ok((Ends::After(5), true))),
-            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok((Ends::After(5), true))),
+            ("Content-Length: 5\r\n", Ok((BodyLength::Sized(5), true))),
+            ("Content-Length: 5, 5\r\n", Ok((BodyLength::Sized(5), true))),
+            ("Content-Length: 5\r\nContent-Length: 5\r\n", Ok((BodyLength::Sized(5), true))),
             ("Content-Length: 5\r\nContent-Length: 6\r\n", Err("two different lengths")),
             ("Content-Length: +5\r\n", Err("malformed Content-Length")),
             ("Content-Length: 99999999999999999999\r\n", Err("malformed Content-Length")),
             ("Content-Length: 18446744073709551615\r\n", Err("malformed Content-Length")),
             ("Content-Length: 9223372036854775808\r\n", Err("malformed Content-Length")),
-            ("Content-Length: 9223372036854775807\r\n", Ok((Ends::After(i64::MAX as u64), true))),
-            ("Transfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
-            ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((Ends::Chunked, false))),
-            ("Transfer-Encoding: noise\r\n", Ok((Ends::Closed, false))),
-            ("Transfer-Encoding: chunked,\r\n", Ok((Ends::Chunked, true))),
-            ("Transfer-Encoding: \r\nTransfer-Encoding: chunked\r\n", Ok((Ends::Chunked, true))),
-            ("Transfer-Encoding: ,\r\n", Ok((Ends::Closed, false))),
+            ("Content-Length: 9223372036854775807\r\n", Ok((BodyLength::Sized(i64::MAX as u64), true))),
+            ("Transfer-Encoding: chunked\r\n", Ok((BodyLength::Chunked, true))),
+            ("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n", Ok((BodyLength::Chunked, false))),
+            ("Transfer-Encoding: noise\r\n", Ok((BodyLength::UntilClose, false))),
+            ("Transfer-Encoding: chunked,\r\n", Ok((BodyLength::Chunked, true))),
+            ("Transfer-Encoding: \r\nTransfer-Encoding: chunked\r\n", Ok((BodyLength::Chunked, true))),
+            ("Transfer-Encoding: ,\r\n", Ok((BodyLength::UntilClose, false))),
             ("Transfer-Encoding: xchunked\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: chunked;q=1\r\n", Err("a transfer coding other than chunked")),
             ("Transfer-Encoding: noise, chunked\r\n", Err("a transfer coding other than chunked")),
@@ -384,9 +374,9 @@ mod tests {
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
                 Err("a transfer coding other than chunked"),
             ),
-            ("", Ok((Ends::Closed, false))),
-            ("Connection: close\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
-            ("Connection: close, keep-alive\r\nContent-Length: 1\r\n", Ok((Ends::After(1), false))),
+            ("", Ok((BodyLength::UntilClose, false))),
+            ("Connection: close\r\nContent-Length: 1\r\n", Ok((BodyLength::Sized(1), false))),
+            ("Connection: close, keep-alive\r\nContent-Length: 1\r\n", Ok((BodyLength::Sized(1), false))),
         ] {
             let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\nbody");
             let got = read(&text).map(|h| h.map(|(h, _)| (h.ends, h.keep)));
@@ -430,7 +420,7 @@ mod tests {
     fn some_answers_have_no_body_whatever_they_say() {
         for status in ["204 No", "304 No", "101 Sw", "100 Co"] {
             let (head, _) = read(&format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n")).unwrap().unwrap();
-            assert_eq!(head.ends, Ends::None, "{status}");
+            assert_eq!(head.ends, BodyLength::None, "{status}");
         }
     }
 
@@ -456,7 +446,7 @@ mod tests {
             "HTTP/1.1 200 OK\nDate: d\nContent-Length: 1\n\n",
         ] {
             let (head, length) = read(text).unwrap().unwrap();
-            assert_eq!((head.ends, length), (Ends::After(1), text.len()), "{text:?}");
+            assert_eq!((head.ends, length), (BodyLength::Sized(1), text.len()), "{text:?}");
             assert_eq!(head.fields.map().get("date").unwrap(), "d", "{text:?}");
             assert_eq!(head.fields.map().get("content-length").unwrap(), "1", "{text:?}");
             assert!(!head.fields.write(&mut Vec::new()), "{text:?}");
