@@ -6,7 +6,7 @@ use super::complete;
 use super::confirm::{self, Confirmed};
 use super::fill::Head;
 use super::forgotten::Since;
-use super::origin::{OriginBody, Reply};
+use super::origin::{OriginBody, OriginRequest, Reply};
 use super::source::Source;
 use crate::clock;
 use crate::net::http1::Upload;
@@ -152,7 +152,15 @@ impl Answered {
                 pass_on(interim, head.status, head.fields.map());
             }
         };
-        let Reply { response, ends, reach } = node.origins.exchange(ask, headers, upload, &interim).await?;
+        let request = OriginRequest {
+            key: &ask.key,
+            method: &ask.head.method,
+            pathless: ask.pathless,
+            headers,
+            same_machine: ask.same_machine,
+            pins: ask.pins.as_ref(),
+        };
+        let Reply { response, ends, reach } = node.origins.exchange(&request, upload, &interim).await?;
         Answered::new(response, ends, reach, sent).asked_for(ask)
     }
 
