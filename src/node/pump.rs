@@ -14,7 +14,7 @@ use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::target::Key;
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -58,7 +58,10 @@ async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result
                     node.make_room().await;
                 }
                 poll_fn(|cx| fill.poll_room(node.config.cache.max_object, cx)).await;
-                turn().await;
+                // Who has read the last piece may leave, and what nobody waits for any more is given up: so that is stored first.
+                if !body.is_end_stream() {
+                    turn().await;
+                }
             }
             Err(Ok(fields)) => trailers = Some(fields),
             Err(Err(_)) => {}
