@@ -3,7 +3,7 @@
 use super::Node;
 use super::ask::Ask;
 use super::fill::Head;
-use super::origin::{OriginBody, Reply};
+use super::origin::{OriginBody, OriginRequest, Reply};
 use super::outgoing::pass_on;
 use super::settled::{Settled, Why, mark};
 use super::source::Source;
@@ -49,7 +49,15 @@ impl Answered {
                 pass_on(interim, head.status, head.fields.map());
             }
         };
-        let Reply { response, ends, reach } = node.origins.exchange(ask, headers, upload, &interim).await?;
+        let request = OriginRequest {
+            key: &ask.key,
+            method: &ask.head.method,
+            pathless: ask.pathless,
+            headers,
+            same_machine: ask.same_machine,
+            pins: ask.pins.as_ref(),
+        };
+        let Reply { response, ends, reach } = node.origins.exchange(&request, upload, &interim).await?;
         Answered::new(response, ends, reach, sent).asked_for(ask)
     }
 

@@ -1,15 +1,16 @@
 //! Connections to origins ([`crate::net::http1`]): what a request to one is, whose fault it is that it failed, and what its
 //! answer is to others.
 
-use super::ask::Ask;
 use super::counters::{Counters, add};
 use crate::config::Config;
 use crate::net::descriptors;
 use crate::net::dial::Dialer;
-use crate::net::http1::{self, Answer, Broken, Conn, Heard, Limits, Owes, Pool, Pools, Question, Room, Upload, Want};
+use crate::net::http1::{
+    self, Answer, Broken, Conn, Heard, Limits, Owes, Pins, Pool, Pools, Question, Room, Upload, Want,
+};
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
-use crate::net::serve::BoxError as BodyError;
+use crate::net::serve::BoxError;
 use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
@@ -22,6 +23,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+/// Interim responses before one answer, and bytes of them.
+const INTERIM: (usize, usize) = (256, 1024 * 1024);
 /// So much later than a front.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,18 @@ pub struct Origins {
     first_byte: Duration,
     origin_silence: Duration,
     counters: Rc<Counters>,
+}
+
+/// What an origin is asked, but for the body.
+pub struct OriginRequest<'a> {
+    pub key: &'a Key,
+    pub method: &'a Method,
+    /// `OPTIONS` for the server itself (RFC 9112 section 3.2.4).
+    pub pathless: bool,
+    pub headers: &'a HeaderMap,
+    pub same_machine: bool,
+    /// On connections of one client alone.
+    pub pins: Option<&'a Rc<Pins>>,
 }
 
 /// An answer of an origin.
@@ -67,6 +82,7 @@ impl Origins {
             // A front keeps its clients to the limit, and is to be the first.
             give: timeouts.client_silence + LATER,
             silence: origin_silence,
+            interim: INTERIM,
         };
         let (dialer, pools) = (Dialer::new(config), Pools::new(descriptors::for_idle(), room, limits));
         let idle = Rc::downgrade(&pools);
@@ -74,29 +90,28 @@ impl Origins {
         Origins { dialer, pools, head, fields, first_byte, origin_silence, counters }
     }
 
-    /// Sends a request with these fields and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer.
     pub async fn exchange(
         &self,
-        ask: &Ask,
-        headers: &HeaderMap,
+        request: &OriginRequest<'_>,
         upload: Option<Box<Upload>>,
         interim: &dyn Fn(Head),
     ) -> Result<Reply, Fault> {
-        // For the server itself it is `*` (RFC 9112 section 3.2.4).
-        let target = if ask.pathless { "*" } else { ask.key.path_and_query() };
-        let head = http1::head(&ask.head.method, target, headers, upload.as_deref());
+        let OriginRequest { key, method, pathless, headers, same_machine, pins } = *request;
+        let target = if pathless { "*" } else { key.path_and_query() };
+        let head = http1::head(method, target, headers, upload.as_deref());
         let question = Question {
             head: &head,
-            bodiless: ask.head.method == Method::HEAD,
-            idempotent: ask.head.method.is_idempotent(),
+            bodiless: method == Method::HEAD,
+            idempotent: method.is_idempotent(),
             interim,
             message: None,
         };
-        let pool = self.pools.get(ask.key.root());
-        let want = Want { pool: &pool, pins: ask.pins.as_ref(), same_machine: ask.same_machine };
-        let dial = async |again| self.dial(&ask.key, ask.same_machine, again).await;
+        let pool = self.pools.get(key.root());
+        let want = Want { pool: &pool, pins, same_machine };
+        let dial = async |again| self.dial(key, same_machine, again).await;
         let reply = match self.ask(&want, &question, upload, dial).await? {
-            Heard::Answer(answer) => self.reply(*answer, ask.pins.is_some()),
+            Heard::Answer(answer) => self.reply(*answer, pins.is_some()),
             Heard::Message(_) => return Err(self.blame(Kind::ConnectionTerminated)),
         };
         if !self.allows(reply.response.headers()) {
@@ -265,9 +280,9 @@ impl OriginBody {
 
 impl Body for OriginBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let frame = Pin::new(&mut this.body).poll_frame(cx);
         match &frame {

@@ -39,6 +39,8 @@ impl Peers {
             give: first_byte,
             // A node that hands over what its own origin sends may be as quiet as that, and says so itself first.
             silence: timeouts.origin_silence + MARGIN,
+            // It says again and again that it waits itself, for as long as `answer`.
+            interim: (usize::MAX, usize::MAX),
         };
         let limits = Limits {
             cluster: config.cluster.clone(),

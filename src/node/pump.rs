@@ -14,9 +14,10 @@ use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::target::Key;
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -46,7 +47,8 @@ async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result
     let mut block = BytesMut::new();
     let mut trailers = None;
     seed(fill, head, Place::Before, &mut block);
-    while let Some(frame) = body.frame().await {
+    let mut next = body.frame().await;
+    while let Some(frame) = next {
         match frame?.into_data().map_err(Frame::into_trailers) {
             Ok(data) => {
                 if fill.received() + data.len() as u64 > node.config.cache.max_object {
@@ -58,11 +60,19 @@ async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result
                     node.make_room().await;
                 }
                 poll_fn(|cx| fill.poll_room(node.config.cache.max_object, cx)).await;
-                turn().await;
             }
             Err(Ok(fields)) => trailers = Some(fields),
             Err(Err(_)) => {}
         }
+        // What is whole is stored before anybody has read the last of it: who has may ask again, and get no older one.
+        next = match poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await {
+            Poll::Ready(None) => None,
+            Poll::Ready(more) => {
+                turn().await;
+                more
+            }
+            Poll::Pending => body.frame().await,
+        };
     }
     seed(fill, head, Place::Behind, &mut block);
     Ok(trailers)

@@ -20,9 +20,6 @@ use tokio::time::{Sleep, sleep};
 
 /// As much as is read at once.
 const READ: usize = 64 * 1024;
-/// Interim responses before one answer, and bytes of them: each of them gives the server its time anew, and nobody has to
-/// take them.
-const INTERIM: (usize, usize) = (256, 1024 * 1024);
 /// How long who seems to be late is looked at once more: it may be we who were not there to hear it.
 const ONCE_MORE: Duration = Duration::from_millis(1);
 
@@ -86,6 +83,9 @@ pub struct Limits {
     pub give: Duration,
     /// The server, within the body of its answer.
     pub silence: Duration,
+    /// Interim responses before one answer, and bytes of them: each gives the server its time anew, and nobody has to take
+    /// them.
+    pub interim: (usize, usize),
 }
 
 /// Who is to move next.
@@ -128,7 +128,7 @@ impl Limits {
     /// For who keeps the time elsewhere.
     pub const fn of(bounds: Bounds) -> Limits {
         let [answer, take, give, silence] = [Duration::MAX; 4];
-        Limits { bounds, answer, take, give, silence }
+        Limits { bounds, answer, take, give, silence, interim: (usize::MAX, usize::MAX) }
     }
 }
 
@@ -280,7 +280,7 @@ impl<S: Io> Conn<S> {
                     return Poll::Ready(Ok(Next::Head(head)));
                 }
                 self.interim = (self.interim.0 + 1, self.interim.1 + length);
-                if self.interim.0 > INTERIM.0 || self.interim.1 > INTERIM.1 {
+                if self.interim.0 > limits.interim.0 || self.interim.1 > limits.interim.1 {
                     return Poll::Ready(Err(Broken::Unread("more interim responses than anybody needs")));
                 }
                 // It is at work (RFC 9110 section 15.2): its time begins anew.
