@@ -13,8 +13,8 @@ use std::time::Duration;
 const BYTES: usize = 4 << 20;
 /// What is written at once, and what an empty buffer keeps of its size.
 const BLOCK: usize = 64 * 1024;
-/// How long lines are gathered before they are written: so often at most the writer is woken.
-const GATHER: Duration = Duration::from_millis(2);
+/// How long many lines are gathered before they are written: so often at most the writer is woken.
+pub const GATHER: Duration = Duration::from_millis(2);
 /// How long an ending process waits for a reader.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between two looks at a writer that is to end.
@@ -58,11 +58,12 @@ pub struct Writer {
 
 impl Lines {
     /// Starts the thread, which writes to `out` past the locks of the standard library: they would be held for as long as
-    /// a reader does not read. `name` is the thread's, and what people are told when lines were lost.
-    pub fn to(out: impl AsFd + Send + 'static, name: &'static str) -> io::Result<(Lines, Writer)> {
+    /// a reader does not read. `name` is the thread's, and what people are told when lines were lost; `gather`: how long a
+    /// line may wait for others.
+    pub fn to(out: impl AsFd + Send + 'static, name: &'static str, gather: Duration) -> io::Result<(Lines, Writer)> {
         let lines = Lines::default();
         let of_writer = lines.clone();
-        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || of_writer.write(&out, name))?;
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || of_writer.write(&out, name, gather))?;
         Ok((lines.clone(), Writer { lines, thread }))
     }
 
@@ -93,7 +94,7 @@ impl Lines {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, out: &impl AsFd, name: &str) {
+    fn write(&self, out: &impl AsFd, name: &str, gather: Duration) {
         let (mut block, mut told) = (Vec::new(), 0);
         loop {
             let mut waiting = self.waiting();
@@ -106,9 +107,9 @@ impl Lines {
             }
             let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.ends;
             waiting = self.0.came.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
-            if waiting.text.len() < BLOCK && !waiting.ends {
+            if waiting.text.len() < BLOCK && !waiting.ends && !gather.is_zero() {
                 drop(waiting);
-                thread::sleep(GATHER);
+                thread::sleep(gather);
                 waiting = self.waiting();
             }
             if waiting.text.is_empty() {
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn lines_are_written_in_order_and_the_last_ones_before_the_end() {
         let (out, mut reader) = UnixStream::pair().unwrap();
-        let (lines, writer) = Lines::to(out, "test log").unwrap();
+        let (lines, writer) = Lines::to(out, "test log", GATHER).unwrap();
         for n in 0..1000 {
             assert_eq!(lines.put(format!("{n}\n").as_bytes()), Logged::Yes);
         }
@@ -203,7 +204,7 @@ mod tests {
     #[test]
     fn a_reader_that_does_not_read_costs_lines_and_nothing_else() {
         let (out, _reader) = UnixStream::pair().unwrap();
-        let (lines, writer) = Lines::to(out, "test log").unwrap();
+        let (lines, writer) = Lines::to(out, "test log", GATHER).unwrap();
         let line = vec![b'x'; 64 * 1024];
         let taken = (0..1000).take_while(|_| lines.put(&line) == Logged::Yes).count();
         assert!(taken * line.len() <= BYTES + (1 << 20), "{taken} lines of 64 KiB were taken");
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_counted() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let (lines, writer) = Lines::to(full, "test log").unwrap();
+        let (lines, writer) = Lines::to(full, "test log", GATHER).unwrap();
         assert_eq!(lines.put(b"a line\n"), Logged::Yes);
         writer.finish();
         assert_eq!(lines.lost(), 1);

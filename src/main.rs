@@ -8,6 +8,7 @@ use ringhold::program::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
 
 /// On standard error, for as long as somebody may be reading.
 fn say(message: &str) {
-    if let Ok((lines, writer)) = Lines::to(std::io::stderr(), "messages") {
+    if let Ok((lines, writer)) = Lines::to(std::io::stderr(), "messages", Duration::ZERO) {
         _ = lines.put(format!("{message}\n").as_bytes());
         writer.finish();
     }
@@ -94,7 +95,7 @@ impl Drop for LastLines {
 fn log_to_stderr(log: &Log) -> std::io::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::stderr().is_terminal();
-    let (lines, writer) = Lines::to(std::io::stderr(), "log")?;
+    let (lines, writer) = Lines::to(std::io::stderr(), "log", Duration::ZERO)?;
     set_log(&lines);
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     let subscriber = subscriber.with_writer(move || lines.clone()).with_ansi(ansi);

@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn query_strings_stay_out_unless_asked_for() {
-        let (lines, _writer) = Lines::to(std::io::stdout(), "access log").unwrap();
+        let (lines, _writer) = Lines::to(std::io::stdout(), "access log", crate::lines::GATHER).unwrap();
         let mut log = Log { lines, format: AccessLog::Text, queries: false, spare: RefCell::default() };
         let line =
             |log: &Log| log.line(None, &http::Method::GET, http::Version::HTTP_11, b"http://a.example/p?token=1");

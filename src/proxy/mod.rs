@@ -47,7 +47,7 @@ use crate::account;
 use crate::cluster::membership::zk::front_id;
 use crate::cluster::{Cluster, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
-use crate::lines::Lines;
+use crate::lines::{GATHER, Lines};
 use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
@@ -81,7 +81,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let bound = with_bound(config.clone(), listen.clone(), admin[0]);
     let id = config.zookeeper.is_some().then(|| front_id(&bound));
     let front = Arc::new(Front { id, ..Front::new(&pseudonym(&config), listen, admin[0]) });
-    let (out, writer) = Lines::to(std::io::stdout(), "access log").map_err(|e| cannot("start the access log", &e))?;
+    let (out, writer) =
+        Lines::to(std::io::stdout(), "access log", GATHER).map_err(|e| cannot("start the access log", &e))?;
     let log = accesslog::Log::new(&config.log, out.clone());
     let hot = hot::Hot::new(&config, front.via[1].clone());
     account::set_limit(config.hot.memory / OF_HOT);
