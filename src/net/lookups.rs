@@ -3,8 +3,9 @@
 //! domain, and a turn for who comes new.
 //!
 //! A lookup is *young* for a second, and counts among few; later it counts among the *old*, of which there are many. So
-//! another gets its turn within a second, however many are silent. Who waits is taken from the domain that has the fewest
-//! under way, the last to come first: the one before has waited in vain for longer, and may be gone.
+//! another gets its turn within a second, unless more than 40 names of other silent servers come in each. Who waits is taken
+//! from the domain that has the fewest under way, the last to come first: the one before has waited in vain for longer, and
+//! may be gone.
 
 use super::hosts::Hosts;
 use crate::clock::{Tick, tick};

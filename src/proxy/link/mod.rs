@@ -1,4 +1,4 @@
-//! The front's side of the link (`docs/link.md`): a lean HTTP/1.1 client with one pool a worker and node.
+//! The front's side of the link (`docs/link.md`): an HTTP/1.1 client with one pool a worker and node.
 //!
 //! A request head is one buffer and one write; an answer head is read into a buffer that the whole worker shares and is
 //! parsed once; a small body that came along is one `Bytes`, and the connection is back in its pool at once.
