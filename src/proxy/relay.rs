@@ -13,10 +13,16 @@ use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// At how many nodes a request may break something that was alive before it came: at each it is asked once more on a new
 /// connection, and what breaks two of them is not repeated.
 const BREAKS: usize = 2;
+
+/// So much later the same node is asked once more: one that is about to be gone takes connections for a moment still, and
+/// what it breaks then says nothing of the request.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// What is to be done after a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
@@ -123,6 +129,7 @@ async fn attempt(
         Err(broken) if repeatable && broken.is_of_connection() => {
             tracing::debug!(node = %pool.node.id, "asked again on a new connection: the node {broken}");
             blame(worker, pool, &broken);
+            sleep(AGAIN).await;
             link::exchange(pool, request, upload, Want::New).await
         }
         result => result,
