@@ -17,6 +17,7 @@ use crate::net::shares::{Seat, Source};
 use crate::ring::HotKeys;
 use crate::{account, alloc, clock};
 use http::{Method, Version};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -240,27 +241,22 @@ impl Client {
 
     /// Follows a request from now on.
     pub fn record(&self, request: &http::request::Parts) -> Record {
-        let line = |log: &Rc<Log>| {
-            let target = request.uri.to_string();
-            (log.clone(), log.line(self.shown.as_ref(), &request.method, request.version, target.as_bytes()))
-        };
-        Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
+        self.follow(&request.method, request.version, || Cow::Owned(request.uri.to_string().into_bytes()))
     }
 
     /// The same by its head.
     pub fn record_of(&self, request: &Head<'_>) -> Record {
-        let line = |log: &Rc<Log>| {
-            (log.clone(), log.line(self.shown.as_ref(), request.method(), request.version(), request.target()))
-        };
-        Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
+        self.follow(request.method(), request.version(), || Cow::Borrowed(request.target()))
     }
 
     /// The same of what was no request.
     pub fn record_of_none(&self) -> Record {
-        let line = |log: &Rc<Log>| {
-            let method = Method::from_bytes(NONE).unwrap_or_default();
-            (log.clone(), log.line(self.shown.as_ref(), &method, Version::default(), NONE))
-        };
+        let method = Method::from_bytes(NONE).unwrap_or_default();
+        self.follow(&method, Version::default(), || Cow::Borrowed(NONE))
+    }
+
+    fn follow<'a>(&self, method: &Method, version: Version, target: impl FnOnce() -> Cow<'a, [u8]>) -> Record {
+        let line = |log: &Rc<Log>| (log.clone(), log.line(self.shown.as_ref(), method, version, &target()));
         Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
     }
 
