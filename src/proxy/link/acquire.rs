@@ -1,7 +1,8 @@
 //! A connection for a request: from the pool, new, or from whoever is done first.
 
-use super::Broken;
-use super::conn::{Conn, Link};
+use super::broken::Broken;
+use super::conn::Conn;
+use super::kept::Link;
 use super::pool::{Grant, Pool, Slot};
 use crate::net::descriptors;
 use crate::net::http1;
@@ -37,10 +38,10 @@ pub async fn acquire(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Br
 
 async fn find(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
     if want != Want::New {
-        while let Some(mut conn) = pool.pop_idle() {
-            if want == Want::Any || !conn.is_stale() {
+        while let Some((mut link, slot)) = pool.pop_idle() {
+            if want == Want::Any || !link.is_stale() {
                 pool.shared.counters.link_reused.add(1);
-                return Ok(conn);
+                return Ok(Conn::new(link, slot));
             }
         }
     }
@@ -53,7 +54,7 @@ async fn find(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
 async fn queue(pool: &Rc<Pool>, of: Source) -> Result<Conn, Broken> {
     let place = pool.enqueue(of).ok_or(Broken::Full)?;
     match timeout(pool.shared.timeouts.queue, place).await {
-        Ok(Ok(Grant::Conn(conn))) => Ok(conn),
+        Ok(Ok(Grant::Link(link, slot))) => Ok(Conn::new(link, slot)),
         Ok(Ok(Grant::Slot(slot))) => open(slot, of).await,
         // The sender is dropped only when the node is given up.
         Ok(Err(_)) => Err(Broken::Abandoned),
@@ -79,7 +80,7 @@ async fn open(mut slot: Slot, of: Source) -> Result<Conn, Broken> {
     let stream =
         connected.await.map_err(|e| if lacking.get() { Broken::Lacking(e) } else { Broken::Unreachable(e) })?;
     pool.shared.counters.link_opened.add(1);
-    Ok(slot.connected(Link { http: http1::Conn::new(stream, Reach::Anyone), control }))
+    Ok(Conn::new(Link { http: http1::Conn::new(stream, Reach::Anyone), control }, slot))
 }
 
 /// Connects as soon as we have what that takes; `lacking` says that we have not.

@@ -1,11 +1,12 @@
 //! A node's body that did not come along with its head: streamed with back-pressure; it owns the connection.
 
+use super::broken::Broken;
 use super::conn::Conn;
 use super::control::Phase;
-use super::decode::Head;
-use super::{Broken, InFlight};
+use super::pool::InFlight;
 use crate::net::http1::Upload;
 use crate::wire::answer::content::{Bad, Content, Piece};
+use crate::wire::answer::decode::Head;
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use std::task::{Context, Poll, ready};

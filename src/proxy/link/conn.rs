@@ -1,10 +1,13 @@
 //! One connection to a node.
 
-use super::control::{Control, Phase};
-use super::decode::Head;
+use super::broken::Broken;
+use super::control::Phase;
+use super::encode::Request;
+use super::kept::Link;
 use super::pool::Slot;
-use super::{Broken, Request, Tie};
+use super::tie::Tie;
 use crate::net::http1::{self, Next, Question, Upload};
+use crate::wire::answer::decode::Head;
 use crate::wire::hop;
 use bytes::BytesMut;
 use http::{Method, StatusCode};
@@ -12,12 +15,6 @@ use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-
-/// A connection with what the sweep knows of it.
-pub struct Link {
-    pub http: http1::Conn,
-    pub control: Rc<Control>,
-}
 
 /// A connection in use. Dropped, it is closed; [`Conn::give_back`] returns it to its pool.
 pub struct Conn {
@@ -28,13 +25,18 @@ pub struct Conn {
 }
 
 impl Conn {
+    pub fn new(link: Link, slot: Slot) -> Conn {
+        Conn { link, slot, tie: None }
+    }
+
     /// Back to the pool it came from, for the next request; or to whose it is.
     pub fn give_back(mut self) {
-        if let Some(tie) = self.tie.take() {
-            return tie.put(self);
-        }
+        let tie = self.tie.take();
         let Conn { link, slot, .. } = self;
-        slot.give_back(link);
+        match tie {
+            Some(tie) => tie.put(link, slot),
+            None => slot.give_back(link),
+        }
     }
 
     /// Writes a request head; nearly always one write and no allocation.
@@ -120,11 +122,6 @@ impl Conn {
             self.link.control.touch();
         }
         sent.map_err(|why| Broken::Client(why.to_string()))
-    }
-
-    /// Whether the node has closed it, or sent what nobody asked for. Costs a system call where something seems to have come.
-    pub fn is_stale(&mut self) -> bool {
-        !self.link.http.is_quiet()
     }
 
     /// Waits for the node, or for the sweep to give it up.

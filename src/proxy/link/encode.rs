@@ -1,6 +1,6 @@
 //! PURE. The head of a request on the link, written into one buffer.
 
-use super::Tie;
+use super::tie::Tie;
 use crate::cluster::views::Node;
 use crate::net::serve::Interim;
 use crate::net::shares::Source;

@@ -2,14 +2,16 @@
 
 use super::acquire::{Want, acquire};
 use super::body::Body;
-use super::chunked::{Chunked, Step};
+use super::broken::Broken;
 use super::conn::Conn;
 use super::control::Phase;
-use super::decode::Head;
-use super::{Broken, InFlight, Pool, Request};
+use super::encode::Request;
+use super::pool::{InFlight, Pool};
 use crate::clock::{self, Tick};
 use crate::net::http1::Upload;
 use crate::proxy::outcome::Cache;
+use crate::wire::answer::chunked::{Chunked, Step};
+use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::Length;
 use crate::wire::length::BodyLength;
 use bytes::{Bytes, BytesMut};
@@ -58,7 +60,7 @@ pub async fn exchange(
     let load = InFlight::new(pool);
     let movable = upload.is_none() && request.method.is_idempotent();
     let mut conn = match request.tie.and_then(|tie| tie.take(pool)) {
-        Some(conn) => conn,
+        Some((link, slot)) => Conn::new(link, slot),
         None => acquire(pool, want, request.from).await?,
     };
     conn.tie = request.tie.cloned();

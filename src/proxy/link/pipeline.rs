@@ -5,59 +5,28 @@
 //! answered at once as well, and then asked for in the ordinary way. So is everything that is lost with the connection.
 
 use super::acquire::{Want, acquire};
+use super::broken::Broken;
 use super::conn::Conn;
 use super::control::Phase;
-use super::decode::{self, Head};
+use super::encode::Request;
 use super::exchange::{Answer, Content, SMALL, is_interim, note_hit};
-use super::{Broken, InFlight, Pool, Request};
+use super::pool::{InFlight, Pool};
+use super::queue::{Outcome, Pipeline, Place};
 use crate::clock::Tick;
 use crate::net::shares::Source;
 use crate::proxy::outcome::Cache;
+use crate::wire::answer::decode::{self, Head};
 use crate::wire::length::BodyLength;
-use bytes::BytesMut;
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use bytes::{Bytes, BytesMut};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::AsyncWrite;
 
-/// So many may wait for their answers at once; who comes then asks in the ordinary way.
-const PLACES: usize = 256;
-/// The same for bytes that the node has not taken yet.
-const UNSENT: usize = 64 * 1024;
 /// A body up to so many bytes is copied when it is sent, so it need not be copied before: it lives on in what was read
 /// together with it for no longer than that.
 const COPIED_LATER: usize = 2048;
-
-/// One a pool. It has a connection only while somebody waits.
-#[derive(Default)]
-pub struct Pipeline {
-    /// Who waits, in the order of the requests.
-    places: RefCell<VecDeque<Rc<Place>>>,
-    /// Requests that are not sent yet.
-    unsent: RefCell<Vec<u8>>,
-    /// Somebody drives the connection.
-    driven: Cell<bool>,
-    driver: Cell<Option<Waker>>,
-}
-
-/// Where one answer goes.
-#[derive(Default)]
-struct Place {
-    outcome: Cell<Outcome>,
-    waker: Cell<Option<Waker>>,
-}
-
-#[derive(Default)]
-enum Outcome {
-    #[default]
-    Awaited,
-    Answered(Box<Answer>),
-    /// It has to be asked for in the ordinary way.
-    Missed,
-}
 
 /// An answer that is waited for. `None`: the node does not hold it, or could not say so.
 pub struct Held {
@@ -70,15 +39,13 @@ pub struct Held {
 /// Asks for what `pool`'s node very likely holds. `None`: there is no room.
 pub fn held(pool: &Rc<Pool>, request: &Request<'_>) -> Option<Held> {
     let pipeline = &pool.pipeline;
-    let mut unsent = pipeline.unsent.borrow_mut();
-    if pipeline.places.borrow().len() >= PLACES || unsent.len() >= UNSENT {
+    if pipeline.is_full() {
         return None;
     }
-    request.encode(pool.shared.via(request.version), &mut unsent);
-    drop(unsent);
+    request.encode(pool.shared.via(request.version), &mut pipeline.unsent.borrow_mut());
     let place = Rc::new(Place::default());
     pipeline.places.borrow_mut().push_back(place.clone());
-    pipeline.wake(pool);
+    wake(pool);
     Some(Held { place, pool: pool.clone(), asked: pool.sample(), _load: InFlight::new(pool) })
 }
 
@@ -93,42 +60,24 @@ impl Future for Held {
             }
             Outcome::Missed => Poll::Ready(None),
             Outcome::Answered(answer) => {
+                let (head, body) = *answer;
                 self.pool.node.note_answer();
                 if let Some(asked) = self.asked {
-                    note_hit(&self.pool, &answer.head, asked);
+                    note_hit(&self.pool, &head, asked);
                 }
                 self.pool.shared.counters.link_reused.add(1);
-                Poll::Ready(Some(*answer))
+                Poll::Ready(Some(Answer { head, content: Content::Full(body) }))
             }
         }
     }
 }
 
-impl Place {
-    fn settle(&self, outcome: Outcome) {
-        self.outcome.set(outcome);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Pipeline {
-    fn wake(&self, pool: &Rc<Pool>) {
-        if !self.driven.replace(true) {
-            tokio::task::spawn_local(drive(Driven(pool.clone())));
-        } else if let Some(driver) = self.driver.take() {
-            driver.wake();
-        }
-    }
-
-    #[cfg(test)]
-    pub fn is_driven(&self) -> bool {
-        self.driven.get()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.places.borrow().is_empty()
+fn wake(pool: &Rc<Pool>) {
+    let pipeline = &pool.pipeline;
+    if !pipeline.driven.replace(true) {
+        tokio::task::spawn_local(drive(Driven(pool.clone())));
+    } else if let Some(driver) = pipeline.driver.take() {
+        driver.wake();
     }
 }
 
@@ -213,8 +162,8 @@ impl Flow {
             let Some(answer) = self.next(pool)? else { break };
             let place = pool.pipeline.places.borrow_mut().pop_front();
             let place = place.ok_or(Broken::Protocol("more than was asked for"))?;
-            let keep = answer.head.keep;
-            place.settle(match Cache::said(answer.head.fields.verdict()) {
+            let keep = answer.0.keep;
+            place.settle(match Cache::said(answer.0.fields.verdict()) {
                 Cache::Hit => Outcome::Answered(Box::new(answer)),
                 Cache::Miss | Cache::Unknown => Outcome::Missed,
             });
@@ -227,7 +176,7 @@ impl Flow {
 
     /// The next answer, when all of it is there. What is not small, or of unknown length, keeps nobody waiting: the
     /// connection is given up for it.
-    fn next(&mut self, pool: &Pool) -> Result<Option<Answer>, Broken> {
+    fn next(&mut self, pool: &Pool) -> Result<Option<(Head, Bytes)>, Broken> {
         let read = self.conn.link.http.early();
         let head = decode::head(read, pool.shared.http.bounds, false).map_err(Broken::Protocol)?;
         let Some((head, length)) = head else { return Ok(None) };
@@ -240,7 +189,7 @@ impl Flow {
             body = BytesMut::from(&body[..]).freeze();
         }
         drop(read.split_to(length + size));
-        Ok(Some(Answer { head, content: Content::Full(body) }))
+        Ok(Some((head, body)))
     }
 }
 

@@ -1,9 +1,9 @@
 //! The connections of one worker to one node.
 
-use super::conn::{Conn, Link};
 use super::control::{Control, Phase};
-use super::pipeline::Pipeline;
-use super::{Shared, TICK};
+use super::kept::Link;
+use super::queue::Pipeline;
+use super::shared::{Shared, TICK};
 use crate::clock::{self, Tick};
 use crate::cluster::views::Node;
 use crate::net::shares::{self, Source};
@@ -41,7 +41,8 @@ pub struct Pool {
 
 /// What a request that waits in the queue is given.
 pub enum Grant {
-    Conn(Conn),
+    /// A connection, and the right to it.
+    Link(Link, Slot),
     /// Leave to open a connection.
     Slot(Slot),
 }
@@ -83,10 +84,10 @@ impl Pool {
         })
     }
 
-    pub fn pop_idle(self: &Rc<Self>) -> Option<Conn> {
+    pub fn pop_idle(self: &Rc<Self>) -> Option<(Link, Slot)> {
         let link = self.idle.borrow_mut().pop()?;
         let control = Some(link.control.clone());
-        Some(Conn { link, slot: Slot::of(self, control), tie: None })
+        Some((link, Slot::of(self, control)))
     }
 
     /// The right to open a connection, when fewer than the limit are open.
@@ -296,11 +297,6 @@ impl Slot {
         control
     }
 
-    /// The connection that was opened with it.
-    pub fn connected(self, link: Link) -> Conn {
-        Conn { link, slot: self, tie: None }
-    }
-
     /// Hands the connection to the next in the queue, else keeps it for whoever comes.
     pub fn give_back(mut self, link: Link) {
         let pool = self.pool.clone();
@@ -311,8 +307,7 @@ impl Slot {
         if pool.queue.borrow().is_empty() {
             self.kept = true;
             pool.idle.borrow_mut().push(link);
-        } else if let Some(Grant::Conn(conn)) = pool.grant(Grant::Conn(Conn { link, slot: self, tie: None })) {
-            let Conn { link, mut slot, .. } = conn;
+        } else if let Some(Grant::Link(link, mut slot)) = pool.grant(Grant::Link(link, self)) {
             slot.kept = true;
             pool.idle.borrow_mut().push(link);
         }

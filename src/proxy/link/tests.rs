@@ -4,6 +4,7 @@ use super::exchange::SMALL;
 use super::*;
 use crate::cluster::views::Node;
 use crate::config::{Address, Config, Secret};
+use crate::net::http1;
 use crate::net::http1::Upload;
 use crate::proxy::fake::{self, Act, FakeNode, config, pool};
 use crate::wire::length::BodyLength;

@@ -1,9 +1,9 @@
 //! Connections to nodes that belong to one client: where NTLM or Negotiate authenticate a connection, the client's, the one to
 //! the node and the one to the origin are tied together, and end together ([`crate::wire::connection_auth`]).
 
-use super::conn::Conn;
 use super::control::Phase;
-use super::pool::Pool;
+use super::kept::Link;
+use super::pool::{Pool, Slot};
 use crate::wire::target::Key;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -22,7 +22,7 @@ pub struct Ties {
 /// The way of one client to one origin.
 pub struct Tie {
     authority: Box<str>,
-    conn: RefCell<Option<Conn>>,
+    kept: RefCell<Option<(Link, Slot)>>,
 }
 
 impl Ties {
@@ -43,7 +43,7 @@ impl Ties {
         if let Some(tie) = self.get(key) {
             return tie;
         }
-        let tie = Rc::new(Tie { authority: key.authority().into(), conn: RefCell::default() });
+        let tie = Rc::new(Tie { authority: key.authority().into(), kept: RefCell::default() });
         let mut ties = self.ties.borrow_mut();
         if ties.len() >= MOST {
             ties.remove(0);
@@ -56,15 +56,15 @@ impl Ties {
 
 impl Tie {
     /// The connection, where it is one to this node and lives.
-    pub fn take(&self, pool: &Rc<Pool>) -> Option<Conn> {
-        let mut conn = self.conn.borrow_mut().take().filter(|conn| Rc::ptr_eq(conn.slot.pool(), pool))?;
-        (!conn.is_stale()).then_some(conn)
+    pub fn take(&self, pool: &Rc<Pool>) -> Option<(Link, Slot)> {
+        let mut kept = self.kept.borrow_mut().take().filter(|(_, slot)| Rc::ptr_eq(slot.pool(), pool))?;
+        (!kept.0.is_stale()).then_some(kept)
     }
 
     /// Keeps it for the client's next request. It takes no place from others meanwhile.
-    pub fn put(&self, mut conn: Conn) {
-        conn.link.control.enter(Phase::Resting);
-        conn.slot.leave_room();
-        *self.conn.borrow_mut() = Some(conn);
+    pub fn put(&self, link: Link, mut slot: Slot) {
+        link.control.enter(Phase::Resting);
+        slot.leave_room();
+        *self.kept.borrow_mut() = Some((link, slot));
     }
 }

@@ -1,0 +1,64 @@
+//! Why an exchange with a node came to nothing, and whose fault that was.
+
+use crate::wire::fault::{Blame, Kind, Whose};
+use std::fmt;
+
+/// Why an exchange with a node came to nothing.
+#[derive(Debug)]
+pub enum Broken {
+    /// No connection came about: refused, no socket, timed out.
+    Unreachable(std::io::Error),
+    /// The same, because we have no file, port or memory left for one: no node has anything to do with it.
+    Lacking(std::io::Error),
+    /// Closed or reset before the whole answer was there; `silent`: before any byte of it.
+    Died { silent: bool, source: Option<std::io::Error> },
+    /// A small body ended before its length, and the node did not say why; nothing of it has been passed on.
+    Cut,
+    /// The node was found silent or dead while the request waited.
+    Abandoned,
+    /// What came is not HTTP/1.1 as we can relay it.
+    Protocol(&'static str),
+    /// Every connection is busy and the queue is full, or the wait in it was too long.
+    Full,
+    /// The client's body broke off or was malformed.
+    Client(String),
+    /// The node says why there is no more of the body.
+    Told(Blame),
+}
+
+impl Broken {
+    /// The connection was lost, or what came over it makes no sense.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(self, Broken::Died { .. } | Broken::Cut | Broken::Protocol(_))
+    }
+
+    pub fn blame(&self) -> Blame {
+        match self {
+            Broken::Unreachable(_) => Blame::new(Whose::Node, Kind::ConnectionRefused),
+            Broken::Died { silent: true, .. } | Broken::Abandoned => {
+                Blame::new(Whose::Node, Kind::ConnectionTerminated)
+            }
+            Broken::Died { .. } | Broken::Cut => Blame::new(Whose::Node, Kind::HttpResponseIncomplete),
+            Broken::Protocol(_) => Blame::new(Whose::Node, Kind::HttpProtocolError),
+            Broken::Full | Broken::Lacking(_) => Blame::new(Whose::Us, Kind::ConnectionLimitReached),
+            Broken::Client(_) => Blame::new(Whose::Client, Kind::HttpRequestError),
+            Broken::Told(blame) => *blame,
+        }
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Unreachable(e) | Broken::Lacking(e) => write!(f, "could not connect: {e}"),
+            Broken::Died { source: Some(e), .. } => write!(f, "broke off before an answer: {e}"),
+            Broken::Died { .. } => f.write_str("closed before an answer"),
+            Broken::Cut => f.write_str("broke off within the body"),
+            Broken::Abandoned => f.write_str("went silent"),
+            Broken::Protocol(what) => write!(f, "sent a malformed answer: {what}"),
+            Broken::Full => f.write_str("is busy: all connections are in use"),
+            Broken::Client(e) => write!(f, "the request body broke off: {e}"),
+            Broken::Told(blame) => write!(f, "tells that its answer broke off: {blame}"),
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! A connection as the pool keeps it.
+
+use super::control::Control;
+use crate::net::http1;
+use std::rc::Rc;
+
+/// A connection with what the sweep knows of it.
+pub struct Link {
+    pub http: http1::Conn,
+    pub control: Rc<Control>,
+}
+
+impl Link {
+    /// Whether the node has closed it, or sent what nobody asked for. Costs a system call where something seems to have come.
+    pub fn is_stale(&mut self) -> bool {
+        !self.http.is_quiet()
+    }
+}

@@ -1,0 +1,45 @@
+//! What all connections of a worker to its nodes share.
+
+use crate::config::{Cluster, Config, Limits, Timeouts};
+use crate::net::descriptors::Relief;
+use crate::net::http1;
+use crate::proxy::metrics::Counters;
+use crate::wire::answer::decode::Bounds;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How often a worker looks at the connections that wait. Waits are counted in ticks of it, so that a request costs no
+/// timer and no look at the clock.
+pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What all connections of a worker share.
+pub struct Shared {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// Its secrets are proved on new connections.
+    pub cluster: Cluster,
+    pub counters: Arc<Counters>,
+    /// Where we have no file left for a connection.
+    pub relief: Relief,
+    /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
+    pub via: [http::HeaderValue; 2],
+    /// Of the head of an answer; the time is kept by the sweep.
+    pub http: http1::Limits,
+    /// Request heads are written here first. Never borrowed across an await.
+    pub write: RefCell<Vec<u8>>,
+}
+
+impl Shared {
+    pub fn new(config: &Config, counters: Arc<Counters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
+        let bounds = Bounds { bytes: config.limits.head as usize + 4096, fields: config.limits.fields + 32 };
+        let http = http1::Limits::of(bounds);
+        let write = RefCell::new(Vec::with_capacity(2048));
+        let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
+        Rc::new(Shared { limits, timeouts, cluster, counters, relief: Relief::default(), via, http, write })
+    }
+    /// The member of `Via` for a message of this version.
+    pub fn via(&self, version: http::Version) -> &http::HeaderValue {
+        &self.via[usize::from(version != http::Version::HTTP_10)]
+    }
+}
