@@ -34,6 +34,9 @@ pub struct Addresses {
     /// The host by which other machines reach this one
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
+    /// Cache the https of these hosts, in place of the file's: preset:python,files.example,*.corp.example
+    #[arg(long, value_name = "HOSTS")]
+    pub https: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

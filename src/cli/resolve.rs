@@ -45,6 +45,9 @@ impl Job {
         if (addresses.zookeeper.is_some() || addresses.advertise.is_some()) && !is_front {
             return Err("write --zookeeper and --advertise after the command".to_owned());
         }
+        if addresses.https.is_some() && !is_front {
+            return Err("--https is for serve, front and check".to_owned());
+        }
         let job = match command {
             Command::Serve(own) => Job::front(config()?, own.or(addresses), true)?,
             Command::Front(own) => Job::front(config()?, own.or(addresses), false)?,
@@ -78,6 +81,7 @@ impl Job {
         let config = config
             .with_addresses(over.listen, admin)
             .and_then(|config| config.with_zookeeper(over.zookeeper.as_deref(), over.advertise.as_deref()))
+            .and_then(|config| config.with_https(over.https.as_deref()))
             .map_err(|e: ConfigError| e.to_string())?;
         config.check_advertised()?;
         if spawn {
@@ -109,6 +113,7 @@ impl Addresses {
             admin: self.admin.or(before.admin),
             zookeeper: self.zookeeper.or(before.zookeeper),
             advertise: self.advertise.or(before.advertise),
+            https: self.https.or(before.https),
         }
     }
 }

@@ -4,9 +4,11 @@ use super::address::is_loopback;
 use super::error::Flaw;
 use super::units::KIB;
 use super::{raw, resolve};
+use crate::wire::https::Entry;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use toml::Spanned;
 
 /// Of a whole ring; a point takes 16 bytes or so, and every front keeps a ring or two.
 const MAX_POINTS: u64 = 1 << 22;
@@ -16,6 +18,7 @@ pub fn file(file: &raw::File) -> Result<(), Flaw> {
     admin_table(file)?;
     head(&file.limits)?;
     cluster(&file.cluster)?;
+    https(&file.https)?;
     nodes(file)?;
     own_nodes(file)?;
     points(file)
@@ -174,6 +177,24 @@ fn points(file: &raw::File) -> Result<(), Flaw> {
         each.span(),
         format!("{all} points on the ring are too many (at most {MAX_POINTS}); lower points or the weights"),
     ))
+}
+
+fn https(https: &raw::Https) -> Result<(), Flaw> {
+    entries(&https.hosts)?;
+    entries(&https.pass)
+}
+
+/// Each can be read, and none stands there twice.
+fn entries(lines: &[Spanned<String>]) -> Result<(), Flaw> {
+    let mut before = Vec::new();
+    for line in lines {
+        let entry = Entry::parse(line.as_ref()).map_err(|message| flaw(line.span(), message))?;
+        if before.contains(&entry) {
+            return Err(flaw(line.span(), format!("a second \"{entry}\"; keep one of them")));
+        }
+        before.push(entry);
+    }
+    Ok(())
 }
 
 fn flaw(span: Range<usize>, message: String) -> Flaw {

@@ -1,9 +1,11 @@
 //! What works, but hardly as it was meant: said at the start and by `check`, and nothing is refused for it.
 
 use super::address::is_loopback;
-use super::model::{Access, Address, Cache, Config, Place, Timeouts};
+use super::model::{Access, Address, Cache, Config, Https, Place, Timeouts};
 use super::units::{KIB, MIB};
 use super::zookeeper::is_local;
+use crate::wire::https::Entry;
+use crate::wire::https::name::Name;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 
@@ -24,6 +26,7 @@ impl Config {
         all.extend(self.workers());
         all.extend(if spawn { self.memory() } else { None });
         all.extend(self.advertises_loopback());
+        all.extend(https(&self.https));
         all
     }
 
@@ -133,6 +136,29 @@ fn timeouts(timeouts: &Timeouts) -> Option<String> {
             timeouts.first_byte, timeouts.probe
         )
     })
+}
+
+fn https(https: &Https) -> Vec<String> {
+    let list = &https.list;
+    let never = list.hosts.iter().filter(|line| list.pass.iter().any(|pass| pass.entry == line.entry));
+    let never = never.map(|line| format!("[https] hosts has {line}, and pass has it too: it is tunnelled; remove one"));
+    let whole = list.hosts.iter().filter_map(|line| match &line.entry {
+        Entry::Pattern(pattern) => match &pattern.name {
+            Name::Below(parent) if !parent.contains('.') => Some((line, parent)),
+            _ => None,
+        },
+        Entry::Preset(_) => None,
+    });
+    let whole = whole.map(|(line, parent)| {
+        format!(
+            "[https] hosts has {line}: that is everybody's host below {parent}; name for example \"*.corp.{parent}\", unless \
+             {parent} is of your own network"
+        )
+    });
+    let not_yet = list.is_on().then(|| {
+        "[https] hosts: this version intercepts nothing yet, and tunnels all https; remove them until then".to_owned()
+    });
+    never.chain(whole).chain(not_yet).collect()
 }
 
 /// In the largest unit that it has one of, with one decimal where that is not 0.

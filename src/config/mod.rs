@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod conflicts;
 mod error;
+mod https;
 mod model;
 mod node;
 mod raw;
@@ -76,7 +77,7 @@ impl Config {
         };
         let warn = |flaw: error::Flaw| ConfigError::at(source, text, flaw).to_string();
         let warnings = check::older_keys(&file).into_iter().map(warn).collect();
-        Ok(resolve::config(file, source, places, warnings))
+        Ok(resolve::config(file, source, text, places, warnings))
     }
 
     /// The same with the addresses of the command line, held to the same rules. An empty `listen` changes nothing.
@@ -115,7 +116,7 @@ impl Default for Config {
     fn default() -> Config {
         let source = "defaults";
         let places = Places { proxy: source.to_owned(), admin: source.to_owned() };
-        resolve::config(raw::File { nodes: Some(Vec::new()), ..raw::File::default() }, source, places, Vec::new())
+        resolve::config(raw::File { nodes: Some(Vec::new()), ..raw::File::default() }, source, "", places, Vec::new())
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the file resolves to: every value there, every unit gone.
 
 use crate::ring::Hash;
+use crate::wire::https::Hosts;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,6 +25,7 @@ pub struct Config {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub log: Log,
+    pub https: Https,
     pub state: State,
     /// Where this was read, for messages: the file's path, or what stands in for it.
     pub source: String,
@@ -244,6 +246,19 @@ pub enum AccessLog {
     Off,
     Text,
     Json,
+}
+
+/// Caching of https by an own certificate authority; off unless `list` has hosts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Https {
+    pub list: Hosts,
+    /// The folder of the certificate authority. Default: `ca` in the folder of the state that the file names, or else
+    /// `$XDG_STATE_HOME/ringhold/ca`.
+    pub ca: PathBuf,
+    /// Files of more roots (PEM) that origins are trusted by, beside the system's.
+    pub roots: Vec<PathBuf>,
+    /// How long a client that has refused our certificate gets tunnels to that host; default 10 min, 0: never.
+    pub learn: Duration,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

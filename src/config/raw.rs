@@ -49,6 +49,7 @@ tables! {
         limits: Limits = Limits::default(),
         timeouts: Timeouts = Timeouts::default(),
         log: Log = Log::default(),
+        https: Https = Https::default(),
         state: State = State::default(),
     }
     Proxy {
@@ -123,6 +124,13 @@ tables! {
         access: AccessLog = AccessLog::Off,
         queries: bool = false,
     }
+    Https {
+        hosts: Vec<Spanned<String>> = Vec::new(),
+        pass: Vec<Spanned<String>> = Vec::new(),
+        ca: Option<PathBuf> = None,
+        roots: Vec<PathBuf> = Vec::new(),
+        learn: Time<0> = seconds(600),
+    }
     State {
         path: Option<PathBuf> = None,
     }
@@ -141,6 +149,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("limits", Limits::KEYS),
     ("timeouts", Timeouts::KEYS),
     ("log", Log::KEYS),
+    ("https", Https::KEYS),
     ("state", State::KEYS),
 ];
 

@@ -1,15 +1,18 @@
 //! Checked tables -> [`Config`].
 
 use super::model::{
-    Access, Admin, Cache, Cluster, Config, Hot, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
+    Access, Admin, Cache, Cluster, Config, Hot, Https, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
     Zookeeper,
 };
-use super::raw;
 use super::units::Time;
+use super::{error, raw};
+use crate::wire::https::{Entry, Hosts, Listed};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml::Spanned;
 
-pub(super) fn config(file: raw::File, source: &str, places: Places, warnings: Vec<String>) -> Config {
+pub(super) fn config(file: raw::File, source: &str, text: &str, places: Places, warnings: Vec<String>) -> Config {
+    let named = file.state.path.map(|written| beside(&written, source));
     Config {
         proxy: proxy(file.proxy),
         hot: Hot { memory: file.hot.memory.0 },
@@ -23,7 +26,8 @@ pub(super) fn config(file: raw::File, source: &str, places: Places, warnings: Ve
         limits: limits(file.limits),
         timeouts: timeouts(file.timeouts),
         log: log(file.log),
-        state: State { path: state(file.state.path, source) },
+        https: https(file.https, source, text, named.as_deref()),
+        state: State { path: named.unwrap_or_else(|| state(source)) },
         source: source.to_owned(),
         places,
         warnings,
@@ -139,12 +143,37 @@ fn log(raw: raw::Log) -> Log {
     Log { level: raw.level.0, format: raw.format, access: raw.access, queries: raw.queries }
 }
 
-/// A relative path starts at the folder of the file that says it.
-fn state(written: Option<PathBuf>, source: &str) -> PathBuf {
-    match written {
-        Some(path) => Path::new(source).parent().unwrap_or(Path::new("")).join(path),
-        None => state_home().join("ringhold").join(digest(source)),
+/// `state`: the folder of the state that the file names; `None`: it names none.
+fn https(raw: raw::Https, source: &str, text: &str, state: Option<&Path>) -> Https {
+    let listed = |lines: Vec<Spanned<String>>| {
+        let line = |line: Spanned<String>| {
+            let place = error::place(source, text, line.span());
+            // What cannot be read was refused by `check`.
+            Entry::parse(line.as_ref()).ok().map(|entry| Listed { entry, place })
+        };
+        lines.into_iter().filter_map(line).collect()
+    };
+    Https {
+        list: Hosts { hosts: listed(raw.hosts), pass: listed(raw.pass) },
+        ca: raw.ca.map_or_else(|| folder(state), |written| beside(&written, source)),
+        roots: raw.roots.iter().map(|written| beside(written, source)).collect(),
+        learn: raw.learn.0,
     }
+}
+
+/// Where no folder is named: in that of the state, or else in the one that all states are in, whichever file says them. So
+/// the client's shell finds it without being told the file.
+fn folder(state: Option<&Path>) -> PathBuf {
+    state.map_or_else(|| state_home().join("ringhold"), Path::to_owned).join("ca")
+}
+
+/// A relative path starts at the folder of the file that says it.
+fn beside(written: &Path, source: &str) -> PathBuf {
+    Path::new(source).parent().unwrap_or(Path::new("")).join(written)
+}
+
+fn state(source: &str) -> PathBuf {
+    state_home().join("ringhold").join(digest(source))
 }
 
 /// The XDG base directory specification; it says to ignore relative paths. Without a home this is a system service.

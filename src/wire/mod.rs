@@ -9,6 +9,7 @@ pub mod date;
 pub mod fault;
 pub mod field;
 pub mod hop;
+pub mod https;
 pub mod length;
 pub mod link;
 pub mod list;
