@@ -66,6 +66,12 @@ pub mod lab {
             pub use crate::policy::variants::{selecting, selecting_by};
         }
     }
+    pub mod https {
+        pub use crate::proxy::https::ca::{Authority, make};
+        pub use crate::proxy::https::folder::{Folder, Which};
+        pub use crate::proxy::https::leaf::{Leaf, Leaves, Unsigned};
+        pub use crate::wire::https::name::Name;
+    }
     pub mod ring {
         pub use crate::ring::{Hash, Member, Ring};
     }

@@ -24,6 +24,7 @@ mod front;
 mod held;
 mod hit;
 mod hot;
+pub mod https;
 mod link;
 pub mod making;
 mod metrics;

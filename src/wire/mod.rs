@@ -3,7 +3,7 @@
 pub mod answer;
 mod authority;
 pub mod cache_control;
-mod civil;
+pub mod civil;
 pub mod connection_auth;
 pub mod date;
 pub mod fault;
@@ -21,3 +21,4 @@ mod structured;
 pub mod target;
 pub mod via;
 pub mod view;
+pub mod x509;

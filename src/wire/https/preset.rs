@@ -109,7 +109,7 @@ impl Preset {
     }
 
     /// The table holds names only, as a test makes sure of.
-    pub(super) fn names(&self) -> impl Iterator<Item = Name> {
+    pub fn names(&self) -> impl Iterator<Item = Name> {
         self.hosts.iter().filter_map(|host| Name::parse(host))
     }
 }

@@ -1,0 +1,144 @@
+//! Other people's TLS clients, each asked whether it takes a server for a host.
+
+use super::support::tools::{command, run, succeed};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `openssl s_server` with a chain, on a port of its own.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+}
+
+impl Server {
+    pub fn start(leaf: &Path, key: &Path, chain: &Path) -> Server {
+        let mut server = command("openssl");
+        server.args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert"]).arg(leaf).arg("-key").arg(key);
+        server.arg("-cert_chain").arg(chain);
+        let mut child =
+            server.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("openssl starts");
+        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        // `ACCEPT 127.0.0.1:40001`
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            line.strip_prefix("ACCEPT ").and_then(|address| address.rsplit(':').next()?.trim().parse().ok())
+        });
+        Server { child, port: port.expect("it says where it listens") }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a client takes a server for a host, with the roots in a file (PEM): what it says where it refuses.
+pub type Client = fn(host: &str, server: &Server, roots: &Path) -> Result<(), String>;
+
+/// Each with the programs that it needs.
+pub const CLIENTS: &[(&str, &[&str], Client)] = &[
+    ("curl", &["curl"], curl),
+    ("Python, strict", &["python3"], python),
+    ("Node", &["node"], node),
+    ("Java", &["java", "keytool"], java),
+];
+
+fn ended(command: &mut std::process::Command) -> Result<(), String> {
+    let output = run(command, PATIENCE);
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
+    }
+}
+
+fn curl(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
+    let to = format!("{host}:443:127.0.0.1:{}", server.port);
+    let mut curl = command("curl");
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--max-time",
+        "30",
+        "--connect-to",
+        &to,
+        "--output",
+        "/dev/null",
+        "--cacert",
+    ]);
+    ended(curl.arg(roots).arg(format!("https://{host}/")))
+}
+
+const PYTHON: &str = "
+import socket, ssl, sys
+host, port, roots = sys.argv[1:]
+context = ssl.create_default_context(cafile=roots)
+context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
+with context.wrap_socket(socket.create_connection(('127.0.0.1', int(port)), 30), server_hostname=host) as s:
+    s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
+    assert s.recv(100)
+";
+
+fn python(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
+    ended(command("python3").args(["-c", PYTHON, host, &server.port.to_string()]).arg(roots))
+}
+
+const NODE: &str = "
+const [host, port, roots] = process.argv.slice(1);
+const tls = require('tls'), net = require('net');
+const socket = tls.connect({
+  host: '127.0.0.1', port, ca: require('fs').readFileSync(roots), servername: net.isIP(host) ? '' : host,
+  checkServerIdentity: (_, certificate) => tls.checkServerIdentity(host, certificate),
+}, () => process.exit(socket.authorized ? 0 : 1));
+socket.on('error', (error) => { console.error(error.code); process.exit(1); });
+";
+
+fn node(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
+    ended(command("node").args(["-e", NODE, host, &server.port.to_string()]).arg(roots))
+}
+
+const JAVA: &str = r#"
+import java.net.Socket;
+import javax.net.ssl.*;
+public class Client {
+    public static void main(String[] a) throws Exception {
+        Socket plain = new Socket("127.0.0.1", Integer.parseInt(a[1]));
+        SSLSocket s = (SSLSocket) ((SSLSocketFactory) SSLSocketFactory.getDefault()).createSocket(plain, a[0], 443, true);
+        SSLParameters p = s.getSSLParameters();
+        p.setEndpointIdentificationAlgorithm("HTTPS");
+        s.setSSLParameters(p);
+        s.startHandshake();
+    }
+}
+"#;
+
+fn java(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
+    let source = roots.with_file_name("Client.java");
+    std::fs::write(&source, JAVA).unwrap();
+    let store = format!("-Djavax.net.ssl.trustStore={}", store(roots).display());
+    let mut java = command("java");
+    java.env_remove("JAVA_TOOL_OPTIONS").args([&store, "-Djavax.net.ssl.trustStorePassword=changeit"]);
+    ended(java.arg(source).args([host, &server.port.to_string()]))
+}
+
+/// A trust store of Java with the first of the roots.
+fn store(roots: &Path) -> PathBuf {
+    let store = roots.with_extension("p12");
+    if !store.exists() {
+        let mut keytool = command("keytool");
+        keytool.env_remove("JAVA_TOOL_OPTIONS").args([
+            "-importcert",
+            "-noprompt",
+            "-alias",
+            "ours",
+            "-storetype",
+            "PKCS12",
+        ]);
+        succeed(keytool.args(["-storepass", "changeit", "-keystore"]).arg(&store).arg("-file").arg(roots));
+    }
+    store
+}
