@@ -8,7 +8,7 @@ use super::collapse::{Got, Shared};
 use super::counters::add;
 use super::fill::Kept;
 use super::fill::{Fate, Head, Reader};
-use super::origin::{EndsConnection, OriginBody};
+use super::origin::OriginBody;
 use super::ranged;
 use super::settled::Confirmed;
 use super::settled::{self, Why};
@@ -114,10 +114,6 @@ pub fn through(
     let mut response = response.map(NodeBody::Through);
     response.headers_mut().append(CACHE_STATUS, not_stored(node, fwd, why));
     mark(response.headers_mut(), ask, settled::mark(reach));
-    if response.extensions().get::<EndsConnection>().is_some() {
-        // Who has logged in on it learns that there is nothing more to be had from it.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     response
 }
 

@@ -60,10 +60,6 @@ pub struct Reply {
     pub reach: Reach,
 }
 
-/// The origin's connection ends with this answer.
-#[derive(Clone, Copy, Debug)]
-pub struct EndsConnection;
-
 impl Origins {
     pub fn new(config: &Config, counters: Rc<Counters>) -> Origins {
         let (limits, timeouts) = (&config.limits, &config.timeouts);
@@ -111,7 +107,7 @@ impl Origins {
         let want = Want { pool: &pool, pins, same_machine };
         let dial = async |again| self.dial(key, same_machine, again).await;
         let reply = match self.ask(&want, &question, upload, dial).await? {
-            Heard::Answer(answer) => self.reply(*answer, pins.is_some()),
+            Heard::Answer(answer) => self.reply(*answer),
             Heard::Message(_) => return Err(self.blame(Kind::ConnectionTerminated)),
         };
         if !self.allows(reply.response.headers()) {
@@ -179,14 +175,11 @@ impl Origins {
         headers.len() <= self.fields && length <= self.head
     }
 
-    /// The answer as others expect it. `pinned`: its connection is one client's alone.
-    pub fn reply(&self, answer: Answer, pinned: bool) -> Reply {
-        let (reach, is_last) = (answer.reach(), answer.is_last());
+    /// The answer as others expect it.
+    pub fn reply(&self, answer: Answer) -> Reply {
+        let reach = answer.reach();
         let (response, ends) = answer.into_response(Whose::Origin);
-        let mut response = response.map(|body| OriginBody { body, counters: self.counters.clone() });
-        if pinned && is_last {
-            response.extensions_mut().insert(EndsConnection);
-        }
+        let response = response.map(|body| OriginBody { body, counters: self.counters.clone() });
         Reply { response, ends, reach }
     }
 

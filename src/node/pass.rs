@@ -134,7 +134,7 @@ impl Pass {
     /// The rest of the long way.
     fn long(&self, answer: Answer, began: Since, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
         let (node, ask) = (&self.node, self.ask()?);
-        let reply = node.origins.reply(answer, false);
+        let reply = node.origins.reply(answer);
         let settled = Answered::new(reply.response, reply.ends, reply.reach, sent).asked_for(&ask)?.plainly(node, &ask);
         let got = collapse::own(node, &ask, settled, began)?;
         answer::got(node, &ask, got, FWD).ok_or_else(fill::vanished)

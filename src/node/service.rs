@@ -19,10 +19,12 @@ use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
 use crate::wire::fault::{Fault, Whose};
 use crate::wire::status::{CacheStatus, Fwd};
+use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// How often a request looks into the store again because a fetch that it waited for came to nothing.
 const LOOKS: usize = 8;
@@ -66,6 +68,10 @@ impl Service for Serving {
             Err(why) => Step::Refuse(why),
         }
     }
+
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.caller.pins().poll_ended(cx)
+    }
 }
 
 /// Never fails: a fault is an answer too.
@@ -96,13 +102,19 @@ async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>)
     match Incoming::read(request, caller) {
         Ok(Incoming::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
         Ok(Incoming::Proxy { ask, body, upgrade }) => {
+            let pins = ask.pins.clone();
             let (told, from_node) = (ask.asker == Asker::Front, ask.from_node);
             let otherwise = if ask.head.method.is_safe() { Else::Nothing } else { Else::Head };
             let answered = match from_node {
                 true => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
                 false => proxy(node, ask, body, upgrade).await,
             };
-            answer::begun(node, answered, told, otherwise).await
+            let mut response = answer::begun(node, answered, told, otherwise).await;
+            if pins.is_some_and(|pins| pins.have_ended()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                // What the client has logged in on has ended, and so does its own.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
         Err(fault) => answer::fault(node, &fault),
     }

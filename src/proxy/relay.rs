@@ -40,6 +40,11 @@ pub async fn relay(
     upload: &mut Option<Box<Upload>>,
     asked: Asked,
 ) -> Result<(Answer, Rc<Pool>), Fault> {
+    if request.tie.is_some()
+        && let Some(answered) = Box::pin(tied(worker, request, upload)).await?
+    {
+        return Ok(answered);
+    }
     let routing = worker.routing();
     let has_body = upload.is_some();
     let (mut breaks, mut lost) = (0, None);
@@ -77,6 +82,18 @@ pub async fn relay(
     }
     // Somebody is there, and has perhaps done what was asked.
     Err(lost.unwrap_or_else(|| nobody(asked.place)))
+}
+
+/// On the connection that the client has logged in on. `None`: on whatever connection.
+async fn tied(
+    worker: &Worker,
+    request: &link::Request<'_>,
+    upload: &mut Option<Box<Upload>>,
+) -> Result<Option<(Answer, Rc<Pool>)>, Fault> {
+    link::exchange_tied(request, upload).await.map_err(|(broken, pool)| {
+        pool.iter().for_each(|pool| blame(worker, pool, &broken));
+        pool.map_or_else(|| parted(&broken), |pool| fault(&broken, &pool.node.id))
+    })
 }
 
 fn is_get(request: &link::Request<'_>) -> bool {
@@ -151,14 +168,15 @@ fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
             pool.close_idle();
             worker.report(Report::Suspect(pool.node.clone()));
         }
-        Broken::Lacking(_) | Broken::Abandoned | Broken::Full | Broken::Client(_) | Broken::Told(_) => {}
+        Broken::Lacking(_) | Broken::Abandoned | Broken::Full => {}
+        Broken::Client(_) | Broken::Told(_) | Broken::Parted => {}
     }
 }
 
 /// `untouched`: nothing of its body, if it has one, was taken.
 fn next(broken: &Broken, request: &link::Request<'_>, untouched: bool) -> Next {
     match broken {
-        Broken::Full | Broken::Client(_) | Broken::Told(_) | Broken::Lacking(_) => Next::GiveUp,
+        Broken::Full | Broken::Client(_) | Broken::Told(_) | Broken::Lacking(_) | Broken::Parted => Next::GiveUp,
         // Not a byte was sent.
         Broken::Unreachable(_) if untouched => Next::Another,
         // RFC 9110 section 9.2.2: only what is idempotent may be repeated when nobody knows how far it came.
@@ -175,12 +193,18 @@ fn fault(broken: &Broken, node: &str) -> Fault {
         Broken::Client(_) => Fault::bad_request(detail),
         Broken::Lacking(_) => dial::no_descriptor(),
         Broken::Unreachable(_) => Fault::node(blame.kind, detail),
+        Broken::Parted => parted(broken),
         Broken::Told(_) => Fault { detail: detail.into(), ..blame.fault() },
         // Not 503, after which it may be sent again: nobody knows how far it came.
         Broken::Died { .. } | Broken::Abandoned | Broken::Cut | Broken::Protocol(_) => {
             Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(blame.kind, detail) }
         }
     }
+}
+
+fn parted(broken: &Broken) -> Fault {
+    let detail = "The origin's connection that the client had logged in on has ended: log in again on a new one.";
+    Fault { detail: detail.into(), ..broken.blame().fault() }
 }
 
 fn nobody(place: Where) -> Fault {

@@ -22,6 +22,7 @@ use http::header::{CONNECTION, HOST, HeaderValue, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 /// Answers the requests of one connection.
 pub struct Serving(pub Rc<Client>);
@@ -45,6 +46,10 @@ impl Service for Serving {
         }
     }
 
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.ties.poll_ended(cx)
+    }
+
     fn refused(&self, fault: &Fault) {
         let mut record = self.0.record_of_none();
         let (status, blame) = (fault.status, Some(fault.blame()));
@@ -57,11 +62,16 @@ impl Service for Serving {
 /// Answers one request, whatever it is.
 async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply> {
     let (request, body) = request.into_parts();
-    let head_only = request.method == Method::HEAD;
+    let (head_only, tunnels) = (request.method == Method::HEAD, request.method == Method::CONNECT);
     let mut record = Some(client.record(&request).of_client(body.interim()));
     // Boxed, because a future is as large as the largest that it may wait for.
     let answer = Box::pin(answer(&client, request, body, &mut record)).await;
-    Given::Response(answer.unwrap_or_else(|fault| answer::fault(&client, &fault, head_only, record.take())))
+    let mut response = answer.unwrap_or_else(|fault| answer::fault(&client, &fault, head_only, record.take()));
+    if client.ties.have_ended() && !tunnels && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // What the client has logged in on has ended, and so does its own.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Given::Response(response)
 }
 
 /// Answers one request of a client that may not use the proxy; another front may speak from anywhere.
@@ -167,13 +177,7 @@ async fn forward(
         client.ties.make(&key);
     }
     let capture = watch.capture(client, &key, || Some(request), &answer, &pool);
-    let ends = tie.is_some() && !answer.head.keep && answer.head.status != StatusCode::SWITCHING_PROTOCOLS;
-    let mut response = answer::deliver(client, answer, &pool, upgrade, capture, record);
-    if ends {
-        // What was logged in has ended, and so does the client's own.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
+    Ok(answer::deliver(client, answer, &pool, upgrade, capture, record))
 }
 
 fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {

@@ -204,8 +204,17 @@ fn end(since: Tick, limit: Duration) -> u64 {
 impl<S: Io> Conn<S> {
     /// Nothing came, and it was not closed. Costs a system call only where something seems to have.
     pub fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut [0])).is_pending()
+        self.poll_disturbed(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+
+    /// Itself, where it is.
+    pub(super) fn if_quiet(mut self) -> Option<Self> {
+        self.is_quiet().then_some(self)
+    }
+
+    /// Ready when something has come that nobody asked for, or it was closed: then it is of no more use.
+    pub fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut [0])).map(drop)
     }
 
     /// The next exchange begins.

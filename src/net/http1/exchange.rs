@@ -50,8 +50,9 @@ pub async fn ask<S: Io>(
     dial: impl AsyncFn(bool) -> Result<Conn<S>, Broken>,
 ) -> Result<Heard<S>, Broken> {
     let allowed = |reach: Reach| reach.allows(want.same_machine);
-    let repeatable = question.idempotent && upload.is_none();
-    let lease = match want.pool.kept(want.pins, allowed) {
+    // Nobody is logged in on another connection.
+    let repeatable = question.idempotent && upload.is_none() && want.pins.is_none();
+    let lease = match want.pool.kept(want.pins, allowed)? {
         Some(lease) => lease,
         // What is rare is boxed: a future is as large as the largest that it may wait for.
         None => Box::pin(want.pool.open(want.pins, false, allowed, async || dial(false).await)).await?,
@@ -91,20 +92,15 @@ async fn on<S: Io>(
 }
 
 impl<S: Io> Answer<S> {
-    fn new(mut head: Head, lease: Lease<S>, mut upload: Option<Box<Upload>>) -> Answer<S> {
-        // It asks who is at the other end of it: that is nobody else from now on.
-        head.keep &= !head.challenges || lease.is_pinned();
+    fn new(mut head: Head, mut lease: Lease<S>, mut upload: Option<Box<Upload>>) -> Answer<S> {
         // Refused before it began (RFC 9110 section 10.1.1): the server still waits for the body, or knows that none comes.
         // And where it has taken no more of it, it takes no other request for one either.
         if let Some(gone) = upload.take_if(|upload| upload.is_held_back() || upload.has_ended()) {
             head.keep &= gone.is_done();
         }
+        // It asks who is at the other end of it: that is nobody else from now on.
+        head.keep &= lease.pin(head.keep) || !head.challenges;
         Answer { head, lease, upload }
-    }
-
-    /// Its connection ends with it.
-    pub fn is_last(&self) -> bool {
-        !self.head.keep
     }
 
     /// Who may see what came from there.

@@ -1,7 +1,7 @@
 //! Connections that are kept for the next request: a bounded pool for each server.
 
 use super::conn::{Broken, Conn, Io, Limits};
-use super::pins::Pins;
+use super::pins::{Pinned, Pins};
 use crate::clock::tick;
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
@@ -57,8 +57,9 @@ pub struct Lease<S = Stream> {
     pool: Rc<Pool<S>>,
     /// It has served a request before.
     pub(super) reused: bool,
-    /// Whom it belongs to, where it is one client's alone.
+    /// Whom it belongs to, where it is one client's alone; from the first answer on.
     pins: Option<Rc<Pins<S>>>,
+    pinned: Option<Pinned<S>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -153,10 +154,9 @@ impl<S: Io> Pool<S> {
         self: &Rc<Self>,
         pins: Option<&Rc<Pins<S>>>,
         allowed: impl Fn(Reach) -> bool,
-    ) -> Option<Lease<S>> {
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        let conn = self.take(pins, allowed)?;
-        Some(self.lease(conn, true, pins, permit))
+    ) -> Result<Option<Lease<S>>, Broken> {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else { return Ok(None) };
+        Ok(self.take(pins, allowed)?.map(|conn| self.lease(conn, true, pins, permit)))
     }
 
     /// The same, as soon as there may be one more, or else a new one. `new`: a kept one has just turned out to be dead.
@@ -168,38 +168,35 @@ impl<S: Io> Pool<S> {
         dial: impl AsyncFnOnce() -> Result<Conn<S>, Broken>,
     ) -> Result<Lease<S>, Broken> {
         let permit = self.permit().await?;
-        if let Some(conn) = if new { None } else { self.take(pins, allowed) } {
+        if let Some(conn) = if new { None } else { self.take(pins, allowed)? } {
             return Ok(self.lease(conn, true, pins, permit));
         }
-        Ok(self.lease(dial().await?, false, pins, permit))
+        Ok(self.lease((dial().await?, None), false, pins, permit))
     }
 
     fn lease(
         self: &Rc<Self>,
-        conn: Conn<S>,
+        (conn, pinned): (Conn<S>, Option<Pinned<S>>),
         reused: bool,
         pins: Option<&Rc<Pins<S>>>,
         permit: OwnedSemaphorePermit,
     ) -> Lease<S> {
-        Lease { conn, pool: self.clone(), reused, pins: pins.cloned(), _permit: permit }
+        Lease { conn, pool: self.clone(), reused, pins: pins.cloned(), pinned, _permit: permit }
     }
 
     /// What comes on a quiet one, or that it was closed, is found out here.
-    fn take(&self, pins: Option<&Rc<Pins<S>>>, allowed: impl Fn(Reach) -> bool) -> Option<Conn<S>> {
+    fn take(&self, pins: Option<&Rc<Pins<S>>>, allowed: impl Fn(Reach) -> bool) -> Taken<S> {
+        if let Some(pins) = pins {
+            return Ok(pins.take(&self.name, allowed)?.map(|(conn, pinned)| (conn, Some(pinned))));
+        }
         loop {
-            let mut conn = match pins {
-                Some(pins) => pins.take(&self.name, &allowed)?,
-                None => {
-                    let mut idle = self.idle.borrow_mut();
-                    let at = idle.iter().rposition(|conn| allowed(conn.reach()))?;
-                    let conn = idle.swap_remove(at);
-                    drop(idle);
-                    self.now_idle(-1);
-                    conn
-                }
-            };
+            let mut idle = self.idle.borrow_mut();
+            let Some(at) = idle.iter().rposition(|conn| allowed(conn.reach())) else { return Ok(None) };
+            let mut conn = idle.swap_remove(at);
+            drop(idle);
+            self.now_idle(-1);
             if conn.is_quiet() {
-                return Some(conn);
+                return Ok(Some((conn, None)));
             }
         }
     }
@@ -234,16 +231,25 @@ impl<S: Io> Lease<S> {
         (&mut self.conn, &self.pool.limits)
     }
 
-    pub(super) fn is_pinned(&self) -> bool {
-        self.pins.is_some()
+    /// It has answered: where it is one client's alone, that one has it from now on. `keep`: for more than this answer. The
+    /// flag says whether it is.
+    pub(super) fn pin(&mut self, keep: bool) -> bool {
+        let Some(pins) = &self.pins else { return false };
+        let pinned = self.pinned.take().unwrap_or_else(|| pins.hold(&self.pool.name));
+        self.pinned = Some(pinned).filter(|_| keep);
+        true
     }
 
     /// For the next request.
     pub(super) fn give_back(self) {
-        let Lease { pool, mut conn, pins, .. } = self;
+        let Lease { pool, mut conn, pins, pinned, .. } = self;
         conn.moved();
-        if let Some(pins) = pins {
-            return pins.put(&pool.name, conn);
+        if let Some(pinned) = pinned {
+            return pinned.put(&pool.name, conn);
+        }
+        // For one client, that has it no more.
+        if pins.is_some() {
+            return;
         }
         let mut idle = pool.idle.borrow_mut();
         if idle.len() < IDLE {
@@ -253,6 +259,9 @@ impl<S: Io> Lease<S> {
         }
     }
 }
+
+/// With whom it belongs to, where it is one client's alone. `None`: there is none.
+type Taken<S> = Result<Option<(Conn<S>, Option<Pinned<S>>)>, Broken>;
 
 struct Waiting<'a>(&'a Cell<usize>);
 

@@ -117,7 +117,7 @@ impl<S: Service> Conn<'_, S> {
             if let Some(next) = self.pending.take() {
                 return Poll::Ready(next);
             }
-            if self.draining || self.closing {
+            if self.draining || self.closing || self.service.poll_over(cx).is_ready() {
                 return Left::Closed.into();
             }
             if let Some(next) = ready!(self.poll_take(cx)) {

@@ -19,6 +19,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 /// What answers the requests of one connection.
@@ -30,6 +31,12 @@ pub trait Service {
 
     /// What came is no request, or came too slowly: the connection answers with this, and ends.
     fn refused(&self, _: &Fault) {}
+
+    /// Ready when something has ended elsewhere that the connection stands for: it ends too, behind the answer that is on its
+    /// way. Asked between two requests.
+    fn poll_over(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 }
 
 /// What a request came to without waiting.

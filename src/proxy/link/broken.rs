@@ -24,6 +24,8 @@ pub enum Broken {
     Client(String),
     /// The node says why there is no more of the body.
     Told(Blame),
+    /// The client had logged in on a connection that has ended ([`super::tie`]).
+    Parted,
 }
 
 impl Broken {
@@ -43,6 +45,7 @@ impl Broken {
             Broken::Full | Broken::Lacking(_) => Blame::new(Whose::Us, Kind::ConnectionLimitReached),
             Broken::Client(_) => Blame::new(Whose::Client, Kind::HttpRequestError),
             Broken::Told(blame) => *blame,
+            Broken::Parted => Blame::new(Whose::Origin, Kind::ConnectionTerminated),
         }
     }
 }
@@ -59,6 +62,7 @@ impl fmt::Display for Broken {
             Broken::Full => f.write_str("is busy: all connections are in use"),
             Broken::Client(e) => write!(f, "the request body broke off: {e}"),
             Broken::Told(blame) => write!(f, "tells that its answer broke off: {blame}"),
+            Broken::Parted => f.write_str("has lost the connection to the origin that the client had logged in on"),
         }
     }
 }

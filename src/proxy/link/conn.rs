@@ -5,7 +5,7 @@ use super::control::Phase;
 use super::encode::Request;
 use super::kept::Link;
 use super::pool::Slot;
-use super::tie::Tie;
+use super::tie::Tied;
 use crate::net::http1::{self, Next, Question, Upload};
 use crate::wire::answer::decode::Head;
 use crate::wire::hop;
@@ -13,7 +13,6 @@ use bytes::BytesMut;
 use http::{Method, StatusCode};
 use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A connection in use. Dropped, it is closed; [`Conn::give_back`] returns it to its pool.
@@ -21,7 +20,7 @@ pub struct Conn {
     pub link: Link,
     pub slot: Slot,
     /// Whose it is, where it is one client's alone.
-    pub tie: Option<Rc<Tie>>,
+    pub tie: Option<Tied>,
 }
 
 impl Conn {

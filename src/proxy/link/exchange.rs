@@ -7,6 +7,7 @@ use super::conn::Conn;
 use super::control::Phase;
 use super::encode::Request;
 use super::pool::{InFlight, Pool};
+use super::tie::Tie;
 use crate::clock::{self, Tick};
 use crate::net::http1::Upload;
 use crate::proxy::outcome::Cache;
@@ -57,13 +58,35 @@ pub async fn exchange(
     upload: &mut Option<Box<Upload>>,
     want: Want,
 ) -> Result<Answer, Broken> {
+    let conn = acquire(pool, want, request.from).await?;
+    exchange_on(conn, request, upload).await
+}
+
+/// The same on the connection that the client has logged in on, where there is one: on no other, whoever owns what by now.
+/// Else with the pool of whoever failed.
+pub async fn exchange_tied(
+    request: &Request<'_>,
+    upload: &mut Option<Box<Upload>>,
+) -> Result<Option<(Answer, Rc<Pool>)>, (Broken, Option<Rc<Pool>>)> {
+    let taken = request.tie.map_or(Ok(None), Tie::take).map_err(|broken| (broken, None))?;
+    let Some((link, slot, tied)) = taken else { return Ok(None) };
+    let (pool, mut conn) = (slot.pool().clone(), Conn::new(link, slot));
+    conn.tie = Some(tied);
+    let request = &Request { doubtful: pool.node.is_doubtful(), ..*request };
+    match exchange_on(conn, request, upload).await {
+        Ok(answer) => Ok(Some((answer, pool))),
+        Err(broken) => Err((broken, Some(pool))),
+    }
+}
+
+async fn exchange_on(
+    mut conn: Conn,
+    request: &Request<'_>,
+    upload: &mut Option<Box<Upload>>,
+) -> Result<Answer, Broken> {
+    let pool = &conn.slot.pool().clone();
     let load = InFlight::new(pool);
     let movable = upload.is_none() && request.method.is_idempotent();
-    let mut conn = match request.tie.and_then(|tie| tie.take(pool)) {
-        Some((link, slot)) => Conn::new(link, slot),
-        None => acquire(pool, want, request.from).await?,
-    };
-    conn.tie = request.tie.cloned();
     conn.send(request, movable).await?;
     let asked = if movable { pool.sample() } else { None };
     if let Some(upload) = upload.as_mut().filter(|upload| request.expect && upload.is_untouched()) {
@@ -88,6 +111,9 @@ pub async fn exchange(
     // Refused before it began (Expect): the node still waits for the body on this connection, or knows that none comes.
     let refused = upload.as_deref().is_some_and(Upload::is_untouched) && request.expect;
     head.keep &= !refused;
+    if let Some(tie) = request.tie {
+        tie.tie(&mut conn.tie, head.keep);
+    }
     let upload = upload.filter(|_| !refused);
     content(conn, head, early, upload, load).await
 }

@@ -3,6 +3,7 @@
 use super::control::Control;
 use crate::net::http1;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 /// A connection with what the sweep knows of it.
 pub struct Link {
@@ -14,5 +15,14 @@ impl Link {
     /// Whether the node has closed it, or sent what nobody asked for. Costs a system call where something seems to have come.
     pub fn is_stale(&mut self) -> bool {
         !self.http.is_quiet()
+    }
+
+    /// Ready when it is, or was given up.
+    pub fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.control.is_abandoned() {
+            return Poll::Ready(());
+        }
+        self.control.wait(cx);
+        self.http.poll_disturbed(cx)
     }
 }

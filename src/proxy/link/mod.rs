@@ -26,7 +26,7 @@ pub use broken::Broken;
 pub use conn::Conn;
 pub use decode::Head;
 pub use encode::{Request, Said};
-pub use exchange::{Answer, Content, exchange};
+pub use exchange::{Answer, Content, exchange, exchange_tied};
 pub use fields::verbatim;
 pub use pipeline::held;
 pub use pool::{Pool, Swept};

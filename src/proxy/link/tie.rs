@@ -1,33 +1,72 @@
 //! Connections to nodes that belong to one client: where NTLM or Negotiate authenticate a connection, the client's, the one to
 //! the node and the one to the origin are tied together, and end together ([`crate::wire::connection_auth`]).
 
+use super::broken::Broken;
 use super::control::Phase;
 use super::kept::Link;
-use super::pool::{Pool, Slot};
+use super::pool::Slot;
 use crate::wire::target::Key;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 /// So many origins at once; the oldest is given up first.
 const MOST: usize = 8;
 
-/// Those of one client.
+/// Those of one connection of a client.
 #[derive(Default)]
 pub struct Ties {
     ties: RefCell<Vec<Rc<Tie>>>,
     /// For who only asks whether there are any.
     some: Cell<bool>,
+    ending: Rc<Ending>,
+}
+
+/// Whether one of them has ended, and who waits to hear of it.
+#[derive(Default)]
+struct Ending {
+    has_come: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
 }
 
 /// The way of one client to one origin.
 pub struct Tie {
     authority: Box<str>,
-    kept: RefCell<Option<(Link, Slot)>>,
+    state: RefCell<State>,
+    ending: Rc<Ending>,
 }
+
+enum State {
+    /// There has been no connection.
+    New,
+    /// Between two requests.
+    Silent(Link, Slot),
+    /// In use, or ended.
+    Away,
+}
+
+/// Its connection in use. Dropped, it has ended.
+pub struct Tied(Option<Rc<Tie>>);
 
 impl Ties {
     pub fn is_empty(&self) -> bool {
         !self.some.get()
+    }
+
+    /// Whether one of them has ended, as far as was seen: then so does the client's connection, because what comes next on it
+    /// was meant for who is logged in.
+    pub fn have_ended(&self) -> bool {
+        self.ending.has_come.get()
+    }
+
+    /// Ready when one of them has ended. Not while one is in use.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_empty() {
+            return Poll::Pending;
+        }
+        *self.ending.waker.borrow_mut() = Some(cx.waker().clone());
+        self.ties.borrow().iter().for_each(|tie| tie.look(cx));
+        if self.have_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// The one to the origin of a key.
@@ -43,10 +82,11 @@ impl Ties {
         if let Some(tie) = self.get(key) {
             return tie;
         }
-        let tie = Rc::new(Tie { authority: key.authority().into(), kept: RefCell::default() });
+        let (authority, ending) = (key.authority().into(), self.ending.clone());
+        let tie = Rc::new(Tie { authority, state: RefCell::new(State::New), ending });
         let mut ties = self.ties.borrow_mut();
         if ties.len() >= MOST {
-            ties.remove(0);
+            ties.remove(0).end();
         }
         ties.push(tie.clone());
         self.some.set(true);
@@ -55,16 +95,63 @@ impl Ties {
 }
 
 impl Tie {
-    /// The connection, where it is one to this node and lives.
-    pub fn take(&self, pool: &Rc<Pool>) -> Option<(Link, Slot)> {
-        let mut kept = self.kept.borrow_mut().take().filter(|(_, slot)| Rc::ptr_eq(slot.pool(), pool))?;
-        (!kept.0.is_stale()).then_some(kept)
+    /// The connection; `None` where there has been none. One that has ended is not replaced by another, on which nobody is
+    /// logged in, or somebody half way.
+    pub fn take(self: &Rc<Self>) -> Result<Option<(Link, Slot, Tied)>, Broken> {
+        let silent = match &mut *self.state.borrow_mut() {
+            State::New => return Ok(None),
+            state => std::mem::replace(state, State::Away),
+        };
+        if let State::Silent(mut link, slot) = silent
+            && !link.is_stale()
+        {
+            return Ok(Some((link, slot, Tied(Some(self.clone())))));
+        }
+        self.end();
+        Err(Broken::Parted)
     }
 
+    /// A connection has brought an answer: it is this one's from now on, or ends with that.
+    pub fn tie(self: &Rc<Self>, tied: &mut Option<Tied>, keep: bool) {
+        *self.state.borrow_mut() = State::Away;
+        tied.get_or_insert_with(|| Tied(Some(self.clone())));
+        tied.take_if(|_| !keep);
+    }
+
+    /// Whoever is at one of its ends has left, or is to leave.
+    fn end(&self) {
+        drop(self.state.replace(State::Away));
+        self.ending.has_come.set(true);
+        if let Some(waker) = self.ending.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn look(&self, cx: &mut Context<'_>) {
+        let has_ended = match &mut *self.state.borrow_mut() {
+            State::Silent(link, _) => link.poll_disturbed(cx).is_ready(),
+            State::New | State::Away => false,
+        };
+        if has_ended {
+            self.end();
+        }
+    }
+}
+
+impl Tied {
     /// Keeps it for the client's next request. It takes no place from others meanwhile.
-    pub fn put(&self, link: Link, mut slot: Slot) {
+    pub fn put(mut self, link: Link, mut slot: Slot) {
+        let Some(tie) = self.0.take() else { return };
         link.control.enter(Phase::Resting);
         slot.leave_room();
-        *self.kept.borrow_mut() = Some((link, slot));
+        *tie.state.borrow_mut() = State::Silent(link, slot);
+    }
+}
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        if let Some(tie) = self.0.take() {
+            tie.end();
+        }
     }
 }
