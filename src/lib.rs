@@ -8,7 +8,7 @@
 //!   `alloc`: the allocator; `account`: the memory that is held for others; `lines`: log lines that never wait for
 //!   their reader
 //! - `store`: moka and the compact entry
-//! - `net`: listen, dial, the HTTP/1 server and client, drain
+//! - `net`: listen, dial, TLS, the HTTP/1 server and client, drain
 //! - `cluster`: who is in the ring: static members, health, supervision; publishes immutable views
 //! - `node`: the cache node: service (the spine), fill, fetch, control
 //! - `proxy`: the front: service (the spine), route, relay, tunnel, access, admin

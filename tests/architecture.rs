@@ -105,7 +105,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hmac", &["src/wire/proof.rs"]),
     ("sha2", &["src/wire/proof.rs", "src/wire/x509.rs"]),
     ("rcgen", &["src/proxy/https/ca.rs", "src/proxy/https/leaf.rs"]),
-    ("pem", &["src/proxy/https/folder.rs", "src/cli/ca"]),
+    ("pem", &["src/proxy/https/folder.rs", "src/cli/ca", "src/net/tls/roots.rs"]),
     ("murmur3", &["src/ring/hash.rs"]),
     ("percent_encoding", &["src/wire/percent.rs", "src/wire/target.rs"]),
     ("httparse", &["src/wire/answer", "src/net/serve/head.rs"]),
@@ -115,6 +115,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/args.rs", "src/main.rs"]),
     ("tracing_subscriber", &["src/config/scalar.rs", "src/main.rs"]),
     ("memmap2", &["src/net/lasting.rs"]),
+    ("rustls", &["src/net/tls"]),
     ("socket2", &["src/net"]),
     ("libc", &["src/alloc.rs", "src/net", "src/node/run.rs"]),
     (

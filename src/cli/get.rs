@@ -24,8 +24,8 @@ pub struct Get {
 impl Get {
     pub(super) fn resolve(args: GetArgs, config: impl Fn() -> Result<Config, String>) -> Result<Get, String> {
         let uri: Uri = args.url.parse().map_err(|_| format!("`{}` is not a URL; write http://host/path", args.url))?;
-        if uri.scheme_str() != Some("http") {
-            return Err("get speaks plain http; for https use: curl -x http://PROXY URL".to_owned());
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(format!("`{}` is of another kind; write http://host/path or https://host/path", args.url));
         }
         let proxies = match (args.proxy, args.zookeeper) {
             (Some(proxy), _) => {

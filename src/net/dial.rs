@@ -7,8 +7,11 @@ use super::listen::Stream;
 use super::lookups::Unresolved;
 use super::own::Own;
 use super::rules::{self, Reach, reach};
+use super::tls::Client;
+use crate::clock::tick;
 use crate::config::Config;
 use crate::wire::fault::{Fault, Kind};
+use crate::wire::target::Host;
 use http::StatusCode;
 use ipnet::IpNet;
 use std::borrow::Cow;
@@ -93,6 +96,28 @@ impl Dialer {
         }
         let is_own = rules::reach(address.ip(), &[], &own) == Reach::SameMachine;
         Ok(Dialed { stream: Stream::Tcp(stream), address, reach, is_own })
+    }
+
+    /// The same with TLS on it, within the same time: whoever answers has proved to be `host`. Faults of TLS are those of
+    /// [`super::tls::Trouble`].
+    pub async fn dial_tls(
+        &self,
+        host: Host<'_>,
+        port: u16,
+        same_machine: bool,
+        client: &Client,
+    ) -> Result<Dialed, Fault> {
+        let (began, name) = (tick(), host.to_string());
+        let dialed = self.dial(&name, port, same_machine).await?;
+        let Stream::Tcp(socket) = dialed.stream else {
+            return Err(unconnected(&name, port, ErrorKind::Unsupported.into()));
+        };
+        let left = self.connect.saturating_sub(tick().since(began));
+        match tokio::time::timeout(left, client.connect(socket, host)).await {
+            Ok(Ok(session)) => Ok(Dialed { stream: Stream::Tls(Box::new(session)), ..dialed }),
+            Ok(Err(trouble)) => Err(trouble.fault(&name)),
+            Err(_) => Err(slow_handshake(&name, port, self.connect)),
+        }
     }
 
     /// Whether only clients on this machine may go to an address, because it is one of this machine's beside its loopback: where
@@ -203,6 +228,14 @@ impl Dialer {
             ),
         }
     }
+}
+
+fn slow_handshake(host: &str, port: u16, limit: Duration) -> Fault {
+    let detail = format!(
+        "{host} accepted a connection on port {port}, and no TLS handshake came to its end within {limit:?}: check that it \
+         speaks TLS there"
+    );
+    Fault::origin(Kind::ConnectionTimeout, detail)
 }
 
 fn prohibited(host: &str, address: SocketAddr, reach: Reach) -> Fault {

@@ -1,4 +1,4 @@
-//! Listen, dial, the HTTP/1 server and client, drain.
+//! Listen, dial, TLS, the HTTP/1 server and client, drain.
 
 pub mod descriptors;
 pub mod dial;
@@ -18,5 +18,6 @@ pub mod shares;
 pub mod signals;
 pub mod splice;
 mod stream;
+pub mod tls;
 pub mod trust;
 pub mod web;

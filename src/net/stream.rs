@@ -1,6 +1,7 @@
-//! A connection, TCP or Unix.
+//! A connection: TCP, Unix, or TLS on TCP.
 
 use super::lasting::Lasting;
+use super::tls::Session;
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -11,11 +12,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connection, either kind. Implements tokio's AsyncRead and AsyncWrite (with real vectored writes).
+/// A connection of any kind. Implements tokio's AsyncRead and AsyncWrite (with real vectored writes).
 #[derive(Debug)]
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// Boxed, so that the others are no larger for it.
+    Tls(Box<Session>),
 }
 
 /// A connection that belongs to no runtime, to be handed to another thread.
@@ -31,20 +34,37 @@ impl Stream {
         Ok(match self {
             Stream::Tcp(s) => Detached::Tcp(s.into_std()?),
             Stream::Unix(s) => Detached::Unix(s.into_std()?),
+            // What it has agreed on stays with the thread that it was agreed on.
+            Stream::Tls(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
     /// The address at the other end; `None` on a Unix socket.
     pub fn peer(&self) -> Option<IpAddr> {
-        match self {
-            Stream::Tcp(s) => s.peer_addr().ok().map(|peer| peer.ip()),
-            Stream::Unix(_) => None,
-        }
+        self.tcp()?.peer_addr().ok().map(|peer| peer.ip())
     }
     /// Makes the end of this connection a reset, so that a peer that takes nothing holds no memory of the kernel's.
     pub fn reset_on_drop(&self) {
-        if let Stream::Tcp(s) = self {
+        if let Some(s) = self.tcp() {
             let _ = socket2::SockRef::from(s).set_linger(Some(Duration::ZERO));
         }
+    }
+    /// The socket under it, where that is TCP.
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Tcp(s) => Some(s),
+            Stream::Unix(_) => None,
+            Stream::Tls(s) => Some(s.socket()),
+        }
+    }
+    /// Says that this is the end where the protocol has a word for it (TLS, RFC 8446 section 6.1), as far as there is room.
+    pub fn say_goodbye(&mut self) {
+        if let Stream::Tls(s) = self {
+            s.say_goodbye();
+        }
+    }
+    /// Whether bytes can go into its socket as they are: what [`Stream::poll_write_more`] and [`Stream::poll_send`] need.
+    pub fn is_plain(&self) -> bool {
+        !matches!(self, Stream::Tls(_))
     }
     /// Writes as `poll_write` does, and lets the kernel wait for what is written next before it sends a packet that is
     /// not full.
@@ -68,6 +88,7 @@ impl Stream {
                     ready!(s.poll_write_ready(cx))?;
                     s.try_io(Interest::WRITABLE, &write)
                 }
+                Stream::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
             };
             match written {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -82,6 +103,7 @@ impl AsFd for Stream {
         match self {
             Stream::Tcp(s) => s.as_fd(),
             Stream::Unix(s) => s.as_fd(),
+            Stream::Tls(s) => s.socket().as_fd(),
         }
     }
 }
@@ -127,12 +149,13 @@ impl Detached {
     }
 }
 
-/// The same call on whichever it is.
+/// The same call on whichever it is. A socket has nothing to flush.
 macro_rules! either {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self.get_mut() {
             Stream::Tcp($stream) => $call,
             Stream::Unix($stream) => $call,
+            Stream::Tls($stream) => $call,
         }
     };
 }
@@ -157,9 +180,8 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         true
     }
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket has nothing to flush.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, s => Pin::new(s).poll_flush(cx))
     }
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, s => Pin::new(s).poll_shutdown(cx))

@@ -97,6 +97,11 @@ impl Caller {
         self.peer.addr.is_none() || self.proved.get()
     }
 
+    /// Nobody else hears what is said here.
+    pub fn is_unheard(&self) -> bool {
+        self.peer.addr.is_none()
+    }
+
     /// Connections to origins that end with this one.
     pub fn pins(&self) -> &Rc<Pins> {
         &self.pins

@@ -29,6 +29,8 @@ counters! {
     invalidated: "URLs made invalid by an unsafe method",
     origin_requests: "requests sent to origins",
     origin_connections: "connections opened to origins",
+    origin_tls_handshakes: "TLS handshakes with origins",
+    origin_tls_resumed: "those of them that went on with an earlier session",
     origin_failures: "exchanges that failed because of the origin",
     peer_asks: "questions to other nodes before the origin",
     peer_hits: "answered with what another node had",

@@ -27,12 +27,17 @@ impl Incoming {
             Target::Absolute(key) => key,
             Target::Origin => return Ok(Incoming::Control(request)),
             Target::Asterisk | Target::Authority { .. } => {
-                return Err(Fault::bad_request("a cache node answers http:// URLs only; ask a front for CONNECT"));
+                return Err(Fault::bad_request(
+                    "a cache node answers http:// and https:// URLs only; ask a front for CONNECT",
+                ));
             }
         };
         let (mut head, mut body) = request.into_parts();
         let upgrade = body.take_upgrade();
         let (asker, same_machine) = who(&head, standing);
+        if asker == Asker::Front && key.scheme() == "https" && !caller.is_unheard() {
+            return Err(Fault::denied("https URLs are asked for by Unix sockets alone: TCP is not encrypted"));
+        }
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other.
         let may_ask = asker == Asker::Front && vouched && !from_node;

@@ -11,13 +11,15 @@ use crate::net::http1::{
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
+use crate::net::tls::{self, Roots, Trouble};
 use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
-use crate::wire::target::{Host, Key};
+use crate::wire::target::Key;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
+use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -31,6 +33,8 @@ const LATER: Duration = Duration::from_secs(1);
 /// All origins of a node.
 pub struct Origins {
     dialer: Dialer,
+    roots: Roots,
+    tls: OnceCell<tls::Client>,
     pools: Rc<Pools>,
     /// Of the head of an answer.
     head: usize,
@@ -83,7 +87,8 @@ impl Origins {
         let (dialer, pools) = (Dialer::new(config), Pools::new(descriptors::for_idle(), room, limits));
         let idle = Rc::downgrade(&pools);
         dialer.relief().set(move || idle.upgrade().is_some_and(|pools| pools.close_longest_idle(1)));
-        Origins { dialer, pools, head, fields, first_byte, origin_silence, counters }
+        let (roots, tls) = (Roots::of(&config.https), OnceCell::new());
+        Origins { dialer, roots, tls, pools, head, fields, first_byte, origin_silence, counters }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -148,14 +153,31 @@ impl Origins {
 
     /// `again`: in place of one on which the request has gone out already.
     async fn dial(&self, key: &Key, same_machine: bool, again: bool) -> Result<Conn, Broken> {
-        let host = match key.host() {
-            Host::Name(name) => name.to_owned(),
-            Host::Ip(ip) => ip.to_string(),
+        let (host, port) = (key.host(), key.port());
+        let dialed = match key.scheme() {
+            "https" => self.dialer.dial_tls(host, port, same_machine, self.tls()?).await,
+            _ => self.dialer.dial(&host.to_string(), port, same_machine).await,
         };
-        let dialed = self.dialer.dial(&host, key.port(), same_machine).await.map_err(Broken::Unconnected)?;
+        let dialed = dialed.map_err(Broken::Unconnected)?;
         add(&self.counters.origin_connections, 1);
         add(&self.counters.origin_requests, u64::from(again));
+        if let Stream::Tls(session) = &dialed.stream {
+            add(&self.counters.origin_tls_handshakes, 1);
+            add(&self.counters.origin_tls_resumed, u64::from(session.is_resumed()));
+        }
         Ok(Conn::new(dialed.stream, dialed.reach))
+    }
+
+    /// Made when it is first needed: the system's authorities are many.
+    fn tls(&self) -> Result<&tls::Client, Broken> {
+        if let Some(client) = self.tls.get() {
+            return Ok(client);
+        }
+        let made = tls::Client::new(&self.roots).map_err(|why| {
+            let detail = format!("the proxy cannot speak TLS to origins: {why}");
+            Broken::Unconnected(Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyInternalError, detail))
+        })?;
+        Ok(self.tls.get_or_init(|| made))
     }
 
     /// Closes connections that have been idle for too long, and forgets origins without any.
@@ -194,6 +216,12 @@ impl Origins {
             Broken::Late(Owes::Giving) => paused(),
             Broken::Late(Owes::Taking) => self.blame(Kind::ConnectionWriteTimeout),
             Broken::Late(Owes::Answer) => self.blame(Kind::HttpResponseTimeout),
+            // It has ended TLS, and said why.
+            Broken::Ended { heard: false, source: Some(e) } if Trouble::of(&e).is_some() => {
+                add(&self.counters.origin_failures, 1);
+                Trouble::of(&e)
+                    .map_or_else(|| self.blame(Kind::TlsProtocolError), |trouble| trouble.fault("the origin"))
+            }
             Broken::Ended { heard, source } => {
                 let kind = if heard { Kind::HttpResponseIncomplete } else { Kind::ConnectionTerminated };
                 source.into_iter().fold(self.blame(kind), Fault::because)
@@ -234,7 +262,7 @@ pub fn url(text: &[u8]) -> Result<Key, Fault> {
 
 fn paused() -> Fault {
     let detail = "the client sent nothing of its request's body for longer than timeouts.client_silence";
-    Fault::client(http::StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
+    Fault::client(StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
 }
 
 fn too_late(limit: Duration) -> Fault {

@@ -156,7 +156,7 @@ impl Pass {
 
 /// Origin, its authority, and path of a target that may be its own key; any other spelling goes the long way.
 fn parts(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let rest = target.strip_prefix(b"http://")?;
+    let rest = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"))?;
     let at = rest.iter().position(|byte| *byte == b'/')?;
     let (authority, path) = rest.split_at(at);
     // That it is visible was seen when it was parsed.
@@ -215,7 +215,8 @@ mod tests {
             ("http://a", None),
             ("http://a?b", None),
             ("/b", None),
-            ("https://a/b", None),
+            ("https://a/b", Some(("a", "/b"))),
+            ("ftp://a/b", None),
             ("http://a/b#c", None),
             ("http://a/\u{e9}", None),
         ] {

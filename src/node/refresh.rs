@@ -43,6 +43,11 @@ async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Since) 
     match join_or_lead(node, ask, Some(stale)).await {
         Ok(Got::Filling(_, reader, _)) if reader.fate() == Fate::Store => reader.follow_to_the_end().await,
         Ok(Got::Validated(confirmed, _)) => confirmed.kept == Kept::Stored,
+        // Whoever answers there has not proved to be the origin: what that one has said is not answered in its place.
+        Err(fault) if fault.kind.is_of_tls() => {
+            node.store.remove(&ask.key);
+            false
+        }
         _ => false,
     }
 }
@@ -67,5 +72,5 @@ fn variant(ask: &Ask, entry: &Entry) -> Variant {
         hash.update(text);
     }
     hash.update(&[entry.mark as u8]);
-    Variant { hash: hash.digest(), origin: xxh3_64(ask.key.authority().as_bytes()) }
+    Variant { hash: hash.digest(), origin: xxh3_64(ask.key.root().as_bytes()) }
 }

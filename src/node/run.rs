@@ -14,6 +14,7 @@ use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::net::tls::Roots;
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
@@ -74,6 +75,7 @@ fn let_the_front_go_on() {
 }
 
 async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
+    Roots::of(&options.config.https).check().map_err(StartError)?;
     let listener = Listener::bind(&options.listen).map_err(|e| StartError(e.to_string()))?;
     let address = listener.address();
     guarded(&address, &options.config)?;

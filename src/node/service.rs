@@ -213,7 +213,7 @@ async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares
 /// How the origin failed, and with which status.
 fn failure(got: &Result<Got, Fault>) -> Option<(Failure, Option<u16>)> {
     match got {
-        Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() => {
+        Err(fault) if fault.whose == Whose::Origin && fault.status.is_server_error() && !fault.kind.is_of_tls() => {
             Some((Failure::Unreachable, None))
         }
         Ok(Got::Through(response, ..)) if response.status().is_server_error() => {

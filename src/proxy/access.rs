@@ -12,6 +12,14 @@ pub fn stranger() -> Fault {
     )
 }
 
+/// What a client hears that asks for an https URL where a node could only be asked for it in clear.
+pub fn in_clear() -> Fault {
+    Fault::denied(
+        "https:// is fetched for a client only where all cache nodes are reached by Unix sockets, and some here are reached \
+         by TCP, which is not encrypted. Ask through a tunnel (CONNECT): set https_proxy to this proxy's http:// address.",
+    )
+}
+
 /// Whether a client may tunnel to a port.
 pub fn may_connect(port: u16, peer: Peer, access: &Access) -> Result<(), Fault> {
     if peer.same_machine || access.connect_ports.contains(&port) {

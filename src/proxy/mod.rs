@@ -53,6 +53,7 @@ use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::shares::Seats;
+use crate::net::tls::Roots;
 use front::{Front, reachable};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -77,6 +78,7 @@ pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartE
 /// The control plane's thread, which also accepts.
 async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<(), StartError> {
     let config = descriptors::fitted(config);
+    Roots::of(&config.https).check().map_err(StartError)?;
     let (listeners, listen) = bind(&config.proxy.listen, &config.places.proxy)?;
     let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
     let bound = with_bound(config.clone(), listen.clone(), admin[0]);

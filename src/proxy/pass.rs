@@ -82,7 +82,7 @@ impl Pass {
         let worker = &client.worker;
         let key = Key::read(request.target()).ok()?;
         let is_refused = || !client.peer.same_machine && own::of_machine(&key, &worker.dialer).is_some();
-        if key.scheme() != "http" || own::whose(&key, &worker.front) != own::Whose::Other || is_refused() {
+        if !worker.routing().may_carry(&key) || own::whose(&key, &worker.front) != own::Whose::Other || is_refused() {
             return None;
         }
         let watch = watch(&key);

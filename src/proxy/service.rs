@@ -214,12 +214,8 @@ fn refuse_codings(request: &Parts, noted: Noted) -> Result<(), Fault> {
     }
 }
 
-/// What of absolute-form is not relayed: https, our own addresses, and requests that end here.
+/// What of absolute-form is not relayed: what is not to be said in clear, our own addresses, and requests that end here.
 fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Option<Response<Content>>, Fault> {
-    if key.scheme() != "http" {
-        let detail = "https:// is fetched through a tunnel (CONNECT): set https_proxy to this proxy's http:// address.";
-        return Err(Fault::bad_request(detail));
-    }
     match own::whose(key, &client.worker.front) {
         own::Whose::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
         own::Whose::Proxy => return Err(looped()),
@@ -231,6 +227,7 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
         return Err(Dialer::refuse_ours(ip));
     }
     Ok(match own::last_hop(request) {
+        own::Hops::Onward if !client.worker.routing().may_carry(key) => return Err(access::in_clear()),
         own::Hops::Onward => None,
         own::Hops::Here if request.method == Method::TRACE => Some(pages::trace(request)),
         own::Hops::Here => Some(pages::options()),

@@ -301,7 +301,7 @@ fn what_is_not_for_the_cluster_is_answered_here() {
             ("GET http://a/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".to_owned(), 400, "http_request_error"),
             ("GET http://a/ HTTP/1.1\r\nAccept: */*\r\n\r\n".to_owned(), 400, "http_request_error"),
             ("GET http://127.0.0.1:9/v1/nodes HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 421, "--noproxy"),
-            ("GET https://a.example/ HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 400, "CONNECT"),
+            ("GET ftp://a.example/ HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 400, "http:// or https://"),
             ("OPTIONS * HTTP/1.1\r\nHost: p\r\n\r\n".to_owned(), 204, "allow: GET"),
             ("TRACE http://a.example/ HTTP/1.1\r\nHost: p\r\nMax-Forwards: 0\r\n\r\n".to_owned(), 200, "message/http"),
             (

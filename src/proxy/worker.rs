@@ -15,6 +15,7 @@ use crate::net::listen::Peer;
 use crate::net::serve::{Connections, Head, Limits, Sweeper};
 use crate::net::shares::{Seat, Source};
 use crate::ring::HotKeys;
+use crate::wire::target::Key;
 use crate::{account, alloc, clock};
 use http::{Method, Version};
 use std::borrow::Cow;
@@ -54,6 +55,8 @@ pub struct Worker {
 pub struct Routing {
     pub view: Arc<View>,
     pub pools: Vec<Rc<Pool>>,
+    /// See [`View::is_private`].
+    is_private: bool,
 }
 
 /// What a connection occupies until its last request or tunnel has ended.
@@ -220,7 +223,12 @@ impl Routing {
             kept.unwrap_or_else(|| Pool::new(node.clone(), shared.clone()))
         };
         let pools = view.nodes.iter().map(pool).collect();
-        Routing { view, pools }
+        Routing { is_private: view.is_private(), view, pools }
+    }
+
+    /// Whether nodes may be asked for a key: what is https is said in clear on no link that somebody else could hear.
+    pub fn may_carry(&self, key: &Key) -> bool {
+        self.is_private || key.scheme() != "https"
     }
 }
 

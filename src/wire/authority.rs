@@ -1,7 +1,7 @@
 //! Host and port of a URL (RFC 3986 section 3.2).
 
 use super::fault::Fault;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The host of a URL.
@@ -9,6 +9,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Host<'a> {
     Name(&'a str),
     Ip(IpAddr),
+}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::Ip(ip) => ip.fmt(f),
+        }
+    }
 }
 
 /// An authority that has been checked.

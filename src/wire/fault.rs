@@ -44,6 +44,9 @@ pub enum Kind {
     HttpUpgradeFailed,
     ProxyInternalError,
     ProxyLoopDetected,
+    TlsProtocolError,
+    TlsCertificateError,
+    TlsAlertReceived,
 }
 
 /// Whose fault it was and what went wrong, without words: how a message broke off, and what logs and metrics say.
@@ -167,7 +170,7 @@ impl fmt::Display for Blame {
 impl Error for Blame {}
 
 impl Kind {
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 24] = [
         Kind::DnsTimeout,
         Kind::DnsError,
         Kind::DestinationNotFound,
@@ -189,7 +192,15 @@ impl Kind {
         Kind::HttpUpgradeFailed,
         Kind::ProxyInternalError,
         Kind::ProxyLoopDetected,
+        Kind::TlsProtocolError,
+        Kind::TlsCertificateError,
+        Kind::TlsAlertReceived,
     ];
+
+    /// Nobody has proved to be who was asked: nothing takes the answer's place, however old it may be.
+    pub fn is_of_tls(self) -> bool {
+        matches!(self, Kind::TlsProtocolError | Kind::TlsCertificateError | Kind::TlsAlertReceived)
+    }
 
     /// The `error` parameter of `Proxy-Status`.
     pub fn token(self) -> &'static str {
@@ -215,6 +226,9 @@ impl Kind {
             Kind::HttpUpgradeFailed => "http_upgrade_failed",
             Kind::ProxyInternalError => "proxy_internal_error",
             Kind::ProxyLoopDetected => "proxy_loop_detected",
+            Kind::TlsProtocolError => "tls_protocol_error",
+            Kind::TlsCertificateError => "tls_certificate_error",
+            Kind::TlsAlertReceived => "tls_alert_received",
         }
     }
 }
@@ -248,7 +262,7 @@ mod tests {
                 assert_eq!(Blame::read(blame.to_string().as_bytes()), Some(blame));
             }
         }
-        assert_eq!(Kind::ProxyLoopDetected as usize + 1, Kind::ALL.len());
+        assert_eq!(Kind::TlsAlertReceived as usize + 1, Kind::ALL.len());
         for odd in [&b""[..], b"origin", b"origin ", b"nobody dns_error", b"origin dns_error ", b"us \xff"] {
             assert_eq!(Blame::read(odd), None, "{odd:?}");
         }

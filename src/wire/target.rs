@@ -28,7 +28,7 @@ impl Key {
         let (scheme, default_port) = match uri.scheme_str() {
             Some("http") => ("http", 80),
             Some("https") => ("https", 443),
-            Some(_) => return Err(Fault::bad_request("only URLs that begin with http:// can be fetched")),
+            Some(_) => return Err(Fault::bad_request("only URLs that begin with http:// or https:// can be fetched")),
             None => return Err(Fault::bad_request("the URL has no scheme: write it as http://host/path")),
         };
         let authority = uri.authority().map_or("", |authority| authority.as_str());
@@ -105,27 +105,33 @@ impl fmt::Display for Key {
 /// As long as the `http` crate takes a URI, so that every key can be sent on.
 const LONGEST: usize = u16::MAX as usize - 1;
 
+/// How targets begin, with the port that goes without saying.
+const SCHEMES: [(&[u8], &[u8]); 2] = [(b"http://", b":80"), (b"https://", b":443")];
+
 /// Where the authority is in a target that is the text of its own key, as nearly all are. `None`: it has to be parsed.
 fn normal(target: &[u8]) -> Option<std::ops::Range<u32>> {
-    const SCHEME: &[u8] = b"http://";
-    let rest = target.strip_prefix(SCHEME).filter(|_| target.len() <= LONGEST)?;
+    let (scheme, default_port) = SCHEMES.iter().find(|(scheme, _)| target.starts_with(scheme))?;
+    let rest = target.strip_prefix(*scheme).filter(|_| target.len() <= LONGEST)?;
     let end = rest.iter().position(|byte| *byte == b'/')?;
     let (authority, path) = rest.split_at(end);
     let name_end = authority.iter().position(|byte| *byte == b':').unwrap_or(end);
     let (name, port) = authority.split_at(name_end);
     let is_name = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    let is_normal = !name.is_empty() && name.iter().all(is_name) && is_normal_port(port) && path.iter().all(is_in_path);
-    is_normal.then(|| SCHEME.len() as u32..(SCHEME.len() + end) as u32)
+    let is_normal = !name.is_empty()
+        && name.iter().all(is_name)
+        && is_normal_port(port, default_port)
+        && path.iter().all(is_in_path);
+    is_normal.then(|| scheme.len() as u32..(scheme.len() + end) as u32)
 }
 
 /// `:` and a number that is written as we write it, and not the default.
-fn is_normal_port(port: &[u8]) -> bool {
+fn is_normal_port(port: &[u8], default_port: &[u8]) -> bool {
     match port {
         [] => true,
         [b':', b'1'..=b'9', rest @ ..] => {
             let is_number =
                 rest.iter().all(u8::is_ascii_digit) && (rest.len() < 4 || rest.len() == 4 && port <= &b":65535"[..]);
-            is_number && port != b":80"
+            is_number && port != default_port
         }
         _ => false,
     }
@@ -226,11 +232,7 @@ pub fn classify(method: &Method, uri: &Uri) -> Result<Target, Fault> {
         return classify_connect(uri);
     }
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), _) => Key::from_uri(uri).map(Target::Absolute),
-        (Some("https"), _) => Err(Fault::bad_request(
-            "https URLs cannot be fetched for a client: use CONNECT, as clients do that have https_proxy set to this proxy",
-        )),
-        (Some(_), _) => Err(Fault::bad_request("only URLs that begin with http:// can be fetched through this proxy")),
+        (Some(_), _) => Key::from_uri(uri).map(Target::Absolute),
         (None, Some(_)) => Err(Fault::bad_request("host:port alone is for CONNECT: send http://host/path")),
         (None, None) if uri.path() != "*" => Ok(Target::Origin),
         (None, None) if method == Method::OPTIONS => Ok(Target::Asterisk),

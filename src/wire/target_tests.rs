@@ -222,7 +222,7 @@ fn targets_have_four_forms() {
 #[test]
 fn targets_of_no_form_are_refused_with_a_cure() {
     let table = [
-        (Method::GET, "https://h/", "CONNECT"),
+        (Method::GET, "ftp://h/", "http:// or https://"),
         (Method::GET, "ftp://h/", "http://"),
         (Method::GET, "h:80", "http://host/path"),
         (Method::GET, "h", "http://host/path"),

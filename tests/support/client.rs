@@ -3,13 +3,14 @@
 use super::PATIENCE;
 use super::framing::{Framing, Trailers};
 use super::head::{self, Head, cut};
+use super::wire::Wire;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// A connection to the proxy (or to anything else).
 pub struct Connection {
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire>,
 }
 
 /// An answer with its whole body.
@@ -48,7 +49,7 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(2 * PATIENCE))?;
         stream.set_write_timeout(Some(2 * PATIENCE))?;
-        Ok(Connection { reader: BufReader::with_capacity(16 * 1024, stream) })
+        Ok(Connection { reader: BufReader::with_capacity(16 * 1024, Wire::Plain(stream)) })
     }
 
     /// From now on a read that takes longer fails.
@@ -57,7 +58,7 @@ impl Connection {
     }
 
     pub fn stream(&self) -> &TcpStream {
-        self.reader.get_ref()
+        self.reader.get_ref().socket()
     }
 
     /// Sends bytes as they are.

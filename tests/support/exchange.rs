@@ -3,8 +3,9 @@
 use super::framing::{Framing, Trailers};
 use super::head::Head;
 use super::noise::{Digester, Noise};
+use super::wire::Wire;
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,22 +13,26 @@ use std::time::{Duration, Instant};
 /// proxy went away, which is no failure of the test by itself.
 pub struct Exchange {
     pub head: Head,
-    reader: BufReader<TcpStream>,
+    reader: BufReader<Wire>,
     body_read: bool,
     closing: bool,
+    cut: bool,
 }
 
 impl Exchange {
     /// The next request of a connection; `None` when it ended.
-    pub fn next(mut reader: BufReader<TcpStream>) -> io::Result<Option<Exchange>> {
+    pub fn next(mut reader: BufReader<Wire>) -> io::Result<Option<Exchange>> {
         let head = Head::read(&mut reader)?;
-        Ok(head.map(|head| Exchange { head, reader, body_read: false, closing: false }))
+        Ok(head.map(|head| Exchange { head, reader, body_read: false, closing: false, cut: false }))
     }
 
     /// The connection for its next request; `None` when it is to be closed.
-    pub fn finish(mut self) -> io::Result<Option<BufReader<TcpStream>>> {
+    pub fn finish(mut self) -> io::Result<Option<BufReader<Wire>>> {
         let unsent = self.head.has("expect") && !self.body_read;
         if self.closing || unsent || self.head.lists("connection", "close") {
+            if !self.cut {
+                self.reader.get_mut().say_goodbye()?;
+            }
             return Ok(None);
         }
         self.body(|_| {})?;
@@ -133,10 +138,15 @@ impl Exchange {
         self.closing = true;
     }
 
+    /// Ends the connection after this answer, in TLS without a word of that, as who cuts it would.
+    pub fn cut(&mut self) {
+        (self.closing, self.cut) = (true, true);
+    }
+
     /// Ends the connection by a reset, as a dying origin does.
     pub fn reset(&mut self) -> io::Result<()> {
-        self.closing = true;
-        socket2::SockRef::from(self.reader.get_ref()).set_linger(Some(Duration::ZERO))
+        self.cut();
+        socket2::SockRef::from(self.reader.get_ref().socket()).set_linger(Some(Duration::ZERO))
     }
 
     /// Waits until the proxy has closed the connection.
@@ -152,7 +162,7 @@ impl Exchange {
         let mut buffer = [0; 4096];
         loop {
             match self.reader.read(&mut buffer)? {
-                0 => return self.reader.get_ref().shutdown(Shutdown::Write),
+                0 => return self.reader.get_ref().socket().shutdown(Shutdown::Write),
                 n => self.reader.get_mut().write_all(&buffer[..n])?,
             }
         }

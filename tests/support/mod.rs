@@ -20,8 +20,10 @@ pub mod process;
 pub mod relay;
 pub mod setup;
 pub mod standalone;
+pub mod tls;
 pub mod tools;
 pub mod unread;
+pub mod wire;
 pub mod zookeeper;
 
 pub use client::{Connection, Response};
@@ -30,6 +32,8 @@ pub use exchange::Exchange;
 pub use head::Head;
 pub use origin::{Gate, Origin};
 pub use setup::Setup;
+pub use tls::Authority;
+pub use wire::Wire;
 
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};

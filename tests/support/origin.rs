@@ -2,7 +2,9 @@
 
 use super::exchange::Exchange;
 use super::head::Head;
+use super::wire::Wire;
 use super::{PATIENCE, until_true};
+use rustls::ServerConfig;
 use std::io::{self, BufReader};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,6 +18,7 @@ type Handler = Arc<dyn Fn(&mut Exchange) -> io::Result<()> + Send + Sync>;
 /// The origin. A panic in one of its handlers fails the test when it is dropped.
 pub struct Origin {
     pub address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
 }
 
@@ -25,6 +28,9 @@ struct Shared {
     heads: Mutex<Vec<Head>>,
     panics: Mutex<Vec<String>>,
     connections: AtomicUsize,
+    /// Handshakes that went on with an earlier one, and those that came to nothing.
+    resumed: AtomicUsize,
+    refused: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -35,13 +41,23 @@ impl Origin {
 
     /// On another address of this machine.
     pub fn at(ip: IpAddr) -> Origin {
+        Origin::launch(ip, None)
+    }
+
+    /// With TLS.
+    pub fn secure(config: ServerConfig) -> Origin {
+        Origin::launch(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(Arc::new(config)))
+    }
+
+    fn launch(ip: IpAddr, tls: Option<Arc<ServerConfig>>) -> Origin {
         super::many_files();
         let listener = listen(ip).expect("the origin listens");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
         let for_accept = shared.clone();
-        thread::spawn(move || accept(listener, for_accept));
-        Origin { address, shared }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        thread::spawn(move || accept(listener, tls, for_accept));
+        Origin { address, scheme, shared }
     }
 
     /// Answers requests for this path (`*` at its end: all that begin so) by this handler. A later route wins.
@@ -51,7 +67,7 @@ impl Origin {
 
     /// The URL of a path here.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// Heads of all requests with this target, in order; with `*` at the end, all that begin so.
@@ -68,6 +84,16 @@ impl Origin {
     /// How many connections were made.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many TLS handshakes went on with an earlier one.
+    pub fn resumed(&self) -> usize {
+        self.shared.resumed.load(Ordering::Relaxed)
+    }
+
+    /// How many came to nothing.
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// Waits until a target was asked for so many times.
@@ -115,23 +141,30 @@ fn listen(ip: IpAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn accept(listener: TcpListener, shared: Arc<Shared>) {
+fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
     for stream in listener.incoming() {
         if shared.over.load(Ordering::Relaxed) {
             return;
         }
         let Ok(stream) = stream else { continue };
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        let shared = shared.clone();
-        let serve = move || drop(converse(stream, &shared));
+        let (tls, shared) = (tls.clone(), shared.clone());
+        let serve = move || drop(converse(stream, tls, &shared));
         thread::Builder::new().stack_size(256 * 1024).spawn(serve).expect("a thread for a connection");
     }
 }
 
-fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
+fn converse(stream: TcpStream, tls: Option<Arc<ServerConfig>>, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-    let mut reader = BufReader::with_capacity(64 * 1024, stream);
+    let wire = match tls {
+        None => Wire::Plain(stream),
+        Some(config) => {
+            Wire::accept(&config, stream).inspect_err(|_| _ = shared.refused.fetch_add(1, Ordering::Relaxed))?
+        }
+    };
+    shared.resumed.fetch_add(usize::from(wire.is_resumed()), Ordering::Relaxed);
+    let mut reader = BufReader::with_capacity(64 * 1024, wire);
     while let Some(mut exchange) = Exchange::next(reader)? {
         shared.heads.lock().unwrap().push(exchange.head.clone());
         answer(&mut exchange, shared)?;

@@ -151,6 +151,11 @@ impl Heirs {
             let owner = std::str::from_utf8(entry.key()).ok().and_then(|key| self.ring.owner(self.ring.position(key)));
             let Some(Some((node, share))) = owner.and_then(|owner| shares.get_mut(owner)) else { continue };
             let address = &node.address;
+            // What came encrypted goes on no link in clear: neither its URL to the heir, nor its body from here.
+            let is_private = [address, own].iter().all(|end| matches!(end, Address::Unix(_)));
+            if entry.key().starts_with(b"https://") && !is_private {
+                continue;
+            }
             // What only this machine may have is for a node on this machine.
             if entry.mark == Mark::Anyone || address.host() == own.host() || (address.is_local() && own.is_local()) {
                 share.push(entry);

@@ -29,14 +29,17 @@ impl Left {
         let Ok(io) = Rc::try_unwrap(io).map(RefCell::into_inner) else {
             return End::Broken("a body is read while its connection ends".into());
         };
-        let Io { stream, state, before } = io;
+        let Io { mut stream, state, before } = io;
         match self {
             Left::Closed if state.is_uploading() || state.has_unread_body() => {
                 words::hear_out(stream, watch.limits()).await
             }
             Left::Closed if state.has_said_last() || !before.is_empty() => words::linger(stream).await,
-            Left::Closed => {}
-            Left::IdleTooLong => return End::IdleTooLong,
+            Left::Closed => stream.say_goodbye(),
+            Left::IdleTooLong => {
+                stream.say_goodbye();
+                return End::IdleTooLong;
+            }
             Left::Stalled => {
                 stream.reset_on_drop();
                 return End::Stalled;

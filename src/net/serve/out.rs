@@ -172,6 +172,11 @@ impl Out {
     /// One call for as much as it takes.
     fn poll_some(&mut self, io: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut io.stream);
+        if let Payload::Lasting(body) = &self.body
+            && !stream.is_plain()
+        {
+            self.body = body.bytes().clone().into();
+        }
         match &self.body {
             // What follows the head comes with the next call, and leaves in the same packets.
             Payload::Lasting(_) if !self.head.is_empty() => stream.poll_write_more(cx, &self.head),

@@ -52,17 +52,7 @@ pub fn key_to_purge(query: Option<&str>) -> Result<Key, Problem> {
                     or &exact=true";
         return Err(Problem::bad_request(cure));
     }
-    if is_tunnelled(&key) {
-        return Err(Problem::bad_request(format!("nothing to purge: {TUNNELLED}")));
-    }
     Ok(key)
-}
-
-/// What is said of a URL that no node has to do with.
-pub const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached";
-
-pub fn is_tunnelled(key: &Key) -> bool {
-    key.scheme() != "http"
 }
 
 /// The key of `?url=`, and every `header=name:value`.

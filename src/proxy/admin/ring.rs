@@ -26,19 +26,20 @@ impl Admin {
 
     pub fn owner(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let key = query::key(query)?;
-        if query::is_tunnelled(&key) {
-            return Ok(json(StatusCode::OK, &tunnelled(&key)));
+        let view = self.cluster.view();
+        match is_tunnelled(&view, &key) {
+            true => Ok(json(StatusCode::OK, &tunnelled(&key))),
+            false => Ok(json(StatusCode::OK, &placed(&view, &key))),
         }
-        Ok(json(StatusCode::OK, &placed(&self.cluster.view(), &key)))
     }
 
     /// Who owns a URL, who answers for it now, what is stored there, and what a GET with these `header`s would get and why.
     pub async fn explain(&self, query: Option<&str>) -> Result<Reply, Problem> {
         let (key, fields) = query::key_and_fields(query)?;
-        if query::is_tunnelled(&key) {
+        let view = self.cluster.view();
+        if is_tunnelled(&view, &key) {
             return Ok(json(StatusCode::OK, &tunnelled(&key)));
         }
-        let view = self.cluster.view();
         let mut explained = placed(&view, &key);
         let serving = successors(&view, &key).into_iter().find(|node| node.is_up());
         explained["serving"] = json!(serving.as_ref().map(|node| &node.id));
@@ -62,14 +63,22 @@ impl Admin {
     }
 }
 
+/// Why no node has to do with an https URL.
+const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached, because not all nodes are reached by \
+                         Unix sockets, and TCP is not encrypted";
+
+fn is_tunnelled(view: &View, key: &Key) -> bool {
+    key.scheme() == "https" && !view.is_private()
+}
+
 /// No node owns it.
 fn tunnelled(key: &Key) -> Value {
     json!({
         "key": key.as_str(),
         "owner": null,
         "stored": [],
-        "answer": {"does": "tunnel", "why": query::TUNNELLED},
-        "detail": query::TUNNELLED,
+        "answer": {"does": "tunnel", "why": TUNNELLED},
+        "detail": TUNNELLED,
     })
 }
 

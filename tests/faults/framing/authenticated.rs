@@ -4,7 +4,7 @@ use super::one_node;
 use crate::support::client::host_of;
 use crate::support::exchange::Exchange;
 use crate::support::standalone::Standalone;
-use crate::support::{Connection, PATIENCE, Response, Setup, until_true};
+use crate::support::{Connection, PATIENCE, Response, Setup, Wire, until_true};
 use rustix::process::Signal;
 use std::io::{self, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -48,7 +48,7 @@ impl Server {
 }
 
 fn converse(stream: TcpStream, id: usize, scheme: &str, slow: &AtomicUsize) -> io::Result<()> {
-    let mut reader = BufReader::new(stream);
+    let mut reader = BufReader::new(Wire::Plain(stream));
     let (mut challenged, mut user) = (false, None::<String>);
     while let Some(mut x) = Exchange::next(reader)? {
         x.body(|_| {})?;
