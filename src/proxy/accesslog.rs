@@ -36,6 +36,8 @@ pub struct Line {
     pub client: Option<Arc<str>>,
     pub method: http::Method,
     target: Vec<u8>,
+    /// What is in it; perhaps more than that.
+    kinds: u8,
     pub version: http::Version,
     pub began: u64,
     /// Empty: none has answered.
@@ -67,8 +69,8 @@ impl Log {
         let mut line = self.spare.borrow_mut().pop().unwrap_or_default();
         (line.client, line.method, line.version) = (client.cloned(), method.clone(), version);
         line.began = clock::tick().0;
-        show(target, &mut line.target);
-        if !self.queries && kinds(&line.target) & QUERY != 0 {
+        line.kinds = show(target, &mut line.target);
+        if !self.queries && line.kinds & QUERY != 0 {
             let path = line.target.split(|byte| *byte == b'?').next().map_or(0, <[u8]>::len);
             line.target.truncate(path);
         }
@@ -127,12 +129,15 @@ static KINDS: [u8; 256] = {
     kinds
 };
 
-/// Appends a request target as the log shows it: without what is no part of a URI; one without a path has `/`.
-fn show(target: &[u8], out: &mut Vec<u8>) {
+/// Appends a request target as the log shows it: without what is no part of a URI; one without a path has `/`. Gives its
+/// [`kinds`].
+fn show(target: &[u8], out: &mut Vec<u8>) -> u8 {
     const SCHEME: &[u8] = b"http://";
     let has_path = || target.strip_prefix(SCHEME).is_some_and(|rest| rest.contains(&b'/'));
-    if kinds(target) & ODD == 0 && has_path() {
-        return out.extend_from_slice(target);
+    let as_it_came = kinds(target);
+    if as_it_came & ODD == 0 && has_path() {
+        out.extend_from_slice(target);
+        return as_it_came;
     }
     let target = target::escaped(target);
     match http::Uri::try_from(&*target) {
@@ -140,6 +145,7 @@ fn show(target: &[u8], out: &mut Vec<u8>) {
         Ok(uri) => _ = write!(out, "{uri}"),
         Err(_) => out.extend_from_slice(String::from_utf8_lossy(&target).as_bytes()),
     }
+    kinds(out)
 }
 
 /// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "hit; ttl=3"`
@@ -198,19 +204,30 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// What is always there comes in one piece with what stands around it: this is half of what a line costs.
 fn json_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
     number(out, b"{\"bytes\":", outcome.sent);
-    text(out, b",\"cache\":", (!line.cache.is_empty()).then_some(&line.cache));
-    token(out, b",\"client\":", line.client.as_deref());
-    token(out, b",\"end\":", Some(end(outcome.end)));
-    token(out, b",\"fault\":", outcome.whose().map(Whose::token));
-    token(out, b",\"method\":", Some(line.method.as_str()));
-    number(out, b",\"ms\":", took(line));
-    text(out, b",\"node\":", (!line.node.is_empty()).then_some(&line.node));
-    token(out, b",\"source\":", Some(source(outcome)));
-    number(out, b",\"status\":", outcome.verdict.status.as_u16().into());
+    text(out, b",\"cache\":", &line.cache, kinds(&line.cache));
+    out.extend_from_slice(b",\"client\":");
+    token(out, line.client.as_deref());
+    out.extend_from_slice(b",\"end\":\"");
+    out.extend_from_slice(end(outcome.end).as_bytes());
+    match outcome.whose() {
+        None => out.extend_from_slice(b"\",\"fault\":null,\"method\":\""),
+        whose => {
+            out.extend_from_slice(b"\",\"fault\":");
+            token(out, whose.map(Whose::token));
+            out.extend_from_slice(b",\"method\":\"");
+        }
+    }
+    out.extend_from_slice(line.method.as_str().as_bytes());
+    number(out, b"\",\"ms\":", took(line));
+    text(out, b",\"node\":", &line.node, kinds(&line.node));
+    out.extend_from_slice(b",\"source\":\"");
+    out.extend_from_slice(source(outcome).as_bytes());
+    number(out, b"\",\"status\":", outcome.verdict.status.as_u16().into());
     number(out, b",\"time\":", clock::wall().0);
-    text(out, b",\"url\":", Some(&line.target));
+    text(out, b",\"url\":", &line.target, line.kinds);
     out.push(b'}');
 }
 
@@ -220,26 +237,21 @@ fn number(out: &mut Vec<u8>, name: &[u8], value: u64) {
 }
 
 /// In which nothing has to be escaped.
-fn token(out: &mut Vec<u8>, name: &[u8], value: Option<&str>) {
-    out.extend_from_slice(name);
+fn token(out: &mut Vec<u8>, value: Option<&str>) {
     match value {
         Some(value) => quoted(out, value.as_bytes()),
         None => out.extend_from_slice(b"null"),
     }
 }
 
-fn text(out: &mut Vec<u8>, name: &[u8], value: Option<&Vec<u8>>) {
+/// An empty one is none. `kinds`: at least what is in it.
+fn text(out: &mut Vec<u8>, name: &[u8], value: &[u8], kinds: u8) {
+    out.extend_from_slice(name);
     match value {
-        Some(value) if kinds(value) & ESCAPED != 0 => {
-            out.extend_from_slice(name);
-            // A text, to memory: it does not fail.
-            let _ = serde_json::to_writer(out, &String::from_utf8_lossy(value));
-        }
-        Some(value) => {
-            out.extend_from_slice(name);
-            quoted(out, value);
-        }
-        None => token(out, name, None),
+        [] => token(out, None),
+        _ if kinds & ESCAPED == 0 => quoted(out, value),
+        // A text, to memory: it does not fail.
+        _ => _ = serde_json::to_writer(out, &String::from_utf8_lossy(value)),
     }
 }
 
@@ -326,7 +338,8 @@ mod tests {
         ] {
             let (client, method, version) = (client.map(Arc::from), http::Method::GET, http::Version::HTTP_11);
             let (target, node, cache) = (target.to_vec(), node.to_vec(), cache.to_vec());
-            let line = Line { client, method, target, version, began: clock::tick().0, node, cache };
+            let kinds = kinds(&target);
+            let line = Line { client, method, target, kinds, version, began: clock::tick().0, node, cache };
             let outcome = Outcome { verdict: verdict(source, blame), sent: 7, end: End::Complete };
             let mut text = Vec::new();
             json_line(&line, &outcome, &mut text);

@@ -69,11 +69,22 @@ impl<'a> Authority<'a> {
 
 /// Host and port of an authority that [`Authority::write`] has written.
 pub fn read_written(authority: &str) -> (Host<'_>, Option<u16>) {
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-        _ => (authority, None),
-    };
+    let (host, port) = split_written(authority);
     (read_host(host), port)
+}
+
+/// The port of such an authority: nobody has to look at its host for that.
+pub fn port_of_written(authority: &str) -> Option<u16> {
+    split_written(authority).1
+}
+
+/// An IPv6 address ends with a bracket, and a port, where there is one, has digits.
+fn split_written(authority: &str) -> (&str, Option<u16>) {
+    let digits = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
+    match authority.split_at_checked(authority.len() - digits) {
+        Some((host, port)) if digits > 0 && host.ends_with(':') => (&host[..host.len() - 1], port.parse().ok()),
+        _ => (authority, None),
+    }
 }
 
 /// Only dotted decimals are an IPv4 address here. Whatever else a resolver takes for one (`0x7f.1`, `2130706433`) stays

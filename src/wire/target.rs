@@ -78,7 +78,7 @@ impl Key {
     }
     pub fn port(&self) -> u16 {
         let default = if self.scheme() == "https" { 443 } else { 80 };
-        authority::read_written(self.authority()).1.unwrap_or(default)
+        authority::port_of_written(self.authority()).unwrap_or(default)
     }
     /// 64-bit xxh3 of the text: the store's key (the ring hashes the text by itself, as configured).
     pub fn hash(&self) -> u64 {
