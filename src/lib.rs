@@ -6,7 +6,7 @@
 //! - `ring`: PURE. Hash, points, owner and successors, bounded load, the plan of a change
 //! - `config`: TOML to a validated `Config`; `cli`: what the user typed; `clock`: the only reader of the clock;
 //!   `alloc`: the allocator; `account`: the memory that is held for others; `lines`: log lines that never wait for
-//!   their reader
+//!   their reader; `properties`: what holds for the byte parsers whatever comes, for tests and fuzzing alone
 //! - `store`: moka and the compact entry
 //! - `net`: listen, dial, TLS, the HTTP/1 server and client, drain
 //! - `cluster`: who is in the ring: static members, health, supervision; publishes immutable views
@@ -26,6 +26,8 @@ mod lines;
 mod net;
 mod node;
 mod policy;
+#[cfg(any(test, fuzzing))]
+mod properties;
 mod proxy;
 mod ring;
 mod store;
@@ -47,6 +49,8 @@ pub mod program {
 /// What tests, benches and fuzz targets see of the pure parts and of the store. Nothing else is public, so that the compiler
 /// finds what nobody uses.
 pub mod lab {
+    #[cfg(fuzzing)]
+    pub use crate::properties;
     pub mod config {
         pub use crate::config::{Cache, Eviction};
     }

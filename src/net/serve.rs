@@ -26,6 +26,8 @@ pub use body::{ClientBody, Counted, Told};
 pub use connections::Connections;
 pub use end::BoxError;
 pub use forced::allows_short;
+#[cfg(any(test, fuzzing))]
+pub use head::look_at;
 #[cfg(test)]
 pub use head::with_head;
 pub use head::{Head, Noted};

@@ -434,14 +434,23 @@ pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
     let _ = write!(out, "{length:x}\r\n");
 }
 
-/// Has a whole head looked at.
+/// Has a head looked at; `None`: it is not there yet.
+#[cfg(any(test, fuzzing))]
+pub fn look_at<T>(input: &[u8], look: impl FnOnce(&Head<'_>) -> T) -> Result<Option<T>, Refusal> {
+    let (mut slots, mut ids) = slots();
+    let limits = Limits { fields: FIELDS, ..Limits::of(&crate::config::Config::default()) };
+    match read(input, &limits, &mut slots, &mut ids) {
+        Read::Head(head) => Ok(Some(look(&head))),
+        Read::Partial => Ok(None),
+        Read::TooFewSlots => Err(Refusal::TooManyFields),
+        Read::Refused(why) => Err(why),
+    }
+}
+
+/// The same of a whole one.
 #[cfg(test)]
 pub fn with_head<T>(text: &str, look: impl FnOnce(&Head<'_>) -> T) -> T {
-    let (mut slots, mut ids) = slots();
-    match read(text.as_bytes(), &Limits::of(&crate::config::Config::default()), &mut slots, &mut ids) {
-        Read::Head(head) => look(&head),
-        _ => panic!("{text:?} is no head"),
-    }
+    look_at(text.as_bytes(), look).ok().flatten().unwrap_or_else(|| panic!("{text:?} is no head"))
 }
 
 #[cfg(test)]
