@@ -78,13 +78,20 @@ pub fn port_of_written(authority: &str) -> Option<u16> {
     split_written(authority).1
 }
 
-/// An IPv6 address ends with a bracket, and a port, where there is one, has digits.
+/// From its end, where the port is: an IPv6 address ends with a bracket.
 fn split_written(authority: &str) -> (&str, Option<u16>) {
-    let digits = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
-    match authority.split_at_checked(authority.len() - digits) {
-        Some((host, port)) if digits > 0 && host.ends_with(':') => (&host[..host.len() - 1], port.parse().ok()),
-        _ => (authority, None),
+    let (mut port, mut unit) = (0, 1);
+    for (at, byte) in authority.bytes().enumerate().rev() {
+        match byte {
+            b'0'..=b'9' if unit <= 10_000 => {
+                port += u32::from(byte - b'0') * unit;
+                unit *= 10;
+            }
+            b':' if unit > 1 => return (&authority[..at], u16::try_from(port).ok()),
+            _ => break,
+        }
     }
+    (authority, None)
 }
 
 /// Only dotted decimals are an IPv4 address here. Whatever else a resolver takes for one (`0x7f.1`, `2130706433`) stays
