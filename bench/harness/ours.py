@@ -61,6 +61,10 @@ class Ours:
     def ringhold_relay(self, name):
         return self.ringhold(name, hot="0")
 
+    def ringhold_log(self, name):
+        """With a line of JSON for each request, to a file."""
+        return self.ringhold(name, access="json")
+
     def node(self, name, memory):
         """A cache node alone, spoken to as a proxy."""
         port = self.bench.port()
@@ -80,5 +84,5 @@ class Ours:
         return Subject(name, "limit", port, [node, self.bench.start(name, words)])
 
 
-OURS = {"ringhold": Ours.ringhold, "ringhold-relay": Ours.ringhold_relay}
+OURS = {"ringhold": Ours.ringhold, "ringhold-relay": Ours.ringhold_relay, "ringhold-log": Ours.ringhold_log}
 LIMIT = {"bare-server": Ours.bare_server, "bare-relay": Ours.bare_relay}

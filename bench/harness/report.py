@@ -16,6 +16,8 @@ TARGETS = [
     ("k1", "ringhold-relay", CLUSTERS, "the fastest front plus nodes", 2.0),
     ("k100", "ringhold-relay", CLUSTERS, "the fastest front plus nodes", 1.5),
     ("k1", "ringhold-relay", ["bare-relay"], "a bare hyper relay", None),
+    ("k1", "ringhold-log", ["ringhold"], "itself without the access log", 0.85),
+    ("nostore", "ringhold-log", ["ringhold"], "itself without the access log", 0.85),
     ("nostore", "ringhold", CLUSTERS, "the fastest front plus nodes", 1.5),
     ("nostore", "ringhold", ["squid", "nginx", "varnish"], "the fastest of Squid, nginx and Varnish", 1.0),
 ]
