@@ -43,6 +43,7 @@ pub mod program {
     pub use crate::net::drain::StartError;
     pub use crate::net::signals::{Ending, ignore_harmless, watch};
     pub use crate::node::run::{Options, run as run_node};
+    pub use crate::proxy::https::start::check_now as check_https;
     pub use crate::proxy::run as run_front;
 }
 

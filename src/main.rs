@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use ringhold::program::{
-    Args, Config, Done, Ending, Job, Lines, Log, LogFormat, Options, Place, Recycling, StartError, Writer,
+    Args, Config, Done, Ending, Job, Lines, Log, LogFormat, Options, Place, Recycling, StartError, Writer, check_https,
     ignore_harmless, run_front, run_node, set_log, watch,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -125,6 +125,7 @@ fn raise_open_files() {
 }
 
 fn checked(config: &Config) -> Result<(), (u8, String)> {
+    let https = check_https(config).map_err(|refused| (MISTAKE, refused))?;
     let spawned = config.nodes.iter().filter(|n| n.place == Place::Spawn).count();
     let listen: Vec<String> = config.proxy.listen.iter().map(ToString::to_string).collect();
     let line = format!(
@@ -139,7 +140,8 @@ fn checked(config: &Config) -> Result<(), (u8, String)> {
         zookeeper.map(|z| format!("in the cluster {} of {}, as {}\n", z.path, z.connect, config.advertised()));
     _ = std::io::stdout().write_all((line + &cluster.unwrap_or_default()).as_bytes());
     let conflicts = config.conflicts(true).into_iter().map(|conflict| format!("{}: {conflict}", config.source));
-    for warning in config.warnings.iter().cloned().chain(conflicts) {
+    let https = https.into_iter().map(|warning| format!("{}: {warning}", config.source));
+    for warning in config.warnings.iter().cloned().chain(conflicts).chain(https) {
         _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
     Ok(())

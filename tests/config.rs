@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn ringhold(words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringhold")).args(words).output().unwrap()
+    // No certificate authority of whoever runs this counts.
+    Command::new(env!("CARGO_BIN_EXE_ringhold")).args(words).env("XDG_STATE_HOME", "/nowhere").output().unwrap()
 }
 
 fn check(file: &Path) -> Output {

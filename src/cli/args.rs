@@ -1,6 +1,7 @@
 //! What the user typed.
 
 use crate::config::{Address, check_id, parse_duration};
+use crate::wire::https::Entry;
 use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -79,6 +80,11 @@ pub enum Command {
         /// The URL has a `*` of its own; no purge takes it for a pattern
         #[arg(long)]
         exact: bool,
+    },
+    /// The certificate authority by which https is cached
+    Ca {
+        #[command(subcommand)]
+        what: Ca,
     },
     /// Check the configuration file, and the addresses that would override it
     Check(Addresses),
@@ -193,6 +199,39 @@ pub struct PlanArgs {
     pub remove: Vec<String>,
 }
 
+#[derive(Debug, Subcommand)]
+pub enum Ca {
+    /// Make it, for the names given, or else for those of [https] hosts, and those of all presets
+    Init {
+        /// What it may sign for: files.example (and all names below it), 192.0.2.1
+        #[arg(value_name = "NAME", value_parser = entry)]
+        names: Vec<Entry>,
+        /// A second one beside the first, for other names or a later end
+        #[arg(long)]
+        next: bool,
+    },
+    /// Fingerprint, end, and the names that it may sign for
+    Show,
+    /// The variables for a shell: eval "$(ringhold ca env)"
+    Env {
+        /// The proxy's address [default: from the configuration file]
+        #[arg(long, value_name = "ADDR")]
+        proxy: Option<String>,
+    },
+    /// Have the stores of this machine and this user trust it: the system's, Chromium's, Java's
+    Install {
+        /// Only print the commands
+        #[arg(long)]
+        print: bool,
+    },
+    /// Take it out of those stores
+    Remove {
+        /// Only print the commands
+        #[arg(long)]
+        print: bool,
+    },
+}
+
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
     pub url: String,
@@ -233,6 +272,10 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
 
 fn id(text: &str) -> Result<String, String> {
     check_id(text).map(|()| text.to_owned())
+}
+
+fn entry(text: &str) -> Result<Entry, String> {
+    Entry::parse(text)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -3,6 +3,7 @@
 mod address;
 mod api;
 pub mod args;
+mod ca;
 mod done;
 mod explained;
 mod get;
@@ -27,6 +28,7 @@ impl Errand {
 
     async fn done(self) -> Result<Done, Failure> {
         match self {
+            Errand::Ca(config, what) => return ca::run(&config, &what).await,
             Errand::Purge(api, url, exact) => return url::purge(&api, &url, exact).await,
             Errand::Reset(api, state) => nodes::reset(api, state.as_deref()).await,
             Errand::Nodes(api, what) => nodes::run(&api, what).await,

@@ -2,7 +2,7 @@
 
 use super::address::{host_and_port, reachable};
 use super::api::Api;
-use super::args::{Addresses, ApiArgs, Args, Command, Field, NodeArgs, Nodes, Ring};
+use super::args::{Addresses, ApiArgs, Args, Ca, Command, Field, NodeArgs, Nodes, Ring};
 use super::get::Get;
 use crate::config::{Address, Config, ConfigError, Secret};
 use std::io::BufRead;
@@ -28,6 +28,7 @@ pub enum Errand {
     /// With the folder of the state, where the file names the front's; the API is needed while that runs only.
     Reset(Result<Api, String>, Option<PathBuf>),
     Get(Get),
+    Ca(Box<Config>, Ca),
 }
 
 impl Job {
@@ -71,6 +72,7 @@ impl Job {
             Command::Explain { api, url, fields } => {
                 Job::Errand(Errand::Explain(Api::find(api, addresses, config)?, url, fields.fields))
             }
+            Command::Ca { what } => Job::Errand(Errand::Ca(Box::new(config()?), what)),
             Command::Get(get) => Job::Errand(Errand::Get(Get::resolve(get, config)?)),
         };
         Ok(job)

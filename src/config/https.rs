@@ -2,6 +2,7 @@
 
 use super::error::ConfigError;
 use super::model::Config;
+use super::shell::quoted;
 use crate::wire::https::{Entry, Listed};
 
 impl Config {
@@ -19,6 +20,15 @@ impl Config {
         }
         self.https.list.hosts = hosts;
         Ok(self)
+    }
+
+    /// What a client's shell runs to use the proxy at that address and to trust the authority.
+    pub fn for_a_shell(&self, proxy: Option<&str>) -> String {
+        // Without a file the authority is looked for where it is by default.
+        let elsewhere = self.https.ca != Config::default().https.ca;
+        let file = if elsewhere { format!(" --config {}", quoted(&self.source)) } else { String::new() };
+        let proxy = proxy.map_or_else(String::new, |proxy| format!(" --proxy {}", quoted(proxy)));
+        format!("eval \"$(ringhold ca env{file}{proxy})\"")
     }
 }
 

@@ -13,6 +13,7 @@ mod node;
 mod raw;
 mod resolve;
 mod scalar;
+mod shell;
 mod suggest;
 mod units;
 mod zookeeper;
@@ -22,6 +23,7 @@ pub use conflicts::size;
 pub use error::ConfigError;
 pub use model::*;
 pub use node::{MAX_WEIGHT, check_id};
+pub use shell::{line, quoted};
 pub use units::parse_duration;
 pub use zookeeper::{authority, is_local, machine};
 

@@ -255,6 +255,8 @@ pub struct Https {
     /// The folder of the certificate authority. Default: `ca` in the folder of the state that the file names, or else
     /// `$XDG_STATE_HOME/ringhold/ca`.
     pub ca: PathBuf,
+    /// Whether the file says so.
+    pub ca_is_named: bool,
     /// Files of more roots (PEM) that origins are trusted by, beside the system's.
     pub roots: Vec<PathBuf>,
     /// How long a client that has refused our certificate gets tunnels to that host; default 10 min, 0: never.

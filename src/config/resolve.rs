@@ -155,6 +155,7 @@ fn https(raw: raw::Https, source: &str, text: &str, state: Option<&Path>) -> Htt
     };
     Https {
         list: Hosts { hosts: listed(raw.hosts), pass: listed(raw.pass) },
+        ca_is_named: raw.ca.is_some(),
         ca: raw.ca.map_or_else(|| folder(state), |written| beside(&written, source)),
         roots: raw.roots.iter().map(|written| beside(written, source)).collect(),
         learn: raw.learn.0,

@@ -1,8 +1,11 @@
 //! The names of a front, and what all its workers share.
 
+use super::https::folder::roots;
+use super::https::leaf::Leaves;
 use super::recent::Recent;
 use http::HeaderValue;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 /// The names of this front.
 pub struct Front {
@@ -14,6 +17,8 @@ pub struct Front {
     /// Where it listens, with the real ports.
     pub listen: Vec<SocketAddr>,
     pub admin: SocketAddr,
+    /// What signs for hosts whose https is cached; `None`: no host's is.
+    pub leaves: Option<Arc<Leaves>>,
     /// What more than its owner may hold.
     pub doubled: Recent,
 }
@@ -39,7 +44,24 @@ impl Front {
             HeaderValue::try_from(format!("{version} {pseudonym}"))
                 .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
         });
-        Front { pseudonym: pseudonym.to_owned(), id: None, via, listen, admin, doubled: Recent::new(DOUBLED) }
+        Front {
+            pseudonym: pseudonym.to_owned(),
+            id: None,
+            via,
+            listen,
+            admin,
+            leaves: None,
+            doubled: Recent::new(DOUBLED),
+        }
+    }
+    /// The authorities that clients are to trust: each one's name and fingerprint.
+    pub fn authorities(&self) -> Vec<(&str, String)> {
+        let all = self.leaves.iter().flat_map(|leaves| leaves.authorities());
+        all.map(|authority| (authority.name(), authority.fingerprint())).collect()
+    }
+    /// Their certificates, as PEM; empty: there is none.
+    pub fn roots(&self) -> String {
+        self.leaves.as_ref().map_or_else(String::new, |leaves| roots(leaves.authorities()))
     }
     /// The address to be set as a proxy.
     pub fn address(&self) -> String {

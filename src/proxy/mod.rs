@@ -5,7 +5,7 @@
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
 //! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`: what other fronts say of it
-//! - `tunnel`: CONNECT and Upgrade
+//! - `tunnel`: CONNECT and Upgrade; `https`: the certificates by which https is answered
 //! - `answer`: what the client gets; `effects`: what others are told of it; `reply`: its way; `record`, `outcome`: what became of it; `accesslog`, [`metrics`]: who reads of it
 
 #[cfg(test)]
@@ -45,6 +45,7 @@ mod upload;
 mod worker;
 
 use crate::account;
+use crate::clock;
 use crate::cluster::membership::zk::front_id;
 use crate::cluster::{Cluster, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
@@ -83,7 +84,9 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
     let bound = with_bound(config.clone(), listen.clone(), admin[0]);
     let id = config.zookeeper.is_some().then(|| front_id(&bound));
-    let front = Arc::new(Front { id, ..Front::new(&pseudonym(&config), listen, admin[0]) });
+    let leaves = https::start::open(&config, clock::wall()).map_err(|trouble| StartError(trouble.to_string()))?;
+    let front =
+        Arc::new(Front { id, leaves: leaves.map(Arc::new), ..Front::new(&pseudonym(&config), listen, admin[0]) });
     let (out, writer) =
         Lines::to(std::io::stdout(), "access log", GATHER).map_err(|e| cannot("start the access log", &e))?;
     let log = accesslog::Log::new(&config.log, out.clone());
@@ -103,8 +106,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
     for listener in admin_listeners {
         let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
-        let hot = hot.clone();
-        spawn_local(async move { admin::serve(listener, cluster, counters, hot, &bound, shutdown).await });
+        let (hot, roots) = (hot.clone(), front.roots());
+        spawn_local(async move { admin::serve(listener, cluster, counters, hot, roots, &bound, shutdown).await });
     }
     let seats = Seats::new(config.limits.connections);
     let accepting: Vec<_> = listeners
@@ -115,7 +118,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         .collect();
     let life = async {
         tokio::select! {
-            () = announce_when_ready(&front, &cluster, &out) => {}
+            () = announce_when_ready(&front, &cluster, &config, &out) => {}
             () = shutdown.begun() => {}
         }
         shutdown.begun().await;
@@ -229,7 +232,7 @@ fn start_line(config: &Config, spawn: bool, cluster: &Cluster) -> String {
 }
 
 /// Says that it is ready once it can serve, and what it waits for meanwhile.
-async fn announce_when_ready(front: &Front, cluster: &Cluster, out: &Lines) {
+async fn announce_when_ready(front: &Front, cluster: &Cluster, config: &Config, out: &Lines) {
     let readiness = cluster.ready().await;
     if readiness.up == 0 {
         let why = match readiness.nodes {
@@ -242,6 +245,10 @@ async fn announce_when_ready(front: &Front, cluster: &Cluster, out: &Lines) {
         cluster.until_up().await;
     }
     announce(front, cluster, out);
+    if front.leaves.is_some() {
+        let shell = config.for_a_shell(Some(&front.address()));
+        let _ = out.put(format!("for https, in the client's shell: {shell}\n").as_bytes());
+    }
 }
 
 /// The line that people copy from, once.

@@ -10,25 +10,43 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// Browsers offer to trust what comes as this.
+const CERTIFICATE: HeaderValue = HeaderValue::from_static("application/x-x509-ca-cert");
+/// Where they are, on the proxy's address.
+pub const ROOTS: &str = "/ca.pem";
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT";
 
-/// Someone opened the proxy's address in a browser: what this is and how to use it. `address` is what they opened.
-pub fn help(status: StatusCode, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
-    let steps = [
+/// Someone opened the proxy's address in a browser: what this is and how to use it. `address` is what they opened;
+/// `authorities`: what clients are to trust, by name and fingerprint.
+pub fn help(
+    status: StatusCode,
+    headers: &HeaderMap,
+    address: &str,
+    admin: &str,
+    authorities: &[(&str, String)],
+) -> Response<Content> {
+    let mut steps = vec![
         (
-            "Shell (curl, pip, git and most others)",
+            "Shell (curl, pip, git and most others)".to_owned(),
             format!("export http_proxy=http://{address} https_proxy=http://{address}"),
         ),
-        ("One curl", format!("curl -x http://{address} http://example.com/")),
-        ("Chromium", format!("chromium --proxy-server=http://{address}")),
-        ("Who is in the cluster", format!("curl --noproxy '*' http://{admin}/v1/nodes")),
+        ("One curl".to_owned(), format!("curl -x http://{address} http://example.com/")),
+        ("Chromium".to_owned(), format!("chromium --proxy-server=http://{address}")),
+        ("Who is in the cluster".to_owned(), format!("curl --noproxy '*' http://{admin}/v1/nodes")),
     ];
+    if !authorities.is_empty() {
+        let shown = authorities.iter().map(|(name, fingerprint)| format!("{name}, SHA-256 {fingerprint}"));
+        let what = format!("For https, to be trusted: {}", shown.collect::<Vec<_>>().join("; "));
+        steps.push((what, format!("curl --noproxy '*' -O http://{address}{ROOTS}")));
+    }
     if !wants_html(headers) {
         let steps: String = steps.iter().map(|(what, how)| format!("\n{what}:\n  {how}\n")).collect();
         return text(status, format!("This is ringhold, a caching HTTP proxy. It is used as a proxy:\n{steps}"));
     }
-    let steps: String =
-        steps.iter().map(|(what, how)| format!("<dt>{what}</dt><dd><code>{}</code></dd>", escape(how))).collect();
+    let steps: String = steps
+        .iter()
+        .map(|(what, how)| format!("<dt>{}</dt><dd><code>{}</code></dd>", escape(what), escape(how)))
+        .collect();
     let page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>ringhold</title>\
          <style>body{{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}}\
@@ -41,10 +59,15 @@ pub fn help(status: StatusCode, headers: &HeaderMap, address: &str, admin: &str)
 /// The same for a request that takes the proxy for a server which has something under that path: whoever keeps the answer
 /// must not take it for what was asked for.
 pub fn not_here(proxy: &str, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
-    let mut response = help(StatusCode::BAD_REQUEST, headers, address, admin);
+    let mut response = help(StatusCode::BAD_REQUEST, headers, address, admin, &[]);
     let fault = Fault::bad_request("The request names no host: it was sent to the proxy as if that were the server.");
     response.headers_mut().insert(PROXY_STATUS, status::proxy_status(proxy, &fault));
     response
+}
+
+/// What clients are to trust, as PEM.
+pub fn roots(certificates: String) -> Response<Content> {
+    page_of(StatusCode::OK, CERTIFICATE, certificates)
 }
 
 /// Someone asked for the admin address through the proxy.
@@ -126,12 +149,15 @@ mod tests {
     fn a_browser_gets_html_and_everyone_else_text() {
         let mut headers = HeaderMap::new();
         assert!(
-            body(help(StatusCode::OK, &headers, "127.0.0.1:3128", "127.0.0.1:3129")).starts_with("This is ringhold")
+            body(help(StatusCode::OK, &headers, "127.0.0.1:3128", "127.0.0.1:3129", &[]))
+                .starts_with("This is ringhold")
         );
         headers.insert(ACCEPT, HeaderValue::from_static("text/html,*/*"));
-        let page = body(help(StatusCode::OK, &headers, "\"><script>:1", "127.0.0.1:3129"));
+        let page =
+            body(help(StatusCode::OK, &headers, "\"><script>:1", "127.0.0.1:3129", &[("<script>", "AB".to_owned())]));
         assert!(page.starts_with("<!doctype html>"));
         assert!(!page.contains("<script>"), "what the client wrote is escaped");
+        assert!(page.contains("SHA-256 AB") && page.contains("/ca.pem"));
     }
 
     #[test]

@@ -234,13 +234,16 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
     })
 }
 
-/// Origin-form: the proxy is asked as a server. Its only resource is the page at `/`.
+/// Origin-form: the proxy is asked as a server. It has the page at `/`, and what clients are to trust.
 fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, Option<Blame>) {
     let front = &client.worker.front;
     let asked = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let (address, admin) = (asked.map_or_else(|| front.address(), str::to_owned), front.admin.to_string());
     let page = match (&request.method, request.uri.path_and_query().map(|target| target.as_str())) {
-        (&Method::GET | &Method::HEAD, Some("/")) => pages::help(StatusCode::OK, &request.headers, &address, &admin),
+        (&Method::GET | &Method::HEAD, Some("/")) => {
+            pages::help(StatusCode::OK, &request.headers, &address, &admin, &front.authorities())
+        }
+        (&Method::GET | &Method::HEAD, Some(pages::ROOTS)) if front.leaves.is_some() => pages::roots(front.roots()),
         (&Method::OPTIONS, Some("/")) => pages::options(),
         (&Method::TRACE, Some("/")) => pages::trace(request),
         _ => {

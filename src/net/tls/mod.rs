@@ -9,6 +9,6 @@ mod session;
 mod trouble;
 
 pub use client::Client;
-pub use roots::Roots;
+pub use roots::{BUNDLES, Roots};
 pub use session::Session;
 pub use trouble::Trouble;

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use std::path::{Path, PathBuf};
 
 /// Where systems keep all authorities in one file: Debian and Alpine, Fedora and RHEL, SUSE, the BSDs.
-const BUNDLES: [&str; 5] = [
+pub const BUNDLES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/pki/tls/certs/ca-bundle.crt",

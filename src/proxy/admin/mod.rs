@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use problem::{Problem, Reply, json};
+use problem::{Problem, Reply, json, reply};
 use route::{RESET, Thing, Verb};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -49,6 +49,8 @@ struct Admin {
     cluster: Arc<Cluster>,
     counters: Vec<Arc<Counters>>,
     hot: Option<Arc<Hot>>,
+    /// What clients are to trust, as PEM; empty: nothing.
+    roots: String,
     config: Config,
     /// Where the API is reached, as bound.
     address: String,
@@ -60,6 +62,7 @@ pub async fn serve(
     cluster: Arc<Cluster>,
     counters: Vec<Arc<Counters>>,
     hot: Option<Arc<Hot>>,
+    roots: String,
     config: &Config,
     mut shutdown: Shutdown,
 ) {
@@ -67,7 +70,7 @@ pub async fn serve(
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
     let seats = Seats::new(MAX_CONNECTIONS);
     let address = listener.address().to_string();
-    let admin = Rc::new(Admin { cluster, counters, hot, config: config.clone(), address });
+    let admin = Rc::new(Admin { cluster, counters, hot, roots, config: config.clone(), address });
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept_with(async || connections.close_longest_idle(None)) => accepted,
@@ -135,9 +138,17 @@ impl Admin {
             (Thing::Cluster, _) => Ok(self.overview()),
             (Thing::Metrics, _) => Ok(self.metrics().await),
             (Thing::ProxyPac, _) => Ok(self.pac(&head.headers)),
+            (Thing::Roots, _) => self.roots(),
             (Thing::Health, _) => Ok(json(StatusCode::OK, &json!({"status": "ok"}))),
             (Thing::Readiness, _) => self.readiness(),
             (Thing::Index, _) => Ok(index()),
+        }
+    }
+
+    fn roots(&self) -> Result<Reply, Problem> {
+        match self.roots.as_str() {
+            "" => Err(Problem::new(StatusCode::NOT_FOUND, "no https is cached here: set [https] hosts")),
+            roots => Ok(reply(StatusCode::OK, "application/x-x509-ca-cert", roots.to_owned())),
         }
     }
 

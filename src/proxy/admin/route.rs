@@ -11,6 +11,7 @@ pub enum Thing<'a> {
     Readiness,
     Metrics,
     ProxyPac,
+    Roots,
     Nodes,
     Node(&'a str),
     Ring,
@@ -46,6 +47,7 @@ pub const INDEX: &[&str] = &[
     "/readyz",
     "/metrics",
     "/proxy.pac",
+    "/ca.pem",
 ];
 
 /// What a path names.
@@ -56,6 +58,7 @@ pub fn thing(path: &str) -> Result<Thing<'_>, Problem> {
         "/readyz" => Thing::Readiness,
         "/metrics" => Thing::Metrics,
         "/proxy.pac" => Thing::ProxyPac,
+        "/ca.pem" => Thing::Roots,
         "/v1/nodes" => Thing::Nodes,
         "/v1/ring" => Thing::Ring,
         "/v1/ring/owner" => Thing::Owner,
@@ -72,7 +75,7 @@ pub fn thing(path: &str) -> Result<Thing<'_>, Problem> {
 impl Thing<'_> {
     /// For load balancers and browsers, which have no token; they tell nothing that is secret.
     pub fn is_open(&self) -> bool {
-        matches!(self, Thing::Health | Thing::Readiness | Thing::ProxyPac)
+        matches!(self, Thing::Health | Thing::Readiness | Thing::ProxyPac | Thing::Roots)
     }
 
     /// What a method means here.

@@ -26,6 +26,8 @@ const LIFE: Duration = Duration::from_secs(5 * 365 * 86_400);
 pub const BACK: Duration = Duration::from_secs(2 * 86_400);
 /// So long before its end it is warned of.
 const WARNING: Duration = Duration::from_secs(30 * 86_400);
+/// After the root's name.
+const SIGNER: &str = " signer";
 /// Of a common name (RFC 5280 appendix A.1, ub-common-name).
 const LONGEST_COMMON_NAME: usize = 64;
 
@@ -72,7 +74,7 @@ pub fn make(names: &[Name], now: Timestamp) -> Result<Parts, Trouble> {
     let root_issuer = Issuer::from_params(&root, &root_key);
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unmade)?;
     let usage = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let signer = authority(&format!("ringhold CA {id} signer"), 0, usage, constraints, now)?;
+    let signer = authority(&format!("ringhold CA {id}{SIGNER}"), 0, usage, constraints, now)?;
     Ok(Parts {
         root: root.self_signed(&root_key).map_err(unmade)?.der().to_vec(),
         signer: signer.signed_by(&key, &root_issuer).map_err(unmade)?.der().to_vec(),
@@ -188,6 +190,11 @@ impl Authority {
     /// The signer's certificate, as DER.
     pub fn signer(&self) -> &[u8] {
         &self.signer
+    }
+
+    /// Its own name, by which people know it in their stores.
+    pub fn name(&self) -> &str {
+        self.about.common_name.trim_end_matches(SIGNER)
     }
 
     /// SHA-256 of the root's certificate.
