@@ -5,7 +5,7 @@
 mod clients;
 mod support;
 
-use clients::{CLIENTS, Server};
+use clients::{CLIENTS, Server, trusting};
 use ringhold::lab::https::{Authority, Folder, Leaves, Name, Which, make};
 use ringhold::lab::wire::Timestamp;
 use std::path::{Path, PathBuf};
@@ -173,7 +173,7 @@ fn every_client_takes_what_is_permitted_and_refuses_what_a_stolen_key_signs_outs
     let (made, nameless) = (Made::with(&["files.example", "192.0.2.7"]), Made::with(&["files.example"]));
     let server = |made: &Made, (leaf, key): (PathBuf, PathBuf)| {
         // Openssl reads the files as it starts, so each may take the place of the one before.
-        (Server::start(&leaf, &key, &made.path("signer.pem")), made.path("root.pem"))
+        (Server::start(&leaf, &key, &made.path("signer.pem")), trusting(&made.path("root.pem")))
     };
     let leaves = made.leaves();
     let good = [
@@ -193,14 +193,55 @@ fn every_client_takes_what_is_permitted_and_refuses_what_a_stolen_key_signs_outs
             left_out(client, &format!("{missing} is not on this machine"));
             continue;
         }
-        for (host, (server, roots)) in &good {
-            assert_eq!(takes(host, server, roots), Ok(()), "{client} refuses {host}");
+        for (host, (server, trust)) in &good {
+            assert_eq!(takes(host, server, trust), Ok(()), "{client} refuses {host}");
         }
-        for (host, (server, roots)) in &bad {
+        for (host, (server, trust)) in &bad {
             // curl wants an address of six in brackets, and the others as a certificate has it.
             let host = if *client == "curl" && host.contains(':') { format!("[{host}]") } else { (*host).to_owned() };
-            assert!(takes(&host, server, roots).is_err(), "{client} takes a stolen certificate for {host}");
+            assert!(takes(&host, server, trust).is_err(), "{client} takes a stolen certificate for {host}");
         }
+        asked += 1;
+    }
+    assert!(asked > 0, "nobody was asked");
+}
+
+/// As `eval "$(ringhold ca env)"` has them.
+fn variables(folder: &Path) -> clients::Trust {
+    let script = format!("eval \"$('{}' ca env --config cluster.toml)\" && env -0", support::cluster::program());
+    let mut shell = command("sh");
+    shell.args(["-c", &script]).current_dir(folder).env("XDG_STATE_HOME", "/nowhere").env_remove("JAVA_TOOL_OPTIONS");
+    let text = String::from_utf8(succeed(&mut shell)).unwrap();
+    let pairs = text.split('\0').filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn every_client_in_a_shell_that_has_the_variables_trusts_what_the_front_signs() {
+    if !wanted("clients in a shell with ca env", &["openssl"]) {
+        return;
+    }
+    let made = Made::with(&["files.example"]);
+    made.write("cluster.toml", "[https]\nhosts = ['files.example']\nca = 'ca'\n");
+    let trust = variables(made.home.path());
+    // Empty, so that it takes the place of whatever this machine's own say.
+    let nothing: clients::Trust = trust
+        .iter()
+        .map(|(name, value)| {
+            let counts = value.contains("/ca/") || name == "JAVA_TOOL_OPTIONS";
+            (name.clone(), if counts { String::new() } else { value.clone() })
+        })
+        .collect();
+    let (leaf, key) = made.leaf(&made.leaves(), "files.example");
+    let server = Server::start(&leaf, &key, &made.path("signer.pem"));
+    let mut asked = 0;
+    for (client, programs, takes) in CLIENTS {
+        if programs.iter().any(|program| !is_there(program)) {
+            left_out(client, "it is not on this machine");
+            continue;
+        }
+        assert_eq!(takes("files.example", &server, &trust), Ok(()), "{client} refuses it");
+        assert!(takes("files.example", &server, &nothing).is_err(), "{client} trusts it without them");
         asked += 1;
     }
     assert!(asked > 0, "nobody was asked");

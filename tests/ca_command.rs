@@ -144,7 +144,8 @@ fn a_front_makes_the_authority_on_first_use_and_shows_it() {
     until("the line for a client's shell", PATIENCE, || {
         let said = cluster.said();
         let line = said.lines().find(|line| line.starts_with("for https, in the client's shell: "))?.to_owned();
-        let expected = format!("eval \"$(ringhold ca env --config cluster.toml --proxy {})\"", cluster.proxy);
+        let file = cluster.folder().join("cluster.toml");
+        let expected = format!("eval \"$(ringhold ca env --config {} --proxy {})\"", file.display(), cluster.proxy);
         assert!(line.ends_with(&expected), "{line}");
         Some(())
     });

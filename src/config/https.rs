@@ -26,10 +26,15 @@ impl Config {
     pub fn for_a_shell(&self, proxy: Option<&str>) -> String {
         // Without a file the authority is looked for where it is by default.
         let elsewhere = self.https.ca != Config::default().https.ca;
-        let file = if elsewhere { format!(" --config {}", quoted(&self.source)) } else { String::new() };
+        let file = if elsewhere { format!(" --config {}", quoted(&absolute(&self.source))) } else { String::new() };
         let proxy = proxy.map_or_else(String::new, |proxy| format!(" --proxy {}", quoted(proxy)));
         format!("eval \"$(ringhold ca env{file}{proxy})\"")
     }
+}
+
+/// For a shell that stands in another folder.
+fn absolute(path: &str) -> String {
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
 }
 
 #[cfg(test)]

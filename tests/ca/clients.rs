@@ -1,10 +1,11 @@
 //! Other people's TLS clients, each asked whether it takes a server for a host.
 
-use super::support::tools::{command, run, succeed};
+use super::support::tools::{command, is_there, run, succeed};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -37,8 +38,24 @@ impl Drop for Server {
     }
 }
 
-/// How a client takes a server for a host, with the roots in a file (PEM): what it says where it refuses.
-pub type Client = fn(host: &str, server: &Server, roots: &Path) -> Result<(), String>;
+/// The variables by which a client is to know the authority.
+pub type Trust = Vec<(String, String)>;
+
+/// Those by which it knows the roots in a file (PEM).
+pub fn trusting(roots: &Path) -> Trust {
+    let file = roots.to_str().expect("it is a path of ours");
+    let mut trust: Trust = ["SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"]
+        .map(|name| (name.to_owned(), file.to_owned()))
+        .into();
+    if is_there("keytool") {
+        let store = format!("-Djavax.net.ssl.trustStore={}", store(roots).display());
+        trust.push(("JAVA_TOOL_OPTIONS".to_owned(), format!("{store} -Djavax.net.ssl.trustStorePassword=changeit")));
+    }
+    trust
+}
+
+/// How a client takes a server for a host: what it says where it refuses.
+pub type Client = fn(host: &str, server: &Server, trust: &Trust) -> Result<(), String>;
 
 /// Each with the programs that it needs.
 pub const CLIENTS: &[(&str, &[&str], Client)] = &[
@@ -48,57 +65,47 @@ pub const CLIENTS: &[(&str, &[&str], Client)] = &[
     ("Java", &["java", "keytool"], java),
 ];
 
-fn ended(command: &mut std::process::Command) -> Result<(), String> {
-    let output = run(command, PATIENCE);
+fn ended(command: &mut Command, trust: &Trust) -> Result<(), String> {
+    let output = run(command.env_remove("SSL_CERT_DIR").envs(trust.iter().cloned()), PATIENCE);
     match output.status.success() {
         true => Ok(()),
         false => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
     }
 }
 
-fn curl(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
+fn curl(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
     let to = format!("{host}:443:127.0.0.1:{}", server.port);
     let mut curl = command("curl");
-    curl.args([
-        "--silent",
-        "--show-error",
-        "--max-time",
-        "30",
-        "--connect-to",
-        &to,
-        "--output",
-        "/dev/null",
-        "--cacert",
-    ]);
-    ended(curl.arg(roots).arg(format!("https://{host}/")))
+    curl.args(["--silent", "--show-error", "--max-time", "30", "--noproxy", "*", "--connect-to", &to]);
+    ended(curl.args(["--output", "/dev/null", &format!("https://{host}/")]), trust)
 }
 
 const PYTHON: &str = "
 import socket, ssl, sys
-host, port, roots = sys.argv[1:]
-context = ssl.create_default_context(cafile=roots)
+host, port = sys.argv[1:]
+context = ssl.create_default_context()
 context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 with context.wrap_socket(socket.create_connection(('127.0.0.1', int(port)), 30), server_hostname=host) as s:
     s.sendall(b'GET / HTTP/1.0\\r\\n\\r\\n')
     assert s.recv(100)
 ";
 
-fn python(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
-    ended(command("python3").args(["-c", PYTHON, host, &server.port.to_string()]).arg(roots))
+fn python(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
+    ended(command("python3").args(["-c", PYTHON, host, &server.port.to_string()]), trust)
 }
 
 const NODE: &str = "
-const [host, port, roots] = process.argv.slice(1);
+const [host, port] = process.argv.slice(1);
 const tls = require('tls'), net = require('net');
 const socket = tls.connect({
-  host: '127.0.0.1', port, ca: require('fs').readFileSync(roots), servername: net.isIP(host) ? '' : host,
+  host: '127.0.0.1', port, servername: net.isIP(host) ? '' : host,
   checkServerIdentity: (_, certificate) => tls.checkServerIdentity(host, certificate),
 }, () => process.exit(socket.authorized ? 0 : 1));
 socket.on('error', (error) => { console.error(error.code); process.exit(1); });
 ";
 
-fn node(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
-    ended(command("node").args(["-e", NODE, host, &server.port.to_string()]).arg(roots))
+fn node(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
+    ended(command("node").args(["-e", NODE, host, &server.port.to_string()]), trust)
 }
 
 const JAVA: &str = r#"
@@ -116,13 +123,11 @@ public class Client {
 }
 "#;
 
-fn java(host: &str, server: &Server, roots: &Path) -> Result<(), String> {
-    let source = roots.with_file_name("Client.java");
+fn java(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
+    let folder = TempDir::new().unwrap();
+    let source = folder.path().join("Client.java");
     std::fs::write(&source, JAVA).unwrap();
-    let store = format!("-Djavax.net.ssl.trustStore={}", store(roots).display());
-    let mut java = command("java");
-    java.env_remove("JAVA_TOOL_OPTIONS").args([&store, "-Djavax.net.ssl.trustStorePassword=changeit"]);
-    ended(java.arg(source).args([host, &server.port.to_string()]))
+    ended(command("java").arg(source).args([host, &server.port.to_string()]), trust)
 }
 
 /// A trust store of Java with the first of the roots.

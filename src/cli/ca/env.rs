@@ -69,8 +69,7 @@ struct Files {
 
 impl Files {
     fn write(config: &Config, folder: &Folder, authorities: &[Authority]) -> Result<Files, Failure> {
-        // Not beside the authority itself: whatever lies there is trusted for no origin.
-        let home = config.https.ca.join("clients");
+        let home = folder.for_clients();
         let files = Files { ours: folder.roots(), bundle: home.join("bundle.pem"), java: home.join("bundle.jks") };
         let others: Vec<PathBuf> = bundle::system().into_iter().chain(config.https.roots.iter().cloned()).collect();
         let all = bundle::joined(&others, &roots(authorities)).map_err(Failure)?;

@@ -1,6 +1,6 @@
 //! The authority's folder: `signer.pem` (root, signer and the signer's key in one file, which is the only truth), `next.pem`
-//! (the same of a second authority, while clients get to know it), and what is written from those: `ca.pem` (the roots) and
-//! whatever else clients are to read.
+//! (the same of a second authority, while clients get to know it), and what is written from those: `ca.pem` (the roots), and
+//! in `clients` whatever else clients are to read.
 
 use super::ca::{Authority, Parts, Trouble};
 use crate::cluster::membership::state::replace;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 const SIGNER: &str = "signer.pem";
 const NEXT: &str = "next.pem";
+const CLIENTS: &str = "clients";
 const ROOTS: &str = "ca.pem";
 const CERTIFICATE: &str = "CERTIFICATE";
 const PRIVATE_KEY: &str = "PRIVATE KEY";
@@ -31,8 +32,14 @@ pub enum Which {
 }
 
 impl Folder {
+    /// What is said of it holds for whoever stands in another folder.
     pub fn at(path: &Path) -> Folder {
-        Folder { path: path.to_owned() }
+        Folder { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) }
+    }
+
+    /// Where files for clients are, which are not the authority's own: whatever lies beside that is trusted for no origin.
+    pub fn for_clients(&self) -> PathBuf {
+        self.path.join(CLIENTS)
     }
 
     /// Where clients find the roots.
