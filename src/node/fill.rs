@@ -7,6 +7,7 @@
 //! ```
 //! A node has one thread, so state changes need no lock: what is checked and then done without an `await` between is one step.
 
+use super::flow::{End, Flow};
 use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
 use crate::net::serve::BoxError;
@@ -18,11 +19,10 @@ use http::{HeaderMap, StatusCode};
 use http_body::Frame;
 use hyper::ext::ReasonPhrase;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
@@ -89,13 +89,6 @@ pub enum Stage {
     Gone,
 }
 
-/// How a body ended.
-enum End {
-    /// The readers go on with the entry.
-    Complete(Option<Arc<Entry>>, Option<HeaderMap>),
-    Broken(Blame),
-}
-
 /// Who may read along, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -132,23 +125,6 @@ pub struct Fill {
     began: Tick,
     /// When the head or the last piece of the body came.
     moved: Cell<Tick>,
-}
-
-/// The body on its way.
-struct Flow {
-    pieces: VecDeque<Bytes>,
-    /// Counts them.
-    hold: Arc<Hold>,
-    /// Position of the first byte in `pieces`.
-    base: u64,
-    /// Bytes received so far.
-    received: u64,
-    end: Option<End>,
-    readers: Vec<Waker>,
-    /// Where each reader is, by its number.
-    positions: Vec<Option<u64>>,
-    /// The pump, when it waits for room.
-    pump: Option<Waker>,
 }
 
 impl Fill {
@@ -354,51 +330,6 @@ impl Fill {
     }
 }
 
-impl Flow {
-    fn new() -> Flow {
-        Flow {
-            pieces: VecDeque::new(),
-            hold: Hold::new(account::Kind::Fills),
-            base: 0,
-            received: 0,
-            end: None,
-            readers: Vec::new(),
-            positions: Vec::new(),
-            pump: None,
-        }
-    }
-    /// Readers have the entry in their place.
-    fn clear(&mut self) {
-        let Flow { pieces, hold, .. } = self;
-        pieces.drain(..).for_each(|piece| hold.drop_piece(&piece));
-        pieces.shrink_to_fit();
-    }
-    fn wake(&mut self) {
-        self.readers.drain(..).for_each(Waker::wake);
-    }
-    /// Drops the pieces that end at or before `until`.
-    fn let_go(&mut self, until: u64) {
-        while let Some(first) = self.pieces.front()
-            && self.base + first.len() as u64 <= until
-        {
-            self.base += first.len() as u64;
-            self.hold.drop_piece(first);
-            self.pieces.pop_front();
-        }
-    }
-    /// What all have read of a body that is stored nowhere.
-    fn let_go_behind_all(&mut self) {
-        let slowest = self.positions.iter().flatten().min().copied();
-        self.let_go(slowest.unwrap_or(self.received));
-    }
-}
-
-impl Drop for Flow {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
 /// Somebody's interest in a fill.
 pub struct Ticket(Rc<Fill>);
 
@@ -454,7 +385,7 @@ impl Reader {
         }
         let fill = &self.ticket.0;
         let mut flow = fill.flow.borrow_mut();
-        if let Some(piece) = next_piece(&flow, self.at, &mut self.piece) {
+        if let Some(piece) = flow.piece(self.at, &mut self.piece) {
             self.at += piece.len() as u64;
             flow.positions[self.number] = Some(self.at);
             if flow.end.is_some() && fill.fate() == Fate::Forget {
@@ -502,27 +433,6 @@ impl Drop for Reader {
             pump.wake();
         }
     }
-}
-
-/// What stands at `at`: from the entry when there is one, else from the pieces. `index` is where the reader was among them.
-fn next_piece(flow: &Flow, at: u64, index: &mut usize) -> Option<Bytes> {
-    if let Some(End::Complete(Some(entry), _)) = &flow.end {
-        return Some(entry.body().piece(at)).filter(|piece| !piece.is_empty());
-    }
-    if flow.base == 0 {
-        // Readers take whole pieces, so while none has been let go the position is the boundary before `index`.
-        let piece = flow.pieces.get(*index)?.clone();
-        *index += 1;
-        return Some(piece);
-    }
-    let mut start = flow.base;
-    for piece in &flow.pieces {
-        if start == at {
-            return Some(piece.clone());
-        }
-        start += piece.len() as u64;
-    }
-    None
 }
 
 /// The same fault for one more waiter.

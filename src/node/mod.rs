@@ -25,6 +25,7 @@ mod exchange;
 mod explain;
 mod fill;
 mod fills;
+mod flow;
 mod forgotten;
 mod forward;
 mod hit;
