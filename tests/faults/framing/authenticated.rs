@@ -228,6 +228,7 @@ fn a_client_goes_with_the_node_that_it_has_logged_in_over() {
     let (server, cluster) = (Server::start("NTLM"), Setup::default().start());
     for version in ["1.1", "1.0"] {
         for begun in [&one("NTLM")[..], &three("NTLM")] {
+            until_true("all nodes are up", PATIENCE, || cluster.metric("ringhold_node_up") == 3);
             let mut alice = cluster.connect();
             assert_eq!(get(&mut alice, version, &server.url("/a"), "").status, 401);
             let mut answer = get(&mut alice, version, &server.url("/a"), &one("NTLM"));
@@ -244,6 +245,7 @@ fn a_client_goes_with_the_node_that_it_has_logged_in_over() {
 fn a_node_that_dies_while_a_client_waits_that_has_logged_in_over_it_is_not_replaced_by_another() {
     let (server, cluster) = (Server::start("NTLM"), Setup::default().start());
     for version in ["1.1", "1.0"] {
+        until_true("all nodes are up", PATIENCE, || cluster.metric("ringhold_node_up") == 3);
         let mut alice = cluster.connect();
         assert_eq!(get(&mut alice, version, &server.url("/a"), "").status, 401);
         get(&mut alice, version, &server.url("/a"), &one("NTLM"));
