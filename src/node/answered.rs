@@ -10,6 +10,7 @@ use super::source::Source;
 use crate::clock;
 use crate::net::http1::Upload;
 use crate::net::rules::Reach;
+use crate::policy::groups::Named;
 use crate::policy::{self, NotStored};
 use crate::wire::answer::decode;
 use crate::wire::date::{Moment, Timestamp};
@@ -142,11 +143,12 @@ impl<B> Answered<B> {
         }
         let selecting = policy::variants::selecting(&self.head.headers, &ask.head.headers);
         let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
+        let groups = Named::of(&ask.key, &self.head.headers);
         let mut headers = std::mem::take(&mut self.head.headers);
         let withheld = policy::storable_fields(&mut headers, self.received);
         let (status, mark) = (self.head.status, mark(self.reach));
         let reason = self.head.extensions.remove::<ReasonPhrase>().map(Box::new);
-        Ok(Head { status, reason, headers, withheld, terms, mark, selecting, length, seed: None, peer: None })
+        Ok(Head { status, reason, headers, withheld, terms, groups, mark, selecting, length, seed: None, peer: None })
     }
 }
 

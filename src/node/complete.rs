@@ -7,6 +7,7 @@ use super::fill::{Head, Place, Seed};
 use super::outgoing::outgoing;
 use super::settled::{Settled, mark, stored};
 use super::source::Source;
+use crate::policy::groups::Named;
 use crate::policy::{self, Part};
 use crate::store::Entry;
 use crate::wire::fault::Fault;
@@ -51,12 +52,14 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
     headers.insert(header::CONTENT_LENGTH, part.whole.into());
     let selecting = policy::variants::selecting(&headers, &ask.head.headers)?;
     let place = if part.at.start == 0 { Place::Before } else { Place::Behind };
+    let groups = Named::of(&ask.key, &headers);
     let head = Head {
         status: StatusCode::OK,
         reason: None,
         headers,
         withheld,
         terms,
+        groups,
         mark: entry.mark.and(mark(answered.reach)),
         selecting,
         length: Some(part.whole),

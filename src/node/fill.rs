@@ -11,6 +11,7 @@ use super::flow::{End, Flow};
 use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
 use crate::net::serve::BoxError;
+use crate::policy::groups::Named;
 use crate::policy::{NotStored, Terms};
 use crate::store::{Content, Entry, Mark};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
@@ -45,6 +46,8 @@ pub struct Head {
     /// What only the request that fetched it is answered with, besides.
     pub withheld: HeaderMap,
     pub terms: Terms,
+    /// The cache groups that it is in.
+    pub groups: Named,
     pub mark: Mark,
     /// [`crate::policy::variants::selecting`]'s value for the leader's request.
     pub selecting: Box<[u8]>,

@@ -1,7 +1,7 @@
 //! The fetches under way.
 
 use super::fill::{Fate, Fill, Stage};
-use crate::policy::{self};
+use crate::policy::groups::Named;
 use crate::wire::target::Key;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -38,12 +38,13 @@ impl Fills {
     }
     /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
     pub fn forget_groups(&self, of: &Key, names: &[String]) {
+        let named = Named::new(of, names);
         let may_be_in = |fill: &Fill| match fill.stage() {
             Stage::Asking => true,
-            Stage::Streaming(head) => policy::groups::is_in(&head.headers, names),
+            Stage::Streaming(head) => head.groups.meets(&named),
             _ => false,
         };
-        let of_origin = |fill: &Fill| Key::parse(&fill.key).is_ok_and(|key| key.same_origin(of));
+        let of_origin = |fill: &Fill| fill.key.strip_prefix(of.root()).is_some_and(|path| path.starts_with('/'));
         let fills = self.0.borrow();
         let concerned = fills.values().flatten().filter(|fill| of_origin(fill) && may_be_in(fill));
         concerned.for_each(|fill| fill.set_fate(Fate::Forget));

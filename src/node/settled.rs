@@ -10,6 +10,7 @@ use http::{HeaderMap, Response};
 use std::sync::Arc;
 
 /// What an answer means.
+#[allow(clippy::large_enum_variant)] // mostly the large one, and looked at at once
 pub enum Settled {
     /// A 304 confirmed what was stored.
     Validated(Confirmed),

@@ -10,8 +10,9 @@ use crate::wire::field::FieldId;
 use crate::wire::target::Key;
 use crate::wire::view::{FieldView, ResponseView};
 use http::Method;
+use std::cmp::Ordering;
 use std::collections::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// So many members of a field are read; RFC 9875 section 2 asks for 32.
 const MOST: usize = 128;
@@ -70,12 +71,39 @@ impl Groups {
     }
 }
 
-/// Whether a response is in one of these groups.
-pub fn is_in(fields: &(impl FieldView + ?Sized), groups: &[String]) -> bool {
-    members(fields, FieldId::CacheGroups).iter().any(|name| groups.contains(name))
+/// Groups of one origin by their hashes, in order: whether two of these have one in common is asked without a look at any
+/// field. At most [`MOST`] of a response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named(Box<[u64]>);
+
+impl Named {
+    /// Those that a response to `key` is in.
+    pub fn of(key: &Key, fields: &(impl FieldView + ?Sized)) -> Named {
+        Named::new(key, &members(fields, FieldId::CacheGroups))
+    }
+
+    /// Those of the origin of `of` with these names.
+    pub fn new(of: &Key, names: &[String]) -> Named {
+        let mut hashes: Vec<u64> = names.iter().map(|name| hash(of, name)).collect();
+        hashes.sort_unstable();
+        Named(hashes.into())
+    }
+
+    /// Whether one group is in both.
+    pub fn meets(&self, other: &Named) -> bool {
+        let (mut one, mut two) = (self.0.iter().peekable(), other.0.iter().peekable());
+        while let (Some(a), Some(b)) = (one.peek(), two.peek()) {
+            match a.cmp(b) {
+                Ordering::Equal => return true,
+                Ordering::Less => drop(one.next()),
+                Ordering::Greater => drop(two.next()),
+            }
+        }
+        false
+    }
 }
 
 /// Groups are the same when their origins and all their characters are (RFC 9875 section 2.1).
 fn hash(of: &Key, name: &str) -> u64 {
-    xxh3_64(format!("{}://{}\n{name}", of.scheme(), of.authority()).as_bytes())
+    xxh3_64_with_seed(name.as_bytes(), xxh3_64(of.root().as_bytes()))
 }

@@ -1,8 +1,10 @@
 use super::{at, fields, response};
 use crate::policy::Groups;
-use crate::policy::groups::invalidated;
+use crate::policy::groups::{Named, invalidated};
 use crate::wire::target::Key;
 use http::Method;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 fn key(url: &str) -> Key {
     Key::parse(url).unwrap()
@@ -73,4 +75,55 @@ fn what_no_longer_fits_makes_every_grouped_response_doubtful_but_no_later_one() 
     }
     let outdated = |received| groups.outdate(&key("http://h/"), &fields(&["Cache-Groups: \"z\""]), at(received));
     assert!(outdated(3) && !outdated(4));
+}
+
+#[test]
+fn two_sets_of_groups_meet_where_origin_and_name_are_the_same() {
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    // (URL of the response, its groups, URL of what was changed, groups that became invalid, whether they meet)
+    for (url, line, of, invalid, meet) in [
+        ("http://h/y", "\"a\", \"b\"", "http://h/x", &["b"][..], true),
+        ("http://h/y", "\"c\", \"a\", \"b\"", "http://h/x", &["z", "c", "y"], true),
+        ("http://h/y", "\"a\", \"b\"", "http://h/x", &["c", "d"], false),
+        ("http://h/y", "\"a\"", "http://h/x", &[], false),
+        ("http://h/y", "", "http://h/x", &["a"], false),
+        ("http://h/y", "\"a\"", "http://h/x", &["A"], false),
+        ("http://h/y", "a", "http://h/x", &["a"], false),
+        ("http://h/y", "\"a\"", "http://h:81/x", &["a"], false),
+        ("http://h/y", "\"a\"", "https://h/x", &["a"], false),
+    ] {
+        let response = Named::of(&key(url), &fields(&[&format!("Cache-Groups: {line}")]));
+        let changed = Named::new(&key(of), &names(invalid));
+        assert_eq!((response.meets(&changed), changed.meets(&response)), (meet, meet), "{url} {line} {of} {invalid:?}");
+    }
+}
+
+/// The least of some tries: other work on the machine only adds to it.
+#[allow(clippy::disallowed_methods)] // finer than the program's clock
+fn time(work: impl Fn()) -> Duration {
+    let once = || {
+        let began = Instant::now();
+        work();
+        began.elapsed()
+    };
+    (0..5).map(|_| once()).min().unwrap()
+}
+
+#[test]
+fn many_answers_on_their_way_are_compared_with_what_became_invalid_without_reading_their_fields() {
+    let name = |n: usize| format!("{n:03}-{}", "x".repeat(200));
+    let line = |first: usize| {
+        let names: Vec<String> = (first..first + 128).map(|n| format!("\"{}\"", name(n))).collect();
+        format!("Cache-Groups: {}", names.join(", "))
+    };
+    let heads: Vec<_> = (0..100).map(|n| fields(&[&line(n)])).collect();
+    let (of, invalid) = (key("http://h/x"), (500..628).map(name).collect::<Vec<_>>());
+    let read = time(|| heads.iter().for_each(|head| drop(black_box(Named::of(&of, head)))));
+    let known: Vec<Named> = heads.iter().map(|head| Named::of(&of, head)).collect();
+    let compare = time(|| {
+        let invalid = Named::new(&of, &invalid);
+        assert!(!known.iter().any(|known| black_box(known).meets(&invalid)));
+    });
+    assert!(compare * 4 < read, "to compare takes {compare:?}, to read {read:?}");
+    println!("100 answers of 128 groups: read in {read:?}, compared in {compare:?}");
 }
