@@ -36,6 +36,7 @@ const PURE: &[&str] = &[
     "src/net/trust.rs",
     "src/net/web.rs",
     "src/net/serve/answer.rs",
+    "src/net/serve/demands.rs",
     "src/net/serve/end.rs",
     "src/net/serve/limits.rs",
     "src/net/serve/manners.rs",

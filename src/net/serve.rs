@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod conn;
 mod connections;
+mod demands;
 mod end;
 mod forced;
 mod head;

@@ -135,7 +135,7 @@ mod tests {
             (SameMachine, format!("{local}Ringhold-Asker: n2\r\n"), None),
             (SameMachine, format!("{local}Content-Length: 1\r\n"), None),
         ] {
-            let got = with_head(&format!("GET http://a/ HTTP/1.1\r\n{fields}\r\n"), |head| {
+            let got = with_head(&format!("GET http://a/ HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), |head| {
                 is_for_this_machine(head, standing)
             });
             assert_eq!(got, expected, "{standing:?} {fields:?}");

@@ -44,9 +44,7 @@ impl Incoming {
         let peer = if may_ask { Peer::read(&head.headers) } else { None };
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();
-        if noted.two_ends {
-            return Err(Fault::bad_request("a request has a length or a transfer coding, not both"));
-        }
+        noted.refuse()?;
         let mut hop = hop::strip(&mut head.headers);
         hop.upgrade = hop.upgrade.as_ref().and_then(hop::known_protocol);
         hop::strip_link(&mut head.headers);

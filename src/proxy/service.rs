@@ -14,10 +14,9 @@ use crate::net::dial::Dialer;
 use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step};
 use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
-use crate::wire::field::FieldId;
 use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
-use crate::wire::{connection_auth, hop, list, target, via};
+use crate::wire::{connection_auth, hop, target, via};
 use http::header::{CONNECTION, HOST, HeaderValue, VIA};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -97,9 +96,8 @@ async fn answer(
     mut body: ClientBody,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
-    refuse_hosts(&request)?;
     let noted = request.extensions.remove::<Noted>().unwrap_or_default();
-    refuse_codings(&request, noted)?;
+    noted.refuse()?;
     refuse_loops(client, &request)?;
     if told::is_telling(client, &request) {
         return Ok(own_answer(told::hear(client, &request, body).await?, None, false, record.take()));
@@ -185,33 +183,6 @@ fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
         return Err(looped());
     }
     Ok(())
-}
-
-/// RFC 9112 section 3.2: one Host line, which HTTP/1.0 may do without. The target decides all the same.
-fn refuse_hosts(request: &Parts) -> Result<(), Fault> {
-    match request.headers.get_all(HOST).iter().count() {
-        1 => Ok(()),
-        0 if request.version < Version::HTTP_11 => Ok(()),
-        0 => Err(Fault::bad_request("The request has no Host field, which HTTP/1.1 demands.")),
-        _ => Err(Fault::bad_request("The request has more than one Host field.")),
-    }
-}
-
-/// RFC 9112 section 6.1: only `chunked`, once. That one is undone; what is left of another could not be told from
-/// the content once the field is gone.
-fn refuse_codings(request: &Parts, noted: Noted) -> Result<(), Fault> {
-    if noted.two_ends {
-        return Err(Fault::bad_request("The request has both a length and a transfer coding (RFC 9112 section 6.3)."));
-    }
-    let mut codings = list::members(&request.headers, FieldId::TransferEncoding);
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(only), None) if only.eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => {
-            let detail = "The only transfer coding of a request is chunked, once.";
-            Err(Fault::client(StatusCode::NOT_IMPLEMENTED, Kind::HttpRequestError, detail))
-        }
-    }
 }
 
 /// What of absolute-form is not relayed: what is not to be said in clear, our own addresses, and requests that end here.

@@ -129,6 +129,24 @@ fn plain(text: &str) -> Result<(HostText<'_>, Option<&str>), Fault> {
     Ok((HostText::Plain(name), port))
 }
 
+/// Whether a value of `Host` is one (RFC 9110 section 7.2): an authority without user information, or nothing where the target has none.
+pub fn is_host_field(value: &[u8]) -> bool {
+    let is_port = |port: &[u8]| port.iter().all(u8::is_ascii_digit);
+    if let [b'[', rest @ ..] = value {
+        let end = rest.iter().position(|byte| *byte == b']');
+        let in_brackets = |byte: &u8| is_host_byte(*byte) || *byte == b':';
+        return end.is_some_and(|end| {
+            let after = &rest[end + 1..];
+            end > 0
+                && rest[..end].iter().all(in_brackets)
+                && (after.is_empty() || after[0] == b':' && is_port(&after[1..]))
+        });
+    }
+    let colon = value.iter().position(|byte| *byte == b':');
+    let (name, port) = value.split_at(colon.unwrap_or(value.len()));
+    name.iter().all(|byte| is_host_byte(*byte) || *byte == b'%') && port.get(1..).is_none_or(is_port)
+}
+
 /// RFC 3986 section 3.2.2, without percent-encoding, which no resolver understands.
 fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
@@ -141,5 +159,44 @@ fn parse_port(text: &str) -> Result<Option<u16>, Fault> {
         _ if text.is_empty() => Ok(None),
         Ok(port) if digits && port > 0 => Ok(Some(port)),
         _ => Err(Fault::bad_request("the port of the URL is not a number from 1 to 65535")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_field_has_an_authority_and_nothing_else() {
+        for (value, expected) in [
+            ("", true),
+            ("a.example", true),
+            ("a.example:80", true),
+            ("a.example:", true),
+            ("a_b~%20!$&'()*+,;=-", true),
+            ("192.0.2.1:8080", true),
+            ("[::1]", true),
+            ("[2001:db8::1]:80", true),
+            ("[::1]:", true),
+            ("a b", false),
+            ("a b/@", false),
+            ("a/", false),
+            ("me@a", false),
+            ("a:b", false),
+            ("a:80:80", false),
+            ("a:80/", false),
+            ("::1", false),
+            ("[::1", false),
+            ("[]", false),
+            ("[::1]80", false),
+            ("[::1]:x", false),
+            ("[a@b]", false),
+            ("a?b", false),
+            ("a#b", false),
+            ("a\\b", false),
+            ("\u{fc}.example", false),
+        ] {
+            assert_eq!(is_host_field(value.as_bytes()), expected, "{value}");
+        }
     }
 }

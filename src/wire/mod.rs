@@ -1,7 +1,7 @@
 //! PURE. Messages as the RFCs define them. No sockets, no tokio, no clock, no logging.
 
 pub mod answer;
-mod authority;
+pub mod authority;
 pub mod cache_control;
 pub mod civil;
 pub mod connection_auth;

@@ -4,7 +4,7 @@ use super::limits::Limits;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
 use crate::wire::view::{FieldView, RequestView};
-use crate::wire::{list, target};
+use crate::wire::{authority, list, target};
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, request, response};
@@ -64,6 +64,20 @@ pub struct Noted {
     pub pathless: bool,
     /// Both a length and a transfer coding (RFC 9112 section 6.3).
     pub two_ends: bool,
+    /// Transfer codings besides `chunked`, or that more than once.
+    pub other_codings: bool,
+    pub hosts: Hosts,
+}
+
+/// What its `Host` lines are (RFC 9112 section 3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// One that is an authority, or none where the version allows that.
+    #[default]
+    Fine,
+    None,
+    Several,
+    Malformed,
 }
 
 /// Why a head is refused.
@@ -115,7 +129,7 @@ pub(super) fn read<'a>(
     for (id, field) in ids.iter_mut().zip(fields) {
         *id = FieldId::of(field.name.as_bytes());
         traits = traits.and(id.traits());
-        if id.is(Traits::CONNECTION)
+        if (id.is(Traits::CONNECTION) || *id == FieldId::Host)
             && let Err(why) = seen.field(*id, field.value, &mut says)
         {
             return Read::Refused(Refusal::Malformed(why));
@@ -158,7 +172,10 @@ fn connection(value: &[u8], says: &mut Says) {
 #[derive(Default)]
 struct Seen {
     length: Option<u64>,
-    codings: bool,
+    hosts: usize,
+    host_is_malformed: bool,
+    is_coded: bool,
+    codings: usize,
     chunked: bool,
     upgrade: bool,
 }
@@ -175,6 +192,10 @@ impl Seen {
             }
             FieldId::TransferEncoding => self.coding(value),
             FieldId::Upgrade => self.upgrade = true,
+            FieldId::Host => {
+                self.hosts += 1;
+                self.host_is_malformed |= !authority::is_host_field(value);
+            }
             _ => {}
         }
         Ok(())
@@ -184,6 +205,14 @@ impl Seen {
     fn settle(self, says: &mut Says) -> Result<(), &'static str> {
         says.upgrade &= self.upgrade;
         (says.content, says.noted.two_ends) = self.framing(says.old)?;
+        says.noted.other_codings = self.codings > 1;
+        says.noted.hosts = match self.hosts {
+            0 if says.old => Hosts::Fine,
+            0 => Hosts::None,
+            1 if self.host_is_malformed => Hosts::Malformed,
+            1 => Hosts::Fine,
+            _ => Hosts::Several,
+        };
         // RFC 9112 section 6.1: the connection ends with the answer.
         says.close |= says.noted.two_ends;
         Ok(())
@@ -202,15 +231,15 @@ impl Seen {
 
     /// What counts is the last one (RFC 9112 section 6.1).
     fn coding(&mut self, value: &[u8]) {
-        self.codings = true;
-        if let Some(last) = list::split(value).last() {
-            self.chunked = last.eq_ignore_ascii_case(b"chunked");
+        self.is_coded = true;
+        for coding in list::split(value) {
+            (self.codings, self.chunked) = (self.codings + 1, coding.eq_ignore_ascii_case(b"chunked"));
         }
     }
 
     /// The flag: there are two ways to tell the end, which whoever answers is to refuse.
     fn framing(&self, old: bool) -> Result<(BodyLength, bool), &'static str> {
-        match (self.codings, self.length) {
+        match (self.is_coded, self.length) {
             (true, _) if old => Err("a transfer coding is not for HTTP/1.0 (RFC 9112 section 6.1)"),
             (true, _) if !self.chunked => Err("its last transfer coding is not chunked (RFC 9112 section 6.3)"),
             (true, length) => Ok((BodyLength::Chunked, length.is_some())),
@@ -249,8 +278,12 @@ impl<'a> Head<'a> {
     /// Whether it has no content, leaves its connection as it is, and names no fields that are for this hop: what there is to
     /// know of it is in its lines.
     pub fn is_alone(&self) -> bool {
-        let Says { content, connect, upgrade, nominates, .. } = self.says;
-        content == BodyLength::None && !connect && !upgrade && !nominates
+        let Says { content, connect, upgrade, nominates, noted, .. } = self.says;
+        content == BodyLength::None && !connect && !upgrade && !nominates && noted.hosts == Hosts::Fine
+    }
+    /// What is not to be seen of a [`Request`] that is made of it.
+    pub fn noted(&self) -> Noted {
+        self.says.noted
     }
     /// Whether its client takes trailers.
     pub fn takes_trailers(&self) -> bool {

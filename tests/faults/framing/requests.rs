@@ -1,7 +1,8 @@
 //! Requests: their targets, their content, and what is written down of them.
 
 use super::{NO_STORE, one_node};
-use crate::support::{Origin, PATIENCE, Setup, until_true};
+use crate::support::standalone::Standalone;
+use crate::support::{Connection, Origin, PATIENCE, Setup, until_true};
 
 #[test]
 fn a_request_with_a_doubtful_framing_is_refused_and_ends_its_connection() {
@@ -126,5 +127,36 @@ fn a_line_of_the_access_log_is_one_line_whatever_a_client_writes() {
         assert!(line.chars().all(|c| (' '..='~').contains(&c)), "{line:?}");
         let inside = line.split_once("\"GET ").unwrap().1.split_once(" HTTP/1").unwrap().0;
         assert!(!inside.replace("\\\\", "").replace("\\\"", "").contains('"'), "{line}");
+    }
+}
+
+#[test]
+fn a_node_that_is_asked_itself_refuses_what_a_front_refuses() {
+    let origin = Origin::start();
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=60\r\n", "page"));
+    let node = Standalone::start("n1", &Setup::default());
+    let cluster = Setup::default().nodes(1).set("hot", "memory", "16MiB").start();
+    let url = origin.url("/page");
+    // So that the short ways would answer: a hot copy, what is stored.
+    for to in [node.address, cluster.proxy] {
+        (0..6).for_each(|_| assert_eq!(Connection::to(to).get(&url).status, 200));
+    }
+    for (method, lines, expected) in [
+        ("GET", "Host: a b/@", 400),
+        ("GET", "Host: me@x", 400),
+        ("GET", "Host: x\r\nHost: x", 400),
+        ("GET", "Host: x\r\nHost: y", 400),
+        ("GET", "Accept: a", 400),
+        ("HEAD", "Host: a/b", 400),
+        ("POST", "Host: x\r\nTransfer-Encoding: gzip, chunked", 501),
+        ("POST", "Host: x\r\nTransfer-Encoding: chunked, chunked", 501),
+        ("POST", "Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", 400),
+    ] {
+        for to in [node.address, cluster.proxy] {
+            let mut client = Connection::to(to);
+            let body = if method == "POST" { "5\r\nhello\r\n0\r\n\r\n" } else { "" };
+            client.send(format!("{method} {url} HTTP/1.1\r\n{lines}\r\n\r\n{body}")).unwrap();
+            assert_eq!(client.response(method).unwrap().status, expected, "{method} {lines}");
+        }
     }
 }
