@@ -3,6 +3,9 @@
 use super::{NO_STORE, one_node};
 use crate::support::standalone::Standalone;
 use crate::support::{Connection, Origin, PATIENCE, Setup, until_true};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::thread;
 
 #[test]
 fn a_request_with_a_doubtful_framing_is_refused_and_ends_its_connection() {
@@ -127,6 +130,62 @@ fn a_line_of_the_access_log_is_one_line_whatever_a_client_writes() {
         assert!(line.chars().all(|c| (' '..='~').contains(&c)), "{line:?}");
         let inside = line.split_once("\"GET ").unwrap().1.split_once(" HTTP/1").unwrap().0;
         assert!(!inside.replace("\\\\", "").replace("\\\"", "").contains('"'), "{line}");
+    }
+}
+
+/// An origin that refuses an upload by its head, and ends the connection: at once, which resets it, or when all was read.
+fn refusing_origin(hears_out: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || -> io::Result<()> {
+                let mut read = Vec::new();
+                while !read.windows(4).any(|four| four == b"\r\n\r\n") {
+                    let mut some = [0; 512];
+                    let n = stream.read(&mut some)?;
+                    read.extend_from_slice(&some[..n]);
+                }
+                let answer = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 9\r\n\r\ntoo large";
+                stream.write_all(answer.as_bytes())?;
+                if hears_out {
+                    stream.shutdown(Shutdown::Write)?;
+                    io::copy(&mut stream, &mut io::sink())?;
+                }
+                Ok(())
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn who_uploads_too_much_is_told_so_by_the_origin_every_time() {
+    const SIZE: usize = 8 * 1024 * 1024;
+    let cluster = one_node();
+    let (piece, body) = (vec![b'x'; 64 * 1024], vec![b'x'; SIZE]);
+    let chunk = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
+    for (hears_out, chunked) in [(false, false), (false, true), (true, false), (true, true)] {
+        let origin = refusing_origin(hears_out);
+        for round in 0..20 {
+            let mut client = cluster.connect();
+            let framing = match chunked {
+                true => "Transfer-Encoding: chunked".to_owned(),
+                false => format!("Content-Length: {SIZE}"),
+            };
+            client.send(format!("POST http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\n{framing}\r\n\r\n")).unwrap();
+            // Most clients read nothing before they have sent all, or cannot send any more.
+            let _ = match chunked {
+                true => (0..SIZE / piece.len())
+                    .try_for_each(|_| client.send(&chunk))
+                    .and_then(|()| client.send("0\r\n\r\n")),
+                false => client.send(&body),
+            };
+            let case = format!("round {round}, hears out: {hears_out}, chunked: {chunked}");
+            let answer = client.response("POST").unwrap_or_else(|e| panic!("{case}: {e}"));
+            assert_eq!((answer.status, answer.text().as_str()), (413, "too large"), "{case}: {:?}", answer.head);
+        }
     }
 }
 
