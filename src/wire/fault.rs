@@ -40,6 +40,7 @@ pub enum Kind {
     HttpResponseIncomplete,
     HttpResponseTimeout,
     HttpResponseHeaderSectionSize,
+    HttpResponseTransferCoding,
     HttpProtocolError,
     HttpUpgradeFailed,
     ProxyInternalError,
@@ -170,7 +171,7 @@ impl fmt::Display for Blame {
 impl Error for Blame {}
 
 impl Kind {
-    pub const ALL: [Kind; 24] = [
+    pub const ALL: [Kind; 25] = [
         Kind::DnsTimeout,
         Kind::DnsError,
         Kind::DestinationNotFound,
@@ -188,6 +189,7 @@ impl Kind {
         Kind::HttpResponseIncomplete,
         Kind::HttpResponseTimeout,
         Kind::HttpResponseHeaderSectionSize,
+        Kind::HttpResponseTransferCoding,
         Kind::HttpProtocolError,
         Kind::HttpUpgradeFailed,
         Kind::ProxyInternalError,
@@ -222,6 +224,7 @@ impl Kind {
             Kind::HttpResponseIncomplete => "http_response_incomplete",
             Kind::HttpResponseTimeout => "http_response_timeout",
             Kind::HttpResponseHeaderSectionSize => "http_response_header_section_size",
+            Kind::HttpResponseTransferCoding => "http_response_transfer_coding",
             Kind::HttpProtocolError => "http_protocol_error",
             Kind::HttpUpgradeFailed => "http_upgrade_failed",
             Kind::ProxyInternalError => "proxy_internal_error",

@@ -124,6 +124,8 @@ impl<S: Io> Body<S> {
         match (why.downcast_ref(), why.downcast_ref()) {
             (Some(blame), _) => *blame,
             (_, Some(Bad::Told(blame))) if blame.whose == Whose::Origin => *blame,
+            // RFC 9209 section 2.3: what came cannot be decoded, so nobody knows whether more was to come.
+            (_, Some(Bad::Malformed(_))) => Blame::new(self.whose, Kind::HttpResponseTransferCoding),
             _ => Blame::new(self.whose, Kind::HttpResponseIncomplete),
         }
     }
