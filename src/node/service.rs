@@ -13,7 +13,7 @@ use super::pass::Pass;
 use super::{answer, asked, begun, control, forward, refresh, upgrade};
 use crate::clock;
 use crate::net::http1::Pool;
-use crate::net::serve::{self, Asked, ClientBody, Given, Service, Step, Upgrade};
+use crate::net::serve::{self, Asked, ClientBody, Given, Service, Step, Upgrade, outlive};
 use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
@@ -132,7 +132,15 @@ async fn proxy(
         None if body.is_none() && ask.pins.is_none() && matches!(ask.head.method, Method::GET | Method::HEAD) => {
             cached(node, Rc::new(ask)).await
         }
-        None => Box::pin(forward::serve(node, ask, body)).await,
+        None => match ask.interim.clone().filter(|_| !ask.head.method.is_safe()) {
+            Some(client) => {
+                let asker = node.clone();
+                let asking = async move { forward::serve(&asker, ask, body).await };
+                let spawn = |work| drop(tokio::task::spawn_local(work));
+                outlive(client, asking, spawn).await.unwrap_or_else(|| Err(super::fill::vanished()))
+            }
+            None => Box::pin(forward::serve(node, ask, body)).await,
+        },
     }
 }
 

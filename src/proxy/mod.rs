@@ -28,6 +28,7 @@ pub mod https;
 mod link;
 pub mod making;
 mod metrics;
+mod onward;
 mod outcome;
 mod own;
 mod pages;

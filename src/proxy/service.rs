@@ -1,25 +1,23 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
 use super::answer::{self, own_answer};
-use super::effects::{invalidate, renewed};
-use super::link::{self, Said};
+use super::onward::{Asked as Answered, Onward};
 use super::outcome::{Cache, End, Source, Verdict};
 use super::own::looped;
 use super::pass::Pass;
 use super::record::Record;
 use super::reply::{Content, Reply};
 use super::worker::Client;
-use super::{access, copied, hit, own, pages, relay, told, tunnel, upload};
+use super::{access, copied, hit, own, pages, told, tunnel, upload};
 use crate::net::dial::Dialer;
 use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step};
-use crate::policy;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
 use crate::wire::{connection_auth, hop, target, via};
 use http::header::{CONNECTION, HOST, HeaderValue, VIA};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -136,41 +134,13 @@ async fn forward(
         false => client.ties.get(&key),
     };
     let watch = copied::Watch::of(client, &request, hop.upgrade.is_some() || tie.is_some() || has_content);
-    let interim = (request.version > Version::HTTP_10).then(|| body.interim());
-    let upgrade = body.take_upgrade();
-    let mut upload = upload::of(body, framing);
-    // RFC 9110 section 7.8: not in HTTP/1.0.
-    let offered = hop.upgrade.as_ref().filter(|_| upload.is_none() && request.version > Version::HTTP_10);
-    let protocol = offered.and_then(hop::known_protocol);
-    let asked = link::Request {
-        interim: interim.as_ref(),
-        method: &request.method,
-        key: &key,
-        said: Said::Map(&request.headers),
-        version: request.version,
-        from: client.source,
-        local: client.peer.same_machine,
-        te_trailers: hop.te_trailers,
-        upgrade: protocol.as_ref(),
-        framing,
-        expect,
-        forwarded_for: client.forwarded_for(),
-        peer: None,
-        instead: false,
-        held: false,
-        doubtful: false,
-        tie: tie.as_ref(),
-        pathless,
+    let (interim, upgrade) = (body.interim(), body.take_upgrade());
+    let upload = upload::of(body, framing);
+    let onward = Onward { key, request, hop, framing, expect, pathless, interim, tie, upload };
+    let Answered { key, request, answer, pool } = match onward.request.method.is_safe() {
+        true => onward.ask(client).await?,
+        false => onward.ask_to_its_end(client).await?,
     };
-    let plain = policy::requests::may_ask_peer(&request);
-    let place = relay::asked(&client.worker, &asked, plain);
-    let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload, place).await?;
-    if !plain {
-        renewed(client, &key, &answer, &pool).await;
-    }
-    if !request.method.is_safe() {
-        Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
-    }
     if answer.head.challenges {
         client.ties.make(&key);
     }

@@ -4,6 +4,8 @@ use crate::support::{Cluster, Setup};
 
 #[path = "framing/authenticated.rs"]
 mod authenticated;
+#[path = "framing/changes.rs"]
+mod changes;
 #[path = "framing/endings.rs"]
 mod endings;
 #[path = "framing/lines.rs"]

@@ -26,6 +26,11 @@ impl Interim {
         self.state.has_stalled()
     }
 
+    /// All of the request has come, and has been read.
+    pub(super) fn has_sent_all(&self) -> bool {
+        !self.state.is_uploading()
+    }
+
     /// `status` is 1xx, but not 101.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
         if status.is_informational() {

@@ -31,6 +31,6 @@ pub use fields::verbatim;
 pub use pipeline::held;
 pub use pool::{Pool, Swept};
 pub use shared::{Shared, TICK};
-pub use tie::Ties;
+pub use tie::{Tie, Ties};
 
 use crate::wire::answer::{decode, fields};

@@ -1,0 +1,90 @@
+//! A request on its way to a node, with all that belongs to it, and what its answer does to other copies.
+
+use super::effects::{invalidate, renewed};
+use super::link::{self, Answer, Pool, Said, Tie};
+use super::relay;
+use super::worker::Client;
+use crate::net::http1::Upload;
+use crate::net::serve::{Interim, outlive};
+use crate::policy;
+use crate::wire::fault::{Fault, Kind};
+use crate::wire::hop::{self, Hop};
+use crate::wire::length::BodyLength;
+use crate::wire::target::Key;
+use http::request::Parts;
+use http::{StatusCode, Version};
+use std::rc::Rc;
+
+/// See the module.
+pub struct Onward {
+    pub key: Key,
+    pub request: Parts,
+    pub hop: Hop,
+    pub framing: BodyLength,
+    pub expect: bool,
+    pub pathless: bool,
+    pub interim: Interim,
+    pub tie: Option<Rc<Tie>>,
+    pub upload: Option<Box<Upload>>,
+}
+
+/// A request, and what came of it.
+pub struct Asked {
+    pub key: Key,
+    pub request: Parts,
+    pub answer: Answer,
+    pub pool: Rc<Pool>,
+}
+
+impl Onward {
+    /// Asks; when this is done, whoever may hold what the answer has changed knows that.
+    pub async fn ask(self, client: &Client) -> Result<Asked, Fault> {
+        let Onward { key, request, hop, framing, expect, pathless, interim, tie, mut upload } = self;
+        // RFC 9110 sections 7.8 and 15.2: HTTP/1.0 knows neither.
+        let is_new = request.version > Version::HTTP_10;
+        let protocol = hop.upgrade.as_ref().filter(|_| upload.is_none() && is_new).and_then(hop::known_protocol);
+        let asked = link::Request {
+            interim: Some(&interim).filter(|_| is_new),
+            method: &request.method,
+            key: &key,
+            said: Said::Map(&request.headers),
+            version: request.version,
+            from: client.source,
+            local: client.peer.same_machine,
+            te_trailers: hop.te_trailers,
+            upgrade: protocol.as_ref(),
+            framing,
+            expect,
+            forwarded_for: client.forwarded_for(),
+            peer: None,
+            instead: false,
+            held: false,
+            doubtful: false,
+            tie: tie.as_ref(),
+            pathless,
+        };
+        let plain = policy::requests::may_ask_peer(&request);
+        let place = relay::asked(&client.worker, &asked, plain);
+        let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload, place).await?;
+        if !plain {
+            renewed(client, &key, &answer, &pool).await;
+        }
+        if !request.method.is_safe() {
+            Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
+        }
+        Ok(Asked { key, request, answer, pool })
+    }
+
+    /// The same also where the client leaves before its answer: what it has changed is forgotten by all.
+    pub async fn ask_to_its_end(self, client: &Rc<Client>) -> Result<Asked, Fault> {
+        let (interim, asker) = (self.interim.clone(), client.clone());
+        let asking = async move { self.ask(&asker).await };
+        let spawn = |work| drop(client.worker.connections.spawn(work));
+        outlive(interim, asking, spawn).await.unwrap_or_else(|| Err(vanished()))
+    }
+}
+
+fn vanished() -> Fault {
+    let detail = "The request ended without an answer. This is a bug: please report it.";
+    Fault::us(StatusCode::INTERNAL_SERVER_ERROR, Kind::ProxyInternalError, detail)
+}
