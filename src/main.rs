@@ -138,7 +138,9 @@ fn checked(config: &Config) -> Result<(), (u8, String)> {
     let zookeeper = config.zookeeper.as_ref();
     let cluster =
         zookeeper.map(|z| format!("in the cluster {} of {}, as {}\n", z.path, z.connect, config.advertised()));
-    _ = std::io::stdout().write_all((line + &cluster.unwrap_or_default()).as_bytes());
+    let disks = config.disks().map(|disks| format!("{disks}\n"));
+    let text = line + &cluster.unwrap_or_default() + &disks.unwrap_or_default();
+    _ = std::io::stdout().write_all(text.as_bytes());
     let conflicts = config.conflicts(true).into_iter().map(|conflict| format!("{}: {conflict}", config.source));
     let https = https.into_iter().map(|warning| format!("{}: {warning}", config.source));
     for warning in config.warnings.iter().cloned().chain(conflicts).chain(https) {

@@ -1,6 +1,6 @@
 //! What the user typed.
 
-use crate::config::{Address, check_id, parse_duration};
+use crate::config::{Address, check_id, parse_duration, parse_size};
 use crate::wire::https::Entry;
 use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
@@ -38,6 +38,9 @@ pub struct Addresses {
     /// Cache the https of these hosts, in place of the file's: preset:python,files.example,*.corp.example
     #[arg(long, value_name = "HOSTS")]
     pub https: Option<String>,
+    /// Give each node a disk of this size, for example 20GiB; 0: none
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub disk: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +114,9 @@ pub struct NodeArgs {
     /// The host by which other machines reach this one [default: where it listens]
     #[arg(long, value_name = "HOST")]
     pub advertise: Option<String>,
+    /// Give it a disk of this size, for example 20GiB; 0: none
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub disk: Option<u64>,
     /// Take the configuration from the parent, and end with it
     #[arg(long, hide = true)]
     pub supervised: bool,
@@ -280,6 +286,10 @@ fn entry(text: &str) -> Result<Entry, String> {
 
 fn time(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write for example 30s, 250ms or 10min".to_owned())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).ok_or_else(|| "write for example 20GiB, or 0 for none".to_owned())
 }
 
 fn field(text: &str) -> Result<Field, String> {

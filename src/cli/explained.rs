@@ -13,6 +13,9 @@ pub fn sentences(answer: &Value) -> String {
         Some(stored) if !stored.is_empty() => lines.extend(stored.iter().map(entry)),
         _ => lines.push("Stored: nothing.".into()),
     }
+    if answer["on_disk"] == true {
+        lines.push("It is on disk too, and survives a restart.".into());
+    }
     if answer["being_fetched"] == true {
         lines.push("It is being fetched at this moment.".into());
     }

@@ -43,8 +43,8 @@ impl Job {
                 "--listen before the command is for serve, front and check; write it after the command".to_owned()
             );
         }
-        if (addresses.zookeeper.is_some() || addresses.advertise.is_some()) && !is_front {
-            return Err("write --zookeeper and --advertise after the command".to_owned());
+        if (addresses.zookeeper.is_some() || addresses.advertise.is_some() || addresses.disk.is_some()) && !is_front {
+            return Err("write --zookeeper, --advertise and --disk after the command".to_owned());
         }
         if addresses.https.is_some() && !is_front {
             return Err("--https is for serve, front and check".to_owned());
@@ -82,6 +82,7 @@ impl Job {
         let admin = over.admin.map(|text| listen_address(&text)).transpose()?;
         let config = config
             .with_addresses(over.listen, admin)
+            .and_then(|config| config.with_disk(over.disk))
             .and_then(|config| config.with_zookeeper(over.zookeeper.as_deref(), over.advertise.as_deref()))
             .and_then(|config| config.with_https(over.https.as_deref()))
             .map_err(|e: ConfigError| e.to_string())?;
@@ -93,11 +94,12 @@ impl Job {
     }
 
     fn node(config: Config, node: NodeArgs) -> Result<Job, String> {
-        let NodeArgs { id, listen, zookeeper, advertise, supervised } = node;
+        let NodeArgs { id, listen, zookeeper, advertise, disk, supervised } = node;
         // The file's nodes are not this one's business.
         let config = Config { nodes: if supervised { config.nodes } else { Vec::new() }, ..config };
         let config = config
-            .with_zookeeper(zookeeper.as_deref(), advertise.as_deref())
+            .with_disk(disk)
+            .and_then(|config| config.with_zookeeper(zookeeper.as_deref(), advertise.as_deref()))
             .map_err(|e: ConfigError| e.to_string())?;
         if let Some(zookeeper) = &config.zookeeper {
             zookeeper.check_node(&listen)?;
@@ -116,6 +118,7 @@ impl Addresses {
             zookeeper: self.zookeeper.or(before.zookeeper),
             advertise: self.advertise.or(before.advertise),
             https: self.https.or(before.https),
+            disk: self.disk.or(before.disk),
         }
     }
 }

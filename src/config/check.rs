@@ -2,7 +2,7 @@
 
 use super::address::is_loopback;
 use super::error::Flaw;
-use super::units::KIB;
+use super::units::{KIB, MIB};
 use super::{raw, resolve};
 use crate::wire::https::Entry;
 use std::collections::HashSet;
@@ -19,6 +19,7 @@ pub fn file(file: &raw::File) -> Result<(), Flaw> {
     head(&file.limits)?;
     cluster(&file.cluster)?;
     https(&file.https)?;
+    disk(file.disk.size.as_ref().0).map_err(|message| flaw(file.disk.size.span(), message))?;
     nodes(file)?;
     own_nodes(file)?;
     points(file)
@@ -91,6 +92,19 @@ fn head(limits: &raw::Limits) -> Result<(), Flaw> {
         return Ok(());
     }
     Err(flaw(limits.head.span(), format!("{bytes} bytes are no limit for a head; write \"1KiB\" to \"1MiB\"")))
+}
+
+/// Of a disk: a smaller one has no room for its own order.
+const DISK_MIN: u64 = MIB;
+
+/// The size of a disk, from the file or the command line.
+pub fn disk(bytes: u64) -> Result<(), String> {
+    match bytes {
+        1..DISK_MIN => {
+            Err(format!("a disk of {bytes} bytes holds nothing; write at least \"1MiB\", or \"0\" for none"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Bytes of a secret. A shorter one is guessed by who has heard one proof, without asking anybody.

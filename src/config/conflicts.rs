@@ -7,7 +7,10 @@ use super::zookeeper::is_local;
 use crate::wire::https::Entry;
 use crate::wire::https::name::Name;
 use ipnet::IpNet;
+use std::fmt;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// What an entry takes besides its body, about.
 const ENTRY: u64 = KIB;
@@ -25,6 +28,7 @@ impl Config {
         all.extend(timeouts(&self.timeouts));
         all.extend(self.workers());
         all.extend(if spawn { self.memory() } else { None });
+        all.extend(if spawn { self.disks().and_then(|disks| disks.conflict()) } else { None });
         all.extend(self.advertises_loopback());
         all.extend(https(&self.https));
         all
@@ -48,8 +52,18 @@ impl Config {
         })
     }
 
+    /// What the disks of the nodes that it runs may take; `None`: they have none.
+    pub fn disks(&self) -> Option<Disks> {
+        let (nodes, each) = (self.spawned(), self.disk.size);
+        (nodes > 0 && each > 0).then(|| Disks { nodes, each, path: self.disk.path.clone() })
+    }
+
+    fn spawned(&self) -> u64 {
+        self.nodes.iter().filter(|node| node.place == Place::Spawn).count() as u64
+    }
+
     fn memory(&self) -> Option<String> {
-        let spawned = self.nodes.iter().filter(|node| node.place == Place::Spawn).count() as u64;
+        let spawned = self.spawned();
         let wanted = spawned.saturating_mul(self.cache.memory).saturating_add(self.hot.memory);
         let system = rustix::system::sysinfo();
         let there = system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)));
@@ -74,6 +88,53 @@ impl Config {
                  this one"
             )
         })
+    }
+}
+
+/// The disks of several nodes.
+#[derive(Debug)]
+pub struct Disks {
+    nodes: u64,
+    /// Bytes of one.
+    each: u64,
+    path: PathBuf,
+}
+
+impl Disks {
+    fn all(&self) -> u64 {
+        self.nodes.saturating_mul(self.each)
+    }
+
+    /// Where the folder is, or would be.
+    fn free(&self) -> Option<u64> {
+        let there = self.path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+        let file_system = there.filter(|path| path.exists()).find_map(|path| rustix::fs::statvfs(path).ok())?;
+        Some(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+    }
+
+    fn taken(&self) -> u64 {
+        let nodes = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let files = nodes.flat_map(|node| std::fs::read_dir(node.path()).into_iter().flatten().flatten());
+        files.filter_map(|file| Some(file.metadata().ok()?.blocks() * 512)).sum()
+    }
+
+    fn conflict(&self) -> Option<String> {
+        let free = self.free()?.saturating_add(self.taken());
+        (free < self.all()).then(|| {
+            let (all, path, free) = (size(self.all()), self.path.display(), size(free));
+            format!("[disk] size: {all} may be taken in {path}, where {free} are free; lower [disk] size, or free some")
+        })
+    }
+}
+
+impl fmt::Display for Disks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (each, all, path) = (size(self.each), size(self.all()), self.path.display());
+        write!(f, "disk: {} x {each} = {all} in {path}", self.nodes)?;
+        match self.free() {
+            Some(free) => write!(f, ", where {} are free", size(free)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub use error::ConfigError;
 pub use model::*;
 pub use node::{MAX_WEIGHT, check_id};
 pub use shell::{line, quoted};
-pub use units::parse_duration;
+pub use units::{parse_duration, parse_size};
 pub use zookeeper::{authority, is_local, machine};
 
 use std::net::SocketAddr;
@@ -80,6 +80,13 @@ impl Config {
         let warn = |flaw: error::Flaw| ConfigError::at(source, text, flaw).to_string();
         let warnings = check::older_keys(&file).into_iter().map(warn).collect();
         Ok(resolve::config(file, source, text, places, warnings))
+    }
+
+    /// The same with a disk of so many bytes for each node.
+    pub fn with_disk(mut self, size: Option<u64>) -> Result<Config, ConfigError> {
+        self.disk.size = size.unwrap_or(self.disk.size);
+        check::disk(self.disk.size).map_err(|message| ConfigError::option("--disk", message))?;
+        Ok(self)
     }
 
     /// The same with the addresses of the command line, held to the same rules. An empty `listen` changes nothing.

@@ -17,6 +17,7 @@ pub struct Config {
     pub admin: Admin,
     pub ring: Ring,
     pub cache: Cache,
+    pub disk: Disk,
     pub nodes: Vec<Node>,
     pub access: Access,
     pub cluster: Cluster,
@@ -92,6 +93,31 @@ pub enum Eviction {
     #[default]
     TinyLfu,
     Lru,
+}
+
+/// Of every node, behind its memory.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Disk {
+    /// Each node has a folder of its own in it. Default: `$CACHE_DIRECTORY`, or else `$XDG_CACHE_HOME/ringhold`.
+    pub path: PathBuf,
+    /// Bytes of one node; 0: no disk.
+    pub size: u64,
+    /// Bytes of a body; default 8 GiB.
+    pub max_object: u64,
+    pub admit: Admit,
+    /// Bytes a day that one node writes at most; 0: no limit.
+    pub writes: u64,
+}
+
+/// What is written to disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admit {
+    /// Everything, until the disk turns over within a day or `writes` is set: then what comes for the second time.
+    #[default]
+    Auto,
+    Always,
+    Second,
 }
 
 /// A node that the file (or the admin API) names; made by [`Node::new`], which checks it.
@@ -214,6 +240,8 @@ pub struct Timeouts {
     pub small_body: Duration,
     /// For a node that another one asks before the origin to answer; 50 ms.
     pub peer: Duration,
+    /// For the disk to bring what it has, before the origin is asked; 250 ms.
+    pub disk: Duration,
     /// A request that waits for another's answer from the origin asks as well after so long; 1 s.
     pub collapse: Duration,
     /// DNS answers are kept for so long at most; 30 s (failures 1 s).

@@ -1,6 +1,6 @@
 //! The tables as the file writes them. Every default is here, once.
 
-use super::model::{AccessLog, Eviction, LogFormat};
+use super::model::{AccessLog, Admit, Eviction, LogFormat};
 use super::scalar::{At, Count, Ensemble, Filter, Hidden, Host, Listen, LoadFactor, Net, Token, ZnodePath};
 use super::units::{KIB, MIB, Size, Time};
 use crate::ring::Hash;
@@ -42,6 +42,7 @@ tables! {
         admin: Admin = Admin::default(),
         ring: Ring = Ring::default(),
         cache: Cache = Cache::default(),
+        disk: Disk = Disk::default(),
         nodes: Option<Vec<Node>> = None,
         access: Access = Access::default(),
         cluster: Cluster = Cluster::default(),
@@ -77,6 +78,13 @@ tables! {
         in_flight: Size = Size(128 * MIB),
         eviction: Eviction = Eviction::TinyLfu,
         targeted: Vec<Token> = Vec::new(),
+    }
+    Disk {
+        path: Option<PathBuf> = None,
+        size: Spanned<Size> = nowhere(Size(0)),
+        max_object: Size = Size(8 * 1024 * MIB),
+        admit: Admit = Admit::Auto,
+        writes: Size = Size(0),
     }
     Access {
         clients: Vec<Net> = near(),
@@ -115,6 +123,7 @@ tables! {
         node_start: Time<1> = seconds(5),
         small_body: Time<0> = millis(10),
         peer: Time<1> = millis(50),
+        disk: Time<1> = millis(250),
         collapse: Time<0> = seconds(1),
         dns: Time<0> = seconds(30),
     }
@@ -143,6 +152,7 @@ pub const TABLES: &[(&str, &[&str])] = &[
     ("admin", Admin::KEYS),
     ("ring", Ring::KEYS),
     ("cache", Cache::KEYS),
+    ("disk", Disk::KEYS),
     ("access", Access::KEYS),
     ("cluster", Cluster::KEYS),
     ("zookeeper", &["connect", "path", "session", "advertise"]),

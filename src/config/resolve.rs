@@ -1,8 +1,8 @@
 //! Checked tables -> [`Config`].
 
 use super::model::{
-    Access, Admin, Cache, Cluster, Config, Hot, Https, Limits, Log, Node, Place, Places, Proxy, Ring, State, Timeouts,
-    Zookeeper,
+    Access, Admin, Cache, Cluster, Config, Disk, Hot, Https, Limits, Log, Node, Place, Places, Proxy, Ring, State,
+    Timeouts, Zookeeper,
 };
 use super::units::Time;
 use super::{error, raw};
@@ -19,6 +19,7 @@ pub(super) fn config(file: raw::File, source: &str, text: &str, places: Places, 
         admin: Admin { listen: file.admin.listen.into_inner().0, token: file.admin.token.map(|t| t.0) },
         ring: ring(file.ring),
         cache: cache(file.cache),
+        disk: disk(file.disk, source),
         nodes: file.nodes.map_or_else(built_in_nodes, |nodes| nodes.into_iter().map(node).collect()),
         access: access(file.access),
         cluster: cluster(&file.cluster),
@@ -63,6 +64,11 @@ fn cache(raw: raw::Cache) -> Cache {
         eviction: raw.eviction,
         targeted: raw.targeted.into_iter().map(|t| t.0).collect(),
     }
+}
+
+fn disk(raw: raw::Disk, source: &str) -> Disk {
+    let path = raw.path.map_or_else(cache_home, |written| beside(&written, source));
+    Disk { path, size: raw.size.into_inner().0, max_object: raw.max_object.0, admit: raw.admit, writes: raw.writes.0 }
 }
 
 fn built_in_nodes() -> Vec<Node> {
@@ -134,6 +140,7 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
         node_start: raw.node_start.0,
         small_body: raw.small_body.0,
         peer: raw.peer.0,
+        disk: raw.disk.0,
         collapse: raw.collapse.0,
         dns: raw.dns.0,
     }
@@ -179,10 +186,25 @@ fn state(source: &str) -> PathBuf {
 
 /// The XDG base directory specification; it says to ignore relative paths. Without a home this is a system service.
 fn state_home() -> PathBuf {
-    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    folder("XDG_STATE_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".local/state")))
+    named_folder("XDG_STATE_HOME")
+        .or_else(|| named_folder("HOME").map(|home| home.join(".local/state")))
         .unwrap_or_else(|| PathBuf::from("/var/lib"))
+}
+
+/// systemd names the folder of `CacheDirectory=`, the first of several. Else as for the state.
+fn cache_home() -> PathBuf {
+    let given = std::env::var("CACHE_DIRECTORY").ok();
+    let given = given.and_then(|all| all.split(':').next().map(PathBuf::from)).filter(|path| path.is_absolute());
+    given.unwrap_or_else(|| {
+        named_folder("XDG_CACHE_HOME")
+            .or_else(|| named_folder("HOME").map(|home| home.join(".cache")))
+            .unwrap_or_else(|| PathBuf::from("/var/cache"))
+            .join("ringhold")
+    })
+}
+
+fn named_folder(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// One name per configuration file, however its path is written.

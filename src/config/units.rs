@@ -42,6 +42,11 @@ impl Scalar for Size {
     }
 }
 
+/// Reads a size as the file writes it: `128MiB`, `64KiB`, or a number of bytes.
+pub fn parse_size(text: &str) -> Option<u64> {
+    Size::from_text(text).map(|size| size.0)
+}
+
 /// A time of at least `MIN` milliseconds and at most a year, so that adding it to a clock cannot overflow.
 #[derive(Clone, Copy, Debug)]
 pub struct Time<const MIN: u64>(pub Duration);

@@ -9,11 +9,13 @@ use super::collapse::{Got, Shared, fits, is_fresh, join_or_lead, may_fit};
 use super::counters::add;
 use super::fill::Kept;
 use super::fill::{Fate, Fill, Head, Reader, Stage};
+use super::from_disk;
 use super::peer::SIGN;
 use super::settled::Confirmed;
 use crate::clock;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Terms};
+use crate::store::Shelf;
 use crate::wire::link;
 use crate::wire::status::{CacheStatus, Fwd};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -22,7 +24,11 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 pub async fn serve(node: &Rc<Node>, ask: &Rc<Ask>) -> Response<NodeBody> {
-    let found = match stored(node, ask) {
+    let brought = match node.lookup(ask).is_none() && node.on_disk(&ask.key) {
+        true => Box::pin(from_disk::bring(node, ask)).await,
+        false => None,
+    };
+    let found = match stored(node, ask, brought.as_ref()) {
         Some(response) => Some(response),
         None => match under_way(node, ask) {
             Some(fill) => joined(node, ask, &fill).await,
@@ -34,8 +40,10 @@ pub async fn serve(node: &Rc<Node>, ask: &Rc<Ask>) -> Response<NodeBody> {
     found.unwrap_or_else(|| nothing(node))
 }
 
-fn stored(node: &Node, ask: &Ask) -> Option<Response<NodeBody>> {
-    let (entry, now) = (node.lookup(ask)?, clock::now());
+/// `brought`: what was read from disk for it.
+fn stored(node: &Node, ask: &Ask, brought: Option<&Shelf>) -> Option<Response<NodeBody>> {
+    let entry = brought.and_then(|shelf| node.selected(ask, shelf)).or_else(|| node.lookup(ask))?;
+    let now = clock::now();
     let Decision::Serve { ttl } = node.decide(ask, Some(&entry), None, now) else { return None };
     entry.touch(now.seconds());
     let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
@@ -110,7 +118,7 @@ async fn joined(node: &Node, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<Node
     let outcome = timeout(patience(node), saying_so(ask, fill.outcome()));
     let (head, reader) = match outcome.await.ok()?? {
         Stage::Streaming(head) => readable(fill, head, ask)?,
-        Stage::Validated(..) => return stored(node, ask),
+        Stage::Validated(..) => return stored(node, ask, None),
         _ => return None,
     };
     Some(aged(answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed), &head.terms))

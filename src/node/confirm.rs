@@ -18,7 +18,7 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
     let Freshened { terms, born, withheld } =
         policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
     if !node.origins.allows(&headers) {
-        node.store.remove(&ask.key);
+        node.drop_stored(&ask.key);
         return Err(too_long());
     }
     let (terms, kept) = match terms {
@@ -32,7 +32,7 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
     match kept {
         Kept::Stored => {
             freshen_alike(node, ask, entry, answered);
-            node.store.put(&ask.key, entry_now.clone());
+            node.renew(&ask.key, entry, &entry_now);
             node.uncacheable.forget(&ask.key);
         }
         Kept::Alone(why) if !why.is_the_requests() => drop_stored(node, ask, why),
@@ -43,7 +43,7 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
 }
 
 fn drop_stored(node: &Node, ask: &Ask, why: NotStored) {
-    node.store.remove(&ask.key);
+    node.drop_stored(&ask.key);
     // Another node may have it still, and does not know that it must not.
     node.peers.bar(&ask.key);
     // Before anybody who waits is released: they must not queue up behind a new leader.
@@ -70,14 +70,20 @@ fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered)
         let selecting = policy::variants::selecting(&headers, &ask.head.headers);
         if let (Ok(terms), Some(selecting), true) = (all.terms, selecting, node.origins.allows(&headers)) {
             let renewed = other.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
-            node.store.put(&ask.key, Arc::new(renewed));
+            node.renew(&ask.key, other, &Arc::new(renewed));
         }
     }
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
 pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
-    let Some(entry) = node.lookup(ask) else { return };
+    let Some(entry) = node.lookup(ask) else {
+        // What is on disk alone was not read for it: whether it still holds is not known.
+        if node.on_disk(&ask.key) {
+            node.drop_stored(&ask.key);
+        }
+        return;
+    };
     let Answered { head, sent, received, .. } = answered;
     let mut headers = entry.headers(head.headers.len());
     let was = (entry.status, entry.body().len());
@@ -85,7 +91,7 @@ pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
         HeadEffect::Freshened(terms) if fate == Fate::Store && node.origins.allows(&headers) => {
             let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
             let renewed = entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
-            node.store.put(&ask.key, Arc::new(renewed));
+            node.renew(&ask.key, &entry, &Arc::new(renewed));
         }
         HeadEffect::Invalidated => {
             node.invalidate(&ask.key);

@@ -6,6 +6,7 @@ use super::answer::{self, json};
 use super::body::NodeBody;
 use super::counters::add;
 use super::explain;
+use super::from_disk;
 use crate::account::{self, Kind};
 use crate::clock;
 use crate::net::serve::ClientBody;
@@ -24,14 +25,19 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool)
         (&Method::GET, "/healthz") => json(StatusCode::OK, &health(node)),
         (&Method::GET, "/metrics") => json(StatusCode::OK, &metrics(node)),
         (&Method::GET, "/cache") => with_key(&request, |key| stored(node, key)),
-        (&Method::GET, "/explain") => explain(node, &request),
-        (&Method::DELETE, "/cache") => with_key(&request, |key| purge(node, key)),
+        (&Method::GET, "/explain") => explain(node, &request).await,
+        (&Method::DELETE, "/cache") => {
+            let response = with_key(&request, |key| purge(node, key));
+            kept(node, response).await
+        }
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
         // Whom it names is believed what he answers.
         (&Method::POST, "/adopt") if vouched => adopt::serve(node, request).await,
         (&Method::POST, "/handover") if vouched => adopt::hand_over(node, request).await,
         (&Method::POST, "/revalidate") => {
             node.doubt_all();
+            // Where that cannot be kept, the folder says so itself, and the next process doubts all.
+            node.until_kept().await;
             json(StatusCode::OK, &json!({"revalidating": true}))
         }
         _ => answer::text(
@@ -42,7 +48,14 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool)
 }
 
 fn health(node: &Node) -> Value {
-    json!({"id": node.id, "boot": node.boot, "version": env!("CARGO_PKG_VERSION")})
+    let mut health = json!({"id": node.id, "boot": node.boot, "version": env!("CARGO_PKG_VERSION")});
+    // With ZooKeeper a node doubts all that it has before it registers: it stands for nothing that was.
+    if let Some(lineage) =
+        node.disk.as_ref().filter(|_| node.config.zookeeper.is_none()).and_then(|disk| disk.lineage())
+    {
+        health["lineage"] = lineage.into();
+    }
+    health
 }
 
 fn metrics(node: &Node) -> Value {
@@ -50,6 +63,7 @@ fn metrics(node: &Node) -> Value {
     let (entries, bytes) = node.store.size();
     all.insert("entries".into(), entries.into());
     all.insert("bytes".into(), bytes.into());
+    node.disk.iter().for_each(|disk| disk.metrics(&mut all));
     all.insert("fills".into(), node.fills.count().into());
     all.insert("in_flight".into(), account::held(Kind::Fills).into());
     all.insert("readers_cut".into(), account::cut().into());
@@ -68,11 +82,18 @@ fn stored(node: &Node, key: &Key) -> Response<NodeBody> {
     json(StatusCode::OK, &json!({"key": key.as_str(), "entries": entries}))
 }
 
-fn explain(node: &Node, request: &Request<ClientBody>) -> Response<NodeBody> {
-    with_key(request, |key| match explain::question(key, request.uri().query().unwrap_or("")) {
-        Some(ask) => json(StatusCode::OK, &explain::answer(node, &ask)),
-        None => answer::text(StatusCode::BAD_REQUEST, "a header is name:value\n"),
-    })
+async fn explain(node: &Rc<Node>, request: &Request<ClientBody>) -> Response<NodeBody> {
+    let mut asked = None;
+    let read = with_key(request, |key| {
+        asked = explain::question(key, request.uri().query().unwrap_or(""));
+        answer::text(StatusCode::BAD_REQUEST, "a header is name:value\n")
+    });
+    let Some(ask) = asked else { return read };
+    let brought = match node.lookup(&ask).is_none() && node.on_disk(&ask.key) {
+        true => from_disk::bring(node, &ask).await,
+        false => None,
+    };
+    json(StatusCode::OK, &explain::answer(node, &ask, brought))
 }
 
 fn describe(entry: &Entry) -> Value {
@@ -94,6 +115,18 @@ fn purge(node: &Node, key: &Key) -> Response<NodeBody> {
     json(StatusCode::OK, &json!({"purged": purged}))
 }
 
+/// A purge outlives a power cut, or it is not said to be done.
+async fn kept(node: &Node, response: Response<NodeBody>) -> Response<NodeBody> {
+    match &node.disk {
+        Some(disk) if response.status().is_success() && !disk.settled(true).await => {
+            let what =
+                "purged, but not from what the disk may bring back at the next start: it cannot be written now\n";
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, what)
+        }
+        _ => response,
+    }
+}
+
 async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeBody> {
     let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list of URLs could not be read\n");
@@ -102,6 +135,7 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
         return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs and groups is expected\n");
     };
     let count = told.iter().filter(|told| told.is_heeded(node)).count();
+    node.until_kept().await;
     if told.iter().any(|told| matches!(told, Told::Groups { .. })) {
         node.later().await;
     }

@@ -39,11 +39,13 @@ pub async fn exchange(
     let answered = Answered::to(node, ask, &headers, upload).await?;
     if ask.head.method == Method::HEAD && ask.pins.is_none() {
         confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
+        node.until_kept().await;
     }
     if answered.head.status == StatusCode::NOT_MODIFIED
         && let Some(entry) = validating
     {
         let confirmed = confirm::by(node, ask, entry, &answered, node.fate(began, &ask.key));
+        node.until_kept().await;
         return confirmed.map(Settled::Validated);
     }
     Ok(match stale.is_some_and(|entry| stands_in(node, ask, entry, answered.head.status)) {

@@ -41,9 +41,10 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     Some(Ask { hop, ..Ask::new(key.clone(), head, Asker::Front, true) })
 }
 
-pub fn answer(node: &Node, ask: &Ask) -> Value {
+/// `brought`: what was read from disk for it.
+pub fn answer(node: &Node, ask: &Ask, brought: Option<Shelf>) -> Value {
     let now = clock::now();
-    let shelf = node.store.get(&ask.key);
+    let shelf = brought.or_else(|| node.store.get(&ask.key));
     let selected = shelf.as_ref().and_then(|shelf| node.selected(ask, shelf));
     let entries = shelf.as_ref().map_or(&[][..], |shelf| shelf.entries());
     let entries: Vec<Value> = entries.iter().map(|entry| describe(entry, selected.as_ref(), now)).collect();
@@ -51,6 +52,7 @@ pub fn answer(node: &Node, ask: &Ask) -> Value {
         "key": ask.key.as_str(),
         "node": node.id,
         "stored": entries,
+        "on_disk": node.on_disk(&ask.key),
         "answer": verdict(node, ask, shelf.as_ref(), selected.as_deref(), now),
         "not_stored": node.uncacheable.why(&ask.key).map(|why| why.reason()),
         "remedy": node.uncacheable.why(&ask.key).and_then(|why| why.remedy()),

@@ -37,7 +37,7 @@ pub async fn answered(
     match settled {
         Settled::Through(response, reach, why) => {
             let (head, body) = response.into_parts();
-            if invalidate(node, ask, &head) {
+            if invalidate(node, ask, &head).await {
                 node.later().await;
             }
             let fwd = if ask.pins.is_some() { Fwd::Bypass } else { fwd };
@@ -47,7 +47,7 @@ pub async fn answered(
         Settled::Store(head, body) => {
             // Before its own effect, which is not about itself, and once more after the wait for that.
             let fate = node.fate(began, &ask.key);
-            let waits = invalidate(node, ask, &parts(&head));
+            let waits = invalidate(node, ask, &parts(&head)).await;
             let began = node.begins();
             if waits {
                 node.later().await;
@@ -67,13 +67,15 @@ fn parts(head: &Head) -> response::Parts {
 }
 
 /// Whether groups became invalid, so that whoever tells of it has to wait for a moment ([`Node::later`]).
-fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) -> bool {
-    for key in policy::invalidates(&ask.head.method, &ask.key, response) {
-        node.invalidate(&key);
-    }
+async fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) -> bool {
+    let keys = policy::invalidates(&ask.head.method, &ask.key, response);
+    keys.iter().for_each(|key| _ = node.invalidate(key));
     let groups = policy::groups::invalidated(&ask.head.method, response);
     if !groups.is_empty() {
         node.invalidate_groups(&ask.key, &groups);
+    }
+    if !keys.is_empty() || !groups.is_empty() {
+        node.until_kept().await;
     }
     !groups.is_empty()
 }

@@ -4,7 +4,7 @@
 //! (who fetches), `exchange` (the question to the origin; `answered`: may its answer be stored? `confirm`: what a 304 means),
 //! `pump` (the body, into the store), `answer`. `refresh` renews what was served stale; `hit` answers at once what is fresh;
 //! `pass` passes on what is never stored. `peer_ask` asks another node before the origin; `asked` answers one; `adopt` takes
-//! over from one that ends. What they share stands in leaves: `ask`, `fill`, `settled`, `body`, `peer`.
+//! over from one that ends. `disk` keeps what is stored over a restart (`disk_threads` wait for it, `disk_trouble` gives up), `from_disk` brings it back. What they share stands in leaves: `ask`, `fill`, `settled`, `body`, `peer`.
 
 mod adopt;
 mod answer;
@@ -20,6 +20,9 @@ mod complete;
 mod confirm;
 mod control;
 mod counters;
+mod disk;
+mod disk_threads;
+mod disk_trouble;
 mod door;
 mod exchange;
 mod explain;
@@ -28,6 +31,7 @@ mod fills;
 mod flow;
 mod forgotten;
 mod forward;
+mod from_disk;
 mod hit;
 mod incoming;
 mod line;
@@ -38,6 +42,7 @@ mod peer;
 mod peer_ask;
 mod peers;
 mod pump;
+mod random;
 mod ranged;
 mod refresh;
 mod refreshes;
@@ -52,6 +57,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::policy::{self, Decision, Groups, Marks, Part, Rules, Stored, Terms};
+use crate::store::disk::{Before, stays};
 use crate::store::{Entry, Shelf, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
@@ -77,6 +83,8 @@ struct Node {
     shutdown: Shutdown,
     rules: Rules,
     store: Store,
+    /// Behind the store.
+    disk: Option<Rc<disk::Tier>>,
     uncacheable: Uncacheable<settled::Why>,
     fills: fills::Fills,
     refreshes: refreshes::Refreshes,
@@ -177,7 +185,7 @@ impl Node {
         self.forgotten.borrow_mut().note(key.hash());
         self.peers.bar(key);
         self.fills.forget(key);
-        let removed = self.store.remove(key);
+        let removed = self.drop_stored(key);
         counters::add(&self.counters.invalidated, u64::from(removed));
         removed
     }
@@ -186,7 +194,55 @@ impl Node {
     fn has_older(&self, key: &Key) -> bool {
         self.forgotten.borrow_mut().note(key.hash());
         self.fills.forget(key);
-        self.store.remove(key)
+        self.drop_stored(key)
+    }
+
+    /// Whether something was stored, in memory or on disk. To be followed by [`Node::until_kept`] before anybody is answered.
+    fn drop_stored(&self, key: &Key) -> bool {
+        let on_disk = self.on_disk(key);
+        if let Some(disk) = &self.disk {
+            disk.forget(key);
+        }
+        self.store.remove(key) || on_disk
+    }
+
+    fn on_disk(&self, key: &Key) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.has(key))
+    }
+
+    /// What is on disk of a URL is outdated by what begins to come, and stays so if this process is killed. `selecting`: as
+    /// `Disk::outdates` takes it.
+    async fn supersede(&self, key: &Key, selecting: Option<&[u8]>) -> Option<Before> {
+        let disk = self.disk.as_ref().filter(|disk| disk.outdates(key, selecting))?;
+        let before = disk.forget(key)?;
+        disk.settled(false).await;
+        Some(before)
+    }
+
+    /// Stores it, in place of what was superseded.
+    fn keep(&self, key: &Key, entry: &Arc<Entry>, before: Option<Before>) {
+        self.store.put(key, entry.clone());
+        if let Some(disk) = &self.disk {
+            let selecting = (!entry.vary().is_empty() && entry.part().is_none()).then(|| entry.selecting());
+            let outdated = before.is_none() && disk.outdates(key, selecting);
+            let before = if outdated { disk.forget(key) } else { before };
+            disk.put(key, entry, before);
+        }
+    }
+
+    /// The same where only fields and terms are new. To be followed by [`Node::until_kept`].
+    fn renew(&self, key: &Key, old: &Entry, new: &Arc<Entry>) {
+        match self.disk.is_some() && stays(&old.terms, &new.terms, clock::now()) {
+            true => self.store.put(key, new.clone()),
+            false => self.keep(key, new, None),
+        }
+    }
+
+    /// Waits until what became invalid stays so if this process is killed.
+    async fn until_kept(&self) {
+        if let Some(disk) = &self.disk {
+            disk.settled(false).await;
+        }
     }
 
     /// Groups of `of`'s origin became invalid, and so does what is on its way and may be in one of them.
@@ -194,6 +250,7 @@ impl Node {
         self.forgotten.borrow_mut().note(barred::origin(of));
         self.peers.bar_origin(of);
         self.groups.borrow_mut().invalidate(of, names, clock::now());
+        self.disk.iter().for_each(|disk| disk.invalidate_groups());
         self.fills.forget_groups(of, names);
         counters::add(&self.counters.invalidated, 1);
     }
@@ -215,15 +272,7 @@ impl Node {
     fn doubt_all(&self) {
         self.forgotten.borrow_mut().note_all();
         self.fills.forget_all();
+        self.disk.iter().for_each(|disk| disk.doubt_all());
         self.doubted_before.set(Timestamp(clock::now().0.saturating_add(1)));
     }
-}
-
-/// The standard library's hasher keys are the random numbers that need no dependency.
-fn random() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut hasher = std::hash::RandomState::new().build_hasher();
-    hasher.write_u64(clock::now().0);
-    hasher.write_u32(std::process::id());
-    hasher.finish()
 }

@@ -9,6 +9,7 @@ use super::source::Source;
 use crate::account;
 use crate::net::serve::BoxError;
 use crate::policy::Part;
+use crate::store::disk::Before;
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::target::Key;
@@ -32,8 +33,9 @@ const UNSIZED_BLOCK: usize = 16 * 1024;
 /// Runs until the body is whole and stored, or broken. Dropping it breaks the fill (see [`Ending`]).
 pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
+    let before = supersede(&node, &fill, &head).await;
     match flow(&node, &fill, &head, body).await {
-        Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers),
+        Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers, before),
         ended => {
             add(&node.counters.broken_fills, 1);
             // A body that ends in order, but not where it should, is the origin's too.
@@ -41,6 +43,15 @@ pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
             fill.broken(blame);
         }
     }
+}
+
+/// Before anybody gets anything of it: what is on disk must not come back when they have the last of it.
+async fn supersede(node: &Node, fill: &Fill, head: &Head) -> Option<Before> {
+    if node.disk.is_none() || fill.fate() == Fate::Forget {
+        return None;
+    }
+    let varies = head.headers.contains_key(http::header::VARY) && head.status != StatusCode::PARTIAL_CONTENT;
+    node.supersede(&Key::parse(&fill.key).ok()?, varies.then_some(&*head.selecting)).await
 }
 
 async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result<Option<HeaderMap>, BoxError> {
@@ -130,7 +141,7 @@ fn forget(node: &Node, fill: &Fill) {
 }
 
 /// The body is whole: what is still wanted is stored, and everyone reads on from the entry.
-fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>) {
+fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>, before: Option<Before>) {
     let Ok(key) = Key::parse(&fill.key) else { return fill.complete(None, trailers) };
     if fill.fate() == Fate::Forget {
         return fill.complete(None, trailers);
@@ -140,7 +151,7 @@ fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>) {
     headers.remove(http::header::TRAILER);
     let Some(entry) = entry(fill, head, &key, headers) else { return fill.complete(None, trailers) };
     let entry = Arc::new(entry);
-    node.store.put(&key, entry.clone());
+    node.keep(&key, &entry, before);
     add(&node.counters.stored, 1);
     fill.complete(Some(entry), trailers);
 }

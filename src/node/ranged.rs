@@ -1,7 +1,7 @@
 //! Parts of a stored whole (RFC 9110 section 14): 206 with one or several, or 416.
 
 use super::body::{NodeBody, Piece, respond};
-use super::random;
+use super::random::random;
 use super::settled::stored;
 use crate::policy::ranges::{content_range, multipart};
 use crate::policy::{Part, Ranged, parts};

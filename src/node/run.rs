@@ -2,11 +2,13 @@
 
 use super::caller::Caller;
 use super::counters::Counters;
+use super::disk::Tier;
 use super::door::Door;
 use super::fills::Fills;
+use super::random::random;
 use super::refreshes::Refreshes;
 use super::service::Serving;
-use super::{Node, adopt, hit, origin, peers, random};
+use super::{Node, adopt, hit, origin, peers};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
 use crate::config::{Address, Config, Zookeeper, authority, machine};
@@ -104,6 +106,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     let door = Door::new(node.clone(), connections.clone());
     warn_of_few_files(&node.config, options.supervised);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
+    let caring = node.disk.clone().map(|disk| tokio::task::spawn_local(disk.run()));
     let tidying = tokio::task::spawn_local(super::room::tidy(node.clone()));
     loop {
         let next = async {
@@ -129,6 +132,10 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     let begun = leaving.await.unwrap_or_else(|_| Ok(tick()))?;
     // What is still in flight has been so since the end began.
     connections.drained(drain.saturating_sub(tick().since(begun))).await;
+    if let (Some(disk), Some(caring)) = (&node.disk, caring) {
+        disk.finish(node.store.all(), drain.saturating_sub(tick().since(begun))).await;
+        caring.abort();
+    }
     sweeping.abort();
     tidying.abort();
     drop(socket);
@@ -189,6 +196,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
     config.cache.max_object = config.cache.max_object.min(config.cache.memory).min(config.cache.in_flight);
     let counters = Rc::new(Counters::default());
     let boot = random() & ((1 << 53) - 1);
+    let disk = Tier::start(&config, &id).map(Rc::new);
     Node {
         hit: hit::cache_status(&id),
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
@@ -197,6 +205,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
         shutdown,
         rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
         store: Store::new(&config.cache, config.limits.variants),
+        disk,
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
         refreshes: Refreshes::new(config.limits.origin_connections),
         fills: Fills::default(),

@@ -10,7 +10,7 @@ use super::counters::add;
 use super::hit::{self, Look};
 use super::incoming::Incoming;
 use super::pass::Pass;
-use super::{answer, asked, begun, control, forward, refresh, upgrade};
+use super::{answer, asked, begun, control, forward, from_disk, refresh, upgrade};
 use crate::clock;
 use crate::net::http1::Pool;
 use crate::net::serve::{self, Asked, ClientBody, Given, Service, Step, Upgrade, outlive};
@@ -148,12 +148,20 @@ async fn proxy(
 async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
     let mut shares = true;
     for _ in 0..LOOKS {
+        let mut shelf = node.store.get(&ask.key);
+        let mut entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
+        let mut from = From::Memory;
+        if entry.is_none()
+            && node.on_disk(&ask.key)
+            && let Some(found) = Box::pin(from_disk::bring(node, &ask)).await
+        {
+            (entry, from) = (node.selected(&ask, &found), From::Disk);
+            shelf = Some(found);
+        }
         let now = clock::now();
-        let shelf = node.store.get(&ask.key);
-        let entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
         let mut meanwhile = None;
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
-            Decision::Serve { ttl } => return hit(node, &ask, entry, ttl),
+            Decision::Serve { ttl } => return hit(node, &ask, entry, ttl, from),
             // The owner may have served a newer one by now, unless it could not be renewed.
             Decision::ServeStale { ttl } if ask.is_instead() && !refresh::rests(node, &ask, entry.as_deref()) => {
                 meanwhile = Some(ttl);
@@ -161,7 +169,7 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
             }
             Decision::ServeStale { ttl } => {
                 entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));
-                return hit(node, &ask, entry, ttl);
+                return hit(node, &ask, entry, ttl, from);
             }
             Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
             Decision::Validate { fwd, .. } => (entry, fwd),
@@ -174,7 +182,7 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
         let in_place = |failed| match meanwhile {
             Some(ttl) => {
                 refresh::failed(node, &ask, stale.as_deref());
-                hit(node, &ask, stale.clone(), ttl).ok()
+                hit(node, &ask, stale.clone(), ttl, from).ok()
             }
             None => instead(node, &ask, failed, stale.as_ref(), fwd),
         };
@@ -258,11 +266,22 @@ fn may_stand_in<'a>(
     Some((entry, ttl))
 }
 
-fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64) -> Result<Response<NodeBody>, Fault> {
+/// Where a stored response was when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Memory,
+    Disk,
+}
+
+fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64, from: From) -> Result<Response<NodeBody>, Fault> {
     let entry = entry.ok_or_else(super::fill::vanished)?;
     add(&node.counters.hits, 1);
     let now = clock::now();
     entry.touch(now.seconds());
-    let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
+    let detail = (from == From::Disk).then(|| "disk".into());
+    if let Some(disk) = node.disk.as_ref().filter(|_| detail.is_some()) {
+        disk.count_hit();
+    }
+    let status = CacheStatus { hit: true, ttl: Some(ttl), detail, ..CacheStatus::default() };
     Ok(answer::stored(node, ask, &entry, &status, now))
 }

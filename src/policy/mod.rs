@@ -35,5 +35,5 @@ pub use reason::{Decision, NotStored};
 pub use reuse::{Failure, decide, explain, stale_if_error};
 pub use storable::{forbidden, storable, storable_fields};
 pub use targeted::Rules;
-pub use terms::{Marks, Stored, Terms};
+pub use terms::{Marks, Source, Stored, Terms, VERSION};
 pub use validate::{Freshened, freshen};

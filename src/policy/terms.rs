@@ -4,6 +4,10 @@ use crate::wire::date::Timestamp;
 use crate::wire::view::FieldView;
 use http::StatusCode;
 
+/// Of the rules by which terms are made, and of the numbers by which they are written down: another one whenever those mean
+/// something else. What was judged by others is validated before it is reused.
+pub const VERSION: u32 = 1;
+
 /// What is computed once, when a response is stored (or freshened), so that a fresh hit is decided from numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -44,6 +48,17 @@ pub enum Source {
 }
 
 impl Source {
+    const ALL: [Source; 5] = [Source::SMaxage, Source::MaxAge, Source::Expires, Source::Heuristic, Source::Nothing];
+
+    /// For where terms are written down; see [`VERSION`].
+    pub fn code(self) -> u8 {
+        Source::ALL.iter().position(|source| *source == self).unwrap_or_default() as u8
+    }
+
+    pub fn of_code(code: u8) -> Option<Source> {
+        Source::ALL.get(usize::from(code)).copied()
+    }
+
     /// The origin said it, with a number of seconds or a date.
     pub fn is_explicit(self) -> bool {
         matches!(self, Source::SMaxage | Source::MaxAge | Source::Expires)
@@ -102,6 +117,15 @@ impl Marks {
             (Marks::GROUPED, "cache-groups"),
         ];
         NAMES.into_iter().filter(move |(mark, _)| self.has(*mark)).map(|(_, name)| name)
+    }
+
+    /// For where terms are written down; see [`VERSION`].
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub const fn of_bits(bits: u16) -> Marks {
+        Marks(bits)
     }
 
     /// Whether any of these is set.

@@ -1,6 +1,7 @@
 //! What a node (and the front's hot copy) remembers: moka, and the compact entry.
 
 mod cache;
+pub mod disk;
 mod entry;
 mod parts;
 mod shelf;

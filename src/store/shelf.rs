@@ -69,6 +69,11 @@ impl Shelf {
         parts.max_by_key(|e| e.terms.received)
     }
 
+    /// Whether there is a whole of the same variant.
+    pub fn has_variant(&self, entry: &Entry) -> bool {
+        self.entries().iter().any(|e| e.part().is_none() && is_same_variant(e, entry))
+    }
+
     /// What is left without this entry.
     pub fn without(&self, entry: &Arc<Entry>) -> Option<Shelf> {
         let mut kept = self.entries().iter().filter(|e| !Arc::ptr_eq(e, entry)).cloned().collect::<Vec<_>>();

@@ -93,6 +93,11 @@ pub fn is_from_cache(member: &[u8]) -> bool {
     member.split(|byte| *byte == b';').map(list::trim).any(|parameter| matches!(parameter, b"hit" | b"collapsed"))
 }
 
+/// Whether such a member, of a node of ours, says that the answer was read from disk.
+pub fn is_from_disk(member: &[u8]) -> bool {
+    member.ends_with(b"detail=\"disk\"")
+}
+
 /// Whether such a member says that the answer is being stored, in place of what was.
 pub fn is_stored(member: &[u8]) -> bool {
     member.split(|byte| *byte == b';').map(list::trim).any(|parameter| parameter == b"stored")

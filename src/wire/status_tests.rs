@@ -1,4 +1,4 @@
-use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, last_member, proxy_status, ttl};
+use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, is_from_disk, last_member, proxy_status, ttl};
 use crate::wire::fault::{Fault, Kind};
 use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -133,4 +133,16 @@ fn the_remaining_freshness_is_a_number_of_seconds() {
     ] {
         assert_eq!(ttl(member.as_bytes()), expected, "{member}");
     }
+}
+
+#[test]
+fn what_came_from_disk_says_so_as_a_node_writes_it() {
+    let status = |detail: Option<&'static str>| {
+        let value = CacheStatus { hit: true, ttl: Some(9), detail: detail.map(Into::into), ..CacheStatus::default() }
+            .to_value("n1");
+        is_from_disk(
+            last_member(&http::HeaderMap::from_iter([(http::HeaderName::from_static("cache-status"), value)])).unwrap(),
+        )
+    };
+    assert_eq!([Some("disk"), Some("PEER-n2"), None].map(status), [true, false, false]);
 }

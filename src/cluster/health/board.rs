@@ -116,7 +116,7 @@ impl Watched {
         self.node.pace.allow(None);
     }
 
-    pub fn meet(&mut self, boot: u64) {
+    pub fn meet(&mut self, boot: u64, memory: u64) {
         self.complaint.clear();
         if self.verdict.boot() != boot {
             self.start_afresh();
@@ -125,7 +125,9 @@ impl Watched {
         if self.verdict.standing == Standing::Up && !self.node.is_up() {
             self.verdict.on(Event::Refused, false);
         }
-        self.node.boot.store(boot, std::sync::atomic::Ordering::Release);
+        if memory != 0 {
+            self.node.memory.store(memory, std::sync::atomic::Ordering::Release);
+        }
     }
 
     /// A node that was away: while it gathers what is asked of it again, its stand-in is asked first.
@@ -146,9 +148,9 @@ impl Watched {
     }
 
     /// What it missed, as others say, or said before a restart.
-    pub fn heed(&mut self, boot: u64, token: Option<u64>) {
+    pub fn heed(&mut self, memory: u64, token: Option<u64>) {
         if token.is_some() && self.heeded != token {
-            self.verdict.owe(boot);
+            self.verdict.owe(memory);
             self.heeded = token;
         }
     }

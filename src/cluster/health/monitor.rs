@@ -88,18 +88,18 @@ impl Health {
         }
     }
 
-    /// Probes it no longer; its mark stays as it is, since requests may still be under way there. The boot id of its
-    /// process, where that is known.
+    /// Probes it no longer; its mark stays as it is, since requests may still be under way there. What its
+    /// process holds, where that is known.
     pub fn unfollow(&self, id: &str) -> Option<u64> {
         let old = self.board().watched.remove(id)?;
         old.end();
-        Some(old.verdict.boot()).filter(|boot| *boot != 0)
+        Some(old.verdict.memory()).filter(|memory| *memory != 0)
     }
 
     /// The same for a node that nobody tells anything any more: when it comes back, it has missed something.
     pub fn part_with(&self, id: &str) {
-        if let Some(boot) = self.unfollow(id) {
-            self.doubts.note(id, boot);
+        if let Some(memory) = self.unfollow(id) {
+            self.doubts.note(id, memory);
         }
     }
 
@@ -115,10 +115,10 @@ impl Health {
     pub fn heed(&self) {
         let mut board = self.board();
         for watched in board.watched.values_mut() {
-            let (id, boot) = (&watched.node.id, watched.verdict.boot());
-            let owed = self.doubts.owed(id, boot).filter(|token| boot != 0 && watched.heeded != Some(*token));
+            let (id, memory) = (&watched.node.id, watched.verdict.memory());
+            let owed = self.doubts.owed(id, memory).filter(|token| memory != 0 && watched.heeded != Some(*token));
             if owed.is_some() {
-                watched.heed(boot, owed);
+                watched.heed(memory, owed);
                 watched.node.set_doubtful(true);
                 watched.poke.notify_one();
             }
@@ -153,7 +153,7 @@ impl Health {
 
     /// The node was not told of an invalidation: it will be asked to validate all that it holds.
     pub fn missed(&self, node: &Arc<Node>) {
-        let token = self.doubts.note(&node.id, node.boot.load(Ordering::Acquire));
+        let token = self.doubts.note(&node.id, node.memory.load(Ordering::Acquire));
         // Who was never met is doubted when it is.
         if let Some(watched) = self.board().of(node).filter(|watched| watched.verdict.boot() != 0) {
             watched.heeded = Some(token);
@@ -168,17 +168,20 @@ impl Health {
     fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
         let mut board = self.board();
         let may_suspect = board.has_room_besides(&node.id);
-        let left_out = matches!(event, Event::Answered { boot } if board.is_left_out(&node.id, boot, tick()));
+        let left_out = matches!(event, Event::Answered { boot, .. } if board.is_left_out(&node.id, boot, tick()));
         let Some(watched) = board.of(node).filter(|_| !left_out) else { return Action::Nothing };
         let before = watched.verdict.standing;
-        if let Event::Answered { boot } = event {
+        if let Event::Answered { boot, memory } = event {
             let is_new = watched.verdict.boot() == 0;
-            watched.meet(boot);
-            self.doubts.met(&node.id, boot);
-            if is_new && self.doubts.doubts_everyone() {
-                watched.verdict.owe(boot);
+            watched.meet(boot, memory);
+            // One that does not know yet what it holds may hold all that it held.
+            if memory != 0 {
+                self.doubts.met(&node.id, memory);
             }
-            watched.heed(boot, self.doubts.owed(&node.id, boot));
+            if is_new && self.doubts.doubts_everyone() {
+                watched.verdict.owe(memory);
+            }
+            watched.heed(memory, self.doubts.owed(&node.id, memory));
         }
         let action = watched.verdict.on(event, may_suspect);
         watched.note_return(before, action, self.handover, tick());
@@ -316,7 +319,7 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Opt
         tokio::select! {
             biased;
             answer = &mut asked => return match answer {
-                Ok(boot) => Some(Event::Answered { boot }),
+                Ok(answered) => Some(answered),
                 Err(trouble) if trouble.is_our_lack() => None,
                 Err(trouble) => {
                     let what = trouble.to_string();

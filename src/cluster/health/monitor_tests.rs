@@ -29,7 +29,7 @@ fn a_node_that_answers_is_up_and_its_boot_id_is_known() {
         let (fake, _listening, node) = bench.node("n1", 7);
         changes.changed().await.unwrap();
         assert!(node.is_up());
-        assert_eq!(node.boot.load(Ordering::Relaxed), 7);
+        assert_eq!(node.memory.load(Ordering::Relaxed), 7);
         assert!(fake.said().is_empty(), "nothing needs to be said to it");
     });
 }

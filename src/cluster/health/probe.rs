@@ -1,5 +1,6 @@
 //! A probe: `GET /healthz` over a connection of its own that is kept.
 
+use super::state::Event;
 use crate::cluster::link::{Link, Trouble};
 use crate::cluster::views::Node;
 use crate::net::http1::{Io, brief};
@@ -11,6 +12,8 @@ const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: ringhold\r\n\r\n";
 #[derive(Deserialize)]
 struct Health {
     boot: u64,
+    /// Where it has a disk: see [`Event::Answered`].
+    lineage: Option<u64>,
 }
 
 /// The connection for the probes of one node.
@@ -18,28 +21,29 @@ struct Health {
 pub struct Line(Option<Stream>);
 
 impl Line {
-    /// Asks for the boot id. Waits as long as it takes; an abandoned question must be followed by [`Line::close`].
-    pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<u64, Trouble> {
+    /// Asks who is there. Waits as long as it takes; an abandoned question must be followed by [`Line::close`].
+    pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<Event, Trouble> {
         if let Some(mut kept) = self.0.take() {
             // A node may have closed a kept connection, or be gone: a new one will tell.
-            if let Ok((boot, keep)) = exchange(&mut kept).await {
+            if let Ok((answered, keep)) = exchange(&mut kept).await {
                 self.0 = keep.then_some(kept);
-                return Ok(boot);
+                return Ok(answered);
             }
         }
         let mut stream = link.connect(node).await?;
-        let (boot, keep) = exchange(&mut stream).await?;
+        let (answered, keep) = exchange(&mut stream).await?;
         self.0 = keep.then_some(stream);
-        Ok(boot)
+        Ok(answered)
     }
 }
 
-async fn exchange(stream: &mut impl Io) -> Result<(u64, bool), Trouble> {
+async fn exchange(stream: &mut impl Io) -> Result<(Event, bool), Trouble> {
     let answer = brief::ask(stream, REQUEST).await?;
     match answer.status {
         200 => {
-            let health: Health = serde_json::from_slice(&answer.body).map_err(|e| brief::odd(&e.to_string()))?;
-            Ok((health.boot, answer.keep))
+            let Health { boot, lineage } =
+                serde_json::from_slice(&answer.body).map_err(|e| brief::odd(&e.to_string()))?;
+            Ok((Event::Answered { boot, memory: lineage.unwrap_or(boot) }, answer.keep))
         }
         403 => Err(Trouble::Odd("it does not trust this front (status 403): set `[cluster] secret` here".into())),
         status => Err(brief::odd(&format!("status {status}")).into()),
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    async fn probed(answer: &str) -> Result<(u64, bool), Trouble> {
+    async fn probed(answer: &str) -> Result<(Event, bool), Trouble> {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(answer.as_bytes()).await.unwrap();
         let probed = exchange(&mut ours).await;
@@ -62,9 +66,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_node_says_its_boot_id() {
-        let whole = "HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{\"id\":\"n1\",\"boot\":123}";
-        assert_eq!(probed(whole).await.unwrap(), (123, true));
+    async fn a_node_says_which_process_it_is_and_what_it_holds() {
+        let whole = |text: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let plain = probed(&whole(r#"{"id":"n1","boot":123}"#)).await.unwrap();
+        assert_eq!(plain, (Event::Answered { boot: 123, memory: 123 }, true));
+        let with_disk = probed(&whole(r#"{"id":"n1","boot":123,"lineage":7}"#)).await.unwrap();
+        assert_eq!(with_disk, (Event::Answered { boot: 123, memory: 7 }, true));
     }
 
     #[tokio::test]

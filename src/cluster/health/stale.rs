@@ -15,7 +15,7 @@ const MOST: usize = 1024;
 /// What one process missed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubt {
-    /// Of the process; 0: whichever answers first.
+    /// Of what the process holds: its boot id or, with a disk, that one's lineage. 0: whichever answers first.
     pub boot: u64,
     /// Another one whenever something more is missed: what was promised before does not count for it.
     pub token: u64,
@@ -80,7 +80,12 @@ impl Doubts {
 
     /// Whether the process owes a promise, by the newest thing that it missed.
     pub fn owed(&self, id: &str, boot: u64) -> Option<u64> {
-        self.book().doubts.get(id).map(|owed| owed.doubt).filter(|d| d.boot == 0 || d.boot == boot).map(|d| d.token)
+        self.book()
+            .doubts
+            .get(id)
+            .map(|owed| owed.doubt)
+            .filter(|d| [0, d.boot].contains(&boot) || d.boot == 0)
+            .map(|d| d.token)
     }
 
     /// Whether a process that was never met may have missed something.

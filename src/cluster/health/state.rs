@@ -25,6 +25,8 @@ pub enum Event {
     /// A probe was answered by the process with this boot id.
     Answered {
         boot: u64,
+        /// What it holds: another number when that is not what an earlier process held. 0: it does not know yet.
+        memory: u64,
     },
     /// A connection was refused, or the process died.
     Refused,
@@ -64,17 +66,26 @@ pub struct Verdict {
     pub standing: Standing,
     /// Of the process that was last heard of.
     boot: u64,
+    /// And what it holds, where that is known.
+    memory: u64,
     /// That process may hold what has been invalidated meanwhile.
     owes: bool,
+    /// What it holds, in whatever process, missed something.
+    missed: bool,
     /// Whole probes without an answer since the last one that had one.
     unanswered: u8,
 }
 
 impl Verdict {
-    /// The process with this boot id missed something, before or after it was last heard of.
-    pub fn owe(&mut self, boot: u64) {
-        self.boot = boot;
-        self.owes = true;
+    /// What is held under this number missed something, before or after it was last heard of.
+    pub fn owe(&mut self, memory: u64) {
+        self.memory = memory;
+        (self.owes, self.missed) = (true, true);
+    }
+
+    /// 0: not known.
+    pub fn memory(&self) -> u64 {
+        self.memory
     }
 
     pub fn boot(&self) -> u64 {
@@ -88,10 +99,10 @@ impl Verdict {
     /// `may_suspect`: there is room for one more silent node.
     pub fn on(&mut self, event: Event, may_suspect: bool) -> Action {
         match event {
-            Event::Answered { boot } => self.answered(boot),
+            Event::Answered { boot, memory } => self.answered(boot, memory),
             Event::Revalidated => self.put_up_or_revalidate(),
             Event::NotRevalidated | Event::Missed => {
-                self.owes = true;
+                (self.owes, self.missed) = (true, true);
                 Action::Nothing
             }
             Event::Refused => self.pass_over(Why::Refused),
@@ -107,18 +118,23 @@ impl Verdict {
         }
     }
 
-    fn answered(&mut self, boot: u64) -> Action {
+    fn answered(&mut self, boot: u64, memory: u64) -> Action {
         self.unanswered = 0;
-        // A new process has an empty cache.
+        // A new process has an empty cache, or what one before it had on disk; of that it asks by itself who stood in for it.
         if boot != self.boot {
             self.boot = boot;
-            self.owes = false;
+            self.missed &= memory == 0 || memory == self.memory;
+            self.owes = self.missed;
+        }
+        if memory != 0 {
+            self.memory = memory;
         }
         self.put_up_or_revalidate()
     }
 
     fn put_up_or_revalidate(&mut self) -> Action {
         // Paid in advance: what it misses while it is being told counts anew.
+        self.missed = false;
         if std::mem::take(&mut self.owes) { Action::Revalidate } else { self.put_up() }
     }
 
@@ -150,8 +166,12 @@ mod tests {
     use Action::*;
     use Event::*;
 
-    const A: Event = Answered { boot: 1 };
-    const B: Event = Answered { boot: 2 };
+    const A: Event = Answered { boot: 1, memory: 1 };
+    const B: Event = Answered { boot: 2, memory: 2 };
+    /// The same disk in one process after the other, and in one that has not read it yet.
+    const D1: Event = Answered { boot: 1, memory: 9 };
+    const D2: Event = Answered { boot: 2, memory: 9 };
+    const D2_READS: Event = Answered { boot: 2, memory: 0 };
     const SILENT: Event = Silent { whole: true };
 
     #[test]
@@ -194,6 +214,30 @@ mod tests {
                 ],
             ),
             ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
+            ("born again with its disk", &[(D1, PutUp), (Refused, PassOver(Why::Refused)), (D2, PutUp)]),
+            (
+                "missed a purge and was born again with its disk",
+                &[
+                    (D1, PutUp),
+                    (Missed, Nothing),
+                    (Refused, PassOver(Why::Refused)),
+                    (D2, Revalidate),
+                    (Revalidated, PutUp),
+                ],
+            ),
+            (
+                "missed a purge while it was dead",
+                &[
+                    (D1, PutUp),
+                    (Refused, PassOver(Why::Refused)),
+                    (Missed, Nothing),
+                    (D2_READS, Revalidate),
+                    (NotRevalidated, Nothing),
+                    (D2, Revalidate),
+                    (Revalidated, PutUp),
+                    (D2, Nothing),
+                ],
+            ),
         ];
         for (name, steps) in cases {
             let mut verdict = Verdict::default();

@@ -24,8 +24,8 @@ pub struct Node {
     answered: AtomicBool,
     /// As other nodes are told of it; `None` where its address cannot stand in a field.
     pub introduction: Option<Box<str>>,
-    /// Boot id of the process behind the address, 0 before the first answer.
-    pub boot: AtomicU64,
+    /// What the process behind the address holds, 0 before it has said so: its boot id or, with a disk, that one's lineage.
+    pub memory: AtomicU64,
     /// Requests under way from this front.
     pub load: AtomicU32,
     /// Whether it is slow on what it holds.
@@ -45,7 +45,7 @@ impl Node {
             doubtful: AtomicBool::new(false),
             returned: AtomicBool::new(false),
             answered: AtomicBool::new(false),
-            boot: AtomicU64::new(0),
+            memory: AtomicU64::new(0),
             load: AtomicU32::new(0),
             pace: Gauge::default(),
         }

@@ -11,7 +11,20 @@ use std::fmt::Write;
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// What a node reports that can also go down; everything else it counts.
-const GAUGES: &[&str] = &["entries", "bytes", "fills", "connections", "tunnels", "in_flight", "waiting"];
+const GAUGES: &[&str] = &[
+    "entries",
+    "bytes",
+    "fills",
+    "connections",
+    "tunnels",
+    "in_flight",
+    "waiting",
+    "disk_state",
+    "disk_bytes",
+    "disk_objects",
+    "disk_behind_bytes",
+    "disk_recovery_milliseconds",
+];
 
 /// All samples of one name: they must stand together.
 struct Family {
@@ -107,6 +120,12 @@ impl Families {
     fn of_node(&mut self, id: &str, name: &str, value: f64) {
         if let Some(kind) = name.strip_prefix("held_") {
             return self.held(id, kind, value);
+        }
+        for (what, label) in [("disk_skipped", "why"), ("disk_errors", "what")] {
+            if let Some(of) = name.strip_prefix(what).and_then(|rest| rest.strip_prefix('_')) {
+                let (family, labels) = (format!("ringhold_node_{what}_total"), [("node", id), (label, of)]);
+                return self.add(&family, "As the node reports it.", front::Kind::Counter, &labels, value);
+            }
         }
         let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let gauge = GAUGES.contains(&name) || name.ends_with("_open");

@@ -15,6 +15,7 @@ use crate::wire::answer::chunked::{Chunked, Step};
 use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::Length;
 use crate::wire::length::BodyLength;
+use crate::wire::status;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use std::future::poll_fn;
@@ -118,9 +119,10 @@ async fn exchange_on(
     content(conn, head, early, upload, load).await
 }
 
-/// How long a hit takes is what a node is judged by; anything else may have waited for an origin.
+/// How long a hit in memory takes is what a node is judged by; anything else may have waited for an origin, or for a disk.
 pub fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
-    if Cache::said(head.fields.verdict()) == Cache::Hit {
+    let verdict = head.fields.verdict();
+    if Cache::said(verdict) == Cache::Hit && !verdict.is_some_and(status::is_from_disk) {
         let now = clock::tick();
         pool.node.pace.note_hit(now, now.since(asked));
     } else {

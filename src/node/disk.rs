@@ -1,0 +1,490 @@
+//! The node's disk: its threads, what waits for them, and how it fares. A disk that is full, slow, failing or not there at
+//! all costs hits, and never a request.
+
+use super::counters::add;
+use super::disk_threads::{News, Readers, Told, machine, start};
+use super::disk_trouble::Trouble;
+use super::random::random;
+use crate::clock;
+use crate::config::{Config, size};
+use crate::store::disk::{Before, Disk, Done, Found, Lookup, Opening, Plan, Skipped, Slot, Unread};
+use crate::store::{Entry, Mark};
+use crate::wire::date::Timestamp;
+use crate::wire::target::Key;
+use serde_json::{Map, Value};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{sleep, timeout};
+
+/// Between two looks at what is due.
+const LOOK: Duration = Duration::from_millis(250);
+/// While a new journal is written, a part of it is due so often.
+const PART: Duration = Duration::from_millis(2);
+/// Between two notes of the time in the journal.
+const NOTE: u64 = 60_000;
+/// What came from a disk with a time that is yet to come, in milliseconds, is not believed.
+const AHEAD: u64 = 2_000;
+/// How it fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// There is no folder for it.
+    Off,
+    Reading,
+    On,
+    /// There was no room for a segment; what is there is read.
+    Full,
+    /// Left alone, for a while.
+    Failed,
+}
+
+/// See the module. One thread has it; it has threads of its own.
+pub struct Tier {
+    plan: Plan,
+    folder: PathBuf,
+    id: String,
+    limit: Duration,
+    policy: u64,
+    /// Of this boot of the machine.
+    machine: u64,
+    /// When this process began: what came before may have been outdated by who stood in for this node since.
+    started: Timestamp,
+    disk: RefCell<Disk>,
+    state: Cell<State>,
+    writer: RefCell<Option<Sender<Told>>>,
+    readers: RefCell<Option<Readers>>,
+    news: RefCell<Option<mpsc::UnboundedReceiver<News>>>,
+    /// What has to be in the journal before somebody is answered: how much was noted, and how much is there.
+    noted: Cell<u64>,
+    kept: Cell<u64>,
+    tickets: RefCell<HashMap<u64, (u64, oneshot::Sender<()>)>>,
+    next: Cell<u64>,
+    reading: RefCell<HashMap<u64, Rc<Notify>>>,
+    ended: Notify,
+    trouble: Trouble,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    hits: Cell<u64>,
+    reads: Cell<u64>,
+    late: Cell<u64>,
+    busy: Cell<u64>,
+    errors: Cell<u64>,
+    recovery: Cell<u64>,
+}
+
+impl Tier {
+    /// `None`: the node has no disk. What is there is read from now on, by other threads.
+    pub fn start(config: &Config, id: &str) -> Option<Tier> {
+        let wanted = &config.disk;
+        let plan =
+            Plan { size: wanted.size, max_object: wanted.max_object, admit: wanted.admit, writes: wanted.writes };
+        if plan.size == 0 {
+            return None;
+        }
+        let rules = format!("{} {:?}", crate::policy::VERSION, config.cache.targeted);
+        let tier = Tier {
+            folder: wanted.path.join(id),
+            id: id.to_owned(),
+            limit: config.timeouts.disk,
+            policy: xxhash_rust::xxh3::xxh3_64(rules.as_bytes()),
+            machine: machine(),
+            started: clock::now(),
+            disk: RefCell::new(Disk::new(plan.clone())),
+            plan,
+            state: Cell::new(State::Off),
+            writer: RefCell::default(),
+            readers: RefCell::default(),
+            news: RefCell::default(),
+            noted: Cell::default(),
+            kept: Cell::default(),
+            tickets: RefCell::default(),
+            next: Cell::default(),
+            reading: RefCell::default(),
+            ended: Notify::new(),
+            trouble: Trouble::default(),
+            counts: Counts::default(),
+        };
+        tier.begin();
+        Some(tier)
+    }
+
+    fn begin(&self) {
+        let lineage = random() | 1;
+        let (machine, policy, now) = (self.machine, self.policy, clock::now().0);
+        let opening = Opening { machine, policy, now, lineage, reserve: self.plan.reserve() };
+        match start(&self.folder, &self.id, opening) {
+            Ok((writer, news)) => {
+                self.state.set(State::Reading);
+                *self.writer.borrow_mut() = Some(writer);
+                *self.news.borrow_mut() = Some(news);
+            }
+            Err(cause) => {
+                tracing::warn!("no thread for the disk can be started ({cause}): what is cached is kept in memory only")
+            }
+        }
+    }
+
+    /// Takes note of what the threads have done, for as long as the node runs.
+    pub async fn run(self: Rc<Tier>) {
+        loop {
+            let news = self.news.borrow_mut().take();
+            match news {
+                Some(news) => self.listen(news).await,
+                None => {
+                    let pause = self.trouble.pause();
+                    sleep(pause).await;
+                    self.trouble.begin();
+                    self.begin();
+                }
+            }
+        }
+    }
+
+    /// Until the threads have ended, or are given up.
+    async fn listen(&self, mut news: mpsc::UnboundedReceiver<News>) {
+        let mut noted = clock::now();
+        while self.state.get() != State::Failed {
+            let pause = if self.disk.borrow().is_drafting() { PART } else { LOOK };
+            match timeout(pause, news.recv()).await {
+                Ok(Some(News::Opened(readers, found))) => self.opened(readers, *found),
+                Ok(Some(News::Waits(why))) => {
+                    self.state.set(State::Off);
+                    tracing::warn!("disk: {why}");
+                }
+                Ok(Some(News::Denied(why))) => {
+                    self.state.set(State::Off);
+                    tracing::warn!("disk: {why}; until then what is cached is kept in memory only");
+                }
+                Ok(Some(News::Done(all))) => all.into_iter().for_each(|done| self.done(done)),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            let now = clock::now();
+            let mut disk = self.disk.borrow_mut();
+            disk.go_on(now);
+            if now.millis_since(noted) >= NOTE && disk.is_read() {
+                noted = now;
+                disk.note_time(now);
+            }
+            drop(disk);
+            self.send();
+        }
+        self.give_up();
+    }
+
+    fn opened(&self, readers: Readers, found: Found) {
+        let (doubted, emptied) = (found.doubted, found.emptied);
+        self.counts.recovery.set(clock::now().millis_since(self.started));
+        self.disk.borrow_mut().adopt(found);
+        *self.readers.borrow_mut() = Some(readers);
+        self.state.set(State::On);
+        self.send();
+        let disk = self.disk.borrow();
+        let (folder, objects, room) = (self.folder.display(), disk.objects(), size(self.plan.size));
+        tracing::info!("disk: {objects} URLs are in {folder}, of at most {room}");
+        if let Some(why) = doubted {
+            tracing::warn!("disk: all that is in {folder} is validated before it is reused, because {why}");
+        }
+        if let Some(why) = emptied {
+            tracing::warn!("disk: {folder} begins anew, because {why}");
+        }
+    }
+
+    fn done(&self, done: Done) {
+        let now = clock::now();
+        let was_full = self.disk.borrow().is_full();
+        self.disk.borrow_mut().done(&done, now);
+        match done {
+            Done::Settled(ticket) => {
+                if let Some((noted, waits)) = self.tickets.borrow_mut().remove(&ticket) {
+                    self.kept.set(self.kept.get().max(noted));
+                    let _ = waits.send(());
+                }
+            }
+            Done::Failed(cause) => self.failed(&cause.to_string()),
+            Done::Broken(cause) => self.fail(&format!("its journal cannot be written ({cause})")),
+            Done::Finished => self.ended.notify_one(),
+            Done::NoRoom(_) | Done::Stored(..) | Done::Lost(..) | Done::Journal(_) => {}
+        }
+        let is_full = self.disk.borrow().is_full();
+        if is_full && !was_full {
+            let (folder, wanted) = (self.folder.display(), size(self.plan.size));
+            tracing::warn!(
+                "disk: the file system of {folder} is full before {wanted} are taken: free some, or lower [disk] size"
+            );
+        }
+        if matches!(self.state.get(), State::On | State::Full) {
+            self.state.set(if is_full { State::Full } else { State::On });
+        }
+    }
+
+    fn failed(&self, why: &str) {
+        add(&self.counts.errors, 1);
+        tracing::debug!("disk: {why}");
+        if self.trouble.error(clock::now()) {
+            self.fail(why);
+        }
+    }
+
+    fn fail(&self, why: &str) {
+        if self.state.replace(State::Failed) != State::Failed {
+            let (folder, pause) = (self.folder.display(), self.trouble.pause());
+            tracing::error!(
+                "disk: {folder} fails ({why}): it is left alone for {pause:?}; see what the system's log says of it"
+            );
+            // Who listens looks by itself, within a moment.
+            self.tickets.borrow_mut().clear();
+        }
+    }
+
+    /// Everything that is not known any more is remembered until the folder is read again.
+    fn give_up(&self) {
+        *self.writer.borrow_mut() = None;
+        *self.readers.borrow_mut() = None;
+        *self.disk.borrow_mut() = Disk::new(self.plan.clone());
+        self.tickets.borrow_mut().clear();
+    }
+
+    fn send(&self) {
+        let mut disk = self.disk.borrow_mut();
+        if !disk.is_read() {
+            return;
+        }
+        let jobs = disk.take_jobs();
+        if let Some(writer) = self.writer.borrow().as_ref().filter(|_| !jobs.is_empty()) {
+            // A writer that has ended is seen by who listens.
+            let _ = writer.send(jobs);
+        }
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Disk)) {
+        change(&mut self.disk.borrow_mut());
+        self.noted.set(self.noted.get() + 1);
+        self.send();
+    }
+
+    /// Of the memory that it stands for: while this is the same, what the process before had is had still.
+    pub fn lineage(&self) -> Option<u64> {
+        let disk = self.disk.borrow();
+        match self.state.get() {
+            State::Off | State::Failed => None,
+            _ => Some(if disk.is_read() { disk.lineage() & ((1 << 53) - 1) } else { 0 }),
+        }
+    }
+
+    pub fn has(&self, key: &Key) -> bool {
+        matches!(self.state.get(), State::On | State::Full) && self.disk.borrow().has(key.hash())
+    }
+
+    /// Whether this came from an earlier process of this node.
+    pub fn is_of_before(&self, entry: &Entry) -> bool {
+        entry.terms.received < self.started
+    }
+
+    /// See [`Disk::outdates`].
+    pub fn outdates(&self, key: &Key, selecting: Option<&[u8]>) -> bool {
+        self.disk.borrow().outdates(key.hash(), selecting)
+    }
+
+    /// The URL has nothing on disk any more, or another version; to be waited for by [`Tier::settled`].
+    pub fn forget(&self, key: &Key) -> Option<Before> {
+        let mut before = None;
+        let is_known = self.disk.borrow().has(key.hash());
+        if is_known || !self.disk.borrow().is_read() {
+            self.note(|disk| before = disk.forget(key.hash()));
+        }
+        before
+    }
+
+    /// Writes what memory has; `before` is what was forgotten for it.
+    pub fn put(&self, key: &Key, entry: &Arc<Entry>, before: Option<Before>) {
+        if entry.mark != Mark::Anyone || entry.part().is_some() {
+            return;
+        }
+        let _ = self.try_put(key.hash(), entry, before);
+    }
+
+    fn try_put(&self, hash: u64, entry: &Arc<Entry>, before: Option<Before>) -> Result<(), Skipped> {
+        let put = self.disk.borrow_mut().put(hash, entry, before, clock::now());
+        self.send();
+        put
+    }
+
+    pub fn doubt_all(&self) {
+        self.note(Disk::doubt_all);
+    }
+
+    pub fn invalidate_groups(&self) {
+        self.note(Disk::invalidate_groups);
+    }
+
+    /// Waits until what was taken away outlives this process, or (`durable`) a power cut; false where it may not.
+    pub async fn settled(&self, durable: bool) -> bool {
+        let noted = self.noted.get();
+        if matches!(self.state.get(), State::Off | State::Failed) {
+            return false;
+        }
+        if self.kept.get() >= noted && !durable {
+            return true;
+        }
+        let (ticket, (waits, told)) = (self.next.get(), oneshot::channel());
+        self.next.set(ticket + 1);
+        self.tickets.borrow_mut().insert(ticket, (noted, waits));
+        self.disk.borrow_mut().settle(ticket, durable);
+        self.send();
+        let kept = timeout(self.limit, told).await;
+        if kept.is_err() {
+            self.tickets.borrow_mut().remove(&ticket);
+            self.late("its journal is not written in time");
+        }
+        matches!(kept, Ok(Ok(())))
+    }
+
+    fn late(&self, what: &str) {
+        add(&self.counts.late, 1);
+        if self.trouble.late() && self.disk.borrow().is_read() {
+            self.fail(what);
+        }
+    }
+
+    /// Whether somebody reads this URL already: waits for that then.
+    pub async fn joins(&self, key: &Key) -> bool {
+        let reading = self.reading.borrow().get(&key.hash()).cloned();
+        let Some(reading) = reading else { return false };
+        let _ = timeout(self.limit, reading.notified()).await;
+        true
+    }
+
+    /// What lies there, the newest variant first. Others wait for it until what is given back is dropped.
+    pub async fn read(self: &Rc<Tier>, key: &Key) -> Option<(Vec<Arc<Entry>>, Reading)> {
+        let hash = key.hash();
+        let Lookup { slot, entries, read } = self.disk.borrow_mut().find(hash)?;
+        self.reading.borrow_mut().insert(hash, Rc::default());
+        let reading = Reading(self.clone(), hash);
+        let mut found = entries;
+        let waits_for = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
+        if let Some(from) = waits_for {
+            let asked = {
+                let (readers, lineage) = (self.readers.borrow(), self.disk.borrow().lineage());
+                readers.as_ref()?.ask(lineage, key.as_str().as_bytes().into(), from)
+            };
+            let Some(told) = asked else {
+                add(&self.counts.busy, 1);
+                return None;
+            };
+            add(&self.counts.reads, 1);
+            match timeout(self.limit, told).await {
+                Ok(Ok(Ok(more))) => {
+                    self.trouble.in_time();
+                    found.extend(more.into_iter().map(Arc::new));
+                }
+                Ok(Ok(Err(Unread::Bad(why)))) => {
+                    tracing::debug!("disk: {why:?} where {} was to be", key.as_str());
+                    self.bad(hash, slot, &found);
+                }
+                Ok(Ok(Err(Unread::System(cause)))) => {
+                    // Its segment may have gone meanwhile.
+                    if cause.kind() != std::io::ErrorKind::NotFound {
+                        self.failed(&cause.to_string());
+                    }
+                    self.bad(hash, slot, &found);
+                }
+                Ok(Err(_)) => {}
+                Err(_) => self.late("reads are not back in time"),
+            }
+        }
+        if !self.disk.borrow().is_current(hash, slot) {
+            return None;
+        }
+        let latest = clock::now().0 + AHEAD;
+        found.retain(|entry| entry.terms.received.0 <= latest);
+        Some((found, reading))
+    }
+
+    /// What lies behind that which is not written yet may be gone.
+    fn bad(&self, hash: u64, slot: Slot, found: &[Arc<Entry>]) {
+        if !found.is_empty() {
+            return;
+        }
+        self.disk.borrow_mut().bad(hash, slot);
+        self.send();
+    }
+
+    pub fn count_hit(&self) {
+        add(&self.counts.hits, 1);
+    }
+
+    /// Writes what memory alone has, as far as there is time, and then that all is in order.
+    pub async fn finish(&self, all: impl Iterator<Item = Arc<Entry>>, time: Duration) {
+        let flush = async {
+            for entry in all {
+                let hash = xxhash_rust::xxh3::xxh3_64(entry.key());
+                if entry.mark != Mark::Anyone || entry.part().is_some() || self.disk.borrow().has(hash) {
+                    continue;
+                }
+                while self.try_put(hash, &entry, None) == Err(Skipped::Behind) {
+                    if !self.settled(false).await {
+                        return;
+                    }
+                    sleep(PART).await;
+                }
+            }
+        };
+        if !matches!(self.state.get(), State::On | State::Full) {
+            return;
+        }
+        let _ = timeout(time, flush).await;
+        self.disk.borrow_mut().finish(clock::now());
+        self.send();
+        if timeout(self.limit.max(Duration::from_millis(250)), self.ended.notified()).await.is_err() {
+            tracing::warn!("disk: {} did not end in order", self.folder.display());
+        }
+    }
+
+    pub fn metrics(&self, all: &mut Map<String, Value>) {
+        let disk = self.disk.borrow();
+        let state = match self.state.get() {
+            State::Off => 0,
+            State::Reading => 1,
+            State::On => 2,
+            State::Full => 3,
+            State::Failed => 4,
+        };
+        let counts = &self.counts;
+        let mut put = |name: &str, value: u64| _ = all.insert(format!("disk_{name}"), value.into());
+        put("state", state);
+        put("bytes", disk.bytes());
+        put("behind_bytes", disk.behind());
+        put("objects", disk.objects() as u64);
+        put("hits", counts.hits.get());
+        put("reads", counts.reads.get());
+        put("written_bytes", disk.counts.written);
+        put("rewritten_bytes", disk.counts.rewritten);
+        put("bad_records", disk.counts.bad);
+        put("errors_system", counts.errors.get());
+        put("errors_late", counts.late.get());
+        put("errors_busy", counts.busy.get());
+        put("recovery_milliseconds", counts.recovery.get());
+        for ((_, why), count) in Skipped::ALL.iter().zip(disk.counts.skipped) {
+            put(&format!("skipped_{why}"), count);
+        }
+    }
+}
+
+/// A read that others wait for.
+pub struct Reading(Rc<Tier>, u64);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let waited_for = self.0.reading.borrow_mut().remove(&self.1);
+        waited_for.iter().for_each(|waited_for| waited_for.notify_waiters());
+    }
+}

@@ -1,0 +1,156 @@
+//! The threads that wait for the disk, so that the node's own never does: one writes, in order, and three read.
+
+use super::random::random;
+use crate::store::Entry;
+use crate::store::disk::{Denied, Done, Folder, Found, Job, Opening, Previous, Unread, open, read};
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+const READERS: usize = 3;
+/// So many reads wait at most; others are misses at once.
+const WAITING: usize = 256;
+/// A folder that another process has is asked for again so often, so many times at once, and then at this distance.
+const SOON: (Duration, u32) = (Duration::from_millis(100), 10);
+const LATER: Duration = Duration::from_secs(10);
+/// So many jobs are done together.
+const TOGETHER: usize = 64;
+
+/// What the writer is told.
+pub type Told = Vec<Job>;
+
+/// What the writer tells.
+pub enum News {
+    Opened(Readers, Box<Found>),
+    /// Another process has the folder; it is asked for again.
+    Waits(String),
+    /// It cannot be had; what to do about it.
+    Denied(String),
+    Done(Vec<Done>),
+}
+
+/// Starts the threads. The writer ends when nobody can tell it anything any more.
+pub fn start(folder: &Path, id: &str, opening: Opening) -> io::Result<(Sender<Told>, UnboundedReceiver<News>)> {
+    let (tell, told) = channel();
+    let (news, heard) = unbounded_channel();
+    let (folder, id) = (folder.to_owned(), id.to_owned());
+    let write = move || write(&folder, &id, &opening, &told, &news);
+    thread::Builder::new().name("disk-writer".to_owned()).spawn(write)?;
+    Ok((tell, heard))
+}
+
+fn write(path: &Path, id: &str, opening: &Opening, told: &Receiver<Told>, news: &UnboundedSender<News>) {
+    let Some(folder) = folder(path, id, told, news) else { return };
+    let folder = Arc::new(folder);
+    let opened = open(folder.clone(), opening).and_then(|opened| Ok((opened, Readers::start(&folder)?)));
+    let ((mut writer, found), readers) = match opened {
+        Ok(opened) => opened,
+        Err(cause) => return drop(news.send(News::Denied(cure(path, &cause)))),
+    };
+    if news.send(News::Opened(readers, Box::new(found))).is_err() {
+        return;
+    }
+    while let Ok(jobs) = told.recv() {
+        let more = told.try_iter().take(TOGETHER);
+        let done = writer.run(jobs.into_iter().chain(more.flatten()));
+        if !done.is_empty() && news.send(News::Done(done)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for it where another process has it: the one before this may not have ended yet.
+fn folder(path: &Path, id: &str, told: &Receiver<Told>, news: &UnboundedSender<News>) -> Option<Folder> {
+    let shown = path.display();
+    for round in 0_u32.. {
+        let why = match Folder::open(path, id) {
+            Ok(folder) => return Some(folder),
+            Err(Denied::InUse) => {
+                if round == SOON.1 {
+                    let what = "another process has it: end that one, or give each its own [disk] path";
+                    _ = news
+                        .send(News::Waits(format!("{shown} cannot be used yet, {what}; it is tried again and again")));
+                }
+                let pause = if round < SOON.1 { SOON.0 } else { LATER };
+                match told.recv_timeout(pause) {
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                    Ok(_) | Err(RecvTimeoutError::Timeout) => continue,
+                }
+            }
+            Err(Denied::Foreign(of)) => {
+                format!(
+                    "{shown} belongs to the node {of}, not to {id}: give this one another [disk] path, or remove the folder"
+                )
+            }
+            Err(Denied::NotPrivate) => format!("{shown} is not a folder of this user's alone: chmod 700 and chown it"),
+            Err(Denied::System(cause)) => cure(path, &cause),
+        };
+        _ = news.send(News::Denied(why));
+        return None;
+    }
+    None
+}
+
+fn cure(path: &Path, cause: &io::Error) -> String {
+    let cure = match cause.kind() {
+        io::ErrorKind::PermissionDenied => "let the user that ringhold runs as write there, or set [disk] path",
+        io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing, or set [disk] path",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some room there",
+        _ => "see what the system's log says of it, or set [disk] path",
+    };
+    format!("{} cannot be used ({cause}): {cure}", path.display())
+}
+
+type Answer = Result<Vec<Entry>, Unread>;
+
+struct Question {
+    lineage: u64,
+    key: Box<[u8]>,
+    from: Previous,
+    told: oneshot::Sender<Answer>,
+}
+
+/// The threads that read. They end with it.
+pub struct Readers(SyncSender<Question>);
+
+impl Readers {
+    fn start(folder: &Arc<Folder>) -> io::Result<Readers> {
+        let (ask, asked) = sync_channel::<Question>(WAITING);
+        let asked = Arc::new(Mutex::new(asked));
+        for _ in 0..READERS {
+            let (folder, asked) = (folder.clone(), asked.clone());
+            let answer = move || {
+                loop {
+                    let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(Question { lineage, key, from, told }) = next else { return };
+                    // Who has asked may have gone, or given up.
+                    if !told.is_closed() {
+                        let _ = told.send(read(&*folder, lineage, &key, from));
+                    }
+                }
+            };
+            thread::Builder::new().name("disk-reader".to_owned()).spawn(answer)?;
+        }
+        Ok(Readers(ask))
+    }
+
+    /// `None`: too many wait already.
+    pub fn ask(&self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<Answer>> {
+        let (told, answer) = oneshot::channel();
+        self.0.try_send(Question { lineage, key, from, told }).ok()?;
+        Some(answer)
+    }
+}
+
+/// A number of this boot of the machine; where the system has none, each start is taken for one after a power cut.
+pub fn machine() -> u64 {
+    match std::fs::read("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => xxhash_rust::xxh3::xxh3_64(&id).max(1),
+        Err(_) => random() | 1,
+    }
+}

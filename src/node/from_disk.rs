@@ -1,0 +1,42 @@
+//! What memory does not have and the disk may: read before a request is decided, and put into memory again.
+
+use super::Node;
+use super::ask::Ask;
+use super::collapse;
+use super::fill::Fate;
+use crate::store::Shelf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What lies on disk under the URL, as far as it may be answered with; of many who ask one reads. `None`: nothing does.
+pub async fn bring(node: &Rc<Node>, ask: &Ask) -> Option<Shelf> {
+    let disk = node.disk.as_ref()?;
+    if disk.joins(&ask.key).await
+        && let Some(shelf) = node.store.get(&ask.key)
+    {
+        return Some(shelf);
+    }
+    let began = node.begins();
+    let (found, _reading) = disk.read(&ask.key).await?;
+    // While this node was away another stood in for it, and may have got a newer one.
+    let may_be_older = || ask.peer.as_ref().is_some_and(|peer| !peer.owns);
+    if found.iter().any(|entry| disk.is_of_before(entry)) && may_be_older() && collapse::adopt(node, ask).await {
+        return node.store.get(&ask.key);
+    }
+    if node.fate(began, &ask.key) == Fate::Forget {
+        return None;
+    }
+    // The newest of each variant comes first; what memory has meanwhile is newer than that.
+    let mut shelf = node.store.get(&ask.key);
+    for entry in found {
+        if shelf.as_ref().is_some_and(|shelf| shelf.has_variant(&entry)) {
+            continue;
+        }
+        shelf = Some(match shelf {
+            Some(shelf) => shelf.with(entry.clone(), node.config.limits.variants),
+            None => Shelf::One(Arc::clone(&entry)),
+        });
+        node.store.put(&ask.key, entry);
+    }
+    shelf
+}

@@ -1,0 +1,473 @@
+//! PURE. What is on disk and what is to become of it: decided here, on the node's thread and without waiting; done by
+//! [`super::writer`], in the order in which it was decided.
+//!
+//! A URL has one slot: the place of its newest record, which names the one of another variant before it. As soon as memory
+//! has another version of a URL, or none, its slot is dead, and the journal says so before a client has its answer.
+
+use super::admit::{Gate, Skipped};
+use super::index::{Id, Index};
+use super::journal::Frame;
+use super::notes::{Before, Counts, Lookup, Meanwhile, Pending};
+use super::place::{Slot, room};
+use super::plan::Plan;
+use super::record::{Head, Previous};
+use super::recover::{Found, Segment};
+use super::writer::{Done, Job, Store};
+use crate::policy::Marks;
+use crate::store::entry::Entry;
+use crate::wire::date::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Of a segment that goes, at most this part is written again.
+const SECOND_CHANCE: u64 = 4;
+/// So many bytes may wait to be written.
+const BEHIND: u64 = 8 * 1024 * 1024;
+/// What is to be remembered while the journal is read.
+const MEANWHILE: usize = 65_536;
+const FRAME: u64 = 24;
+/// Parts of the index that are drafted at a time.
+const PARTS: usize = 32;
+/// Segments that find no room until that is so: more than one may be on its way.
+const REFUSED: u32 = 2;
+/// A disk without room is tried again after so long, in milliseconds.
+const TRY_AGAIN: u64 = 60_000;
+/// Places in which changes of URLs are counted.
+const STAMPS: usize = 4096;
+/// See the module.
+#[derive(Debug)]
+pub struct Disk {
+    plan: Plan,
+    gate: Gate,
+    index: Index,
+    segments: BTreeMap<u64, Segment>,
+    /// The segment that is written, and how far it is taken.
+    active: Option<(u64, u64)>,
+    next: u64,
+    /// As [`Found::lineage`].
+    lineage: u64,
+    pending: HashMap<u64, Pending>,
+    /// Bytes that wait to be written.
+    behind: u64,
+    jobs: Vec<Job>,
+    meanwhile: Option<Meanwhile>,
+    /// Groups became invalid since the start.
+    grouped: bool,
+    /// Bytes of the journal, and the part of the index that is drafted next.
+    journal: u64,
+    drafting: Option<usize>,
+    /// There was no room for a segment, at this time; 0: there was.
+    full_since: u64,
+    /// So many segments found no room since one did.
+    refused: u32,
+    /// Bytes that all segments together may take; less than planned where there was no room for that.
+    room: u64,
+    /// Counts what is forgotten and put, of URLs that share a place here.
+    stamps: Box<[u32]>,
+    pub counts: Counts,
+}
+
+impl Disk {
+    /// One whose journal is still read: [`Disk::adopt`].
+    pub fn new(plan: Plan) -> Disk {
+        let gate = Gate::new(plan.admit, plan.writes, plan.objects());
+        let room = plan.room();
+        Disk {
+            plan,
+            gate,
+            index: Index::default(),
+            segments: BTreeMap::new(),
+            active: None,
+            next: 0,
+            lineage: 0,
+            pending: HashMap::new(),
+            behind: 0,
+            jobs: Vec::new(),
+            meanwhile: Some(Meanwhile::default()),
+            grouped: false,
+            journal: 0,
+            drafting: None,
+            full_since: 0,
+            refused: 0,
+            room,
+            stamps: vec![0; STAMPS].into(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// What was found in the folder, but for what has been taken away since.
+    pub fn adopt(&mut self, found: Found) {
+        let Some(meanwhile) = self.meanwhile.take() else { return };
+        let Found { index, segments, next, lineage, journal, .. } = found;
+        (self.index, self.segments, self.next, self.lineage, self.journal) = (index, segments, next, lineage, journal);
+        meanwhile.gone.iter().for_each(|id| _ = self.index.remove(*id));
+        if meanwhile.doubt {
+            self.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+        }
+        if meanwhile.grouped {
+            self.index.update(|_, slot| Some(if slot.has(Slot::GROUPED) { slot.with(Slot::DOUBTFUL) } else { slot }));
+        }
+        // It may be smaller than it was.
+        while self.taken() > self.room && self.drop_oldest() {}
+    }
+
+    /// Whether it knows what it has.
+    pub fn is_read(&self) -> bool {
+        self.meanwhile.is_none()
+    }
+
+    /// Whether there is less room than was planned.
+    pub fn is_full(&self) -> bool {
+        self.full_since > 0 || self.room < self.plan.room()
+    }
+
+    pub fn lineage(&self) -> u64 {
+        self.lineage
+    }
+
+    /// What is to be done by the writer, in this order.
+    pub fn take_jobs(&mut self) -> Vec<Job> {
+        std::mem::take(&mut self.jobs)
+    }
+
+    pub fn objects(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Bytes that its files take.
+    pub fn bytes(&self) -> u64 {
+        self.taken() + self.journal
+    }
+
+    /// Bytes that wait to be written.
+    pub fn behind(&self) -> u64 {
+        self.behind
+    }
+
+    pub fn has(&self, hash: u64) -> bool {
+        self.index.get(Id::of(hash)).is_some()
+    }
+
+    /// Where the records of a URL are. It counts as used.
+    pub fn find(&mut self, hash: u64) -> Option<Lookup> {
+        let slot = self.index.get(Id::of(hash))?;
+        self.index.set(Id::of(hash), slot.with(Slot::USED));
+        let mut entries = Vec::new();
+        let mut next = Some(Previous { segment: slot.segment(self.next), slot });
+        while let Some(pending) = next.and_then(|next| self.pending.get(&next.slot.place())) {
+            match pending {
+                Pending::Entry(entry, previous) => {
+                    entries.push(entry.clone());
+                    next = *previous;
+                }
+                Pending::Moved(from) => {
+                    next = Some(*from);
+                    break;
+                }
+            }
+        }
+        Some(Lookup { slot, entries, read: next })
+    }
+
+    /// Whether what was looked up is still what there is.
+    pub fn is_current(&self, hash: u64, slot: Slot) -> bool {
+        self.index.get(Id::of(hash)).is_some_and(|now| now.place() == slot.place())
+    }
+
+    /// What was to be read there could not be, or is not what it was to be.
+    pub fn bad(&mut self, hash: u64, slot: Slot) {
+        if self.is_current(hash, slot) {
+            self.counts.bad += 1;
+            self.forget(hash);
+        }
+    }
+
+    /// Whether an answer to a request with these selecting fields (`None`: it does not vary) takes the place of what is there, or
+    /// may: another of its variants is put beside it.
+    pub fn outdates(&self, hash: u64, selecting: Option<&[u8]>) -> bool {
+        let mark = |slot: Slot| selecting.is_none_or(|selecting| slot.has(Slot::of_variant(selecting)));
+        !self.is_read() || self.index.get(Id::of(hash)).is_some_and(mark)
+    }
+
+    /// The URL has nothing on disk any more; what it had.
+    pub fn forget(&mut self, hash: u64) -> Option<Before> {
+        let id = Id::of(hash);
+        *self.stamp(id) += 1;
+        let stamp = *self.stamp(id);
+        let slot = self.index.remove(id);
+        match &mut self.meanwhile {
+            Some(meanwhile) if meanwhile.gone.len() < MEANWHILE => meanwhile.gone.push(id),
+            Some(meanwhile) => meanwhile.doubt = true,
+            None if slot.is_none() => return None,
+            None => {}
+        }
+        self.jobs.push(Job::Note(Frame::Gone(id)));
+        slot.map(|slot| Before { slot, stamp })
+    }
+
+    fn stamp(&mut self, id: Id) -> &mut u32 {
+        let place = id.0 as usize % STAMPS;
+        &mut self.stamps[place]
+    }
+
+    /// Nothing that is there is reused without validation.
+    pub fn doubt_all(&mut self) {
+        self.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+        self.meanwhile.iter_mut().for_each(|meanwhile| meanwhile.doubt = true);
+        self.jobs.push(Job::Note(Frame::Doubt));
+    }
+
+    /// Groups became invalid: while this process runs it is known which; the next one validates whatever is in any.
+    pub fn invalidate_groups(&mut self) {
+        self.grouped = true;
+        self.meanwhile.iter_mut().for_each(|meanwhile| meanwhile.grouped = true);
+        self.jobs.push(Job::Note(Frame::Grouped));
+    }
+
+    /// Writes what memory has, in place of what was forgotten for it. `before`: what [`Disk::forget`] said.
+    pub fn put(
+        &mut self,
+        hash: u64,
+        entry: &Arc<Entry>,
+        before: Option<Before>,
+        now: Timestamp,
+    ) -> Result<(), Skipped> {
+        let put = self.try_put(hash, entry, before, now);
+        if let Err(why) = put {
+            let counts = Skipped::ALL.iter().zip(&mut self.counts.skipped).filter(|((one, _), _)| *one == why);
+            counts.for_each(|(_, count)| *count += 1);
+        }
+        put
+    }
+
+    fn try_put(
+        &mut self,
+        hash: u64,
+        entry: &Arc<Entry>,
+        before: Option<Before>,
+        now: Timestamp,
+    ) -> Result<(), Skipped> {
+        if !self.is_read() || (self.full_since > 0 && now.0 < self.full_since + TRY_AGAIN) {
+            return Err(Skipped::Off);
+        }
+        let id = Id::of(hash);
+        let stamp = *self.stamp(id);
+        let before = match before {
+            // What has been there since may be a newer one of what lies before: then nothing before counts.
+            Some(before) => Some(before.slot).filter(|_| before.stamp == stamp),
+            None => self.index.get(id),
+        };
+        let previous = before.filter(|_| !entry.vary().is_empty()).and_then(|slot| self.before(slot));
+        *self.stamp(id) += 1;
+        let head = Head::of(entry, hash, self.lineage, previous).ok_or(Skipped::Off)?;
+        let length = head.length();
+        if head.body > self.plan.max_object || room(length) > self.plan.longest() {
+            return Err(Skipped::TooLarge);
+        }
+        if self.behind > 0 && self.behind + length > BEHIND {
+            return Err(Skipped::Behind);
+        }
+        let turns_over = self.turns_over(now);
+        self.gate.judge(hash, &entry.terms, length, turns_over, now)?;
+        let (segment, slot) = self.place(length, now).ok_or(Skipped::Off)?;
+        let is_grouped = entry.terms.marks.has(Marks::GROUPED) || previous.is_some_and(|p| p.slot.has(Slot::GROUPED));
+        let slot = if is_grouped { slot.with(Slot::GROUPED) } else { slot };
+        let own = if entry.vary().is_empty() { 0 } else { Slot::of_variant(entry.selecting()) };
+        let slot = slot.with(own | previous.map_or(0, |previous| previous.slot.variants()));
+        self.index.set(id, slot);
+        self.pending.insert(slot.place(), Pending::Entry(entry.clone(), previous));
+        self.behind += slot.length();
+        let body = entry.body().pieces();
+        self.jobs.push(Job::Store(Store { id, segment, slot, hash, head: head.bytes, body }));
+        Ok(())
+    }
+
+    /// Where a slot's record lies now, as the next one names it.
+    fn before(&self, slot: Slot) -> Option<Previous> {
+        let previous = match self.pending.get(&slot.place()) {
+            Some(Pending::Moved(from)) => *from,
+            _ => Previous { segment: slot.segment(self.next), slot },
+        };
+        self.segments.contains_key(&previous.segment).then_some(())?;
+        // Of which group it is does not stand in the slot.
+        let doubtful = slot.has(Slot::DOUBTFUL) || (slot.has(Slot::GROUPED) && self.grouped);
+        let slot = previous.slot.without(Slot::USED | Slot::DOUBTFUL);
+        Some(Previous { slot: if doubtful { slot.with(Slot::DOUBTFUL) } else { slot }, ..previous })
+    }
+
+    fn turns_over(&self, now: Timestamp) -> Option<u64> {
+        let oldest = self.segments.values().next()?;
+        (self.taken() + self.plan.segment() > self.room).then(|| now.0.saturating_sub(oldest.begun))
+    }
+
+    fn taken(&self) -> u64 {
+        self.segments.values().map(|segment| segment.length).sum()
+    }
+
+    /// Room for a record, in the segment that is written or a new one.
+    fn place(&mut self, length: u64, now: Timestamp) -> Option<(u64, Slot)> {
+        let needed = room(length);
+        if self
+            .active
+            .is_none_or(|(number, filled)| filled + needed > self.segments.get(&number).map_or(0, |s| s.length))
+        {
+            self.begin_segment(now);
+        }
+        let (number, filled) = self.active.as_mut()?;
+        let slot = Slot::new(*number, *filled, length);
+        *filled += needed;
+        Some((*number, slot))
+    }
+
+    /// Begins a segment; the oldest goes where there is no room for another, and what was used of it is written again.
+    fn begin_segment(&mut self, now: Timestamp) {
+        let length = self.plan.segment();
+        let mut again = Vec::new();
+        let mut dropped = Vec::new();
+        while self.taken() + length > self.room {
+            let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number) else { break };
+            again.extend(self.empty(oldest));
+            self.segments.remove(&oldest);
+            dropped.push(oldest);
+        }
+        // Its files stay until what is used has been copied; but where there is no room for one more they go first.
+        if self.is_full() {
+            again.clear();
+            self.jobs.extend(dropped.drain(..).map(Job::Drop));
+        }
+        let number = self.next;
+        self.next += 1;
+        self.segments.insert(number, Segment { length, begun: now.0 });
+        self.jobs.push(Job::Begin(number, length, now.0));
+        let mut filled = 0;
+        for (id, from) in again {
+            let needed = room(from.slot.length());
+            let to = Slot::new(number, filled, from.slot.length());
+            let to = if from.slot.has(Slot::GROUPED) { to.with(Slot::GROUPED) } else { to };
+            let to = if from.slot.has(Slot::DOUBTFUL) { to.with(Slot::DOUBTFUL) } else { to };
+            let to = to.with(from.slot.variants());
+            filled += needed;
+            self.index.set(id, to);
+            self.pending.insert(to.place(), Pending::Moved(from));
+            self.counts.rewritten += needed;
+            self.jobs.push(Job::Move { id, from: (from.segment, from.slot), to: (number, to) });
+        }
+        self.active = Some((number, filled));
+        self.jobs.extend(dropped.into_iter().map(Job::Drop));
+    }
+
+    /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance.
+    fn empty(&mut self, number: u64) -> Vec<(Id, Previous)> {
+        let (next, pending) = (self.next, &self.pending);
+        let (mut left, mut again) = (self.plan.segment() / SECOND_CHANCE, Vec::new());
+        self.index.update(|id, slot| {
+            if slot.segment(next) != number {
+                return Some(slot);
+            }
+            let is_written = !pending.contains_key(&slot.place());
+            if slot.has(Slot::USED) && is_written && left >= room(slot.length()) {
+                left -= room(slot.length());
+                again.push((id, Previous { segment: number, slot }));
+            }
+            None
+        });
+        again
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number) else { return false };
+        self.empty(oldest);
+        self.segments.remove(&oldest);
+        self.active = self.active.filter(|(number, _)| *number != oldest);
+        self.jobs.push(Job::Drop(oldest));
+        true
+    }
+
+    /// What came of a job.
+    pub fn done(&mut self, done: &Done, now: Timestamp) {
+        match done {
+            Done::Stored(slot, bytes) => {
+                (self.full_since, self.refused) = (0, 0);
+                self.settled(*slot);
+                self.counts.written += bytes;
+            }
+            Done::Lost(id, slot) => {
+                self.settled(*slot);
+                // Nothing in the journal names it.
+                if self.index.get(*id).is_some_and(|current| current.place() == slot.place()) {
+                    self.index.remove(*id);
+                }
+            }
+            Done::NoRoom(number) => self.no_room(*number, now),
+            Done::Journal(bytes) => self.journal = *bytes,
+            Done::Failed(_) | Done::Settled(_) | Done::Broken(_) | Done::Finished => {}
+        }
+    }
+
+    fn settled(&mut self, slot: Slot) {
+        if let Some(Pending::Entry(..)) = self.pending.remove(&slot.place()) {
+            self.behind = self.behind.saturating_sub(slot.length());
+        }
+    }
+
+    /// The disk is smaller than was planned: what there is has to do, and the oldest goes. Not again and again: where another
+    /// takes the room, that is of no use.
+    fn no_room(&mut self, number: u64, now: Timestamp) {
+        self.segments.remove(&number);
+        self.active = self.active.filter(|(active, _)| *active != number);
+        self.room = self.room.min(self.taken().max(self.plan.segment()));
+        self.refused += 1;
+        self.full_since = if self.refused > REFUSED || !self.drop_oldest() { now.0 } else { 0 };
+    }
+
+    /// Notes the time, and goes on with a new journal where the old one has grown too long. To be called every now and then.
+    pub fn go_on(&mut self, now: Timestamp) {
+        if !self.is_read() {
+            return;
+        }
+        let needed = (self.index.len() + self.segments.len() + 1) as u64 * FRAME;
+        if self.drafting.is_none() && self.journal > self.plan.short() + 2 * needed {
+            self.draft_anew();
+        }
+        let Some(part) = self.drafting else { return };
+        let parts = (part..part + PARTS).map_while(|part| self.index.part(part));
+        // What waits to be written is noted when it is.
+        let written = parts.flatten().filter(|(_, slot)| !self.pending.contains_key(&slot.place()));
+        let frames: Vec<Frame> = written.map(|(id, slot)| Frame::Stored(id, slot.without(Slot::USED))).collect();
+        self.jobs.push(Job::Draft { frames, first: false });
+        self.drafting = Some(part + PARTS);
+        if self.index.part(part + PARTS).is_none() {
+            self.drafting = None;
+            if self.grouped {
+                self.jobs.push(Job::Note(Frame::Grouped));
+            }
+            self.jobs.push(Job::Note(Frame::Time(now.0)));
+            self.jobs.push(Job::Replace);
+        }
+    }
+
+    /// Begins a new journal; it is gone on with by [`Disk::go_on`].
+    pub fn draft_anew(&mut self) {
+        self.drafting = Some(0);
+        let segments = self.segments.iter().map(|(number, s)| Frame::Segment(*number, s.length, s.begun));
+        self.jobs.push(Job::Draft { frames: segments.collect(), first: true });
+    }
+
+    /// Whether a new journal is on its way.
+    pub fn is_drafting(&self) -> bool {
+        self.drafting.is_some()
+    }
+
+    pub fn note_time(&mut self, now: Timestamp) {
+        self.jobs.push(Job::Note(Frame::Time(now.0)));
+    }
+
+    pub fn settle(&mut self, ticket: u64, durable: bool) {
+        self.jobs.push(Job::Settle { ticket, durable });
+    }
+
+    pub fn finish(&mut self, now: Timestamp) {
+        self.note_time(now);
+        self.jobs.push(Job::Finish);
+    }
+}

@@ -1,0 +1,232 @@
+//! The one file of the disk that touches the system. Names are numbers, so nothing that is asked for can lead out of the
+//! folder.
+
+use rustix::fs::{
+    AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fdatasync, flock, fstat, openat, unlinkat,
+};
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Of a folder that a node has for itself, and of its files.
+const FOLDER: u32 = 0o700;
+const FILE: u32 = 0o600;
+/// So many files are kept open at most.
+const OPEN: usize = 256;
+
+/// A file of the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Name {
+    Journal(u64),
+    /// A journal that is not whole yet.
+    Draft(u64),
+    Segment(u64),
+    /// While it is there, a process has the folder or has died with it; see [`super::mark`].
+    Mark,
+}
+
+impl Name {
+    fn text(self) -> String {
+        match self {
+            Name::Journal(number) => format!("{number:016x}.journal"),
+            Name::Draft(number) => format!("{number:016x}.draft"),
+            Name::Segment(number) => format!("{number:016x}.seg"),
+            Name::Mark => "mark".to_owned(),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Name> {
+        if text == "mark" {
+            return Some(Name::Mark);
+        }
+        let (number, kind) = text.split_once('.')?;
+        let number = u64::from_str_radix(number, 16).ok()?;
+        let name = match kind {
+            "journal" => Name::Journal(number),
+            "draft" => Name::Draft(number),
+            "seg" => Name::Segment(number),
+            _ => return None,
+        };
+        (name.text() == text).then_some(name)
+    }
+}
+
+/// The files of one folder. Where nothing says otherwise, what was written is there for every process at once, and after a
+/// power cut perhaps, or in part.
+pub trait Files: Send + Sync + 'static {
+    fn list(&self) -> io::Result<Vec<(Name, u64)>>;
+    /// Makes a file anew, empty, and takes room for `length` bytes.
+    fn create(&self, name: Name, length: u64) -> io::Result<()>;
+    fn write(&self, name: Name, at: u64, bytes: &[u8]) -> io::Result<()>;
+    /// As much as is there, up to the length of `into`.
+    fn read(&self, name: Name, at: u64, into: &mut [u8]) -> io::Result<usize>;
+    /// Returns when its bytes outlive a power cut. One that has failed says nothing ever after: it is not tried again.
+    fn sync(&self, name: Name) -> io::Result<()>;
+    /// The same for which files there are.
+    fn sync_folder(&self) -> io::Result<()>;
+    fn rename(&self, from: Name, to: Name) -> io::Result<()>;
+    /// It may be gone already.
+    fn remove(&self, name: Name) -> io::Result<()>;
+}
+
+/// A folder of the system, which no other process uses.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    folder: OwnedFd,
+    open: Mutex<HashMap<Name, Arc<File>>>,
+    /// Its lock is let go with it.
+    _lock: File,
+}
+
+/// Why a folder cannot be had.
+#[derive(Debug)]
+pub enum Denied {
+    /// Another process has it.
+    InUse,
+    /// It belongs to the node with this id.
+    Foreign(String),
+    /// Others may look into it, or it is another user's.
+    NotPrivate,
+    System(io::Error),
+}
+
+impl From<io::Error> for Denied {
+    fn from(cause: io::Error) -> Denied {
+        Denied::System(cause)
+    }
+}
+
+impl Folder {
+    /// Makes it where it is not there. `id`: the node's.
+    pub fn open(path: &Path, id: &str) -> Result<Folder, Denied> {
+        DirBuilder::new().recursive(true).mode(FOLDER).create(path)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
+        let stat = fstat(&folder).map_err(io::Error::from)?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+            return Err(Denied::NotPrivate);
+        }
+        let at = |name: &str| open_at(&folder, name, OFlags::RDWR | OFlags::CREATE);
+        let lock = at("lock")?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Denied::InUse),
+            Err(cause) => return Err(io::Error::from(cause).into()),
+        }
+        belongs_to(&at("id")?, id)?;
+        Ok(Folder { path: path.to_owned(), folder, open: Mutex::default(), _lock: lock })
+    }
+
+    fn file(&self, name: Name) -> io::Result<Arc<File>> {
+        if let Some(file) = self.files().get(&name) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(open_at(&self.folder, &name.text(), OFlags::RDWR)?);
+        self.keep(name, &file);
+        Ok(file)
+    }
+
+    fn keep(&self, name: Name, file: &Arc<File>) {
+        let mut open = self.files();
+        if open.len() >= OPEN {
+            open.clear();
+        }
+        open.insert(name, file.clone());
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashMap<Name, Arc<File>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where it is nobody's yet, it is this node's from now on.
+fn belongs_to(file: &File, id: &str) -> Result<(), Denied> {
+    let mut text = [0; 128];
+    let length = file.read_at(&mut text, 0)?;
+    match std::str::from_utf8(&text[..length]).map(str::trim_end) {
+        Ok("") => Ok(file.write_all_at(format!("{id}\n").as_bytes(), 0)?),
+        Ok(said) if said == id => Ok(()),
+        Ok(said) => Err(Denied::Foreign(said.to_owned())),
+        Err(_) => Err(Denied::Foreign("whose id cannot be read".to_owned())),
+    }
+}
+
+fn open_at(folder: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(folder, name, flags, Mode::from_raw_mode(FILE)).map(File::from)?)
+}
+
+impl Files for Folder {
+    fn list(&self) -> io::Result<Vec<(Name, u64)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if let Some(name) = entry.file_name().to_str().and_then(Name::parse) {
+                found.push((name, entry.metadata()?.size()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn create(&self, name: Name, length: u64) -> io::Result<()> {
+        let file = open_at(&self.folder, &name.text(), OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
+        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length.max(1)) {
+            // Not every file system can.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => {}
+            Err(cause) => {
+                let _ = self.remove(name);
+                return Err(cause.into());
+            }
+        }
+        self.keep(name, &Arc::new(file));
+        Ok(())
+    }
+
+    fn write(&self, name: Name, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file(name)?.write_all_at(bytes, at)
+    }
+
+    fn read(&self, name: Name, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let file = self.file(name)?;
+        let mut done = 0;
+        while done < into.len() {
+            match file.read_at(&mut into[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(more) => done += more,
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(done)
+    }
+
+    fn sync(&self, name: Name) -> io::Result<()> {
+        Ok(fdatasync(self.file(name)?)?)
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.folder)?)
+    }
+
+    fn rename(&self, from: Name, to: Name) -> io::Result<()> {
+        rustix::fs::renameat(&self.folder, from.text(), &self.folder, to.text())?;
+        let mut open = self.files();
+        if let Some(file) = open.remove(&from) {
+            open.insert(to, file);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: Name) -> io::Result<()> {
+        self.files().remove(&name);
+        match unlinkat(&self.folder, name.text(), AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(cause) => Err(cause.into()),
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The disk behind the memory of a node: append-only segments, one journal that is the only truth, an index in memory.
+//!
+//! - `place`, `index`, `journal`, `record`, `admit`, `plan`: eight bytes for a place; which URLs are there; what became so, in
+//!   order; a stored response as it lies there; what is worth writing; how large the parts are
+//! - `deciding`: what is to be done, without waiting (`notes`: what it keeps beside the index); `writer`: does it, in order; `read`: brings back; `recover`, `mark`: the next start
+//! - `files`: the one trait, and the one file, that touches the system
+//!
+//! docs/disk.md says what of it users rely on.
+
+mod admit;
+mod deciding;
+mod files;
+mod index;
+mod journal;
+mod mark;
+mod notes;
+mod place;
+mod plan;
+mod read;
+mod record;
+mod recover;
+mod writer;
+
+pub use admit::{Skipped, stays};
+pub use deciding::Disk;
+pub use files::{Denied, Folder};
+pub use notes::{Before, Lookup};
+pub use place::Slot;
+pub use plan::Plan;
+pub use read::{Unread, read};
+pub use record::Previous;
+pub use recover::{Found, Opening, open};
+pub use writer::{Done, Job};
+
+#[cfg(test)]
+mod model;

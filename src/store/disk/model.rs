@@ -1,0 +1,407 @@
+//! The disk over files of a model: what was not synced is lost, torn or there after a power cut, as it comes.
+
+mod files;
+mod properties;
+
+use super::files::{Files, Name};
+use super::writer::Writer;
+use super::*;
+use crate::config::Admit;
+use crate::policy::{Marks, Source, Terms};
+use crate::store::entry::{Entry, Mark};
+use crate::wire::date::Timestamp;
+use crate::wire::target::Key;
+use bytes::Bytes;
+use files::Model;
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+
+const NOW: u64 = 1_700_000_000_000;
+const SMALL: u64 = 1 << 20;
+
+/// A node's disk, its writer, and what they work on.
+struct Rig {
+    files: Arc<Model>,
+    disk: Disk,
+    writer: Writer<Model>,
+    size: u64,
+    machine: u64,
+    now: u64,
+    found: (Option<&'static str>, Option<&'static str>),
+    is_broken: bool,
+}
+
+impl Rig {
+    fn new(size: u64) -> Rig {
+        Rig::open(Arc::new(Model::default()), size, 1, NOW)
+    }
+
+    fn open(files: Arc<Model>, size: u64, machine: u64, now: u64) -> Rig {
+        Rig::try_open(files, size, machine, now, 5).unwrap()
+    }
+
+    fn try_open(files: Arc<Model>, size: u64, machine: u64, now: u64, policy: u64) -> std::io::Result<Rig> {
+        let plan = Plan { size, max_object: u64::MAX, admit: Admit::Always, writes: 0 };
+        let opening = Opening { machine, policy, now, lineage: now ^ machine << 50, reserve: 4096 };
+        let (writer, found) = open(files.clone(), &opening)?;
+        let said = (found.doubted, found.emptied);
+        let mut disk = Disk::new(plan);
+        disk.adopt(found);
+        let mut rig = Rig { files, disk, writer, size, machine, now, found: said, is_broken: false };
+        rig.work();
+        Ok(rig)
+    }
+
+    fn again(self) -> Rig {
+        Rig::open(self.files, self.size, self.machine, self.now)
+    }
+
+    fn work(&mut self) {
+        loop {
+            let jobs = self.disk.take_jobs();
+            if jobs.is_empty() {
+                return;
+            }
+            for done in self.writer.run(jobs) {
+                self.is_broken |= matches!(done, Done::Broken(_));
+                self.disk.done(&done, Timestamp(self.now));
+            }
+        }
+    }
+
+    fn settle(&mut self, durable: bool) {
+        self.disk.settle(1, durable);
+        self.work();
+    }
+
+    fn put(&mut self, entry: &Arc<Entry>) -> Result<(), Skipped> {
+        let hash = hash(entry.key());
+        let selecting = (!entry.vary().is_empty()).then(|| entry.selecting());
+        let mut before = None;
+        if self.disk.outdates(hash, selecting) {
+            before = self.disk.forget(hash);
+            self.settle(false);
+        }
+        self.disk.put(hash, entry, before, Timestamp(self.now))
+    }
+
+    fn get(&mut self, url: &str) -> Vec<Entry> {
+        let hash = hash(url.as_bytes());
+        let Some(Lookup { slot, entries, read: from }) = self.disk.find(hash) else { return Vec::new() };
+        let mut found: Vec<Entry> = entries.iter().map(|entry| copy(entry)).collect();
+        if let Some(from) = from {
+            match read(&*self.files, self.disk.lineage(), url.as_bytes(), from) {
+                Ok(more) => found.extend(more),
+                // A record behind one that waits may be gone.
+                Err(_) if !found.is_empty() => {}
+                Err(_) => self.disk.bad(hash, slot),
+            }
+        }
+        found
+    }
+
+    fn finish(mut self) -> Rig {
+        self.disk.finish(Timestamp(self.now));
+        self.work();
+        self
+    }
+}
+
+fn hash(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key)
+}
+
+fn copy(entry: &Entry) -> Entry {
+    let key = Key::parse(std::str::from_utf8(entry.key()).unwrap()).unwrap();
+    entry.renewed(&entry.headers(0), entry.terms, entry.mark, &key, entry.selecting())
+}
+
+/// A page that says in its body what it is. `variant` 0: the same for all.
+fn page(url: &str, variant: u8, version: u64, marks: Marks, size: usize) -> Arc<Entry> {
+    let mut headers = HeaderMap::new();
+    if variant > 0 {
+        headers.insert("vary", "accept-language".parse().unwrap());
+    }
+    let selecting = if variant > 0 { format!("accept-language:{variant}\n") } else { String::new() };
+    let terms = Terms {
+        born: Timestamp(NOW),
+        received: Timestamp(NOW),
+        lifetime: 1 << 40,
+        fresh_until: Timestamp(NOW + (1 << 40)),
+        stale_while_revalidate: 0,
+        stale_if_error: 0,
+        source: Source::MaxAge,
+        marks,
+    };
+    let text = format!("{variant} {version} ");
+    let body: Vec<u8> = text.bytes().cycle().take(size.max(text.len())).collect();
+    let key = Key::parse(url).unwrap();
+    let body = vec![Bytes::from(body)];
+    Arc::new(Entry::new(&key, StatusCode::OK, &headers, selecting.as_bytes(), terms, Mark::Anyone, body))
+}
+
+fn body(entry: &Entry) -> Vec<u8> {
+    entry.body().pieces().concat()
+}
+
+fn url(n: u64) -> String {
+    format!("http://a.example/{n}")
+}
+
+fn stored(rig: &mut Rig, n: u64) -> Option<(u64, bool)> {
+    let found = rig.get(&url(n));
+    let entry = found.first()?;
+    let text = String::from_utf8(body(entry)).unwrap();
+    let version = text.split(' ').nth(1).unwrap().parse().unwrap();
+    assert_eq!(body(entry), body(&page(&url(n), 0, version, Marks::NONE, text.len())));
+    Some((version, entry.terms.always_validate()))
+}
+
+fn put(rig: &mut Rig, n: u64, version: u64) {
+    rig.put(&page(&url(n), 0, version, Marks::NONE, 300)).unwrap();
+}
+
+#[test]
+fn what_was_written_is_there_after_a_kill_and_what_waited_is_not() {
+    let mut rig = Rig::new(SMALL);
+    (0..100).for_each(|n| put(&mut rig, n, n));
+    assert_eq!(stored(&mut rig, 7), Some((7, false)), "from what waits");
+    rig.work();
+    put(&mut rig, 100, 100);
+    let mut rig = rig.again();
+    assert_eq!((rig.found, rig.disk.objects()), ((None, None), 100));
+    (0..100).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
+    let mut rig = rig.finish().again();
+    assert_eq!((rig.found, stored(&mut rig, 99)), ((None, None), Some((99, false))));
+}
+
+#[test]
+fn after_a_power_cut_all_is_doubtful_and_what_was_purged_is_gone() {
+    let mut rig = Rig::new(SMALL);
+    (0..20).for_each(|n| put(&mut rig, n, n));
+    rig.work();
+    rig.disk.forget(hash(url(3).as_bytes()));
+    rig.settle(true);
+    let files = rig.files.clone();
+    drop(rig);
+    files.cut_power(None);
+    let mut rig = Rig::open(files, SMALL, 2, NOW);
+    assert!(rig.found.0.is_some());
+    assert_eq!(stored(&mut rig, 3), None);
+    assert!((0..20).filter_map(|n| stored(&mut rig, n)).all(|(_, doubtful)| doubtful));
+    // What is stored from now on is not.
+    put(&mut rig, 5, 55);
+    rig.work();
+    let mut rig = rig.again();
+    assert_eq!((rig.found.0, stored(&mut rig, 5)), (None, Some((55, false))));
+    assert!(stored(&mut rig, 4).is_none_or(|(_, doubtful)| doubtful), "still, after a start in order");
+}
+
+#[test]
+fn the_oldest_go_and_what_was_used_is_kept() {
+    let mut rig = Rig::new(SMALL);
+    put(&mut rig, 0, 0);
+    rig.work();
+    for n in 1..20_000 {
+        assert_eq!(stored(&mut rig, 0), Some((0, false)), "{n} came after it");
+        put(&mut rig, n, n);
+        if n % 7 == 0 {
+            rig.disk.go_on(Timestamp(NOW));
+            rig.work();
+        }
+    }
+    rig.work();
+    assert!(rig.disk.bytes() <= SMALL + SMALL / 4, "{} bytes", rig.disk.bytes());
+    assert!(rig.files.bytes() <= SMALL + SMALL / 4, "{} bytes", rig.files.bytes());
+    assert_eq!((stored(&mut rig, 1), stored(&mut rig, 19_999)), (None, Some((19_999, false))));
+    assert!(rig.disk.counts.rewritten > 0 && rig.disk.counts.bad == 0);
+    let objects = rig.disk.objects();
+    let mut rig = rig.again();
+    assert_eq!((rig.disk.objects(), stored(&mut rig, 0)), (objects, Some((0, false))));
+}
+
+#[test]
+fn a_long_journal_is_written_anew_and_says_the_same() {
+    let mut rig = Rig::new(16 * SMALL);
+    for round in 0..60 {
+        (0..1000).for_each(|n| put(&mut rig, n, round));
+        rig.work();
+    }
+    let before = rig.files.length(&|name| matches!(name, Name::Journal(_)));
+    rig.disk.go_on(Timestamp(NOW));
+    let mut rounds = 0;
+    while rig.disk.is_drafting() {
+        // While it is written, things change.
+        put(&mut rig, rounds, 100);
+        rig.disk.forget(hash(url(500 + rounds).as_bytes()));
+        rig.work();
+        rig.disk.go_on(Timestamp(NOW));
+        rounds += 1;
+    }
+    rig.work();
+    let after = rig.files.length(&|name| matches!(name, Name::Journal(_)));
+    assert!(rounds > 5 && after < before / 10, "{rounds} rounds, {before} -> {after} bytes");
+    let mut rig = rig.again();
+    assert_eq!((rig.found, rig.disk.objects()), ((None, None), 1000 - rounds as usize));
+    for n in 0..1000 {
+        let expected = if n < rounds { Some((100, false)) } else { Some((59, false)) };
+        let expected = expected.filter(|_| !(500..500 + rounds).contains(&n));
+        assert_eq!(stored(&mut rig, n), expected, "{n}");
+    }
+}
+
+#[test]
+fn a_smaller_disk_keeps_the_newest() {
+    let mut rig = Rig::new(4 * SMALL);
+    (0..8_000).for_each(|n| put(&mut rig, n, n));
+    rig.work();
+    let mut rig = Rig::open(rig.files, SMALL, 1, NOW);
+    rig.work();
+    assert!(rig.files.bytes() <= SMALL + SMALL / 4, "{} bytes", rig.files.bytes());
+    assert_eq!((stored(&mut rig, 0), stored(&mut rig, 7_999)), (None, Some((7_999, false))));
+}
+
+#[test]
+fn without_room_it_makes_do_with_what_there_is() {
+    let mut rig = Rig::new(SMALL);
+    rig.files.limit(SMALL / 2);
+    for n in 0..10_000 {
+        let _ = rig.put(&page(&url(n), 0, n, Marks::NONE, 300));
+        rig.now += 1_000;
+        rig.work();
+    }
+    assert!(!rig.is_broken);
+    let there = (0..10_000).filter(|n| stored(&mut rig, *n).is_some()).count();
+    assert!(there > 500, "{there} objects");
+    let mut rig = rig.again();
+    assert_eq!((0..10_000).filter(|n| stored(&mut rig, *n).is_some()).count(), there);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_not_believed_again() {
+    let mut rig = Rig::new(SMALL);
+    put(&mut rig, 1, 1);
+    rig.work();
+    rig.files.fail(Some(Name::Journal(1)));
+    rig.disk.forget(hash(url(1).as_bytes()));
+    rig.settle(false);
+    assert!(rig.is_broken);
+    rig.files.fail(None);
+    let mut rig = rig.again();
+    assert_eq!((rig.found.0.is_some(), stored(&mut rig, 1)), (true, Some((1, true))));
+}
+
+#[test]
+fn other_rules_an_earlier_clock_and_another_format_are_found_out() {
+    let full = || {
+        let mut rig = Rig::new(SMALL);
+        put(&mut rig, 1, 1);
+        rig.disk.note_time(Timestamp(NOW));
+        rig.work();
+        rig.files
+    };
+    let mut rig = Rig::try_open(full(), SMALL, 1, NOW, 6).unwrap();
+    assert_eq!((rig.found.0.is_some(), stored(&mut rig, 1)), (true, Some((1, true))));
+    let mut rig = Rig::try_open(rig.files, SMALL, 1, NOW, 6).unwrap();
+    assert_eq!((rig.found.0, stored(&mut rig, 1)), (None, Some((1, true))), "judged by these, and doubtful still");
+    let mut rig = Rig::open(full(), SMALL, 1, NOW - 3_000);
+    assert_eq!((rig.found.0.is_some(), stored(&mut rig, 1)), (true, Some((1, true))));
+    let files = full();
+    files.change(Name::Journal(1), |bytes| bytes[8] = 99);
+    let mut rig = Rig::open(files, SMALL, 1, NOW);
+    assert_eq!((rig.found.1.is_some(), stored(&mut rig, 1)), (true, None));
+    assert_eq!(rig.files.length(&|name| matches!(name, Name::Segment(_))), 0);
+    put(&mut rig, 1, 2);
+    rig.work();
+    assert_eq!(stored(&mut rig.again(), 1), Some((2, false)));
+}
+
+#[test]
+fn what_happened_while_the_journal_was_read_counts() {
+    let mut rig = Rig::new(SMALL);
+    (0..3).for_each(|n| put(&mut rig, n, n));
+    rig.put(&page(&url(4), 0, 4, Marks::GROUPED, 300)).unwrap();
+    rig.work();
+    let opening = Opening { machine: 1, policy: 5, now: NOW, lineage: 9, reserve: 4096 };
+    let (writer, found) = open(rig.files.clone(), &opening).unwrap();
+    let mut disk = Disk::new(Plan { size: SMALL, max_object: u64::MAX, admit: Admit::Always, writes: 0 });
+    disk.forget(hash(url(1).as_bytes()));
+    disk.invalidate_groups();
+    assert_eq!(disk.put(1, &page(&url(9), 0, 9, Marks::NONE, 1), None, Timestamp(NOW)), Err(Skipped::Off));
+    disk.adopt(found);
+    let mut rig = Rig { disk, writer, ..rig };
+    rig.work();
+    let seen = |rig: &mut Rig| [1, 2, 4].map(|n| stored(rig, n));
+    let expected = [None, Some((2, false)), Some((4, true))];
+    assert_eq!(seen(&mut rig), expected);
+    assert_eq!(seen(&mut rig.again()), expected);
+}
+
+#[test]
+fn variants_lie_one_behind_the_other_and_an_older_one_does_not_come_back() {
+    let mut rig = Rig::new(SMALL);
+    let of = |variant, version| page(&url(1), variant, version, Marks::NONE, 200);
+    for (variant, version) in [(1, 1), (2, 2), (1, 3)] {
+        rig.put(&of(variant, version)).unwrap();
+    }
+    rig.work();
+    let mut rig = rig.again();
+    let found: Vec<Vec<u8>> = rig.get(&url(1)).iter().map(body).collect();
+    assert_eq!(found, [of(1, 3), of(2, 2), of(1, 1)].map(|entry| body(&entry)), "the newest first");
+    // Two are put at the same time: the second takes away what the first one's place was.
+    let first = rig.disk.forget(hash(url(1).as_bytes()));
+    let second = rig.disk.forget(hash(url(1).as_bytes()));
+    assert!(second.is_none());
+    rig.disk.put(hash(url(1).as_bytes()), &of(1, 4), second, Timestamp(NOW)).unwrap();
+    rig.disk.put(hash(url(1).as_bytes()), &of(2, 5), first, Timestamp(NOW)).unwrap();
+    rig.work();
+    let found: Vec<Vec<u8>> = rig.get(&url(1)).iter().map(body).collect();
+    assert_eq!(found, [body(&of(2, 5))], "what lay before may be older than what was there meanwhile");
+}
+
+#[test]
+fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
+    let mut rig = Rig::new(SMALL);
+    let pages: Vec<_> = (0..20).map(|n| page(&url(n), (n % 2) as u8, n, Marks::NONE, 10 + 9 * n as usize)).collect();
+    pages.iter().for_each(|page| rig.put(page).unwrap());
+    rig.put(&page(&url(19), 2, 99, Marks::GROUPED, 30)).unwrap();
+    rig.work();
+    let purged = 4;
+    rig.disk.forget(hash(url(purged).as_bytes()));
+    rig.disk.invalidate_groups();
+    rig.settle(true);
+    let files = rig.finish().files;
+    let check = |found: Vec<Entry>, n: u64, what: &str| {
+        for entry in found {
+            let is_one =
+                [body(&pages[n as usize]), body(&page(&url(19), 2, 99, Marks::NONE, 30))].contains(&body(&entry));
+            assert!(is_one, "{what}: {:?}", String::from_utf8_lossy(&body(&entry)));
+            assert!(n != purged || entry.terms.always_validate(), "{what}: what was purged is back");
+        }
+    };
+    let mut flipped = 0;
+    for (name, length) in files.list().unwrap().into_iter().filter(|(name, _)| !matches!(name, Name::Segment(_))) {
+        for bit in 0..length * 8 {
+            let files = Arc::new(files.fork());
+            files.change(name, |bytes| bytes[bit as usize / 8] ^= 1 << (bit % 8));
+            let mut rig = Rig::open(files, SMALL, 1, NOW);
+            (0..20).for_each(|n| check(rig.get(&url(n)), n, &format!("bit {bit} of {name:?}")));
+            flipped += 1;
+        }
+    }
+    let mut rig = Rig::open(files, SMALL, 1, NOW);
+    for n in 0..20 {
+        let Some(Lookup { read: Some(from), .. }) = rig.disk.find(hash(url(n).as_bytes())) else { continue };
+        let (name, start) = (Name::Segment(from.segment), from.slot.at());
+        let read = |rig: &Rig| read(&*rig.files, rig.disk.lineage(), url(n).as_bytes(), from).unwrap_or_default();
+        assert!(!read(&rig).is_empty());
+        for bit in start * 8..(start + from.slot.length()).min(rig.files.length(&|of| of == name)) * 8 {
+            let flip = |bytes: &mut Vec<u8>| bytes[bit as usize / 8] ^= 1 << (bit % 8);
+            rig.files.change(name, flip);
+            check(read(&rig), n, &format!("bit {bit} of {name:?}"));
+            rig.files.change(name, flip);
+            flipped += 1;
+        }
+    }
+    assert!(flipped > 40_000, "{flipped} bits");
+}

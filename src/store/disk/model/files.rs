@@ -1,0 +1,192 @@
+//! Files that behave as badly as a system may.
+
+use super::super::files::{Files, Name};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Mutex, MutexGuard};
+
+/// What reaches a disk at once, or half of it.
+const PAGE: usize = 4096;
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    now: Vec<u8>,
+    synced: Vec<u8>,
+    dirty: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    inodes: Vec<Inode>,
+    names: BTreeMap<Name, usize>,
+    synced: BTreeMap<Name, usize>,
+    reserved: BTreeMap<Name, u64>,
+    limit: Option<u64>,
+    failing: Option<Name>,
+}
+
+#[derive(Debug, Default)]
+pub struct Model(Mutex<State>);
+
+impl Model {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub fn fork(&self) -> Model {
+        Model(Mutex::new(self.state().clone()))
+    }
+
+    /// So many bytes of segments may be reserved.
+    pub fn limit(&self, bytes: u64) {
+        self.state().limit = Some(bytes);
+    }
+
+    /// Writes to this file fail.
+    pub fn fail(&self, name: Option<Name>) {
+        self.state().failing = name;
+    }
+
+    pub fn change(&self, name: Name, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let inode = state.names[&name];
+        change(&mut state.inodes[inode].now);
+    }
+
+    pub fn length(&self, which: &dyn Fn(Name) -> bool) -> u64 {
+        let state = self.state();
+        state
+            .names
+            .iter()
+            .filter(|(name, _)| which(**name))
+            .map(|(_, inode)| state.inodes[*inode].now.len() as u64)
+            .sum()
+    }
+
+    /// That all files have room for.
+    pub fn bytes(&self) -> u64 {
+        let state = self.state();
+        let bytes = |(name, inode): (&Name, &usize)| (state.inodes[*inode].now.len() as u64).max(state.reserved[name]);
+        state.names.iter().map(bytes).sum()
+    }
+
+    /// Of what was not synced some is there, some is not, some is there in half. `None`: nothing of it is.
+    pub fn cut_power(&self, luck: Option<u64>) {
+        let mut luck = luck.map(Luck);
+        let mut any = |of: u64| luck.as_mut().map_or(0, |luck| luck.next() % of);
+        let mut state = self.state();
+        let State { inodes, names, synced, .. } = &mut *state;
+        for inode in inodes.iter_mut() {
+            let mut after = inode.synced.clone();
+            for page in std::mem::take(&mut inode.dirty) {
+                let start = page * PAGE;
+                let written = [0, PAGE, PAGE / 2, any(PAGE as u64) as usize][any(4) as usize];
+                let end = inode.now.len().min(start + written);
+                if start < end {
+                    after.resize(after.len().max(end), 0);
+                    after[start..end].copy_from_slice(&inode.now[start..end]);
+                }
+            }
+            (inode.now, inode.synced) = (after.clone(), after);
+        }
+        let all: BTreeSet<Name> = names.keys().chain(synced.keys()).copied().collect();
+        for name in all {
+            let is_as_synced = names.get(&name) == synced.get(&name) || any(2) == 0;
+            let after = if is_as_synced { synced.get(&name) } else { names.get(&name) }.copied();
+            match after {
+                Some(inode) => _ = names.insert(name, inode),
+                None => _ = names.remove(&name),
+            }
+        }
+        *synced = names.clone();
+    }
+}
+
+/// Numbers that follow from the first.
+struct Luck(u64);
+
+impl Luck {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed ^ mixed >> 31
+    }
+}
+
+fn absent() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl Files for Model {
+    fn list(&self) -> io::Result<Vec<(Name, u64)>> {
+        let state = self.state();
+        Ok(state.names.iter().map(|(name, inode)| (*name, state.inodes[*inode].now.len() as u64)).collect())
+    }
+
+    fn create(&self, name: Name, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let is_segment = |name: &Name| matches!(name, Name::Segment(_));
+        let taken: u64 = state.names.keys().filter(|name| is_segment(name)).map(|name| state.reserved[name]).sum();
+        if is_segment(&name) && state.limit.is_some_and(|limit| taken + length > limit) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let inode = state.inodes.len();
+        state.inodes.push(Inode::default());
+        state.names.insert(name, inode);
+        state.reserved.insert(name, length);
+        Ok(())
+    }
+
+    fn write(&self, name: Name, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        if state.failing == Some(name) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        let inode = *state.names.get(&name).ok_or_else(absent)?;
+        let inode = &mut state.inodes[inode];
+        let (start, end) = (at as usize, at as usize + bytes.len());
+        inode.now.resize(inode.now.len().max(end), 0);
+        inode.now[start..end].copy_from_slice(bytes);
+        inode.dirty.extend(start / PAGE..end.div_ceil(PAGE));
+        Ok(())
+    }
+
+    fn read(&self, name: Name, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let state = self.state();
+        let inode = *state.names.get(&name).ok_or_else(absent)?;
+        let there = state.inodes[inode].now.get(at as usize..).unwrap_or_default();
+        let length = there.len().min(into.len());
+        into[..length].copy_from_slice(&there[..length]);
+        Ok(length)
+    }
+
+    fn sync(&self, name: Name) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = *state.names.get(&name).ok_or_else(absent)?;
+        let inode = &mut state.inodes[inode];
+        inode.synced = inode.now.clone();
+        inode.dirty.clear();
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.synced = state.names.clone();
+        Ok(())
+    }
+
+    fn rename(&self, from: Name, to: Name) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = state.names.remove(&from).ok_or_else(absent)?;
+        let reserved = state.reserved.remove(&from).unwrap_or_default();
+        state.names.insert(to, inode);
+        state.reserved.insert(to, reserved);
+        Ok(())
+    }
+
+    fn remove(&self, name: Name) -> io::Result<()> {
+        let mut state = self.state();
+        state.names.remove(&name);
+        Ok(())
+    }
+}

@@ -1,0 +1,167 @@
+//! Whatever happens, and however the process and the machine end: what the disk answers with is a version that was stored after
+//! its URL was last purged, and where it may be outdated it says so.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+const URLS: u64 = 4;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put { url: u64, variant: u8, grouped: bool, size: usize },
+    Read { url: u64 },
+    Forget { url: u64 },
+    Purge { url: u64 },
+    Doubt,
+    Groups,
+    Work,
+    GoOn,
+    Kill,
+    End,
+    CutPower(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let url = 0..URLS;
+    let size = prop_oneof![4 => 1..2_000_usize, 1 => 20_000..60_000_usize];
+    prop_oneof![
+        8 => (url.clone(), 0..3_u8, prop::bool::weighted(0.3), size)
+            .prop_map(|(url, variant, grouped, size)| Step::Put { url, variant, grouped, size }),
+        8 => url.clone().prop_map(|url| Step::Read { url }),
+        2 => url.clone().prop_map(|url| Step::Forget { url }),
+        2 => url.prop_map(|url| Step::Purge { url }),
+        1 => Just(Step::Doubt),
+        1 => Just(Step::Groups),
+        3 => Just(Step::Work),
+        1 => Just(Step::GoOn),
+        2 => Just(Step::Kill),
+        1 => Just(Step::End),
+        2 => any::<u64>().prop_map(Step::CutPower),
+    ]
+}
+
+/// What was put, and what has happened since.
+#[derive(Default)]
+struct Truth {
+    version: u64,
+    put: BTreeMap<u64, (u64, u8, bool, usize)>,
+    /// The newest of a URL and variant.
+    latest: BTreeMap<(u64, u8), u64>,
+    /// Versions up to this one are not to be there.
+    purged: BTreeMap<u64, u64>,
+    /// Nor these, unless the power was cut since; then they are doubtful.
+    forgotten: BTreeMap<u64, u64>,
+    /// Up to this one all are doubtful.
+    doubted: u64,
+    /// Groups became invalid; and so before the last start.
+    groups: u64,
+    groups_before: u64,
+    /// Up to this one what was not synced may be gone, or back.
+    cut: u64,
+}
+
+impl Truth {
+    fn check(&self, rig: &mut Rig, n: u64) {
+        let mut seen = Vec::new();
+        for entry in rig.get(&url(n)) {
+            let text = body(&entry);
+            let mut words = text.split(|byte| *byte == b' ').map(|word| std::str::from_utf8(word).unwrap());
+            let [variant, version] = [words.next().unwrap(), words.next().unwrap()].map(|word| word.parse().unwrap());
+            let (of, kind, grouped, size) = self.put[&version];
+            let marks = if grouped { Marks::GROUPED } else { Marks::NONE };
+            assert_eq!(text, body(&page(&url(n), kind, version, marks, size)), "every byte of it");
+            assert_eq!((of, u64::from(kind)), (n, variant));
+            let floor = |floors: &BTreeMap<u64, u64>| floors.get(&n).copied().unwrap_or(0);
+            assert!(version > floor(&self.purged), "version {version} was purged");
+            // Behind a newer one of the same variant nobody looks for it.
+            if seen.contains(&kind) {
+                continue;
+            }
+            seen.push(kind);
+            let is_certain = !entry.terms.always_validate();
+            if is_certain || self.cut == 0 {
+                assert!(version > floor(&self.forgotten), "version {version} was made invalid");
+                assert_eq!(version, self.latest[&(n, kind)], "it has been replaced");
+            }
+            if is_certain {
+                assert!(version > self.doubted, "version {version} is doubtful");
+                assert!(version > self.cut, "version {version} is of before the power cut");
+                assert!(!grouped || version > self.groups_before, "the groups of version {version} became invalid");
+            }
+        }
+    }
+}
+
+fn play(steps: Vec<Step>) {
+    let (mut rig, mut truth) = (Rig::new(SMALL), Truth { version: 1, ..Truth::default() });
+    for step in steps {
+        match step {
+            Step::Put { url: n, variant, grouped, size } => {
+                truth.version += 1;
+                let version = truth.version;
+                truth.put.insert(version, (n, variant, grouped, size));
+                truth.latest.insert((n, variant), version);
+                let marks = if grouped { Marks::GROUPED } else { Marks::NONE };
+                let _ = rig.put(&page(&url(n), variant, version, marks, size));
+            }
+            Step::Read { url: n } => truth.check(&mut rig, n),
+            Step::Forget { url: n } => {
+                rig.disk.forget(hash(url(n).as_bytes()));
+                rig.settle(false);
+                truth.forgotten.insert(n, truth.version);
+            }
+            Step::Purge { url: n } => {
+                rig.disk.forget(hash(url(n).as_bytes()));
+                rig.settle(true);
+                truth.purged.insert(n, truth.version);
+            }
+            Step::Doubt => {
+                rig.disk.doubt_all();
+                rig.settle(false);
+                truth.doubted = truth.version;
+            }
+            Step::Groups => {
+                rig.disk.invalidate_groups();
+                rig.settle(false);
+                truth.groups = truth.version;
+            }
+            Step::Work => rig.work(),
+            Step::GoOn => {
+                // As if the journal were long.
+                rig.disk.draft_anew();
+                for _ in 0..50 {
+                    rig.disk.go_on(Timestamp(NOW));
+                    rig.work();
+                }
+            }
+            Step::Kill => {
+                truth.groups_before = truth.groups;
+                rig = rig.again();
+            }
+            Step::End => {
+                truth.groups_before = truth.groups;
+                rig = rig.finish().again();
+            }
+            Step::CutPower(luck) => {
+                (truth.cut, truth.groups_before) = (truth.version, truth.groups);
+                rig.files.cut_power(Some(luck));
+                rig.machine += 1;
+                rig = rig.again();
+            }
+        }
+        assert!(!rig.is_broken);
+    }
+    (0..URLS).for_each(|n| truth.check(&mut rig, n));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_it_answers_with_was_stored_after_the_last_purge_and_says_where_it_is_doubtful(
+        steps in prop::collection::vec(step(), 1..120),
+    ) {
+        play(steps);
+    }
+}

@@ -1,0 +1,50 @@
+//! PURE. What [`super::deciding`] keeps beside the index, and hands out.
+
+use super::admit::Skipped;
+use super::index::Id;
+use super::place::Slot;
+use super::record::Previous;
+use crate::store::entry::Entry;
+use std::sync::Arc;
+
+/// What is to be read for a request.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    pub slot: Slot,
+    /// What is not written yet, and need not be read; the newest first.
+    pub entries: Vec<Arc<Entry>>,
+    /// Where the newest lies that is written.
+    pub read: Option<Previous>,
+}
+
+/// What a URL had before it was forgotten, for the record of another of its variants.
+#[derive(Clone, Copy, Debug)]
+pub struct Before {
+    pub slot: Slot,
+    pub stamp: u32,
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub enum Pending {
+    Entry(Arc<Entry>, Option<Previous>),
+    /// It lies here until then.
+    Moved(Previous),
+}
+
+/// What happened while the journal was read.
+#[derive(Debug, Default)]
+pub struct Meanwhile {
+    pub gone: Vec<Id>,
+    pub grouped: bool,
+    pub doubt: bool,
+}
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub written: u64,
+    pub rewritten: u64,
+    pub skipped: [u64; Skipped::ALL.len()],
+    pub bad: u64,
+}

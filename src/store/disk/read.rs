@@ -1,0 +1,56 @@
+//! Reading what lies on disk: the records of a URL, the newest of each variant.
+
+use super::files::{Files, Name};
+use super::place::Slot;
+use super::record::{Bad, Previous, Record};
+use crate::store::entry::Entry;
+use std::io;
+
+/// So many records of one URL are read.
+const MOST: usize = 16;
+/// And no more bytes than this.
+const BYTES: u64 = 256 * 1024 * 1024;
+
+/// Why the newest record cannot be had.
+#[derive(Debug)]
+pub enum Unread {
+    Bad(Bad),
+    System(io::Error),
+}
+
+/// What lies there under this key, the newest first; empty where another URL has the place. What is behind the newest may be
+/// gone by now.
+pub fn read(files: &impl Files, lineage: u64, key: &[u8], from: Previous) -> Result<Vec<Entry>, Unread> {
+    let (mut found, mut next, mut doubtful, mut left) = (Vec::new(), Some(from), false, BYTES);
+    while let Some(Previous { segment, slot }) = next.filter(|next| found.len() < MOST && next.slot.length() <= left) {
+        left -= slot.length();
+        doubtful |= slot.has(Slot::DOUBTFUL);
+        match one(files, lineage, key, (segment, slot), doubtful) {
+            Ok(Some((entry, previous))) => {
+                found.push(entry);
+                next = previous;
+            }
+            Ok(None) => break,
+            Err(why) if found.is_empty() => return Err(why),
+            Err(_) => break,
+        }
+    }
+    Ok(found)
+}
+
+fn one(
+    files: &impl Files,
+    lineage: u64,
+    key: &[u8],
+    (segment, slot): (u64, Slot),
+    doubtful: bool,
+) -> Result<Option<(Entry, Option<Previous>)>, Unread> {
+    let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
+    let read = files.read(Name::Segment(segment), slot.at(), &mut bytes).map_err(Unread::System)?;
+    let record = Record::read(&bytes[..read], lineage).map_err(Unread::Bad)?;
+    if record.key() != key {
+        return Ok(None);
+    }
+    let entry = record.entry(doubtful).map_err(Unread::Bad)?;
+    Ok(Some((entry, record.previous)))
+}

@@ -1,0 +1,219 @@
+//! What a folder holds, read from its journal alone: no segment is looked into.
+
+use super::files::{Files, Name};
+use super::index::{Id, Index};
+use super::journal::{self, Frame, Scan, Seed};
+use super::mark::{self, Ended};
+use super::place::Slot;
+use super::writer::{Journal, Writer};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// Of a journal, read at a time.
+const CHUNK: usize = 1024 * 1024;
+/// A clock that was set back by less, in milliseconds, is none that was set back.
+const SLACK: u64 = 2_000;
+
+/// What the process knows that opens a folder.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Of this boot of the machine; not 0.
+    pub machine: u64,
+    /// Of the rules by which answers are judged.
+    pub policy: u64,
+    /// Milliseconds since 1970.
+    pub now: u64,
+    /// For a folder that is empty, or is emptied.
+    pub lineage: u64,
+    /// Room to be taken for a journal, in bytes.
+    pub reserve: u64,
+}
+
+/// A segment that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub length: u64,
+    /// When it was begun, in milliseconds since 1970.
+    pub begun: u64,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub index: Index,
+    pub segments: BTreeMap<u64, Segment>,
+    /// The number of the next segment.
+    pub next: u64,
+    pub lineage: u64,
+    /// Bytes of the journal.
+    pub journal: u64,
+    /// Why nothing of it is reused without validation.
+    pub doubted: Option<&'static str>,
+    /// Why nothing of what was there is there any more.
+    pub emptied: Option<&'static str>,
+}
+
+/// Opens a folder. What no frame names is removed.
+pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(Writer<F>, Found)> {
+    let ended = mark::read(&*files, opening.machine)?;
+    // Before anything can be missed: a power cut from now on is found out.
+    if ended == Ended::InOrder {
+        mark::set(&*files, opening.machine)?;
+    }
+    let (mut found, seed, end, damaged) = read(&*files, opening)?;
+    found.doubted = match ended {
+        _ if seed.is_none() => None,
+        _ if damaged => Some("its journal is damaged"),
+        Ended::PowerCut => Some("the machine or the disk failed while it was in use"),
+        _ if seed.is_some_and(|seed| seed.policy != opening.policy) => Some("other rules judged what it holds"),
+        _ => found.doubted,
+    };
+    if found.doubted.is_some() {
+        found.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+    }
+    let journal = match seed.filter(|_| found.doubted.is_none()) {
+        Some(seed) => Journal::new(Name::Journal(seed.number), seed, end),
+        None => rewritten(&*files, &found, seed, opening)?,
+    };
+    tidy(&*files, &found, &journal)?;
+    if ended == Ended::PowerCut {
+        mark::set(&*files, opening.machine)?;
+    }
+    found.journal = journal.end();
+    Ok((Writer::new(files, journal, opening.reserve), found))
+}
+
+/// What the newest journal says, where it ends, and whether it is damaged. Without its header nothing is known: an older one
+/// does not have what was taken away since.
+fn read(files: &impl Files, opening: &Opening) -> io::Result<(Found, Option<Seed>, u64, bool)> {
+    let there: BTreeMap<Name, u64> = files.list()?.into_iter().collect();
+    let numbers = |name: &Name| match name {
+        Name::Segment(number) => Some(*number),
+        _ => None,
+    };
+    let after = there.keys().filter_map(numbers).max().map_or(1, |number| number + 1);
+    let mut found = Found { lineage: opening.lineage, next: after, ..Found::default() };
+    let newest = there.keys().filter(|name| matches!(name, Name::Journal(_))).max().copied();
+    let Some(name) = newest else { return Ok((found, None, 0, false)) };
+    let mut header = [0; journal::HEADER];
+    let length = files.read(name, 0, &mut header)?;
+    let Some(seed) = journal::read_header(&header[..length]).filter(|seed| Name::Journal(seed.number) == name) else {
+        found.emptied = Some("its journal is of another format, or damaged");
+        return Ok((found, None, 0, false));
+    };
+    let mut replay = Replay::default();
+    let scan = scan(files, name, seed, |frame| replay.heed(frame))?;
+    found.next = found.next.max(replay.next);
+    found.lineage = seed.lineage;
+    found.segments = replay.segments;
+    found.segments.retain(|number, _| there.contains_key(&Name::Segment(*number)));
+    found.index = replay.index;
+    let next = found.next;
+    let is_there = |slot: Slot| found.segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
+    found.index.update(|_, slot| is_there(slot).then_some(slot));
+    if replay.time > opening.now + SLACK {
+        found.doubted = Some("the clock was set back");
+    }
+    Ok((found, Some(seed), scan.end(), scan.damaged))
+}
+
+fn scan(files: &impl Files, name: Name, seed: Seed, mut heed: impl FnMut(Frame)) -> io::Result<Scan> {
+    let (mut scan, mut buffer, mut at) = (Scan::new(seed), Vec::new(), journal::HEADER as u64);
+    loop {
+        let kept = buffer.len();
+        buffer.resize(kept + CHUNK, 0);
+        let more = files.read(name, at, &mut buffer[kept..])?;
+        buffer.truncate(kept + more);
+        at += more as u64;
+        let last = more < CHUNK;
+        let done = scan.read(&buffer, last, &mut heed);
+        buffer.drain(..done);
+        if last {
+            return Ok(scan);
+        }
+    }
+}
+
+/// What the frames of a journal come to.
+#[derive(Default)]
+struct Replay {
+    index: Index,
+    segments: BTreeMap<u64, Segment>,
+    next: u64,
+    /// The latest that was noted.
+    time: u64,
+    /// Those that are in groups and were stored since groups became invalid, if they are still there.
+    grouped: Vec<Id>,
+    /// Nothing was stored since everything became doubtful.
+    all_doubtful: bool,
+}
+
+impl Replay {
+    fn heed(&mut self, frame: Frame) {
+        match frame {
+            Frame::Stored(id, slot) => {
+                self.index.set(id, slot);
+                if slot.has(Slot::GROUPED) {
+                    self.grouped.push(id);
+                }
+                self.all_doubtful = false;
+            }
+            Frame::Gone(id) => _ = self.index.remove(id),
+            Frame::Grouped => {
+                for id in std::mem::take(&mut self.grouped) {
+                    let slot = self.index.get(id).filter(|slot| slot.has(Slot::GROUPED));
+                    slot.map(|slot| self.index.set(id, slot.with(Slot::DOUBTFUL)));
+                }
+            }
+            Frame::Doubt => {
+                if !std::mem::replace(&mut self.all_doubtful, true) {
+                    self.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+                }
+            }
+            Frame::Segment(number, length, begun) => {
+                self.segments.insert(number, Segment { length, begun });
+                self.next = self.next.max(number.saturating_add(1));
+                self.time = self.time.max(begun);
+            }
+            Frame::SegmentGone(number) => _ = self.segments.remove(&number),
+            Frame::Time(at) => self.time = self.time.max(at),
+        }
+    }
+}
+
+/// A journal of what is there, in place of one that is not to be believed as it is.
+fn rewritten(files: &impl Files, found: &Found, old: Option<Seed>, opening: &Opening) -> io::Result<Journal> {
+    let newest = files.list()?.into_iter().filter_map(|(name, _)| match name {
+        Name::Journal(number) | Name::Draft(number) => Some(number),
+        _ => None,
+    });
+    let number = newest.max().map_or(1, |number| number.saturating_add(1));
+    let seed = Seed { number, lineage: found.lineage, policy: opening.policy };
+    let mut draft = Journal::begin(files, Name::Draft(number), seed, opening.reserve)?;
+    for (number, Segment { length, begun }) in &found.segments {
+        draft.note(Frame::Segment(*number, *length, *begun));
+    }
+    for (id, slot) in found.index.all() {
+        draft.note(Frame::Stored(id, slot));
+        if draft.unwritten() > CHUNK {
+            draft.flush(files)?;
+        }
+    }
+    draft.replace(files, old.map(|seed| Name::Journal(seed.number)))
+}
+
+/// Removes what is not named.
+fn tidy(files: &impl Files, found: &Found, journal: &Journal) -> io::Result<()> {
+    for (name, _) in files.list()? {
+        let is_named = match name {
+            Name::Segment(number) => found.segments.contains_key(&number),
+            Name::Journal(_) | Name::Draft(_) => name == journal.name(),
+            Name::Mark => true,
+        };
+        if !is_named {
+            files.remove(name)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! What was decided, done in order: records into segments, then the frames that name them into the journal. Nothing else
+//! writes to the folder. It waits for the system as long as that takes, so it has a thread of its own.
+
+use super::files::{Files, Name};
+use super::index::Id;
+use super::journal::{self, Frame, Seed};
+use super::mark;
+use super::place::Slot;
+use super::record::{self, Record};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+
+/// Records that lie side by side are written together, so many bytes at a time.
+const TOGETHER: usize = 1024 * 1024;
+
+/// Something to be done.
+#[derive(Debug)]
+pub enum Job {
+    Note(Frame),
+    /// A segment of so many bytes, begun at this time (milliseconds since 1970).
+    Begin(u64, u64, u64),
+    Store(Store),
+    /// A record is written once more, elsewhere.
+    Move {
+        id: Id,
+        from: (u64, Slot),
+        to: (u64, Slot),
+    },
+    Drop(u64),
+    /// Of a journal that is to take the place of this one. What else is noted meanwhile goes into both. `first`: it is begun.
+    Draft {
+        frames: Vec<Frame>,
+        first: bool,
+    },
+    Replace,
+    /// To be told when all before this is written; `durable`: when it outlives a power cut.
+    Settle {
+        ticket: u64,
+        durable: bool,
+    },
+    /// Nothing comes after this: all that is there may be believed at the next start.
+    Finish,
+}
+
+/// A record to be written.
+#[derive(Debug)]
+pub struct Store {
+    pub id: Id,
+    pub segment: u64,
+    pub slot: Slot,
+    /// Of the key.
+    pub hash: u64,
+    pub head: Vec<u8>,
+    pub body: Vec<Bytes>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Done {
+    /// And takes about so many bytes.
+    Stored(Slot, u64),
+    /// It could not be written.
+    Lost(Id, Slot),
+    Failed(io::Error),
+    /// There was no room for a segment.
+    NoRoom(u64),
+    Settled(u64),
+    /// So long the journal is now.
+    Journal(u64),
+    /// The journal could not be written: nothing that is there may be believed any more.
+    Broken(io::Error),
+    /// By [`Job::Finish`].
+    Finished,
+}
+
+/// The journal that is written, or a draft of the next.
+#[derive(Debug)]
+pub struct Journal {
+    name: Name,
+    seed: Seed,
+    end: u64,
+    frames: Vec<u8>,
+}
+
+impl Journal {
+    pub fn new(name: Name, seed: Seed, end: u64) -> Journal {
+        Journal { name, seed, end, frames: Vec::new() }
+    }
+
+    /// An empty one.
+    pub fn begin(files: &impl Files, name: Name, seed: Seed, reserve: u64) -> io::Result<Journal> {
+        files.create(name, reserve)?;
+        files.write(name, 0, &journal::header(seed))?;
+        Ok(Journal::new(name, seed, journal::HEADER as u64))
+    }
+
+    pub fn name(&self) -> Name {
+        self.name
+    }
+
+    /// Its length in bytes.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Bytes that were noted and are not written.
+    pub fn unwritten(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub fn note(&mut self, frame: Frame) {
+        journal::write(frame, self.seed, self.end + self.frames.len() as u64, &mut self.frames);
+    }
+
+    pub fn flush(&mut self, files: &impl Files) -> io::Result<()> {
+        if !self.frames.is_empty() {
+            files.write(self.name, self.end, &self.frames)?;
+            self.end += self.frames.len() as u64;
+            self.frames.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes the place of the one before it, which is `old`.
+    pub fn replace(mut self, files: &impl Files, old: Option<Name>) -> io::Result<Journal> {
+        self.flush(files)?;
+        files.sync(self.name)?;
+        let name = Name::Journal(self.seed.number);
+        files.rename(self.name, name)?;
+        files.sync_folder()?;
+        if let Some(old) = old {
+            files.remove(old)?;
+        }
+        Ok(Journal { name, ..self })
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Writer<F: Files> {
+    files: Arc<F>,
+    journal: Journal,
+    draft: Option<Journal>,
+    reserve: u64,
+    /// Records that lie side by side, from this place on.
+    buffer: Vec<u8>,
+    begins: (u64, u64),
+    waiting: Vec<(Id, Slot)>,
+    done: Vec<Done>,
+    is_broken: bool,
+}
+
+impl<F: Files> Writer<F> {
+    pub fn new(files: Arc<F>, journal: Journal, reserve: u64) -> Writer<F> {
+        let (draft, buffer, begins, waiting, done, is_broken) = Default::default();
+        Writer { files, journal, draft, reserve, buffer, begins, waiting, done, is_broken }
+    }
+
+    /// Does all of them; what came of it.
+    pub fn run(&mut self, jobs: impl IntoIterator<Item = Job>) -> Vec<Done> {
+        let before = self.journal.end;
+        for job in jobs {
+            if self.is_broken {
+                break;
+            }
+            if let Err(cause) = self.job(job) {
+                self.fail(cause);
+            }
+        }
+        if !self.is_broken
+            && let Err(cause) = self.flush()
+        {
+            self.fail(cause);
+        }
+        if self.journal.end != before {
+            self.done.push(Done::Journal(self.journal.end));
+        }
+        std::mem::take(&mut self.done)
+    }
+
+    /// Errors are of the journal.
+    fn job(&mut self, job: Job) -> io::Result<()> {
+        match job {
+            Job::Note(frame) => self.note(frame),
+            Job::Begin(number, length, at) => match self.files.create(Name::Segment(number), length) {
+                Ok(()) => self.note(Frame::Segment(number, length, at)),
+                Err(cause) if is_full(&cause) => self.done.push(Done::NoRoom(number)),
+                Err(cause) => self.done.extend([Done::Failed(cause), Done::NoRoom(number)]),
+            },
+            Job::Store(store) => self.store(store),
+            Job::Move { id, from, to } => self.again(id, from, to),
+            Job::Drop(number) => {
+                self.note(Frame::SegmentGone(number));
+                self.flush()?;
+                if let Err(cause) = self.files.remove(Name::Segment(number)) {
+                    self.done.push(Done::Failed(cause));
+                }
+            }
+            Job::Draft { frames, first } => self.draft(frames, first),
+            Job::Replace => self.replace(),
+            Job::Settle { ticket, durable } => {
+                self.flush()?;
+                if durable {
+                    self.files.sync(self.journal.name)?;
+                }
+                self.done.push(Done::Settled(ticket));
+            }
+            Job::Finish => {
+                self.flush()?;
+                self.files.sync(self.journal.name)?;
+                mark::clear(&*self.files)?;
+                self.done.push(Done::Finished);
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that was put before and is not written yet must not be named after what takes it away.
+    fn note(&mut self, frame: Frame) {
+        self.write_records();
+        self.journal.note(frame);
+        self.draft.iter_mut().for_each(|draft| draft.note(frame));
+    }
+
+    fn store(&mut self, Store { id, segment, slot, hash, head, body }: Store) {
+        let start = self.place(segment, slot.at());
+        self.buffer.extend_from_slice(&head);
+        record::write_body(&body, hash, &mut self.buffer);
+        debug_assert!((self.buffer.len() - start) as u64 <= slot.length());
+        self.waiting.push((id, slot));
+    }
+
+    fn again(&mut self, id: Id, (segment, slot): (u64, Slot), to: (u64, Slot)) {
+        let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
+        let read = self.files.read(Name::Segment(segment), slot.at(), &mut bytes);
+        // Sums go with it, and are checked by whoever reads it.
+        let lineage = self.journal.seed.lineage;
+        let whole = read.ok().and_then(|n| Record::read(&bytes[..n], lineage).ok()).filter(|r| Id::of(r.hash) == id);
+        match whole {
+            Some(record) => {
+                self.place(to.0, to.1.at());
+                self.buffer.extend_from_slice(record.whole());
+                self.waiting.push((id, to.1));
+            }
+            None => self.done.push(Done::Lost(id, to.1)),
+        }
+    }
+
+    /// Makes the buffer end where this place begins.
+    fn place(&mut self, segment: u64, at: u64) -> usize {
+        let (own, begins) = self.begins;
+        let padding =
+            at.checked_sub(begins + self.buffer.len() as u64).filter(|_| own == segment && !self.waiting.is_empty());
+        match padding.filter(|padding| *padding < TOGETHER as u64 && self.buffer.len() < TOGETHER) {
+            Some(padding) => self.buffer.resize(self.buffer.len() + padding as usize, 0),
+            None => {
+                self.write_records();
+                self.begins = (segment, at);
+            }
+        }
+        self.buffer.len()
+    }
+
+    fn write_records(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let (segment, at) = self.begins;
+        let written = self.files.write(Name::Segment(segment), at, &self.buffer);
+        let waiting = std::mem::take(&mut self.waiting);
+        match written {
+            Ok(()) => {
+                let each = self.buffer.len() as u64 / waiting.len() as u64;
+                for (id, slot) in waiting {
+                    self.journal.note(Frame::Stored(id, slot));
+                    self.draft.iter_mut().for_each(|draft| draft.note(Frame::Stored(id, slot)));
+                    self.done.push(Done::Stored(slot, each));
+                }
+            }
+            Err(cause) => {
+                self.done.extend(waiting.into_iter().map(|(id, slot)| Done::Lost(id, slot)));
+                // A segment that found no room has been told of.
+                self.done.extend((cause.kind() != io::ErrorKind::NotFound).then_some(Done::Failed(cause)));
+            }
+        }
+        self.buffer.clear();
+        self.buffer.shrink_to(TOGETHER);
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_records();
+        self.journal.flush(&*self.files)?;
+        let Some(draft) = &mut self.draft else { return Ok(()) };
+        if let Err(cause) = draft.flush(&*self.files) {
+            self.give_up(cause);
+        }
+        Ok(())
+    }
+
+    /// One that could not be begun, or was given up, is not gone on with.
+    fn draft(&mut self, frames: Vec<Frame>, first: bool) {
+        self.write_records();
+        if first {
+            let seed = Seed { number: self.journal.seed.number + 1, ..self.journal.seed };
+            match Journal::begin(&*self.files, Name::Draft(seed.number), seed, self.reserve) {
+                Ok(draft) => self.draft = Some(draft),
+                Err(cause) => return self.done.push(Done::Failed(cause)),
+            }
+        }
+        let Some(draft) = &mut self.draft else { return };
+        frames.into_iter().for_each(|frame| draft.note(frame));
+        if let Err(cause) = draft.flush(&*self.files) {
+            self.give_up(cause);
+        }
+    }
+
+    fn replace(&mut self) {
+        self.write_records();
+        let Some(draft) = self.draft.take() else { return };
+        match draft.replace(&*self.files, Some(self.journal.name)) {
+            Ok(journal) => self.journal = journal,
+            // Which of the two counts is not known: the new one may be there already, and will not be written any more.
+            Err(cause) => self.fail(cause),
+        }
+    }
+
+    /// The journal stays as it is.
+    fn give_up(&mut self, cause: io::Error) {
+        if let Some(draft) = self.draft.take() {
+            let _ = self.files.remove(draft.name);
+        }
+        self.done.push(Done::Failed(cause));
+    }
+
+    /// A failed write or sync of the journal: what was to be taken away may come back, so nothing of it is believed again.
+    fn fail(&mut self, cause: io::Error) {
+        self.is_broken = true;
+        let _ = mark::distrust(&*self.files);
+        self.done.push(Done::Broken(cause));
+    }
+}
+
+pub fn is_full(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}

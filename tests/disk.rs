@@ -1,0 +1,297 @@
+//! What is cached survives the process: killed, ended, upgraded; and what became invalid, or was never to lie on a disk, does not.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+use rustix::process::Signal;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use support::*;
+
+const KEEP: &str = "Cache-Control: max-age=600\r\n";
+
+/// With a disk; the origin's address is opened for everyone, so that what comes from there may lie on it.
+fn with_disk(nodes: usize) -> Setup {
+    let setup = Setup::default().nodes(nodes).unhurried().set("disk", "size", "64MiB").set("disk", "path", "disk");
+    setup.set("access", "open", vec!["127.0.0.1/32"])
+}
+
+/// An origin whose pages say how often they were asked for.
+fn counting(fields: &'static str) -> Origin {
+    let (origin, count) = (Origin::start(), Arc::new(AtomicUsize::new(0)));
+    origin.on("*", move |x| {
+        let n = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let body = format!("{} {n}", x.target());
+        x.reply(200, fields, body)
+    });
+    origin
+}
+
+fn until_on(cluster: &Cluster) {
+    let nodes = cluster.nodes().len() as u64;
+    until_true("the disks are on", PATIENCE, || cluster.metric("ringhold_node_disk_state") >= 2 * nodes);
+}
+
+/// Waits until the disk has a page, and all that waited before it.
+fn until_written(cluster: &Cluster, url: &str) {
+    until_true("all is written", PATIENCE, || {
+        let explained = cluster.manage("GET", &format!("/v1/explain?url={url}"), "").json();
+        explained["on_disk"] == true && cluster.metric("ringhold_node_disk_behind_bytes") == 0
+    });
+}
+
+fn kill(cluster: &Cluster, id: &str) {
+    let before = cluster.node(id).pid;
+    cluster.signal_node(id, Signal::KILL);
+    until_back(cluster, id, before);
+}
+
+fn until_back(cluster: &Cluster, id: &str, before: u32) {
+    until_true("another process has taken its place", PATIENCE, || {
+        let is_new = cluster.nodes().iter().any(|node| node.id == id && node.pid != before);
+        is_new && cluster.manage("GET", &format!("/v1/nodes/{id}"), "").json()["up"] == true
+    });
+    until_on(cluster);
+}
+
+fn is_from_disk(answer: &Response) -> bool {
+    answer.is_hit() && answer.cache_status().contains("detail=\"disk\"")
+}
+
+#[test]
+fn what_a_killed_node_had_is_a_hit_again() {
+    let (origin, cluster) = (counting(KEEP), with_disk(1).start());
+    until_on(&cluster);
+    let url = origin.url("/page");
+    let first = cluster.get(&url);
+    assert!(cluster.get(&url).is_hit());
+    until_written(&cluster, &url);
+    kill(&cluster, "n1");
+    let again = cluster.get(&url);
+    assert!(is_from_disk(&again), "{}", again.cache_status());
+    assert_eq!((again.text(), origin.count("/page")), (first.text(), 1));
+    let third = cluster.get(&url);
+    assert!(third.is_hit() && !is_from_disk(&third), "it is in memory again: {}", third.cache_status());
+    assert_eq!(cluster.node_total("disk_hits"), 1);
+}
+
+#[test]
+fn a_restart_of_the_service_costs_the_origin_nothing() {
+    let (origin, cluster) = (counting(KEEP), with_disk(3).start());
+    until_on(&cluster);
+    let urls: Vec<String> = (0..40).map(|n| origin.url(&format!("/{n}"))).collect();
+    let first: Vec<String> = urls.iter().map(|url| cluster.get(url).text()).collect();
+    // Nothing is waited for: what memory alone has is written at the end.
+    let cluster = cluster.restart();
+    until_on(&cluster);
+    for (url, first) in urls.iter().zip(first) {
+        let again = cluster.get(url);
+        assert!(is_from_disk(&again), "{url}: {}", again.cache_status());
+        assert_eq!(again.text(), first);
+        assert!(again.get("age").is_some());
+    }
+    assert_eq!(origin.count("/*"), 40);
+}
+
+#[test]
+fn a_large_page_and_each_variant_come_back_whole() {
+    let (origin, cluster) = (Origin::start(), with_disk(1).start());
+    until_on(&cluster);
+    origin.on("/large", |x| {
+        x.begin_sized(KEEP, 3_000_000)?;
+        x.noise(7, 3_000_000)
+    });
+    origin.on("/text", |x| {
+        let language = x.head.get("accept-language").unwrap_or_default();
+        x.reply(200, "Cache-Control: max-age=600\r\nVary: Accept-Language\r\n", format!("in {language}"))
+    });
+    let large = cluster.get(&origin.url("/large"));
+    let text = |cluster: &Cluster, language: &str| {
+        cluster.ask("GET", &origin.url("/text"), &format!("Accept-Language: {language}\r\n"), b"")
+    };
+    let languages = ["de", "en", "fr"];
+    languages.iter().for_each(|language| _ = text(&cluster, language));
+    until_true("all variants are stored", PATIENCE, || {
+        let explained = cluster.manage("GET", &format!("/v1/explain?url={}", origin.url("/text")), "").json();
+        explained["stored"].as_array().is_some_and(|stored| stored.len() == languages.len())
+    });
+    until_written(&cluster, &origin.url("/text"));
+    kill(&cluster, "n1");
+    let again = cluster.get(&origin.url("/large"));
+    assert!(is_from_disk(&again) && again.body == large.body, "{}", again.cache_status());
+    for (n, language) in languages.iter().enumerate() {
+        let again = text(&cluster, language);
+        assert!(again.is_hit(), "{language}: {}", again.cache_status());
+        assert_eq!((again.text(), n == 0 || !is_from_disk(&again)), (format!("in {language}"), true));
+    }
+    assert_eq!(origin.count("/*"), 4);
+}
+
+#[test]
+fn what_was_purged_made_invalid_or_replaced_does_not_come_back() {
+    let (origin, cluster) = (counting(KEEP), with_disk(1).start());
+    until_on(&cluster);
+    let url = |path: &str| origin.url(path);
+    let paths = ["/purged", "/posted", "/reloaded", "/kept"];
+    let first: Vec<String> = paths.iter().map(|path| cluster.get(&url(path)).text()).collect();
+    paths.iter().for_each(|path| until_written(&cluster, &url(path)));
+    let purged = cluster.manage("DELETE", &format!("/v1/cache?url={}", url("/purged")), "");
+    assert_eq!((purged.status, purged.json()["held"].clone()), (200, serde_json::json!(["n1"])));
+    assert_eq!(cluster.ask("POST", &url("/posted"), "Content-Length: 1\r\n", b"x").status, 200);
+    let reloaded = cluster.ask("GET", &url("/reloaded"), "Cache-Control: no-cache\r\n", b"").text();
+    kill(&cluster, "n1");
+    let again: Vec<Response> = paths.iter().map(|path| cluster.get(&url(path))).collect();
+    for at in [0, 1] {
+        assert!(!again[at].is_hit() && again[at].text() != first[at], "{}: {}", paths[at], again[at].cache_status());
+    }
+    assert!(reloaded != first[2] && again[2].text() != first[2], "{}", again[2].text());
+    assert!(is_from_disk(&again[3]) && again[3].text() == first[3], "{}", again[3].cache_status());
+}
+
+#[test]
+fn what_was_purged_while_a_node_could_not_hear_it_is_asked_for_anew_after_its_death() {
+    let setup = with_disk(2).set("timeouts", "probe", "300ms");
+    let (origin, cluster) = (counting("Cache-Control: max-age=600\r\nETag: \"1\"\r\n"), setup.start());
+    until_on(&cluster);
+    let urls: Vec<String> = (0..20).map(|n| origin.url(&format!("/{n}"))).collect();
+    let of_first: Vec<&String> = urls.iter().filter(|url| cluster.get(url).node() == "n1").collect();
+    assert!(of_first.len() > 1);
+    of_first.iter().for_each(|url| until_written(&cluster, url));
+    let before = cluster.node("n1").pid;
+    cluster.signal_node("n1", Signal::STOP);
+    let purged = cluster.manage("DELETE", &format!("/v1/cache?url={}", of_first[0]), "");
+    assert_eq!(purged.status, 202, "{}", purged.text());
+    cluster.signal_node("n1", Signal::KILL);
+    until_back(&cluster, "n1", before);
+    for url in &of_first {
+        let asked = origin.count(&url[origin.url("").len()..]);
+        let again = cluster.get(url);
+        assert!(!again.is_hit() || again.node() == "n2", "{}", again.cache_status());
+        assert!(origin.count(&url[origin.url("").len()..]) > asked || again.node() == "n2");
+    }
+}
+
+#[test]
+fn the_folder_is_private_and_has_nothing_that_is_not_to_lie_on_a_disk() {
+    let (origin, cluster) = (Origin::start(), with_disk(1).start());
+    // The same machine at an address that nobody has opened: only clients on this machine may have what is there.
+    let local = Origin::at(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)));
+    until_on(&cluster);
+    let page = |fields: &'static str, text: &'static str| move |x: &mut Exchange| x.reply(200, fields, text);
+    origin.on("/public", page(KEEP, "MARK-PUBLIC"));
+    origin.on("/no-store", page("Cache-Control: no-store\r\nX-Also: MARK-NO-STORE\r\n", "MARK-NO-STORE"));
+    origin.on("/private", page("Cache-Control: private, max-age=600\r\nX-Also: MARK-PRIVATE\r\n", "MARK-PRIVATE"));
+    local.on("/local", page(KEEP, "MARK-LOCAL"));
+    for (from, path) in [(&origin, "/no-store"), (&origin, "/private"), (&local, "/local"), (&origin, "/public")] {
+        assert_eq!(cluster.get(&from.url(path)).status, 200);
+    }
+    assert!(cluster.get(&local.url("/local")).is_hit(), "in memory it is");
+    until_written(&cluster, &origin.url("/public"));
+    let folder = cluster.folder().join("disk/n1");
+    let cluster = cluster.restart();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&cluster.folder().join("disk/n1")), 0o700, "{folder:?}");
+    let mut all = Vec::new();
+    for entry in fs::read_dir(cluster.folder().join("disk/n1")).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{path:?}");
+        all.extend(fs::read(path).unwrap());
+    }
+    let has = |mark: &str| all.windows(mark.len()).any(|bytes| bytes == mark.as_bytes());
+    assert!(has("MARK-PUBLIC"), "what is there is found");
+    for mark in ["MARK-NO-STORE", "MARK-PRIVATE", "MARK-LOCAL", "/no-store", "/private", "/local"] {
+        assert!(!has(mark), "{mark} lies on the disk");
+    }
+}
+
+#[test]
+fn after_a_power_cut_all_is_validated_and_what_was_confirmed_is_good_again() {
+    let (origin, mut cluster) = (Origin::start(), with_disk(1).start());
+    until_on(&cluster);
+    origin.on("/page", |x| match x.head.has("if-none-match") {
+        true => x.reply_empty(304, "Cache-Control: max-age=6000\r\nETag: \"1\"\r\n"),
+        false => x.reply(200, "Cache-Control: max-age=6000\r\nETag: \"1\"\r\n", "page"),
+    });
+    let url = origin.url("/page");
+    cluster.get(&url);
+    until_written(&cluster, &url);
+    let nodes: Vec<u32> = cluster.nodes().iter().map(|node| node.pid).collect();
+    cluster.terminate(Signal::KILL);
+    cluster::until_gone(&nodes, PATIENCE);
+    // As if the machine had been started since.
+    fs::write(cluster.folder().join("disk/n1/mark"), [0; 24]).unwrap();
+    let cluster = cluster.again();
+    until_on(&cluster);
+    let validated = cluster.get(&url);
+    assert_eq!((validated.text().as_str(), origin.count("/page")), ("page", 2), "{}", validated.cache_status());
+    assert!(validated.cache_status().contains("fwd=stale; fwd-status=304"), "{}", validated.cache_status());
+    until_written(&cluster, &url);
+    kill(&cluster, "n1");
+    assert!(is_from_disk(&cluster.get(&url)));
+    assert_eq!(origin.count("/page"), 2);
+}
+
+#[test]
+fn a_full_file_system_costs_hits_and_no_request() {
+    let test = "a_full_file_system_costs_hits_and_no_request";
+    let script = "mkdir disk && mount -t tmpfs -o size=2m,mode=700 none disk && exec \"$@\"";
+    let tried = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k none /tmp"]).output();
+    if !tried.is_ok_and(|tried| tried.status.success()) {
+        return tools::left_out(test, "no mount namespace can be made here");
+    }
+    let prefix = ["unshare", "-m", "sh", "-c", script, "sh"].map(str::to_owned);
+    let setup = with_disk(1)
+        .set("disk", "size", "4MiB")
+        .set("disk", "admit", "always")
+        .set("cache", "memory", "1MiB")
+        .set("cache", "max_object", "256KiB");
+    let (origin, cluster) = (Origin::start(), setup.start_by(&prefix));
+    until_on(&cluster);
+    origin.on("*", |x| {
+        x.begin_sized(KEEP, 100_000)?;
+        x.noise(x.target().len() as u64, 100_000)
+    });
+    for n in 0..150 {
+        assert_eq!(cluster.get(&origin.url(&format!("/{n}"))).status, 200);
+    }
+    until_written(&cluster, &origin.url("/149"));
+    kill(&cluster, "n1");
+    // The newest first: what has to be fetched is written, and takes the place of the oldest.
+    let hits = (0..150).rev().filter(|n| is_from_disk(&cluster.get(&origin.url(&format!("/{n}"))))).count();
+    assert!((2..150).contains(&hits), "{hits} of 150 in 2 MiB");
+    assert!(cluster.said().contains("is full before 4 MiB are taken"), "{}", cluster.said());
+}
+
+#[test]
+fn a_folder_is_one_nodes_and_a_second_one_goes_without() {
+    let (origin, first) = (counting(KEEP), with_disk(1).start());
+    until_on(&first);
+    let folder = first.folder().join("disk").display().to_string();
+    let second = with_disk(1).set("disk", "path", folder).start();
+    until_true("it says why", PATIENCE, || second.said().contains("another process has it"));
+    assert_eq!(second.get(&origin.url("/page")).status, 200);
+    assert!(second.get(&origin.url("/page")).is_hit());
+    drop(first);
+    until_on(&second);
+}
+
+#[test]
+fn without_a_disk_nothing_is_written_and_check_says_what_one_takes() {
+    let folder = tempfile::TempDir::new().unwrap();
+    Setup::default().set("disk", "path", "disk").write_into(folder.path());
+    let check =
+        |arguments: &[&str]| cluster::run(folder.path(), &[&["check", "--config", "cluster.toml"], arguments].concat());
+    let (code, said) = check(&[]);
+    assert!(code == Some(0) && !said.contains("disk"), "{said}");
+    let (code, said) = check(&["--disk", "20MiB"]);
+    assert!(code == Some(0) && said.contains("3 x 20 MiB = 60 MiB") && said.contains("free"), "{said}");
+    let (code, said) = check(&["--disk", "9999TiB"]);
+    assert!(code == Some(0) && said.contains("warning: ") && said.contains("lower [disk] size"), "{said}");
+    let (code, said) = check(&["--disk", "5"]);
+    assert!(code == Some(2) && said.contains("at least \"1MiB\""), "{said}");
+    assert!(!folder.path().join("disk").exists());
+}
