@@ -208,6 +208,82 @@ fn the_folder_is_private_and_has_nothing_that_is_not_to_lie_on_a_disk() {
     }
 }
 
+struct Over<'a>(&'a AtomicUsize);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(1, Ordering::SeqCst);
+    }
+}
+
+/// Under load that stores, replaces and purges. What an answer says of itself is compared with what was known before it was asked for.
+#[test]
+fn a_node_that_is_killed_again_and_again_answers_with_nothing_wrong_old_or_purged() {
+    const URLS: usize = 40;
+    let (origin, cluster) = (Origin::start(), with_disk(1).start());
+    until_on(&cluster);
+    let versions: Arc<Vec<AtomicUsize>> = Arc::new((0..URLS).map(|_| AtomicUsize::new(0)).collect());
+    let of_origin = versions.clone();
+    origin.on("*", move |x| {
+        let n: usize = x.target()[1..].parse().unwrap();
+        // A node that missed a purge while it was dead validates all that it has.
+        let latest = format!("\"{}\"", of_origin[n].load(Ordering::SeqCst));
+        if x.head.get("if-none-match").is_some_and(|tag| tag == latest) {
+            return x.reply_empty(304, &format!("{KEEP}ETag: {latest}\r\n"));
+        }
+        let version = of_origin[n].fetch_add(1, Ordering::SeqCst) + 1;
+        let body = format!("{n} {version} ").repeat(1 + 37 * (n % 5) * 40);
+        x.reply(200, &format!("{KEEP}ETag: \"{version}\"\r\n"), body)
+    });
+    let check = |n: usize, least: usize, answer: &Response| {
+        let text = answer.text();
+        let version = text.split(' ').nth(1).unwrap().parse::<usize>().unwrap();
+        assert_eq!(text, format!("{n} {version} ").repeat(1 + 37 * (n % 5) * 40), "every byte of it");
+        assert!(version >= least, "/{n}: version {version} is back, after {least}: {}", answer.cache_status());
+    };
+    let (over, seen) = (AtomicUsize::new(0), (0..URLS).map(|_| AtomicUsize::new(0)).collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        // Each URL is one thread's, so what that one has seen is all that was answered.
+        for thread in 0..4 {
+            let (over, seen, cluster, origin) = (&over, &seen, &cluster, &origin);
+            scope.spawn(move || {
+                let mut last = [0; URLS];
+                for round in 0.. {
+                    if over.load(Ordering::SeqCst) > 0 {
+                        return;
+                    }
+                    let n = (round * 7 + thread) % URLS / 4 * 4 + thread;
+                    let (url, least) = (origin.url(&format!("/{n}")), seen[n].load(Ordering::SeqCst));
+                    if round % 11 == 0 && cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "").status == 200 {
+                        // What was purged may be of a later version than was seen, but of no earlier one.
+                        seen[n].store(last[n] + 1, Ordering::SeqCst);
+                        continue;
+                    }
+                    let fields = if round % 13 == 0 { "Cache-Control: no-cache\r\n" } else { "" };
+                    // While nobody is there it is an error of ours.
+                    let asked = cluster.connect().try_ask("GET", &url, fields, b"");
+                    let Ok(answer) = asked else { continue };
+                    if answer.status == 200 {
+                        check(n, least, &answer);
+                        last[n] = answer.text().split(' ').nth(1).unwrap().parse().unwrap();
+                        seen[n].fetch_max(last[n], Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+        // Also where this one gives up.
+        let _over = Over(&over);
+        for _ in 0..drill(8, 500) {
+            until_true("there is something", PATIENCE, || {
+                cluster.metric("ringhold_node_disk_objects") as usize > URLS / 2
+            });
+            kill(&cluster, "n1");
+            until_true("it is read from", PATIENCE, || cluster.metric("ringhold_node_disk_reads_total") > 10);
+        }
+    });
+    assert_eq!(cluster.metric("ringhold_node_disk_state"), 2);
+}
+
 #[test]
 fn after_a_power_cut_all_is_validated_and_what_was_confirmed_is_good_again() {
     let (origin, mut cluster) = (Origin::start(), with_disk(1).start());
