@@ -18,7 +18,7 @@ use crate::wire::fault::{Fault, Kind};
 use crate::wire::field::FieldId;
 use crate::wire::length::BodyLength;
 use crate::wire::{hop, list};
-use http::{HeaderMap, Method, Response, StatusCode, response};
+use http::{HeaderMap, Method, Response, StatusCode, header, response};
 use hyper::ext::ReasonPhrase;
 
 /// The protocols that a 101 names.
@@ -62,8 +62,12 @@ impl Answered {
         Answered::new(response, ends, reach, sent).asked_for(ask)
     }
 
-    /// Not where it switches to a protocol that nobody asked for.
-    pub fn asked_for(self, ask: &Ask) -> Result<Answered, Fault> {
+    /// Not where it switches to a protocol that nobody asked for. Nor with what leads around us: an alternative service of an
+    /// https origin is one that its clients speak TLS with themselves (RFC 7838).
+    pub fn asked_for(mut self, ask: &Ask) -> Result<Answered, Fault> {
+        if ask.is_secure() {
+            self.head.headers.remove(header::ALT_SVC);
+        }
         if self.head.status == StatusCode::SWITCHING_PROTOCOLS && ask.hop.upgrade.is_none() {
             return Err(Fault::origin(
                 Kind::HttpUpgradeFailed,
@@ -132,6 +136,9 @@ impl<B> Answered<B> {
     pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
         let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
         let (terms, length) = (stored.map_err(Why::Policy)?, self.length());
+        if ask.is_secure() {
+            policy::cookies::allow(&ask.head, &terms).map_err(Why::Policy)?;
+        }
         too_much(node, length).map_or(Ok(()), Err)?;
         if !node.store.could_hold(&ask.key, &self.head.headers, length.unwrap_or(0)) {
             return Err(Why::TooLarge);
@@ -145,7 +152,10 @@ impl<B> Answered<B> {
         let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
         let groups = Named::of(&ask.key, &self.head.headers);
         let mut headers = std::mem::take(&mut self.head.headers);
-        let withheld = policy::storable_fields(&mut headers, self.received);
+        let mut withheld = policy::storable_fields(&mut headers, self.received);
+        if ask.is_secure() {
+            withheld.extend(policy::cookies::withhold(&mut headers));
+        }
         let (status, mark) = (self.head.status, mark(self.reach));
         let reason = self.head.extensions.remove::<ReasonPhrase>().map(Box::new);
         Ok(Head { status, reason, headers, withheld, terms, groups, mark, selecting, length, seed: None, peer: None })

@@ -45,6 +45,11 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// Whether it goes to its origin by https.
+    pub fn is_secure(&self) -> bool {
+        self.key.scheme() == "https"
+    }
+
     /// Whether it is for all of a representation, not for a range.
     pub fn wants_the_whole(&self) -> bool {
         !self.head.headers.contains_key(header::RANGE)

@@ -9,14 +9,18 @@ use super::settled::{Confirmed, Why, mark};
 use crate::policy::{self, Freshened, HeadEffect, NotStored, Terms};
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Fault, Kind};
+use http::{HeaderMap, header};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// By a 304 to our own condition.
 pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Result<Confirmed, Fault> {
-    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
+    let (sent, received) = (answered.sent, answered.received);
+    let (fields, cookies) = to_store(ask, &answered.head.headers);
     let mut headers = entry.headers(fields.len());
-    let Freshened { terms, born, withheld } =
-        policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, fields, sent, received);
+    let Freshened { terms, born, mut withheld } =
+        policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, &fields, sent, received);
+    withheld.extend(cookies);
     if !node.origins.allows(&headers) {
         node.drop_stored(&ask.key);
         return Err(too_long());
@@ -42,6 +46,16 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
     Ok(Confirmed { entry: entry_now, withheld, kept })
 }
 
+/// Of https without cookies, and those: they are for whose request was sent.
+fn to_store<'a>(ask: &Ask, headers: &'a HeaderMap) -> (Cow<'a, HeaderMap>, HeaderMap) {
+    if !ask.is_secure() || !headers.contains_key(header::SET_COOKIE) {
+        return (Cow::Borrowed(headers), HeaderMap::new());
+    }
+    let mut left = headers.clone();
+    let cookies = policy::cookies::withhold(&mut left);
+    (Cow::Owned(left), cookies)
+}
+
 fn drop_stored(node: &Node, ask: &Ask, why: NotStored) {
     node.drop_stored(&ask.key);
     // Another node may have it still, and does not know that it must not.
@@ -61,12 +75,14 @@ fn too_long() -> Fault {
 /// A 304 with a strong validator freshens all that have it and that the request could have selected (RFC 9111 section
 /// 4.3.4): variants of one representation, and its parts.
 fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered) {
-    let (fields, sent, received) = (&answered.head.headers, answered.sent, answered.received);
+    let (sent, received) = (answered.sent, answered.received);
+    let (fields, _) = to_store(ask, &answered.head.headers);
     let Some(shelf) = node.store.get(&ask.key) else { return };
     let others = shelf.matching(&ask.head.headers, ask.same_machine);
-    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::parts::same(fields, &***other)) {
+    for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::parts::same(&*fields, &***other))
+    {
         let mut headers = other.headers(fields.len());
-        let all = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, fields, sent, received);
+        let all = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, &fields, sent, received);
         let selecting = policy::variants::selecting(&headers, &ask.head.headers);
         if let (Ok(terms), Some(selecting), true) = (all.terms, selecting, node.origins.allows(&headers)) {
             let renewed = other.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
@@ -85,6 +101,15 @@ pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
         return;
     };
     let Answered { head, sent, received, .. } = answered;
+    let mut without_cookies;
+    let head = match to_store(ask, &head.headers).0 {
+        Cow::Borrowed(_) => head,
+        Cow::Owned(headers) => {
+            without_cookies = head.clone();
+            without_cookies.headers = headers;
+            &without_cookies
+        }
+    };
     let mut headers = entry.headers(head.headers.len());
     let was = (entry.status, entry.body().len());
     match policy::after_head(&node.rules, &ask.head, was, &mut headers, head, *sent, *received) {

@@ -104,6 +104,9 @@ impl Pass {
     /// The answer as it is to be written, where it is certainly not to be stored.
     fn message(&self, origins: &Head<&[u8]>, reach: Reach, content: &[u8]) -> Option<Message> {
         let node = &self.node;
+        if origins.fields.names_alternative() && self.text.starts_with(b"https:") {
+            return None;
+        }
         let why = policy::forbidden(&node.rules, origins.status, origins.fields.cache_control()?)?;
         let status = answer::not_stored(node, FWD, Why::Policy(why));
         let mut message = room_for_message(128 + origins.fields.len() + status.len() + content.len());

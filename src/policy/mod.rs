@@ -2,8 +2,9 @@
 //!
 //! In the order of a request's life: [`decide`] (and [`explain`]) what answers it; [`Stored::validation`] what the origin is
 //! asked; [`storable`] and [`storable_fields`], [`freshen`], [`after_head`], [`invalidates`] what its answer means;
-//! [`stale_if_error`] what stands in for it. Beside them: [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
+//! [`stale_if_error`] what stands in for it. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
 
+pub mod cookies;
 mod freshness;
 pub mod groups;
 mod head;

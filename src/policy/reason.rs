@@ -20,6 +20,8 @@ pub enum NotStored {
     /// Every reuse would need a validation, and it has no validator.
     NoCacheWithoutValidator,
     SetCookie,
+    /// By https, whoever is known by it.
+    Cookie,
     Partial,
     MustUnderstand,
 }
@@ -69,6 +71,9 @@ impl NotStored {
             NotStored::SetCookie => {
                 "the response has Set-Cookie and no explicit freshness that allows reuse (RFC 9111 section 7.3)"
             }
+            NotStored::Cookie => {
+                "the request had a Cookie, by https, and Cache-Control of the response says neither public nor s-maxage"
+            }
             NotStored::Partial => "the response is a part (206) of a whole that is not stored (RFC 9111 section 3.3)",
             NotStored::MustUnderstand => {
                 "Cache-Control says must-understand, and this status is not understood (RFC 9111 section 5.2.2.3)"
@@ -97,6 +102,7 @@ impl NotStored {
             NotStored::SetCookie => {
                 "if everyone may get that cookie, send max-age too; no-cache=\"set-cookie\" has all but the cookie stored"
             }
+            NotStored::Cookie => "if it is the same for everyone, send public, or s-maxage with a number of seconds",
             NotStored::Partial => "send one part only, with a Content-Range that tells the length of the whole",
             NotStored::Method | NotStored::Status | NotStored::MustUnderstand => return None,
         })
@@ -106,7 +112,11 @@ impl NotStored {
     pub fn is_the_requests(&self) -> bool {
         matches!(
             self,
-            NotStored::Method | NotStored::RequestContent | NotStored::RequestNoStore | NotStored::Authorization
+            NotStored::Method
+                | NotStored::RequestContent
+                | NotStored::RequestNoStore
+                | NotStored::Authorization
+                | NotStored::Cookie
         )
     }
 }

@@ -1,5 +1,6 @@
 //! Tables: a struct per case and one runner; each row cites its section (of RFC 9111, where no other is named).
 
+mod cookies;
 mod effects;
 mod freshness;
 mod groups;

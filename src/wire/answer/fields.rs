@@ -28,6 +28,8 @@ pub struct Fields<B = Bytes> {
     cache_control: Range<usize>,
     cache_controls: usize,
     dated: bool,
+    /// It names another service for the same (RFC 7838 section 3).
+    alternative: bool,
     length: Length,
     /// They can't go on as they are: `Connection` names some of them, or their lines have odd ends.
     reworded: bool,
@@ -59,6 +61,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             cache_control: 0..0,
             cache_controls: 0,
             dated: false,
+            alternative: false,
             length: Length::AsSent,
             reworded: false,
             reason: 0..0,
@@ -90,6 +93,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
                 self.cache_controls += 1;
             }
             FieldId::Date => self.dated = true,
+            FieldId::AltSvc => self.alternative = true,
             _ => {}
         }
     }
@@ -108,6 +112,11 @@ impl<B: AsRef<[u8]>> Fields<B> {
             let start = value.start + (member.as_ptr() as usize - line.as_ptr() as usize);
             start..start + member.len()
         });
+    }
+
+    /// Whether it has `Alt-Svc`.
+    pub fn names_alternative(&self) -> bool {
+        self.alternative
     }
 
     /// The last member of `Cache-Status`, which is the node's, without its name.
@@ -142,7 +151,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
     /// With their text in `head`, which is the same.
     pub fn kept<C>(self, head: C) -> Fields<C> {
         let Fields { lines, count, left_out, leaves_out, verdict, cache_control, .. } = self;
-        let Fields { cache_controls, dated, length, reworded, reason, .. } = self;
+        let Fields { cache_controls, dated, alternative, length, reworded, reason, .. } = self;
         Fields {
             head,
             lines,
@@ -153,6 +162,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             cache_control,
             cache_controls,
             dated,
+            alternative,
             length,
             reworded,
             reason,
