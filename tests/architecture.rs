@@ -73,6 +73,8 @@ const PURE: &[&str] = &[
     "src/node/settled.rs",
     "src/proxy/access.rs",
     "src/proxy/front.rs",
+    "src/proxy/https/inside.rs",
+    "src/proxy/https/passed.rs",
     "src/proxy/held.rs",
     "src/proxy/outcome.rs",
     "src/proxy/own.rs",

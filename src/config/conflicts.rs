@@ -216,10 +216,7 @@ fn https(https: &Https) -> Vec<String> {
              {parent} is of your own network"
         )
     });
-    let not_yet = list.is_on().then(|| {
-        "[https] hosts: this version intercepts nothing yet, and tunnels all https; remove them until then".to_owned()
-    });
-    never.chain(whole).chain(not_yet).collect()
+    never.chain(whole).collect()
 }
 
 /// In the largest unit that it has one of, with one decimal where that is not 0.

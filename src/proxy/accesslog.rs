@@ -44,6 +44,8 @@ pub struct Line {
     pub node: Vec<u8>,
     /// What that said of its cache.
     pub cache: Vec<u8>,
+    /// What became of the TLS to a listed host; empty: it is about none.
+    pub tls: &'static str,
 }
 
 impl Log {
@@ -68,7 +70,7 @@ impl Log {
     ) -> Box<Line> {
         let mut line = self.spare.borrow_mut().pop().unwrap_or_default();
         (line.client, line.method, line.version) = (client.cloned(), method.clone(), version);
-        line.began = clock::tick().0;
+        (line.began, line.tls) = (clock::tick().0, "");
         line.kinds = show(target, &mut line.target);
         if !self.queries && line.kinds & QUERY != 0 {
             let path = line.target.split(|byte| *byte == b'?').next().map_or(0, <[u8]>::len);
@@ -168,6 +170,9 @@ fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
         if node.is_empty() { "-" } else { &node },
         escaped(&remark(line, outcome)),
     );
+    if !line.tls.is_empty() {
+        let _ = write!(out, " tls={}", line.tls);
+    }
 }
 
 /// Milliseconds.
@@ -227,6 +232,10 @@ fn json_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
     out.extend_from_slice(source(outcome).as_bytes());
     number(out, b"\",\"status\":", outcome.verdict.status.as_u16().into());
     number(out, b",\"time\":", clock::wall().0);
+    if !line.tls.is_empty() {
+        out.extend_from_slice(b",\"tls\":");
+        token(out, Some(line.tls));
+    }
     text(out, b",\"url\":", &line.target, line.kinds);
     out.push(b'}');
 }
@@ -339,7 +348,7 @@ mod tests {
             let (client, method, version) = (client.map(Arc::from), http::Method::GET, http::Version::HTTP_11);
             let (target, node, cache) = (target.to_vec(), node.to_vec(), cache.to_vec());
             let kinds = kinds(&target);
-            let line = Line { client, method, target, kinds, version, began: clock::tick().0, node, cache };
+            let line = Line { client, method, target, kinds, version, began: clock::tick().0, node, cache, tls: "" };
             let outcome = Outcome { verdict: verdict(source, blame), sent: 7, end: End::Complete };
             let mut text = Vec::new();
             json_line(&line, &outcome, &mut text);

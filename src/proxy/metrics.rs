@@ -1,5 +1,6 @@
 //! Counters of a worker, and how all workers' counters become samples.
 
+use super::https::passed::Passed;
 use crate::lines;
 use crate::wire::fault::{Kind as Blamed, Whose};
 use std::sync::Arc;
@@ -45,6 +46,10 @@ pub struct Counters {
     pub tunnels: Count,
     pub tunnels_open: Count,
     pub tunnel_bytes: Count,
+    /// With clients of listed hosts, by [`Handshake`].
+    pub tls_handshakes: [Count; 4],
+    /// Tunnels to listed hosts, by [`Passed`].
+    pub tls_passed: [Count; Passed::ALL.len()],
     pub link_opened: Count,
     pub link_reused: Count,
     /// Requests that another owner answered because theirs could not.
@@ -54,6 +59,22 @@ pub struct Counters {
     /// Reports to the control plane that did not fit.
     pub reports_lost: Count,
     pub log_lines_lost: Count,
+}
+
+/// How a handshake with a client ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    Full,
+    Resumed,
+    /// It does not take our certificate.
+    Refused,
+    Failed,
+}
+
+impl Counters {
+    pub fn handshake(&self, how: Handshake) {
+        self.tls_handshakes[how as usize].add(1);
+    }
 }
 
 /// Whether a value can go down.
@@ -127,6 +148,18 @@ const FAMILIES: &[Family] = &[
     one("ringhold_front_connections_total", "Client connections accepted.", Kind::Counter, &[("", |c| &c.connections)]),
     one("ringhold_front_connections", "Client connections open.", Kind::Gauge, &[("", |c| &c.connections_open)]),
     one("ringhold_front_tunnels_total", "Tunnels (CONNECT, Upgrade) begun.", Kind::Counter, &[("", |c| &c.tunnels)]),
+    (
+        "ringhold_front_tls_handshakes_total",
+        "TLS handshakes with clients of listed hosts, by how they ended.",
+        Kind::Counter,
+        "result",
+        &[
+            ("full", |c| &c.tls_handshakes[Handshake::Full as usize]),
+            ("resumed", |c| &c.tls_handshakes[Handshake::Resumed as usize]),
+            ("refused", |c| &c.tls_handshakes[Handshake::Refused as usize]),
+            ("failed", |c| &c.tls_handshakes[Handshake::Failed as usize]),
+        ],
+    ),
     one("ringhold_front_tunnels", "Tunnels open.", Kind::Gauge, &[("", |c| &c.tunnels_open)]),
     one("ringhold_front_tunnel_bytes_total", "Bytes through tunnels.", Kind::Counter, &[("", |c| &c.tunnel_bytes)]),
     (
@@ -172,10 +205,25 @@ pub fn samples(workers: &[Arc<Counters>]) -> Vec<Sample> {
         }
     }
     samples.extend(faults(workers));
+    samples.extend(passed(workers));
     samples
 }
 
 /// What has happened at all of what can go wrong.
+/// Those that have happened.
+fn passed(workers: &[Arc<Counters>]) -> impl Iterator<Item = Sample> + use<'_> {
+    Passed::ALL.into_iter().filter_map(|why| {
+        let counted = workers.iter().map(|w| w.tls_passed[why as usize].get()).sum::<u64>();
+        (counted > 0).then(|| Sample {
+            name: "ringhold_front_tls_passed_total",
+            help: "Tunnels to listed hosts, by why they were not answered here.",
+            kind: Kind::Counter,
+            labels: vec![("reason", why.token().to_owned())],
+            value: counted as f64,
+        })
+    })
+}
+
 fn faults(workers: &[Arc<Counters>]) -> impl Iterator<Item = Sample> + use<'_> {
     let all = Whose::ALL.into_iter().flat_map(|whose| Blamed::ALL.map(|kind| (whose, kind)));
     all.filter_map(|(whose, kind)| {

@@ -5,7 +5,7 @@
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
 //! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`: what other fronts say of it
-//! - `tunnel`: CONNECT and Upgrade; `https`: the certificates by which https is answered
+//! - `tunnel`: CONNECT and Upgrade; `https`: CONNECT that is answered in the host's name
 //! - `answer`: what the client gets; `effects`: what others are told of it; `reply`: its way; `record`, `outcome`: what became of it; `accesslog`, [`metrics`]: who reads of it
 
 #[cfg(test)]
@@ -57,6 +57,7 @@ use crate::net::listen::Listener;
 use crate::net::shares::Seats;
 use crate::net::tls::Roots;
 use front::{Front, reachable};
+use https::interception::Interception;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -88,6 +89,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let leaves = https::start::open(&config, clock::wall()).map_err(|trouble| StartError(trouble.to_string()))?;
     let front =
         Arc::new(Front { id, leaves: leaves.map(Arc::new), ..Front::new(&pseudonym(&config), listen, admin[0]) });
+    let https = front.leaves.clone().map(|leaves| Interception::new(&config, leaves)).transpose();
+    let https = https.map_err(StartError)?.map(Arc::new);
     let (out, writer) =
         Lines::to(std::io::stdout(), "access log", GATHER).map_err(|e| cannot("start the access log", &e))?;
     let log = accesslog::Log::new(&config.log, out.clone());
@@ -101,6 +104,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         membership: cluster.membership(),
         log,
         hot: hot.clone(),
+        https,
         shutdown: shutdown.clone(),
     };
     let workers = start_workers(start)?;

@@ -44,6 +44,12 @@ impl Record {
     pub fn end(&mut self, end: End) {
         self.outcome.end = end;
     }
+    /// What became of the TLS to a listed host, for the log.
+    pub fn tls(&mut self, what: &'static str) {
+        if let Some((_, line)) = &mut self.line {
+            line.tls = what;
+        }
+    }
     /// Who answered, for the log, and what that said of its cache.
     pub fn note<'a>(&mut self, node: &str, said: impl FnOnce() -> Option<&'a [u8]>) {
         if let Some((_, line)) = &mut self.line {

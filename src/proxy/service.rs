@@ -1,6 +1,7 @@
 //! The spine of the front: one request, from its head to the head of its answer.
 
 use super::answer::{self, own_answer};
+use super::https::intercept;
 use super::onward::{Asked as Answered, Onward};
 use super::outcome::{Cache, End, Source, Verdict};
 use super::own::looped;
@@ -10,7 +11,7 @@ use super::reply::{Content, Reply};
 use super::worker::Client;
 use super::{access, copied, hit, own, pages, told, tunnel, upload};
 use crate::net::dial::Dialer;
-use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step};
+use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
@@ -29,17 +30,16 @@ impl Service for Serving {
 
     /// What has a hot copy is answered at once; all else is waited for.
     fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
-        let client = &self.0;
-        let short = serve::allows_short();
-        if let Some((head, body)) = short.then(|| hit::at_once(client, request, out)).flatten() {
-            return Step::Answer(head, body);
-        }
-        if let Some(pass) = short.then(|| Pass::of(client.clone(), request)).flatten() {
-            return Step::Finish(Box::pin(pass.relay()));
-        }
-        match request.request() {
-            Ok(request) => Step::Finish(Box::pin(finish(client.clone(), request))),
-            Err(why) => Step::Refuse(why),
+        let Some(inside) = &self.0.inside else { return ask(&self.0, request, out) };
+        match inside.target(request) {
+            Ok(target) => request.aimed(&target, |request| ask(&self.0, request, out)),
+            Err(fault) => {
+                let (client, head_only) = (self.0.clone(), *request.method() == Method::HEAD);
+                let record = Some(client.record_of(request));
+                Step::Finish(Box::pin(
+                    async move { Given::Response(answer::fault(&client, &fault, head_only, record)) },
+                ))
+            }
         }
     }
 
@@ -53,6 +53,21 @@ impl Service for Serving {
         record.decide(Verdict { status, source: Source::Error, cache: Cache::Unknown, blame });
         record.sent(serve::text_of_refusal(fault).len());
         record.end(End::Complete);
+    }
+}
+
+/// A request whose target says where it goes, or one to the proxy itself.
+fn ask(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
+    let short = serve::allows_short();
+    if let Some((head, body)) = short.then(|| hit::at_once(client, request, out)).flatten() {
+        return Step::Answer(head, body);
+    }
+    if let Some(pass) = short.then(|| Pass::of(client.clone(), request)).flatten() {
+        return Step::Finish(Box::pin(pass.relay()));
+    }
+    match request.request() {
+        Ok(request) => Step::Finish(Box::pin(finish(client.clone(), request))),
+        Err(why) => Step::Refuse(why),
     }
 }
 
@@ -107,7 +122,7 @@ async fn answer(
         },
         Target::Authority { host, port } => {
             let upgrade = body.take_upgrade();
-            return Box::pin(tunnel::connect(client, &host, port, upgrade, record)).await;
+            return connect(client, (&host, port), upgrade, record).await;
         }
         Target::Origin => {
             let (page, blame) = to_the_proxy_itself(client, &request);
@@ -116,6 +131,28 @@ async fn answer(
         Target::Asterisk => pages::options(),
     };
     Ok(own_answer(page, None, request.method == Method::HEAD, record.take()))
+}
+
+/// A tunnel, or an answer in the host's name.
+async fn connect(
+    client: &Rc<Client>,
+    (host, port): (&str, u16),
+    upgrade: Option<Upgrade>,
+    record: &mut Option<Record>,
+) -> Result<Response<Reply>, Fault> {
+    match intercept::is_listed(client, host, port) {
+        Some(Ok(())) => {
+            access::may_connect(port, client.peer, &client.worker.config.access)?;
+            let serve = |stream, client: Rc<Client>| {
+                let connections = client.worker.connections.clone();
+                connections.serve(stream, Serving(client));
+            };
+            return Ok(intercept::take(client, (host, port), upgrade, record, serve));
+        }
+        Some(Err(why)) => intercept::note(client, why, record),
+        None => {}
+    }
+    Box::pin(tunnel::connect(client, host, port, upgrade, record)).await
 }
 
 /// Relays a request to the node that owns its key.

@@ -68,6 +68,7 @@ impl Stage {
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
         let start = Start {
             hot,
+            https: None,
             config: Arc::new(config),
             front: Arc::new(Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap())),
             membership: Membership { views, health, reports },

@@ -29,13 +29,30 @@ pub async fn connect(
     upgrade: Option<Upgrade>,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
-    let worker = &client.worker;
-    access::may_connect(port, client.peer, &worker.config.access)?;
-    let dialed = worker.dialer.dial(host, port, client.peer.same_machine).await?;
-    refuse_ours(worker, dialed.address, dialed.is_own)?;
+    access::may_connect(port, client.peer, &client.worker.config.access)?;
+    let origin = dial(client, host, port).await?;
     decide(record, StatusCode::OK);
-    start(client, upgrade, Far::Origin(dialed.stream), Bytes::new(), record.take());
+    start(client, upgrade, Far::Origin(origin), Bytes::new(), record.take());
     Ok(Response::new(Reply::new(Content::empty(), None)))
+}
+
+/// The same for a client that has had its 200, and of which `said` was read since.
+pub async fn pass(client: &Rc<Client>, near: Stream, said: Bytes, (host, port): (&str, u16), record: Option<Record>) {
+    match dial(client, host, port).await {
+        Ok(origin) => counted(&client.worker, (near, said), (Far::Origin(origin), Bytes::new()), record).await,
+        Err(fault) => {
+            tracing::debug!("no tunnel to {host}:{port}: {fault}");
+            if let Some(mut record) = record {
+                record.end(End::Broke(fault.blame()));
+            }
+        }
+    }
+}
+
+async fn dial(client: &Client, host: &str, port: u16) -> Result<Stream, Fault> {
+    let dialed = client.worker.dialer.dial(host, port, client.peer.same_machine).await?;
+    refuse_ours(&client.worker, dialed.address, dialed.is_own)?;
+    Ok(dialed.stream)
 }
 
 /// Nodes are controlled by fronts and the admin API by its users, neither through the proxy: a tunnel would say nothing of
@@ -89,16 +106,25 @@ fn start(client: &Rc<Client>, upgrade: Option<Upgrade>, far: Far, early: Bytes, 
     let (client, worker) = (client.clone(), client.worker.clone());
     let connections = worker.connections.clone();
     connections.spawn(async move {
-        worker.shared.counters.tunnels.add(1);
-        worker.shared.counters.tunnels_open.add(1);
-        run(&worker, upgrade, far, early, record).await;
-        worker.shared.counters.tunnels_open.sub(1);
+        let Some(near) = upgrade.taken().await else { return };
+        counted(&worker, near, (far, early), record).await;
         drop(client);
     });
 }
 
-async fn run(worker: &Worker, upgrade: Upgrade, mut far: Far, early: Bytes, mut record: Option<Record>) {
-    let Some((mut near, sent_ahead)) = upgrade.taken().await else { return };
+async fn counted(worker: &Worker, near: (Stream, Bytes), far: (Far, Bytes), record: Option<Record>) {
+    worker.shared.counters.tunnels.add(1);
+    worker.shared.counters.tunnels_open.add(1);
+    run(worker, near, far, record).await;
+    worker.shared.counters.tunnels_open.sub(1);
+}
+
+async fn run(
+    worker: &Worker,
+    (mut near, sent_ahead): (Stream, Bytes),
+    (mut far, early): (Far, Bytes),
+    mut record: Option<Record>,
+) {
     let far_stream = match &mut far {
         Far::Origin(stream) => stream,
         Far::Node(conn) => conn.link.http.stream(),

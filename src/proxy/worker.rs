@@ -4,6 +4,8 @@ use super::accesslog::Log;
 use super::front::Front;
 use super::held::Held;
 use super::hot::Hot;
+use super::https::inside::Inside;
+use super::https::interception::Interception;
 use super::link::{Pool, Shared, Swept, TICK, Ties};
 use super::metrics::Counters;
 use super::record::Record;
@@ -37,6 +39,8 @@ pub struct Worker {
     pub connections: Connections,
     pub shutdown: Shutdown,
     pub hot: Option<Arc<Hot>>,
+    /// `None`: no https is answered for.
+    pub https: Option<Arc<Interception>>,
     log: Option<Rc<Log>>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
@@ -55,7 +59,6 @@ pub struct Worker {
 pub struct Routing {
     pub view: Arc<View>,
     pub pools: Vec<Rc<Pool>>,
-    /// See [`View::is_private`].
     is_private: bool,
 }
 
@@ -75,7 +78,16 @@ pub struct Client {
     pub source: Source,
     /// As the log shows it, where there is one.
     shown: Option<Arc<str>>,
-    _place: Place,
+    /// The host that it speaks TLS with, as it believes.
+    pub inside: Option<Inside>,
+    place: Occupied,
+}
+
+/// By whom a place is occupied.
+enum Occupied {
+    Itself(#[expect(dead_code, reason = "given up with it")] Place),
+    /// The connection that it goes on with.
+    Outer(#[expect(dead_code, reason = "given up with it")] Rc<Client>),
 }
 
 /// What every worker is given.
@@ -86,6 +98,7 @@ pub struct Start {
     pub membership: Membership,
     pub log: Option<Log>,
     pub hot: Option<Arc<Hot>>,
+    pub https: Option<Arc<Interception>>,
     pub shutdown: Shutdown,
 }
 
@@ -126,7 +139,7 @@ pub async fn sweep(worker: Rc<Worker>) {
 
 impl Worker {
     pub fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
-        let Start { config, front, membership, log, hot, shutdown } = start;
+        let Start { config, front, membership, log, hot, https, shutdown } = start;
         let shared = Shared::new(&config, counters, front.via.clone());
         let mut views = membership.views.clone();
         let view = views.borrow_and_update().clone();
@@ -146,6 +159,7 @@ impl Worker {
             shared,
             shutdown,
             hot,
+            https,
             log: log.map(Rc::new),
             membership,
         });
@@ -226,6 +240,11 @@ impl Routing {
         Routing { is_private: view.is_private(), view, pools }
     }
 
+    /// See [`View::is_private`].
+    pub fn is_private(&self) -> bool {
+        self.is_private
+    }
+
     /// Whether nodes may be asked for a key: what is https is said in clear on no link that somebody else could hear.
     pub fn may_carry(&self, key: &Key) -> bool {
         self.is_private || key.scheme() != "https"
@@ -244,7 +263,15 @@ const NONE: &[u8] = b"-";
 impl Client {
     pub fn new(worker: Rc<Worker>, peer: Peer, place: Place) -> Client {
         let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| Log::client(addr.ip()));
-        Client { worker, peer, ties: Ties::default(), source: Source::of(&peer), shown, _place: place }
+        let (ties, source, place) = (Ties::default(), Source::of(&peer), Occupied::Itself(place));
+        Client { worker, peer, ties, source, shown, inside: None, place }
+    }
+
+    /// The same client, as what it says inside the TLS with a host.
+    pub fn within(outer: Rc<Client>, inside: Inside) -> Client {
+        let (worker, peer, source, shown) = (outer.worker.clone(), outer.peer, outer.source, outer.shown.clone());
+        let (ties, inside, place) = (Ties::default(), Some(inside), Occupied::Outer(outer));
+        Client { worker, peer, ties, source, shown, inside, place }
     }
 
     /// Follows a request from now on.
@@ -265,7 +292,11 @@ impl Client {
 
     fn follow<'a>(&self, method: &Method, version: Version, target: impl FnOnce() -> Cow<'a, [u8]>) -> Record {
         let line = |log: &Rc<Log>| (log.clone(), log.line(self.shown.as_ref(), method, version, &target()));
-        Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line))
+        let mut record = Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line));
+        if self.inside.is_some() {
+            record.tls("hit");
+        }
+        record
     }
 
     /// What `X-Forwarded-For` is to say.
@@ -276,6 +307,8 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.worker.shared.counters.connections_open.sub(1);
+        if matches!(self.place, Occupied::Itself(_)) {
+            self.worker.shared.counters.connections_open.sub(1);
+        }
     }
 }

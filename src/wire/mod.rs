@@ -4,6 +4,7 @@ pub mod answer;
 pub mod authority;
 pub mod cache_control;
 pub mod civil;
+pub mod client_hello;
 pub mod connection_auth;
 pub mod date;
 pub mod fault;

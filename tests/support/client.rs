@@ -4,8 +4,10 @@ use super::PATIENCE;
 use super::framing::{Framing, Trailers};
 use super::head::{self, Head, cut};
 use super::wire::Wire;
+use rustls::ClientConfig;
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A connection to the proxy (or to anything else).
@@ -76,6 +78,32 @@ impl Connection {
         let mut message = message.into_bytes();
         message.extend_from_slice(body);
         self.send(message)
+    }
+
+    /// Sends a request in origin form, as servers are asked; all fields but the length are given.
+    pub fn origin_form(&mut self, method: &str, path: &str, fields: &str, body: &[u8]) -> io::Result<()> {
+        let mut message = format!("{method} {path} HTTP/1.1\r\n{fields}").into_bytes();
+        if !body.is_empty() {
+            message.extend_from_slice(format!("Content-Length: {}\r\n", body.len()).as_bytes());
+        }
+        message.extend_from_slice(b"\r\n");
+        message.extend_from_slice(body);
+        self.send(message)
+    }
+
+    /// The same connection with TLS on it, which is to be with `host`.
+    pub fn secure(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Connection> {
+        self.secure_in_pieces(config, host, usize::MAX)
+    }
+
+    /// The same with a hello in pieces of so many bytes.
+    pub fn secure_in_pieces(self, config: &Arc<ClientConfig>, host: &str, piece: usize) -> io::Result<Connection> {
+        let socket = self.stream().try_clone()?;
+        Ok(Connection { reader: BufReader::with_capacity(16 * 1024, Wire::connect(config, host, socket, piece)?) })
+    }
+
+    pub fn wire(&self) -> &Wire {
+        self.reader.get_ref()
     }
 
     /// The next head; an error when the connection ended instead.

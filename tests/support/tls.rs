@@ -68,11 +68,7 @@ impl Authority {
 
     /// A client that believes this authority alone.
     pub fn client(&self, protocols: &[&str]) -> ClientConfig {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let builder = builder.expect("the provider has what they need").with_root_certificates(self.roots());
-        let mut config = builder.with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        config
+        client_of([self.certificate.clone()], protocols)
     }
 
     fn roots(&self) -> RootCertStore {
@@ -106,6 +102,17 @@ impl Identity {
     fn key(&self) -> PrivateKeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
     }
+}
+
+/// A client that believes these roots alone, and says that it speaks these protocols.
+pub fn client_of(certificates: impl IntoIterator<Item = CertificateDer<'static>>, protocols: &[&str]) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    certificates.into_iter().for_each(|certificate| roots.add(certificate).expect("it is a root"));
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.expect("the provider has what they need").with_root_certificates(roots);
+    let mut config = builder.with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    config
 }
 
 fn provider() -> Arc<CryptoProvider> {

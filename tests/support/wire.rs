@@ -22,10 +22,15 @@ impl Wire {
         Ok(Wire::Server(Box::new(StreamOwned::new(tls, socket))))
     }
 
-    /// The handshake of a client that wants `host`.
-    pub fn connect(config: &Arc<ClientConfig>, host: &str, mut socket: TcpStream) -> io::Result<Wire> {
+    /// The handshake of a client that wants `host`, and whose hello comes in pieces of so many bytes.
+    pub fn connect(config: &Arc<ClientConfig>, host: &str, mut socket: TcpStream, piece: usize) -> io::Result<Wire> {
         let name = host.to_owned().try_into().map_err(io::Error::other)?;
         let mut tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+        let mut hello = Vec::new();
+        tls.write_tls(&mut hello)?;
+        for piece in hello.chunks(piece) {
+            socket.write_all(piece)?;
+        }
         while tls.is_handshaking() || tls.wants_write() {
             tls.complete_io(&mut socket)?;
         }

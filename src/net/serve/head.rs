@@ -250,10 +250,13 @@ impl Seen {
 }
 
 fn is_pathless(method: &Method, target: &[u8]) -> bool {
-    const SCHEME: &[u8] = b"http://";
-    let scheme = target.get(..SCHEME.len()).filter(|_| *method == Method::OPTIONS && target.len() > SCHEME.len());
-    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
-        && !target[SCHEME.len()..].iter().any(|byte| matches!(byte, b'/' | b'?'))
+    const SCHEMES: [&[u8]; 2] = [b"http://", b"https://"];
+    *method == Method::OPTIONS
+        && SCHEMES.iter().any(|known| {
+            let scheme = target.get(..known.len()).filter(|_| target.len() > known.len());
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(known))
+                && !target[known.len()..].iter().any(|byte| matches!(byte, b'/' | b'?'))
+        })
 }
 
 impl<'a> Head<'a> {
@@ -263,6 +266,15 @@ impl<'a> Head<'a> {
     /// As it came.
     pub fn target(&self) -> &'a [u8] {
         self.target
+    }
+    /// The same with another target.
+    pub(super) fn aimed<'b>(&self, target: &'b [u8]) -> Head<'b>
+    where
+        'a: 'b,
+    {
+        let Head { fields, ids, traits, bytes, mut says, .. } = *self;
+        says.noted.pathless = is_pathless(&self.method, target);
+        Head { method: self.method.clone(), target, fields, ids, traits, bytes, says }
     }
     pub fn version(&self) -> Version {
         if self.says.old { Version::HTTP_10 } else { Version::HTTP_11 }
@@ -299,8 +311,12 @@ impl<'a> Head<'a> {
         let malformed = Refusal::Malformed(NO_LINE);
         let head = Bytes::copy_from_slice(self.bytes);
         let part = |part: &[u8]| {
-            let start = part.as_ptr() as usize - self.bytes.as_ptr() as usize;
-            head.slice(start..start + part.len())
+            let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
+            match start.checked_add(part.len()) {
+                Some(end) if end <= head.len() => head.slice(start..end),
+                // The target is another than came.
+                _ => Bytes::copy_from_slice(part),
+            }
         };
         let mut request = Request::new(());
         *request.method_mut() = self.method.clone();

@@ -102,6 +102,14 @@ impl Asked<'_> {
         body.with_upgrade(upgrade)
     }
 
+    /// The same with another target.
+    pub fn aimed<T>(&self, target: &[u8], ask: impl FnOnce(&Asked<'_>) -> T) -> T {
+        let other = Asked::new(self.head.aimed(target), self.io, self.state, self.limits);
+        let asked = ask(&other);
+        self.offer.set(other.take_offer());
+        asked
+    }
+
     /// What sends interim responses to it.
     pub fn interim(&self) -> Interim {
         Interim::of_next(self.state)

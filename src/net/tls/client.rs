@@ -48,7 +48,7 @@ impl Client {
 }
 
 /// AES-128 first: what it protects here is worth as much as with AES-256, and costs less.
-fn provider() -> CryptoProvider {
+pub(super) fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     let is_long = |suite: CipherSuite| {
         use CipherSuite::{

@@ -1,14 +1,16 @@
-//! TLS: the only folder that names rustls. [`Session`] is one connection, [`Client`] what speaks to origins.
+//! TLS: the only folder that names rustls. [`Session`] is one connection, [`Client`] what speaks to origins, [`Server`] to clients.
 //!
 //! A session is driven on the socket itself: what it says that is not the application's (tickets, key updates, alerts) is
 //! handled where the application reads or writes.
 
 mod client;
 mod roots;
+mod server;
 mod session;
 mod trouble;
 
 pub use client::Client;
 pub use roots::{BUNDLES, Roots};
+pub use server::{Refused, Server};
 pub use session::Session;
 pub use trouble::Trouble;

@@ -1,10 +1,17 @@
-//! What a front needs to answer https in a host's name: the certificate authority and what it signs.
+//! How a front answers https in a host's name: the certificate authority, what it signs, and who is answered so.
 //!
 //! - `ca`: makes an authority, and signs with it; `folder`: keeps it
 //! - `leaf`: the certificates of hosts
 //! - `start`: what a front starts with
+//! - `intercept`: answers a CONNECT in a host's name, or passes it on (`passed`: why); `interception`: what workers share for
+//!   that; `inside` (PURE): what is asked inside; `learned`: who has refused us
 
 pub mod ca;
 pub mod folder;
+pub mod inside;
+pub mod intercept;
+pub mod interception;
 pub mod leaf;
+mod learned;
+pub mod passed;
 pub mod start;

@@ -1,0 +1,97 @@
+//! TLS towards clients of the proxy, in the names of hosts.
+
+use super::client::provider;
+use super::session::Session;
+use bytes::Bytes;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
+use rustls::{AlertDescription, Error, ServerConfig, ServerConnection};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+
+/// The only protocol that is spoken inside.
+const HTTP: &[u8] = b"http/1.1";
+
+/// What is the same for all hosts: one key, and one secret by which sessions are gone on with (a session is bound to its
+/// host all the same).
+pub struct Server {
+    config: ServerConfig,
+    key: Arc<dyn SigningKey>,
+}
+
+/// How a handshake failed.
+#[derive(Debug)]
+pub enum Refused {
+    /// The client does not take this certificate: it has said so, or has left when it saw it.
+    Certificate(io::Error),
+    /// Anything else.
+    Otherwise(io::Error),
+}
+
+impl Server {
+    /// `key`: the private key of all certificates, PKCS #8.
+    pub fn new(key: Vec<u8>) -> Result<Server, String> {
+        let provider = Arc::new(provider());
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key));
+        let key = provider.key_provider.load_private_key(key).map_err(|e| e.to_string())?;
+        let config = config(provider).map_err(|e| e.to_string())?;
+        Ok(Server { config, key })
+    }
+
+    /// Shakes hands, as the host whose certificates these are (DER, its own first). `said`: what the client has said already.
+    /// Takes as long as the client does.
+    pub async fn accept(&self, socket: TcpStream, chain: &[Vec<u8>], said: Bytes) -> Result<Session, Refused> {
+        let chain = chain.iter().map(|certificate| CertificateDer::from(certificate.clone())).collect();
+        let shown = SingleCertAndKey::from(CertifiedKey::new(chain, self.key.clone()));
+        let mut config = self.config.clone();
+        config.cert_resolver = Arc::new(shown);
+        let tls = ServerConnection::new(Arc::new(config)).map_err(|e| Refused::Otherwise(io::Error::other(e)))?;
+        let mut session = Session::new(socket, tls, said);
+        match session.shake_hands().await {
+            Ok(()) => Ok(session),
+            Err(e) if is_of_certificate(&e) => Err(Refused::Certificate(e)),
+            Err(e) => Err(Refused::Otherwise(e)),
+        }
+    }
+}
+
+fn config(provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Nobody));
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    Ok(config)
+}
+
+/// Whether a client that ended the handshake so may have done it for the certificate: by one of the alerts that say so (RFC 8446
+/// section 6.2), or by its silence. Its hello was whole and had what it takes.
+fn is_of_certificate(error: &io::Error) -> bool {
+    use AlertDescription::{AccessDenied, BadCertificate, CertificateUnknown, UnknownCA};
+    let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    match tls {
+        Some(Error::AlertReceived(alert)) => {
+            matches!(alert, BadCertificate | CertificateUnknown | UnknownCA | AccessDenied)
+        }
+        Some(_) => false,
+        None => matches!(
+            error.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+        ),
+    }
+}
+
+/// Stands where each connection has its own host.
+#[derive(Debug)]
+struct Nobody;
+
+impl ResolvesServerCert for Nobody {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+}

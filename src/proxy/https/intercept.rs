@@ -1,0 +1,163 @@
+//! CONNECT to a listed host: answered in its name, or tunnelled on with every byte that the client has said.
+
+use super::inside::Inside;
+use super::interception::{Asked, Interception};
+use super::passed::Passed;
+use crate::clock::tick;
+use crate::net::listen::Stream;
+use crate::net::serve::Upgrade;
+use crate::net::tls::Refused;
+use crate::proxy::metrics::Handshake;
+use crate::proxy::outcome::{Cache, End, Source, Verdict};
+use crate::proxy::record::Record;
+use crate::proxy::reply::{Content, Reply};
+use crate::proxy::tunnel;
+use crate::proxy::worker::Client;
+use crate::wire::client_hello::{self, Hello, Read};
+use crate::wire::fault::{Blame, Kind, Whose};
+use bytes::{Bytes, BytesMut};
+use http::{Response, StatusCode};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+/// Who says nothing for so long waits for the other end to speak first.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// What the client says first.
+enum Said {
+    Hello(Hello),
+    Other(Passed),
+    /// It has left, or takes too long, or says too much.
+    Nothing,
+}
+
+/// A tunnel that was asked for.
+struct Task {
+    client: Rc<Client>,
+    https: Arc<Interception>,
+    asked: Asked,
+    inside: Inside,
+    record: Option<Record>,
+}
+
+/// Whether a tunnel is to one of the hosts that are answered for. `None`: it is not listed.
+pub fn is_listed(client: &Client, host: &str, port: u16) -> Option<Result<(), Passed>> {
+    let https = client.worker.https.as_ref()?;
+    let listed = https.before(&asked(client, host, port), client.worker.routing().is_private())?;
+    Some(listed.and_then(|()| Inside::of(host, port).map(drop).ok_or(Passed::Unsigned)))
+}
+
+/// It is listed, and tunnelled all the same.
+pub fn note(client: &Client, why: Passed, record: &mut Option<Record>) {
+    client.worker.shared.counters.tls_passed[why as usize].add(1);
+    if let Some(record) = record {
+        record.tls(why.logged());
+    }
+}
+
+/// 200 at once: whether the host can be reached is for whoever has to ask it. `serve`: what answers inside.
+pub fn take(
+    client: &Rc<Client>,
+    (host, port): (&str, u16),
+    upgrade: Option<Upgrade>,
+    record: &mut Option<Record>,
+    serve: impl FnOnce(Stream, Rc<Client>) + 'static,
+) -> Response<Reply> {
+    if let (Some(upgrade), Some(https), Some(inside)) = (upgrade, client.worker.https.clone(), Inside::of(host, port)) {
+        let (asked, mut record) = (asked(client, host, port), record.take());
+        if let Some(record) = &mut record {
+            let (status, source, cache) = (StatusCode::OK, Source::Tunnel, Cache::Unknown);
+            record.decide(Verdict { status, source, cache, blame: None });
+        }
+        let task = Task { client: client.clone(), https, asked, inside, record };
+        client.worker.connections.spawn(task.run(upgrade, serve));
+    }
+    Response::new(Reply::new(Content::empty(), None))
+}
+
+fn asked(client: &Client, host: &str, port: u16) -> Asked {
+    let address = client.peer.addr.map(|addr| addr.ip());
+    Asked { address, host: host.to_ascii_lowercase().into(), port }
+}
+
+impl Task {
+    async fn run(self, upgrade: Upgrade, serve: impl FnOnce(Stream, Rc<Client>)) {
+        let Some((mut near, ahead)) = upgrade.taken().await else { return };
+        let limit = self.client.worker.config.timeouts.header;
+        let (said, bytes) = hear(&mut near, ahead, limit).await;
+        let answered = match said {
+            Said::Hello(hello) => self.https.certificate(&self.asked, &hello).map(|leaf| (leaf, hello)),
+            Said::Other(why) => Err(why),
+            Said::Nothing => return self.failed(Handshake::Failed, "failed"),
+        };
+        match (answered, near) {
+            (Ok((leaf, hello)), Stream::Tcp(socket)) => {
+                let shaking = self.https.server.accept(socket, &leaf.chain, bytes);
+                match timeout(limit, shaking).await {
+                    Ok(Ok(session)) => self.open(Stream::Tls(Box::new(session)), serve),
+                    Ok(Err(Refused::Certificate(why))) => {
+                        tracing::debug!("a client refuses the certificate for {}: {why}", self.asked.host);
+                        self.https.refused(&self.asked, &hello);
+                        self.failed(Handshake::Refused, "refused");
+                    }
+                    Ok(Err(Refused::Otherwise(why))) => {
+                        tracing::debug!("a handshake as {} failed: {why}", self.asked.host);
+                        self.failed(Handshake::Failed, "failed");
+                    }
+                    Err(_) => self.failed(Handshake::Failed, "failed"),
+                }
+            }
+            (Ok(_), near) => self.pass(near, bytes, Passed::NotTls).await,
+            (Err(why), near) => self.pass(near, bytes, why).await,
+        }
+    }
+
+    /// Requests are answered inside from now on.
+    fn open(mut self, stream: Stream, serve: impl FnOnce(Stream, Rc<Client>)) {
+        let resumed = matches!(&stream, Stream::Tls(session) if session.is_resumed());
+        let how = if resumed { Handshake::Resumed } else { Handshake::Full };
+        self.client.worker.shared.counters.handshake(how);
+        if let Some(record) = &mut self.record {
+            record.tls("hit");
+            record.end(End::Complete);
+        }
+        serve(stream, Rc::new(Client::within(self.client, self.inside)));
+    }
+
+    async fn pass(mut self, near: Stream, said: Bytes, why: Passed) {
+        note(&self.client, why, &mut self.record);
+        tunnel::pass(&self.client, near, said, (&self.asked.host, self.asked.port), self.record).await;
+    }
+
+    fn failed(mut self, how: Handshake, logged: &'static str) {
+        self.client.worker.shared.counters.handshake(how);
+        if let Some(record) = &mut self.record {
+            record.tls(logged);
+            record.end(End::Broke(Blame::new(Whose::Client, Kind::TlsProtocolError)));
+        }
+    }
+}
+
+/// The hello, and all that was read for it.
+async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration) -> (Said, Bytes) {
+    let (began, mut bytes) = (tick(), BytesMut::from(&ahead[..]));
+    let said = loop {
+        match client_hello::read(&bytes) {
+            Read::Hello(hello) => break Said::Hello(hello),
+            Read::Other => break Said::Other(Passed::NotTls),
+            Read::Partial if bytes.len() >= client_hello::LONGEST => break Said::Nothing,
+            Read::Partial => {}
+        }
+        let (is_silent, left) = (bytes.is_empty(), limit.saturating_sub(tick().since(began)));
+        let wait = if is_silent { left.min(SILENCE) } else { left };
+        match timeout(wait, near.read_buf(&mut bytes)).await {
+            Ok(Ok(read)) if read > 0 => {}
+            Err(_) if is_silent => break Said::Other(Passed::Silence),
+            _ => break Said::Nothing,
+        }
+    };
+    (said, bytes.freeze())
+}

@@ -1,0 +1,100 @@
+//! What a front's workers share of the https that they answer for: the list, the certificates, and who has refused them.
+
+use super::leaf::{Leaf, Leaves, Unsigned};
+use super::learned::{Learned, Refusal};
+use super::passed::Passed;
+use crate::clock::{self, Tick, tick};
+use crate::config::Config;
+use crate::net::tls::Server;
+use crate::wire::client_hello::Hello;
+use crate::wire::https::{Hosts, Listing};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// See the module. There is one only where `[https] hosts` names hosts.
+pub struct Interception {
+    list: Hosts,
+    leaves: Arc<Leaves>,
+    pub server: Server,
+    learned: Mutex<Learned>,
+    learn: Duration,
+}
+
+/// Who asks for a tunnel, and where to.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub address: Option<IpAddr>,
+    /// Without brackets, in lower case.
+    pub host: Box<str>,
+    pub port: u16,
+}
+
+impl Interception {
+    /// Errors are faults of ours.
+    pub fn new(config: &Config, leaves: Arc<Leaves>) -> Result<Interception, String> {
+        let (list, learn) = (config.https.list.clone(), config.https.learn);
+        let server = Server::new(leaves.key())?;
+        Ok(Interception { list, leaves, server, learned: Mutex::default(), learn })
+    }
+
+    /// What is known before the client has said a word of TLS. `None`: the host is not listed. `is_private`: nobody else hears
+    /// what nodes are asked.
+    pub fn before(&self, asked: &Asked, is_private: bool) -> Option<Result<(), Passed>> {
+        match self.list.decide(&asked.host, asked.port) {
+            Listing::NotListed => None,
+            Listing::Passed(_) => Some(Err(Passed::Listed)),
+            Listing::Intercepted(_) if !is_private => Some(Err(Passed::Nodes)),
+            Listing::Intercepted(_) => Some(Ok(())),
+        }
+    }
+
+    /// The certificate to answer a hello with, or why it is not answered.
+    pub fn certificate(&self, asked: &Asked, hello: &Hello) -> Result<Arc<Leaf>, Passed> {
+        if hello.host.as_ref().is_some_and(|host| *host != asked.host) {
+            return Err(Passed::OtherName);
+        }
+        if !hello.speaks_http1() {
+            return Err(Passed::Protocol);
+        }
+        if !hello.is_current {
+            return Err(Passed::Version);
+        }
+        if self.learned().has(&refusal(asked, hello), tick()) {
+            return Err(Passed::Refused);
+        }
+        self.leaves.of(&asked.host, clock::wall()).map_err(|why| {
+            match why {
+                Unsigned::Failed(trouble) => tracing::error!("no certificate for {}: {trouble}", asked.host),
+                why => tracing::debug!("no certificate for {}: {why}", asked.host),
+            }
+            Passed::Unsigned
+        })
+    }
+
+    /// A client does not take our certificate: it gets tunnels for a while, and its operator one line.
+    pub fn refused(&self, asked: &Asked, hello: &Hello) {
+        let now = tick();
+        let until = Tick(now.0.saturating_add(u64::try_from(self.learn.as_millis()).unwrap_or(u64::MAX)));
+        if self.learned().note(refusal(asked, hello), now, until) {
+            let client =
+                asked.address.map_or_else(|| "a client".to_owned(), |address| address.to_canonical().to_string());
+            tracing::warn!(
+                "{client} does not trust our certificate for {}, or accepts its own alone: tunnelled for {:?}; have it trust \
+                 the authority (`ringhold ca env`, `ringhold ca install`), or list the host in [https] pass",
+                asked.host,
+                self.learn
+            );
+        }
+    }
+
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refusal(asked: &Asked, hello: &Hello) -> Refusal {
+    let host = xxh3_64(format!("{}:{}", asked.host, asked.port).as_bytes());
+    Refusal { address: asked.address, program: hello.program, host }
+}

@@ -1,0 +1,90 @@
+//! Which clients have refused our certificate for a host not long ago: they get tunnels there. The time is an argument.
+
+use crate::clock::Tick;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// So many refusals are remembered; the one that ends first makes room.
+const MOST: usize = 4096;
+
+/// Who refuses, and where. Another program at the same address is another client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Refusal {
+    /// `None`: it came by a Unix socket.
+    pub address: Option<IpAddr>,
+    /// [`crate::wire::client_hello::Hello::program`].
+    pub program: u64,
+    /// A hash of host and port.
+    pub host: u64,
+}
+
+/// Those that still count.
+#[derive(Debug, Default)]
+pub struct Learned(HashMap<Refusal, Tick>);
+
+impl Learned {
+    /// From now on, until then; whether it is news.
+    pub fn note(&mut self, refusal: Refusal, now: Tick, until: Tick) -> bool {
+        if until <= now {
+            return false;
+        }
+        if self.0.len() >= MOST && !self.0.contains_key(&refusal) {
+            self.0.retain(|_, until| *until > now);
+            if self.0.len() >= MOST
+                && let Some(first) = self.0.iter().min_by_key(|(_, until)| **until).map(|(refusal, _)| *refusal)
+            {
+                self.0.remove(&first);
+            }
+        }
+        self.0.insert(refusal, until).is_none_or(|before| before <= now)
+    }
+
+    pub fn has(&self, refusal: &Refusal, now: Tick) -> bool {
+        self.0.get(refusal).is_some_and(|until| *until > now)
+    }
+
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(program: u64) -> Refusal {
+        Refusal { address: Some([10, 0, 0, 1].into()), program, host: 1 }
+    }
+
+    #[test]
+    fn a_refusal_is_of_one_program_at_one_address_and_one_host_and_ends() {
+        let mut learned = Learned::default();
+        assert!(learned.note(refusal(1), Tick(5), Tick(10)));
+        assert!(!learned.note(refusal(1), Tick(6), Tick(11)), "no news");
+        for (other, known) in [
+            (refusal(1), true),
+            (refusal(2), false),
+            (Refusal { address: Some([10, 0, 0, 2].into()), ..refusal(1) }, false),
+            (Refusal { address: None, ..refusal(1) }, false),
+            (Refusal { host: 2, ..refusal(1) }, false),
+        ] {
+            assert_eq!(learned.has(&other, Tick(10)), known, "{other:?}");
+            assert!(!learned.has(&other, Tick(11)));
+        }
+        assert!(learned.note(refusal(1), Tick(11), Tick(20)), "news again");
+        assert!(!learned.note(refusal(3), Tick(5), Tick(5)) && !learned.has(&refusal(3), Tick(5)), "none is learned");
+    }
+
+    #[test]
+    fn so_many_are_remembered_and_the_first_to_end_goes() {
+        let mut learned = Learned::default();
+        for n in 0..MOST as u64 + 10 {
+            learned.note(refusal(n), Tick(0), Tick(100 + n));
+        }
+        assert_eq!(learned.count(), MOST);
+        assert!(!learned.has(&refusal(9), Tick(1)) && learned.has(&refusal(10), Tick(1)));
+        learned.note(refusal(1 << 40), Tick(100_000), Tick(100_001));
+        assert_eq!(learned.count(), 1, "what has ended makes room");
+    }
+}

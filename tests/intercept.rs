@@ -1,0 +1,353 @@
+//! CONNECT to a listed host: answered in the host's name and from the cache, or tunnelled with every byte that was said.
+
+mod support;
+
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use support::*;
+use tempfile::TempDir;
+
+const KEEP: &str = "Cache-Control: max-age=60\r\n";
+const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+
+/// An origin, and a cluster that answers in its name.
+struct Stage {
+    origin: Origin,
+    /// That of the origin.
+    authority: Authority,
+    cluster: Cluster,
+    _folder: TempDir,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        Stage::with(|setup, _| setup)
+    }
+
+    fn with(change: impl FnOnce(Setup, String) -> Setup) -> Stage {
+        let (authority, folder) = (Authority::new(), TempDir::with_prefix("rh").unwrap());
+        let origin = Origin::secure(authority.issue(&NAMES).server());
+        let file = authority.write(&folder.path().join("roots.pem")).display().to_string();
+        let setup =
+            Setup::default().unhurried().nodes(1).set("https", "roots", vec![file]).set("log", "access", "text");
+        let listed = format!("localhost:{}", origin.address.port());
+        let cluster = change(setup.set("https", "hosts", vec![listed.clone()]), listed).start();
+        Stage { origin, authority, cluster, _folder: folder }
+    }
+
+    fn authority_of_ours(&self) -> PathBuf {
+        self.cluster.folder().join("state/ca/ca.pem")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.origin.address.port())
+    }
+
+    /// A client that believes the proxy's authority alone, and speaks these protocols.
+    fn client(&self, protocols: &[&str]) -> ClientConfig {
+        let certificates = CertificateDer::pem_file_iter(self.authority_of_ours()).unwrap();
+        tls::client_of(certificates.map(Result::unwrap), protocols)
+    }
+
+    /// A tunnel that the proxy has agreed to.
+    fn tunnel(&self) -> Connection {
+        let mut tunnel = self.cluster.connect();
+        let authority = format!("localhost:{}", self.origin.address.port());
+        tunnel.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).unwrap();
+        let head = tunnel.head().unwrap();
+        assert_eq!(head.word(1), "200", "{head:?}");
+        tunnel
+    }
+
+    /// A connection inside one.
+    fn inside(&self, config: &Arc<ClientConfig>) -> Connection {
+        self.tunnel().secure(config, "localhost").unwrap_or_else(|e| panic!("no TLS: {e}\n{}", self.cluster.said()))
+    }
+
+    fn get(&self, client: &mut Connection, path: &str) -> Response {
+        client.origin_form("GET", path, &format!("Host: localhost:{}\r\n", self.origin.address.port()), b"").unwrap();
+        client.response("GET").unwrap_or_else(|e| panic!("{path}: {e}\n{}", self.cluster.said()))
+    }
+
+    /// How often tunnels to the origin were passed on, for this reason.
+    fn passed(&self, why: &str) -> bool {
+        let metrics = self.cluster.manage("GET", "/metrics", "").text();
+        let line = format!("ringhold_front_tls_passed_total{{reason=\"{why}\"}}");
+        metrics.lines().any(|said| said.starts_with(&line))
+    }
+
+    fn until_logged(&self, what: &str) {
+        until_true(&format!("the log has {what}"), PATIENCE, || self.cluster.said().contains(what));
+    }
+}
+
+#[test]
+fn a_listed_host_is_answered_in_its_name_and_from_the_cache() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, &format!("{KEEP}Alt-Svc: h3=\":443\"\r\n"), "page"));
+    let config = Arc::new(stage.client(&["h2", "http/1.1"]));
+    for hit in [false, true] {
+        let mut client = stage.inside(&config);
+        for again in [false, true] {
+            let answer = stage.get(&mut client, "/page");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "page"));
+            assert_eq!(answer.is_hit(), hit || again);
+            assert_eq!(answer.get("alt-svc"), None);
+        }
+    }
+    assert_eq!(stage.origin.count("/page"), 1);
+    assert_eq!(stage.origin.heads("/page")[0].line, "GET /page HTTP/1.1");
+    // The same URL by absolute form is the same.
+    assert!(stage.cluster.get(&stage.url("/page")).is_hit());
+    stage.until_logged("CONNECT localhost");
+    stage.until_logged(" tls=hit");
+    stage.until_logged(&stage.url("/page"));
+    assert_eq!(stage.cluster.metric("ringhold_front_tls_handshakes_total"), 2);
+}
+
+#[test]
+fn a_client_goes_on_with_an_earlier_session() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.client(&[]));
+    for resumed in [false, true] {
+        let mut client = stage.inside(&config);
+        assert_eq!(stage.get(&mut client, "/page").text(), "page");
+        assert_eq!(client.wire().is_resumed(), resumed);
+    }
+}
+
+#[test]
+fn other_hosts_inside_are_misdirected_and_connect_is_no_request_there() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.client(&[]));
+    let mut client = stage.inside(&config);
+    for (target, host, status) in [
+        ("/page", "other.example", 421),
+        ("https://other.example/page", "localhost", 421),
+        ("http://localhost/page", "localhost", 421),
+    ] {
+        client.origin_form("GET", target, &format!("Host: {host}\r\n"), b"").unwrap();
+        let answer = client.response("GET").unwrap();
+        assert_eq!(answer.status, status, "{target} {host}: {}", answer.text());
+    }
+    assert_eq!(stage.get(&mut client, "/page").text(), "page", "the connection goes on");
+    client.send("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n").unwrap();
+    assert_eq!(client.head().unwrap().word(1), "400");
+    assert_eq!(stage.origin.count("/page"), 1);
+}
+
+#[test]
+fn uploads_ranges_interim_responses_and_other_protocols_pass_inside() {
+    let stage = Stage::new();
+    stage.origin.on("/upload", |x| x.digest());
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "0123456789"));
+    stage.origin.on("/hinted", |x| {
+        x.raw("HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")?;
+        x.reply(200, "Cache-Control: no-store\r\n", "page")
+    });
+    stage.origin.on("/chat", |x| {
+        x.reply_empty(101, "Upgrade: websocket\r\nConnection: Upgrade\r\n")?;
+        x.echo()
+    });
+    let (config, host) = (Arc::new(stage.client(&[])), format!("Host: localhost:{}\r\n", stage.origin.address.port()));
+    let mut client = stage.inside(&config);
+    let body = vec![7; 3 * 1024 * 1024];
+    client.origin_form("POST", "/upload", &host, &body).unwrap();
+    assert!(client.response("POST").unwrap().text().starts_with(&format!("{} ", body.len())));
+    assert_eq!(stage.get(&mut client, "/page").text(), "0123456789");
+    client.origin_form("GET", "/page", &format!("{host}Range: bytes=2-4\r\n"), b"").unwrap();
+    assert_eq!(client.response("GET").unwrap().text(), "234");
+    let hinted = stage.get(&mut client, "/hinted");
+    assert_eq!((hinted.interim.as_slice(), hinted.text().as_str()), (&[103][..], "page"));
+    client.origin_form("GET", "/chat", &format!("{host}Upgrade: websocket\r\nConnection: Upgrade\r\n"), b"").unwrap();
+    assert_eq!(client.head().unwrap().word(1), "101");
+    for word in ["hello", "again"] {
+        client.send(word).unwrap();
+        assert_eq!(client.read_exact(word.len()).unwrap(), word.as_bytes());
+    }
+}
+
+#[test]
+fn the_end_of_a_connection_is_said_in_tls() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.client(&[]));
+    let mut client = stage.inside(&config);
+    let fields = format!("Host: localhost:{}\r\nConnection: close\r\n", stage.origin.address.port());
+    client.origin_form("GET", "/page", &fields, b"").unwrap();
+    assert_eq!(client.response("GET").unwrap().text(), "page");
+    assert_eq!(client.read_to_end().expect("an end in order is no error"), b"");
+}
+
+#[test]
+fn a_client_that_does_not_believe_us_is_tunnelled_at_its_next_try() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let pinned = Arc::new(stage.authority.client(&["http/1.1"]));
+    assert!(stage.tunnel().secure(&pinned, "localhost").is_err(), "it has its own error once");
+    stage.until_logged("does not trust our certificate for localhost");
+    let mut client = stage.inside(&pinned);
+    assert_eq!(stage.get(&mut client, "/page").text(), "page");
+    assert!(stage.passed("refused"));
+    drop(client);
+    stage.until_logged("tls=refused");
+    stage.until_logged("tls=passed:refused");
+    // Another program at the same address, by its extensions, is not meant.
+    let mut other = stage.inside(&Arc::new(stage.client(&[])));
+    assert_eq!(stage.get(&mut other, "/page").text(), "page");
+    assert!(!stage.get(&mut other, "/page").get("via").unwrap_or_default().is_empty(), "it came through the proxy");
+    assert_eq!(stage.cluster.said().matches("does not trust our certificate").count(), 1, "warned of once");
+}
+
+#[test]
+fn what_is_not_ours_to_answer_is_tunnelled_with_every_byte() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    // The origin's own certificate is seen: a client of its authority is content.
+    let protocols = Arc::new(stage.authority.client(&["h2"]));
+    assert!(stage.tunnel().secure(&protocols, "localhost").is_ok());
+    assert!(stage.passed("protocol"));
+    let other_name = Arc::new(stage.authority.client(&[]));
+    assert!(stage.tunnel().secure(&other_name, "other.example").is_err(), "the origin is none of that name");
+    assert!(stage.passed("other_name"));
+    stage.until_logged("tls=passed:protocol");
+}
+
+#[test]
+fn what_is_no_tls_is_tunnelled() {
+    let plain = Origin::start();
+    plain.on("/page", |x| x.reply(200, KEEP, "in clear"));
+    let port = plain.address.port();
+    let stage = Stage::with(|setup, _| setup.set("https", "hosts", vec![format!("localhost:{port}")]));
+    let mut tunnel = stage.cluster.connect();
+    tunnel.send(format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")).unwrap();
+    assert_eq!(tunnel.head().unwrap().word(1), "200");
+    tunnel.origin_form("GET", "/page", "Host: localhost\r\n", b"").unwrap();
+    assert_eq!(tunnel.response("GET").unwrap().text(), "in clear");
+    assert!(stage.passed("not_tls"));
+}
+
+#[test]
+fn who_waits_for_the_other_end_to_speak_is_tunnelled() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            _ = stream.write_all(b"220 speaks first\r\n");
+        }
+    });
+    let stage = Stage::with(|setup, _| setup.set("https", "hosts", vec![format!("localhost:{port}")]));
+    let mut tunnel = stage.cluster.connect();
+    tunnel.send(format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")).unwrap();
+    assert_eq!(tunnel.head().unwrap().word(1), "200");
+    assert_eq!(tunnel.read_exact(18).unwrap(), b"220 speaks first\r\n");
+    assert!(stage.passed("silence"));
+}
+
+#[test]
+fn where_a_node_is_asked_in_clear_https_is_tunnelled() {
+    let stage = Stage::with(|setup, _| setup.node_at("r1", "127.0.0.1:1"));
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.authority.client(&[]));
+    let mut client = stage.inside(&config);
+    assert_eq!(stage.get(&mut client, "/page").text(), "page");
+    assert!(stage.passed("nodes"));
+}
+
+#[test]
+fn a_line_of_pass_wins() {
+    let stage = Stage::with(|setup, listed| setup.set("https", "pass", vec![listed]));
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let mut client = stage.inside(&Arc::new(stage.authority.client(&[])));
+    assert_eq!(stage.get(&mut client, "/page").text(), "page");
+    assert!(stage.passed("listed"));
+    drop(client);
+    stage.until_logged("tls=passed:listed");
+}
+
+#[test]
+fn cookies_are_for_whose_request_was_sent() {
+    let stage = Stage::new();
+    stage.origin.on("/cookie", |x| x.reply(200, &format!("{KEEP}Set-Cookie: id=1\r\n"), "page"));
+    let config = Arc::new(stage.client(&[]));
+    let mut client = stage.inside(&config);
+    let first = stage.get(&mut client, "/cookie");
+    assert_eq!((first.is_hit(), first.get("set-cookie").as_deref()), (false, Some("id=1")));
+    let second = stage.get(&mut client, "/cookie");
+    assert_eq!((second.is_hit(), second.get("set-cookie")), (true, None));
+    let host = format!("Host: localhost:{}\r\nCookie: id=1\r\n", stage.origin.address.port());
+    stage.origin.on("/known", |x| x.reply(200, KEEP, "page of somebody"));
+    stage.origin.on("/public", |x| x.reply(200, "Cache-Control: public, max-age=60\r\n", "page of everybody"));
+    for (path, asked) in [("/known", 2), ("/public", 1)] {
+        for _ in 0..2 {
+            client.origin_form("GET", path, &host, b"").unwrap();
+            assert_eq!(client.response("GET").unwrap().status, 200);
+        }
+        assert_eq!(stage.origin.count(path), asked, "{path}");
+    }
+}
+
+#[test]
+fn a_hello_may_come_in_many_pieces() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.client(&["http/1.1"]));
+    let mut client = stage.tunnel().secure_in_pieces(&config, "localhost", 7).unwrap();
+    assert_eq!(stage.get(&mut client, "/page").text(), "page");
+}
+
+#[test]
+fn half_a_hello_is_given_up_in_time() {
+    let stage = Stage::with(|setup, _| setup.set("timeouts", "header", "300ms"));
+    let mut tunnel = stage.tunnel();
+    tunnel.send([22, 3, 1, 2, 0, 1, 0]).unwrap();
+    assert!(tunnel.closes_within(PATIENCE));
+}
+
+#[test]
+fn an_origin_that_does_not_prove_who_it_is_is_502_inside() {
+    let stage = Stage::with(|setup, _| setup.set("https", "roots", Vec::<String>::new()));
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.client(&[]));
+    let mut client = stage.inside(&config);
+    let answer = stage.get(&mut client, "/page");
+    assert_eq!(answer.status, 502);
+    assert!(answer.has_error("tls_certificate_error") && answer.text().contains("[https] roots"), "{}", answer.text());
+}
+
+#[test]
+fn curl_and_python_fetch_twice_with_one_request_to_the_origin() {
+    if !tools::wanted("https by curl and Python", &["curl", "python3"]) {
+        return;
+    }
+    let stage = Stage::new();
+    for path in ["/curl", "/python"] {
+        stage.origin.on(path, |x| x.reply(200, KEEP, "fetched"));
+    }
+    let (proxy, ca) = (format!("http://{}", stage.cluster.proxy), stage.authority_of_ours());
+    let tool = |program: &str| {
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("SSL_CERT_FILE", &ca);
+        command
+    };
+    for _ in 0..2 {
+        let curl = tools::succeed(
+            tool("curl").args(["-sSf", "--noproxy", "", "-x", &proxy, "--cacert"]).arg(&ca).arg(stage.url("/curl")),
+        );
+        assert_eq!(curl, b"fetched");
+        let script = "import ssl, sys, urllib.request as r\n\
+                      c = ssl.create_default_context(cafile=sys.argv[2])\n\
+                      o = r.build_opener(r.ProxyHandler({'https': sys.argv[1]}), r.HTTPSHandler(context=c))\n\
+                      sys.stdout.write(o.open(sys.argv[3]).read().decode())";
+        let python = tools::succeed(tool("python3").args(["-c", script, &proxy]).arg(&ca).arg(stage.url("/python")));
+        assert_eq!(python, b"fetched");
+    }
+    assert_eq!((stage.origin.count("/curl"), stage.origin.count("/python")), (1, 1));
+}
