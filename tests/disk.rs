@@ -312,6 +312,23 @@ fn after_a_power_cut_all_is_validated_and_what_was_confirmed_is_good_again() {
 }
 
 #[test]
+fn what_was_opened_for_everyone_and_is_no_longer_is_not_answered_as_it_was() {
+    let (origin, mut cluster) = (counting(KEEP), with_disk(1).start());
+    until_on(&cluster);
+    let url = origin.url("/page");
+    cluster.get(&url);
+    until_written(&cluster, &url);
+    cluster.terminate(Signal::TERM);
+    let text = fs::read_to_string(cluster.file()).unwrap();
+    fs::write(cluster.file(), text.replace("127.0.0.1/32", "10.1.2.3/32")).unwrap();
+    let cluster = cluster.again();
+    until_on(&cluster);
+    let again = cluster.get(&url);
+    assert!(!again.is_hit(), "{}", again.cache_status());
+    assert_eq!(origin.count("/page"), 2);
+}
+
+#[test]
 fn a_full_file_system_costs_hits_and_no_request() {
     let test = "a_full_file_system_costs_hits_and_no_request";
     let script = "mkdir disk && mount -t tmpfs -o size=2m,mode=700 none disk && exec \"$@\"";

@@ -89,7 +89,8 @@ impl Tier {
         if plan.size == 0 {
             return None;
         }
-        let rules = format!("{} {:?}", crate::policy::VERSION, config.cache.targeted);
+        // What was opened for everyone, and is no longer, must not be answered to everyone.
+        let rules = format!("{} {:?} {:?}", crate::policy::VERSION, config.cache.targeted, config.access.open);
         let tier = Tier {
             folder: wanted.path.join(id),
             id: id.to_owned(),
