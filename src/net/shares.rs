@@ -31,6 +31,7 @@ pub struct Seats(Arc<(Mutex<Shares>, Notify)>);
 pub struct Seat {
     seats: Seats,
     source: Source,
+    many: usize,
 }
 
 /// Why there is no seat.
@@ -65,21 +66,21 @@ pub fn may_have_more(source: Source, has: usize, free: usize) -> bool {
 }
 
 impl Shares {
-    fn take(&mut self, source: Source) -> Result<(), Taken> {
+    fn take(&mut self, source: Source, many: usize) -> Result<(), Taken> {
         let free = self.limit.saturating_sub(self.taken);
         let has = self.by.get(&source).copied().unwrap_or(0);
-        if !may_have_more(source, has, free) {
+        if many > free || !may_have_more(source, has, free) {
             return Err(if has > free { Taken::ByItself } else { Taken::ByAll });
         }
-        self.taken += 1;
-        *self.by.entry(source).or_default() += 1;
+        self.taken += many;
+        *self.by.entry(source).or_default() += many;
         Ok(())
     }
 
-    fn give_back(&mut self, source: Source) {
-        self.taken -= 1;
+    fn give_back(&mut self, source: Source, many: usize) {
+        self.taken -= many;
         if let Some(has) = self.by.get_mut(&source) {
-            *has -= 1;
+            *has -= many;
             if *has == 0 {
                 self.by.remove(&source);
             }
@@ -93,7 +94,12 @@ impl Seats {
     }
 
     pub fn take(&self, source: Source) -> Result<Seat, Taken> {
-        self.shares().take(source).map(|()| Seat { seats: self.clone(), source })
+        self.take_many(source, 1)
+    }
+
+    /// So many at once, or none: bytes, for example.
+    pub fn take_many(&self, source: Source, many: usize) -> Result<Seat, Taken> {
+        self.shares().take(source, many).map(|()| Seat { seats: self.clone(), source, many })
     }
 
     /// Waits until one is given back. Cancel safe.
@@ -108,7 +114,7 @@ impl Seats {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.shares().give_back(self.source);
+        self.seats.shares().give_back(self.source, self.many);
         self.seats.0.1.notify_one();
     }
 }
@@ -141,6 +147,24 @@ mod tests {
         let (few, mut kept) = (Seats::new(4), Vec::new());
         assert_eq!(fill(&few, "10.0.0.1", &mut kept), 4, "nothing is set aside of what is little");
         assert_eq!(few.take(source("10.0.0.2")).unwrap_err(), Taken::ByAll);
+    }
+
+    #[test]
+    fn what_is_taken_by_the_portion_is_shared_alike() {
+        let (seats, mut kept) = (Seats::new(1000), Vec::new());
+        let mut fill = |who: &str, many: usize| {
+            let before = kept.len();
+            while let Ok(seat) = seats.take_many(source(who), many) {
+                kept.push(seat);
+            }
+            kept.len() - before
+        };
+        assert_eq!(
+            [fill("10.0.0.1", 100), fill("10.0.0.1", 90), fill("10.0.0.2", 90), fill("10.0.0.2", 10)],
+            [9, 0, 1, 0]
+        );
+        drop(kept);
+        assert!(seats.take_many(source("10.0.0.3"), 1000).is_ok(), "all is given back");
     }
 
     #[test]

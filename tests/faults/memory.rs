@@ -352,6 +352,17 @@ fn the_account_of_each_process_is_what_it_has_taken_whoever_it_is_held_for() {
         })
         .collect();
     both("connections and heads");
+    let answers = Gate::default();
+    let until = answers.clone();
+    origin.on("/late*", move |x| until.wait().and_then(|()| x.reply_empty(204, "")));
+    let waiting = waiting_heads(&cluster, &origin.url("/late"), 150);
+    until_true("heads that wait are told", PATIENCE, || {
+        told_of(&cluster, "front", "waiting") > 150 * 2 * 60_000 && told_of(&cluster, "n1", "waiting") > 50 * 3 * 60_000
+    });
+    both("heads that wait");
+    answers.open();
+    drop(waiting);
+    until_true("no head waits", PATIENCE, || told_of(&cluster, "front", "waiting") == 0);
     origin.on("/through", |x| {
         x.begin_sized("Cache-Control: no-store\r\n", 15 * MIB)?;
         x.noise(1, 15 * MIB)
@@ -378,4 +389,34 @@ fn the_account_of_each_process_is_what_it_has_taken_whoever_it_is_held_for() {
     drop((readers, halves, lags, idle, heads, through, sending));
     gate.open();
     both("after all have left");
+}
+
+/// Clients with heads of 60 KB that are complete.
+fn waiting_heads(cluster: &Cluster, url: &str, many: usize) -> Vec<Connection> {
+    let field = format!("X: {}\r\n", "x".repeat(60_000));
+    let asks = |n| {
+        let mut client = cluster.connect();
+        client.request("GET", &format!("{url}/{n}"), &field, b"").unwrap();
+        client
+    };
+    (0..many).map(asks).collect()
+}
+
+#[test]
+fn heads_that_are_not_complete_are_bounded_at_once() {
+    let cluster = Setup::default().nodes(1).start();
+    let head = format!("GET http://x/ HTTP/1.1\r\nX: {}", "x".repeat(60_000));
+    let mut most = 0;
+    let _heads: Vec<_> = (0..600)
+        .map(|n| {
+            let mut client = cluster.connect();
+            // It may be turned away meanwhile.
+            let _ = client.send(&head);
+            if n % 20 == 0 {
+                most = most.max(told_of(&cluster, "front", "heads"));
+            }
+            client
+        })
+        .collect();
+    assert!(most > 4 * MIB && most <= 11 * MIB, "{} KiB", most >> 10);
 }

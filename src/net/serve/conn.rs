@@ -4,6 +4,7 @@ use super::answer::{Piece, Rest};
 use super::body::Reply;
 use super::end::{BoxError, End};
 use super::head::{self, Read, Refusal, Says, Shape};
+use super::held::{self, Waiting};
 use super::io::{self, Io};
 use super::left::Left;
 use super::manners::{self, Standing};
@@ -13,15 +14,13 @@ use super::service::{Asked, Finish, Given, Offer, Service, Step};
 use super::state::{Half, Phase};
 use super::sweep::{Order, Registration, Sweeper};
 use super::words;
-use crate::clock;
 use crate::net::listen::Stream;
-use crate::wire::date;
 use crate::wire::field::FieldId;
 use crate::wire::length::BodyLength;
 use bytes::Bytes;
 use http::{Response, response};
 use http_body::Body;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
@@ -45,7 +44,8 @@ thread_local! {
 
 /// What a connection is to do next.
 enum Next<B> {
-    Finish(Finish<B>, Says, Option<Offer>),
+    /// With what its head takes while it waits.
+    Finish(Finish<B>, Says, (Option<Offer>, Option<Waiting>)),
     Leave(Left),
 }
 
@@ -69,7 +69,7 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
     };
     let left = loop {
         let finished = match poll_fn(|cx| conn.poll_next(cx)).await {
-            Next::Finish(finish, says, offer) => conn.exchange(finish, says, offer).await,
+            Next::Finish(finish, says, with) => conn.exchange(finish, says, with).await,
             Next::Leave(left) => break left,
         };
         if let Err(left) = finished {
@@ -156,8 +156,7 @@ impl<S: Service> Conn<'_, S> {
         self.partial.extend_from_slice(input);
         // Nothing else ends a head, or a line.
         if !input.contains(&b'\n') && longer < self.watch.limits().head {
-            self.watch.state().received(input.len());
-            return None;
+            return self.goes_on(input.len());
         }
         let whole = std::mem::take(&mut self.partial);
         self.take_all(cx, &whole, input.len())
@@ -187,9 +186,8 @@ impl<S: Service> Conn<'_, S> {
                     // What comes behind others is looked at again when these are answered.
                     First::Partial | First::Refused(_) if used > start => break,
                     First::Partial => {
-                        self.watch.state().received(fresh);
                         self.partial.extend_from_slice(rest);
-                        return None;
+                        return self.goes_on(fresh);
                     }
                     First::Refused(why) => {
                         let fault = words::refusal(why, rest, self.watch.limits());
@@ -217,6 +215,13 @@ impl<S: Service> Conn<'_, S> {
         })
     }
 
+    /// Of a head that is not complete so much more has come.
+    fn goes_on(&self, fresh: usize) -> Option<Next<S::Body>> {
+        self.watch.state().received(fresh);
+        let fault = || words::refusal(Refusal::NoRoom, &[], self.watch.limits());
+        held::heads_are_far_too_much().then(|| Next::Leave(Left::Refused(fault())))
+    }
+
     /// The request that `input` begins with.
     fn first(&mut self, input: &[u8], out: &mut Vec<u8>) -> First<S::Body> {
         let limits = self.watch.limits();
@@ -238,6 +243,9 @@ impl<S: Service> Conn<'_, S> {
         };
         self.watch.state().head_is_complete();
         let (length, says, start) = (head.bytes().len(), head.says, out.len());
+        let Ok(room) = held::wait(self.watch.source(), length, limits.copies) else {
+            return First::Refused(Refusal::NoRoom);
+        };
         let (io, state) = (&self.io, self.watch.state());
         let asked = Asked::new(head, io, state, limits);
         match self.service.begin(&asked, out) {
@@ -248,18 +256,24 @@ impl<S: Service> Conn<'_, S> {
                 manners::say(&says, self.closing, start + head, out);
                 First::Answered(length, body)
             }
-            Step::Finish(finish) => First::Waits(length, Next::Finish(finish, says, asked.take_offer())),
+            Step::Finish(finish) => First::Waits(length, Next::Finish(finish, says, (asked.take_offer(), room))),
             Step::Refuse(why) => First::Refused(why),
         }
     }
 
     /// One answer that is waited for: its exchange is counted until both bodies are done with.
-    async fn exchange(&mut self, finish: Finish<S::Body>, says: Says, offer: Option<Offer>) -> Result<(), Left> {
+    async fn exchange(
+        &mut self,
+        finish: Finish<S::Body>,
+        says: Says,
+        (offer, room): (Option<Offer>, Option<Waiting>),
+    ) -> Result<(), Left> {
         let state = self.watch.state().clone();
         let half = Half::begin(&state);
         state.asked();
         let given = self.wait(finish).await?;
         state.answered();
+        drop(room);
         let close = match given {
             Given::Response(response) => self.send(response.map(|body| Reply::new(body, half)), &says, offer).await?,
             Given::Bytes(mut head, body) => {
@@ -384,7 +398,7 @@ impl<S: Service> Conn<'_, S> {
                 let is_last = body.body.is_end_stream();
                 out::with_head(|head| {
                     if std::mem::take(&mut fresh) {
-                        head::write_head(answer, shape, date(self.watch).as_ref().map(|d| &d[..]), head);
+                        head::write_head(answer, shape, out::date(self.watch.limits()).as_ref().map(|d| &d[..]), head);
                     }
                     let (data, tail) = left.take(piece, is_last, head).unwrap_or_else(|why| {
                         broken = Some(why);
@@ -471,23 +485,6 @@ fn cut(shape: Shape, why: BoxError) -> Left {
 
 fn gone() -> Left {
     Left::Broken("the client left before it had its answer".into())
-}
-
-/// `Date`, where the connection is one that adds it; made once a second.
-fn date(watch: &Registration) -> Option<[u8; 29]> {
-    thread_local! {
-        static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
-    }
-    watch.limits().date.then(|| {
-        let now = clock::wall();
-        let (second, text) = LAST.get();
-        if second == now.seconds() {
-            return text;
-        }
-        let text = date::format(now);
-        LAST.set((now.seconds(), text));
-        text
-    })
 }
 
 impl<B> From<Left> for Poll<Next<B>> {

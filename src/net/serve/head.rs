@@ -87,6 +87,8 @@ pub enum Refusal {
     TargetTooLong,
     TooLong,
     TooManyFields,
+    /// It is fine, but too much is held already.
+    NoRoom,
 }
 
 /// What the input begins with.

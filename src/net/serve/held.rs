@@ -1,11 +1,20 @@
 //! What connections hold besides the bodies that [`crate::account`] follows. Heads are counted as they come in; the rest
 //! is summed up by each sweep.
 
+use crate::net::shares::{Seat, Seats, Source};
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes of heads that are not complete, at most, in a process: when there are more, who began first is turned away.
 pub const HEADS: u64 = 8 * 1024 * 1024;
+/// More of them are not taken in while one is: whoever brings them is turned away at once.
+const MOST_HEADS: u64 = HEADS / 4 * 5;
+/// Bytes of heads of requests that wait for their answers, at most, in a process; of each there are some copies, more at a node than
+/// at a front, so that what a front lets in has room behind it.
+const WAITING: usize = 32 * 1024 * 1024;
+/// A head of fewer bytes is part of what its connection takes.
+const SHORT: usize = 2048;
 /// What a connection takes: its task, its place in the sweep, and what it keeps between two requests.
 const CONNECTION: u64 = 6 * 1024;
 /// What is read ahead of a request body that is under way, about: four pieces that wait to be sent on, each of a buffer of
@@ -23,9 +32,14 @@ static UPLOADS: AtomicU64 = AtomicU64::new(0);
 /// That serve connections.
 static THREADS: AtomicU64 = AtomicU64::new(0);
 
+/// With their copies.
+static WAITING_HELD: AtomicU64 = AtomicU64::new(0);
+static WAITING_HEADS: LazyLock<Seats> = LazyLock::new(|| Seats::new(WAITING));
+
 /// Bytes by kind, in this process.
-pub fn by_kind() -> [(&'static str, u64); 3] {
+pub fn by_kind() -> [(&'static str, u64); 4] {
     [
+        ("waiting", WAITING_HELD.load(Relaxed)),
         ("connections", CONNECTIONS.load(Relaxed)),
         ("heads", HEADS_HELD.load(Relaxed)),
         ("uploads", UPLOADS.load(Relaxed)),
@@ -39,6 +53,36 @@ pub(super) fn of_answer(waiting: usize) -> usize {
 
 pub(super) fn heads_are_too_much() -> bool {
     HEADS_HELD.load(Relaxed) > HEADS
+}
+
+/// The same, so that nobody is waited for.
+pub(super) fn heads_are_far_too_much() -> bool {
+    HEADS_HELD.load(Relaxed) > MOST_HEADS
+}
+
+/// A head that waits for its answer, in the account until dropped.
+pub(super) struct Waiting {
+    _seat: Seat,
+    bytes: u64,
+}
+
+/// Room for a head of so many bytes, of which there will be so many copies; `Err`: there is none, or its client has its share.
+/// `None`: it needs none.
+pub(super) fn wait(of: Source, length: usize, copies: usize) -> Result<Option<Waiting>, ()> {
+    if length < SHORT {
+        return Ok(None);
+    }
+    let _seat = WAITING_HEADS.take_many(of, length).map_err(drop)?;
+    let bytes = length.saturating_mul(copies) as u64;
+    WAITING_HELD.fetch_add(bytes, Relaxed);
+    Ok(Some(Waiting { _seat, bytes }))
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITING_HELD.fetch_sub(self.bytes, Relaxed);
+        crate::account::count_freed(self.bytes);
+    }
 }
 
 /// Whether a thread that holds so many of those bytes is to turn somebody away. Where all hold too much one of them holds

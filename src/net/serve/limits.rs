@@ -24,6 +24,8 @@ pub struct Limits {
     /// A peer that has closed its half behind a request still gets the answer (RFC 9112 section 9.6). Not a front: it closes
     /// when nobody waits any more.
     pub half_close: bool,
+    /// So often the bytes of a head are held while its request waits for an answer.
+    pub copies: usize,
     /// Whether `Date` is added where the service sets none.
     pub date: bool,
 }
@@ -38,6 +40,7 @@ impl Limits {
             head: config.limits.head.try_into().unwrap_or(usize::MAX),
             fields: config.limits.fields,
             half_close: true,
+            copies: 2,
             date: true,
         }
     }
@@ -45,7 +48,7 @@ impl Limits {
     pub fn of_link(config: &Config) -> Limits {
         let limits = Limits::of(config);
         let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
-        Limits { stall: None, half_close: false, head, fields, ..limits }
+        Limits { stall: None, half_close: false, copies: 3, head, fields, ..limits }
     }
     pub(super) fn sweep(&self) -> Duration {
         let shortest = self.idle.min(self.header).min(self.stall.unwrap_or(Duration::MAX));

@@ -1,9 +1,12 @@
 //! What is on its way to the peer: written at once where the socket has room, else kept, without a copy of bodies.
 
 use super::io::Io;
+use super::limits::Limits;
 use super::payload::Payload;
+use crate::clock;
+use crate::wire::date;
 use bytes::{Buf, Bytes};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -209,4 +212,20 @@ impl Out {
 fn is_unable(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
     matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported)
+}
+/// `Date`, where the connection is one that adds it; made once a second.
+pub(super) fn date(limits: &Limits) -> Option<[u8; 29]> {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
+    }
+    limits.date.then(|| {
+        let now = clock::wall();
+        let (second, text) = LAST.get();
+        if second == now.seconds() {
+            return text;
+        }
+        let text = date::format(now);
+        LAST.set((now.seconds(), text));
+        text
+    })
 }

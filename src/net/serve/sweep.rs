@@ -319,6 +319,9 @@ impl Registration {
     pub(super) fn state(&self) -> &Arc<State> {
         &self.entry.state
     }
+    pub(super) fn source(&self) -> Source {
+        self.entry.source
+    }
     pub(super) fn limits(&self) -> &Limits {
         &self.swept.limits
     }

@@ -46,7 +46,16 @@ struct Server {
 }
 
 fn limits() -> Limits {
-    Limits { idle: LONG, header: LONG, stall: Some(LONG), head: 16 * 1024, fields: 20, half_close: false, date: false }
+    Limits {
+        idle: LONG,
+        header: LONG,
+        stall: Some(LONG),
+        head: 16 * 1024,
+        fields: 20,
+        half_close: false,
+        copies: 1,
+        date: false,
+    }
 }
 
 impl Server {

@@ -107,6 +107,10 @@ pub(super) fn refusal(why: Refusal, unread: &[u8], limits: &Limits) -> Fault {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             format!("the head of the request has more than {} bytes or {} fields", limits.head, limits.fields),
         ),
+        Refusal::NoRoom => {
+            let detail = "too many requests with long heads are under way; try again later";
+            return Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail);
+        }
         Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, malformed(why, unread)),
     };
     Fault::client(status, Kind::HttpRequestError, detail)
