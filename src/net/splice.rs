@@ -1,9 +1,11 @@
 //! Copies both ways between two connections, each direction with its own end (half-close).
 
 use crate::net::drain::Shutdown;
+use crate::net::stream::{Closed, Stream, closed};
 use bytes::{Buf, Bytes, BytesMut};
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -25,6 +27,18 @@ pub struct Limits {
 pub struct Moved {
     pub up: u64,
     pub down: u64,
+}
+
+/// A connection that tells more of its end than that nothing comes any more.
+pub trait Line: AsyncRead + AsyncWrite + Unpin {
+    /// The other end reads no more either.
+    fn is_lost(&self) -> bool;
+}
+
+impl Line for Stream {
+    fn is_lost(&self) -> bool {
+        closed(self.as_fd()) == Closed::All
+    }
 }
 
 /// How a tunnel ended.
@@ -70,8 +84,8 @@ enum State {
 /// the connection before it.
 pub async fn splice<A, B>(a: &mut A, from_a: Bytes, b: &mut B, from_b: Bytes, limits: Limits) -> (Moved, End)
 where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    A: Line,
+    B: Line,
 {
     let (mut up, mut down) = (Flow::new(from_a), Flow::new(from_b));
     let mut watch = pin!(watch(limits.idle));
@@ -79,8 +93,8 @@ where
     let mut begun = pin!(async move { shutdown.begun().await });
     let (mut seen, mut draining) = (0, false);
     let end = poll_fn(|cx| {
-        let there = up.poll(cx, a, b);
-        let back = down.poll(cx, b, a);
+        let there = up.poll(cx, a, b, down.state == State::Ended);
+        let back = down.poll(cx, b, a, up.state == State::Ended);
         match (there, back) {
             (Poll::Ready(Err(Failed::Reading)), _) | (_, Poll::Ready(Err(Failed::Writing))) => {
                 return Poll::Ready(End::Broken(Side::First));
@@ -118,10 +132,11 @@ impl Flow {
         Flow { waiting, buf: BytesMut::new(), state: State::Open, moved: 0 }
     }
 
-    /// Ready when the reader has ended and the writer knows.
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W) -> Poll<Result<(), Failed>>
+    /// Ready when the reader has ended and the writer knows. `told`: the reader has been told that nothing comes to it any more;
+    /// one that listens no more before that has not ended in order. A socket of TCP says so by a reset, a Unix socket only here.
+    fn poll<R, W>(&mut self, cx: &mut Context<'_>, from: &mut R, to: &mut W, told: bool) -> Poll<Result<(), Failed>>
     where
-        R: AsyncRead + Unpin,
+        R: Line,
         W: AsyncWrite + Unpin,
     {
         while self.state != State::Ended {
@@ -137,6 +152,9 @@ impl Flow {
                 break;
             }
             if ready!(self.poll_read(cx, from)).map_err(|_| Failed::Reading)? == 0 {
+                if !told && from.is_lost() {
+                    return Poll::Ready(Err(Failed::Reading));
+                }
                 self.state = State::Ending;
             }
         }
@@ -165,7 +183,14 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncWriteExt, DuplexStream};
+    use tokio::net::UnixStream;
+
+    impl Line for DuplexStream {
+        fn is_lost(&self) -> bool {
+            false
+        }
+    }
 
     fn limits(idle: Duration) -> (crate::net::drain::Trigger, Limits) {
         let (trigger, shutdown) = Shutdown::channel();
@@ -193,6 +218,37 @@ mod tests {
         let ((moved, end), answer) = tokio::join!(copy, talk);
         assert_eq!(answer, "an answer after the half-close");
         assert_eq!((moved, end), (Moved { up: 14, down: 30 }, End::Closed));
+    }
+
+    #[tokio::test]
+    async fn who_listens_no_more_before_he_was_told_the_end_has_broken_it() {
+        // (the first to end, whether he still listens, how the tunnel ends)
+        for (first, listens, expected) in [
+            (Side::First, true, End::Closed),
+            (Side::Second, true, End::Closed),
+            (Side::First, false, End::Broken(Side::First)),
+            (Side::Second, false, End::Broken(Side::Second)),
+        ] {
+            let (client, near) = UnixStream::pair().unwrap();
+            let (origin, far) = UnixStream::pair().unwrap();
+            let (_trigger, limits) = limits(Duration::from_secs(60));
+            let copy = async move {
+                let (mut near, mut far) = (Stream::Unix(near), Stream::Unix(far));
+                splice(&mut near, Bytes::new(), &mut far, Bytes::new(), limits).await
+            };
+            let talk = async {
+                let (mut one, mut other) = if first == Side::First { (client, origin) } else { (origin, client) };
+                if listens {
+                    one.shutdown().await.unwrap();
+                } else {
+                    drop(one);
+                }
+                assert_eq!(other.read(&mut [0; 8]).await.unwrap_or(0), 0);
+                drop(other);
+            };
+            let ((_, end), ()) = tokio::join!(copy, talk);
+            assert_eq!(end, expected, "{first:?} {listens}");
+        }
     }
 
     #[tokio::test]

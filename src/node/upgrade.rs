@@ -10,13 +10,17 @@ use super::forward;
 use super::settled::Settled;
 use crate::net::listen::Stream;
 use crate::net::serve::{ClientBody, Upgrade};
-use crate::net::splice::{Limits, splice};
+use crate::net::splice::{End, Limits, Side, splice};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status::Fwd;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use std::rc::Rc;
+use std::time::Duration;
+
+/// A front finds out first that nothing moves.
+const LATER: Duration = Duration::from_secs(1);
 
 /// Asks the origin to switch; whatever it answers is the answer.
 pub async fn serve(
@@ -60,10 +64,14 @@ fn switched<B>(ask: &Ask, response: &Response<B>) -> Result<Option<HeaderValue>,
 }
 
 fn tunnel(node: &Node, client: Upgrade, (mut origin, said): (Stream, Bytes)) {
-    let limits = Limits { idle: node.config.timeouts.tunnel_idle, shutdown: node.shutdown.clone() };
+    let limits = Limits { idle: node.config.timeouts.tunnel_idle + LATER, shutdown: node.shutdown.clone() };
     tokio::task::spawn_local(async move {
         if let Some((mut client, early)) = client.taken().await {
-            splice(&mut client, early, &mut origin, said, limits).await;
+            let (_, end) = splice(&mut client, early, &mut origin, said, limits).await;
+            if end == End::Broken(Side::Second) {
+                // A front is told: by a reset, or on a Unix socket by that nobody listens any more.
+                client.reset_on_drop();
+            }
         }
     });
 }

@@ -6,7 +6,9 @@ use super::reply::{Content, Reply};
 use super::worker::{Client, Worker};
 use super::{access, link, own, pages};
 use crate::config::Address;
+use crate::net::descriptors;
 use crate::net::listen::Stream;
+use crate::net::prove;
 use crate::net::serve::Upgrade;
 use crate::net::splice::{self, Side, splice};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
@@ -14,6 +16,12 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+/// How long a process that is gone may still look as if it was there.
+const MOMENT: Duration = Duration::from_millis(50);
 
 /// What the client is connected to.
 enum Far {
@@ -131,14 +139,35 @@ async fn run(
     };
     let limits = splice::Limits { idle: worker.config.timeouts.tunnel_idle, shutdown: worker.shutdown.clone() };
     let (moved, end) = splice(&mut near, sent_ahead, far_stream, early, limits).await;
+    let node_has_gone = match (&far, end) {
+        (Far::Node(conn), splice::End::Broken(Side::Second)) => has_gone(worker, conn).await,
+        // A process that is gone looks on TCP like one that has said all.
+        (Far::Node(conn), splice::End::Closed) if conn.slot.pool().node.address.port().is_some() => {
+            has_gone(worker, conn).await
+        }
+        _ => false,
+    };
     if let Some(record) = &mut record {
         record.sent(usize::try_from(moved.up + moved.down).unwrap_or(usize::MAX));
         record.end(match end {
+            _ if node_has_gone => End::Broke(Blame::new(Whose::Node, Kind::ConnectionTerminated)),
             splice::End::Closed => End::Complete,
             splice::End::Idle => End::Idle,
             splice::End::Broken(Side::First) => End::ClientLeft,
-            // Through a node as well: what it says of a tunnel is its end alone.
+            // Through a node as well, which breaks its side where the origin has broken the other.
             splice::End::Broken(Side::Second) => End::Broke(Blame::new(Whose::Origin, Kind::ConnectionTerminated)),
         });
+    }
+}
+
+/// Whether the process at the other end is no more, and not only this connection to it.
+async fn has_gone(worker: &Worker, conn: &link::Conn) -> bool {
+    let node = &conn.slot.pool().node;
+    let reached = prove::reach(&node.address, &node.id, &worker.config.cluster, || false);
+    match timeout(worker.config.timeouts.connect, reached).await {
+        // One that is about to be gone takes connections for a moment still, and says nothing on them.
+        Ok(Ok(mut stream)) => timeout(MOMENT, stream.read_u8()).await.is_ok_and(|read| read.is_err()),
+        Ok(Err(e)) => !descriptors::is_our_lack(&e),
+        Err(_) => false,
     }
 }

@@ -69,6 +69,14 @@ impl Exchange {
         self.reply(200, "Content-Type: text/plain\r\n", answer)
     }
 
+    /// The next bytes behind the head, whatever they are.
+    pub fn read_exactly(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        self.body_read = true;
+        let mut bytes = vec![0; n];
+        self.reader.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Sends bytes as they are.
     pub fn raw(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.reader.get_mut().write_all(bytes.as_ref())

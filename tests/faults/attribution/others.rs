@@ -204,3 +204,63 @@ fn a_tunnel_that_nothing_moves_in_or_whose_origin_breaks_is_not_told_as_left_by_
     let cut = cluster.manage("GET", "/metrics", "").text();
     assert!(cut.contains("ringhold_front_cut_answers_total{by=\"client\"} 0"), "{cut}");
 }
+
+/// Ends of tunnels through a node, which the log tells apart.
+#[test]
+fn the_log_says_who_has_broken_a_tunnel_through_a_node() {
+    for tcp in [false, true] {
+        let alone = tcp.then(|| Standalone::start("n1", &setup()));
+        let setup = setup().nodes(usize::from(!tcp)).set("log", "access", "json");
+        let cluster = match &alone {
+            Some(node) => setup.node_at("n1", &node.address.to_string()).start(),
+            None => setup.start(),
+        };
+        until_true("it is up", PATIENCE, || cluster.metric("ringhold_node_up") == 1);
+        let origin = Origin::start();
+        origin.on("/*", |x| {
+            x.raw("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")?;
+            match x.target() {
+                "/reset" => {
+                    x.read_exactly(1)?;
+                    x.reset()
+                }
+                "/closes" => {
+                    x.read_exactly(1)?;
+                    x.hang_up();
+                    Ok(())
+                }
+                _ => x.echo(),
+            }
+        });
+        let node = alone.as_ref().map_or_else(|| cluster.node("n1").pid, Standalone::pid);
+        // The last, because it ends the node.
+        for (path, end, fault) in [
+            ("/client", "complete", serde_json::Value::Null),
+            ("/closes", "complete", serde_json::Value::Null),
+            ("/reset", "origin-broke", "origin".into()),
+            ("/killed", "node-broke", "node".into()),
+        ] {
+            let mut client = cluster.connect();
+            client.request("GET", &origin.url(path), "Connection: upgrade\r\nUpgrade: websocket\r\n", b"").unwrap();
+            assert_eq!(client.final_head().unwrap().0.word(1), "101");
+            client.send("x").unwrap();
+            if ["/client", "/killed"].contains(&path) {
+                assert_eq!(client.read_exact(1).unwrap(), b"x");
+            }
+            if path == "/killed" {
+                crate::support::process::signal(node, Signal::KILL);
+            }
+            if path == "/client" {
+                client.finish_sending();
+            }
+            assert!(client.closes_within(PATIENCE), "{path}");
+            drop(client);
+            let line = until(&format!("{path} is logged"), PATIENCE, || {
+                let said = cluster.said();
+                let line = said.lines().find(|line| line.contains("\"GET\"") && line.contains(path))?;
+                serde_json::from_str::<serde_json::Value>(line).ok()
+            });
+            assert_eq!((&line["end"], &line["fault"]), (&end.into(), &fault), "{path}, by TCP: {tcp}: {line}");
+        }
+    }
+}
