@@ -3,6 +3,7 @@
 use super::descriptors::{self, Relief};
 use super::dns::Dns;
 use super::eyeballs;
+use super::hosts::Hosts;
 use super::listen::Stream;
 use super::lookups::Unresolved;
 use super::own::Own;
@@ -31,6 +32,7 @@ pub struct Dialer {
     dns: Dns,
     open: Vec<IpNet>,
     own: Own,
+    hosts: RefCell<Hosts>,
     connect: Duration,
     relief: Relief,
     /// Which address of a name answered last, where it was not the first.
@@ -63,6 +65,7 @@ impl Dialer {
             dns: Dns::new(config.timeouts.dns),
             open: config.access.open.clone(),
             own: Own::default(),
+            hosts: RefCell::default(),
             connect: config.timeouts.connect,
             relief: Relief::default(),
             answered: RefCell::default(),
@@ -117,6 +120,15 @@ impl Dialer {
             Ok(Ok(session)) => Ok(Dialed { stream: Stream::Tls(Box::new(session)), ..dialed }),
             Ok(Err(trouble)) => Err(trouble.fault(&name)),
             Err(_) => Err(slow_handshake(&name, port, self.connect)),
+        }
+    }
+
+    /// The address of a host, where that is known without asking anybody: written as one, in whatever spelling, or in the hosts
+    /// file.
+    pub fn known(&self, host: Host<'_>) -> Option<IpAddr> {
+        match host {
+            Host::Ip(ip) => Some(ip),
+            Host::Name(name) => rules::spelled(name).or_else(|| self.hosts.borrow_mut().address(name)),
         }
     }
 

@@ -86,6 +86,45 @@ fn reach_v6(a: Ipv6Addr) -> Reach {
     Reach::Anyone
 }
 
+/// The address that a name is a spelling of, where everybody who resolves it takes it for one: `localhost` and what ends so
+/// (RFC 6761 section 6.3), and what inet_aton(3) reads, `127.1`, `0x7f.1` or `2130706433`; each also with a dot at its end.
+pub fn spelled(name: &str) -> Option<IpAddr> {
+    const LOCALHOST: &str = "localhost";
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let before = name.len().checked_sub(LOCALHOST.len()).filter(|at| name.is_char_boundary(*at));
+    if let Some((sub, last)) = before.map(|at| name.split_at(at))
+        && last.eq_ignore_ascii_case(LOCALHOST)
+        && (sub.is_empty() || sub.ends_with('.'))
+    {
+        return Some(Ipv4Addr::LOCALHOST.into());
+    }
+    let mut parts = name.split('.').rev().map(number);
+    let last = parts.next()??;
+    let mut address: u64 = 0;
+    let mut count = 0;
+    for (n, part) in parts.enumerate() {
+        count = n + 1;
+        let part = part.filter(|part| *part < 256 && count < 4)?;
+        address += part << (8 * n);
+    }
+    // The parts before the last stand from the left, one byte each; the last fills what is left.
+    let left = 8 * (4 - count as u32);
+    let last = Some(last).filter(|last| *last < 1 << left)?;
+    u32::try_from((address << left) + last).ok().map(|bits| Ipv4Addr::from_bits(bits).into())
+}
+
+/// Decimal, octal with a 0 before it, or hexadecimal with 0x.
+fn number(part: &str) -> Option<u64> {
+    let (digits, radix) = match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+        Some("") => ("0", 16),
+        Some(digits) => (digits, 16),
+        None if part.len() > 1 && part.starts_with('0') => (&part[1..], 8),
+        None => (part, 10),
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u64::from_str_radix(digits, radix).ok().filter(|_| is_number)
+}
+
 /// The IPv4 address that packets to `a` end up at.
 fn within(a: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = a.segments();
@@ -180,6 +219,48 @@ mod tests {
             ],
             &[],
         );
+    }
+
+    #[test]
+    fn what_is_read_as_an_address_without_asking_anybody_is_one() {
+        for (name, expected) in [
+            ("localhost", Some("127.0.0.1")),
+            ("LocalHost", Some("127.0.0.1")),
+            ("localhost.", Some("127.0.0.1")),
+            ("a.localhost", Some("127.0.0.1")),
+            ("a.localhost.", Some("127.0.0.1")),
+            ("notlocalhost", None),
+            ("localhost.example", None),
+            ("127.1", Some("127.0.0.1")),
+            ("127.0.1", Some("127.0.0.1")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("127.0.0.1.", Some("127.0.0.1")),
+            ("0x7f.1", Some("127.0.0.1")),
+            ("0X7F000001", Some("127.0.0.1")),
+            ("0177.0.0.01", Some("127.0.0.1")),
+            ("2130706433", Some("127.0.0.1")),
+            ("10.77.1", Some("10.77.0.1")),
+            ("10.0x4d0001", Some("10.77.0.1")),
+            ("1.2.3.4", Some("1.2.3.4")),
+            ("1.2.65535", Some("1.2.255.255")),
+            ("4294967295", Some("255.255.255.255")),
+            ("0", Some("0.0.0.0")),
+            ("4294967296", None),
+            ("1.2.65536", None),
+            ("1.256.1", None),
+            ("1.2.3.4.5", None),
+            ("1..2", None),
+            ("1.2.3.x", None),
+            ("08", None),
+            ("0xg", None),
+            ("+1", None),
+            ("", None),
+            (".", None),
+            ("example.com", None),
+            ("1.example", None),
+        ] {
+            assert_eq!(spelled(name), expected.map(|ip| ip.parse().unwrap()), "{name}");
+        }
     }
 
     #[test]

@@ -38,10 +38,7 @@ pub fn whose(key: &Key, front: &Front) -> Whose {
 /// Its host, where that is an address by which others know this machine: what listens there is for clients here alone, which a
 /// node on another machine cannot know.
 pub fn of_machine(key: &Key, dialer: &Dialer) -> Option<IpAddr> {
-    match key.host() {
-        Host::Ip(ip) => Some(ip).filter(|ip| dialer.is_ours(*ip)),
-        Host::Name(_) => None,
-    }
+    dialer.known(key.host()).filter(|ip| dialer.is_ours(*ip))
 }
 
 /// Whether the host is this address; the port was compared. A listener on every address has the loopback ones too.

@@ -105,9 +105,11 @@ fn is_get(request: &link::Request<'_>) -> bool {
 pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> Asked {
     // All that is asked of an origin on one client's own connection is asked of one node.
     let root = request.tie.map(|_| format!("{}://{}/", request.key.scheme(), request.key.authority()));
-    let position = worker.routing().view.ring.position(root.as_deref().unwrap_or(request.key.as_str()));
+    let view = &worker.routing().view;
+    let place = route::place(view, worker.dialer.known(request.key.host()));
+    let position = view.ring.position(root.as_deref().unwrap_or(request.key.as_str()));
     let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
-    Asked { position, place: route::place(request.key), heat, factor: worker.config.ring.load_factor }
+    Asked { position, place, heat, factor: worker.config.ring.load_factor }
 }
 
 /// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`: it has to be asked in the
@@ -209,7 +211,7 @@ fn parted(broken: &Broken) -> Fault {
 
 fn nobody(place: Where) -> Fault {
     let detail = match place {
-        Where::Anywhere => "No cache node can answer at the moment. Try again in a second.",
+        Where::Anywhere | Where::Beside(_) => "No cache node can answer at the moment. Try again in a second.",
         Where::ThisMachine => {
             "No cache node on this machine can answer at the moment, and others cannot reach its loopback."
         }

@@ -2,7 +2,8 @@
 
 use crate::cluster::views::{Node, View};
 use crate::net::rules::{Reach, reach};
-use crate::wire::target::{Host, Key};
+use crate::wire::target::Key;
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 /// Whose answer will do.
@@ -11,15 +12,31 @@ pub enum Where {
     Anywhere,
     /// The target is this machine's loopback: on another machine it would be a different one.
     ThisMachine,
+    /// The target is on a machine of nodes of ours, which would be taken there for somebody on it: they are asked last.
+    Beside(IpAddr),
 }
 
-/// Where a URL can be fetched.
-pub fn place(key: &Key) -> Where {
-    let local = match key.host() {
-        Host::Ip(ip) => reach(ip, &[], &[]) == Reach::SameMachine,
-        Host::Name(name) => name == "localhost" || name.ends_with(".localhost") || name == "localhost.",
-    };
-    if local { Where::ThisMachine } else { Where::Anywhere }
+/// Where a URL can be fetched whose host is at this address, as far as is known.
+pub fn place(view: &View, address: Option<IpAddr>) -> Where {
+    let Some(ip) = address.map(|ip| ip.to_canonical()) else { return Where::Anywhere };
+    match reach(ip, &[], &[]) {
+        Reach::SameMachine => Where::ThisMachine,
+        _ if view.nodes.iter().any(|node| is_at(node, ip)) => Where::Beside(ip),
+        _ => Where::Anywhere,
+    }
+}
+
+/// Whether a node is on another machine, at this address.
+fn is_at(node: &Node, ip: IpAddr) -> bool {
+    let own = || node.address.host()?.parse::<IpAddr>().ok();
+    !node.same_machine && own().is_some_and(|own| own.to_canonical() == ip)
+}
+
+impl Where {
+    /// Whether a node may fetch from there at all.
+    fn allows(self, node: &Node) -> bool {
+        self != Where::ThisMachine || node.same_machine
+    }
 }
 
 /// A node to be asked, by index in the view.
@@ -50,6 +67,8 @@ enum Liking {
     Slow,
     /// It has missed a purge, so that nothing it holds is of use until it has promised to validate.
     Doubtful,
+    /// The target is on its machine.
+    Last,
 }
 
 /// The nodes to be asked for a key, in order: the ring's successors that are up, then those that are slow on what they
@@ -58,21 +77,22 @@ enum Liking {
 pub fn candidates(view: &View, asked: Asked) -> impl Iterator<Item = Candidate> + use<'_> {
     let Asked { position, place, .. } = asked;
     let serves = move |index: &usize| {
-        view.nodes.get(*index).is_some_and(|node| node.is_up() && (place == Where::Anywhere || node.same_machine))
+        view.nodes.get(*index).is_some_and(|node| node.is_up() && place.allows(node))
     };
-    let liked = move |index: &usize| view.nodes.get(*index).map_or(Liking::Doubtful, |node| liking(node));
+    let liked = move |index: &usize| view.nodes.get(*index).map_or(Liking::Doubtful, |node| liking(node, place));
     let first = first(view, asked, |index| serves(&index), |index| liked(&index));
     let first_index = first.map(|first| first.index);
     // The successors are worked out only when the first could not answer.
     let all = move || std::iter::once(position).flat_map(move |position| view.ring.successors(position));
     let others = move || all().filter(move |index| Some(*index) != first_index && serves(index));
     let are = move |liking| others().filter(move |index| liked(index) == liking);
-    let rest = are(Liking::Gladly).chain(are(Liking::Slow)).chain(are(Liking::Doubtful));
+    let rest = are(Liking::Gladly).chain(are(Liking::Slow)).chain(are(Liking::Doubtful)).chain(are(Liking::Last));
     first.into_iter().chain(rest.map(Candidate::plain))
 }
 
-fn liking(node: &Node) -> Liking {
+fn liking(node: &Node, place: Where) -> Liking {
     match (node.is_doubtful(), node.pace.is_slow()) {
+        _ if matches!(place, Where::Beside(ip) if is_at(node, ip)) => Liking::Last,
         (true, _) => Liking::Doubtful,
         (false, true) => Liking::Slow,
         (false, false) => Liking::Gladly,
@@ -91,7 +111,7 @@ fn first(
         let takes = match liked(owner) {
             Liking::Gladly => heat.is_none() && factor <= 0.0,
             Liking::Slow => view.nodes[owner].pace.admits(),
-            Liking::Doubtful => false,
+            Liking::Doubtful | Liking::Last => false,
         };
         if takes {
             return Some(Candidate::plain(owner));
@@ -144,14 +164,15 @@ fn is_fit(node: &Node, owner: &Node, place: Where) -> bool {
     // Between two machines an address must not be one that means another place on each.
     let reachable = owner.same_machine && node.same_machine || !node.address.is_local();
     // This machine's loopback is not what another machine has stored under the same URL.
-    let of_place = place == Where::Anywhere || node.same_machine;
+    let of_place = place.allows(node);
     node.is_up() && !node.pace.is_slow() && !node.is_doubtful() && reachable && of_place
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Address;
+    use crate::config::{Address, Config};
+    use crate::net::dial::Dialer;
     use crate::ring::{Hash, Member, Ring};
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
@@ -174,7 +195,7 @@ mod tests {
 
     fn asked(view: &View, url: &str) -> Asked {
         let key = Key::parse(url).unwrap();
-        Asked { position: view.ring.position(key.as_str()), place: place(&key), heat: None, factor: 0.0 }
+        Asked { position: view.ring.position(key.as_str()), place: at(view, &key), heat: None, factor: 0.0 }
     }
 
     #[test]
@@ -195,15 +216,50 @@ mod tests {
         assert_eq!(order(&view, "http://a.example/"), [before[1], before[3], before[4]]);
     }
 
+    /// Where a URL can be fetched, by its text.
+    fn at(view: &View, key: &Key) -> Where {
+        place(view, Dialer::new(&Config::default()).known(key.host()))
+    }
+
     #[test]
     fn loopback_is_fetched_only_on_this_machine() {
         let view = view();
-        for url in ["http://127.0.0.1/", "http://localhost:8080/", "http://[::1]/", "http://a.localhost/"] {
+        for url in [
+            "http://127.0.0.1/",
+            "http://localhost:8080/",
+            "http://localhost.:8080/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://a.localhost/",
+            "http://127.1/",
+            "http://0x7f.1/",
+            "http://2130706433/",
+        ] {
             let mut nodes = order(&view, url);
             nodes.sort_unstable();
             assert_eq!(nodes, [0, 1, 2], "{url}");
         }
         assert_eq!(order(&view, "http://notlocalhost/").len(), 5);
+    }
+
+    #[test]
+    fn what_is_on_the_machine_of_a_node_is_asked_of_that_node_last() {
+        let view = view();
+        for (host, last) in [
+            ("10.0.0.3", Some(3)),
+            ("10.0.0.4", Some(4)),
+            ("10.3", Some(3)),
+            ("[::ffff:10.0.0.3]", Some(3)),
+            ("10.0.0.9", None),
+        ] {
+            for page in 0..20 {
+                let nodes = order(&view, &format!("http://{host}/{page}"));
+                assert_eq!(nodes.len(), 5, "{host}");
+                assert!(last.is_none_or(|last| nodes[4] == last), "{host}: {nodes:?}");
+            }
+        }
+        let first = |host: &str| (0..20).any(|page| order(&view, &format!("http://{host}/{page}"))[0] == 3);
+        assert!(first("10.0.0.9") && !first("10.0.0.3"));
     }
 
     const KEY: &str = "http://a.example/";
@@ -225,7 +281,7 @@ mod tests {
     }
 
     fn named(view: &View, key: &Key, asked: usize) -> Option<String> {
-        peer(view, key, place(key), Candidate::plain(asked)).map(|node| node.id.clone())
+        peer(view, key, at(view, key), Candidate::plain(asked)).map(|node| node.id.clone())
     }
 
     #[test]
