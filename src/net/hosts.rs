@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn every_word_behind_an_address_is_a_name() {
-        let mut found: Vec<_> = names("127.0.0.1 localhost\n# 1.2.3.4 no\n\n::1\tA b localhost # c\n").into_iter().collect();
+        let mut found: Vec<_> =
+            names("127.0.0.1 localhost\n# 1.2.3.4 no\n\n::1\tA b localhost # c\n").into_iter().collect();
         found.sort();
         let found: Vec<_> = found.iter().map(|(name, ip)| (&**name, ip.map(|ip| ip.to_string()))).collect();
         let (v4, v6) = (Some("127.0.0.1".to_owned()), Some("::1".to_owned()));

@@ -65,6 +65,18 @@ pub fn may_have_more(source: Source, has: usize, free: usize) -> bool {
     free > 0 && (source == Source::OURS || has < free.saturating_mul(TIMES_FREE))
 }
 
+/// Which of those that hold something, the longest first, gives way to one more of `of`, where there may be `limit`: its own
+/// first where it has its share, else the first of all. `None`: nobody has to.
+pub fn gives_way(held: &[Source], limit: usize, of: Source) -> Option<usize> {
+    let (free, is_own) = (limit.saturating_sub(held.len()), |source: &Source| *source == of);
+    let own = held.iter().filter(|source| is_own(source)).count();
+    match may_have_more(of, own, free) {
+        true => None,
+        false if own > free => held.iter().position(is_own),
+        false => (!held.is_empty()).then_some(0),
+    }
+}
+
 impl Shares {
     fn take(&mut self, source: Source, many: usize) -> Result<(), Taken> {
         let free = self.limit.saturating_sub(self.taken);
@@ -147,6 +159,24 @@ mod tests {
         let (few, mut kept) = (Seats::new(4), Vec::new());
         assert_eq!(fill(&few, "10.0.0.1", &mut kept), 4, "nothing is set aside of what is little");
         assert_eq!(few.take(source("10.0.0.2")).unwrap_err(), Taken::ByAll);
+    }
+
+    #[test]
+    fn who_has_its_share_gives_way_to_itself_and_else_who_has_held_longest() {
+        let (a, b, c) = (source("10.0.0.1"), source("10.0.0.2"), source("10.0.0.3"));
+        for (held, limit, of, expected) in [
+            (&[][..], 8, a, None),
+            (&[a, a, a], 8, a, None),
+            (&[a, a, a, a, a, a, a], 8, a, Some(0)),
+            (&[a, a, a, a, a, a, a], 8, b, None),
+            (&[b, a, a, a, a, a, a, a], 8, a, Some(1)),
+            (&[b, a, a, a, a, a, a, a], 8, c, Some(0)),
+            (&[b, a, a, a, a, a, a, a], 8, b, Some(0)),
+            (&[a], 1, b, Some(0)),
+            (&[], 0, b, None),
+        ] {
+            assert_eq!(gives_way(held, limit, of), expected, "{held:?} of {limit} for {of:?}");
+        }
     }
 
     #[test]

@@ -76,9 +76,7 @@ enum Liking {
 /// [`crate::ring::Ring::choose`].
 pub fn candidates(view: &View, asked: Asked) -> impl Iterator<Item = Candidate> + use<'_> {
     let Asked { position, place, .. } = asked;
-    let serves = move |index: &usize| {
-        view.nodes.get(*index).is_some_and(|node| node.is_up() && place.allows(node))
-    };
+    let serves = move |index: &usize| view.nodes.get(*index).is_some_and(|node| node.is_up() && place.allows(node));
     let liked = move |index: &usize| view.nodes.get(*index).map_or(Liking::Doubtful, |node| liking(node, place));
     let first = first(view, asked, |index| serves(&index), |index| liked(&index));
     let first_index = first.map(|first| first.index);

@@ -15,6 +15,7 @@ mod pipeline;
 mod pool;
 mod queue;
 mod shared;
+mod silent;
 mod tie;
 
 #[cfg(test)]

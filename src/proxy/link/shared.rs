@@ -1,5 +1,6 @@
 //! What all connections of a worker to its nodes share.
 
+use super::silent::Silents;
 use crate::config::{Cluster, Config, Limits, Timeouts};
 use crate::net::descriptors::Relief;
 use crate::net::http1;
@@ -26,6 +27,8 @@ pub struct Shared {
     pub via: [http::HeaderValue; 2],
     /// Of the head of an answer; the time is kept by the sweep.
     pub http: http1::Limits,
+    /// Connections that are tied to clients and in no use.
+    pub silents: Silents,
     /// Request heads are written here first. Never borrowed across an await.
     pub write: RefCell<Vec<u8>>,
 }
@@ -36,7 +39,17 @@ impl Shared {
         let http = http1::Limits::of(bounds);
         let write = RefCell::new(Vec::with_capacity(2048));
         let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
-        Rc::new(Shared { limits, timeouts, cluster, counters, relief: Relief::default(), via, http, write })
+        Rc::new(Shared {
+            limits,
+            timeouts,
+            cluster,
+            counters,
+            relief: Relief::default(),
+            via,
+            http,
+            silents: Silents::default(),
+            write,
+        })
     }
     /// The member of `Via` for a message of this version.
     pub fn via(&self, version: http::Version) -> &http::HeaderValue {

@@ -5,10 +5,11 @@ use super::broken::Broken;
 use super::control::Phase;
 use super::kept::Link;
 use super::pool::Slot;
+use super::silent::{Ending, Place};
 use crate::wire::target::Key;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 /// So many origins at once; the oldest is given up first.
 const MOST: usize = 8;
@@ -22,13 +23,6 @@ pub struct Ties {
     ending: Rc<Ending>,
 }
 
-/// Whether one of them has ended, and who waits to hear of it.
-#[derive(Default)]
-struct Ending {
-    has_come: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
 /// The way of one client to one origin.
 pub struct Tie {
     authority: Box<str>,
@@ -40,7 +34,7 @@ enum State {
     /// There has been no connection.
     New,
     /// Between two requests.
-    Silent(Link, Slot),
+    Silent { link: Link, slot: Slot, _place: Place },
     /// In use, or ended.
     Away,
 }
@@ -56,7 +50,7 @@ impl Ties {
     /// Whether one of them has ended, as far as was seen: then so does the client's connection, because what comes next on it
     /// was meant for who is logged in.
     pub fn have_ended(&self) -> bool {
-        self.ending.has_come.get()
+        self.ending.has_come()
     }
 
     /// Ready when one of them has ended. Not while one is in use.
@@ -64,7 +58,7 @@ impl Ties {
         if self.is_empty() {
             return Poll::Pending;
         }
-        *self.ending.waker.borrow_mut() = Some(cx.waker().clone());
+        self.ending.wait(cx);
         self.ties.borrow().iter().for_each(|tie| tie.look(cx));
         if self.have_ended() { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -102,7 +96,7 @@ impl Tie {
             State::New => return Ok(None),
             state => std::mem::replace(state, State::Away),
         };
-        if let State::Silent(mut link, slot) = silent
+        if let State::Silent { mut link, slot, .. } = silent
             && !link.is_stale()
         {
             return Ok(Some((link, slot, Tied(Some(self.clone())))));
@@ -121,15 +115,12 @@ impl Tie {
     /// Whoever is at one of its ends has left, or is to leave.
     fn end(&self) {
         drop(self.state.replace(State::Away));
-        self.ending.has_come.set(true);
-        if let Some(waker) = self.ending.waker.borrow_mut().take() {
-            waker.wake();
-        }
+        self.ending.come();
     }
 
     fn look(&self, cx: &mut Context<'_>) {
         let has_ended = match &mut *self.state.borrow_mut() {
-            State::Silent(link, _) => link.poll_disturbed(cx).is_ready(),
+            State::Silent { link, .. } => link.poll_disturbed(cx).is_ready(),
             State::New | State::Away => false,
         };
         if has_ended {
@@ -139,12 +130,14 @@ impl Tie {
 }
 
 impl Tied {
-    /// Keeps it for the client's next request. It takes no place from others meanwhile.
+    /// Keeps it for the client's next request. It takes no place from what is in use meanwhile.
     pub fn put(mut self, link: Link, mut slot: Slot) {
         let Some(tie) = self.0.take() else { return };
         link.control.enter(Phase::Resting);
         slot.leave_room();
-        *tie.state.borrow_mut() = State::Silent(link, slot);
+        let (node, shared) = (&slot.pool().node, &slot.pool().shared);
+        let _place = shared.silents.add(link.control.owner(), &node.id, &tie.authority, &tie.ending, &shared.limits);
+        *tie.state.borrow_mut() = State::Silent { link, slot, _place };
     }
 }
 

@@ -276,3 +276,31 @@ fn a_client_that_logs_in_at_more_origins_than_are_kept_begins_anew() {
     assert!(answer.head.lists("connection", "close"), "the first is not kept any more: {:?}", answer.head);
     assert!(alice.closes_within(PATIENCE));
 }
+
+#[test]
+fn silent_connections_that_are_logged_in_count_for_their_clients_share() {
+    for limit in ["node_connections", "origin_connections"] {
+        let setup = Setup::default().nodes(1).set("proxy", "workers", 1).set("limits", limit, 8);
+        let (server, cluster) = (Server::start("NTLM"), setup.start());
+        let from = |last: u8| Connection::from([127, 0, 0, last].into(), cluster.proxy);
+        let url = server.url("/a");
+        let mut other = from(9);
+        log_in(&mut other, &url, "NTLM", "bob");
+        let mut clients: Vec<_> = (0..20)
+            .map(|_| {
+                let mut alice = from(8);
+                log_in(&mut alice, &url, "NTLM", "alice");
+                alice
+            })
+            .collect();
+        assert_eq!(other.get(&url).text(), "bob /a", "{limit}: who has one keeps it");
+        let mut late = from(10);
+        log_in(&mut late, &url, "NTLM", "carol");
+        // Those in use beside the silent ones, and one of everyone's.
+        until_true("the oldest have given way", PATIENCE, || server.open.load(Ordering::SeqCst) <= 10);
+        let first = clients.remove(0).closes_within(PATIENCE);
+        assert!(first, "{limit}: whose has been silent for longest goes with it");
+        let last = clients.last_mut().unwrap();
+        assert_eq!(last.get(&url).text(), "alice /a", "{limit}: the last is kept");
+    }
+}

@@ -1,0 +1,83 @@
+//! Connections that are tied to clients and wait for their next request. They take no place from what is in use, and others
+//! cannot use them; so a client has its share of them, and whose has been silent for longest gives way.
+
+use crate::config::Limits;
+use crate::net::shares::{Source, gives_way};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+/// Those of one worker.
+#[derive(Default)]
+pub struct Silents(Rc<List>);
+
+#[derive(Default)]
+struct List {
+    /// Who has been silent for longest comes first.
+    entries: RefCell<Vec<Entry>>,
+    next: Cell<u64>,
+}
+
+struct Entry {
+    id: u64,
+    of: Source,
+    node: Box<str>,
+    origin: Box<str>,
+    ending: Rc<Ending>,
+}
+
+/// Whether something that belongs to a client's connection has ended, and who waits to hear of it.
+#[derive(Default)]
+pub struct Ending {
+    has_come: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// A place among them, until dropped.
+pub struct Place(Rc<List>, u64);
+
+impl Silents {
+    /// One more, of this client, to this node and this origin. Where there are too many to one of the two, a client's connection
+    /// ends with what is tied to it.
+    pub fn add(&self, of: Source, node: &str, origin: &str, ending: &Rc<Ending>, limits: &Limits) -> Place {
+        self.make_room(limits.node_connections, of, |entry| *entry.node == *node);
+        self.make_room(limits.origin_connections, of, |entry| *entry.origin == *origin);
+        let id = self.0.next.replace(self.0.next.get() + 1);
+        let (node, origin, ending) = (node.into(), origin.into(), ending.clone());
+        self.0.entries.borrow_mut().push(Entry { id, of, node, origin, ending });
+        Place(self.0.clone(), id)
+    }
+
+    fn make_room(&self, limit: usize, of: Source, is_alike: impl Fn(&Entry) -> bool) {
+        let mut entries = self.0.entries.borrow_mut();
+        let (at, alike): (Vec<_>, Vec<_>) =
+            entries.iter().enumerate().filter(|(_, entry)| is_alike(entry)).map(|(at, entry)| (at, entry.of)).unzip();
+        if let Some(first) = gives_way(&alike, limit, of) {
+            entries.remove(at[first]).ending.come();
+        }
+    }
+}
+
+impl Ending {
+    pub fn has_come(&self) -> bool {
+        self.has_come.get()
+    }
+
+    pub fn come(&self) {
+        self.has_come.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Who is to be woken when it comes.
+    pub fn wait(&self, cx: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(cx.waker().clone());
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.entries.borrow_mut().retain(|entry| entry.id != self.1);
+    }
+}
