@@ -44,7 +44,7 @@ fuzz_target!(|input: (u16, u64, u64, &[u8], &[u8], &[u8])| {
     let (status, sent, kept, first, answer, second) = input;
     let (first, mut answer, second) = (asked(first), answered(status % 600, answer), asked(second));
     let (received, later) = (Timestamp(sent.saturating_add(9)), Timestamp(sent.saturating_add(9).saturating_add(kept)));
-    let rules = Rules { targeted: vec![HeaderName::from_static("cdn-cache-control")] };
+    let rules = Rules { targeted: vec![HeaderName::from_static("cdn-cache-control")], ..Rules::default() };
     let plain = Rules::default();
     if let Ok(terms) = policy::storable(&plain, &first, &answer, Timestamp(sent), received) {
         let cc = CacheControl::read(&answer.headers);

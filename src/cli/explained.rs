@@ -8,7 +8,7 @@ pub fn sentences(answer: &Value) -> String {
     if answer["answer"]["does"] == "tunnel" {
         return format!("{}\n{}: no node has to do with it.", text(&answer["key"]), text(&answer["answer"]["why"]));
     }
-    let mut lines = vec![text(&answer["key"]), placed(answer)];
+    let mut lines = vec![text(&answer["key"]), tunnel(&answer["tunnel"]), placed(answer)];
     match answer["stored"].as_array() {
         Some(stored) if !stored.is_empty() => lines.extend(stored.iter().map(entry)),
         _ => lines.push("Stored: nothing.".into()),
@@ -37,6 +37,14 @@ fn placed(answer: &Value) -> String {
         _ => {}
     }
     line
+}
+
+fn tunnel(tunnel: &Value) -> String {
+    match tunnel["intercepted"].as_bool() {
+        None => String::new(),
+        Some(true) => format!("A tunnel to it (CONNECT) is intercepted: {}.", text(&tunnel["why"])),
+        Some(false) => format!("A tunnel to it (CONNECT) passes untouched: {}.", text(&tunnel["why"])),
+    }
 }
 
 fn entry(entry: &Value) -> String {

@@ -134,7 +134,7 @@ impl<B> Answered<B> {
 
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
     pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
-        let stored = policy::storable(&node.rules, &ask.head, &self.head, self.sent, self.received);
+        let stored = policy::storable(&node.rules.of(&ask.key), &ask.head, &self.head, self.sent, self.received);
         let (terms, length) = (stored.map_err(Why::Policy)?, self.length());
         if ask.is_secure() {
             policy::cookies::allow(&ask.head, &terms).map_err(Why::Policy)?;

@@ -44,7 +44,7 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
     let mut headers = entry.headers(answered.head.headers.len() + 1);
     let fresh = &answered.head.headers;
     let (sent, received) = (answered.sent, answered.received);
-    let all = policy::freshen(&node.rules, &ask.head, StatusCode::OK, &mut headers, fresh, sent, received);
+    let all = policy::freshen(&node.rules.of(&ask.key), &ask.head, StatusCode::OK, &mut headers, fresh, sent, received);
     let (terms, withheld) = (all.terms.ok()?, all.withheld);
     if !node.origins.allows(&headers) {
         return None;

@@ -19,7 +19,7 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
     let (fields, cookies) = to_store(ask, &answered.head.headers);
     let mut headers = entry.headers(fields.len());
     let Freshened { terms, born, mut withheld } =
-        policy::freshen(&node.rules, &ask.head, entry.status, &mut headers, &fields, sent, received);
+        policy::freshen(&node.rules.of(&ask.key), &ask.head, entry.status, &mut headers, &fields, sent, received);
     withheld.extend(cookies);
     if !node.origins.allows(&headers) {
         node.drop_stored(&ask.key);
@@ -82,7 +82,8 @@ fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered)
     for other in others.filter(|other| !std::ptr::eq(&***other, validated) && policy::parts::same(&*fields, &***other))
     {
         let mut headers = other.headers(fields.len());
-        let all = policy::freshen(&node.rules, &ask.head, other.status, &mut headers, &fields, sent, received);
+        let all =
+            policy::freshen(&node.rules.of(&ask.key), &ask.head, other.status, &mut headers, &fields, sent, received);
         let selecting = policy::variants::selecting(&headers, &ask.head.headers);
         if let (Ok(terms), Some(selecting), true) = (all.terms, selecting, node.origins.allows(&headers)) {
             let renewed = other.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);
@@ -112,7 +113,7 @@ pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
     };
     let mut headers = entry.headers(head.headers.len());
     let was = (entry.status, entry.body().len());
-    match policy::after_head(&node.rules, &ask.head, was, &mut headers, head, *sent, *received) {
+    match policy::after_head(&node.rules.of(&ask.key), &ask.head, was, &mut headers, head, *sent, *received) {
         HeadEffect::Freshened(terms) if fate == Fate::Store && node.origins.allows(&headers) => {
             let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
             let renewed = entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting);

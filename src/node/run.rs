@@ -203,7 +203,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
         id,
         boot,
         shutdown,
-        rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
+        rules: Rules::new(&config.cache.targeted),
         store: Store::new(&config.cache, config.limits.variants),
         disk,
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),

@@ -24,6 +24,8 @@ pub enum NotStored {
     Cookie,
     Partial,
     MustUnderstand,
+    /// What is not there yet, at a host where it may be a moment later.
+    NotFound,
 }
 
 /// What to do with a request for which something is stored (or not).
@@ -78,6 +80,9 @@ impl NotStored {
             NotStored::MustUnderstand => {
                 "Cache-Control says must-understand, and this status is not understood (RFC 9111 section 5.2.2.3)"
             }
+            NotStored::NotFound => {
+                "nothing is there now, and at this host it may be a moment later (its preset's rule)"
+            }
         }
     }
 
@@ -104,7 +109,7 @@ impl NotStored {
             }
             NotStored::Cookie => "if it is the same for everyone, send public, or s-maxage with a number of seconds",
             NotStored::Partial => "send one part only, with a Content-Range that tells the length of the whole",
-            NotStored::Method | NotStored::Status | NotStored::MustUnderstand => return None,
+            NotStored::Method | NotStored::Status | NotStored::MustUnderstand | NotStored::NotFound => return None,
         })
     }
 

@@ -8,6 +8,7 @@ use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::hop;
+use crate::wire::https::preset::Keep;
 use crate::wire::target::Key;
 use crate::wire::view::{FieldView, RequestView, ResponseView};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -62,11 +63,14 @@ pub(super) fn terms(
 ) -> Result<Terms, NotStored> {
     let (cc, targeted) = targeted::governing(rules, fields);
     status_allows(status, &cc)?;
+    if rules.keep == Keep::Found && matches!(status.as_u16(), 404 | 410) {
+        return Err(NotStored::NotFound);
+    }
     directives_allow(&cc)?;
     if !vary::is_selectable(fields) {
         return Err(NotStored::VaryStar);
     }
-    let terms = measure(&cc, targeted, status, fields, age(), received);
+    let terms = measure(rules, &cc, targeted, status, fields, age(), received);
     worth_storing(&terms, &cc, fields)?;
     // Last: what the response forbids counts whoever asks, and a 304 that forbids it ends what is stored.
     credentials_allow(authorized, &cc)?;
@@ -147,6 +151,7 @@ fn credentials_allow(authorized: bool, cc: &CacheControl) -> Result<(), NotStore
 }
 
 fn measure(
+    rules: &Rules,
     cc: &CacheControl,
     targeted: bool,
     status: StatusCode,
@@ -154,7 +159,10 @@ fn measure(
     age: u64,
     received: Moment,
 ) -> Terms {
-    let (lifetime, source) = freshness::lifetime(cc, !targeted, status, fields, received);
+    let (lifetime, source) = match freshness::lifetime(cc, !targeted, status, fields, received) {
+        (_, Source::Heuristic) if rules.keep == Keep::Validate => (0, Source::Nothing),
+        measured => measured,
+    };
     let marks = Marks::NONE
         .when(cc.has(Set::NO_CACHE), Marks::NO_CACHE)
         .when(cc.has(Set::MUST_REVALIDATE), Marks::MUST_REVALIDATE)
@@ -208,7 +216,7 @@ fn is_for_everyone(terms: &Terms, cc: &CacheControl) -> bool {
 /// Whether the fields of a 304, without those that are stored, allow to store the `Set-Cookie` beside them.
 pub(super) fn shares_its_cookie(rules: &Rules, status: StatusCode, headers: &HeaderMap, received: Moment) -> bool {
     let (cc, targeted) = targeted::governing(rules, headers);
-    is_for_everyone(&measure(&cc, targeted, status, headers, 0, received), &cc)
+    is_for_everyone(&measure(rules, &cc, targeted, status, headers, 0, received), &cc)
 }
 
 /// The fields to store of a response: without hop-by-hop fields, `Age`, what `no-cache` and `private` withhold, and

@@ -2,14 +2,39 @@
 
 use super::structured::{Value, dictionary};
 use crate::wire::cache_control::{CacheControl, Directive, MAX_SECONDS, Set, Value as Argument};
+use crate::wire::https::preset::{self, Keep};
+use crate::wire::target::{Host, Key};
 use crate::wire::view::FieldView;
 use http::header::HeaderName;
+use std::borrow::Cow;
 
-/// What the operator configured.
+/// What holds beside what responses say.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// RFC 9213 targeted fields, in order of preference; empty: none is obeyed.
     pub targeted: Vec<HeaderName>,
+    /// How far a response is kept.
+    pub keep: Keep,
+}
+
+impl Rules {
+    /// Of these targeted fields, by name.
+    pub fn new(targeted: &[String]) -> Rules {
+        let targeted = targeted.iter().filter_map(|name| name.parse().ok()).collect();
+        Rules { targeted, ..Rules::default() }
+    }
+
+    /// Those for one URL: with what is known of its host, where a preset names that.
+    pub fn of(&self, key: &Key) -> Cow<'_, Rules> {
+        let keep = match key.host() {
+            Host::Name(host) if key.scheme() == "https" => preset::keep(host, key.port(), key.path_and_query()),
+            _ => Keep::AsSent,
+        };
+        match keep == self.keep {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(Rules { keep, ..self.clone() }),
+        }
+    }
 }
 
 /// What governs a response: the first configured field that is there, valid and not empty; else `Cache-Control`

@@ -122,7 +122,7 @@ impl Hot {
             Arc::new(Hot {
                 copies: Bounded::new(memory, Eviction::TinyLfu),
                 making: AllMaking::default(),
-                rules: Rules { targeted: config.cache.targeted.iter().filter_map(|name| name.parse().ok()).collect() },
+                rules: Rules::new(&config.cache.targeted),
                 largest: LARGEST.min(memory / 64),
                 generation: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),

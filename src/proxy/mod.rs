@@ -111,8 +111,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
     for listener in admin_listeners {
         let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
-        let (hot, roots) = (hot.clone(), front.roots());
-        spawn_local(async move { admin::serve(listener, cluster, counters, hot, roots, &bound, shutdown).await });
+        let (hot, leaves) = (hot.clone(), front.leaves.clone());
+        spawn_local(async move { admin::serve(listener, cluster, counters, hot, leaves, &bound, shutdown).await });
     }
     let seats = Seats::new(config.limits.connections);
     let accepting: Vec<_> = listeners

@@ -5,6 +5,7 @@ mod effects;
 mod freshness;
 mod groups;
 mod parts;
+mod presets;
 mod props;
 mod ranges;
 mod reuse;

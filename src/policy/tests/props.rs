@@ -110,7 +110,7 @@ proptest! {
         }
         let mut answer = response(status, &[]);
         answer.headers = res.clone();
-        let rules = Rules { targeted: vec![HeaderName::from_static("cdn-cache-control")] };
+        let rules = Rules { targeted: vec![HeaderName::from_static("cdn-cache-control")], ..Rules::default() };
         may_lead(&ask);
         selecting(&res, &ask.headers);
         for rules in [&rules, &Rules::default()] {

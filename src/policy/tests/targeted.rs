@@ -46,7 +46,7 @@ const TABLE: &[(&[&str], Expected, &str)] = &[
 #[test]
 fn a_targeted_field_takes_the_place_of_cache_control_and_expires() {
     let names = ["cdn-cache-control", "other-cache-control"].map(HeaderName::from_static);
-    let rules = Rules { targeted: names.to_vec() };
+    let rules = Rules { targeted: names.to_vec(), ..Rules::default() };
     for (lines, expected, section) in TABLE {
         let terms = storable(&rules, &request(&[]), &response(200, lines), NOW, NOW);
         let fields = HeaderMap::new();

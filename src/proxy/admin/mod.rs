@@ -15,6 +15,8 @@ mod route;
 mod tests;
 
 use super::hot::Hot;
+use super::https::folder;
+use super::https::leaf::Leaves;
 use super::metrics::Counters;
 use crate::cluster::{Cluster, NO_NODES};
 use crate::config::Config;
@@ -49,8 +51,8 @@ struct Admin {
     cluster: Arc<Cluster>,
     counters: Vec<Arc<Counters>>,
     hot: Option<Arc<Hot>>,
-    /// What clients are to trust, as PEM; empty: nothing.
-    roots: String,
+    /// What signs for hosts; `None`: no https is intercepted.
+    leaves: Option<Arc<Leaves>>,
     config: Config,
     /// Where the API is reached, as bound.
     address: String,
@@ -62,7 +64,7 @@ pub async fn serve(
     cluster: Arc<Cluster>,
     counters: Vec<Arc<Counters>>,
     hot: Option<Arc<Hot>>,
-    roots: String,
+    leaves: Option<Arc<Leaves>>,
     config: &Config,
     mut shutdown: Shutdown,
 ) {
@@ -70,7 +72,7 @@ pub async fn serve(
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
     let seats = Seats::new(MAX_CONNECTIONS);
     let address = listener.address().to_string();
-    let admin = Rc::new(Admin { cluster, counters, hot, roots, config: config.clone(), address });
+    let admin = Rc::new(Admin { cluster, counters, hot, leaves, config: config.clone(), address });
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept_with(async || connections.close_longest_idle(None)) => accepted,
@@ -146,9 +148,11 @@ impl Admin {
     }
 
     fn roots(&self) -> Result<Reply, Problem> {
-        match self.roots.as_str() {
-            "" => Err(Problem::new(StatusCode::NOT_FOUND, "no https is cached here: set [https] hosts")),
-            roots => Ok(reply(StatusCode::OK, "application/x-x509-ca-cert", roots.to_owned())),
+        match &self.leaves {
+            None => Err(Problem::new(StatusCode::NOT_FOUND, "no https is cached here: set [https] hosts")),
+            Some(leaves) => {
+                Ok(reply(StatusCode::OK, "application/x-x509-ca-cert", folder::roots(leaves.authorities())))
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! `/v1/ring`, and who owns what.
 
+use super::super::https::listed;
 use super::problem::{Problem, Reply, json};
 use super::{Admin, query};
+use crate::clock;
 use crate::cluster::views::{Node, View};
-use crate::wire::target::Key;
+use crate::wire::target::{Host, Key};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -47,10 +49,27 @@ impl Admin {
             Some(node) => self.said_of(&node, &key, &fields).await?,
             None => Map::new(),
         };
+        if let Some(tunnel) = self.tunnel(&key) {
+            explained["tunnel"] = tunnel;
+        }
         if let Value::Object(all) = &mut explained {
             said.into_iter().for_each(|(name, value)| _ = all.entry(name).or_insert(value));
         }
         Ok(json(StatusCode::OK, &explained))
+    }
+
+    /// What becomes of a tunnel to an https URL's host.
+    fn tunnel(&self, key: &Key) -> Option<Value> {
+        if key.scheme() != "https" {
+            return None;
+        }
+        let host = match key.host() {
+            Host::Name(name) => name.to_owned(),
+            Host::Ip(ip) => ip.to_string(),
+        };
+        let (list, now) = (&self.config.https.list, clock::wall());
+        let (intercepted, why) = listed::said(list, self.leaves.as_deref(), &host, key.port(), now);
+        Some(json!({"intercepted": intercepted, "why": why}))
     }
 
     async fn said_of(&self, node: &Node, key: &Key, fields: &[String]) -> Result<Map<String, Value>, Problem> {

@@ -36,9 +36,7 @@ async fn bench(token: Option<&str>) -> Bench {
     let (trigger, shutdown) = Shutdown::channel();
     let counters = vec![Arc::new(Counters::default())];
     let serving = cluster.clone();
-    tokio::task::spawn_local(async move {
-        serve(listener, serving, counters, None, String::new(), &config, shutdown).await
-    });
+    tokio::task::spawn_local(async move { serve(listener, serving, counters, None, None, &config, shutdown).await });
     Bench { address, cluster, fakes, folder, _trigger: trigger }
 }
 

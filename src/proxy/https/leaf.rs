@@ -97,17 +97,29 @@ impl Leaves {
         Ok(self.kept().put(text, leaf, now))
     }
 
+    /// Why there is no certificate for a host; `None`: there is one, or could be. Nothing is signed.
+    pub fn why_not(&self, host: &str, now: Timestamp) -> Option<Unsigned> {
+        match Name::parse(host) {
+            None | Some(Name::Below(_)) => Some(Unsigned::NoHost),
+            Some(name) => self.signer(&name, now).err(),
+        }
+    }
+
     /// How many certificates are kept.
     pub fn count(&self) -> usize {
         self.kept().leaves.len()
     }
 
-    fn sign(&self, name: &Name, now: Timestamp) -> Result<Leaf, Unsigned> {
+    fn signer(&self, name: &Name, now: Timestamp) -> Result<&Authority, Unsigned> {
         let mut permitted = self.authorities.iter().filter(|authority| authority.permitted().has(name)).peekable();
         if permitted.peek().is_none() {
             return Err(Unsigned::Outside);
         }
-        let authority = permitted.find(|authority| !authority.has_ended(now)).ok_or(Unsigned::Ended)?;
+        permitted.find(|authority| !authority.has_ended(now)).ok_or(Unsigned::Ended)
+    }
+
+    fn sign(&self, name: &Name, now: Timestamp) -> Result<Leaf, Unsigned> {
+        let authority = self.signer(name, now)?;
         let not_before = Timestamp::from_seconds(now.seconds().saturating_sub(BACK.as_secs()));
         let not_after = Timestamp::from_seconds(not_before.seconds() + LIFE.as_secs()).min(authority.end());
         let own = authority.sign(name, not_before, not_after, &self.key).map_err(Unsigned::Failed)?;

@@ -2,6 +2,7 @@
 //!
 //! - `ca`: makes an authority, and signs with it; `folder`: keeps it
 //! - `leaf`: the certificates of hosts
+//! - `listed`: which tunnels are intercepted, for people
 //! - `start`: what a front starts with
 //! - `intercept`: answers a CONNECT in a host's name, or passes it on (`passed`: why); `interception`: what workers share for
 //!   that; `inside` (PURE): what is asked inside; `learned`: who has refused us
@@ -13,5 +14,6 @@ pub mod intercept;
 pub mod interception;
 pub mod leaf;
 mod learned;
+pub mod listed;
 pub mod passed;
 pub mod start;

@@ -31,9 +31,10 @@ enum Paths {
 }
 
 /// How far a response is kept. A rule only ever takes away from what the response allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
     /// As RFC 9111 says.
+    #[default]
     AsSent,
     /// Stored, and never used without asking the origin, unless the response has a lifetime in so many words: no heuristic
     /// (RFC 9111 section 4.2.2).
@@ -116,7 +117,6 @@ impl Preset {
 
 /// What holds for an https URL of a preset's host, whether that preset is listed or not: so every node comes to the same, from
 /// the key alone. `host` in lower case; `path` may have a query.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the nodes, which cache no https yet"))]
 pub fn keep(host: &str, port: u16, path: &str) -> Keep {
     if port != HTTPS {
         return Keep::AsSent;
