@@ -27,8 +27,13 @@ struct State {
 impl Relay {
     /// To any one of these servers for each connection, in turn.
     pub fn to(servers: &str) -> Relay {
+        Relay::from("127.0.0.1:0", servers)
+    }
+
+    /// The same on an address of its own.
+    pub fn from(listen: &str, servers: &str) -> Relay {
         let servers: Vec<SocketAddr> = servers.split(',').map(|s| s.parse().unwrap()).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(listen).unwrap_or_else(|e| panic!("{listen}: {e}"));
         let (address, state) = (listener.local_addr().unwrap(), Arc::new(State::default()));
         let shared = state.clone();
         thread::spawn(move || {

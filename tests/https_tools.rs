@@ -1,0 +1,209 @@
+//! Package managers that fetch by https through the cluster, from origins on this machine that have the real names of a preset: a
+//! hosts file says where those are, in a mount namespace of the test's own.
+#![allow(clippy::disallowed_methods)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::cluster::program;
+use support::relay::Relay;
+use support::tools::{command, left_out, run, succeed, wanted};
+use support::*;
+use tempfile::TempDir;
+
+/// Origins by their real names, and a cluster that knows where they are.
+struct Stage {
+    origin: Origin,
+    cluster: Cluster,
+    folder: TempDir,
+    /// What a client's shell has after `ringhold ca env`.
+    variables: Vec<(String, String)>,
+    _port: Relay,
+}
+
+impl Stage {
+    /// `None` (and a line that says so) where no mount namespace can be made, or the port is not to be had.
+    fn with(test: &str, preset: &str, names: &[&str], ip: &str) -> Option<Stage> {
+        let may = run(command("unshare").args(["--mount", "true"]), PATIENCE).status.success();
+        if !may || std::net::TcpListener::bind(format!("{ip}:443")).is_err() {
+            left_out(test, "it needs a mount namespace and port 443, and so root");
+            return None;
+        }
+        let folder = TempDir::with_prefix("rh").unwrap();
+        let authority = Authority::new();
+        let origin = Origin::secure(authority.issue(names).server());
+        let port = Relay::from(&format!("{ip}:443"), &origin.address.to_string());
+        let hosts = folder.path().join("hosts");
+        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{ip} {}\n", names.join(" "))).unwrap();
+        let roots = authority.write(&folder.path().join("roots.pem")).display().to_string();
+        let setup = Setup::default().unhurried().nodes(2).set("https", "hosts", vec![preset]);
+        let mount = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+        let prefix = ["unshare", "--mount", "sh", "-c", mount, "sh", hosts.to_str().unwrap()].map(str::to_owned);
+        let cluster = setup.set("https", "roots", vec![roots]).start_by(&prefix);
+        let variables = variables(&cluster);
+        Some(Stage { origin, cluster, folder, variables, _port: port })
+    }
+
+    /// A tool in such a shell, with nothing else of the tester's.
+    fn tool(&self, program: &str) -> Command {
+        let mut tool = command(program);
+        tool.env("HOME", self.folder.path()).current_dir(self.folder.path()).envs(self.variables.iter().cloned());
+        tool
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+fn variables(cluster: &Cluster) -> Vec<(String, String)> {
+    let words = format!("ca env --config cluster.toml --proxy {}", cluster.proxy);
+    let script = format!("eval \"$('{}' {words})\" && env -0", program());
+    let text =
+        succeed(command("sh").args(["-c", &script]).current_dir(cluster.folder()).env_clear().env("PATH", path()));
+    let text = String::from_utf8(text).unwrap();
+    let pairs = text.split('\0').filter_map(|line| line.split_once('='));
+    pairs.filter(|(name, _)| *name != "PWD").map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn path() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}
+
+const MAKE_WHEEL: &str = r#"
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as z:
+    z.writestr("ringdemo/__init__.py", "x = 1\n" * 1000)
+    z.writestr("ringdemo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ringdemo\nVersion: 1.0\n")
+    z.writestr("ringdemo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    z.writestr("ringdemo-1.0.dist-info/RECORD", "")
+"#;
+
+#[test]
+fn pip_downloads_twice_and_the_origin_sends_the_wheel_once() {
+    if !wanted("pip by https", &["python3", "unshare"]) {
+        return;
+    }
+    let names = ["pypi.org", "files.pythonhosted.org"];
+    let Some(stage) = Stage::with("pip by https", "preset:python", &names, "127.83.0.1") else { return };
+    let name = "ringdemo-1.0-py3-none-any.whl";
+    let wheel = stage.path(name);
+    succeed(command("python3").args(["-c", MAKE_WHEEL]).arg(&wheel));
+    let bytes = std::fs::read(&wheel).unwrap();
+    let sent = bytes.clone();
+    stage.origin.on("/simple/ringdemo/", move |x| match x.head.has("if-none-match") {
+        true => x.reply_empty(304, "ETag: \"1\"\r\nCache-Control: max-age=600, public\r\n"),
+        false => {
+            let link = format!("https://files.pythonhosted.org/packages/{name}");
+            let page = format!("<!DOCTYPE html><html><body><a href=\"{link}\">{name}</a></body></html>");
+            x.reply(200, "Content-Type: text/html\r\nETag: \"1\"\r\nCache-Control: max-age=600, public\r\n", page)
+        }
+    });
+    stage
+        .origin
+        .on("/packages/*", move |x| x.reply(200, "Cache-Control: max-age=365000000, immutable, public\r\n", &sent));
+    for round in ["one", "two"] {
+        let mut pip = stage.tool("python3");
+        pip.env("PIP_CONFIG_FILE", "/dev/null").env("PIP_INDEX_URL", "https://pypi.org/simple/");
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-cache-dir",
+            "--disable-pip-version-check",
+            "ringdemo",
+            "-d",
+        ]);
+        succeed(pip.arg(stage.path(round)));
+        assert!(std::fs::read(stage.path(round).join(name)).unwrap() == bytes, "bit by bit");
+    }
+    assert_eq!(stage.origin.count("/packages/*"), 1, "{}", stage.cluster.said());
+    // pip asks for the page with max-age=0 each time: the second time it is found to be the same.
+    let pages = stage.origin.heads("/simple/ringdemo/");
+    assert!(pages.iter().skip(1).all(|head| head.has("if-none-match")) && pages.len() <= 2, "{pages:?}");
+}
+
+const MAKE_PACKAGE: &str = r#"
+import io, sys, tarfile
+with tarfile.open(sys.argv[1], "w:gz") as t:
+    for name, text in [("package.json", '{"name":"ringdemo","version":"1.0.0"}'), ("index.js", "module.exports = 1;\n" * 1000)]:
+        info = tarfile.TarInfo("package/" + name)
+        info.size = len(text)
+        t.addfile(info, io.BytesIO(text.encode()))
+"#;
+
+#[test]
+fn npm_installs_twice_and_the_origin_sends_each_thing_once() {
+    if !wanted("npm by https", &["npm", "node", "python3", "unshare"]) {
+        return;
+    }
+    let names = ["registry.npmjs.org"];
+    let Some(stage) = Stage::with("npm by https", "preset:npm", &names, "127.83.0.2") else { return };
+    let tarball = stage.path("ringdemo.tgz");
+    succeed(command("python3").args(["-c", MAKE_PACKAGE]).arg(&tarball));
+    let bytes = std::fs::read(&tarball).unwrap();
+    let url = "https://registry.npmjs.org/ringdemo/-/ringdemo-1.0.0.tgz";
+    let about = format!(
+        "{{\"name\":\"ringdemo\",\"dist-tags\":{{\"latest\":\"1.0.0\"}},\"versions\":{{\"1.0.0\":{{\"name\":\"ringdemo\",\
+         \"version\":\"1.0.0\",\"dist\":{{\"tarball\":\"{url}\"}}}}}}}}"
+    );
+    let json = "Content-Type: application/json\r\nETag: \"1\"\r\nCache-Control: public, max-age=300\r\n";
+    stage.origin.on("/ringdemo", move |x| x.reply(200, json, &about));
+    let tgz = "Content-Type: application/octet-stream\r\nCache-Control: public, immutable, max-age=31557600\r\n";
+    stage.origin.on("/ringdemo/-/*", move |x| x.reply(200, tgz, &bytes));
+    for round in ["one", "two"] {
+        let into = stage.path(round);
+        std::fs::create_dir(&into).unwrap();
+        let mut npm = stage.tool("npm");
+        npm.env("npm_config_userconfig", "/dev/null").env("npm_config_cache", stage.path(&format!("cache-{round}")));
+        npm.args(["install", "--no-audit", "--no-fund", "--no-update-notifier", "--prefix"]).arg(&into);
+        succeed(npm.arg("ringdemo"));
+        let installed = into.join("node_modules/ringdemo/index.js");
+        assert!(installed_is_whole(&installed), "{installed:?}");
+    }
+    assert_eq!(stage.origin.count("/ringdemo/-/*"), 1, "{}", stage.cluster.said());
+    assert_eq!(stage.origin.count("/ringdemo"), 1, "{}", stage.cluster.said());
+}
+
+fn installed_is_whole(file: &Path) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| text == "module.exports = 1;\n".repeat(1000))
+}
+
+#[test]
+fn what_changes_without_saying_when_is_asked_for_each_time_at_the_presets_host() {
+    if !wanted("maven's rule", &["curl", "unshare"]) {
+        return;
+    }
+    let names = ["repo1.maven.org"];
+    let Some(stage) = Stage::with("maven's rule", "preset:maven", &names, "127.83.0.3") else { return };
+    let old = "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nETag: \"1\"\r\n";
+    stage.origin.on("/maven2/*", move |x| match x.head.has("if-none-match") {
+        true => x.reply_empty(304, old),
+        false => x.reply(200, old, "what there is"),
+    });
+    let curl = |path: &str| {
+        let mut curl = stage.tool("curl");
+        let text =
+            succeed(curl.args(["--silent", "--show-error", "--fail", &format!("https://repo1.maven.org{path}")]));
+        assert_eq!(text, b"what there is");
+    };
+    for _ in 0..3 {
+        curl("/maven2/a/maven-metadata.xml");
+        curl("/maven2/a/1/a-1.jar");
+    }
+    assert_eq!(stage.origin.count("/maven2/a/1/a-1.jar"), 1);
+    let asked = stage.origin.heads("/maven2/a/maven-metadata.xml");
+    assert_eq!(asked.len(), 3);
+    assert!(asked.iter().skip(1).all(|head| head.has("if-none-match")), "{asked:?}");
+    // And `explain` says by which line.
+    let (_, said) = cluster::run(
+        stage.cluster.folder(),
+        &["explain", "https://repo1.maven.org/", "--admin", &stage.cluster.admin.to_string()],
+    );
+    assert!(
+        said.contains("A tunnel to it (CONNECT) is intercepted: [https] hosts has \"preset:maven\" (cluster.toml:"),
+        "{said}"
+    );
+}
