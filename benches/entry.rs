@@ -5,8 +5,8 @@ use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
-use ringhold::lab::config::{Cache, Eviction};
-use ringhold::lab::net::Head;
+use ringhold::lab::config::{CacheConfig, Eviction};
+use ringhold::lab::net::RequestHead;
 use ringhold::lab::policy::{Rules, Terms, storable};
 use ringhold::lab::store::{Entry, Mark, Store};
 use ringhold::lab::wire::Key;
@@ -66,7 +66,7 @@ fn reading(c: &mut Criterion) {
     c.bench_function("the key of a target that is its own", |b| b.iter(|| Key::read(black_box(URL.as_bytes()))));
     let odd = URL.replace("static.example.com", "Static.Example.COM:80");
     c.bench_function("the key of a target to be rewritten", |b| b.iter(|| Key::read(black_box(odd.as_bytes()))));
-    c.bench_function("a head of 11 fields", |b| b.iter(|| Head::parts(black_box(HEAD.as_bytes()))));
+    c.bench_function("a head of 11 fields", |b| b.iter(|| RequestHead::parts(black_box(HEAD.as_bytes()))));
 }
 
 fn storing(c: &mut Criterion) {
@@ -91,7 +91,7 @@ fn storing(c: &mut Criterion) {
 
 fn finding(c: &mut Criterion) {
     let (memory, eviction) = (64 << 20, Eviction::TinyLfu);
-    let config = Cache { memory, max_object: memory, in_flight: memory, eviction, targeted: Vec::new() };
+    let config = CacheConfig { memory, max_object: memory, in_flight: memory, eviction, targeted: Vec::new() };
     let (store, fields, terms, body) = (Store::new(&config, 32), fields(), terms(), Bytes::from(vec![7; 1024]));
     let keys: Vec<Key> = (0..1000).filter_map(|n| Key::parse(&format!("{URL}{n}")).ok()).collect();
     keys.iter().for_each(|key| store.put(key, Arc::new(entry(key, &fields, terms, &body))));

@@ -36,7 +36,7 @@ static PIECES: Mutex<BTreeMap<usize, (usize, Arc<Hold>)>> = Mutex::new(BTreeMap:
 
 /// Whose bytes they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum AccountKind {
     /// On their way into a store.
     Fills = 0,
     /// In no store: held for their readers alone.
@@ -45,12 +45,12 @@ pub enum Kind {
 
 /// What a body's bytes count as, and how many there are.
 #[derive(Debug)]
-pub struct Hold(Mutex<State>);
+pub struct Hold(Mutex<AccountState>);
 
 #[derive(Debug)]
-struct State {
+struct AccountState {
     /// What they count as while they are in no store.
-    kind: Kind,
+    kind: AccountKind,
     /// How many stored entries are made of them.
     stored: u32,
     bytes: u64,
@@ -66,18 +66,18 @@ pub fn limit() -> u64 {
 }
 
 /// Bytes that are held now.
-pub fn held(kind: Kind) -> u64 {
+pub fn held(kind: AccountKind) -> u64 {
     HELD[kind as usize].load(Relaxed)
 }
 
 /// Whether more is held than may be.
 pub fn is_over() -> bool {
-    held(Kind::Fills) + held(Kind::Readers) > limit()
+    held(AccountKind::Fills) + held(AccountKind::Readers) > limit()
 }
 
 /// Whether more than half of that is: nothing is fetched then before somebody wants it.
 pub fn is_tight() -> bool {
-    held(Kind::Fills) + held(Kind::Readers) > limit() / 2
+    held(AccountKind::Fills) + held(AccountKind::Readers) > limit() / 2
 }
 
 /// For how long that has been so without a break.
@@ -127,7 +127,7 @@ pub fn pace(bytes: u64, time: Duration) -> u64 {
 
 /// Whether it is the readers that hold too much: more than their half, when all hold more than they may.
 pub fn readers_have_too_much() -> bool {
-    is_over() && held(Kind::Readers) > limit() / 2
+    is_over() && held(AccountKind::Readers) > limit() / 2
 }
 
 /// So many bytes that are counted elsewhere were let go.
@@ -178,8 +178,8 @@ fn pieces() -> MutexGuard<'static, BTreeMap<usize, (usize, Arc<Hold>)>> {
 
 impl Hold {
     /// Of a body of which nothing is there yet.
-    pub fn new(kind: Kind) -> Arc<Hold> {
-        Arc::new(Hold(Mutex::new(State { kind, stored: 0, bytes: 0 })))
+    pub fn new(kind: AccountKind) -> Arc<Hold> {
+        Arc::new(Hold(Mutex::new(AccountState { kind, stored: 0, bytes: 0 })))
     }
 
     /// `data`, counted until the last of its readers has let it go.
@@ -218,13 +218,13 @@ impl Hold {
     pub fn leave_store(&self) {
         self.change(|state| {
             state.stored = state.stored.saturating_sub(1);
-            state.kind = Kind::Readers;
+            state.kind = AccountKind::Readers;
         });
     }
 
     /// It will not be stored, whatever else comes of it.
     pub fn give_up(&self) {
-        self.change(|state| state.kind = Kind::Readers);
+        self.change(|state| state.kind = AccountKind::Readers);
     }
 
     /// Bytes that are held of it, in a store or not.
@@ -235,7 +235,7 @@ impl Hold {
     /// Whether there is something of it, and only its readers have it.
     pub fn is_for_readers(&self) -> bool {
         let state = self.state();
-        state.stored == 0 && state.kind == Kind::Readers && state.bytes > 0
+        state.stored == 0 && state.kind == AccountKind::Readers && state.bytes > 0
     }
 
     fn add(&self, bytes: u64) {
@@ -247,12 +247,12 @@ impl Hold {
         FREED.fetch_add(bytes, Relaxed);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AccountState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts what it was no more, and what it is.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut AccountState)) {
         let mut state = self.state();
         state.count(u64::wrapping_neg);
         change(&mut state);
@@ -262,7 +262,7 @@ impl Hold {
     }
 }
 
-impl State {
+impl AccountState {
     fn count(&self, signed: fn(u64) -> u64) {
         if self.stored == 0 {
             HELD[self.kind as usize].fetch_add(signed(self.bytes), Relaxed);
@@ -298,7 +298,7 @@ mod tests {
     /// The account is the process's, and other tests hold bytes too: so it is looked at through one hold.
     #[test]
     fn bytes_count_until_their_last_reader_has_let_them_go() {
-        let hold = Hold::new(Kind::Fills);
+        let hold = Hold::new(AccountKind::Fills);
         let piece = hold.piece(Bytes::from(vec![1; 10_000]));
         let slice = piece.slice(5000..);
         let address = slice.as_ptr() as usize;
@@ -318,7 +318,7 @@ mod tests {
 
     #[test]
     fn small_pieces_count_while_their_body_has_them() {
-        let hold = Hold::new(Kind::Fills);
+        let hold = Hold::new(AccountKind::Fills);
         let piece = hold.piece(Bytes::from(vec![1; 10]));
         assert_eq!(hold.bytes(), 10 + OVERHEAD_SMALL);
         hold.drop_piece(&piece);

@@ -22,17 +22,17 @@ const ROOM: usize = 2 * 1024 * 1024;
 pub struct Recycling;
 
 /// What a thread keeps.
-struct Kept {
+struct ThreadCache {
     on: bool,
     bytes: usize,
-    slots: [Slot; SLOTS],
+    slots: [FreeBlock; SLOTS],
     /// The slot that is looked at next when there is no room.
     hand: usize,
 }
 
 /// Blocks of one size, each of which begins with the address of the next.
 #[derive(Clone, Copy)]
-struct Slot {
+struct FreeBlock {
     size: usize,
     blocks: u32,
     /// One was taken since the hand came by.
@@ -46,7 +46,7 @@ struct Block {
 
 thread_local! {
     // Without a destructor, so that it can be used at any moment of a thread's life: see `on_this_thread`.
-    static KEPT: UnsafeCell<Kept> = const { UnsafeCell::new(Kept::NOTHING) };
+    static KEPT: UnsafeCell<ThreadCache> = const { UnsafeCell::new(ThreadCache::NOTHING) };
 }
 
 /// From now on this thread keeps blocks. For threads that live as long as the process: what they keep is not given back.
@@ -120,7 +120,7 @@ fn large(memory: u64) -> libc::c_int {
 }
 
 /// `what` of a thread's blocks, if they may be of this layout and it keeps any. `what` must not allocate.
-fn with<T>(layout: Layout, what: impl FnOnce(&mut Kept) -> Option<T>) -> Option<T> {
+fn with<T>(layout: Layout, what: impl FnOnce(&mut ThreadCache) -> Option<T>) -> Option<T> {
     if !SIZES.contains(&layout.size()) || layout.align() > ALIGNED {
         return None;
     }
@@ -128,10 +128,10 @@ fn with<T>(layout: Layout, what: impl FnOnce(&mut Kept) -> Option<T>) -> Option<
     KEPT.with(|kept| unsafe { Some(&mut *kept.get()).filter(|kept| kept.on) }).and_then(what)
 }
 
-impl Kept {
-    const NOTHING: Kept = Kept { on: false, bytes: 0, slots: [Slot::NOTHING; SLOTS], hand: 0 };
+impl ThreadCache {
+    const NOTHING: ThreadCache = ThreadCache { on: false, bytes: 0, slots: [FreeBlock::NOTHING; SLOTS], hand: 0 };
 
-    fn slot(&mut self, size: usize) -> &mut Slot {
+    fn slot(&mut self, size: usize) -> &mut FreeBlock {
         // Sizes that differ by a power of two lie apart (Knuth's multiplicative hashing).
         &mut self.slots[((size as u32).wrapping_mul(2_654_435_769) >> 26) as usize]
     }
@@ -181,8 +181,8 @@ impl Kept {
     }
 }
 
-impl Slot {
-    const NOTHING: Slot = Slot { size: 0, blocks: 0, used: false, first: null_mut() };
+impl FreeBlock {
+    const NOTHING: FreeBlock = FreeBlock { size: 0, blocks: 0, used: false, first: null_mut() };
 
     /// A block less; its bytes.
     fn give_back(&mut self) -> usize {

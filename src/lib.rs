@@ -38,7 +38,7 @@ pub mod program {
     pub use crate::alloc::Recycling;
     pub use crate::cli::args::Args;
     pub use crate::cli::{Done, Job};
-    pub use crate::config::{Config, Log, LogFormat, Place};
+    pub use crate::config::{Config, LogConfig, LogFormat, NodePlace};
     pub use crate::lines::{Lines, Writer, set_log};
     pub use crate::net::drain::StartError;
     pub use crate::net::signals::{Ending, ignore_harmless, watch};
@@ -53,10 +53,10 @@ pub mod lab {
     #[cfg(fuzzing)]
     pub use crate::properties;
     pub mod config {
-        pub use crate::config::{Cache, Eviction};
+        pub use crate::config::{CacheConfig, Eviction};
     }
     pub mod net {
-        pub use crate::net::serve::Head;
+        pub use crate::net::serve::RequestHead;
     }
     pub mod policy {
         pub use crate::policy::{Decision, Failure, Ranged, Rules, Stored, Terms};
@@ -72,8 +72,8 @@ pub mod lab {
         }
     }
     pub mod https {
-        pub use crate::proxy::https::ca::{Authority, make};
-        pub use crate::proxy::https::folder::{Folder, Which};
+        pub use crate::proxy::https::ca::{CertificateAuthority, make};
+        pub use crate::proxy::https::folder::{AuthorityFolder, Which};
         pub use crate::proxy::https::leaf::{Leaf, Leaves, Unsigned};
         pub use crate::wire::https::name::Name;
     }

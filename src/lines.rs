@@ -29,17 +29,17 @@ pub enum Logged {
 
 /// Where lines are put.
 #[derive(Clone, Debug, Default)]
-pub struct Lines(Arc<Shared>);
+pub struct Lines(Arc<SharedLines>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
+struct SharedLines {
+    waiting: Mutex<WaitingLines>,
     /// Something waits where nothing did, or it is the end.
     came: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingLines {
     text: Vec<u8>,
     /// So many lines are in it.
     lines: u64,
@@ -90,7 +90,7 @@ impl Lines {
     }
 
     /// Never held while anything is written, or told.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingLines> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,7 +105,7 @@ impl Lines {
                 tracing::warn!("{more} lines of the {name} were lost: its reader is too slow, or gone");
                 continue;
             }
-            let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.ends;
+            let is_idle = |waiting: &mut WaitingLines| waiting.text.is_empty() && !waiting.ends;
             waiting = self.0.came.wait_while(waiting, is_idle).unwrap_or_else(PoisonError::into_inner);
             if waiting.text.len() < BLOCK && !waiting.ends && !gather.is_zero() {
                 drop(waiting);

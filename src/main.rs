@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use ringhold::program::{
-    Args, Config, Done, Ending, Job, Lines, Log, LogFormat, Options, Place, Recycling, StartError, Writer, check_https,
-    ignore_harmless, run_front, run_node, set_log, watch,
+    Args, Config, Done, Ending, Job, Lines, LogConfig, LogFormat, NodePlace, Options, Recycling, StartError, Writer,
+    check_https, ignore_harmless, run_front, run_node, set_log, watch,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{IsTerminal, Write};
@@ -92,7 +92,7 @@ impl Drop for LastLines {
 
 /// Whoever has something to say never waits for who reads it, and is never hurt when that one is gone: `tracing` itself
 /// has nothing to say of that either, as it would say it with `eprintln!`, which panics.
-fn log_to_stderr(log: &Log) -> std::io::Result<LastLines> {
+fn log_to_stderr(log: &LogConfig) -> std::io::Result<LastLines> {
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::stderr().is_terminal();
     let (lines, writer) = Lines::to(std::io::stderr(), "log", Duration::ZERO)?;
@@ -126,7 +126,7 @@ fn raise_open_files() {
 
 fn checked(config: &Config) -> Result<(), (u8, String)> {
     let https = check_https(config).map_err(|refused| (MISTAKE, refused))?;
-    let spawned = config.nodes.iter().filter(|n| n.place == Place::Spawn).count();
+    let spawned = config.nodes.iter().filter(|n| n.place == NodePlace::Spawn).count();
     let listen: Vec<String> = config.proxy.listen.iter().map(ToString::to_string).collect();
     let line = format!(
         "{}: ok: {} nodes ({spawned} spawned), proxy on {}, admin on {}\n",

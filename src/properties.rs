@@ -72,11 +72,11 @@ pub fn chunked(text: &[u8]) {
 #[derive(Debug, PartialEq)]
 struct Decoded {
     content: Vec<u8>,
-    end: End,
+    end: DecodedEnd,
 }
 
 #[derive(Debug, PartialEq)]
-enum End {
+enum DecodedEnd {
     None,
     Over(Option<HeaderMap>, Vec<u8>),
     Told(Blame),
@@ -84,24 +84,24 @@ enum End {
 }
 
 fn decoded<'a>(mut decoder: Chunked, parts: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
-    let (mut content, mut end) = (Vec::new(), End::None);
+    let (mut content, mut end) = (Vec::new(), DecodedEnd::None);
     for part in parts {
         match &mut end {
-            End::None => {}
-            End::Over(_, rest) => {
+            DecodedEnd::None => {}
+            DecodedEnd::Over(_, rest) => {
                 rest.extend_from_slice(part);
                 continue;
             }
-            End::Told(_) | End::Malformed(_) => break,
+            DecodedEnd::Told(_) | DecodedEnd::Malformed(_) => break,
         }
         let mut input = Bytes::copy_from_slice(part);
         end = loop {
             match decoder.step(&mut input) {
-                Ok(Step::More) => break End::None,
+                Ok(Step::More) => break DecodedEnd::None,
                 Ok(Step::Data(data)) => content.extend_from_slice(&data),
-                Ok(Step::End(trailers)) => break End::Over(trailers, input.to_vec()),
-                Ok(Step::Broken(blame)) => break End::Told(blame),
-                Err(why) => break End::Malformed(why),
+                Ok(Step::End(trailers)) => break DecodedEnd::Over(trailers, input.to_vec()),
+                Ok(Step::Broken(blame)) => break DecodedEnd::Told(blame),
+                Err(why) => break DecodedEnd::Malformed(why),
             }
         };
     }
@@ -125,7 +125,7 @@ pub fn request_head(text: &[u8]) {
         }
         let ids = head.ids().fold(Traits::NONE, |all, id| all.and(id.traits()));
         assert!(!head.has(Traits::HOP) || ids.any(Traits::HOP));
-        serve::Head::parts(head.bytes())
+        serve::RequestHead::parts(head.bytes())
     });
 }
 

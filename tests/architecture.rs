@@ -3,7 +3,7 @@
 #[path = "architecture/imports.rs"]
 mod imports;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -319,4 +319,30 @@ fn names(code: &str, word: &str) -> bool {
         let (before, after) = (code[..at].chars().next_back(), code[at + word.len()..].chars().next());
         !inside(before) && !inside(after)
     })
+}
+
+/// Whoever reads one needs not know in which file he is.
+#[test]
+fn no_type_name_stands_for_two_things() {
+    let mut known = BTreeMap::new();
+    let mut twice = Vec::new();
+    for source in sources() {
+        for name in source.code.lines().filter_map(declared) {
+            if let Some(before) = known.insert(name.to_owned(), source.path.clone()) {
+                twice.push(format!("{name}: {before} and {}", source.path));
+            }
+        }
+    }
+    assert!(known.len() > 300, "the declarations are found: {}", known.len());
+    assert_eq!(twice, [""; 0], "give one of them another name");
+}
+
+/// The type that a line declares; what belongs to a type is indented.
+fn declared(line: &str) -> Option<&str> {
+    let words = match line.strip_prefix("pub") {
+        Some(rest) => rest.trim_start_matches(|c: char| c == '(' || c.is_ascii_lowercase() || c == ')').trim_start(),
+        None => line,
+    };
+    let name = ["struct ", "enum ", "trait ", "type "].into_iter().find_map(|kind| words.strip_prefix(kind))?;
+    name.split(|c: char| !c.is_alphanumeric() && c != '_').next()
 }

@@ -6,7 +6,7 @@ mod clients;
 mod support;
 
 use clients::{CLIENTS, Server, trusting};
-use ringhold::lab::https::{Authority, Folder, Leaves, Name, Which, make};
+use ringhold::lab::https::{AuthorityFolder, CertificateAuthority, Leaves, Name, Which, make};
 use ringhold::lab::wire::Timestamp;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -27,7 +27,7 @@ impl Made {
     fn with(names: &[&str]) -> Made {
         let home = TempDir::new().unwrap();
         let names: Vec<Name> = names.iter().map(|name| Name::parse(name).unwrap()).collect();
-        let folder = Folder::at(&home.path().join("ca"));
+        let folder = AuthorityFolder::at(&home.path().join("ca"));
         folder.write(Which::First, &make(&names, now()).unwrap()).unwrap();
         let made = Made { home };
         let kept = std::fs::read_to_string(folder.file(Which::First)).unwrap();
@@ -40,7 +40,7 @@ impl Made {
     }
 
     fn leaves(&self) -> Leaves {
-        Leaves::new(Folder::at(&self.path("ca")).load().unwrap()).unwrap()
+        Leaves::new(AuthorityFolder::at(&self.path("ca")).load().unwrap()).unwrap()
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -253,8 +253,8 @@ fn an_authority_that_was_read_again_signs_as_the_one_that_was_made() {
         return;
     }
     let made = Made::with(&["files.example"]);
-    let all = Folder::at(&made.path("ca")).load().unwrap();
-    let first: &Authority = &all[0];
+    let all = AuthorityFolder::at(&made.path("ca")).load().unwrap();
+    let first: &CertificateAuthority = &all[0];
     let said = succeed(
         command("openssl").args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(made.path("root.pem")),
     );

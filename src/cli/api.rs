@@ -1,6 +1,6 @@
 //! One request to the admin API.
 
-use super::done::Failure;
+use super::done::CommandFailure;
 use crate::config::Secret;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -32,12 +32,12 @@ impl Api {
         path: &str,
         body: Option<Value>,
         friendly: impl FnOnce(&Value) -> String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CommandFailure> {
         self.print(&self.ask(method, path, body, Duration::ZERO).await?, friendly)
     }
 
     /// Prints `answer`, raw or friendly.
-    pub fn print(&self, answer: &Value, friendly: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
+    pub fn print(&self, answer: &Value, friendly: impl FnOnce(&Value) -> String) -> Result<(), CommandFailure> {
         let text = if self.json { answer.to_string() } else { friendly(answer) };
         writeln!(std::io::stdout(), "{}", text.trim_end())?;
         Ok(())
@@ -50,34 +50,40 @@ impl Api {
         path: &str,
         body: Option<Value>,
         longer: Duration,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, CommandFailure> {
         let patience = PATIENCE + longer;
-        let (status, answer) = tokio::time::timeout(patience, self.exchange(method, path, body))
-            .await
-            .map_err(|_| Failure(format!("no answer from {} within {} s", self.address, patience.as_secs())))??;
+        let (status, answer) =
+            tokio::time::timeout(patience, self.exchange(method, path, body)).await.map_err(|_| {
+                CommandFailure(format!("no answer from {} within {} s", self.address, patience.as_secs()))
+            })??;
         let value = serde_json::from_slice(&answer).ok();
         match (status.is_success(), value) {
             (true, Some(value)) => Ok(value),
             (true, None) if answer.is_empty() => Ok(Value::Null),
-            (true, None) => Err(Failure(format!("{} does not answer as an admin API does", self.address))),
-            (false, problem) => Err(Failure(problem_line(status, problem.as_ref()))),
+            (true, None) => Err(CommandFailure(format!("{} does not answer as an admin API does", self.address))),
+            (false, problem) => Err(CommandFailure(problem_line(status, problem.as_ref()))),
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<Value>) -> Result<(StatusCode, Bytes), Failure> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Bytes), CommandFailure> {
         let stream = connect(&self.address, "Is ringhold running? Else name the admin API with --admin").await?;
-        let broke = |cause: hyper::Error| Failure(format!("{} broke off: {cause}", self.address));
+        let broke = |cause: hyper::Error| CommandFailure(format!("{} broke off: {cause}", self.address));
         let (mut send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         tokio::spawn(connection);
         let answer = send.send_request(self.request(method, path, body)?).await.map_err(broke)?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(|cause| Failure(format!("{} broke off: {cause}", self.address)))?;
+        let body = body.map_err(|cause| CommandFailure(format!("{} broke off: {cause}", self.address)))?;
         Ok((head.status, body.to_bytes()))
     }
 
-    fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, method: Method, path: &str, body: Option<Value>) -> Result<Request<Full<Bytes>>, CommandFailure> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.address);
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.0));
@@ -89,14 +95,15 @@ impl Api {
                 Full::from(value.to_string())
             }
         };
-        request.body(body).map_err(|cause| Failure(format!("cannot ask that: {cause}")))
+        request.body(body).map_err(|cause| CommandFailure(format!("cannot ask that: {cause}")))
     }
 }
 
 /// Connects, or says in one line what failed and what may help.
-pub async fn connect(address: &str, help: &str) -> Result<TcpStream, Failure> {
+pub async fn connect(address: &str, help: &str) -> Result<TcpStream, CommandFailure> {
     let connecting = tokio::time::timeout(PATIENCE, TcpStream::connect(address));
-    let failure = |cause: &dyn std::fmt::Display| Failure(format!("cannot connect to {address} ({cause}). {help}"));
+    let failure =
+        |cause: &dyn std::fmt::Display| CommandFailure(format!("cannot connect to {address} ({cause}). {help}"));
     connecting.await.map_err(|late| failure(&late))?.map_err(|cause| failure(&cause))
 }
 

@@ -1,7 +1,7 @@
 //! What the user typed.
 
 use crate::config::{Address, check_id, parse_duration, parse_size};
-use crate::wire::https::Entry;
+use crate::wire::https::HostEntry;
 use clap::{Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ pub enum Command {
         #[command(flatten)]
         api: ApiArgs,
         #[command(subcommand)]
-        what: Ring,
+        what: RingCommand,
     },
     /// Say what the cluster would do with a URL, and why
     Explain {
@@ -71,7 +71,7 @@ pub enum Command {
         api: ApiArgs,
         url: String,
         #[command(flatten)]
-        fields: Fields,
+        fields: FieldArgs,
     },
     /// Fetch a URL through the proxy; its body goes to standard output
     Get(GetArgs),
@@ -182,7 +182,7 @@ pub struct AddArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Ring {
+pub enum RingCommand {
     /// Epoch, digest and shares
     Show,
     /// Which node owns a URL, and who would follow it
@@ -211,7 +211,7 @@ pub enum Ca {
     Init {
         /// What it may sign for: files.example (and all names below it), 192.0.2.1
         #[arg(value_name = "NAME", value_parser = entry)]
-        names: Vec<Entry>,
+        names: Vec<HostEntry>,
         /// A second one beside the first, for other names or a later end
         #[arg(long)]
         next: bool,
@@ -251,12 +251,12 @@ pub struct GetArgs {
     #[arg(long)]
     pub head: bool,
     #[command(flatten)]
-    pub fields: Fields,
+    pub fields: FieldArgs,
 }
 
 /// Request fields.
 #[derive(Debug, Default, clap::Args)]
-pub struct Fields {
+pub struct FieldArgs {
     /// A request field; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = field)]
     pub fields: Vec<Field>,
@@ -280,8 +280,8 @@ fn id(text: &str) -> Result<String, String> {
     check_id(text).map(|()| text.to_owned())
 }
 
-fn entry(text: &str) -> Result<Entry, String> {
-    Entry::parse(text)
+fn entry(text: &str) -> Result<HostEntry, String> {
+    HostEntry::parse(text)
 }
 
 fn time(text: &str) -> Result<Duration, String> {

@@ -12,22 +12,22 @@ pub enum Done {
 
 /// Why a client command failed: one line.
 #[derive(Debug)]
-pub struct Failure(pub String);
+pub struct CommandFailure(pub String);
 
-impl fmt::Display for Failure {
+impl fmt::Display for CommandFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for CommandFailure {}
 
 /// Whoever reads our output may stop reading: that is no failure.
-impl From<std::io::Error> for Failure {
-    fn from(cause: std::io::Error) -> Failure {
+impl From<std::io::Error> for CommandFailure {
+    fn from(cause: std::io::Error) -> CommandFailure {
         match cause.kind() {
             std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-            _ => Failure(format!("cannot write the output: {cause}")),
+            _ => CommandFailure(format!("cannot write the output: {cause}")),
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::address::{host_and_port, reachable};
 use super::api::connect;
 use super::args::{Field, GetArgs};
-use super::done::Failure;
-use crate::config::{Cluster, Config, Zookeeper};
+use super::done::CommandFailure;
+use crate::config::{ClusterConfig, Config, ZookeeperConfig};
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
@@ -38,9 +38,9 @@ impl Get {
         Ok(Get { uri, proxies, head: args.head, fields: args.fields.fields })
     }
 
-    pub async fn run(self) -> Result<(), Failure> {
+    pub async fn run(self) -> Result<(), CommandFailure> {
         let (proxy, stream) = self.proxies.connect(&self.uri).await?;
-        let broke = |cause: hyper::Error| Failure(format!("{proxy} broke off: {cause}"));
+        let broke = |cause: hyper::Error| CommandFailure(format!("{proxy} broke off: {cause}"));
         let (mut send, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broke)?;
         tokio::spawn(connection);
@@ -51,24 +51,24 @@ impl Get {
         let status = answer.status();
         self.print_body(answer.into_body()).await?;
         match status.is_client_error() || status.is_server_error() {
-            true => Err(Failure(format!("{} answered {status}", self.uri))),
+            true => Err(CommandFailure(format!("{} answered {status}", self.uri))),
             false => Ok(()),
         }
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, Failure> {
+    fn request(&self) -> Result<Request<Empty<Bytes>>, CommandFailure> {
         let host = self.uri.authority().map_or("", |a| a.as_str());
         let mut request = Request::get(self.uri.clone()).header(header::HOST, host).header(header::CONNECTION, "close");
         for Field { name, value } in &self.fields {
             request = request.header(name, value);
         }
-        request.body(Empty::new()).map_err(|cause| Failure(format!("cannot ask that: {cause}")))
+        request.body(Empty::new()).map_err(|cause| CommandFailure(format!("cannot ask that: {cause}")))
     }
 
-    async fn print_body(&self, mut body: Incoming) -> Result<(), Failure> {
+    async fn print_body(&self, mut body: Incoming) -> Result<(), CommandFailure> {
         let mut out = std::io::stdout().lock();
         while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|cause| Failure(format!("the answer broke off: {cause}")))?;
+            let frame = frame.map_err(|cause| CommandFailure(format!("the answer broke off: {cause}")))?;
             if let Ok(data) = frame.into_data() {
                 out.write_all(&data)?;
             }
@@ -83,7 +83,7 @@ impl Get {
 enum Proxies {
     One(String),
     /// Any front that lives.
-    In(Zookeeper, Cluster),
+    In(ZookeeperConfig, ClusterConfig),
 }
 
 impl Proxies {
@@ -94,7 +94,7 @@ impl Proxies {
         config.zookeeper.map(|zookeeper| Proxies::In(zookeeper, cluster)).ok_or_else(|| "no ZooKeeper".to_owned())
     }
 
-    async fn connect(&self, uri: &Uri) -> Result<(String, TcpStream), Failure> {
+    async fn connect(&self, uri: &Uri) -> Result<(String, TcpStream), CommandFailure> {
         match self {
             Proxies::One(proxy) => {
                 let stream = connect(proxy, "Is ringhold running? Else name the proxy with --proxy").await?;
@@ -106,16 +106,20 @@ impl Proxies {
 }
 
 /// The fronts in turn, beginning with the one that the URL's hash says, until one accepts.
-async fn any(zookeeper: &Zookeeper, cluster: &Cluster, uri: &Uri) -> Result<(String, TcpStream), Failure> {
+async fn any(
+    zookeeper: &ZookeeperConfig,
+    cluster: &ClusterConfig,
+    uri: &Uri,
+) -> Result<(String, TcpStream), CommandFailure> {
     let at = &zookeeper.connect;
     let found = crate::cluster::membership::zk::fronts(zookeeper, cluster).await;
-    let mut fronts = found.map_err(|cause| Failure(format!("cannot ask ZooKeeper at {at}: {cause}")))?;
+    let mut fronts = found.map_err(|cause| CommandFailure(format!("cannot ask ZooKeeper at {at}: {cause}")))?;
     if fronts.is_empty() {
-        return Err(Failure(format!("no front is registered in {} of ZooKeeper at {at}", zookeeper.path)));
+        return Err(CommandFailure(format!("no front is registered in {} of ZooKeeper at {at}", zookeeper.path)));
     }
     let first = xxhash_rust::xxh3::xxh3_64(uri.to_string().as_bytes()) % fronts.len() as u64;
     fronts.rotate_left(usize::try_from(first).unwrap_or(0));
-    let mut last = Failure(String::new());
+    let mut last = CommandFailure(String::new());
     for front in fronts {
         match connect(&front, "No front that ZooKeeper names could be reached").await {
             Ok(stream) => return Ok((front, stream)),
@@ -132,7 +136,7 @@ fn usual_proxy(config: &Config) -> Result<String, String> {
     })
 }
 
-fn print_head(answer: &Response<Incoming>) -> Result<(), Failure> {
+fn print_head(answer: &Response<Incoming>) -> Result<(), CommandFailure> {
     let version = if answer.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut head = format!("{version} {}\r\n", answer.status()).into_bytes();
     for (name, value) in answer.headers() {

@@ -13,28 +13,28 @@ mod ring;
 mod show;
 mod url;
 
-pub use done::{Done, Failure};
-pub use resolve::{Errand, Job};
+pub use done::{CommandFailure, Done};
+pub use resolve::{ClientCommand, Job};
 
-impl Errand {
+impl ClientCommand {
     /// Runs a client command to its end.
-    pub fn run(self) -> Result<Done, Failure> {
+    pub fn run(self) -> Result<Done, CommandFailure> {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|cause| Failure(format!("cannot start: {cause}")))?
+            .map_err(|cause| CommandFailure(format!("cannot start: {cause}")))?
             .block_on(self.done())
     }
 
-    async fn done(self) -> Result<Done, Failure> {
+    async fn done(self) -> Result<Done, CommandFailure> {
         match self {
-            Errand::Ca(config, what) => return ca::run(&config, &what).await,
-            Errand::Purge(api, url, exact) => return url::purge(&api, &url, exact).await,
-            Errand::Reset(api, state) => nodes::reset(api, state.as_deref()).await,
-            Errand::Nodes(api, what) => nodes::run(&api, what).await,
-            Errand::Ring(api, what) => ring::run(&api, what).await,
-            Errand::Explain(api, url, fields) => url::explain(&api, &url, &fields).await,
-            Errand::Get(get) => get.run().await,
+            ClientCommand::Ca(config, what) => return ca::run(&config, &what).await,
+            ClientCommand::Purge(api, url, exact) => return url::purge(&api, &url, exact).await,
+            ClientCommand::Reset(api, state) => nodes::reset(api, state.as_deref()).await,
+            ClientCommand::Nodes(api, what) => nodes::run(&api, what).await,
+            ClientCommand::Ring(api, what) => ring::run(&api, what).await,
+            ClientCommand::Explain(api, url, fields) => url::explain(&api, &url, &fields).await,
+            ClientCommand::Get(get) => get.run().await,
         }?;
         Ok(Done::Whole)
     }

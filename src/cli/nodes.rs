@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::args::{AddArgs, Nodes};
-use super::done::Failure;
+use super::done::CommandFailure;
 use super::show::{outline, percent, table, text};
 use crate::cluster::membership::state;
 use http::Method;
@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-pub async fn run(api: &Api, what: Nodes) -> Result<(), Failure> {
+pub async fn run(api: &Api, what: Nodes) -> Result<(), CommandFailure> {
     match what {
         Nodes::List => api.show(Method::GET, "/v1/nodes", None, list).await,
         Nodes::Add(node) => api.show(Method::POST, "/v1/nodes", Some(new(&node)), list).await,
@@ -24,15 +24,15 @@ pub async fn run(api: &Api, what: Nodes) -> Result<(), Failure> {
 
 /// Goes back to the nodes of the file: asks the front, or where `state` is the folder of one that does not run, takes its
 /// saved changes away.
-pub async fn reset(api: Result<Api, String>, state: Option<&Path>) -> Result<(), Failure> {
+pub async fn reset(api: Result<Api, String>, state: Option<&Path>) -> Result<(), CommandFailure> {
     let folder = state.unwrap_or(Path::new(""));
     let forgotten = state.map(state::forget_changes).transpose();
-    match forgotten.map_err(|cause| Failure(format!("{}: {cause}", folder.display())))?.flatten() {
+    match forgotten.map_err(|cause| CommandFailure(format!("{}: {cause}", folder.display())))?.flatten() {
         Some(file) => {
             let said = format!("{} is removed: the next start has the nodes of the configuration file", file.display());
             Ok(writeln!(std::io::stdout(), "{said}")?)
         }
-        None => run(&api.map_err(Failure)?, Nodes::Reset).await,
+        None => run(&api.map_err(CommandFailure)?, Nodes::Reset).await,
     }
 }
 
@@ -45,12 +45,12 @@ fn new(node: &AddArgs) -> Value {
     body
 }
 
-async fn patch(api: &Api, id: &str, change: Value) -> Result<(), Failure> {
+async fn patch(api: &Api, id: &str, change: Value) -> Result<(), CommandFailure> {
     api.show(Method::PATCH, &format!("/v1/nodes/{id}"), Some(change), list).await
 }
 
 /// The API may answer only when the node is drained, so it gets that much longer.
-async fn remove(api: &Api, id: &str, drain: Option<Duration>) -> Result<(), Failure> {
+async fn remove(api: &Api, id: &str, drain: Option<Duration>) -> Result<(), CommandFailure> {
     let query = drain.map_or_else(String::new, |d| format!("?drain={}", written(d)));
     let longer = drain.unwrap_or(Duration::from_secs(30));
     let answer = api.ask(Method::DELETE, &format!("/v1/nodes/{id}{query}"), None, longer).await?;

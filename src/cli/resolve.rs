@@ -2,7 +2,7 @@
 
 use super::address::{host_and_port, reachable};
 use super::api::Api;
-use super::args::{Addresses, ApiArgs, Args, Ca, Command, Field, NodeArgs, Nodes, Ring};
+use super::args::{Addresses, ApiArgs, Args, Ca, Command, Field, NodeArgs, Nodes, RingCommand};
 use super::get::Get;
 use crate::config::{Address, Config, ConfigError, Secret};
 use std::io::BufRead;
@@ -15,14 +15,14 @@ pub enum Job {
     Front { config: Config, spawn: bool },
     Node { id: String, listen: Address, config: Config, supervised: bool },
     Check(Config),
-    Errand(Errand),
+    Errand(ClientCommand),
 }
 
 /// A client command, ready to run.
 #[derive(Debug)]
-pub enum Errand {
+pub enum ClientCommand {
     Nodes(Api, Nodes),
-    Ring(Api, Ring),
+    Ring(Api, RingCommand),
     Explain(Api, String, Vec<Field>),
     Purge(Api, String, bool),
     /// With the folder of the state, where the file names the front's; the API is needed while that runs only.
@@ -62,18 +62,18 @@ impl Job {
                 let named = api.admin.is_some() || addresses.admin.is_some();
                 let own = |config: Config| config.zookeeper.is_none().then_some(config.state.path);
                 let state = if named { None } else { own(config()?) };
-                Job::Errand(Errand::Reset(Api::find(api, addresses, config), state))
+                Job::Errand(ClientCommand::Reset(Api::find(api, addresses, config), state))
             }
-            Command::Nodes { api, what } => Job::Errand(Errand::Nodes(Api::find(api, addresses, config)?, what)),
-            Command::Ring { api, what } => Job::Errand(Errand::Ring(Api::find(api, addresses, config)?, what)),
+            Command::Nodes { api, what } => Job::Errand(ClientCommand::Nodes(Api::find(api, addresses, config)?, what)),
+            Command::Ring { api, what } => Job::Errand(ClientCommand::Ring(Api::find(api, addresses, config)?, what)),
             Command::Purge { api, url, exact } => {
-                Job::Errand(Errand::Purge(Api::find(api, addresses, config)?, url, exact))
+                Job::Errand(ClientCommand::Purge(Api::find(api, addresses, config)?, url, exact))
             }
             Command::Explain { api, url, fields } => {
-                Job::Errand(Errand::Explain(Api::find(api, addresses, config)?, url, fields.fields))
+                Job::Errand(ClientCommand::Explain(Api::find(api, addresses, config)?, url, fields.fields))
             }
-            Command::Ca { what } => Job::Errand(Errand::Ca(Box::new(config()?), what)),
-            Command::Get(get) => Job::Errand(Errand::Get(Get::resolve(get, config)?)),
+            Command::Ca { what } => Job::Errand(ClientCommand::Ca(Box::new(config()?), what)),
+            Command::Get(get) => Job::Errand(ClientCommand::Get(Get::resolve(get, config)?)),
         };
         Ok(job)
     }
@@ -181,7 +181,7 @@ mod tests {
         for words in
             ["ringhold --admin h:1 nodes list", "ringhold nodes list --admin h:1", "ringhold nodes --admin h:1 list"]
         {
-            let Job::Errand(Errand::Nodes(api, _)) = job(words).unwrap() else { panic!("not a client") };
+            let Job::Errand(ClientCommand::Nodes(api, _)) = job(words).unwrap() else { panic!("not a client") };
             assert_eq!(api.address, "h:1", "{words}");
         }
         assert!(job("ringhold --listen 127.0.0.1:0 nodes list").is_err());

@@ -1,10 +1,10 @@
 //! `ringhold ring`
 
 use super::api::Api;
-use super::args::{PlanArgs, Ring as What};
-use super::done::Failure;
+use super::args::{PlanArgs, RingCommand as What};
+use super::done::CommandFailure;
 use super::show::{outline, percent, table};
-use crate::ring::plan::{self, Change, Plan};
+use crate::ring::plan::{self, Plan, ShareChange};
 use crate::ring::{Hash, Member, Ring};
 use crate::wire::percent::encode;
 use http::Method;
@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-pub async fn run(api: &Api, what: What) -> Result<(), Failure> {
+pub async fn run(api: &Api, what: What) -> Result<(), CommandFailure> {
     match what {
         What::Show => show(api).await,
         What::Owner { url } => owner(api, &url).await,
@@ -30,19 +30,20 @@ struct Description {
 }
 
 impl Description {
-    fn read(answer: &Value) -> Result<Description, Failure> {
-        Deserialize::deserialize(answer).map_err(|cause| Failure(format!("the ring cannot be understood: {cause}")))
+    fn read(answer: &Value) -> Result<Description, CommandFailure> {
+        Deserialize::deserialize(answer)
+            .map_err(|cause| CommandFailure(format!("the ring cannot be understood: {cause}")))
     }
     fn ring(&self, members: Vec<Member>) -> Ring {
         Ring::new(self.hash, self.points, members)
     }
 }
 
-async fn ask(api: &Api) -> Result<Value, Failure> {
+async fn ask(api: &Api) -> Result<Value, CommandFailure> {
     api.ask(Method::GET, "/v1/ring", None, Duration::ZERO).await
 }
 
-async fn show(api: &Api) -> Result<(), Failure> {
+async fn show(api: &Api) -> Result<(), CommandFailure> {
     let answer = ask(api).await?;
     let described = Description::read(&answer)?;
     let ring = described.ring(described.members.clone());
@@ -61,13 +62,13 @@ fn members(ring: &Ring) -> String {
     table(&std::iter::once(heads).chain(ring.members().iter().zip(ring.shares()).map(row)).collect::<Vec<_>>())
 }
 
-async fn owner(api: &Api, url: &str) -> Result<(), Failure> {
+async fn owner(api: &Api, url: &str) -> Result<(), CommandFailure> {
     api.show(Method::GET, &format!("/v1/ring/owner?url={}", encode(url)), None, outline).await
 }
 
-async fn planned(api: &Api, args: &PlanArgs) -> Result<(), Failure> {
+async fn planned(api: &Api, args: &PlanArgs) -> Result<(), CommandFailure> {
     let described = Description::read(&ask(api).await?)?;
-    let after = changed(&described.members, args).map_err(Failure)?;
+    let after = changed(&described.members, args).map_err(CommandFailure)?;
     let plan = plan::between(&described.ring(described.members.clone()), &described.ring(after));
     api.print(&as_json(described.epoch, &plan), |_| as_text(described.epoch, &plan))
 }
@@ -102,7 +103,7 @@ fn as_json(epoch: u64, plan: &Plan) -> Value {
 fn as_text(epoch: u64, plan: &Plan) -> String {
     let heads = ["ID", "NOW", "THEN"].map(str::to_owned).to_vec();
     let share = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), percent);
-    let row = |c: &Change| vec![c.id.clone(), share(c.before), share(c.after)];
+    let row = |c: &ShareChange| vec![c.id.clone(), share(c.before), share(c.after)];
     let mut out = table(&std::iter::once(heads).chain(plan.members.iter().map(row)).collect::<Vec<_>>());
     out.push_str(&format!("\n{} of all keys would move (from epoch {epoch}):\n", percent(plan.moved)));
     let name = |id: &Option<String>| id.clone().unwrap_or_else(|| "nobody".to_owned());

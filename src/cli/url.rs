@@ -2,7 +2,7 @@
 
 use super::api::Api;
 use super::args::Field;
-use super::done::{Done, Failure};
+use super::done::{CommandFailure, Done};
 use super::explained::sentences;
 use super::show::text;
 use crate::wire::percent::encode;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use std::time::Duration;
 
 /// The request's fields travel in the query, as `header=name:value`, so that they cannot be taken for our own.
-pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), Failure> {
+pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), CommandFailure> {
     let mut path = format!("/v1/explain?url={}", encode(url));
     for Field { name, value } in fields {
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -20,7 +20,7 @@ pub async fn explain(api: &Api, url: &str, fields: &[Field]) -> Result<(), Failu
     api.show(Method::GET, &path, None, sentences).await
 }
 
-pub async fn purge(api: &Api, url: &str, exact: bool) -> Result<Done, Failure> {
+pub async fn purge(api: &Api, url: &str, exact: bool) -> Result<Done, CommandFailure> {
     let exact = if exact { "&exact=true" } else { "" };
     let path = format!("/v1/cache?url={}{exact}", encode(url));
     let answer = api.ask(Method::DELETE, &path, None, Duration::ZERO).await?;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
-use crate::cluster::membership::members::{ChangeError, Refusal, State};
+use crate::cluster::membership::members::{ChangeError, ChangeRefusal, MemberState};
 use crate::cluster::membership::spec::Spec;
 use crate::cluster::views::Outdated;
 use crate::wire::target::Key;
@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 struct Bench {
     folder: tempfile::TempDir,
     config: Config,
-    cluster: Arc<Cluster>,
+    cluster: Arc<ControlPlane>,
     fakes: Vec<(Arc<FakeNode>, Listening)>,
 }
 
@@ -24,11 +24,11 @@ impl Bench {
         for (boot, id) in [(1, "a"), (2, "b"), (3, "c")] {
             let fake = FakeNode::new(boot);
             let listening = fake.listen(&folder.path().join(id));
-            let place = Place::At(listening.address.clone());
-            config.nodes.push(crate::config::Node { id: id.into(), place, weight: 1 });
+            let place = NodePlace::At(listening.address.clone());
+            config.nodes.push(crate::config::NodeConfig { id: id.into(), place, weight: 1 });
             fakes.push((fake, listening));
         }
-        let cluster = Cluster::start(&config, false).await.unwrap();
+        let cluster = ControlPlane::start(&config, false).await.unwrap();
         let bench = Bench { folder, config, cluster, fakes };
         assert!(bench.cluster.ready().await.up > 0);
         until("all up", || bench.cluster.readiness() == Readiness { up: 3, nodes: 3 }).await;
@@ -54,15 +54,15 @@ fn a_node_that_is_added_is_published_and_there_after_a_restart() {
         let listening = fake.listen(&bench.folder.path().join("d"));
         let spec = Spec { id: Some("d".into()), spawn: false, address: Some(listening.address.to_string()), weight: 2 };
         let listed = bench.cluster.add(spec.clone()).await.unwrap();
-        assert_eq!((listed.id.as_str(), listed.weight, listed.state), ("d", 2, State::Active));
+        assert_eq!((listed.id.as_str(), listed.weight, listed.state), ("d", 2, MemberState::Active));
         assert!(listed.share > 0.3 && listed.share < 0.5, "two of five shares: {}", listed.share);
         views.changed().await.unwrap();
         let view = views.borrow().clone();
         assert_eq!((view.epoch, view.nodes.len()), (2, 4));
         let refused = bench.cluster.add(spec).await.unwrap_err();
-        assert!(matches!(refused, ChangeError::Refused(Refusal::Duplicate(_))), "{refused}");
+        assert!(matches!(refused, ChangeError::Refused(ChangeRefusal::Duplicate(_))), "{refused}");
         bench.cluster.stop().await;
-        let again = Cluster::start(&bench.config, false).await.unwrap();
+        let again = ControlPlane::start(&bench.config, false).await.unwrap();
         assert_eq!((again.view().epoch, again.view().nodes.len()), (2, 4));
     });
 }
@@ -74,7 +74,7 @@ fn a_node_that_is_removed_leaves_when_its_requests_are_done() {
         let node = bench.cluster.view().nodes[0].clone();
         node.load.store(1, Ordering::Relaxed);
         let listed = bench.cluster.remove("a", Some(Duration::from_secs(60))).await.unwrap();
-        assert_eq!((listed.state, listed.share), (State::Leaving, 0.0));
+        assert_eq!((listed.state, listed.share), (MemberState::Leaving, 0.0));
         assert_eq!(bench.cluster.view().nodes.len(), 2);
         assert_eq!(bench.ids(), ["a", "b", "c"], "it is still there");
         node.load.store(0, Ordering::Relaxed);
@@ -100,7 +100,7 @@ fn a_change_that_cannot_be_saved_is_not_made() {
         std::fs::write(&bench.config.state.path, "in the way").unwrap();
         let error = bench.cluster.drain("a").await.unwrap_err();
         assert!(error.to_string().contains("nothing was changed"), "{error}");
-        assert_eq!(bench.cluster.find("a").unwrap().state, State::Active);
+        assert_eq!(bench.cluster.find("a").unwrap().state, MemberState::Active);
         assert_eq!(bench.cluster.view().nodes.len(), 3);
     });
 }

@@ -3,18 +3,18 @@
 use super::health::monitor::Health;
 use super::health::undelivered;
 use super::membership::departed::Departed;
-use super::membership::members::{Change, ChangeError, Members, Refusal, Seat, State};
+use super::membership::members::{Change, ChangeError, ChangeRefusal, MemberSeat, MemberState, Members};
 use super::membership::spec::{MAX_ADDED, Spec};
 use super::membership::state::{Delta, StateFile};
 use super::membership::zk::Keeper;
-use super::membership::zk::builder::Event;
-use super::ops::{Listed, idle, until};
-use super::supervision::{Heard, Supervisor};
+use super::membership::zk::builder::WorldEvent;
+use super::ops::{ListedNode, idle, until};
+use super::supervision::{ChildEvent, Supervisor};
 use super::views::handover::Handover;
 use super::views::{Node, View, report};
-use super::{Cluster, REPORTS};
+use super::{ControlPlane, REPORTS};
 use crate::clock::tick;
-use crate::config::{self, Config, Place, Zookeeper};
+use crate::config::{self, Config, NodePlace, ZookeeperConfig};
 use crate::net::drain::StartError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ use tokio::time::{sleep, timeout};
 /// All fronts have the ring without a removed node by then.
 const HEARD: Duration = Duration::from_secs(1);
 
-impl Cluster {
+impl ControlPlane {
     /// `config` holds the addresses that were bound.
     pub(super) async fn start_remote(
         config: &Config,
-        settings: &Zookeeper,
+        settings: &ZookeeperConfig,
         program: Option<PathBuf>,
-    ) -> Result<Arc<Cluster>, StartError> {
+    ) -> Result<Arc<ControlPlane>, StartError> {
         let lock = super::own_state(config)?;
         let doubts = undelivered::load(&config.state.path);
         let keeper = Arc::new(Keeper::new(config, settings, doubts.clone()));
@@ -44,7 +44,7 @@ impl Cluster {
         let (told, heard) = mpsc::unbounded_channel();
         let supervisor = program.map(|p| Supervisor::telling(p, &config, health.clone(), Some(told))).transpose()?;
         let (reports, incoming) = report::channel(REPORTS);
-        let cluster = Arc::new(Cluster {
+        let cluster = Arc::new(ControlPlane {
             views: watch::Sender::new(keeper.view()),
             members: Mutex::new(Members::new(&config.ring, &[], Delta::default(), None)),
             keeper: Some(keeper.clone()),
@@ -69,12 +69,12 @@ impl Cluster {
     }
 
     /// Every node that this front runs is on the ring and up; a front that runs none waits for any.
-    pub(super) fn own_are_there(&self, keeper: &Keeper, seats: &[Seat]) -> bool {
-        let own: Vec<&config::Node> =
+    pub(super) fn own_are_there(&self, keeper: &Keeper, seats: &[MemberSeat]) -> bool {
+        let own: Vec<&config::NodeConfig> =
             if self.supervisor.is_some() { self.config.nodes.iter().collect() } else { vec![] };
         let view = keeper.view();
         let up = |id: &str| view.nodes.iter().any(|n| n.id == id && n.is_up());
-        let off = |id: &str| seats.iter().any(|s| s.spec.id == id && s.state != State::Active);
+        let off = |id: &str| seats.iter().any(|s| s.spec.id == id && s.state != MemberState::Active);
         match own.is_empty() {
             true => view.nodes.iter().any(|n| n.is_up()),
             // Epoch 0: no ring of the cluster is known yet.
@@ -83,21 +83,21 @@ impl Cluster {
     }
 
     /// Adds a node to what all fronts know. A spawned one runs on this machine.
-    pub(super) async fn add_to_all(&self, keeper: &Keeper, spec: Spec) -> Result<Listed, ChangeError> {
+    pub(super) async fn add_to_all(&self, keeper: &Keeper, spec: Spec) -> Result<ListedNode, ChangeError> {
         let taken: BTreeSet<String> = self.seats().into_iter().map(|seat| seat.spec.id).collect();
         let free =
             || (1u64..).map(|i| format!("n{i}")).find(|id| !taken.contains(&keeper.own_id(id))).unwrap_or_default();
-        let mut node = spec.into_node(&self.config.cluster, free).map_err(Refusal::Bad)?;
-        if node.place == Place::Spawn {
+        let mut node = spec.into_node(&self.config.cluster, free).map_err(ChangeRefusal::Bad)?;
+        if node.place == NodePlace::Spawn {
             if self.supervisor.is_none() {
-                return Err(Refusal::CannotSpawn(node.id).into());
+                return Err(ChangeRefusal::CannotSpawn(node.id).into());
             }
             node.id = keeper.own_id(&node.id);
-            config::check_id(&node.id).map_err(Refusal::Bad)?;
+            config::check_id(&node.id).map_err(ChangeRefusal::Bad)?;
             let own = |id: &str| self.config.nodes.iter().any(|node| node.id == id);
             let others = keeper.to_spawn().into_iter().filter(|other| !own(&other.id) && other.id != node.id).count();
             if !own(&node.id) && others >= MAX_ADDED {
-                return Err(Refusal::TooManySpawned { most: MAX_ADDED }.into());
+                return Err(ChangeRefusal::TooManySpawned { most: MAX_ADDED }.into());
             }
         }
         let recorded = keeper.change(&Change::Add(node.clone()), None).await?;
@@ -106,33 +106,33 @@ impl Cluster {
             self.wait_until_up(&seat.node).await;
         }
         tracing::info!(node = node.id, "node added");
-        Ok(self.find_after(&node.id, State::Active, recorded))
+        Ok(self.find_after(&node.id, MemberState::Active, recorded))
     }
 }
 
 /// The configuration with the names that this machine's nodes have in the cluster.
-fn own_config(config: &Config, settings: &Zookeeper, keeper: &Keeper) -> Result<Config, StartError> {
+fn own_config(config: &Config, settings: &ZookeeperConfig, keeper: &Keeper) -> Result<Config, StartError> {
     let mut config = config.clone();
     for node in &mut config.nodes {
         node.id = keeper.own_id(&node.id);
         config::check_id(&node.id).map_err(StartError)?;
     }
-    config.zookeeper = Some(Zookeeper { advertise: Some(keeper.host.clone()), ..settings.clone() });
+    config.zookeeper = Some(ZookeeperConfig { advertise: Some(keeper.host.clone()), ..settings.clone() });
     Ok(config)
 }
 
 /// Makes true what the keeper knows.
 struct Follower {
-    cluster: Arc<Cluster>,
+    cluster: Arc<ControlPlane>,
     keeper: Arc<Keeper>,
     /// The nodes that this front runs.
-    kept: BTreeMap<String, config::Node>,
+    kept: BTreeMap<String, config::NodeConfig>,
     /// Those that it does not run although it was told to, as the log has said.
     refused: Vec<String>,
 }
 
 impl Follower {
-    async fn run(mut self, mut heard: mpsc::UnboundedReceiver<Heard>) {
+    async fn run(mut self, mut heard: mpsc::UnboundedReceiver<ChildEvent>) {
         let (mut changes, mut health) = (self.keeper.changes(), self.cluster.health.changes());
         let mut followed = BTreeMap::new();
         let mut saved = None;
@@ -149,13 +149,13 @@ impl Follower {
                 changed = health.changed() => if changed.is_err() { return },
                 Some(news) = heard.recv() => self.hear(news),
                 () = until(self.keeper.view().handover.as_ref().and_then(Handover::next_end)) => {
-                    self.keeper.on(Event::Later);
+                    self.keeper.on(WorldEvent::Later);
                 }
             }
         }
     }
 
-    fn keep(&mut self, node: config::Node) {
+    fn keep(&mut self, node: config::NodeConfig) {
         let Some(supervisor) = &self.cluster.supervisor else { return };
         let listen = self.keeper.listen(&node.id);
         supervisor.keep(&Arc::new(Node::new(node.id.clone(), listen, node.weight, true)));
@@ -168,15 +168,15 @@ impl Follower {
         self.kept.keys().filter(|id| !in_file(id)).count()
     }
 
-    fn hear(&self, news: Heard) {
+    fn hear(&self, news: ChildEvent) {
         match news {
-            Heard::Listens(id, address) => {
+            ChildEvent::Listens(id, address) => {
                 if let Some(node) = self.kept.get(&id) {
-                    self.keeper.on(Event::Local(node.clone(), address));
+                    self.keeper.on(WorldEvent::Local(node.clone(), address));
                 }
             }
             // It keeps its place, and nobody needs a probe to know.
-            Heard::Ended(id) => {
+            ChildEvent::Ended(id) => {
                 let seat = self.keeper.seats().into_iter().find(|seat| seat.spec.id == id);
                 seat.iter().for_each(|seat| self.cluster.health.refused(&seat.node, true));
             }
@@ -201,7 +201,8 @@ impl Follower {
             tracing::warn!("no more than {MAX_ADDED} nodes are run here besides those that the file names: not {ids}");
         }
         self.refused = refused;
-        let removed: Vec<Seat> = self.keeper.seats().into_iter().filter(|seat| seat.state == State::Leaving).collect();
+        let removed: Vec<MemberSeat> =
+            self.keeper.seats().into_iter().filter(|seat| seat.state == MemberState::Leaving).collect();
         for seat in removed {
             if self.kept.remove(&seat.spec.id).is_some() {
                 let drain = self.keeper.drain_of(&seat.spec.id);
@@ -254,12 +255,12 @@ impl Follower {
 }
 
 /// From the removal of a node that runs here to its end.
-async fn leave(cluster: Arc<Cluster>, keeper: Arc<Keeper>, seat: Seat, drain: Duration) {
+async fn leave(cluster: Arc<ControlPlane>, keeper: Arc<Keeper>, seat: MemberSeat, drain: Duration) {
     sleep(HEARD).await;
     let _ = timeout(drain, idle(&seat.node)).await;
     if let Some(supervisor) = &cluster.supervisor {
         supervisor.release(&seat.spec.id).await;
     }
-    keeper.on(Event::LocalEnded(seat.spec.id.clone()));
+    keeper.on(WorldEvent::LocalEnded(seat.spec.id.clone()));
     tracing::info!(node = seat.spec.id, "node is gone");
 }

@@ -20,7 +20,7 @@ const MAX_ANSWER: usize = 1 << 20;
 
 /// Why a node did not answer.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum LinkTrouble {
     Io(io::Error),
     /// The answer is not what a node says.
     Odd(String),
@@ -29,10 +29,10 @@ pub enum Trouble {
 
 /// How the nodes of a cluster are reached: with its secrets. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Link(Arc<config::Cluster>);
+pub struct Link(Arc<config::ClusterConfig>);
 
 impl Link {
-    pub fn new(cluster: &config::Cluster) -> Link {
+    pub fn new(cluster: &config::ClusterConfig) -> Link {
         Link(Arc::new(cluster.clone()))
     }
 
@@ -49,7 +49,7 @@ impl Link {
         path: &str,
         body: Option<Bytes>,
         limit: Duration,
-    ) -> Result<(StatusCode, Bytes), Trouble> {
+    ) -> Result<(StatusCode, Bytes), LinkTrouble> {
         let connected = async {
             loop {
                 match self.connect(node).await {
@@ -60,7 +60,7 @@ impl Link {
             }
         };
         let answered = async { exchange(connected.await?, method, path, None, body).await };
-        timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
+        timeout(limit, answered).await.unwrap_or(Err(LinkTrouble::Late(limit)))
     }
 
     /// One request to another front, which proves itself in what it answers. `proof`: ours, for the head.
@@ -71,12 +71,12 @@ impl Link {
         proof: Option<String>,
         body: Bytes,
         limit: Duration,
-    ) -> Result<(StatusCode, Bytes), Trouble> {
+    ) -> Result<(StatusCode, Bytes), LinkTrouble> {
         let answered = async {
             let stream = Stream::Tcp(TcpStream::connect(address).await?);
             exchange(stream, Method::POST, path, proof, Some(body)).await
         };
-        timeout(limit, answered).await.unwrap_or(Err(Trouble::Late(limit)))
+        timeout(limit, answered).await.unwrap_or(Err(LinkTrouble::Late(limit)))
     }
 }
 
@@ -86,7 +86,7 @@ async fn exchange(
     path: &str,
     proof: Option<String>,
     body: Option<Bytes>,
-) -> Result<(StatusCode, Bytes), Trouble> {
+) -> Result<(StatusCode, Bytes), LinkTrouble> {
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, HeaderValue::from_static("ringhold"));
     if let Some(body) = &body {
@@ -94,60 +94,60 @@ async fn exchange(
         headers.insert(header::CONTENT_LENGTH, body.len().into());
     }
     if let Some(proof) = proof {
-        let proof = HeaderValue::try_from(proof).map_err(|e| Trouble::Odd(format!("no such request: {e}")))?;
+        let proof = HeaderValue::try_from(proof).map_err(|e| LinkTrouble::Odd(format!("no such request: {e}")))?;
         headers.insert(wire::TELLER, proof);
     }
     let mut request = http1::head(&method, path, &headers, None);
     request.extend_from_slice(&body.unwrap_or_default());
     let answer = brief::ask_for(&mut stream, &request, MAX_ANSWER).await?;
-    let status = StatusCode::from_u16(answer.status).map_err(|e| Trouble::Odd(e.to_string()))?;
+    let status = StatusCode::from_u16(answer.status).map_err(|e| LinkTrouble::Odd(e.to_string()))?;
     Ok((status, answer.body))
 }
 
-impl Trouble {
+impl LinkTrouble {
     /// Nothing listens there: the process is dead, and what it held is gone.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Trouble::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
+        matches!(self, LinkTrouble::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
     }
 
     /// We have no file or port left: nothing was learnt of the node.
     pub fn is_our_lack(&self) -> bool {
-        matches!(self, Trouble::Io(e) if descriptors::is_our_lack(e))
+        matches!(self, LinkTrouble::Io(e) if descriptors::is_our_lack(e))
     }
 
     /// Nobody is to be reached there, or somebody else; not that a connection was lost, which says nothing of the node.
     pub fn turns_away(&self) -> bool {
         match self {
-            Trouble::Io(e) => prove::turns_away(e),
-            Trouble::Odd(_) => true,
-            Trouble::Late(_) => false,
+            LinkTrouble::Io(e) => prove::turns_away(e),
+            LinkTrouble::Odd(_) => true,
+            LinkTrouble::Late(_) => false,
         }
     }
 
     /// It will be the same the next time: something is set up wrong.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Trouble::Odd(_) => true,
-            Trouble::Io(e) => matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData),
-            Trouble::Late(_) => false,
+            LinkTrouble::Odd(_) => true,
+            LinkTrouble::Io(e) => matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData),
+            LinkTrouble::Late(_) => false,
         }
     }
 }
 
-impl From<io::Error> for Trouble {
-    fn from(e: io::Error) -> Trouble {
-        Trouble::Io(e)
+impl From<io::Error> for LinkTrouble {
+    fn from(e: io::Error) -> LinkTrouble {
+        LinkTrouble::Io(e)
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for LinkTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Io(e) => e.fmt(f),
-            Trouble::Odd(what) => f.write_str(what),
-            Trouble::Late(limit) => write!(f, "no answer within {limit:?}"),
+            LinkTrouble::Io(e) => e.fmt(f),
+            LinkTrouble::Odd(what) => f.write_str(what),
+            LinkTrouble::Late(limit) => write!(f, "no answer within {limit:?}"),
         }
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for LinkTrouble {}

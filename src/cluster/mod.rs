@@ -22,13 +22,13 @@ pub mod ops;
 mod vital;
 
 use crate::clock;
-use crate::config::{Config, Place};
+use crate::config::{Config, NodePlace};
 use crate::net::drain::StartError;
 use health::{Health, undelivered};
-use invalidation::broadcast::{self, Hearing, Listener, Manners};
+use invalidation::broadcast::{self, FrontListener, Hearing, Manners};
 use invalidation::queues::{self, Invalid};
 use membership::departed::Departed;
-use membership::members::{Members, Seat};
+use membership::members::{MemberSeat, Members};
 use membership::state::{self, StateFile};
 use membership::zk::Keeper;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ const OURSELVES: &str = "/proc/self/exe";
 
 /// The control plane of a front: one on the control thread.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct ControlPlane {
     config: Config,
     /// Without ZooKeeper.
     members: Mutex<Members>,
@@ -86,17 +86,17 @@ pub struct Readiness {
     pub nodes: usize,
 }
 
-impl Cluster {
+impl ControlPlane {
     /// Reads the saved changes, publishes the first view, starts to probe and (`spawn`) the nodes of this machine.
     /// Must be called inside a runtime; its tasks stay there.
-    pub async fn start(config: &Config, spawn: bool) -> Result<Arc<Cluster>, StartError> {
-        Cluster::start_with(config, spawn.then(|| PathBuf::from(OURSELVES))).await
+    pub async fn start(config: &Config, spawn: bool) -> Result<Arc<ControlPlane>, StartError> {
+        ControlPlane::start_with(config, spawn.then(|| PathBuf::from(OURSELVES))).await
     }
 
     /// The same with the program to spawn.
-    async fn start_with(config: &Config, program: Option<PathBuf>) -> Result<Arc<Cluster>, StartError> {
+    async fn start_with(config: &Config, program: Option<PathBuf>) -> Result<Arc<ControlPlane>, StartError> {
         if let Some(settings) = &config.zookeeper {
-            return Cluster::start_remote(config, settings, program).await;
+            return ControlPlane::start_remote(config, settings, program).await;
         }
         let lock = own_state(config)?;
         let state = StateFile::in_folder(&config.state.path);
@@ -118,7 +118,7 @@ impl Cluster {
             );
         }
         let (reports, incoming) = report::channel(REPORTS);
-        let cluster = Arc::new(Cluster {
+        let cluster = Arc::new(ControlPlane {
             config: config.clone(),
             views: watch::Sender::new(Arc::new(members.view())),
             members: Mutex::new(members),
@@ -137,7 +137,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    fn begin(self: &Arc<Cluster>, incoming: Incoming) {
+    fn begin(self: &Arc<ControlPlane>, incoming: Incoming) {
         for seat in self.members().seats() {
             self.run(&seat.spec.place, &seat.node);
         }
@@ -148,7 +148,7 @@ impl Cluster {
     }
 
     /// Hears what workers report.
-    fn listen(self: &Arc<Cluster>, incoming: Incoming) {
+    fn listen(self: &Arc<ControlPlane>, incoming: Incoming) {
         let (invalid, queue) = mpsc::channel(queues::QUEUE);
         let fanout = tokio::spawn(self.clone().invalidate(queue));
         let (cluster, incoming) = (self.clone(), Arc::new(tokio::sync::Mutex::new(incoming)));
@@ -163,7 +163,7 @@ impl Cluster {
     }
 
     /// Has what nodes missed heeded, kept and shared, for ever.
-    async fn keep_doubts(self: Arc<Cluster>) {
+    async fn keep_doubts(self: Arc<ControlPlane>) {
         let doubts = self.health.doubts().clone();
         let mut changes = doubts.changes();
         loop {
@@ -190,9 +190,9 @@ impl Cluster {
     }
 
     /// Starts a node where it is ours to start, and probes it.
-    fn run(&self, place: &Place, node: &Arc<Node>) {
+    fn run(&self, place: &NodePlace, node: &Arc<Node>) {
         self.health.follow(node);
-        if let (Place::Spawn, Some(supervisor)) = (place, &self.supervisor) {
+        if let (NodePlace::Spawn, Some(supervisor)) = (place, &self.supervisor) {
             supervisor.keep(node);
         }
     }
@@ -213,7 +213,7 @@ impl Cluster {
     /// Waits until there is a node to send clients to, for as long as one may need to start or to be met.
     pub async fn opens(&self) {
         let timeouts = &self.config.timeouts;
-        let spawns = self.supervisor.is_some() && self.config.nodes.iter().any(|n| n.place == Place::Spawn);
+        let spawns = self.supervisor.is_some() && self.config.nodes.iter().any(|n| n.place == NodePlace::Spawn);
         let limit = timeouts.probe + if spawns { timeouts.node_start } else { timeouts.probe_interval };
         let nobody = || self.keeper.is_none() && self.seats().is_empty();
         let _ = timeout(limit, self.until(|| nobody() || self.readiness().up > 0)).await;
@@ -245,7 +245,7 @@ impl Cluster {
         if let Some(keeper) = &self.keeper {
             return keeper.is_known() && self.own_are_there(keeper, &seats);
         }
-        let mut spawned = seats.iter().filter(|s| s.spec.place == Place::Spawn).peekable();
+        let mut spawned = seats.iter().filter(|s| s.spec.place == NodePlace::Spawn).peekable();
         match spawned.peek() {
             Some(_) => spawned.all(|s| s.node.is_up()),
             None => seats.is_empty() || seats.iter().any(|s| s.node.is_up()),
@@ -342,11 +342,11 @@ impl Cluster {
     }
 
     /// The other fronts; `past`: also those that have left within so long.
-    fn listeners(&self, past: Option<Duration>) -> Vec<Listener> {
+    fn listeners(&self, past: Option<Duration>) -> Vec<FrontListener> {
         self.keeper.as_ref().map_or_else(Vec::new, |keeper| keeper.listeners(past))
     }
 
-    fn seats(&self) -> Vec<Seat> {
+    fn seats(&self) -> Vec<MemberSeat> {
         match &self.keeper {
             Some(keeper) => keeper.seats(),
             None => self.members().seats().cloned().collect(),
@@ -376,7 +376,7 @@ fn own_state(config: &Config) -> Result<Option<state::Lock>, StartError> {
 }
 
 async fn read_reports(
-    cluster: Arc<Cluster>,
+    cluster: Arc<ControlPlane>,
     incoming: Arc<tokio::sync::Mutex<Incoming>>,
     invalid: mpsc::Sender<Invalid>,
 ) {

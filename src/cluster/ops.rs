@@ -1,16 +1,16 @@
 //! What the admin API asks for and changes.
 
 use super::invalidation::fanout;
-use super::link::Trouble;
+use super::link::LinkTrouble;
 use super::membership::heirs::{Given, Takers};
-use super::membership::members::{Change, ChangeError, Refusal, Seat, State};
+use super::membership::members::{Change, ChangeError, ChangeRefusal, MemberSeat, MemberState};
 use super::membership::spec::Spec;
 use super::membership::zk::changes::Recorded;
 use super::views::handover::{Handover, Millis};
 use super::views::{Node, View};
-use super::{Cluster, NO_NODES};
+use super::{ControlPlane, NO_NODES};
 use crate::clock;
-use crate::config::{self, Place};
+use crate::config::{self, NodePlace};
 use crate::wire::percent;
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -32,12 +32,12 @@ const LOOK: Duration = Duration::from_millis(50);
 const GOING: Duration = Duration::from_secs(3);
 /// A node as the admin API shows it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
+pub struct ListedNode {
     pub id: String,
     pub address: String,
     pub weight: u32,
     pub spawn: bool,
-    pub state: State,
+    pub state: MemberState,
     pub up: bool,
     /// Passed over because it is slow on what it holds.
     pub slow: bool,
@@ -49,53 +49,53 @@ pub struct Listed {
     pub pending: bool,
 }
 
-impl Listed {
+impl ListedNode {
     /// A node that has left already, or of which nothing is known yet.
-    fn unseen(id: &str, state: State) -> Listed {
+    fn unseen(id: &str, state: MemberState) -> ListedNode {
         let (address, weight, spawn, up, slow, share, load) = (String::new(), 1, false, false, false, 0.0, 0);
-        Listed { id: id.to_owned(), address, weight, spawn, state, up, slow, share, load, pending: false }
+        ListedNode { id: id.to_owned(), address, weight, spawn, state, up, slow, share, load, pending: false }
     }
 }
 
 /// What a node answered to a question of the admin API.
-pub type Answer = Result<(StatusCode, Bytes), Trouble>;
+pub type NodeReply = Result<(StatusCode, Bytes), LinkTrouble>;
 
-impl Cluster {
+impl ControlPlane {
     pub fn view(&self) -> Arc<View> {
         self.views.borrow().clone()
     }
 
-    pub fn list(&self) -> Vec<Listed> {
+    pub fn list(&self) -> Vec<ListedNode> {
         let view = self.view();
         let shares = view.ring.shares();
         let share = |id: &str| view.ring.members().iter().position(|m| m.id == id).and_then(|i| shares.get(i).copied());
         self.seats().iter().map(|seat| listed(seat, share(&seat.spec.id).unwrap_or(0.0))).collect()
     }
 
-    pub fn find(&self, id: &str) -> Result<Listed, Refusal> {
-        self.list().into_iter().find(|n| n.id == id).ok_or_else(|| Refusal::Unknown(id.to_owned()))
+    pub fn find(&self, id: &str) -> Result<ListedNode, ChangeRefusal> {
+        self.list().into_iter().find(|n| n.id == id).ok_or_else(|| ChangeRefusal::Unknown(id.to_owned()))
     }
 
     /// Adds a node; when it is spawned here, waits until it is up (for `timeouts.node_start`).
-    pub async fn add(&self, spec: Spec) -> Result<Listed, ChangeError> {
+    pub async fn add(&self, spec: Spec) -> Result<ListedNode, ChangeError> {
         if let Some(keeper) = &self.keeper {
             return self.add_to_all(keeper, spec).await;
         }
         let _one_at_a_time = self.changing.lock().await;
         let free = || self.members().free_id();
-        let spec = spec.into_node(&self.config.cluster, free).map_err(Refusal::Bad)?;
+        let spec = spec.into_node(&self.config.cluster, free).map_err(ChangeRefusal::Bad)?;
         self.introduce(spec).await
     }
 
     /// The same for a node that has been checked; changes wait meanwhile.
-    async fn introduce(&self, spec: config::Node) -> Result<Listed, ChangeError> {
+    async fn introduce(&self, spec: config::NodeConfig) -> Result<ListedNode, ChangeError> {
         let (id, place) = (spec.id.clone(), spec.place.clone());
         self.commit(Change::Add(spec)).await?;
         let node = self.members().seat(&id).map(|seat| seat.node.clone());
         if let Some(node) = node {
             // Before it is on the ring, a spawned node is there: nobody is sent to it in vain.
             self.run(&place, &node);
-            if place == Place::Spawn {
+            if place == NodePlace::Spawn {
                 self.wait_until_up(&node).await;
             }
         }
@@ -104,12 +104,12 @@ impl Cluster {
         Ok(self.find(&id)?)
     }
 
-    pub async fn set_weight(&self, id: &str, weight: u32) -> Result<Listed, ChangeError> {
+    pub async fn set_weight(&self, id: &str, weight: u32) -> Result<ListedNode, ChangeError> {
         self.change(id, Change::Weight(id.to_owned(), weight)).await
     }
 
     /// Takes a node off the ring; it goes on running.
-    pub async fn drain(self: &Arc<Cluster>, id: &str) -> Result<Listed, ChangeError> {
+    pub async fn drain(self: &Arc<ControlPlane>, id: &str) -> Result<ListedNode, ChangeError> {
         let listed = self.change(id, Change::Drain(id.to_owned())).await?;
         self.has_left(tokio::spawn(tell_when_drained(self.clone(), id.to_owned())));
         Ok(listed)
@@ -117,14 +117,14 @@ impl Cluster {
 
     /// Whether there is no node on the ring, or none but this one.
     pub fn is_last(&self, id: &str) -> bool {
-        self.seats().iter().all(|seat| seat.spec.id == id || seat.state != State::Active)
+        self.seats().iter().all(|seat| seat.spec.id == id || seat.state != MemberState::Active)
     }
 
     /// Undoes what the admin API has changed: the nodes are the file's again.
-    pub async fn reset(self: &Arc<Cluster>) -> Result<Vec<Listed>, ChangeError> {
+    pub async fn reset(self: &Arc<ControlPlane>) -> Result<Vec<ListedNode>, ChangeError> {
         if self.keeper.is_some() {
             let what = "with ZooKeeper nothing is saved that overrides the file: add or resume the nodes one by one";
-            return Err(Refusal::Bad(what.to_owned()).into());
+            return Err(ChangeRefusal::Bad(what.to_owned()).into());
         }
         let changes = self.members().way_back();
         for change in changes {
@@ -146,7 +146,7 @@ impl Cluster {
     /// Waits for a node that is being removed, as long as it takes a node without requests.
     async fn until_gone(&self, id: &str) {
         let gone = async {
-            while self.members().seat(id).is_some_and(|seat| seat.state == State::Leaving) {
+            while self.members().seat(id).is_some_and(|seat| seat.state == MemberState::Leaving) {
                 sleep(LOOK).await;
             }
         };
@@ -161,17 +161,21 @@ impl Cluster {
     }
 
     /// Puts a draining node back on the ring.
-    pub async fn resume(&self, id: &str) -> Result<Listed, ChangeError> {
+    pub async fn resume(&self, id: &str) -> Result<ListedNode, ChangeError> {
         self.change(id, Change::Resume(id.to_owned())).await
     }
 
     /// Takes a node off the ring at once and out of the list when its requests are done, or after `drain` (none: at
     /// once). A spawned node is then told to end, and finishes what it still has by itself.
-    pub async fn remove(self: &Arc<Cluster>, id: &str, drain: Option<Duration>) -> Result<Listed, ChangeError> {
+    pub async fn remove(
+        self: &Arc<ControlPlane>,
+        id: &str,
+        drain: Option<Duration>,
+    ) -> Result<ListedNode, ChangeError> {
         if let Some(keeper) = &self.keeper {
             // It is ended by the front that runs it, see `remote`.
             let recorded = keeper.change(&Change::Remove(id.to_owned()), drain).await?;
-            return Ok(self.find_after(id, State::Leaving, recorded));
+            return Ok(self.find_after(id, MemberState::Leaving, recorded));
         }
         let listed = self.change(id, Change::Remove(id.to_owned())).await?;
         let leaving = leave(self.clone(), id.to_owned(), drain.unwrap_or_default());
@@ -180,7 +184,7 @@ impl Cluster {
     }
 
     /// What a node has stored under a URL, and what it would answer to a GET with these fields (`name:value`).
-    pub async fn explain(&self, node: &Node, key: &Key, fields: &[String]) -> Answer {
+    pub async fn explain(&self, node: &Node, key: &Key, fields: &[String]) -> NodeReply {
         let fields: String = fields.iter().map(|field| format!("&header={}", percent::encode(field))).collect();
         let path = format!("/explain?url={}{fields}", percent::encode(key.as_str()));
         self.health.link().call(node, Method::GET, &path, None, LIMIT).await
@@ -198,11 +202,11 @@ impl Cluster {
         self.supervisor.as_ref().map(|s| s.restarts()).unwrap_or_default()
     }
 
-    async fn change(&self, id: &str, change: Change) -> Result<Listed, ChangeError> {
+    async fn change(&self, id: &str, change: Change) -> Result<ListedNode, ChangeError> {
         if let Some(keeper) = &self.keeper {
             tracing::info!("{change}");
             let recorded = keeper.change(&change, None).await?;
-            return Ok(self.find_after(id, State::Active, recorded));
+            return Ok(self.find_after(id, MemberState::Active, recorded));
         }
         let _one_at_a_time = self.changing.lock().await;
         let said = change.to_string();
@@ -215,9 +219,9 @@ impl Cluster {
         Ok(self.find(id)?)
     }
 
-    pub(super) fn find_after(&self, id: &str, state: State, recorded: Recorded) -> Listed {
-        let listed = self.find(id).unwrap_or_else(|_| Listed::unseen(id, state));
-        Listed { pending: recorded == Recorded::NotYet, ..listed }
+    pub(super) fn find_after(&self, id: &str, state: MemberState, recorded: Recorded) -> ListedNode {
+        let listed = self.find(id).unwrap_or_else(|_| ListedNode::unseen(id, state));
+        ListedNode { pending: recorded == Recorded::NotYet, ..listed }
     }
 
     /// Saves the members after `change`, then makes them true.
@@ -248,7 +252,7 @@ impl Cluster {
     }
 
     /// Publishes the view anew whenever a hand-over has ended, so that nobody has to look at the clock for that.
-    pub(super) async fn end_handovers(self: Arc<Cluster>) {
+    pub(super) async fn end_handovers(self: Arc<ControlPlane>) {
         let mut views = self.views.subscribe();
         loop {
             let ends = views.borrow_and_update().handover.as_ref().and_then(Handover::next_end);
@@ -279,8 +283,8 @@ pub(super) async fn until(at: Option<Millis>) {
 }
 
 /// Says when a node that drains has nothing left to do.
-async fn tell_when_drained(cluster: Arc<Cluster>, id: String) {
-    let drains = |seat: &Seat| seat.spec.id == id && seat.state == State::Draining;
+async fn tell_when_drained(cluster: Arc<ControlPlane>, id: String) {
+    let drains = |seat: &MemberSeat| seat.spec.id == id && seat.state == MemberState::Draining;
     let seat = || cluster.seats().into_iter().find(drains);
     let Some(draining) = seat() else { return };
     idle(&draining.node).await;
@@ -291,7 +295,7 @@ async fn tell_when_drained(cluster: Arc<Cluster>, id: String) {
 }
 
 /// Has a node that is off the ring hand over what it holds to those who own that now.
-async fn hand_over(cluster: &Cluster, from: &Node) {
+async fn hand_over(cluster: &ControlPlane, from: &Node) {
     if cluster.config.ring.handover.is_zero() {
         return;
     }
@@ -321,12 +325,12 @@ async fn hand_over(cluster: &Cluster, from: &Node) {
 }
 
 /// From the end of a node's share to its end.
-async fn leave(cluster: Arc<Cluster>, id: String, drain: Duration) {
+async fn leave(cluster: Arc<ControlPlane>, id: String, drain: Duration) {
     let Some(seat) = cluster.members().seat(&id).cloned() else { return };
     let _ = timeout(drain, idle(&seat.node)).await;
     hand_over(&cluster, &seat.node).await;
     cluster.health.part_with(&id);
-    if let (Place::Spawn, Some(supervisor)) = (&seat.spec.place, &cluster.supervisor) {
+    if let (NodePlace::Spawn, Some(supervisor)) = (&seat.spec.place, &cluster.supervisor) {
         supervisor.release(&id).await;
     }
     cluster.health.ended(&seat.node);
@@ -353,13 +357,13 @@ fn counters(body: &[u8]) -> Option<BTreeMap<String, f64>> {
     Some(object.into_iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).collect())
 }
 
-fn listed(seat: &Seat, share: f64) -> Listed {
-    let Seat { spec, state, node } = seat;
-    Listed {
+fn listed(seat: &MemberSeat, share: f64) -> ListedNode {
+    let MemberSeat { spec, state, node } = seat;
+    ListedNode {
         id: spec.id.clone(),
         address: node.address.to_string(),
         weight: spec.weight,
-        spawn: spec.place == Place::Spawn,
+        spawn: spec.place == NodePlace::Spawn,
         state: *state,
         up: node.is_up(),
         slow: node.pace.is_slow(),

@@ -4,7 +4,7 @@ use super::address::is_loopback;
 use super::error::Flaw;
 use super::units::{KIB, MIB};
 use super::{raw, resolve};
-use crate::wire::https::Entry;
+use crate::wire::https::HostEntry;
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -34,7 +34,7 @@ pub fn older_keys(file: &raw::File) -> Vec<Flaw> {
     stall.into_iter().collect()
 }
 
-fn proxy(proxy: &raw::Proxy) -> Result<(), Flaw> {
+fn proxy(proxy: &raw::RawProxy) -> Result<(), Flaw> {
     let addresses: Vec<SocketAddr> = proxy.listen.as_ref().iter().map(|l| l.0).collect();
     listen(&addresses).map_err(|message| flaw(proxy.listen.span(), message))
 }
@@ -86,7 +86,7 @@ pub fn admin(listen: SocketAddr, has_token: bool, proxy: &[SocketAddr]) -> Resul
     }
 }
 
-fn head(limits: &raw::Limits) -> Result<(), Flaw> {
+fn head(limits: &raw::RawLimits) -> Result<(), Flaw> {
     let bytes = limits.head.as_ref().0;
     if (KIB..=KIB * KIB).contains(&bytes) {
         return Ok(());
@@ -110,7 +110,7 @@ pub fn disk(bytes: u64) -> Result<(), String> {
 /// Bytes of a secret. A shorter one is guessed by who has heard one proof, without asking anybody.
 const SECRET_MIN: usize = 16;
 
-fn cluster(cluster: &raw::Cluster) -> Result<(), Flaw> {
+fn cluster(cluster: &raw::RawCluster) -> Result<(), Flaw> {
     let secrets = [("secret", &cluster.secret), ("previous_secret", &cluster.previous_secret)];
     for (name, secret) in secrets.into_iter().filter_map(|(name, secret)| Some((name, secret.as_ref()?))) {
         let bytes = secret.as_ref().0.0.len();
@@ -137,7 +137,7 @@ fn nodes(file: &raw::File) -> Result<(), Flaw> {
             return Err(flaw(node.id.span(), format!("a second node `{id}`; every node needs an id of its own")));
         }
         let address = node.address.as_ref().map(|a| a.as_ref().0.clone());
-        super::model::Node::new(id, node.spawn, address, node.weight.0, &cluster)
+        super::model::NodeConfig::new(id, node.spawn, address, node.weight.0, &cluster)
             .map_err(|message| flaw(place(node), message))?;
         whereabouts(file, node).map_err(|message| flaw(place(node), message))?;
     }
@@ -145,8 +145,8 @@ fn nodes(file: &raw::File) -> Result<(), Flaw> {
 }
 
 /// A node has an address of its own.
-fn whereabouts(file: &raw::File, node: &raw::Node) -> Result<(), String> {
-    let address_of = |node: &raw::Node| node.address.as_ref().map(|a| a.as_ref().0.clone());
+fn whereabouts(file: &raw::File, node: &raw::RawNode) -> Result<(), String> {
+    let address_of = |node: &raw::RawNode| node.address.as_ref().map(|a| a.as_ref().0.clone());
     let (id, Some(address)) = (node.id.as_ref(), address_of(node)) else { return Ok(()) };
     let taken = |what: &str| Err(format!("node `{id}`: {address} is {what}; write where the node itself listens"));
     if file.proxy.listen.as_ref().iter().any(|listen| address.is_at(listen.0)) {
@@ -167,7 +167,7 @@ fn whereabouts(file: &raw::File, node: &raw::Node) -> Result<(), String> {
 
 /// With ZooKeeper the file names the nodes of this machine only.
 fn own_nodes(file: &raw::File) -> Result<(), Flaw> {
-    let elsewhere = |node: &&raw::Node| file.zookeeper.is_some() && node.address.is_some();
+    let elsewhere = |node: &&raw::RawNode| file.zookeeper.is_some() && node.address.is_some();
     match file.named_nodes().iter().find(elsewhere) {
         Some(node) => Err(flaw(place(node), super::zookeeper::named_elsewhere(node.id.as_ref()))),
         None => Ok(()),
@@ -175,7 +175,7 @@ fn own_nodes(file: &raw::File) -> Result<(), Flaw> {
 }
 
 /// The line to blame for where a node runs.
-fn place(node: &raw::Node) -> Range<usize> {
+fn place(node: &raw::RawNode) -> Range<usize> {
     node.address.as_ref().map_or_else(|| node.id.span(), |a| a.span())
 }
 
@@ -193,7 +193,7 @@ fn points(file: &raw::File) -> Result<(), Flaw> {
     ))
 }
 
-fn https(https: &raw::Https) -> Result<(), Flaw> {
+fn https(https: &raw::RawHttps) -> Result<(), Flaw> {
     entries(&https.hosts)?;
     entries(&https.pass)
 }
@@ -202,7 +202,7 @@ fn https(https: &raw::Https) -> Result<(), Flaw> {
 fn entries(lines: &[Spanned<String>]) -> Result<(), Flaw> {
     let mut before = Vec::new();
     for line in lines {
-        let entry = Entry::parse(line.as_ref()).map_err(|message| flaw(line.span(), message))?;
+        let entry = HostEntry::parse(line.as_ref()).map_err(|message| flaw(line.span(), message))?;
         if before.contains(&entry) {
             return Err(flaw(line.span(), format!("a second \"{entry}\"; keep one of them")));
         }

@@ -1,10 +1,10 @@
 //! What works, but hardly as it was meant: said at the start and by `check`, and nothing is refused for it.
 
 use super::address::is_loopback;
-use super::model::{Access, Address, Cache, Config, Https, Place, Timeouts};
+use super::model::{Access, Address, CacheConfig, Config, HttpsConfig, NodePlace, Timeouts};
 use super::units::{KIB, MIB};
 use super::zookeeper::is_local;
-use crate::wire::https::Entry;
+use crate::wire::https::HostEntry;
 use crate::wire::https::name::Name;
 use ipnet::IpNet;
 use std::fmt;
@@ -59,7 +59,7 @@ impl Config {
     }
 
     fn spawned(&self) -> u64 {
-        self.nodes.iter().filter(|node| node.place == Place::Spawn).count() as u64
+        self.nodes.iter().filter(|node| node.place == NodePlace::Spawn).count() as u64
     }
 
     fn memory(&self) -> Option<String> {
@@ -138,7 +138,7 @@ impl fmt::Display for Disks {
     }
 }
 
-fn cache(cache: &Cache) -> Vec<String> {
+fn cache(cache: &CacheConfig) -> Vec<String> {
     let keys = [("memory", cache.memory, ENTRY, "256MiB"), ("in_flight", cache.in_flight, 0, "128MiB")];
     if let Some((key, bytes, _, usual)) = keys.iter().find(|(_, bytes, none, _)| bytes <= none) {
         return vec![format!("[cache] {key} = {bytes} bytes: nothing is stored; write for example \"{usual}\"")];
@@ -199,16 +199,16 @@ fn timeouts(timeouts: &Timeouts) -> Option<String> {
     })
 }
 
-fn https(https: &Https) -> Vec<String> {
+fn https(https: &HttpsConfig) -> Vec<String> {
     let list = &https.list;
     let never = list.hosts.iter().filter(|line| list.pass.iter().any(|pass| pass.entry == line.entry));
     let never = never.map(|line| format!("[https] hosts has {line}, and pass has it too: it is tunnelled; remove one"));
     let whole = list.hosts.iter().filter_map(|line| match &line.entry {
-        Entry::Pattern(pattern) => match &pattern.name {
+        HostEntry::Pattern(pattern) => match &pattern.name {
             Name::Below(parent) if !parent.contains('.') => Some((line, parent)),
             _ => None,
         },
-        Entry::Preset(_) => None,
+        HostEntry::Preset(_) => None,
     });
     let whole = whole.map(|(line, parent)| {
         format!(

@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::model::Config;
 use super::shell::quoted;
-use crate::wire::https::{Entry, Listed};
+use crate::wire::https::{HostEntry, Listed};
 
 impl Config {
     /// The same with the `hosts` of the command line: entries with commas between them, in place of the file's.
@@ -12,7 +12,7 @@ impl Config {
         let Some(list) = list else { return Ok(self) };
         let mut hosts: Vec<Listed> = Vec::new();
         for text in list.split(',').map(str::trim) {
-            let entry = Entry::parse(text).map_err(|message| ConfigError::option(OPTION, message))?;
+            let entry = HostEntry::parse(text).map_err(|message| ConfigError::option(OPTION, message))?;
             if hosts.iter().any(|other| other.entry == entry) {
                 return Err(ConfigError::option(OPTION, format!("a second \"{entry}\"; keep one of them")));
             }

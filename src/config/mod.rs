@@ -162,7 +162,7 @@ mod tests {
     fn the_shipped_file_says_the_defaults_and_three_nodes() {
         let shipped = Config::parse(SHIPPED, SHIPPED_NAME).unwrap();
         let ids: Vec<_> = shipped.nodes.iter().map(|n| (n.id.clone(), n.place.clone(), n.weight)).collect();
-        assert_eq!(ids, ["n1", "n2", "n3"].map(|id| (id.to_owned(), Place::Spawn, 1)));
+        assert_eq!(ids, ["n1", "n2", "n3"].map(|id| (id.to_owned(), NodePlace::Spawn, 1)));
         let mut empty = Config::parse("", SHIPPED_NAME).unwrap();
         empty.places = shipped.places.clone();
         assert_eq!(json(&shipped), json(&empty));

@@ -1,7 +1,7 @@
 //! What the file resolves to: every value there, every unit gone.
 
 use crate::ring::Hash;
-use crate::wire::https::Hosts;
+use crate::wire::https::HostList;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,21 +13,21 @@ use std::time::Duration;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Config {
     pub proxy: Proxy,
-    pub hot: Hot,
-    pub admin: Admin,
-    pub ring: Ring,
-    pub cache: Cache,
-    pub disk: Disk,
-    pub nodes: Vec<Node>,
+    pub hot: HotConfig,
+    pub admin: AdminConfig,
+    pub ring: RingConfig,
+    pub cache: CacheConfig,
+    pub disk: DiskConfig,
+    pub nodes: Vec<NodeConfig>,
     pub access: Access,
-    pub cluster: Cluster,
+    pub cluster: ClusterConfig,
     /// `None`: the cluster is this front and the nodes that its file and admin API name.
-    pub zookeeper: Option<Zookeeper>,
+    pub zookeeper: Option<ZookeeperConfig>,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    pub log: Log,
-    pub https: Https,
-    pub state: State,
+    pub log: LogConfig,
+    pub https: HttpsConfig,
+    pub state: StateConfig,
     /// Where this was read, for messages: the file's path, or what stands in for it.
     pub source: String,
     pub places: Places,
@@ -53,19 +53,19 @@ pub struct Proxy {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Hot {
+pub struct HotConfig {
     /// Bytes; 0: off.
     pub memory: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Admin {
+pub struct AdminConfig {
     pub listen: SocketAddr,
     pub token: Option<Secret>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Ring {
+pub struct RingConfig {
     pub hash: Hash,
     pub points: u32,
     /// 0: off; else more than 1.
@@ -77,7 +77,7 @@ pub struct Ring {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Cache {
+pub struct CacheConfig {
     /// Bytes, as all sizes.
     pub memory: u64,
     pub max_object: u64,
@@ -97,7 +97,7 @@ pub enum Eviction {
 
 /// Of every node, behind its memory.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Disk {
+pub struct DiskConfig {
     /// Each node has a folder of its own in it. Default: `$CACHE_DIRECTORY`, or else `$XDG_CACHE_HOME/ringhold`.
     pub path: PathBuf,
     /// Bytes of one node; 0: no disk.
@@ -120,18 +120,18 @@ pub enum Admit {
     Second,
 }
 
-/// A node that the file (or the admin API) names; made by [`Node::new`], which checks it.
+/// A node that the file (or the admin API) names; made by [`NodeConfig::new`], which checks it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Node {
+pub struct NodeConfig {
     /// Letters, digits, `-`, `_`, `.`, a letter or digit first; at most 64 bytes.
     pub id: String,
-    pub place: Place,
+    pub place: NodePlace,
     pub weight: u32,
 }
 
 /// Where a node runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Place {
+pub enum NodePlace {
     /// A child process of ours on a Unix socket.
     Spawn,
     /// Elsewhere.
@@ -160,14 +160,14 @@ pub struct Access {
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Cluster {
+pub struct ClusterConfig {
     /// What front and node prove to each other on TCP.
     pub secret: Option<Secret>,
     /// The one before, while a new one is brought to every machine; never without `secret`.
     pub previous_secret: Option<Secret>,
 }
 
-impl Cluster {
+impl ClusterConfig {
     /// In the order in which they are to be tried.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.secret.iter().chain(&self.previous_secret).map(|secret| secret.0.as_str())
@@ -176,7 +176,7 @@ impl Cluster {
 
 /// Where the cluster's members find each other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Zookeeper {
+pub struct ZookeeperConfig {
     /// `host:port,host:port`
     pub connect: String,
     /// Where the cluster's records are; several clusters may share one ZooKeeper.
@@ -249,7 +249,7 @@ pub struct Timeouts {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Log {
+pub struct LogConfig {
     /// A `tracing` filter, for example `info` or `ringhold=debug`; default `info`.
     pub level: String,
     pub format: LogFormat,
@@ -278,8 +278,8 @@ pub enum AccessLog {
 
 /// Caching of https by an own certificate authority; off unless `list` has hosts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Https {
-    pub list: Hosts,
+pub struct HttpsConfig {
+    pub list: HostList,
     /// The folder of the certificate authority. Default: `ca` in the folder of the state that the file names, or else
     /// `$XDG_STATE_HOME/ringhold/ca`.
     pub ca: PathBuf,
@@ -292,7 +292,7 @@ pub struct Https {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct State {
+pub struct StateConfig {
     /// Where changes by the admin API are kept. Default: `$XDG_STATE_HOME/ringhold/<digest of the config file's path>`.
     pub path: PathBuf,
 }

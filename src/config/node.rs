@@ -1,33 +1,33 @@
 //! What a node of the cluster may be: the same rules for the file and for the admin API.
 
-use super::model::{Address, Cluster, Node, Place};
+use super::model::{Address, ClusterConfig, NodeConfig, NodePlace};
 
 /// The most that a node may weigh.
 pub const MAX_WEIGHT: u32 = 1024;
 const MAX_ID: usize = 64;
 
-impl Node {
+impl NodeConfig {
     /// Checks what the file or the admin API says of a node. Errors are a sentence that names the cure.
     pub fn new(
         id: &str,
         spawn: bool,
         address: Option<Address>,
         weight: u32,
-        cluster: &Cluster,
-    ) -> Result<Node, String> {
+        cluster: &ClusterConfig,
+    ) -> Result<NodeConfig, String> {
         check_id(id)?;
         if weight == 0 || weight > MAX_WEIGHT {
             return Err(format!("node `{id}`: {weight} is not a weight; write 1 to {MAX_WEIGHT}"));
         }
         let place = place(id, spawn, address, cluster)?;
-        Ok(Node { id: id.to_owned(), place, weight })
+        Ok(NodeConfig { id: id.to_owned(), place, weight })
     }
 }
 
-fn place(id: &str, spawn: bool, address: Option<Address>, cluster: &Cluster) -> Result<Place, String> {
+fn place(id: &str, spawn: bool, address: Option<Address>, cluster: &ClusterConfig) -> Result<NodePlace, String> {
     match (spawn, address) {
-        (true, None) => Ok(Place::Spawn),
-        (false, Some(address)) => reachable(id, address, cluster).map(Place::At),
+        (true, None) => Ok(NodePlace::Spawn),
+        (false, Some(address)) => reachable(id, address, cluster).map(NodePlace::At),
         (true, Some(_)) => Err(format!("node `{id}` has both spawn and address; keep one of them")),
         (false, None) => {
             Err(format!("node `{id}` has neither spawn nor address; add `spawn = true` or `address = \"host:port\"`"))
@@ -35,7 +35,7 @@ fn place(id: &str, spawn: bool, address: Option<Address>, cluster: &Cluster) -> 
     }
 }
 
-fn reachable(id: &str, address: Address, cluster: &Cluster) -> Result<Address, String> {
+fn reachable(id: &str, address: Address, cluster: &ClusterConfig) -> Result<Address, String> {
     if address.port() == Some(0) {
         return Err(format!("node `{id}`: `{address}` has port 0; write the port that the node listens on"));
     }
@@ -68,9 +68,9 @@ mod tests {
     use super::*;
     use crate::config::model::Secret;
 
-    fn at(address: &str, secret: Option<&str>) -> Result<Node, String> {
-        let cluster = Cluster { secret: secret.map(|s| Secret(s.to_owned())), ..Cluster::default() };
-        Node::new("n1", false, Some(address.parse().unwrap()), 1, &cluster)
+    fn at(address: &str, secret: Option<&str>) -> Result<NodeConfig, String> {
+        let cluster = ClusterConfig { secret: secret.map(|s| Secret(s.to_owned())), ..ClusterConfig::default() };
+        NodeConfig::new("n1", false, Some(address.parse().unwrap()), 1, &cluster)
     }
 
     #[test]

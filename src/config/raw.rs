@@ -1,7 +1,7 @@
 //! The tables as the file writes them. Every default is here, once.
 
 use super::model::{AccessLog, Admit, Eviction, LogFormat};
-use super::scalar::{At, Count, Ensemble, Filter, Hidden, Host, Listen, LoadFactor, Net, Token, ZnodePath};
+use super::scalar::{At, Ensemble, Filter, Hidden, Listen, LoadFactor, Net, PlainHost, Token, WholeNumber, ZnodePath};
 use super::units::{KIB, MIB, Size, Time};
 use crate::ring::Hash;
 use serde::Deserialize;
@@ -37,75 +37,75 @@ macro_rules! tables {
 
 tables! {
     File {
-        proxy: Proxy = Proxy::default(),
-        hot: Hot = Hot::default(),
-        admin: Admin = Admin::default(),
-        ring: Ring = Ring::default(),
-        cache: Cache = Cache::default(),
-        disk: Disk = Disk::default(),
-        nodes: Option<Vec<Node>> = None,
-        access: Access = Access::default(),
-        cluster: Cluster = Cluster::default(),
-        zookeeper: Option<Zookeeper> = None,
-        limits: Limits = Limits::default(),
-        timeouts: Timeouts = Timeouts::default(),
-        log: Log = Log::default(),
-        https: Https = Https::default(),
-        state: State = State::default(),
+        proxy: RawProxy = RawProxy::default(),
+        hot: RawHot = RawHot::default(),
+        admin: RawAdmin = RawAdmin::default(),
+        ring: RawRing = RawRing::default(),
+        cache: RawCache = RawCache::default(),
+        disk: RawDisk = RawDisk::default(),
+        nodes: Option<Vec<RawNode>> = None,
+        access: RawAccess = RawAccess::default(),
+        cluster: RawCluster = RawCluster::default(),
+        zookeeper: Option<RawZookeeper> = None,
+        limits: RawLimits = RawLimits::default(),
+        timeouts: RawTimeouts = RawTimeouts::default(),
+        log: RawLog = RawLog::default(),
+        https: RawHttps = RawHttps::default(),
+        state: RawState = RawState::default(),
     }
-    Proxy {
+    RawProxy {
         listen: Spanned<Vec<Listen>> = nowhere(vec![Listen(loopback(3128))]),
-        workers: Count<0, 1024> = Count(0),
+        workers: WholeNumber<0, 1024> = WholeNumber(0),
         pseudonym: Option<Token> = None,
     }
-    Hot {
+    RawHot {
         memory: Size = Size(128 * MIB),
     }
-    Admin {
+    RawAdmin {
         listen: Spanned<Listen> = nowhere(Listen(loopback(3129))),
         token: Option<Hidden> = None,
     }
-    Ring {
+    RawRing {
         hash: Hash = Hash::Xxh3,
-        points: Spanned<Count<1, 65_536>> = nowhere(Count(512)),
+        points: Spanned<WholeNumber<1, 65_536>> = nowhere(WholeNumber(512)),
         load_factor: LoadFactor = LoadFactor(0.0),
         hot_keys: bool = true,
         handover: Time<0> = seconds(600),
     }
-    Cache {
+    RawCache {
         memory: Size = Size(256 * MIB),
         max_object: Option<Size> = None,
         in_flight: Size = Size(128 * MIB),
         eviction: Eviction = Eviction::TinyLfu,
         targeted: Vec<Token> = Vec::new(),
     }
-    Disk {
+    RawDisk {
         path: Option<PathBuf> = None,
         size: Spanned<Size> = nowhere(Size(0)),
         max_object: Size = Size(8 * 1024 * MIB),
         admit: Admit = Admit::Auto,
         writes: Size = Size(0),
     }
-    Access {
+    RawAccess {
         clients: Vec<Net> = near(),
-        connect_ports: Vec<Count<1, 65_535>> = vec![Count(443)],
+        connect_ports: Vec<WholeNumber<1, 65_535>> = vec![WholeNumber(443)],
         open: Vec<Net> = Vec::new(),
         forwarded_for: bool = false,
     }
-    Cluster {
+    RawCluster {
         secret: Option<Spanned<Hidden>> = None,
         previous_secret: Option<Spanned<Hidden>> = None,
     }
-    Limits {
-        connections: Count<1, 1_048_576> = Count(16_384),
+    RawLimits {
+        connections: WholeNumber<1, 1_048_576> = WholeNumber(16_384),
         head: Spanned<Size> = nowhere(Size(64 * KIB)),
-        fields: Count<1, 4_096> = Count(100),
-        origin_connections: Count<1, 65_536> = Count(1_024),
-        node_connections: Count<1, 65_536> = Count(1_024),
-        queue: Count<0, 1_048_576> = Count(4_096),
-        variants: Count<1, 1_024> = Count(32),
+        fields: WholeNumber<1, 4_096> = WholeNumber(100),
+        origin_connections: WholeNumber<1, 65_536> = WholeNumber(1_024),
+        node_connections: WholeNumber<1, 65_536> = WholeNumber(1_024),
+        queue: WholeNumber<0, 1_048_576> = WholeNumber(4_096),
+        variants: WholeNumber<1, 1_024> = WholeNumber(32),
     }
-    Timeouts {
+    RawTimeouts {
         connect: Time<1> = seconds(5),
         first_byte: Time<1> = seconds(60),
         origin_silence: Option<Time<1>> = None,
@@ -127,40 +127,40 @@ tables! {
         collapse: Time<0> = seconds(1),
         dns: Time<0> = seconds(30),
     }
-    Log {
+    RawLog {
         level: Filter = Filter("info".to_owned()),
         format: LogFormat = LogFormat::Text,
         access: AccessLog = AccessLog::Off,
         queries: bool = false,
     }
-    Https {
+    RawHttps {
         hosts: Vec<Spanned<String>> = Vec::new(),
         pass: Vec<Spanned<String>> = Vec::new(),
         ca: Option<PathBuf> = None,
         roots: Vec<PathBuf> = Vec::new(),
         learn: Time<0> = seconds(600),
     }
-    State {
+    RawState {
         path: Option<PathBuf> = None,
     }
 }
 
 /// The tables of the file with their keys.
 pub const TABLES: &[(&str, &[&str])] = &[
-    ("proxy", Proxy::KEYS),
-    ("hot", Hot::KEYS),
-    ("admin", Admin::KEYS),
-    ("ring", Ring::KEYS),
-    ("cache", Cache::KEYS),
-    ("disk", Disk::KEYS),
-    ("access", Access::KEYS),
-    ("cluster", Cluster::KEYS),
+    ("proxy", RawProxy::KEYS),
+    ("hot", RawHot::KEYS),
+    ("admin", RawAdmin::KEYS),
+    ("ring", RawRing::KEYS),
+    ("cache", RawCache::KEYS),
+    ("disk", RawDisk::KEYS),
+    ("access", RawAccess::KEYS),
+    ("cluster", RawCluster::KEYS),
     ("zookeeper", &["connect", "path", "session", "advertise"]),
-    ("limits", Limits::KEYS),
-    ("timeouts", Timeouts::KEYS),
-    ("log", Log::KEYS),
-    ("https", Https::KEYS),
-    ("state", State::KEYS),
+    ("limits", RawLimits::KEYS),
+    ("timeouts", RawTimeouts::KEYS),
+    ("log", RawLog::KEYS),
+    ("https", RawHttps::KEYS),
+    ("state", RawState::KEYS),
 ];
 
 /// `[cache] max_object`, where it is not written and there is room for it.
@@ -171,39 +171,39 @@ pub const BUILT_IN_NODES: [&str; 3] = ["n1", "n2", "n3"];
 
 impl File {
     /// The nodes that the file names.
-    pub fn named_nodes(&self) -> &[Node] {
+    pub fn named_nodes(&self) -> &[RawNode] {
         self.nodes.as_deref().unwrap_or_default()
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Node {
+pub struct RawNode {
     pub id: Spanned<String>,
     #[serde(default)]
     pub spawn: bool,
     pub address: Option<Spanned<At>>,
     #[serde(default = "light")]
-    pub weight: Count<1, { super::node::MAX_WEIGHT }>,
+    pub weight: WholeNumber<1, { super::node::MAX_WEIGHT }>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Zookeeper {
+pub struct RawZookeeper {
     pub connect: Ensemble,
     #[serde(default)]
     pub path: ZnodePath,
     #[serde(default = "six_seconds")]
     pub session: Time<500>,
-    pub advertise: Option<Host>,
+    pub advertise: Option<PlainHost>,
 }
 
 fn six_seconds() -> Time<500> {
     seconds(6)
 }
 
-fn light() -> Count<1, { super::node::MAX_WEIGHT }> {
-    Count(1)
+fn light() -> WholeNumber<1, { super::node::MAX_WEIGHT }> {
+    WholeNumber(1)
 }
 
 /// A default stands on no line; the checks that ask for the line only ever blame what was written.

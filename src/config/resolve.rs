@@ -1,12 +1,12 @@
 //! Checked tables -> [`Config`].
 
 use super::model::{
-    Access, Admin, Cache, Cluster, Config, Disk, Hot, Https, Limits, Log, Node, Place, Places, Proxy, Ring, State,
-    Timeouts, Zookeeper,
+    Access, AdminConfig, CacheConfig, ClusterConfig, Config, DiskConfig, HotConfig, HttpsConfig, Limits, LogConfig,
+    NodeConfig, NodePlace, Places, Proxy, RingConfig, StateConfig, Timeouts, ZookeeperConfig,
 };
 use super::units::Time;
 use super::{error, raw};
-use crate::wire::https::{Entry, Hosts, Listed};
+use crate::wire::https::{HostEntry, HostList, Listed};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::Spanned;
@@ -15,8 +15,8 @@ pub(super) fn config(file: raw::File, source: &str, text: &str, places: Places, 
     let named = file.state.path.map(|written| beside(&written, source));
     Config {
         proxy: proxy(file.proxy),
-        hot: Hot { memory: file.hot.memory.0 },
-        admin: Admin { listen: file.admin.listen.into_inner().0, token: file.admin.token.map(|t| t.0) },
+        hot: HotConfig { memory: file.hot.memory.0 },
+        admin: AdminConfig { listen: file.admin.listen.into_inner().0, token: file.admin.token.map(|t| t.0) },
         ring: ring(file.ring),
         cache: cache(file.cache),
         disk: disk(file.disk, source),
@@ -28,14 +28,14 @@ pub(super) fn config(file: raw::File, source: &str, text: &str, places: Places, 
         timeouts: timeouts(file.timeouts),
         log: log(file.log),
         https: https(file.https, source, text, named.as_deref()),
-        state: State { path: named.unwrap_or_else(|| state(source)) },
+        state: StateConfig { path: named.unwrap_or_else(|| state(source)) },
         source: source.to_owned(),
         places,
         warnings,
     }
 }
 
-fn proxy(raw: raw::Proxy) -> Proxy {
+fn proxy(raw: raw::RawProxy) -> Proxy {
     let workers = match raw.workers.0 as usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
@@ -44,8 +44,8 @@ fn proxy(raw: raw::Proxy) -> Proxy {
     Proxy { listen, workers, pseudonym: raw.pseudonym.map(|p| p.0) }
 }
 
-fn ring(raw: raw::Ring) -> Ring {
-    Ring {
+fn ring(raw: raw::RawRing) -> RingConfig {
+    RingConfig {
         hash: raw.hash,
         points: raw.points.into_inner().0,
         load_factor: raw.load_factor.0,
@@ -54,9 +54,9 @@ fn ring(raw: raw::Ring) -> Ring {
     }
 }
 
-fn cache(raw: raw::Cache) -> Cache {
+fn cache(raw: raw::RawCache) -> CacheConfig {
     let most = raw.memory.0.min(raw.in_flight.0);
-    Cache {
+    CacheConfig {
         memory: raw.memory.0,
         // What is written is kept for whoever warns of it, see `conflicts`.
         max_object: raw.max_object.map_or(raw::MAX_OBJECT.min(most), |written| written.0),
@@ -66,21 +66,27 @@ fn cache(raw: raw::Cache) -> Cache {
     }
 }
 
-fn disk(raw: raw::Disk, source: &str) -> Disk {
+fn disk(raw: raw::RawDisk, source: &str) -> DiskConfig {
     let path = raw.path.map_or_else(cache_home, |written| beside(&written, source));
-    Disk { path, size: raw.size.into_inner().0, max_object: raw.max_object.0, admit: raw.admit, writes: raw.writes.0 }
+    DiskConfig {
+        path,
+        size: raw.size.into_inner().0,
+        max_object: raw.max_object.0,
+        admit: raw.admit,
+        writes: raw.writes.0,
+    }
 }
 
-fn built_in_nodes() -> Vec<Node> {
-    raw::BUILT_IN_NODES.map(|id| Node { id: id.to_owned(), place: Place::Spawn, weight: 1 }).into()
+fn built_in_nodes() -> Vec<NodeConfig> {
+    raw::BUILT_IN_NODES.map(|id| NodeConfig { id: id.to_owned(), place: NodePlace::Spawn, weight: 1 }).into()
 }
 
-fn node(raw: raw::Node) -> Node {
-    let place = raw.address.map_or(Place::Spawn, |a| Place::At(a.into_inner().0));
-    Node { id: raw.id.into_inner(), place, weight: raw.weight.0 }
+fn node(raw: raw::RawNode) -> NodeConfig {
+    let place = raw.address.map_or(NodePlace::Spawn, |a| NodePlace::At(a.into_inner().0));
+    NodeConfig { id: raw.id.into_inner(), place, weight: raw.weight.0 }
 }
 
-fn access(raw: raw::Access) -> Access {
+fn access(raw: raw::RawAccess) -> Access {
     Access {
         clients: raw.clients.into_iter().map(|n| n.0).collect(),
         connect_ports: raw.connect_ports.into_iter().map(|p| p.0 as u16).collect(),
@@ -89,8 +95,8 @@ fn access(raw: raw::Access) -> Access {
     }
 }
 
-fn zookeeper(raw: raw::Zookeeper) -> Zookeeper {
-    Zookeeper {
+fn zookeeper(raw: raw::RawZookeeper) -> ZookeeperConfig {
+    ZookeeperConfig {
         connect: raw.connect.0,
         path: raw.path.0,
         session: raw.session.0,
@@ -98,14 +104,14 @@ fn zookeeper(raw: raw::Zookeeper) -> Zookeeper {
     }
 }
 
-pub(super) fn cluster(raw: &raw::Cluster) -> Cluster {
-    Cluster {
+pub(super) fn cluster(raw: &raw::RawCluster) -> ClusterConfig {
+    ClusterConfig {
         secret: raw.secret.as_ref().map(|s| s.as_ref().0.clone()),
         previous_secret: raw.previous_secret.as_ref().map(|s| s.as_ref().0.clone()),
     }
 }
 
-fn limits(raw: raw::Limits) -> Limits {
+fn limits(raw: raw::RawLimits) -> Limits {
     Limits {
         connections: raw.connections.0 as usize,
         head: raw.head.into_inner().0,
@@ -120,7 +126,7 @@ fn limits(raw: raw::Limits) -> Limits {
 /// Where neither the file nor its older key says it.
 const SILENCE: Duration = Duration::from_secs(600);
 
-fn timeouts(raw: raw::Timeouts) -> Timeouts {
+fn timeouts(raw: raw::RawTimeouts) -> Timeouts {
     let older = raw.body_stall.map(|time| time.into_inner().0);
     let silence = |own: Option<Time<1>>| own.map(|time| time.0).or(older).unwrap_or(SILENCE);
     Timeouts {
@@ -146,22 +152,22 @@ fn timeouts(raw: raw::Timeouts) -> Timeouts {
     }
 }
 
-fn log(raw: raw::Log) -> Log {
-    Log { level: raw.level.0, format: raw.format, access: raw.access, queries: raw.queries }
+fn log(raw: raw::RawLog) -> LogConfig {
+    LogConfig { level: raw.level.0, format: raw.format, access: raw.access, queries: raw.queries }
 }
 
 /// `state`: the folder of the state that the file names; `None`: it names none.
-fn https(raw: raw::Https, source: &str, text: &str, state: Option<&Path>) -> Https {
+fn https(raw: raw::RawHttps, source: &str, text: &str, state: Option<&Path>) -> HttpsConfig {
     let listed = |lines: Vec<Spanned<String>>| {
         let line = |line: Spanned<String>| {
             let place = error::place(source, text, line.span());
             // What cannot be read was refused by `check`.
-            Entry::parse(line.as_ref()).ok().map(|entry| Listed { entry, place })
+            HostEntry::parse(line.as_ref()).ok().map(|entry| Listed { entry, place })
         };
         lines.into_iter().filter_map(line).collect()
     };
-    Https {
-        list: Hosts { hosts: listed(raw.hosts), pass: listed(raw.pass) },
+    HttpsConfig {
+        list: HostList { hosts: listed(raw.hosts), pass: listed(raw.pass) },
         ca_is_named: raw.ca.is_some(),
         ca: raw.ca.map_or_else(|| folder(state), |written| beside(&written, source)),
         roots: raw.roots.iter().map(|written| beside(written, source)).collect(),

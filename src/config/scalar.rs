@@ -61,14 +61,14 @@ pub(super) use deserialize;
 
 /// A whole number from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug)]
-pub struct Count<const MIN: u32, const MAX: u32>(pub u32);
+pub struct WholeNumber<const MIN: u32, const MAX: u32>(pub u32);
 
-impl<const MIN: u32, const MAX: u32> Scalar for Count<MIN, MAX> {
+impl<const MIN: u32, const MAX: u32> Scalar for WholeNumber<MIN, MAX> {
     fn wanted() -> String {
         format!("allowed here; write a whole number from {MIN} to {MAX}")
     }
     fn from_whole(whole: i64) -> Option<Self> {
-        u32::try_from(whole).ok().filter(|n| (MIN..=MAX).contains(n)).map(Count)
+        u32::try_from(whole).ok().filter(|n| (MIN..=MAX).contains(n)).map(WholeNumber)
     }
 }
 
@@ -179,7 +179,7 @@ fn is_directive(text: &str) -> bool {
     known.iter().any(|k| level.eq_ignore_ascii_case(k)) && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }
 
-deserialize!([const MIN: u32, const MAX: u32] Count<MIN, MAX>, [] Net, [] Listen, [] Token, [] Filter, [] Ensemble, [] ZnodePath, [] Host);
+deserialize!([const MIN: u32, const MAX: u32] WholeNumber<MIN, MAX>, [] Net, [] Listen, [] Token, [] Filter, [] Ensemble, [] ZnodePath, [] PlainHost);
 
 impl<'de> Deserialize<'de> for At {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<At, D::Error> {
@@ -197,7 +197,7 @@ pub struct ZnodePath(pub String);
 
 /// A name or an address, without a port.
 #[derive(Clone, Debug)]
-pub struct Host(pub String);
+pub struct PlainHost(pub String);
 
 impl Default for ZnodePath {
     fn default() -> ZnodePath {
@@ -230,17 +230,17 @@ impl Scalar for ZnodePath {
     }
 }
 
-impl Scalar for Host {
+impl Scalar for PlainHost {
     fn wanted() -> String {
         "a host; write the name or address by which other machines reach this one, without a port".to_owned()
     }
-    fn from_text(text: &str) -> Option<Host> {
+    fn from_text(text: &str) -> Option<PlainHost> {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         let name = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) && text.bytes().all(plain);
         let anywhere = |ip: IpAddr| ip.is_unspecified() || ip.is_multicast();
         match text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-            Ok(ip) => (!anywhere(ip)).then(|| Host(ip.to_string())),
-            Err(_) => (name && text.len() <= 253).then(|| Host(text.to_owned())),
+            Ok(ip) => (!anywhere(ip)).then(|| PlainHost(ip.to_string())),
+            Err(_) => (name && text.len() <= 253).then(|| PlainHost(text.to_owned())),
         }
     }
 }

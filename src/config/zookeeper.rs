@@ -2,8 +2,8 @@
 
 use super::address::is_loopback;
 use super::error::ConfigError;
-use super::model::{Address, Config, Place, Secret, Zookeeper};
-use super::scalar::{Ensemble, Host, Scalar, ZnodePath};
+use super::model::{Address, Config, NodePlace, Secret, ZookeeperConfig};
+use super::scalar::{Ensemble, PlainHost, Scalar, ZnodePath};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub fn named_elsewhere(id: &str) -> String {
     )
 }
 
-impl Zookeeper {
+impl ZookeeperConfig {
     /// Whoever reads a loopback address in ZooKeeper takes it for its own machine: so it gets there only where all are on
     /// one machine, or where it was said in so many words. Errors are a sentence that names the cure.
     fn check_host(&self, host: &str) -> Result<(), String> {
@@ -61,15 +61,19 @@ impl Config {
         if let Some(text) = connect {
             let connect = option::<Ensemble>("--zookeeper", text)?.0;
             let (path, session) = (ZnodePath::default().0, SESSION);
-            let table =
-                self.zookeeper.get_or_insert(Zookeeper { connect: String::new(), path, session, advertise: None });
+            let table = self.zookeeper.get_or_insert(ZookeeperConfig {
+                connect: String::new(),
+                path,
+                session,
+                advertise: None,
+            });
             table.connect = connect;
-            if let Some(node) = self.nodes.iter().find(|n| n.place != Place::Spawn) {
+            if let Some(node) = self.nodes.iter().find(|n| n.place != NodePlace::Spawn) {
                 return Err(ConfigError::option("--zookeeper", named_elsewhere(&node.id)));
             }
         }
         if let Some(text) = advertise {
-            let host = option::<Host>("--advertise", text)?.0;
+            let host = option::<PlainHost>("--advertise", text)?.0;
             let without =
                 || ConfigError::option("--advertise", "it is of use with --zookeeper only; add that".to_owned());
             self.zookeeper.as_mut().ok_or_else(without)?.advertise = Some(host);
@@ -87,7 +91,8 @@ impl Config {
     /// Nodes that are open to the network need the secret. Errors are a sentence that names the cure.
     pub fn check_spawned(&self) -> Result<(), String> {
         let host = self.advertised();
-        let open = self.zookeeper.is_some() && !is_local(&host) && self.nodes.iter().any(|n| n.place == Place::Spawn);
+        let open =
+            self.zookeeper.is_some() && !is_local(&host) && self.nodes.iter().any(|n| n.place == NodePlace::Spawn);
         match open && self.cluster.secret.as_ref().is_none_or(|Secret(s)| s.is_empty()) {
             true => Err(format!(
                 "the nodes of this machine will listen on {host}, open to the network; set `[cluster] secret` in {}, the \
@@ -115,7 +120,7 @@ fn host_of(listen: SocketAddr) -> String {
 /// This machine's name.
 pub fn machine() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Host::from_text(&name).map_or_else(|| "localhost".to_owned(), |host| host.0)
+    PlainHost::from_text(&name).map_or_else(|| "localhost".to_owned(), |host| host.0)
 }
 
 /// `host:port`, in brackets what needs them.
@@ -139,10 +144,10 @@ mod tests {
             assert!(ZnodePath::from_text(bad).is_none(), "{bad}");
         }
         for (host, read) in [("a.example", "a.example"), ("10.0.0.7", "10.0.0.7"), ("[2001:db8::1]", "2001:db8::1")] {
-            assert_eq!(Host::from_text(host).unwrap().0, read);
+            assert_eq!(PlainHost::from_text(host).unwrap().0, read);
         }
         for bad in ["", "0.0.0.0", "::", "a:1", "-a", "a/b", "224.0.0.1"] {
-            assert!(Host::from_text(bad).is_none(), "{bad}");
+            assert!(PlainHost::from_text(bad).is_none(), "{bad}");
         }
     }
 
@@ -172,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_loopback_address_gets_into_a_zookeeper_elsewhere_only_when_it_was_said() {
-        let zookeeper = |connect: &str, advertise: Option<&str>| Zookeeper {
+        let zookeeper = |connect: &str, advertise: Option<&str>| ZookeeperConfig {
             connect: connect.to_owned(),
             path: "/ringhold".to_owned(),
             session: SESSION,

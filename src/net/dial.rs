@@ -6,9 +6,9 @@ use super::eyeballs;
 use super::hosts::Hosts;
 use super::listen::Stream;
 use super::lookups::Unresolved;
-use super::own::Own;
+use super::own::OwnAddresses;
 use super::rules::{self, Reach, reach};
-use super::tls::Client;
+use super::tls::TlsClient;
 use crate::clock::tick;
 use crate::config::Config;
 use crate::wire::fault::{Fault, Kind};
@@ -31,7 +31,7 @@ const ANSWERED: usize = 4096;
 pub struct Dialer {
     dns: Dns,
     open: Vec<IpNet>,
-    own: Own,
+    own: OwnAddresses,
     hosts: RefCell<Hosts>,
     connect: Duration,
     relief: Relief,
@@ -64,7 +64,7 @@ impl Dialer {
         Dialer {
             dns: Dns::new(config.timeouts.dns),
             open: config.access.open.clone(),
-            own: Own::default(),
+            own: OwnAddresses::default(),
             hosts: RefCell::default(),
             connect: config.timeouts.connect,
             relief: Relief::default(),
@@ -102,13 +102,13 @@ impl Dialer {
     }
 
     /// The same with TLS on it, within the same time: whoever answers has proved to be `host`. Faults of TLS are those of
-    /// [`super::tls::Trouble`].
+    /// [`super::tls::TlsTrouble`].
     pub async fn dial_tls(
         &self,
         host: Host<'_>,
         port: u16,
         same_machine: bool,
-        client: &Client,
+        client: &TlsClient,
     ) -> Result<Dialed, Fault> {
         let (began, name) = (tick(), host.to_string());
         let dialed = self.dial(&name, port, same_machine).await?;

@@ -1,6 +1,6 @@
 //! Names to addresses: the system's resolver behind a short, bounded cache. Lookups of one name at one time are one.
 
-use super::lookups::{Answer, Found, Lookup, Lookups, Unresolved};
+use super::lookups::{Lookup, LookupAnswer, LookupResult, Lookups, Unresolved};
 use crate::clock::tick;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ pub(super) struct Dns {
     keep: Duration,
     room: usize,
     /// A lookup under way has no answer yet; whoever asks meanwhile waits for the same one.
-    names: RefCell<HashMap<Box<str>, watch::Receiver<Option<Answer>>>>,
+    names: RefCell<HashMap<Box<str>, watch::Receiver<Option<LookupAnswer>>>>,
     lookups: Arc<Lookups>,
 }
 
@@ -30,7 +30,7 @@ impl Dns {
 
     /// The addresses of `host`, in the order in which the system prefers them; never empty. A literal (IPv6 with or
     /// without brackets) costs no lookup.
-    pub(super) async fn resolve(&self, host: &str) -> Found {
+    pub(super) async fn resolve(&self, host: &str) -> LookupResult {
         if let Some(ip) = literal(host) {
             return Ok(Arc::from([ip]));
         }
@@ -40,7 +40,7 @@ impl Dns {
     }
 
     /// The lookup that answers a question asked now: one that is kept, one under way, or a new one.
-    fn lookup(&self, host: &str) -> watch::Receiver<Option<Answer>> {
+    fn lookup(&self, host: &str) -> watch::Receiver<Option<LookupAnswer>> {
         let mut names = self.names.borrow_mut();
         if let Some(known) = names.get(host).filter(|known| self.usable(known)) {
             return known.clone();
@@ -62,10 +62,10 @@ impl Dns {
         rx
     }
 
-    fn usable(&self, known: &watch::Receiver<Option<Answer>>) -> bool {
+    fn usable(&self, known: &watch::Receiver<Option<LookupAnswer>>) -> bool {
         match &*known.borrow() {
-            Some(Answer { at, found: Ok(_) }) => tick().since(*at) < self.keep,
-            Some(Answer { at, found: Err(_) }) => tick().since(*at) < FAILURE,
+            Some(LookupAnswer { at, found: Ok(_) }) => tick().since(*at) < self.keep,
+            Some(LookupAnswer { at, found: Err(_) }) => tick().since(*at) < FAILURE,
             // Under way, unless the task died or it was dropped because nobody waited.
             None => known.has_changed().is_ok(),
         }

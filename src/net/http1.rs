@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client: a connection and one exchange on it ([`Conn`]), the body of the answer ([`Body`]), and pools that keep
+//! The HTTP/1.1 client: a connection and one exchange on it ([`Conn`]), the body of the answer ([`ResponseBody`]), and pools that keep
 //! connections for the next one ([`Pool`]); for what is brief, one request and its whole answer ([`brief`]).
 //!
 //! The head of a request is one write; an answer is read into a buffer that the whole thread shares, and its head is parsed
@@ -14,11 +14,11 @@ mod pool;
 mod tests;
 mod upload;
 
-pub use body::Body;
-pub use conn::{Broken, Conn, Io, Limits, Message, Next, Owes, Question};
-pub use exchange::{Answer, Heard, Want, ask, head};
+pub use body::ResponseBody;
+pub use conn::{ByteStream, ClientLimits, Conn, ExchangeError, Message, NextRead, Owes, Question};
+pub use exchange::{Answer, ConnWant, Exchanged, ask, head};
 pub use pins::Pins;
 pub use pool::{Pool, Pools, Room};
-#[cfg(test)]
-pub use upload::Source;
 pub use upload::Upload;
+#[cfg(test)]
+pub use upload::UploadSource;

@@ -154,7 +154,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     fn copy_of(pieces: &[Bytes]) -> Option<Lasting> {
-        Lasting::copy_of(pieces, &Hold::new(crate::account::Kind::Readers))
+        Lasting::copy_of(pieces, &Hold::new(crate::account::AccountKind::Readers))
     }
 
     fn body() -> Vec<Bytes> {

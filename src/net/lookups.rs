@@ -21,12 +21,12 @@ use tokio::time::timeout;
 #[derive(Clone, Debug)]
 pub(super) struct Unresolved(pub(super) Arc<str>);
 
-pub(super) type Found = Result<Arc<[IpAddr]>, Unresolved>;
+pub(super) type LookupResult = Result<Arc<[IpAddr]>, Unresolved>;
 
 #[derive(Clone)]
-pub(super) struct Answer {
+pub(super) struct LookupAnswer {
     pub(super) at: Tick,
-    pub(super) found: Found,
+    pub(super) found: LookupResult,
 }
 
 impl fmt::Display for Unresolved {
@@ -47,10 +47,10 @@ const YOUTH: Duration = Duration::from_secs(1);
 
 /// Of one thread.
 #[derive(Default)]
-pub(super) struct Lookups(Mutex<State>);
+pub(super) struct Lookups(Mutex<LookupState>);
 
 #[derive(Default)]
-struct State {
+struct LookupState {
     young: usize,
     running: usize,
     domains: HashMap<Box<str>, usize>,
@@ -62,18 +62,18 @@ struct State {
 pub(super) struct Lookup {
     host: Box<str>,
     domain: Box<str>,
-    tell: watch::Sender<Option<Answer>>,
+    tell: watch::Sender<Option<LookupAnswer>>,
 }
 
 /// What a lookup takes of the bounds, for as long as its thread is busy.
-struct Running {
+struct RunningLookup {
     lookups: Arc<Lookups>,
     domain: Box<str>,
     is_young: bool,
 }
 
 impl Lookup {
-    pub(super) fn new(host: &str, tell: watch::Sender<Option<Answer>>) -> Lookup {
+    pub(super) fn new(host: &str, tell: watch::Sender<Option<LookupAnswer>>) -> Lookup {
         Lookup { host: host.into(), domain: domain(host).into(), tell }
     }
 
@@ -110,21 +110,21 @@ impl Lookups {
         }
     }
 
-    fn next(self: &Arc<Lookups>) -> Option<(Running, Lookup)> {
+    fn next(self: &Arc<Lookups>) -> Option<(RunningLookup, Lookup)> {
         let mut state = self.state();
         let next = state.next()?;
         state.young += 1;
         state.running += 1;
         *state.domains.entry(next.domain.clone()).or_default() += 1;
-        Some((Running { lookups: self.clone(), domain: next.domain.clone(), is_young: true }, next))
+        Some((RunningLookup { lookups: self.clone(), domain: next.domain.clone(), is_young: true }, next))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LookupState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl LookupState {
     fn next(&mut self) -> Option<Lookup> {
         if self.young >= YOUNG || self.running >= MOST || self.waiting.is_empty() {
             return None;
@@ -137,7 +137,7 @@ impl State {
     }
 }
 
-async fn follow(mut running: Running, lookup: Lookup) {
+async fn follow(mut running: RunningLookup, lookup: Lookup) {
     let mut looking = tokio::spawn(look_up(lookup.host, lookup.tell));
     if timeout(YOUTH, &mut looking).await.is_err() {
         running.grows_old();
@@ -145,15 +145,15 @@ async fn follow(mut running: Running, lookup: Lookup) {
     }
 }
 
-async fn look_up(host: Box<str>, tell: watch::Sender<Option<Answer>>) {
+async fn look_up(host: Box<str>, tell: watch::Sender<Option<LookupAnswer>>) {
     let found = match tokio::net::lookup_host((&*host, 0)).await {
         Ok(addresses) => gather(addresses.map(|a| a.ip())),
         Err(e) => Err(Unresolved(reason(&e).into())),
     };
-    tell.send_replace(Some(Answer { at: tick(), found }));
+    tell.send_replace(Some(LookupAnswer { at: tick(), found }));
 }
 
-impl Running {
+impl RunningLookup {
     fn grows_old(&mut self) {
         if std::mem::take(&mut self.is_young) {
             self.lookups.state().young -= 1;
@@ -162,7 +162,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningLookup {
     fn drop(&mut self) {
         let mut state = self.lookups.state();
         state.young -= usize::from(self.is_young);
@@ -192,7 +192,7 @@ fn domain(host: &str) -> &str {
     dots.map(|(at, _)| at).nth(depth - 1).map_or(host, |at| &host[at + 1..])
 }
 
-fn gather(addresses: impl Iterator<Item = IpAddr>) -> Found {
+fn gather(addresses: impl Iterator<Item = IpAddr>) -> LookupResult {
     let mut distinct = Vec::new();
     for ip in addresses.take(MOST_ADDRESSES) {
         if !distinct.contains(&ip) {
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_next_is_of_the_domain_with_the_fewest_under_way_the_last_to_come_first() {
-        let mut state = State::default();
+        let mut state = LookupState::default();
         state.domains.insert("a.test".into(), 3);
         state.domains.insert("full.test".into(), OF_DOMAIN);
         let mut askers = Vec::new();

@@ -13,12 +13,12 @@ const KEEP: Duration = Duration::from_secs(1);
 
 /// What the system says, kept for a second. One a thread.
 #[derive(Debug, Default)]
-pub(super) struct Own {
+pub(super) struct OwnAddresses {
     asked: Cell<Option<Tick>>,
     addresses: RefCell<Rc<[IpAddr]>>,
 }
 
-impl Own {
+impl OwnAddresses {
     /// All of them, of every interface. Where the system does not say, those that it said last.
     pub(super) fn addresses(&self) -> Rc<[IpAddr]> {
         let now = tick();
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn loopback_is_an_address_of_this_machine_and_a_documentation_address_is_not() {
-        let own = Own::default();
+        let own = OwnAddresses::default();
         assert!(own.addresses().contains(&"127.0.0.1".parse().unwrap()));
         assert!(!own.addresses().contains(&"192.0.2.1".parse().unwrap()));
     }

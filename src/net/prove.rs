@@ -1,10 +1,10 @@
 //! The front's side of a new TCP connection to a node: where the cluster has a secret, both prove that they know it
 //! (`docs/link.md`, Trust on TCP).
 
-use super::http1::Io;
+use super::http1::ByteStream;
 use super::http1::brief::{self, odd};
 use super::listen::Stream;
-use crate::config::{Address, Cluster, check_id};
+use crate::config::{Address, ClusterConfig, check_id};
 use crate::wire::proof::{self, HELLO, Hello, Hex, Nonce, PROVE, Party, Prove, Proved, Side};
 use serde::de::DeserializeOwned;
 use std::io::{self, Error, ErrorKind};
@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// What the node said to a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+enum ProofReply {
     /// It knows the secret as well.
     Trusted,
     /// It does not know this secret, and closes.
@@ -30,7 +30,7 @@ enum Said {
 pub async fn reach(
     address: &Address,
     id: &str,
-    cluster: &Cluster,
+    cluster: &ClusterConfig,
     may_answer: impl Fn() -> bool,
 ) -> io::Result<Stream> {
     let path = match address {
@@ -47,14 +47,14 @@ pub async fn reach(
 
 /// Connects to the node `id`. Takes as long as it takes. A node that proves nothing, or is another one, is
 /// `PermissionDenied`. Without a secret nothing is known of what listens there.
-pub async fn connect(address: &str, id: &str, cluster: &Cluster) -> io::Result<TcpStream> {
+pub async fn connect(address: &str, id: &str, cluster: &ClusterConfig) -> io::Result<TcpStream> {
     let mut secrets = cluster.secrets().peekable();
     if secrets.peek().is_none() {
         return open(address).await;
     }
     for secret in secrets {
         let mut stream = open(address).await?;
-        if over(&mut stream, id, secret).await? == Said::Trusted {
+        if over(&mut stream, id, secret).await? == ProofReply::Trusted {
             return Ok(stream);
         }
     }
@@ -78,7 +78,7 @@ async fn open(address: &str) -> io::Result<TcpStream> {
 }
 
 /// One secret on one connection.
-async fn over(stream: &mut impl Io, id: &str, secret: &str) -> io::Result<Said> {
+async fn over(stream: &mut impl ByteStream, id: &str, secret: &str) -> io::Result<ProofReply> {
     let hello: Hello = match brief::ask(stream, &request("GET", HELLO, "")).await? {
         answer if answer.status == 200 => read(&answer.body)?,
         answer => return Err(odd(&format!("status {}", answer.status))),
@@ -92,15 +92,15 @@ async fn over(stream: &mut impl Io, id: &str, secret: &str) -> io::Result<Said> 
     match answer.status {
         200 if !answer.keep => Err(odd("it closes what it has trusted")),
         200 => verified(&read(&answer.body)?, secret, node, &own, &hello.nonce),
-        403 => Ok(Said::Refused),
+        403 => Ok(ProofReply::Refused),
         status => Err(odd(&format!("status {status}"))),
     }
 }
 
 /// A node that accepts any proof without one of its own is none of ours.
-fn verified(proved: &Proved, secret: &str, node: Party<'_>, challenge: &Nonce, own: &Nonce) -> io::Result<Said> {
+fn verified(proved: &Proved, secret: &str, node: Party<'_>, challenge: &Nonce, own: &Nonce) -> io::Result<ProofReply> {
     match proof::holds(&proved.mac, secret, Side::Node, node, challenge, own) {
-        true => Ok(Said::Trusted),
+        true => Ok(ProofReply::Trusted),
         false => Err(denied("it does not know our `[cluster] secret`: something else listens there")),
     }
 }
@@ -181,9 +181,9 @@ mod tests {
         (address, played)
     }
 
-    fn cluster(secret: Option<&str>, previous: Option<&str>) -> Cluster {
+    fn cluster(secret: Option<&str>, previous: Option<&str>) -> ClusterConfig {
         let secret_of = |s: &str| Secret(s.to_owned());
-        Cluster { secret: secret.map(secret_of), previous_secret: previous.map(secret_of) }
+        ClusterConfig { secret: secret.map(secret_of), previous_secret: previous.map(secret_of) }
     }
 
     #[tokio::test]

@@ -24,7 +24,7 @@ mod sweep;
 mod tests;
 mod words;
 
-pub use body::{ClientBody, Counted, Told};
+pub use body::{ClientBody, Counted, ToldFault};
 pub use connections::Connections;
 pub use end::BoxError;
 pub use forced::allows_short;
@@ -32,14 +32,14 @@ pub use forced::allows_short;
 pub use head::look_at;
 #[cfg(test)]
 pub use head::with_head;
-pub use head::{Head, Noted};
+pub use head::{Noted, RequestHead};
 pub use held::by_kind as held;
 pub use interim::Interim;
 pub use io::Upgrade;
-pub use limits::Limits;
+pub use limits::ServerLimits;
 pub use out::room_for_message;
 pub use outlive::outlive;
 pub use payload::Payload;
-pub use service::{Asked, ByRequest, Given, Service, Step};
+pub use service::{ByRequest, Finished, Service, ServiceRequest, ServiceStep};
 pub use sweep::Sweeper;
 pub use words::{speak as refuse, text as text_of_refusal};

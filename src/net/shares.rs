@@ -12,14 +12,14 @@ const TIMES_FREE: usize = 7;
 
 /// A client, as far as addresses tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Source(IpAddr);
+pub struct ClientId(IpAddr);
 
 /// Who has how many of what there is.
 #[derive(Debug)]
 struct Shares {
     limit: usize,
     taken: usize,
-    by: HashMap<Source, usize>,
+    by: HashMap<ClientId, usize>,
 }
 
 /// Connections that many threads may take and give back. Cheap to clone.
@@ -30,7 +30,7 @@ pub struct Seats(Arc<(Mutex<Shares>, Notify)>);
 #[derive(Debug)]
 pub struct Seat {
     seats: Seats,
-    source: Source,
+    source: ClientId,
     many: usize,
 }
 
@@ -42,18 +42,18 @@ pub enum Taken {
     ByAll,
 }
 
-impl Source {
+impl ClientId {
     /// What is our own has no share to keep to.
-    pub const OURS: Source = Source(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    pub const OURS: ClientId = ClientId(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
 
     /// One client has an IPv4 address, or the network that an IPv6 address is of (64 bits, RFC 4291 section 2.5.4). What
     /// comes by a Unix socket is ours.
-    pub fn of(peer: &Peer) -> Source {
-        peer.addr.map_or(Source::OURS, |addr| Source::at(addr.ip()))
+    pub fn of(peer: &Peer) -> ClientId {
+        peer.addr.map_or(ClientId::OURS, |addr| ClientId::at(addr.ip()))
     }
 
-    pub fn at(ip: IpAddr) -> Source {
-        Source(match ip.to_canonical() {
+    pub fn at(ip: IpAddr) -> ClientId {
+        ClientId(match ip.to_canonical() {
             IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
             ip => ip,
         })
@@ -61,14 +61,14 @@ impl Source {
 }
 
 /// Whether who has so many may have one more, where so many are free.
-pub fn may_have_more(source: Source, has: usize, free: usize) -> bool {
-    free > 0 && (source == Source::OURS || has < free.saturating_mul(TIMES_FREE))
+pub fn may_have_more(source: ClientId, has: usize, free: usize) -> bool {
+    free > 0 && (source == ClientId::OURS || has < free.saturating_mul(TIMES_FREE))
 }
 
 /// Which of those that hold something, the longest first, gives way to one more of `of`, where there may be `limit`: its own
 /// first where it has its share, else the first of all. `None`: nobody has to.
-pub fn gives_way(held: &[Source], limit: usize, of: Source) -> Option<usize> {
-    let (free, is_own) = (limit.saturating_sub(held.len()), |source: &Source| *source == of);
+pub fn gives_way(held: &[ClientId], limit: usize, of: ClientId) -> Option<usize> {
+    let (free, is_own) = (limit.saturating_sub(held.len()), |source: &ClientId| *source == of);
     let own = held.iter().filter(|source| is_own(source)).count();
     match may_have_more(of, own, free) {
         true => None,
@@ -78,7 +78,7 @@ pub fn gives_way(held: &[Source], limit: usize, of: Source) -> Option<usize> {
 }
 
 impl Shares {
-    fn take(&mut self, source: Source, many: usize) -> Result<(), Taken> {
+    fn take(&mut self, source: ClientId, many: usize) -> Result<(), Taken> {
         let free = self.limit.saturating_sub(self.taken);
         let has = self.by.get(&source).copied().unwrap_or(0);
         if many > free || !may_have_more(source, has, free) {
@@ -89,7 +89,7 @@ impl Shares {
         Ok(())
     }
 
-    fn give_back(&mut self, source: Source, many: usize) {
+    fn give_back(&mut self, source: ClientId, many: usize) {
         self.taken -= many;
         if let Some(has) = self.by.get_mut(&source) {
             *has -= many;
@@ -105,12 +105,12 @@ impl Seats {
         Seats(Arc::new((Mutex::new(Shares { limit, taken: 0, by: HashMap::new() }), Notify::new())))
     }
 
-    pub fn take(&self, source: Source) -> Result<Seat, Taken> {
+    pub fn take(&self, source: ClientId) -> Result<Seat, Taken> {
         self.take_many(source, 1)
     }
 
     /// So many at once, or none: bytes, for example.
-    pub fn take_many(&self, source: Source, many: usize) -> Result<Seat, Taken> {
+    pub fn take_many(&self, source: ClientId, many: usize) -> Result<Seat, Taken> {
         self.shares().take(source, many).map(|()| Seat { seats: self.clone(), source, many })
     }
 
@@ -135,8 +135,8 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn source(text: &str) -> Source {
-        Source::at(text.parse().unwrap())
+    fn source(text: &str) -> ClientId {
+        ClientId::at(text.parse().unwrap())
     }
 
     /// How many this one gets.

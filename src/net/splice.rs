@@ -16,7 +16,7 @@ const PIECE: usize = 32 * 1024;
 /// A tunnel in which nothing moves for so long is closed when the process is to end.
 const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
-pub struct Limits {
+pub struct TunnelLimits {
     /// Nothing moves for so long (at least; less than twice that): closed.
     pub idle: Duration,
     pub shutdown: Shutdown,
@@ -43,17 +43,17 @@ impl Line for Stream {
 
 /// How a tunnel ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum TunnelEnd {
     /// Both sides have said all.
     Closed,
     /// By the first of the two, or by the second.
-    Broken(Side),
+    Broken(TunnelSide),
     Idle,
 }
 
 /// Which connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum TunnelSide {
     First,
     Second,
 }
@@ -65,15 +65,15 @@ enum Failed {
 }
 
 /// One direction.
-struct Flow {
+struct Direction {
     waiting: Bytes,
     buf: BytesMut,
-    state: State,
+    state: FlowState,
     moved: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum State {
+enum FlowState {
     Open,
     /// The reader has come to its end, the writer is still to be told.
     Ending,
@@ -82,27 +82,33 @@ enum State {
 
 /// Copies until both directions have ended, one breaks, or nothing moves. The two `Bytes` were read already, each from
 /// the connection before it.
-pub async fn splice<A, B>(a: &mut A, from_a: Bytes, b: &mut B, from_b: Bytes, limits: Limits) -> (Moved, End)
+pub async fn splice<A, B>(
+    a: &mut A,
+    from_a: Bytes,
+    b: &mut B,
+    from_b: Bytes,
+    limits: TunnelLimits,
+) -> (Moved, TunnelEnd)
 where
     A: Line,
     B: Line,
 {
-    let (mut up, mut down) = (Flow::new(from_a), Flow::new(from_b));
+    let (mut up, mut down) = (Direction::new(from_a), Direction::new(from_b));
     let mut watch = pin!(watch(limits.idle));
     let mut shutdown = limits.shutdown;
     let mut begun = pin!(async move { shutdown.begun().await });
     let (mut seen, mut draining) = (0, false);
     let end = poll_fn(|cx| {
-        let there = up.poll(cx, a, b, down.state == State::Ended);
-        let back = down.poll(cx, b, a, up.state == State::Ended);
+        let there = up.poll(cx, a, b, down.state == FlowState::Ended);
+        let back = down.poll(cx, b, a, up.state == FlowState::Ended);
         match (there, back) {
             (Poll::Ready(Err(Failed::Reading)), _) | (_, Poll::Ready(Err(Failed::Writing))) => {
-                return Poll::Ready(End::Broken(Side::First));
+                return Poll::Ready(TunnelEnd::Broken(TunnelSide::First));
             }
             (Poll::Ready(Err(Failed::Writing)), _) | (_, Poll::Ready(Err(Failed::Reading))) => {
-                return Poll::Ready(End::Broken(Side::Second));
+                return Poll::Ready(TunnelEnd::Broken(TunnelSide::Second));
             }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(End::Closed),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(TunnelEnd::Closed),
             _ => {}
         }
         if !draining && begun.as_mut().poll(cx).is_ready() {
@@ -112,7 +118,7 @@ where
         // One timer a tunnel, which looks whether anything has moved since it was set, and is not touched otherwise.
         while watch.as_mut().poll(cx).is_ready() {
             if seen == up.moved + down.moved {
-                return Poll::Ready(End::Idle);
+                return Poll::Ready(TunnelEnd::Idle);
             }
             seen = up.moved + down.moved;
             watch.set(self::watch(if draining { DRAIN_IDLE } else { limits.idle }));
@@ -127,9 +133,9 @@ async fn watch(time: Duration) {
     sleep(time).await;
 }
 
-impl Flow {
-    fn new(waiting: Bytes) -> Flow {
-        Flow { waiting, buf: BytesMut::new(), state: State::Open, moved: 0 }
+impl Direction {
+    fn new(waiting: Bytes) -> Direction {
+        Direction { waiting, buf: BytesMut::new(), state: FlowState::Open, moved: 0 }
     }
 
     /// Ready when the reader has ended and the writer knows. `told`: the reader has been told that nothing comes to it any more;
@@ -139,23 +145,23 @@ impl Flow {
         R: Line,
         W: AsyncWrite + Unpin,
     {
-        while self.state != State::Ended {
+        while self.state != FlowState::Ended {
             while !self.waiting.is_empty() {
                 let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.waiting));
                 let n = written.ok().filter(|n| *n > 0).ok_or(Failed::Writing)?;
                 self.waiting.advance(n);
                 self.moved += n as u64;
             }
-            if self.state == State::Ending {
+            if self.state == FlowState::Ending {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(|_| Failed::Writing)?;
-                self.state = State::Ended;
+                self.state = FlowState::Ended;
                 break;
             }
             if ready!(self.poll_read(cx, from)).map_err(|_| Failed::Reading)? == 0 {
                 if !told && from.is_lost() {
                     return Poll::Ready(Err(Failed::Reading));
                 }
-                self.state = State::Ending;
+                self.state = FlowState::Ending;
             }
         }
         Poll::Ready(Ok(()))
@@ -192,9 +198,9 @@ mod tests {
         }
     }
 
-    fn limits(idle: Duration) -> (crate::net::drain::Trigger, Limits) {
+    fn limits(idle: Duration) -> (crate::net::drain::Trigger, TunnelLimits) {
         let (trigger, shutdown) = Shutdown::channel();
-        (trigger, Limits { idle, shutdown })
+        (trigger, TunnelLimits { idle, shutdown })
     }
 
     #[tokio::test]
@@ -217,17 +223,17 @@ mod tests {
         };
         let ((moved, end), answer) = tokio::join!(copy, talk);
         assert_eq!(answer, "an answer after the half-close");
-        assert_eq!((moved, end), (Moved { up: 14, down: 30 }, End::Closed));
+        assert_eq!((moved, end), (Moved { up: 14, down: 30 }, TunnelEnd::Closed));
     }
 
     #[tokio::test]
     async fn who_listens_no_more_before_he_was_told_the_end_has_broken_it() {
         // (the first to end, whether he still listens, how the tunnel ends)
         for (first, listens, expected) in [
-            (Side::First, true, End::Closed),
-            (Side::Second, true, End::Closed),
-            (Side::First, false, End::Broken(Side::First)),
-            (Side::Second, false, End::Broken(Side::Second)),
+            (TunnelSide::First, true, TunnelEnd::Closed),
+            (TunnelSide::Second, true, TunnelEnd::Closed),
+            (TunnelSide::First, false, TunnelEnd::Broken(TunnelSide::First)),
+            (TunnelSide::Second, false, TunnelEnd::Broken(TunnelSide::Second)),
         ] {
             let (client, near) = UnixStream::pair().unwrap();
             let (origin, far) = UnixStream::pair().unwrap();
@@ -237,7 +243,7 @@ mod tests {
                 splice(&mut near, Bytes::new(), &mut far, Bytes::new(), limits).await
             };
             let talk = async {
-                let (mut one, mut other) = if first == Side::First { (client, origin) } else { (origin, client) };
+                let (mut one, mut other) = if first == TunnelSide::First { (client, origin) } else { (origin, client) };
                 if listens {
                     one.shutdown().await.unwrap();
                 } else {
@@ -257,7 +263,7 @@ mod tests {
         let (_origin, mut far) = tokio::io::duplex(64);
         let (_trigger, limits) = limits(Duration::from_millis(20));
         let (moved, end) = splice(&mut near, Bytes::new(), &mut far, Bytes::new(), limits).await;
-        assert_eq!((moved, end), (Moved::default(), End::Idle));
+        assert_eq!((moved, end), (Moved::default(), TunnelEnd::Idle));
     }
 
     #[tokio::test]
@@ -267,6 +273,6 @@ mod tests {
         let (trigger, limits) = limits(Duration::from_secs(1_000_000));
         trigger.begin();
         let (_, end) = splice(&mut near, Bytes::new(), &mut far, Bytes::new(), limits).await;
-        assert_eq!(end, End::Idle);
+        assert_eq!(end, TunnelEnd::Idle);
     }
 }

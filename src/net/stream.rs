@@ -1,7 +1,7 @@
 //! A connection: TCP, Unix, or TLS on TCP.
 
 use super::lasting::Lasting;
-use super::tls::Session;
+use super::tls::TlsSession;
 use rustix::net::SendFlags;
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// Boxed, so that the others are no larger for it.
-    Tls(Box<Session>),
+    Tls(Box<TlsSession>),
 }
 
 /// A connection that belongs to no runtime, to be handed to another thread.

@@ -1,13 +1,13 @@
 //! What another node is about to give up is fetched from there while it is (docs/link.md, Hand-over at the end). No origin
 //! is asked, and nobody waits for it.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::{Ask, Asker};
 use super::body::NodeBody;
-use super::peer::Peer;
+use super::peer::RemotePeer;
 use super::{answer, collapse};
 use crate::clock;
-use crate::cluster::membership::heirs::{Adopt, Adopted, Giver, Held, Takers};
+use crate::cluster::membership::heirs::{Adopt, Adopted, Giver, HeldAnswer, Takers};
 use crate::net::serve::ClientBody;
 use crate::policy::Decision;
 use crate::store::Entry;
@@ -32,7 +32,7 @@ const TRIES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Fetches a batch; answers when that is done.
-pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<NodeBody> {
+pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>) -> Response<NodeBody> {
     let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list could not be read\n");
     };
@@ -42,7 +42,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
     let Ok(address) = address.parse() else {
         return answer::text(StatusCode::BAD_REQUEST, "that is not an address\n");
     };
-    let (peer, queue) = (Peer { id: id.into(), address, owns: false }, Rc::new(RefCell::new(held.into_iter())));
+    let (peer, queue) = (RemotePeer { id: id.into(), address, owns: false }, Rc::new(RefCell::new(held.into_iter())));
     let done = Rc::new(Cell::new(0));
     let work = || {
         let (node, peer, queue, done) = (node.clone(), peer.clone(), queue.clone(), done.clone());
@@ -62,7 +62,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>) -> Response<No
 }
 
 /// Whether it is here in the end.
-async fn adopt(node: &Rc<Node>, peer: &Peer, held: &Held) -> bool {
+async fn adopt(node: &Rc<CacheNode>, peer: &RemotePeer, held: &HeldAnswer) -> bool {
     let Some(ask) = question(peer, held) else { return false };
     for _ in 0..TRIES {
         if is_fresh(node, &ask) {
@@ -76,14 +76,14 @@ async fn adopt(node: &Rc<Node>, peer: &Peer, held: &Held) -> bool {
     false
 }
 
-fn is_fresh(node: &Node, ask: &Ask) -> bool {
+fn is_fresh(node: &CacheNode, ask: &Ask) -> bool {
     let Some(shelf) = node.store.get(&ask.key) else { return false };
     let Some(entry) = node.selected(ask, &shelf) else { return false };
     matches!(node.decide(ask, Some(&entry), Some(&shelf), clock::now()), Decision::Serve { .. })
 }
 
 /// Hands over what this node holds; answers when that is done.
-pub async fn hand_over(node: &Rc<Node>, request: Request<ClientBody>) -> Response<NodeBody> {
+pub async fn hand_over(node: &Rc<CacheNode>, request: Request<ClientBody>) -> Response<NodeBody> {
     let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list could not be read\n");
     };
@@ -97,7 +97,7 @@ pub async fn hand_over(node: &Rc<Node>, request: Request<ClientBody>) -> Respons
 }
 
 /// A request that selects it.
-fn question(peer: &Peer, held: &Held) -> Option<Ask> {
+fn question(peer: &RemotePeer, held: &HeldAnswer) -> Option<Ask> {
     let key = Key::parse(&held.url).ok()?;
     let mut request = Request::get(key.as_str()).body(()).ok()?;
     for (name, value) in held.selecting.split('\n').filter_map(|line| line.split_once(':')) {
@@ -109,7 +109,7 @@ fn question(peer: &Peer, held: &Held) -> Option<Ask> {
 }
 
 /// What this node can hand over: what is fresh, and not in doubt; the most recently used first.
-pub fn held(node: &Node) -> Vec<Arc<Entry>> {
+pub fn held(node: &CacheNode) -> Vec<Arc<Entry>> {
     let now = clock::now();
     let is_good = |entry: &Entry| {
         entry.part().is_none() && entry.terms.fresh_until > now && entry.terms.received >= node.doubted_before.get()

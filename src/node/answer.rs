@@ -1,17 +1,17 @@
 //! Answers: from an entry, from a fill, from the origin, and our own errors.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::{Ask, Asker};
 use super::begun::{self, Else};
 use super::body::{NodeBody, respond};
-use super::collapse::{Got, Shared};
+use super::collapse::{Collapsed, Got};
 use super::counters::add;
-use super::fill::Kept;
-use super::fill::{Fate, Head, Reader};
+use super::fill::Sharing;
+use super::fill::{Fate, FillHead, Reader};
 use super::origin::OriginBody;
 use super::ranged;
 use super::settled::Confirmed;
-use super::settled::{self, Why};
+use super::settled::{self, Unstored};
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy;
@@ -32,7 +32,13 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
-pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, now: Timestamp) -> Response<NodeBody> {
+pub fn stored(
+    node: &CacheNode,
+    ask: &Ask,
+    entry: &Arc<Entry>,
+    status: &CacheStatus,
+    now: Timestamp,
+) -> Response<NodeBody> {
     let mut headers = entry.headers(4);
     headers.insert(header::AGE, HeaderValue::from(entry.terms.age(now)));
     headers.append(CACHE_STATUS, status.to_value(&node.id));
@@ -58,13 +64,13 @@ pub fn stored(node: &Node, ask: &Ask, entry: &Arc<Entry>, status: &CacheStatus, 
 }
 
 /// What a 304 confirmed; to its own requester also what is for that one alone.
-pub fn confirmed(node: &Node, ask: &Ask, confirmed: Confirmed, fwd: Fwd, shared: Shared) -> Response<NodeBody> {
+pub fn confirmed(node: &CacheNode, ask: &Ask, confirmed: Confirmed, fwd: Fwd, shared: Collapsed) -> Response<NodeBody> {
     let Confirmed { entry, withheld, kept } = confirmed;
     let detail = match kept {
-        Kept::Alone(why) => Some(why.reason().into()),
-        Kept::Stored | Kept::Outdated => None,
+        Sharing::Alone(why) => Some(why.reason().into()),
+        Sharing::Stored | Sharing::Outdated => None,
     };
-    let (stored, collapsed) = (kept == Kept::Stored, shared == Shared::Collapsed);
+    let (stored, collapsed) = (kept == Sharing::Stored, shared == Collapsed::Collapsed);
     let status =
         CacheStatus { fwd: Some(fwd), fwd_status: Some(304), stored, collapsed, detail, ..CacheStatus::default() };
     let mut response = self::stored(node, ask, &entry, &status, clock::now());
@@ -75,23 +81,23 @@ pub fn confirmed(node: &Node, ask: &Ask, confirmed: Confirmed, fwd: Fwd, shared:
 
 /// The response that a fill reads, from its first byte.
 pub fn filling(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
-    head: &Rc<Head>,
+    head: &Rc<FillHead>,
     reader: Reader,
     fwd: Fwd,
-    shared: Shared,
+    shared: Collapsed,
 ) -> Response<NodeBody> {
     let mut headers = head.headers.clone();
     match shared {
-        Shared::Own => headers.extend(head.withheld.clone()),
-        Shared::Collapsed => {
+        Collapsed::Own => headers.extend(head.withheld.clone()),
+        Collapsed::Collapsed => {
             headers.insert(header::AGE, HeaderValue::from(head.terms.age(clock::now())));
         }
     }
     let stored = reader.fate() == Fate::Store;
     let detail = head.peer.as_ref().map(|id| format!("PEER-{id}").into());
-    let collapsed = shared == Shared::Collapsed;
+    let collapsed = shared == Collapsed::Collapsed;
     let status = CacheStatus { fwd: Some(fwd), stored, collapsed, detail, ..CacheStatus::default() };
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, head.mark);
@@ -104,12 +110,12 @@ pub fn filling(
 
 /// The origin's response, for one requester.
 pub fn through(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
     response: Response<OriginBody>,
     reach: Reach,
     fwd: Fwd,
-    why: Why,
+    why: Unstored,
 ) -> Response<NodeBody> {
     let mut response = response.map(NodeBody::Through);
     response.headers_mut().append(CACHE_STATUS, not_stored(node, fwd, why));
@@ -118,12 +124,12 @@ pub fn through(
 }
 
 /// What `Cache-Status` says of an answer that is not stored: one of a few texts, each made once.
-pub fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
+pub fn not_stored(node: &CacheNode, fwd: Fwd, why: Unstored) -> HeaderValue {
     let mut made = node.not_stored.borrow_mut();
     if let Some((.., value)) = made.iter().find(|(f, w, _)| (*f, *w) == (fwd, why)) {
         return value.clone();
     }
-    let detail = Some(why.reason().into()).filter(|_| why != Why::NotForUs);
+    let detail = Some(why.reason().into()).filter(|_| why != Unstored::NotForUs);
     let status = CacheStatus { fwd: Some(fwd), detail, ..CacheStatus::default() };
     let value = status.to_value(&node.id);
     made.push((fwd, why, value.clone()));
@@ -131,7 +137,7 @@ pub fn not_stored(node: &Node, fwd: Fwd, why: Why) -> HeaderValue {
 }
 
 /// 504 for `only-if-cached` (RFC 9111 section 5.2.1.7).
-pub fn only_if_cached(node: &Node) -> Response<NodeBody> {
+pub fn only_if_cached(node: &CacheNode) -> Response<NodeBody> {
     let mut response =
         text(StatusCode::GATEWAY_TIMEOUT, "nothing usable is stored, and only-if-cached was asked for\n");
     let status = CacheStatus { fwd: Some(Fwd::Request), ..CacheStatus::default() };
@@ -140,7 +146,7 @@ pub fn only_if_cached(node: &Node) -> Response<NodeBody> {
 }
 
 /// An error that we make: one sentence, and `Proxy-Status`.
-pub fn fault(node: &Node, fault: &Fault) -> Response<NodeBody> {
+pub fn fault(node: &CacheNode, fault: &Fault) -> Response<NodeBody> {
     tracing::debug!(node = %node.id, kind = fault.kind.token(), %fault, "answered with an error");
     let mut response = text(fault.status, format!("ringhold: {}\n", fault.detail));
     response.headers_mut().append(PROXY_STATUS, proxy_status(&node.id, fault));
@@ -151,7 +157,7 @@ pub fn fault(node: &Node, fault: &Fault) -> Response<NodeBody> {
 }
 
 /// The same for a front, which is told whose fault it was.
-pub fn fault_to_front(node: &Node, fault: &Fault) -> Response<NodeBody> {
+pub fn fault_to_front(node: &CacheNode, fault: &Fault) -> Response<NodeBody> {
     let mut response = self::fault(node, fault);
     begun::mark(fault.blame(), response.headers_mut());
     response
@@ -185,7 +191,7 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response<NodeBody> {
 
 /// An answer to a front (`told`) or another, as far as it is known when its head goes out.
 pub async fn begun(
-    node: &Node,
+    node: &CacheNode,
     answered: Result<Response<NodeBody>, Fault>,
     told: bool,
     otherwise: Else,
@@ -203,11 +209,11 @@ pub async fn begun(
 }
 
 /// What a request got of the origin. `None`: look into the store again.
-pub fn got(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
+pub fn got(node: &CacheNode, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBody>> {
     Some(match got {
         Got::Filling(head, reader, shared) => {
             // What another node had was counted when it answered.
-            if shared == Shared::Collapsed || head.peer.is_none() {
+            if shared == Collapsed::Collapsed || head.peer.is_none() {
                 count(node, shared);
             }
             filling(node, ask, &head, reader, fwd, shared)
@@ -224,9 +230,9 @@ pub fn got(node: &Node, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<NodeBo
     })
 }
 
-fn count(node: &Node, shared: Shared) {
+fn count(node: &CacheNode, shared: Collapsed) {
     match shared {
-        Shared::Own => add(&node.counters.forwarded, 1),
-        Shared::Collapsed => add(&node.counters.collapsed, 1),
+        Collapsed::Own => add(&node.counters.forwarded, 1),
+        Collapsed::Collapsed => add(&node.counters.collapsed, 1),
     }
 }

@@ -1,12 +1,12 @@
 //! An answer of the origin, or of another node, and whether it may be stored.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::Ask;
-use super::fill::Head;
-use super::origin::{OriginBody, OriginRequest, Reply};
+use super::fill::FillHead;
+use super::origin::{OriginBody, OriginReply, OriginRequest};
 use super::outgoing::pass_on;
-use super::settled::{Settled, Why, mark};
-use super::source::Source;
+use super::settled::{Settled, Unstored, mark};
+use super::source::FillSource;
 use crate::clock;
 use crate::net::http1::Upload;
 use crate::net::rules::Reach;
@@ -37,7 +37,7 @@ pub struct Answered<B = OriginBody> {
 
 impl Answered {
     pub async fn to(
-        node: &Node,
+        node: &CacheNode,
         ask: &Ask,
         headers: &HeaderMap,
         upload: Option<Box<Upload>>,
@@ -58,7 +58,7 @@ impl Answered {
             same_machine: ask.same_machine,
             pins: ask.pins.as_ref(),
         };
-        let Reply { response, ends, reach } = node.origins.exchange(&request, upload, &interim).await?;
+        let OriginReply { response, ends, reach } = node.origins.exchange(&request, upload, &interim).await?;
         Answered::new(response, ends, reach, sent).asked_for(ask)
     }
 
@@ -78,28 +78,28 @@ impl Answered {
     }
 
     /// What it means where nothing was to be validated.
-    pub fn plainly(self, node: &Node, ask: &Ask) -> Settled {
+    pub fn plainly(self, node: &CacheNode, ask: &Ask) -> Settled {
         match self.head.status {
-            StatusCode::NOT_MODIFIED => self.through(Why::NotForUs),
+            StatusCode::NOT_MODIFIED => self.through(Unstored::NotForUs),
             _ => self.settle(node, ask),
         }
     }
 
     /// For its requester alone.
-    pub fn through(self, why: Why) -> Settled {
+    pub fn through(self, why: Unstored) -> Settled {
         Settled::Through(Response::from_parts(self.head, self.body), self.reach, why)
     }
 
     /// To be stored, or the reason why not.
-    pub fn settle(mut self, node: &Node, ask: &Ask) -> Settled {
+    pub fn settle(mut self, node: &CacheNode, ask: &Ask) -> Settled {
         if ask.pins.is_some() {
-            return self.through(Why::Pinned);
+            return self.through(Unstored::Pinned);
         }
         if ask.has_content && ask.head.method == Method::GET {
-            return self.through(Why::Policy(NotStored::RequestContent));
+            return self.through(Unstored::Policy(NotStored::RequestContent));
         }
         match self.storable_head(node, ask) {
-            Ok(head) => Settled::Store(head, Source::Origin(self.body)),
+            Ok(head) => Settled::Store(head, FillSource::Origin(self.body)),
             Err(why) => self.through(why),
         }
     }
@@ -133,23 +133,23 @@ impl<B> Answered<B> {
     }
 
     /// The head as it will be stored, which takes the fields; or, with all of them left, the reason why it will not be.
-    pub fn storable_head(&mut self, node: &Node, ask: &Ask) -> Result<Head, Why> {
+    pub fn storable_head(&mut self, node: &CacheNode, ask: &Ask) -> Result<FillHead, Unstored> {
         let stored = policy::storable(&node.rules.of(&ask.key), &ask.head, &self.head, self.sent, self.received);
-        let (terms, length) = (stored.map_err(Why::Policy)?, self.length());
+        let (terms, length) = (stored.map_err(Unstored::Policy)?, self.length());
         if ask.is_secure() {
-            policy::cookies::allow(&ask.head, &terms).map_err(Why::Policy)?;
+            policy::cookies::allow(&ask.head, &terms).map_err(Unstored::Policy)?;
         }
         too_much(node, length).map_or(Ok(()), Err)?;
         if !node.store.could_hold(&ask.key, &self.head.headers, length.unwrap_or(0)) {
-            return Err(Why::TooLarge);
+            return Err(Unstored::TooLarge);
         }
         // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.
         let is_plain = ask.head.method == Method::GET && self.head.status == StatusCode::OK;
         if self.ends_with_connection() && !(is_plain && terms.source.is_explicit()) {
-            return Err(Why::NoLength);
+            return Err(Unstored::NoLength);
         }
         let selecting = policy::variants::selecting(&self.head.headers, &ask.head.headers);
-        let selecting = selecting.ok_or(Why::Policy(NotStored::VaryStar))?;
+        let selecting = selecting.ok_or(Unstored::Policy(NotStored::VaryStar))?;
         let groups = Named::of(&ask.key, &self.head.headers);
         let mut headers = std::mem::take(&mut self.head.headers);
         let mut withheld = policy::storable_fields(&mut headers, self.received);
@@ -158,15 +158,27 @@ impl<B> Answered<B> {
         }
         let (status, mark) = (self.head.status, mark(self.reach));
         let reason = self.head.extensions.remove::<ReasonPhrase>().map(Box::new);
-        Ok(Head { status, reason, headers, withheld, terms, groups, mark, selecting, length, seed: None, peer: None })
+        Ok(FillHead {
+            status,
+            reason,
+            headers,
+            withheld,
+            terms,
+            groups,
+            mark,
+            selecting,
+            length,
+            seed: None,
+            peer: None,
+        })
     }
 }
 
-fn too_much(node: &Node, length: Option<u64>) -> Option<Why> {
+fn too_much(node: &CacheNode, length: Option<u64>) -> Option<Unstored> {
     match length {
-        Some(n) if n > node.config.cache.max_object => Some(Why::TooLarge),
+        Some(n) if n > node.config.cache.max_object => Some(Unstored::TooLarge),
         // It could be held only in place of all others, or not at all.
-        Some(n) if n > node.config.cache.in_flight => Some(Why::Busy),
+        Some(n) if n > node.config.cache.in_flight => Some(Unstored::Busy),
         _ => None,
     }
 }

@@ -1,6 +1,6 @@
 //! A request as the node understands it: target, cleaned fields, and who asks.
 
-use super::peer::Peer;
+use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::Interim;
 use crate::policy::{self, Terms};
@@ -31,7 +31,7 @@ pub struct Ask {
     /// The client (not only the peer) is on this machine.
     pub same_machine: bool,
     /// The node to be asked before the origin.
-    pub peer: Option<Peer>,
+    pub peer: Option<RemotePeer>,
     /// Another node asks, for what is here.
     pub from_node: bool,
     /// Nobody waits for the answer: it is to renew what is stored.

@@ -1,14 +1,14 @@
 //! The answer to another node (docs/link.md, Peer ask): what is stored and fresh, or a fill that is under way, or 504. No
 //! other node is asked; the origin only where this node is the owner and is asked to renew for both.
 
-use super::Node;
+use super::CacheNode;
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
-use super::collapse::{Got, Shared, fits, is_fresh, join_or_lead, may_fit};
+use super::collapse::{Collapsed, Got, fits, is_fresh, join_or_lead, may_fit};
 use super::counters::add;
-use super::fill::Kept;
-use super::fill::{Fate, Fill, Head, Reader, Stage};
+use super::fill::Sharing;
+use super::fill::{Fate, Fill, FillHead, FillStage, Reader};
 use super::from_disk;
 use super::peer::SIGN;
 use super::settled::Confirmed;
@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-pub async fn serve(node: &Rc<Node>, ask: &Rc<Ask>) -> Response<NodeBody> {
+pub async fn serve(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Response<NodeBody> {
     let brought = match node.lookup(ask).is_none() && node.on_disk(&ask.key) {
         true => Box::pin(from_disk::bring(node, ask)).await,
         false => None,
@@ -41,7 +41,7 @@ pub async fn serve(node: &Rc<Node>, ask: &Rc<Ask>) -> Response<NodeBody> {
 }
 
 /// `brought`: what was read from disk for it.
-fn stored(node: &Node, ask: &Ask, brought: Option<&Shelf>) -> Option<Response<NodeBody>> {
+fn stored(node: &CacheNode, ask: &Ask, brought: Option<&Shelf>) -> Option<Response<NodeBody>> {
     let entry = brought.and_then(|shelf| node.selected(ask, shelf)).or_else(|| node.lookup(ask))?;
     let now = clock::now();
     let Decision::Serve { ttl } = node.decide(ask, Some(&entry), None, now) else { return None };
@@ -58,7 +58,7 @@ fn aged(mut response: Response<NodeBody>, terms: &Terms) -> Response<NodeBody> {
 
 /// What the origin says, for this node and the one that asks. Not where a fill of this node waits for another, which may be
 /// that one; nor where nothing would be shared.
-async fn renewed(node: &Rc<Node>, ask: &Rc<Ask>) -> Option<Response<NodeBody>> {
+async fn renewed(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Option<Response<NodeBody>> {
     let waits_itself = node.fills.of(&ask.key).iter().any(|fill| fill.asks_peer());
     if waits_itself || node.uncacheable.holds(&ask.key) {
         return None;
@@ -66,10 +66,10 @@ async fn renewed(node: &Rc<Node>, ask: &Rc<Ask>) -> Option<Response<NodeBody>> {
     let stale = node.lookup(ask);
     match saying_so(ask, Box::pin(join_or_lead(node, ask, stale))).await?.ok()? {
         Got::Filling(head, reader, _) if reader.fate() == Fate::Store => {
-            let response = answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed);
+            let response = answer::filling(node, ask, &head, reader, Fwd::Miss, Collapsed::Collapsed);
             Some(aged(response, &head.terms))
         }
-        Got::Validated(Confirmed { entry, kept: Kept::Stored, .. }, _) => {
+        Got::Validated(Confirmed { entry, kept: Sharing::Stored, .. }, _) => {
             let status = CacheStatus { collapsed: true, fwd: Some(Fwd::Stale), ..CacheStatus::default() };
             Some(aged(answer::stored(node, ask, &entry, &status, clock::now()), &entry.terms))
         }
@@ -96,12 +96,12 @@ async fn saying_so<T>(ask: &Ask, work: impl Future<Output = T>) -> Option<T> {
 
 /// A fill that the request may read along. Not one that asks another node itself: two that ask each other would wait in
 /// vain.
-fn under_way(node: &Node, ask: &Ask) -> Option<Rc<Fill>> {
+fn under_way(node: &CacheNode, ask: &Ask) -> Option<Rc<Fill>> {
     let wanted = Selection::of(&ask.head.headers);
     let limit = patience(node);
     let joinable = |fill: &Rc<Fill>| match fill.stage() {
-        Stage::Asking => !fill.asks_peer() && fill.age() < limit && may_fit(fill, &wanted),
-        Stage::Streaming(head) => !fill.is_quiet(limit) && fits(&head, &wanted) && is_fresh(&head, ask),
+        FillStage::Asking => !fill.asks_peer() && fill.age() < limit && may_fit(fill, &wanted),
+        FillStage::Streaming(head) => !fill.is_quiet(limit) && fits(&head, &wanted) && is_fresh(&head, ask),
         _ => false,
     };
     if ask.head.method != Method::GET {
@@ -112,24 +112,24 @@ fn under_way(node: &Node, ask: &Ask) -> Option<Rc<Fill>> {
 }
 
 /// Waits for the head.
-async fn joined(node: &Node, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<NodeBody>> {
+async fn joined(node: &CacheNode, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<NodeBody>> {
     let _ticket = fill.ticket();
     // The one who asks may ask the origin itself, as others here have done by now.
     let outcome = timeout(patience(node), saying_so(ask, fill.outcome()));
     let (head, reader) = match outcome.await.ok()?? {
-        Stage::Streaming(head) => readable(fill, head, ask)?,
-        Stage::Validated(..) => return stored(node, ask, None),
+        FillStage::Streaming(head) => readable(fill, head, ask)?,
+        FillStage::Validated(..) => return stored(node, ask, None),
         _ => return None,
     };
-    Some(aged(answer::filling(node, ask, &head, reader, Fwd::Miss, Shared::Collapsed), &head.terms))
+    Some(aged(answer::filling(node, ask, &head, reader, Fwd::Miss, Collapsed::Collapsed), &head.terms))
 }
 
 /// How old a fill may be that has no answer yet: older, the origin is not only slow.
-fn patience(node: &Node) -> Duration {
+fn patience(node: &CacheNode) -> Duration {
     5 * node.config.timeouts.collapse
 }
 
-fn readable(fill: &Rc<Fill>, head: Rc<Head>, ask: &Ask) -> Option<(Rc<Head>, Reader)> {
+fn readable(fill: &Rc<Fill>, head: Rc<FillHead>, ask: &Ask) -> Option<(Rc<FillHead>, Reader)> {
     let fits = fits(&head, &Selection::of(&ask.head.headers)) && !head.terms.is_for_each();
     let is_wanted = fill.fate() == Fate::Store && fits;
     let reader = fill.reader(&head).filter(|_| is_wanted)?;
@@ -137,7 +137,7 @@ fn readable(fill: &Rc<Fill>, head: Rc<Head>, ask: &Ask) -> Option<(Rc<Head>, Rea
 }
 
 /// Without a body, so that the connection is free again at once.
-fn nothing(node: &Node) -> Response<NodeBody> {
+fn nothing(node: &CacheNode) -> Response<NodeBody> {
     let mut response = answer::only_if_cached(node);
     *response.body_mut() = NodeBody::Empty;
     response

@@ -18,22 +18,22 @@ use std::collections::HashMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A point on the steady clock, in milliseconds.
-type Millis = u64;
+type SteadyMillis = u64;
 
 /// A round of telling takes a second at most, and a few of them may wait for each other.
-const TIME: Millis = 30_000;
+const TIME: SteadyMillis = 30_000;
 /// When more than so many are barred, everything is.
 const MOST: usize = 16_384;
 
 /// By the hashes of URLs and of origins.
 #[derive(Debug, Default)]
 pub struct Barred {
-    until: HashMap<u64, Millis>,
-    all: Millis,
+    until: HashMap<u64, SteadyMillis>,
+    all: SteadyMillis,
 }
 
 impl Barred {
-    pub fn bar(&mut self, hash: u64, now: Millis) {
+    pub fn bar(&mut self, hash: u64, now: SteadyMillis) {
         if self.until.len() >= MOST {
             self.until.retain(|_, until| now < *until);
         }
@@ -45,7 +45,7 @@ impl Barred {
     }
 
     /// When it was barred last.
-    pub fn since(&self, hash: u64, now: Millis) -> Option<Millis> {
+    pub fn since(&self, hash: u64, now: SteadyMillis) -> Option<SteadyMillis> {
         let until = self.until.get(&hash).copied().unwrap_or_default().max(self.all);
         (now < until).then(|| until - TIME)
     }

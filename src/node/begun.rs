@@ -1,7 +1,7 @@
 //! The beginning of an answer whose body may break off: what is known by then is said in the head, and the rest so that
 //! the front is told whose fault it was (docs/link.md, Whose fault it was).
 
-use super::body::{Begun, NodeBody, Patience, Rest, SMALL};
+use super::body::{Begun, NodeBody, PartsRest, Patience, SMALL};
 use crate::wire::fault::{Blame, Fault};
 use crate::wire::link;
 use crate::wire::status::proxy_status;
@@ -38,7 +38,7 @@ pub async fn begin(
     }
     let (mut head, body) = response.into_parts();
     let length = said_length(&head.headers).or(body.size_hint().exact());
-    let (pieces, rest, sized) = (VecDeque::new(), Rest::More(Box::new(body)), length.is_some());
+    let (pieces, rest, sized) = (VecDeque::new(), PartsRest::More(Box::new(body)), length.is_some());
     let mut begun = Begun { pieces, gathered: 0, rest, sized, told };
     let patience = match otherwise {
         _ if length.is_some_and(|length| length <= SMALL) => Patience::All,
@@ -47,11 +47,11 @@ pub async fn begin(
     };
     begun.gather(patience, wait).await;
     match begun.rest {
-        Rest::Broken(blame) if otherwise == Else::Another => return Err(blame.fault()),
-        Rest::Broken(blame) if begun.pieces.is_empty() && otherwise == Else::Nothing => return Err(blame.fault()),
-        Rest::Broken(blame) => say(node, blame, told, &mut head.headers),
-        Rest::Over => begun.told = false,
-        Rest::More(_) => {}
+        PartsRest::Broken(blame) if otherwise == Else::Another => return Err(blame.fault()),
+        PartsRest::Broken(blame) if begun.pieces.is_empty() && otherwise == Else::Nothing => return Err(blame.fault()),
+        PartsRest::Broken(blame) => say(node, blame, told, &mut head.headers),
+        PartsRest::Over => begun.told = false,
+        PartsRest::More(_) => {}
     }
     if begun.told
         && let Some(length) = length

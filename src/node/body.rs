@@ -3,7 +3,7 @@
 use super::fill::Reader;
 use super::origin::OriginBody;
 use crate::account::Hold;
-use crate::net::serve::{BoxError, Counted, Told};
+use crate::net::serve::{BoxError, Counted, ToldFault};
 use crate::store::Entry;
 use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub enum NodeBody {
         end: u64,
     },
     /// Parts of an entry and what frames them.
-    Pieces(VecDeque<Piece>),
+    Pieces(VecDeque<PartsPiece>),
     /// Of a fill that is running.
     Filling(Reader),
     /// Straight from the origin.
@@ -40,7 +40,7 @@ pub enum NodeBody {
 }
 
 /// A part of a body in several parts.
-pub enum Piece {
+pub enum PartsPiece {
     Text(Bytes),
     Of(Arc<Entry>, Range<u64>),
 }
@@ -106,7 +106,7 @@ impl Body for NodeBody {
             NodeBody::Empty => SizeHint::with_exact(0),
             NodeBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             NodeBody::Stored { at, end, .. } => SizeHint::with_exact(end.saturating_sub(*at)),
-            NodeBody::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(Piece::len).sum()),
+            NodeBody::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(PartsPiece::len).sum()),
             NodeBody::Filling(reader) => reader.length().map_or_else(SizeHint::default, SizeHint::with_exact),
             NodeBody::Through(body) => body.size_hint(),
             NodeBody::Begun(begun) => begun.size_hint(),
@@ -114,18 +114,18 @@ impl Body for NodeBody {
     }
 }
 
-impl Piece {
+impl PartsPiece {
     fn len(&self) -> u64 {
         match self {
-            Piece::Text(text) => text.len() as u64,
-            Piece::Of(_, part) => part.end.saturating_sub(part.start),
+            PartsPiece::Text(text) => text.len() as u64,
+            PartsPiece::Of(_, part) => part.end.saturating_sub(part.start),
         }
     }
 }
 
-fn next_of(pieces: &mut VecDeque<Piece>) -> Option<Bytes> {
+fn next_of(pieces: &mut VecDeque<PartsPiece>) -> Option<Bytes> {
     match pieces.front_mut()? {
-        Piece::Of(entry, part) if part.start < part.end => {
+        PartsPiece::Of(entry, part) if part.start < part.end => {
             let piece = next_piece(entry, &mut part.start, part.end);
             if part.start >= part.end {
                 pieces.pop_front();
@@ -133,7 +133,7 @@ fn next_of(pieces: &mut VecDeque<Piece>) -> Option<Bytes> {
             piece
         }
         _ => match pieces.pop_front() {
-            Some(Piece::Text(text)) => Some(text),
+            Some(PartsPiece::Text(text)) => Some(text),
             _ => next_of(pieces),
         },
     }
@@ -165,7 +165,7 @@ pub struct Begun {
     pub pieces: VecDeque<Frame<Bytes>>,
     /// Bytes of them.
     pub gathered: u64,
-    pub rest: Rest,
+    pub rest: PartsRest,
     /// Its length is known; else trailers may follow.
     pub sized: bool,
     /// The front is to be told in the chunks how it ends.
@@ -180,7 +180,7 @@ pub enum Patience {
     All,
 }
 
-pub enum Rest {
+pub enum PartsRest {
     More(Box<NodeBody>),
     Over,
     Broken(Blame),
@@ -196,7 +196,7 @@ impl Begun {
     /// What is still to come of it.
     pub fn rest(&self) -> Option<&NodeBody> {
         match &self.rest {
-            Rest::More(body) => Some(body),
+            PartsRest::More(body) => Some(body),
             _ => None,
         }
     }
@@ -228,15 +228,15 @@ impl Begun {
     /// Ready when it has ended, or enough is here.
     fn poll_gather(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.gathered < SMALL {
-            let Rest::More(body) = &mut self.rest else { return Poll::Ready(()) };
+            let PartsRest::More(body) = &mut self.rest else { return Poll::Ready(()) };
             match Pin::new(body).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(frame))) => {
                     self.gathered += frame.data_ref().map_or(0, |data| data.len() as u64);
                     self.pieces.push_back(frame);
                 }
-                Poll::Ready(Some(Err(error))) => self.rest = Rest::Broken(blame(&error)),
-                Poll::Ready(None) => self.rest = Rest::Over,
+                Poll::Ready(Some(Err(error))) => self.rest = PartsRest::Broken(blame(&error)),
+                Poll::Ready(None) => self.rest = PartsRest::Over,
             }
         }
         Poll::Ready(())
@@ -248,23 +248,23 @@ impl Begun {
             return Poll::Ready(Some(Ok(frame)));
         }
         let broken = match &mut self.rest {
-            Rest::Over => return Poll::Ready(None),
-            Rest::Broken(blame) => *blame,
-            Rest::More(body) => match Pin::new(body).poll_frame(cx) {
+            PartsRest::Over => return Poll::Ready(None),
+            PartsRest::Broken(blame) => *blame,
+            PartsRest::More(body) => match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Err(error))) => blame(&error),
                 other => return other,
             },
         };
-        self.rest = Rest::Over;
-        Poll::Ready(Some(Err(if self.told { Told(broken).into() } else { broken.into() })))
+        self.rest = PartsRest::Over;
+        Poll::Ready(Some(Err(if self.told { ToldFault(broken).into() } else { broken.into() })))
     }
 
     pub fn is_end_stream(&self) -> bool {
         self.pieces.is_empty()
             && match &self.rest {
-                Rest::Over => true,
-                Rest::Broken(_) => false,
-                Rest::More(body) => body.is_end_stream(),
+                PartsRest::Over => true,
+                PartsRest::Broken(_) => false,
+                PartsRest::More(body) => body.is_end_stream(),
             }
     }
 
@@ -272,12 +272,12 @@ impl Begun {
     pub fn size_hint(&self) -> SizeHint {
         match &self.rest {
             _ if self.told || !self.sized => SizeHint::default(),
-            Rest::Over => SizeHint::with_exact(self.gathered),
-            Rest::More(body) => body
+            PartsRest::Over => SizeHint::with_exact(self.gathered),
+            PartsRest::More(body) => body
                 .size_hint()
                 .exact()
                 .map_or_else(SizeHint::default, |rest| SizeHint::with_exact(self.gathered + rest)),
-            Rest::Broken(_) => SizeHint::default(),
+            PartsRest::Broken(_) => SizeHint::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, and the proof that makes a front of a stranger (`docs/link.md`).
 
-use super::Node;
+use super::CacheNode;
 use super::answer;
 use super::answer::json;
 use super::body::NodeBody;
@@ -108,14 +108,14 @@ impl Caller {
     }
 
     /// Takes one step of the proof.
-    pub async fn step(&self, node: &Node, step: ProofStep, request: Request<ClientBody>) -> Response<NodeBody> {
+    pub async fn step(&self, node: &CacheNode, step: ProofStep, request: Request<ClientBody>) -> Response<NodeBody> {
         match step {
             ProofStep::Hello => self.hello(node),
             ProofStep::Prove => self.prove(node, request).await,
         }
     }
 
-    fn hello(&self, node: &Node) -> Response<NodeBody> {
+    fn hello(&self, node: &CacheNode) -> Response<NodeBody> {
         match nonce() {
             Ok(nonce) => {
                 self.challenge.set(Some(nonce));
@@ -128,7 +128,7 @@ impl Caller {
         }
     }
 
-    async fn prove(&self, node: &Node, request: Request<ClientBody>) -> Response<NodeBody> {
+    async fn prove(&self, node: &CacheNode, request: Request<ClientBody>) -> Response<NodeBody> {
         // The sweeper sets a front no limit for its bodies; a stranger has one.
         let body = Limited::new(request.into_body(), PROOF_LIMIT).collect();
         let body = timeout(node.config.timeouts.header, body).await.ok().and_then(Result::ok);
@@ -148,12 +148,12 @@ impl Caller {
     }
 
     /// For all that a stranger asks.
-    pub fn turn_away(&self, node: &Node) -> Response<NodeBody> {
+    pub fn turn_away(&self, node: &CacheNode) -> Response<NodeBody> {
         self.refuse(node, "this is a ringhold cache node, for the fronts of its cluster: ask one of those")
     }
 
     /// 403 and the end of the connection.
-    pub fn refuse(&self, node: &Node, detail: &'static str) -> Response<NodeBody> {
+    pub fn refuse(&self, node: &CacheNode, detail: &'static str) -> Response<NodeBody> {
         add(&node.counters.strangers, 1);
         let total = node.counters.strangers.get();
         // Ever more rarely, so that nobody can fill the log.
@@ -167,7 +167,7 @@ impl Caller {
 }
 
 /// Our own proof, by the secret that theirs holds for.
-fn proved(node: &Node, challenge: &Nonce, prove: &Prove) -> Option<Proved> {
+fn proved(node: &CacheNode, challenge: &Nonce, prove: &Prove) -> Option<Proved> {
     let mut secrets = node.config.cluster.secrets();
     let own = Party { id: &node.id, boot: node.boot };
     let secret = secrets.find(|secret| proof::holds(&prove.mac, secret, Side::Front, own, challenge, &prove.nonce))?;

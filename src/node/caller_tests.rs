@@ -2,12 +2,12 @@
 
 use super::super::{run, service};
 use super::*;
-use crate::config::{Address, Cluster, Config, Secret};
+use crate::config::{Address, ClusterConfig, Config, Secret};
 use crate::net::drain::Shutdown;
 use crate::net::http1::brief;
 use crate::net::listen::Listener;
 use crate::net::prove;
-use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::net::serve::{Connections, ServerLimits, Sweeper};
 use crate::wire::proof::{Hex, Tag};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,19 +24,19 @@ fn on_one_thread(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, limited);
 }
 
-fn secrets(secret: &str, previous: &str) -> Cluster {
+fn secrets(secret: &str, previous: &str) -> ClusterConfig {
     let some = |text: &str| Some(Secret(text.to_owned())).filter(|_| !text.is_empty());
-    Cluster { secret: some(secret), previous_secret: some(previous) }
+    ClusterConfig { secret: some(secret), previous_secret: some(previous) }
 }
 
 /// Where a node listens. It lives as long as the test.
-fn listen(cluster: Cluster, same_machine: bool) -> String {
+fn listen(cluster: ClusterConfig, same_machine: bool) -> String {
     let mut config = Config { cluster, ..Config::default() };
     config.timeouts.header = Duration::from_millis(200);
     let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
     let address = listener.address().to_string();
     let (trigger, shutdown) = Shutdown::channel();
-    let connections = Connections::new(Sweeper::start(Limits::of_link(&config), shutdown.clone()));
+    let connections = Connections::new(Sweeper::start(ServerLimits::of_link(&config), shutdown.clone()));
     let node = Rc::new(run::new_node("n1".into(), config, shutdown));
     spawn_local(async move {
         let _trigger = trigger;
@@ -44,7 +44,7 @@ fn listen(cluster: Cluster, same_machine: bool) -> String {
             let (stream, peer) = listener.accept().await;
             let has_secret = node.config.cluster.secret.is_some();
             let (node, caller) = (node.clone(), Rc::new(Caller::new(Peer { same_machine, ..peer }, has_secret)));
-            connections.serve(stream, service::Serving::new(node, caller));
+            connections.serve(stream, service::NodeService::new(node, caller));
         }
     });
     address

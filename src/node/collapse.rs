@@ -1,17 +1,17 @@
 //! Many requests, one fetch: who leads, who waits, who reads along (RFC 9111 section 4: collapsed requests).
 
-use super::Node;
+use super::CacheNode;
 use super::ask::Ask;
 use super::exchange;
-use super::fill::Kept;
-use super::fill::{self, Fate, Fill, Head, Presumed, Reader, Stage, Ticket};
-use super::forgotten::Since;
+use super::fill::Sharing;
+use super::fill::{self, Fate, Fill, FillHead, FillStage, Presumed, Reader, Ticket};
+use super::forgotten::FetchMoment;
 use super::origin::OriginBody;
 use super::peer_ask;
-use super::pump::{Ending, pump};
+use super::pump::{FillGuard, pump};
 use super::settled::Confirmed;
-use super::settled::{Settled, Why};
-use super::source::Source;
+use super::settled::{Settled, Unstored};
+use super::source::FillSource;
 use crate::clock::{self, tick};
 use crate::net::rules::Reach;
 use crate::policy::variants::Selection;
@@ -29,11 +29,11 @@ use tokio::time::timeout;
 /// What a request got of the origin.
 pub enum Got {
     /// A response that is being stored: read along. The flag says whether another request had asked for it.
-    Filling(Rc<Head>, Reader, Shared),
+    Filling(Rc<FillHead>, Reader, Collapsed),
     /// What was stored, confirmed by the origin.
-    Validated(Confirmed, Shared),
+    Validated(Confirmed, Collapsed),
     /// A response for this request alone.
-    Through(Response<OriginBody>, Reach, Why),
+    Through(Response<OriginBody>, Reach, Unstored),
     /// Somebody else's fetch ended without an answer that fits: look into the store again.
     Again,
     /// It ended with one that is for somebody else alone: the next will be too, so ask without waiting for others.
@@ -44,7 +44,7 @@ pub enum Got {
 
 /// Whether the fetch was this request's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shared {
+pub enum Collapsed {
     Own,
     Collapsed,
 }
@@ -56,7 +56,7 @@ const IMPATIENT: u32 = 4;
 /// longer than `timeouts.collapse` asks as well: what holds up one request need not hold up the next. Of those who wait at
 /// one time only one does at first, then two, then four: for all others it is as if they had joined that one, and whichever
 /// is answered first answers all.
-pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
+pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let (limit, came) = (node.config.timeouts.collapse, tick());
     // What is to be validated was looked up just now, not when others have been waited for.
     let began = node.begins();
@@ -70,15 +70,15 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
                 continue;
             }
             match fill.stage() {
-                Stage::Asking if may_fit(&fill, &wanted) => asking.push(fill),
-                Stage::Streaming(head) if fits(&head, &wanted) && !fill.is_quiet(limit) => {
+                FillStage::Asking if may_fit(&fill, &wanted) => asking.push(fill),
+                FillStage::Streaming(head) if fits(&head, &wanted) && !fill.is_quiet(limit) => {
                     if is_fresh(&head, ask)
                         && let Some(reader) = fill.reader(&head)
                     {
-                        return Ok(Got::Filling(head, reader, Shared::Collapsed));
+                        return Ok(Got::Filling(head, reader, Collapsed::Collapsed));
                     }
                 }
-                Stage::Streaming(head) => {
+                FillStage::Streaming(head) => {
                     is_quiet |= fill.is_quiet(limit);
                     vary = Some(presume(&vary_of(&head), ask));
                 }
@@ -109,13 +109,15 @@ pub async fn join_or_lead(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entr
 }
 
 /// The first of these fills that is settled, unless it is good for nothing and another is not.
-async fn any(fills: &[Rc<Fill>]) -> (Rc<Fill>, Stage) {
+async fn any(fills: &[Rc<Fill>]) -> (Rc<Fill>, FillStage) {
     let mut waiting: Vec<_> = fills.iter().map(|fill| (fill, Box::pin(fill.outcome()))).collect();
     poll_fn(|cx| {
         let mut at = 0;
         while at < waiting.len() {
             match waiting[at].1.as_mut().poll(cx) {
-                Poll::Ready(Stage::Failed(_) | Stage::Gone) if waiting.len() > 1 => drop(waiting.swap_remove(at)),
+                Poll::Ready(FillStage::Failed(_) | FillStage::Gone) if waiting.len() > 1 => {
+                    drop(waiting.swap_remove(at))
+                }
                 Poll::Ready(stage) => return Poll::Ready((waiting[at].0.clone(), stage)),
                 Poll::Pending => at += 1,
             }
@@ -126,36 +128,42 @@ async fn any(fills: &[Rc<Fill>]) -> (Rc<Fill>, Stage) {
 }
 
 /// Gets a response for a request that may not share its fetch.
-pub async fn alone(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
+pub async fn alone(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let began = node.begins();
     let settled = exchange::exchange(node, ask, None, stale.as_ref(), began).await?;
     own(node, ask, settled, began)
 }
 
 /// What came of an exchange of one request's own, which began then.
-pub fn own(node: &Rc<Node>, ask: &Ask, settled: Settled, began: Since) -> Result<Got, Fault> {
+pub fn own(node: &Rc<CacheNode>, ask: &Ask, settled: Settled, began: FetchMoment) -> Result<Got, Fault> {
     match settled {
-        Settled::Validated(confirmed) => Ok(Got::Validated(confirmed, Shared::Own)),
+        Settled::Validated(confirmed) => Ok(Got::Validated(confirmed, Collapsed::Own)),
         Settled::Through(response, reach, why) => {
-            if ask.head.method == Method::GET && !matches!(why, Why::NotForUs | Why::Failed) {
+            if ask.head.method == Method::GET && !matches!(why, Unstored::NotForUs | Unstored::Failed) {
                 node.uncacheable.note(&ask.key, why, Then::AsBefore);
             }
             Ok(Got::Through(response, reach, why))
         }
         Settled::Store(head, body) => {
             let (head, reader) = keep(node, ask, head, body, node.fate(began, &ask.key))?;
-            Ok(Got::Filling(head, reader, Shared::Own))
+            Ok(Got::Filling(head, reader, Collapsed::Own))
         }
     }
 }
 
 /// Stores a response that was fetched for one request, while that request reads it; only what is still wanted.
-pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) -> Result<(Rc<Head>, Reader), Fault> {
+pub fn keep(
+    node: &Rc<CacheNode>,
+    ask: &Ask,
+    head: FillHead,
+    body: FillSource,
+    fate: Fate,
+) -> Result<(Rc<FillHead>, Reader), Fault> {
     node.uncacheable.forget(&ask.key);
     let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
     fill.set_fate(fate);
-    fill.settle(Stage::Streaming(head.clone()));
-    let ending = Ending::new(node, &fill, &ask.key);
+    fill.settle(FillStage::Streaming(head.clone()));
+    let ending = FillGuard::new(node, &fill, &ask.key);
     fill.set_apart(!policy::requests::may_lead(&ask.head));
     node.fills.insert(ask.key.hash(), fill.clone());
     let Some(reader) = fill.reader(&head) else { return Err(fill::vanished()) };
@@ -165,26 +173,26 @@ pub fn keep(node: &Rc<Node>, ask: &Ask, head: Head, body: Source, fate: Fate) ->
 }
 
 /// What somebody else's fetch is good for.
-fn joined(fill: &Rc<Fill>, stage: Stage, ask: &Ask) -> Result<Got, Fault> {
+fn joined(fill: &Rc<Fill>, stage: FillStage, ask: &Ask) -> Result<Got, Fault> {
     match stage {
         // RFC 9111 section 4: what may be reused for nobody is its requester's alone, whom the origin may know by a cookie.
-        Stage::Streaming(head) if head.terms.is_for_each() => Ok(Got::Released),
-        Stage::Validated(entry, _) if entry.terms.is_for_each() => Ok(Got::Released),
+        FillStage::Streaming(head) if head.terms.is_for_each() => Ok(Got::Released),
+        FillStage::Validated(entry, _) if entry.terms.is_for_each() => Ok(Got::Released),
         // Asked for while this request waited, so it answers it, even where it is stale by now.
-        Stage::Streaming(head) if fits(&head, &Selection::of(&ask.head.headers)) && fill.fate() == Fate::Store => {
+        FillStage::Streaming(head) if fits(&head, &Selection::of(&ask.head.headers)) && fill.fate() == Fate::Store => {
             match fill.reader(&head) {
-                Some(reader) => Ok(Got::Filling(head, reader, Shared::Collapsed)),
+                Some(reader) => Ok(Got::Filling(head, reader, Collapsed::Collapsed)),
                 None => Ok(Got::Again),
             }
         }
-        Stage::Validated(entry, kept)
+        FillStage::Validated(entry, kept)
             if Shelf::One(entry.clone()).select(&ask.head.headers, ask.same_machine).is_some() =>
         {
-            Ok(Got::Validated(Confirmed { entry, withheld: HeaderMap::new(), kept }, Shared::Collapsed))
+            Ok(Got::Validated(Confirmed { entry, withheld: HeaderMap::new(), kept }, Collapsed::Collapsed))
         }
-        Stage::Released => Ok(Got::Released),
-        Stage::Erring(status) => Ok(Got::Erring(status)),
-        Stage::Failed(fault) => Err(fill::same(&fault)),
+        FillStage::Released => Ok(Got::Released),
+        FillStage::Erring(status) => Ok(Got::Erring(status)),
+        FillStage::Failed(fault) => Err(fill::same(&fault)),
         _ => Ok(Got::Again),
     }
 }
@@ -194,16 +202,16 @@ type Handed = Result<Got, Fault>;
 
 /// Fetches in a task of its own, so that the leader may leave and the others still get their answer.
 async fn lead(
-    node: &Rc<Node>,
+    node: &Rc<CacheNode>,
     ask: &Rc<Ask>,
-    (stale, began): (Option<Arc<Entry>>, Since),
+    (stale, began): (Option<Arc<Entry>>, FetchMoment),
     presumed: Option<Presumed>,
     others: Vec<Rc<Fill>>,
 ) -> Result<Got, Fault> {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
     let ticket: Ticket = fill.ticket();
     let (tx, rx) = oneshot::channel();
-    let ending = Ending::new(node, &fill, &ask.key);
+    let ending = FillGuard::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
     // Another node may wait for the same answer.
     let of_peer = others.is_empty();
@@ -229,20 +237,20 @@ async fn in_its_place(others: &[Rc<Fill>], ask: &Ask) -> Got {
 }
 
 async fn fetch(
-    ending: Ending,
+    ending: FillGuard,
     ask: Rc<Ask>,
     stale: Option<Arc<Entry>>,
-    (began, of_peer): (Since, bool),
+    (began, of_peer): (FetchMoment, bool),
     leader: oneshot::Sender<Handed>,
 ) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     match question(&node, &ask, stale.as_ref(), &fill, (began, of_peer)).await {
         Ok(Settled::Validated(confirmed)) => {
             fill.settle(match confirmed.kept {
-                Kept::Alone(_) => Stage::Released,
-                kept => Stage::Validated(confirmed.entry.clone(), kept),
+                Sharing::Alone(_) => FillStage::Released,
+                kept => FillStage::Validated(confirmed.entry.clone(), kept),
             });
-            let _ = leader.send(Ok(Got::Validated(confirmed, Shared::Own)));
+            let _ = leader.send(Ok(Got::Validated(confirmed, Collapsed::Own)));
         }
         Ok(Settled::Store(head, body)) => {
             node.uncacheable.forget(&ask.key);
@@ -250,10 +258,10 @@ async fn fetch(
                 fill.set_fate(Fate::Forget);
             }
             let head = Rc::new(head);
-            fill.settle(Stage::Streaming(head.clone()));
+            fill.settle(FillStage::Streaming(head.clone()));
             // Made before the body moves: what is not to be stored any more is let go as soon as nobody reads it.
             let reader = fill.reader(&head);
-            let got = reader.map_or(Got::Again, |reader| Got::Filling(head.clone(), reader, Shared::Own));
+            let got = reader.map_or(Got::Again, |reader| Got::Filling(head.clone(), reader, Collapsed::Own));
             let _ = leader.send(Ok(got));
             pump(ending, head, body).await;
         }
@@ -262,57 +270,57 @@ async fn fetch(
             let _ = leader.send(Ok(Got::Through(response, reach, why)));
         }
         Err(fault) => {
-            fill.settle(Stage::Failed(Rc::new(fill::same(&fault))));
+            fill.settle(FillStage::Failed(Rc::new(fill::same(&fault))));
             let _ = leader.send(Err(fault));
         }
     }
 }
 
 /// Has what another node holds stored here too, without asking an origin; whether it is. Whoever wants it meanwhile waits.
-pub async fn adopt(node: &Rc<Node>, ask: &Ask) -> bool {
+pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed_by_store(node, ask));
-    let ending = Ending::new(node, &fill, &ask.key);
+    let ending = FillGuard::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
     let Some((head, body)) = peer_ask::ask(node, ask, &fill).await else {
         // Nobody's question was given up.
-        fill.settle(Stage::Gone);
+        fill.settle(FillStage::Gone);
         return false;
     };
     node.uncacheable.forget(&ask.key);
     let head = Rc::new(head);
-    fill.settle(Stage::Streaming(head.clone()));
-    pump(ending, head, Source::Peer(body)).await;
+    fill.settle(FillStage::Streaming(head.clone()));
+    pump(ending, head, FillSource::Peer(body)).await;
     fill.is_whole()
 }
 
 /// What an answer for its requester alone says to those who waited for it.
-fn through(node: &Node, ask: &Ask, status: StatusCode, why: Why) -> Stage {
-    if why == Why::Failed {
-        return Stage::Erring(status);
+fn through(node: &CacheNode, ask: &Ask, status: StatusCode, why: Unstored) -> FillStage {
+    if why == Unstored::Failed {
+        return FillStage::Erring(status);
     }
     // Remembered first: those who are released must not queue up behind a new leader. An error of the origin says
     // nothing of the answers that come after it.
     let then = if status.is_server_error() { Then::AsBefore } else { Then::Alone };
     node.uncacheable.note(&ask.key, why, then);
-    Stage::Released
+    FillStage::Released
 }
 
 /// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
 /// node was away: whoever stood in for it knows; and the owner, where this node is asked in its place, also for what was fresh
 /// here: both must not renew it, or a client of both would see it go back in time. Else the origin.
 async fn question(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
     stale: Option<&Arc<Entry>>,
     fill: &Fill,
-    (began, of_peer): (Since, bool),
+    (began, of_peer): (FetchMoment, bool),
 ) -> Result<Settled, Fault> {
     let was_fresh = |entry: &Entry| entry.terms.lifetime > 0 && !entry.terms.always_validate();
     if of_peer
         && stale.is_none_or(|entry| node.may_have_missed(entry) || (ask.is_instead() && was_fresh(entry)))
         && let Some((head, body)) = peer_ask::ask(node, ask, fill).await
     {
-        return Ok(Settled::Store(head, Source::Peer(body)));
+        return Ok(Settled::Store(head, FillSource::Peer(body)));
     }
     exchange::exchange(node, ask, None, stale, began).await
 }
@@ -323,17 +331,17 @@ pub fn may_fit(fill: &Fill, wanted: &Selection<'_>) -> bool {
     wanted.under(vary).is_some_and(|own| *own == **selecting)
 }
 
-pub fn fits(head: &Head, wanted: &Selection<'_>) -> bool {
+pub fn fits(head: &FillHead, wanted: &Selection<'_>) -> bool {
     wanted.under(&vary_of(head)).is_some_and(|own| *own == *head.selecting)
 }
 
 /// Whether a response that is still arriving may answer a request that came after its head.
-pub fn is_fresh(head: &Head, ask: &Ask) -> bool {
+pub fn is_fresh(head: &FillHead, ask: &Ask) -> bool {
     let stored = Stored { terms: &head.terms, status: head.status, fields: &head.headers };
     matches!(policy::decide(&ask.head, Some(stored), clock::now()), Decision::Serve { .. })
 }
 
-fn vary_of(head: &Head) -> Vec<u8> {
+fn vary_of(head: &FillHead) -> Vec<u8> {
     let lines = head.headers.get_all(http::header::VARY).iter();
     lines.map(|v| v.as_bytes()).collect::<Vec<_>>().join(&b','.to_owned())
 }
@@ -345,7 +353,7 @@ fn presume(vary: &[u8], ask: &Ask) -> Option<Presumed> {
     policy::variants::selecting_by(vary, &ask.head.headers).map(|selecting| Presumed { vary: vary.into(), selecting })
 }
 
-fn presumed_by_store(node: &Node, ask: &Ask) -> Option<Presumed> {
+fn presumed_by_store(node: &CacheNode, ask: &Ask) -> Option<Presumed> {
     let shelf = node.store.get(&ask.key)?;
     presume(shelf.entries().first()?.vary(), ask)
 }

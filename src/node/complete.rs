@@ -1,12 +1,12 @@
 //! Completing a stored part: only what is missing is asked for (RFC 9111 sections 3.3 and 3.4).
 
-use super::Node;
+use super::CacheNode;
 use super::answered::Answered;
 use super::ask::Ask;
-use super::fill::{Head, Place, Seed};
+use super::fill::{FillHead, PartPlace, Seed};
 use super::outgoing::outgoing;
 use super::settled::{Settled, mark, stored};
-use super::source::Source;
+use super::source::FillSource;
 use crate::policy::groups::Named;
 use crate::policy::{self, Part};
 use crate::store::Entry;
@@ -15,7 +15,7 @@ use http::{StatusCode, header};
 use std::sync::Arc;
 
 /// Asks for what a stored part misses. `None` where what came does not fit it: then the whole is to be asked for.
-pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -> Result<Option<Settled>, Fault> {
+pub async fn exchange(node: &CacheNode, ask: &Ask, entry: &Arc<Entry>, part: &Part) -> Result<Option<Settled>, Fault> {
     let Some(missing) =
         policy::parts::rest(&stored(entry), part).filter(|_| part.whole <= node.config.cache.max_object)
     else {
@@ -40,7 +40,7 @@ pub async fn exchange(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part) -
 }
 
 /// The whole, of which the body brings only the rest.
-fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: Answered) -> Option<Settled> {
+fn completed(node: &CacheNode, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: Answered) -> Option<Settled> {
     let mut headers = entry.headers(answered.head.headers.len() + 1);
     let fresh = &answered.head.headers;
     let (sent, received) = (answered.sent, answered.received);
@@ -51,9 +51,9 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
     }
     headers.insert(header::CONTENT_LENGTH, part.whole.into());
     let selecting = policy::variants::selecting(&headers, &ask.head.headers)?;
-    let place = if part.at.start == 0 { Place::Before } else { Place::Behind };
+    let place = if part.at.start == 0 { PartPlace::Before } else { PartPlace::Behind };
     let groups = Named::of(&ask.key, &headers);
-    let head = Head {
+    let head = FillHead {
         status: StatusCode::OK,
         reason: None,
         headers,
@@ -66,5 +66,5 @@ fn completed(node: &Node, ask: &Ask, entry: &Arc<Entry>, part: &Part, answered: 
         seed: Some(Box::new(Seed { entry: entry.clone(), place })),
         peer: None,
     };
-    Some(Settled::Store(head, Source::Origin(answered.body)))
+    Some(Settled::Store(head, FillSource::Origin(answered.body)))
 }

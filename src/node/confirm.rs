@@ -1,11 +1,11 @@
 //! What a 304, or the answer to a HEAD, makes of what is stored (RFC 9111 sections 4.3.4 and 4.3.5).
 
-use super::Node;
+use super::CacheNode;
 use super::answered::Answered;
 use super::ask::Ask;
 use super::counters::add;
-use super::fill::{Fate, Kept};
-use super::settled::{Confirmed, Why, mark};
+use super::fill::{Fate, Sharing};
+use super::settled::{Confirmed, Unstored, mark};
 use crate::policy::{self, Freshened, HeadEffect, NotStored, Terms};
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Fault, Kind};
@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// By a 304 to our own condition.
-pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Result<Confirmed, Fault> {
+pub fn by(node: &CacheNode, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Result<Confirmed, Fault> {
     let (sent, received) = (answered.sent, answered.received);
     let (fields, cookies) = to_store(ask, &answered.head.headers);
     let mut headers = entry.headers(fields.len());
@@ -26,22 +26,22 @@ pub fn by(node: &Node, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate
         return Err(too_long());
     }
     let (terms, kept) = match terms {
-        Ok(terms) if fate == Fate::Store => (terms, Kept::Stored),
-        Ok(terms) => (terms, Kept::Outdated),
-        Err(why) => (Terms { born, received: received.at, ..entry.terms }, Kept::Alone(why)),
+        Ok(terms) if fate == Fate::Store => (terms, Sharing::Stored),
+        Ok(terms) => (terms, Sharing::Outdated),
+        Err(why) => (Terms { born, received: received.at, ..entry.terms }, Sharing::Alone(why)),
     };
     // `Vary` may have changed.
     let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();
     let entry_now = Arc::new(entry.renewed(&headers, terms, mark(answered.reach), &ask.key, &selecting));
     match kept {
-        Kept::Stored => {
+        Sharing::Stored => {
             freshen_alike(node, ask, entry, answered);
             node.renew(&ask.key, entry, &entry_now);
             node.uncacheable.forget(&ask.key);
         }
-        Kept::Alone(why) if !why.is_the_requests() => drop_stored(node, ask, why),
+        Sharing::Alone(why) if !why.is_the_requests() => drop_stored(node, ask, why),
         // What is stored stays as it was: it was the request that forbade it.
-        Kept::Alone(_) | Kept::Outdated => {}
+        Sharing::Alone(_) | Sharing::Outdated => {}
     }
     Ok(Confirmed { entry: entry_now, withheld, kept })
 }
@@ -56,12 +56,12 @@ fn to_store<'a>(ask: &Ask, headers: &'a HeaderMap) -> (Cow<'a, HeaderMap>, Heade
     (Cow::Owned(left), cookies)
 }
 
-fn drop_stored(node: &Node, ask: &Ask, why: NotStored) {
+fn drop_stored(node: &CacheNode, ask: &Ask, why: NotStored) {
     node.drop_stored(&ask.key);
     // Another node may have it still, and does not know that it must not.
     node.peers.bar(&ask.key);
     // Before anybody who waits is released: they must not queue up behind a new leader.
-    node.uncacheable.note(&ask.key, Why::Policy(why), Then::Alone);
+    node.uncacheable.note(&ask.key, Unstored::Policy(why), Then::Alone);
     add(&node.counters.invalidated, 1);
 }
 
@@ -74,7 +74,7 @@ fn too_long() -> Fault {
 
 /// A 304 with a strong validator freshens all that have it and that the request could have selected (RFC 9111 section
 /// 4.3.4): variants of one representation, and its parts.
-fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered) {
+fn freshen_alike(node: &CacheNode, ask: &Ask, validated: &Entry, answered: &Answered) {
     let (sent, received) = (answered.sent, answered.received);
     let (fields, _) = to_store(ask, &answered.head.headers);
     let Some(shelf) = node.store.get(&ask.key) else { return };
@@ -93,7 +93,7 @@ fn freshen_alike(node: &Node, ask: &Ask, validated: &Entry, answered: &Answered)
 }
 
 /// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-pub fn heed(node: &Node, ask: &Ask, answered: &Answered, fate: Fate) {
+pub fn heed(node: &CacheNode, ask: &Ask, answered: &Answered, fate: Fate) {
     let Some(entry) = node.lookup(ask) else {
         // What is on disk alone was not read for it: whether it still holds is not known.
         if node.on_disk(&ask.key) {

@@ -1,13 +1,13 @@
 //! Origin-form on a node's port: what fronts ask of it (docs/link.md).
 
-use super::Node;
+use super::CacheNode;
 use super::adopt::{self, BODY_LIMIT};
 use super::answer::{self, json};
 use super::body::NodeBody;
 use super::counters::add;
 use super::explain;
 use super::from_disk;
-use crate::account::{self, Kind};
+use crate::account::{self, AccountKind};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::store::Entry;
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// For peers that are trusted. `vouched`: nobody but a front or node of ours can be at the other end.
-pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool) -> Response<NodeBody> {
+pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: bool) -> Response<NodeBody> {
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
         (&Method::GET, "/healthz") => json(StatusCode::OK, &health(node)),
@@ -47,7 +47,7 @@ pub async fn serve(node: &Rc<Node>, request: Request<ClientBody>, vouched: bool)
     }
 }
 
-fn health(node: &Node) -> Value {
+fn health(node: &CacheNode) -> Value {
     let mut health = json!({"id": node.id, "boot": node.boot, "version": env!("CARGO_PKG_VERSION")});
     // With ZooKeeper a node doubts all that it has before it registers: it stands for nothing that was.
     if let Some(lineage) =
@@ -58,23 +58,27 @@ fn health(node: &Node) -> Value {
     health
 }
 
-fn metrics(node: &Node) -> Value {
+fn metrics(node: &CacheNode) -> Value {
     let mut all: Map<String, Value> = node.counters.all().into_iter().map(|(k, v)| (k.to_owned(), v.into())).collect();
     let (entries, bytes) = node.store.size();
     all.insert("entries".into(), entries.into());
     all.insert("bytes".into(), bytes.into());
     node.disk.iter().for_each(|disk| disk.metrics(&mut all));
     all.insert("fills".into(), node.fills.count().into());
-    all.insert("in_flight".into(), account::held(Kind::Fills).into());
+    all.insert("in_flight".into(), account::held(AccountKind::Fills).into());
     all.insert("readers_cut".into(), account::cut().into());
-    let held = [("store", bytes), ("fills", account::held(Kind::Fills)), ("readers", account::held(Kind::Readers))];
+    let held = [
+        ("store", bytes),
+        ("fills", account::held(AccountKind::Fills)),
+        ("readers", account::held(AccountKind::Readers)),
+    ];
     held.into_iter()
         .chain(crate::net::serve::held())
         .for_each(|(kind, bytes)| _ = all.insert(format!("held_{kind}"), bytes.into()));
     Value::Object(all)
 }
 
-fn stored(node: &Node, key: &Key) -> Response<NodeBody> {
+fn stored(node: &CacheNode, key: &Key) -> Response<NodeBody> {
     let Some(shelf) = node.store.get(key) else {
         return json(StatusCode::NOT_FOUND, &json!({"key": key.as_str(), "entries": []}));
     };
@@ -82,7 +86,7 @@ fn stored(node: &Node, key: &Key) -> Response<NodeBody> {
     json(StatusCode::OK, &json!({"key": key.as_str(), "entries": entries}))
 }
 
-async fn explain(node: &Rc<Node>, request: &Request<ClientBody>) -> Response<NodeBody> {
+async fn explain(node: &Rc<CacheNode>, request: &Request<ClientBody>) -> Response<NodeBody> {
     let mut asked = None;
     let read = with_key(request, |key| {
         asked = explain::question(key, request.uri().query().unwrap_or(""));
@@ -109,14 +113,14 @@ fn describe(entry: &Entry) -> Value {
     })
 }
 
-fn purge(node: &Node, key: &Key) -> Response<NodeBody> {
+fn purge(node: &CacheNode, key: &Key) -> Response<NodeBody> {
     let purged = node.invalidate(key);
     add(&node.counters.purged, u64::from(purged));
     json(StatusCode::OK, &json!({"purged": purged}))
 }
 
 /// A purge outlives a power cut, or it is not said to be done.
-async fn kept(node: &Node, response: Response<NodeBody>) -> Response<NodeBody> {
+async fn kept(node: &CacheNode, response: Response<NodeBody>) -> Response<NodeBody> {
     match &node.disk {
         Some(disk) if response.status().is_success() && !disk.settled(true).await => {
             let what =
@@ -127,16 +131,16 @@ async fn kept(node: &Node, response: Response<NodeBody>) -> Response<NodeBody> {
     }
 }
 
-async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeBody> {
+async fn invalidate(node: &CacheNode, request: Request<ClientBody>) -> Response<NodeBody> {
     let Ok(body) = Limited::new(request.into_body(), BODY_LIMIT).collect().await else {
         return answer::text(StatusCode::PAYLOAD_TOO_LARGE, "the list of URLs could not be read\n");
     };
-    let Ok(told) = serde_json::from_slice::<Vec<Told>>(&body.to_bytes()) else {
+    let Ok(told) = serde_json::from_slice::<Vec<NodeNews>>(&body.to_bytes()) else {
         return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs and groups is expected\n");
     };
     let count = told.iter().filter(|told| told.is_heeded(node)).count();
     node.until_kept().await;
-    if told.iter().any(|told| matches!(told, Told::Groups { .. })) {
+    if told.iter().any(|told| matches!(told, NodeNews::Groups { .. })) {
         node.later().await;
     }
     json(StatusCode::OK, &json!({"invalidated": count}))
@@ -145,19 +149,21 @@ async fn invalidate(node: &Node, request: Request<ClientBody>) -> Response<NodeB
 /// What became invalid through another node.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Told {
+enum NodeNews {
     Url(String),
     Groups { origin: String, groups: Vec<String> },
     Renewed { renewed: String },
 }
 
-impl Told {
+impl NodeNews {
     /// Whether there was, or may have been, something to forget.
-    fn is_heeded(&self, node: &Node) -> bool {
+    fn is_heeded(&self, node: &CacheNode) -> bool {
         match self {
-            Told::Url(url) => Key::parse(url).is_ok_and(|key| node.invalidate(&key)),
-            Told::Renewed { renewed } => Key::parse(renewed).is_ok_and(|key| node.has_older(&key)),
-            Told::Groups { origin, groups } => Key::parse(origin).map(|of| node.invalidate_groups(&of, groups)).is_ok(),
+            NodeNews::Url(url) => Key::parse(url).is_ok_and(|key| node.invalidate(&key)),
+            NodeNews::Renewed { renewed } => Key::parse(renewed).is_ok_and(|key| node.has_older(&key)),
+            NodeNews::Groups { origin, groups } => {
+                Key::parse(origin).map(|of| node.invalidate_groups(&of, groups)).is_ok()
+            }
         }
     }
 }

@@ -6,8 +6,8 @@ macro_rules! counters {
     ($($name:ident: $help:literal,)*) => {
         /// Counters of one node. One thread, so plain cells.
         #[derive(Debug, Default)]
-        pub struct Counters { $(#[doc = $help] pub $name: Cell<u64>,)* }
-        impl Counters {
+        pub struct NodeCounters { $(#[doc = $help] pub $name: Cell<u64>,)* }
+        impl NodeCounters {
             /// Name and value of each.
             pub fn all(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name.get()),)*]

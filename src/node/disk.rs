@@ -3,11 +3,13 @@
 
 use super::counters::add;
 use super::disk_threads::{News, Readers, Told, machine, start};
-use super::disk_trouble::Trouble;
+use super::disk_trouble::DiskTrouble;
 use super::random::random;
 use crate::clock;
 use crate::config::{Config, size};
-use crate::store::disk::{Before, Disk, Done, Found, Lookup, Opening, Plan, Skipped, Slot, Unread};
+use crate::store::disk::{
+    Disk, DiskLookup, DiskPlan, ForgottenUrl, IndexSlot, JobDone, Opening, Recovered, Skipped, Unread,
+};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -32,7 +34,7 @@ const NOTE: u64 = 60_000;
 const AHEAD: u64 = 2_000;
 /// How it fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum DiskState {
     /// There is no folder for it.
     Off,
     Reading,
@@ -45,7 +47,7 @@ pub enum State {
 
 /// See the module. One thread has it; it has threads of its own.
 pub struct Tier {
-    plan: Plan,
+    plan: DiskPlan,
     folder: PathBuf,
     id: String,
     limit: Duration,
@@ -55,7 +57,7 @@ pub struct Tier {
     /// When this process began: what came before may have been outdated by who stood in for this node since.
     started: Timestamp,
     disk: RefCell<Disk>,
-    state: Cell<State>,
+    state: Cell<DiskState>,
     writer: RefCell<Option<Sender<Told>>>,
     readers: RefCell<Option<Readers>>,
     news: RefCell<Option<mpsc::UnboundedReceiver<News>>>,
@@ -66,12 +68,12 @@ pub struct Tier {
     next: Cell<u64>,
     reading: RefCell<HashMap<u64, Rc<Notify>>>,
     ended: Notify,
-    trouble: Trouble,
-    counts: Counts,
+    trouble: DiskTrouble,
+    counts: DiskCounts,
 }
 
 #[derive(Default)]
-struct Counts {
+struct DiskCounts {
     hits: Cell<u64>,
     reads: Cell<u64>,
     late: Cell<u64>,
@@ -85,7 +87,7 @@ impl Tier {
     pub fn start(config: &Config, id: &str) -> Option<Tier> {
         let wanted = &config.disk;
         let plan =
-            Plan { size: wanted.size, max_object: wanted.max_object, admit: wanted.admit, writes: wanted.writes };
+            DiskPlan { size: wanted.size, max_object: wanted.max_object, admit: wanted.admit, writes: wanted.writes };
         if plan.size == 0 {
             return None;
         }
@@ -100,7 +102,7 @@ impl Tier {
             started: clock::now(),
             disk: RefCell::new(Disk::new(plan.clone())),
             plan,
-            state: Cell::new(State::Off),
+            state: Cell::new(DiskState::Off),
             writer: RefCell::default(),
             readers: RefCell::default(),
             news: RefCell::default(),
@@ -110,8 +112,8 @@ impl Tier {
             next: Cell::default(),
             reading: RefCell::default(),
             ended: Notify::new(),
-            trouble: Trouble::default(),
-            counts: Counts::default(),
+            trouble: DiskTrouble::default(),
+            counts: DiskCounts::default(),
         };
         tier.begin();
         Some(tier)
@@ -123,7 +125,7 @@ impl Tier {
         let opening = Opening { machine, policy, now, lineage, reserve: self.plan.reserve() };
         match start(&self.folder, &self.id, opening) {
             Ok((writer, news)) => {
-                self.state.set(State::Reading);
+                self.state.set(DiskState::Reading);
                 *self.writer.borrow_mut() = Some(writer);
                 *self.news.borrow_mut() = Some(news);
             }
@@ -152,16 +154,16 @@ impl Tier {
     /// Until the threads have ended, or are given up.
     async fn listen(&self, mut news: mpsc::UnboundedReceiver<News>) {
         let mut noted = clock::now();
-        while self.state.get() != State::Failed {
+        while self.state.get() != DiskState::Failed {
             let pause = if self.disk.borrow().is_drafting() { PART } else { LOOK };
             match timeout(pause, news.recv()).await {
                 Ok(Some(News::Opened(readers, found))) => self.opened(readers, *found),
                 Ok(Some(News::Waits(why))) => {
-                    self.state.set(State::Off);
+                    self.state.set(DiskState::Off);
                     tracing::warn!("disk: {why}");
                 }
                 Ok(Some(News::Denied(why))) => {
-                    self.state.set(State::Off);
+                    self.state.set(DiskState::Off);
                     tracing::warn!("disk: {why}; until then what is cached is kept in memory only");
                 }
                 Ok(Some(News::Done(all))) => all.into_iter().for_each(|done| self.done(done)),
@@ -181,12 +183,12 @@ impl Tier {
         self.give_up();
     }
 
-    fn opened(&self, readers: Readers, found: Found) {
+    fn opened(&self, readers: Readers, found: Recovered) {
         let (doubted, emptied) = (found.doubted, found.emptied);
         self.counts.recovery.set(clock::now().millis_since(self.started));
         self.disk.borrow_mut().adopt(found);
         *self.readers.borrow_mut() = Some(readers);
-        self.state.set(State::On);
+        self.state.set(DiskState::On);
         self.send();
         let disk = self.disk.borrow();
         let (folder, objects, room) = (self.folder.display(), disk.objects(), size(self.plan.size));
@@ -199,21 +201,21 @@ impl Tier {
         }
     }
 
-    fn done(&self, done: Done) {
+    fn done(&self, done: JobDone) {
         let now = clock::now();
         let was_full = self.disk.borrow().is_full();
         self.disk.borrow_mut().done(&done, now);
         match done {
-            Done::Settled(ticket) => {
+            JobDone::Settled(ticket) => {
                 if let Some((noted, waits)) = self.tickets.borrow_mut().remove(&ticket) {
                     self.kept.set(self.kept.get().max(noted));
                     let _ = waits.send(());
                 }
             }
-            Done::Failed(cause) => self.failed(&cause.to_string()),
-            Done::Broken(cause) => self.fail(&format!("its journal cannot be written ({cause})")),
-            Done::Finished => self.ended.notify_one(),
-            Done::NoRoom(_) | Done::Stored(..) | Done::Lost(..) | Done::Journal(_) => {}
+            JobDone::Failed(cause) => self.failed(&cause.to_string()),
+            JobDone::Broken(cause) => self.fail(&format!("its journal cannot be written ({cause})")),
+            JobDone::Finished => self.ended.notify_one(),
+            JobDone::NoRoom(_) | JobDone::Stored(..) | JobDone::Lost(..) | JobDone::Journal(_) => {}
         }
         let is_full = self.disk.borrow().is_full();
         if is_full && !was_full {
@@ -222,8 +224,8 @@ impl Tier {
                 "disk: the file system of {folder} is full before {wanted} are taken: free some, or lower [disk] size"
             );
         }
-        if matches!(self.state.get(), State::On | State::Full) {
-            self.state.set(if is_full { State::Full } else { State::On });
+        if matches!(self.state.get(), DiskState::On | DiskState::Full) {
+            self.state.set(if is_full { DiskState::Full } else { DiskState::On });
         }
     }
 
@@ -236,7 +238,7 @@ impl Tier {
     }
 
     fn fail(&self, why: &str) {
-        if self.state.replace(State::Failed) != State::Failed {
+        if self.state.replace(DiskState::Failed) != DiskState::Failed {
             let (folder, pause) = (self.folder.display(), self.trouble.pause());
             tracing::error!(
                 "disk: {folder} fails ({why}): it is left alone for {pause:?}; see what the system's log says of it"
@@ -276,13 +278,13 @@ impl Tier {
     pub fn lineage(&self) -> Option<u64> {
         let disk = self.disk.borrow();
         match self.state.get() {
-            State::Off | State::Failed => None,
+            DiskState::Off | DiskState::Failed => None,
             _ => Some(if disk.is_read() { disk.lineage() & ((1 << 53) - 1) } else { 0 }),
         }
     }
 
     pub fn has(&self, key: &Key) -> bool {
-        matches!(self.state.get(), State::On | State::Full) && self.disk.borrow().has(key.hash())
+        matches!(self.state.get(), DiskState::On | DiskState::Full) && self.disk.borrow().has(key.hash())
     }
 
     /// Whether this came from an earlier process of this node.
@@ -296,7 +298,7 @@ impl Tier {
     }
 
     /// The URL has nothing on disk any more, or another version; to be waited for by [`Tier::settled`].
-    pub fn forget(&self, key: &Key) -> Option<Before> {
+    pub fn forget(&self, key: &Key) -> Option<ForgottenUrl> {
         let mut before = None;
         let is_known = self.disk.borrow().has(key.hash());
         if is_known || !self.disk.borrow().is_read() {
@@ -306,14 +308,14 @@ impl Tier {
     }
 
     /// Writes what memory has; `before` is what was forgotten for it.
-    pub fn put(&self, key: &Key, entry: &Arc<Entry>, before: Option<Before>) {
+    pub fn put(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
         if entry.mark != Mark::Anyone || entry.part().is_some() {
             return;
         }
         let _ = self.try_put(key.hash(), entry, before);
     }
 
-    fn try_put(&self, hash: u64, entry: &Arc<Entry>, before: Option<Before>) -> Result<(), Skipped> {
+    fn try_put(&self, hash: u64, entry: &Arc<Entry>, before: Option<ForgottenUrl>) -> Result<(), Skipped> {
         let put = self.disk.borrow_mut().put(hash, entry, before, clock::now());
         self.send();
         put
@@ -330,7 +332,7 @@ impl Tier {
     /// Waits until what was taken away outlives this process, or (`durable`) a power cut; false where it may not.
     pub async fn settled(&self, durable: bool) -> bool {
         let noted = self.noted.get();
-        if matches!(self.state.get(), State::Off | State::Failed) {
+        if matches!(self.state.get(), DiskState::Off | DiskState::Failed) {
             return false;
         }
         if self.kept.get() >= noted && !durable {
@@ -365,11 +367,11 @@ impl Tier {
     }
 
     /// What lies there, the newest variant first. Others wait for it until what is given back is dropped.
-    pub async fn read(self: &Rc<Tier>, key: &Key) -> Option<(Vec<Arc<Entry>>, Reading)> {
+    pub async fn read(self: &Rc<Tier>, key: &Key) -> Option<(Vec<Arc<Entry>>, DiskReading)> {
         let hash = key.hash();
-        let Lookup { slot, entries, read } = self.disk.borrow_mut().find(hash)?;
+        let DiskLookup { slot, entries, read } = self.disk.borrow_mut().find(hash)?;
         self.reading.borrow_mut().insert(hash, Rc::default());
-        let reading = Reading(self.clone(), hash);
+        let reading = DiskReading(self.clone(), hash);
         let mut found = entries;
         let waits_for = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
         if let Some(from) = waits_for {
@@ -411,7 +413,7 @@ impl Tier {
     }
 
     /// What lies behind that which is not written yet may be gone.
-    fn bad(&self, hash: u64, slot: Slot, found: &[Arc<Entry>]) {
+    fn bad(&self, hash: u64, slot: IndexSlot, found: &[Arc<Entry>]) {
         if !found.is_empty() {
             return;
         }
@@ -439,7 +441,7 @@ impl Tier {
                 }
             }
         };
-        if !matches!(self.state.get(), State::On | State::Full) {
+        if !matches!(self.state.get(), DiskState::On | DiskState::Full) {
             return;
         }
         let _ = timeout(time, flush).await;
@@ -453,11 +455,11 @@ impl Tier {
     pub fn metrics(&self, all: &mut Map<String, Value>) {
         let disk = self.disk.borrow();
         let state = match self.state.get() {
-            State::Off => 0,
-            State::Reading => 1,
-            State::On => 2,
-            State::Full => 3,
-            State::Failed => 4,
+            DiskState::Off => 0,
+            DiskState::Reading => 1,
+            DiskState::On => 2,
+            DiskState::Full => 3,
+            DiskState::Failed => 4,
         };
         let counts = &self.counts;
         let mut put = |name: &str, value: u64| _ = all.insert(format!("disk_{name}"), value.into());
@@ -481,9 +483,9 @@ impl Tier {
 }
 
 /// A read that others wait for.
-pub struct Reading(Rc<Tier>, u64);
+pub struct DiskReading(Rc<Tier>, u64);
 
-impl Drop for Reading {
+impl Drop for DiskReading {
     fn drop(&mut self) {
         let waited_for = self.0.reading.borrow_mut().remove(&self.1);
         waited_for.iter().for_each(|waited_for| waited_for.notify_waiters());

@@ -2,7 +2,7 @@
 
 use super::random::random;
 use crate::store::Entry;
-use crate::store::disk::{Denied, Done, Folder, Found, Job, Opening, Previous, Unread, open, read};
+use crate::store::disk::{Denied, DiskJob, Folder, JobDone, Opening, Previous, Recovered, Unread, open, read};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -22,16 +22,16 @@ const LATER: Duration = Duration::from_secs(10);
 const TOGETHER: usize = 64;
 
 /// What the writer is told.
-pub type Told = Vec<Job>;
+pub type Told = Vec<DiskJob>;
 
 /// What the writer tells.
 pub enum News {
-    Opened(Readers, Box<Found>),
+    Opened(Readers, Box<Recovered>),
     /// Another process has the folder; it is asked for again.
     Waits(String),
     /// It cannot be had; what to do about it.
     Denied(String),
-    Done(Vec<Done>),
+    Done(Vec<JobDone>),
 }
 
 /// Starts the threads. The writer ends when nobody can tell it anything any more.
@@ -106,28 +106,28 @@ fn cure(path: &Path, cause: &io::Error) -> String {
     format!("{} cannot be used ({cause}): {cure}", path.display())
 }
 
-type Answer = Result<Vec<Entry>, Unread>;
+type ReadAnswer = Result<Vec<Entry>, Unread>;
 
-struct Question {
+struct ReadQuestion {
     lineage: u64,
     key: Box<[u8]>,
     from: Previous,
-    told: oneshot::Sender<Answer>,
+    told: oneshot::Sender<ReadAnswer>,
 }
 
 /// The threads that read. They end with it.
-pub struct Readers(SyncSender<Question>);
+pub struct Readers(SyncSender<ReadQuestion>);
 
 impl Readers {
     fn start(folder: &Arc<Folder>) -> io::Result<Readers> {
-        let (ask, asked) = sync_channel::<Question>(WAITING);
+        let (ask, asked) = sync_channel::<ReadQuestion>(WAITING);
         let asked = Arc::new(Mutex::new(asked));
         for _ in 0..READERS {
             let (folder, asked) = (folder.clone(), asked.clone());
             let answer = move || {
                 loop {
                     let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(Question { lineage, key, from, told }) = next else { return };
+                    let Ok(ReadQuestion { lineage, key, from, told }) = next else { return };
                     // Who has asked may have gone, or given up.
                     if !told.is_closed() {
                         let _ = told.send(read(&*folder, lineage, &key, from));
@@ -140,9 +140,9 @@ impl Readers {
     }
 
     /// `None`: too many wait already.
-    pub fn ask(&self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<Answer>> {
+    pub fn ask(&self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<ReadAnswer>> {
         let (told, answer) = oneshot::channel();
-        self.0.try_send(Question { lineage, key, from, told }).ok()?;
+        self.0.try_send(ReadQuestion { lineage, key, from, told }).ok()?;
         Some(answer)
     }
 }

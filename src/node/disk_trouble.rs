@@ -13,14 +13,14 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_sec
 
 /// What has gone wrong lately.
 #[derive(Debug, Default)]
-pub struct Trouble {
+pub struct DiskTrouble {
     errors: Cell<u32>,
     since: Cell<Timestamp>,
     late: Cell<u32>,
     pauses: Cell<u32>,
 }
 
-impl Trouble {
+impl DiskTrouble {
     /// One more error; whether these are too many.
     pub fn error(&self, now: Timestamp) -> bool {
         if now.millis_since(self.since.get()) > MINUTE {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn it_is_left_alone_after_many_errors_in_a_minute_or_a_few_long_waits_in_a_row_and_longer_each_time() {
-        let trouble = Trouble::default();
+        let trouble = DiskTrouble::default();
         let at = |ms| (1..ERRORS).any(|_| trouble.error(Timestamp(ms)));
         assert_eq!((at(100_000), at(160_001), trouble.error(Timestamp(160_002))), (false, false, true));
         assert!(!(1..LATE).any(|_| trouble.late()));

@@ -1,12 +1,12 @@
 //! Who comes in at a node, and for how long who has proved nothing may stay.
 
-use super::Node;
+use super::CacheNode;
 use super::caller::Caller;
 use crate::clock::{Tick, tick};
 use crate::net::descriptors;
 use crate::net::listen::Peer;
 use crate::net::serve::Connections;
-use crate::net::shares::{Seat, Seats, Source};
+use crate::net::shares::{ClientId, Seat, Seats};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// The door of a node.
 pub struct Door {
-    node: Rc<Node>,
+    node: Rc<CacheNode>,
     connections: Connections,
     seats: Seats,
     strangers: Seats,
@@ -36,7 +36,7 @@ struct Unproved {
 }
 
 impl Door {
-    pub fn new(node: Rc<Node>, connections: Connections) -> Door {
+    pub fn new(node: Rc<CacheNode>, connections: Connections) -> Door {
         let most = descriptors::for_fronts();
         let strangers = Seats::new((most / 8).clamp(1, 256));
         Door { node, connections, seats: Seats::new(most), strangers, unproved: RefCell::default() }
@@ -51,7 +51,7 @@ impl Door {
     pub async fn seat(&self) -> Seat {
         loop {
             // Whoever is a front may have all there are: it keeps its clients to their shares.
-            if let Ok(seat) = self.seats.take(Source::OURS) {
+            if let Ok(seat) = self.seats.take(ClientId::OURS) {
                 return seat;
             }
             self.connections.close_longest_idle(None);
@@ -70,7 +70,7 @@ impl Door {
             return None;
         }
         loop {
-            if let Ok(seat) = self.strangers.take(Source::OURS) {
+            if let Ok(seat) = self.strangers.take(ClientId::OURS) {
                 return Some(seat);
             }
             self.send_one_away();

@@ -1,13 +1,13 @@
 //! One question to the origin, and what its answer means for the cache.
 
-use super::Node;
+use super::CacheNode;
 use super::answered::Answered;
 use super::ask::Ask;
 use super::complete;
 use super::confirm;
-use super::forgotten::Since;
+use super::forgotten::FetchMoment;
 use super::outgoing::outgoing;
-use super::settled::{Settled, Why, stored};
+use super::settled::{Settled, Unstored, stored};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::policy::{self, Failure};
@@ -19,11 +19,11 @@ use std::sync::Arc;
 /// Asks the origin. `stale` is to be validated (its validators then stand in place of the client's conditions) or, where
 /// it is a part, to be completed. `began`: when that was looked up; what became invalid since is not stored again.
 pub async fn exchange(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
     body: Option<ClientBody>,
     stale: Option<&Arc<Entry>>,
-    began: Since,
+    began: FetchMoment,
 ) -> Result<Settled, Fault> {
     let completes = ask.wants_the_whole() && !ask.background;
     let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| completes)?)));
@@ -49,14 +49,14 @@ pub async fn exchange(
         return confirmed.map(Settled::Validated);
     }
     Ok(match stale.is_some_and(|entry| stands_in(node, ask, entry, answered.head.status)) {
-        true => answered.through(Why::Failed),
+        true => answered.through(Unstored::Failed),
         false => answered.plainly(node, ask),
     })
 }
 
 /// Whether a stored response is kept in place of an error of the origin, even of one that may be stored: where it may
 /// answer instead (RFC 5861 section 4), and where nobody waits for what is to renew it (RFC 9111 section 4.3.3).
-fn stands_in(node: &Node, ask: &Ask, entry: &Entry, status: StatusCode) -> bool {
+fn stands_in(node: &CacheNode, ask: &Ask, entry: &Entry, status: StatusCode) -> bool {
     let terms = || node.terms(&ask.key, entry);
     let allowed = || policy::stale_if_error(&ask.head, &terms(), Failure::Status(status), clock::now()).is_some();
     status.is_server_error() && (ask.background || allowed())

@@ -1,6 +1,6 @@
 //! What is stored under a URL, what a request would get now, and why: for people (docs/link.md).
 
-use super::Node;
+use super::CacheNode;
 use super::ask::{Ask, Asker};
 use super::settled::stored;
 use crate::clock;
@@ -42,7 +42,7 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
 }
 
 /// `brought`: what was read from disk for it.
-pub fn answer(node: &Node, ask: &Ask, brought: Option<Shelf>) -> Value {
+pub fn answer(node: &CacheNode, ask: &Ask, brought: Option<Shelf>) -> Value {
     let now = clock::now();
     let shelf = brought.or_else(|| node.store.get(&ask.key));
     let selected = shelf.as_ref().and_then(|shelf| node.selected(ask, shelf));
@@ -94,7 +94,7 @@ fn selected_by(entry: &Entry) -> Vec<String> {
 }
 
 /// As the spine decides, with the sentence that belongs to it.
-fn verdict(node: &Node, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>, now: Timestamp) -> Value {
+fn verdict(node: &CacheNode, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>, now: Timestamp) -> Value {
     let decision = node.decide(ask, entry, shelf, now);
     let terms = entry.map(|entry| node.terms(&ask.key, entry));
     let seen = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..stored(entry) });

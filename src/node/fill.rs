@@ -7,13 +7,13 @@
 //! ```
 //! A node has one thread, so state changes need no lock: what is checked and then done without an `await` between is one step.
 
-use super::flow::{End, Flow};
+use super::flow::{FillEnd, FillFlow};
 use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
 use crate::net::serve::BoxError;
 use crate::policy::groups::Named;
 use crate::policy::{NotStored, Terms};
-use crate::store::{Content, Entry, Mark};
+use crate::store::{Entry, EntryContent, Mark};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -37,7 +37,7 @@ const WINDOW: u64 = 1024 * 1024;
 
 /// The head of a response that is being stored.
 #[derive(Debug)]
-pub struct Head {
+pub struct FillHead {
     pub status: StatusCode,
     /// Where it is not the usual one; it is not stored.
     pub reason: Option<Box<ReasonPhrase>>,
@@ -63,25 +63,25 @@ pub struct Head {
 #[derive(Debug)]
 pub struct Seed {
     pub entry: Arc<Entry>,
-    pub place: Place,
+    pub place: PartPlace,
 }
 
 /// Where a stored part stands: before what is fetched, or behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PartPlace {
     Before,
     Behind,
 }
 
 /// How far a fill has come; what waiters learn.
 #[derive(Clone)]
-pub enum Stage {
+pub enum FillStage {
     /// No answer yet: wait.
     Asking,
     /// The answer may be stored: read along, from its first byte.
-    Streaming(Rc<Head>),
+    Streaming(Rc<FillHead>),
     /// The stored entry was confirmed by a 304, which they may have too.
-    Validated(Arc<Entry>, Kept),
+    Validated(Arc<Entry>, Sharing),
     /// The origin answered with an error, in whose place what is stored may be answered.
     Erring(StatusCode),
     /// The answer may not be stored: fetch alone, at once.
@@ -116,13 +116,13 @@ pub struct Fill {
     pub same_machine: bool,
     /// Where the `Vary` of this URL is known: who would select another variant need not wait.
     pub presumed: Option<Presumed>,
-    stage: RefCell<Stage>,
+    stage: RefCell<FillStage>,
     settled: Notify,
     fate: Cell<Fate>,
     /// It was asked for in a way that is one request's own: nobody joins it.
     apart: Cell<bool>,
     asks_peer: Cell<bool>,
-    flow: RefCell<Flow>,
+    flow: RefCell<FillFlow>,
     interested: Cell<usize>,
     task: RefCell<Option<AbortHandle>>,
     began: Tick,
@@ -137,12 +137,12 @@ impl Fill {
             key: key.into(),
             same_machine,
             presumed,
-            stage: RefCell::new(Stage::Asking),
+            stage: RefCell::new(FillStage::Asking),
             settled: Notify::new(),
             fate: Cell::new(Fate::Store),
             apart: Cell::new(false),
             asks_peer: Cell::new(false),
-            flow: RefCell::new(Flow::new()),
+            flow: RefCell::new(FillFlow::new()),
             interested: Cell::new(0),
             task: RefCell::new(None),
             began: now,
@@ -157,7 +157,7 @@ impl Fill {
     pub fn is_quiet(&self, limit: Duration) -> bool {
         self.flow.borrow().end.is_none() && tick().since(self.moved.get()) >= limit.max(QUIET)
     }
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> FillStage {
         self.stage.borrow().clone()
     }
     pub fn fate(&self) -> Fate {
@@ -203,11 +203,11 @@ impl Fill {
         self.flow.borrow().received
     }
     pub fn is_asking(&self) -> bool {
-        matches!(*self.stage.borrow(), Stage::Asking)
+        matches!(*self.stage.borrow(), FillStage::Asking)
     }
 
     /// Leaves `Asking`, once.
-    pub fn settle(&self, stage: Stage) {
+    pub fn settle(&self, stage: FillStage) {
         if self.is_asking() {
             *self.stage.borrow_mut() = stage;
             self.moved.set(tick());
@@ -216,7 +216,7 @@ impl Fill {
     }
 
     /// Waits until it is no longer `Asking`.
-    pub async fn outcome(&self) -> Stage {
+    pub async fn outcome(&self) -> FillStage {
         loop {
             // Made before the check, so that a notification between the two is not lost.
             let settled = self.settled.notified();
@@ -244,7 +244,7 @@ impl Fill {
             flow.clear();
         }
         flow.hold.give_up();
-        flow.end = Some(End::Complete(entry, trailers));
+        flow.end = Some(FillEnd::Complete(entry, trailers));
         flow.wake();
     }
 
@@ -253,20 +253,20 @@ impl Fill {
         let mut flow = self.flow.borrow_mut();
         if flow.end.is_none() {
             flow.hold.give_up();
-            flow.end = Some(End::Broken(blame));
+            flow.end = Some(FillEnd::Broken(blame));
             flow.wake();
         }
     }
 
     /// Whether its body came to its end.
     pub fn is_whole(&self) -> bool {
-        matches!(self.flow.borrow().end, Some(End::Complete(..)))
+        matches!(self.flow.borrow().end, Some(FillEnd::Complete(..)))
     }
 
     /// The pieces of a whole body, for the entry.
-    pub fn pieces(&self) -> Content {
+    pub fn pieces(&self) -> EntryContent {
         let flow = self.flow.borrow();
-        Content::held(flow.pieces.iter().cloned().collect(), flow.hold.clone())
+        EntryContent::held(flow.pieces.iter().cloned().collect(), flow.hold.clone())
     }
 
     /// Waits until there is room for more. A fill that will be stored has room always (it is bounded by `max_object` and
@@ -300,7 +300,7 @@ impl Fill {
     }
 
     /// A reader from the first byte. `None` when the beginning is no longer there.
-    pub fn reader(self: &Rc<Fill>, head: &Head) -> Option<Reader> {
+    pub fn reader(self: &Rc<Fill>, head: &FillHead) -> Option<Reader> {
         let mut flow = self.flow.borrow_mut();
         if flow.base > 0 {
             return None;
@@ -319,8 +319,8 @@ impl Fill {
     /// Nobody waits any more: go on only when nearly done.
     fn deserted(&self) {
         let stop = match &*self.stage.borrow() {
-            Stage::Asking => true,
-            Stage::Streaming(head) => {
+            FillStage::Asking => true,
+            FillStage::Streaming(head) => {
                 let flow = self.flow.borrow();
                 let left = head.length.map(|length| length.saturating_sub(flow.received));
                 flow.end.is_none() && (self.fate.get() == Fate::Forget || left.is_none_or(|left| left > NEARLY_DONE))
@@ -411,11 +411,11 @@ impl Reader {
                 flow.readers.push(cx.waker().clone());
                 Poll::Pending
             }
-            Some(End::Complete(_, trailers)) => {
+            Some(FillEnd::Complete(_, trailers)) => {
                 self.over = true;
                 Poll::Ready(trailers.clone().map(|t| Ok(Frame::trailers(t))))
             }
-            Some(End::Broken(blame)) => {
+            Some(FillEnd::Broken(blame)) => {
                 let blame = *blame;
                 self.over = true;
                 Poll::Ready(Some(Err(blame.into())))
@@ -456,7 +456,7 @@ pub fn vanished() -> Fault {
 
 /// Whether others may have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum Sharing {
     /// It took the place of the old one.
     Stored,
     /// That one was purged or made invalid meanwhile, and the 304 may be older than what was changed: it serves who

@@ -1,6 +1,6 @@
 //! The fetches under way.
 
-use super::fill::{Fate, Fill, Stage};
+use super::fill::{Fate, Fill, FillStage};
 use crate::policy::groups::Named;
 use crate::wire::target::Key;
 use std::cell::RefCell;
@@ -40,8 +40,8 @@ impl Fills {
     pub fn forget_groups(&self, of: &Key, names: &[String]) {
         let named = Named::new(of, names);
         let may_be_in = |fill: &Fill| match fill.stage() {
-            Stage::Asking => true,
-            Stage::Streaming(head) => head.groups.meets(&named),
+            FillStage::Asking => true,
+            FillStage::Streaming(head) => head.groups.meets(&named),
             _ => false,
         };
         let of_origin = |fill: &Fill| fill.key.strip_prefix(of.root()).is_some_and(|path| path.starts_with('/'));

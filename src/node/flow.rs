@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::task::Waker;
 
 /// How a body ended.
-pub enum End {
+pub enum FillEnd {
     /// The readers go on with the entry.
     Complete(Option<Arc<Entry>>, Option<HeaderMap>),
     Broken(Blame),
 }
 
 /// The body on its way.
-pub struct Flow {
+pub struct FillFlow {
     pub pieces: VecDeque<Bytes>,
     /// Counts them.
     pub hold: Arc<Hold>,
@@ -25,7 +25,7 @@ pub struct Flow {
     pub base: u64,
     /// Bytes received so far.
     pub received: u64,
-    pub end: Option<End>,
+    pub end: Option<FillEnd>,
     pub readers: Vec<Waker>,
     /// Where each reader is, by its number.
     pub positions: Vec<Option<u64>>,
@@ -33,11 +33,11 @@ pub struct Flow {
     pub pump: Option<Waker>,
 }
 
-impl Flow {
-    pub fn new() -> Flow {
-        Flow {
+impl FillFlow {
+    pub fn new() -> FillFlow {
+        FillFlow {
             pieces: VecDeque::new(),
-            hold: Hold::new(account::Kind::Fills),
+            hold: Hold::new(account::AccountKind::Fills),
             base: 0,
             received: 0,
             end: None,
@@ -48,13 +48,13 @@ impl Flow {
     }
     /// Readers have the entry in their place.
     pub fn clear(&mut self) {
-        let Flow { pieces, hold, .. } = self;
+        let FillFlow { pieces, hold, .. } = self;
         pieces.drain(..).for_each(|piece| hold.drop_piece(&piece));
         pieces.shrink_to_fit();
     }
     /// What stands at `at`: from the entry when there is one, else from the pieces. `index` is where the reader was among them.
     pub fn piece(&self, at: u64, index: &mut usize) -> Option<Bytes> {
-        if let Some(End::Complete(Some(entry), _)) = &self.end {
+        if let Some(FillEnd::Complete(Some(entry), _)) = &self.end {
             return Some(entry.body().piece(at)).filter(|piece| !piece.is_empty());
         }
         if self.base == 0 {
@@ -92,7 +92,7 @@ impl Flow {
     }
 }
 
-impl Drop for Flow {
+impl Drop for FillFlow {
     fn drop(&mut self) {
         self.clear();
     }

@@ -11,7 +11,7 @@ const MOST: usize = 16_384;
 
 /// When a fetch began: so many things had become invalid before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since(u64);
+pub struct FetchMoment(u64);
 
 /// By the hashes of URLs and of origins.
 #[derive(Debug, Default)]
@@ -36,12 +36,12 @@ impl Forgotten {
         self.latest.clear();
     }
 
-    pub fn now(&self) -> Since {
-        Since(self.before + self.latest.len() as u64)
+    pub fn now(&self) -> FetchMoment {
+        FetchMoment(self.before + self.latest.len() as u64)
     }
 
     /// Whether one of these became invalid since then, or may have.
-    pub fn has_any(&self, since: Since, hashes: [u64; 2]) -> bool {
+    pub fn has_any(&self, since: FetchMoment, hashes: [u64; 2]) -> bool {
         let Some(seen) = since.0.checked_sub(self.before) else { return true };
         let new = (self.latest.len() as u64).saturating_sub(seen);
         self.latest.iter().rev().take(new as usize).any(|hash| hashes.contains(hash))
@@ -65,7 +65,7 @@ mod tests {
             (began, [2, 9], true),
             (began, [9, 3], true),
             (later, [3, 2], false),
-            (Since(0), [1, 9], true),
+            (FetchMoment(0), [1, 9], true),
         ] {
             assert_eq!(forgotten.has_any(since, hashes), expected, "{since:?} {hashes:?}");
         }

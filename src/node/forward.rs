@@ -1,15 +1,15 @@
 //! Requests that the cache does not answer: every method but GET and HEAD, those with a body, and those of a connection that
 //! belongs to one client.
 
-use super::Node;
+use super::CacheNode;
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
-use super::collapse::{Shared, keep};
+use super::collapse::{Collapsed, keep};
 use super::counters::add;
 use super::exchange::exchange;
-use super::fill::{Fate, Head};
-use super::forgotten::Since;
+use super::fill::{Fate, FillHead};
+use super::forgotten::FetchMoment;
 use super::settled::Settled;
 use crate::net::serve::ClientBody;
 use crate::policy;
@@ -19,7 +19,7 @@ use http::{Response, response};
 use std::rc::Rc;
 
 /// Passes the request on, streaming both ways.
-pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Result<Response<NodeBody>, Fault> {
+pub async fn serve(node: &Rc<CacheNode>, ask: Ask, body: Option<ClientBody>) -> Result<Response<NodeBody>, Fault> {
     let began = node.begins();
     let settled = exchange(node, &ask, body, None, began).await?;
     add(&node.counters.forwarded, 1);
@@ -28,10 +28,10 @@ pub async fn serve(node: &Rc<Node>, ask: Ask, body: Option<ClientBody>) -> Resul
 
 /// What came back is the answer; what it makes invalid is forgotten before it is seen (RFC 9111 section 4.4).
 pub async fn answered(
-    node: &Rc<Node>,
+    node: &Rc<CacheNode>,
     ask: &Ask,
     settled: Settled,
-    began: Since,
+    began: FetchMoment,
     fwd: Fwd,
 ) -> Result<Response<NodeBody>, Fault> {
     match settled {
@@ -54,20 +54,20 @@ pub async fn answered(
             }
             let fate = if fate == Fate::Store { node.fate(began, &ask.key) } else { fate };
             let (head, reader) = keep(node, ask, head, body, fate)?;
-            Ok(answer::filling(node, ask, &head, reader, fwd, Shared::Own))
+            Ok(answer::filling(node, ask, &head, reader, fwd, Collapsed::Own))
         }
         Settled::Validated(_) => Err(super::fill::vanished()),
     }
 }
 
-fn parts(head: &Head) -> response::Parts {
+fn parts(head: &FillHead) -> response::Parts {
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (head.status, head.headers.clone());
     parts
 }
 
-/// Whether groups became invalid, so that whoever tells of it has to wait for a moment ([`Node::later`]).
-async fn invalidate(node: &Node, ask: &Ask, response: &response::Parts) -> bool {
+/// Whether groups became invalid, so that whoever tells of it has to wait for a moment ([`CacheNode::later`]).
+async fn invalidate(node: &CacheNode, ask: &Ask, response: &response::Parts) -> bool {
     let keys = policy::invalidates(&ask.head.method, &ask.key, response);
     keys.iter().for_each(|key| _ = node.invalidate(key));
     let groups = policy::groups::invalidated(&ask.head.method, response);

@@ -1,6 +1,6 @@
 //! What memory does not have and the disk may: read before a request is decided, and put into memory again.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::Ask;
 use super::collapse;
 use super::fill::Fate;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// What lies on disk under the URL, as far as it may be answered with; of many who ask one reads. `None`: nothing does.
-pub async fn bring(node: &Rc<Node>, ask: &Ask) -> Option<Shelf> {
+pub async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
     let disk = node.disk.as_ref()?;
     if disk.joins(&ask.key).await
         && let Some(shelf) = node.store.get(&ask.key)

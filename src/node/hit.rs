@@ -1,11 +1,11 @@
 //! A fresh hit, answered as the request is read.
 
-use super::Node;
+use super::CacheNode;
 use super::caller::Standing;
 use super::counters::add;
 use super::settled::stored;
 use crate::clock;
-use crate::net::serve::{Head, Payload};
+use crate::net::serve::{Payload, RequestHead};
 use crate::policy::{self, Decision, Marks};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
@@ -27,7 +27,7 @@ pub enum Look {
 }
 
 /// Answers a request that what is stored and fresh answers, as a whole or by saying that it has not changed.
-pub fn look(node: &Node, request: &Head<'_>, standing: Standing, out: &mut Vec<u8>) -> Look {
+pub fn look(node: &CacheNode, request: &RequestHead<'_>, standing: Standing, out: &mut Vec<u8>) -> Look {
     let hash = xxhash_rust::xxh3::xxh3_64(request.target());
     // Only a target that is its own key is found so.
     let Some(shelf) = node.store.at(hash, request.target()) else { return Look::Absent(hash) };
@@ -36,8 +36,8 @@ pub fn look(node: &Node, request: &Head<'_>, standing: Standing, out: &mut Vec<u
 }
 
 fn answer(
-    node: &Node,
-    request: &Head<'_>,
+    node: &CacheNode,
+    request: &RequestHead<'_>,
     same_machine: bool,
     shelf: &Shelf,
     out: &mut Vec<u8>,
@@ -66,7 +66,7 @@ fn answer(
 }
 
 /// `length` of the body; `None`: 304.
-fn write(node: &Node, entry: &Entry, length: Option<u64>, (now, ttl): (Timestamp, i64), head: &mut Vec<u8>) {
+fn write(node: &CacheNode, entry: &Entry, length: Option<u64>, (now, ttl): (Timestamp, i64), head: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
     let status = length.map_or(StatusCode::NOT_MODIFIED, |_| entry.status);
@@ -95,7 +95,7 @@ pub fn cache_status(id: &str) -> Box<[u8]> {
 
 /// Whether the client of the front that asks is on this machine. `None`: it is not a front that asks, or the answer is not
 /// for everyone whom it may be for.
-fn is_for_this_machine(request: &Head<'_>, standing: Standing) -> Option<bool> {
+fn is_for_this_machine(request: &RequestHead<'_>, standing: Standing) -> Option<bool> {
     // Another node is told more than a front, and what is pinned is one client's.
     let is_special = |id| request.first(id).is_some();
     if !request.is_alone() || is_special(FieldId::LinkAsker) || is_special(FieldId::LinkPinned) {

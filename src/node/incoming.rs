@@ -2,7 +2,7 @@
 
 use super::ask::{Ask, Asker};
 use super::caller::{Caller, Standing};
-use super::peer::Peer;
+use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Noted, Upgrade};
 use crate::wire::fault::Fault;
@@ -14,18 +14,18 @@ use http_body::Body;
 use std::rc::Rc;
 
 /// What came in, sorted.
-pub enum Incoming {
+pub enum IncomingRequest {
     Proxy { ask: Ask, body: Option<ClientBody>, upgrade: Option<Upgrade> },
     Control(Request<ClientBody>),
 }
 
-impl Incoming {
+impl IncomingRequest {
     /// Reads a request's head. Errors are the client's (400).
-    pub fn read(request: Request<ClientBody>, caller: &Caller) -> Result<Incoming, Fault> {
+    pub fn read(request: Request<ClientBody>, caller: &Caller) -> Result<IncomingRequest, Fault> {
         let (standing, vouched) = (caller.standing(), caller.is_vouched());
         let key = match classify(request.method(), request.uri())? {
             Target::Absolute(key) => key,
-            Target::Origin => return Ok(Incoming::Control(request)),
+            Target::Origin => return Ok(IncomingRequest::Control(request)),
             Target::Asterisk | Target::Authority { .. } => {
                 return Err(Fault::bad_request(
                     "a cache node answers http:// and https:// URLs only; ask a front for CONNECT",
@@ -41,7 +41,7 @@ impl Incoming {
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other.
         let may_ask = asker == Asker::Front && vouched && !from_node;
-        let peer = if may_ask { Peer::read(&head.headers) } else { None };
+        let peer = if may_ask { RemotePeer::read(&head.headers) } else { None };
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();
         noted.refuse()?;
@@ -63,7 +63,7 @@ impl Incoming {
             pathless,
             ..Ask::new(key, head, asker, same_machine)
         };
-        Ok(Incoming::Proxy { ask, body, upgrade })
+        Ok(IncomingRequest::Proxy { ask, body, upgrade })
     }
 }
 

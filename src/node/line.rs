@@ -1,8 +1,8 @@
 //! The connections to one other node, and one exchange on one of them.
 
-use super::peer::{Limits, Peer};
+use super::peer::{PeerLimits, RemotePeer};
 use crate::clock::Tick;
-use crate::net::http1::{self, Answer, Broken, Conn, Heard, Pool, Question, Room, Want};
+use crate::net::http1::{self, Answer, Conn, ConnWant, ExchangeError, Exchanged, Pool, Question, Room};
 use crate::net::rules::Reach;
 use crate::net::{descriptors, prove};
 use crate::wire::fault::{Fault, Kind};
@@ -10,11 +10,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-pub struct Line {
-    peer: Peer,
-    limits: Rc<Limits>,
+pub struct PeerLink {
+    peer: RemotePeer,
+    limits: Rc<PeerLimits>,
     pool: Rc<Pool>,
-    backoff: Cell<Backoff>,
+    backoff: Cell<PeerBackoff>,
     /// We had no file for a connection, which says nothing of the node.
     lacking: Cell<bool>,
 }
@@ -22,7 +22,7 @@ pub struct Line {
 /// For how long a node that did not answer is left alone: briefly at first, which a moment of much work costs little, and
 /// ever longer, up to a second, while it goes on.
 #[derive(Clone, Copy, Debug, Default)]
-struct Backoff {
+struct PeerBackoff {
     until: u64,
     failures: u32,
 }
@@ -30,14 +30,14 @@ struct Backoff {
 const FIRST: u64 = 50;
 const LONGEST: u64 = 1000;
 
-impl Backoff {
+impl PeerBackoff {
     /// What fails while it is left alone was asked before, and fails for the same reason.
-    fn failed(self, now: Tick) -> Backoff {
+    fn failed(self, now: Tick) -> PeerBackoff {
         if self.lasts(now) {
             return self;
         }
         let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
-        Backoff { until: now.0.saturating_add(pause), failures: self.failures.saturating_add(1) }
+        PeerBackoff { until: now.0.saturating_add(pause), failures: self.failures.saturating_add(1) }
     }
 
     fn lasts(self, now: Tick) -> bool {
@@ -45,13 +45,13 @@ impl Backoff {
     }
 }
 
-impl Line {
-    pub fn new(peer: Peer, limits: Rc<Limits>) -> Line {
+impl PeerLink {
+    pub fn new(peer: RemotePeer, limits: Rc<PeerLimits>) -> PeerLink {
         // Who finds all of them in use asks the origin.
         let (connections, idle) = (limits.connections, limits.idle);
         let room = Room { connections, queue: 0, queue_time: Duration::ZERO, idle };
         let pool = Rc::new(Pool::new(&peer.id, room, limits.http.clone()));
-        Line { peer, limits, pool, backoff: Cell::default(), lacking: Cell::default() }
+        PeerLink { peer, limits, pool, backoff: Cell::default(), lacking: Cell::default() }
     }
 
     pub fn is_left_alone(&self, now: Tick) -> bool {
@@ -78,22 +78,22 @@ impl Line {
     }
 
     /// Sends a request (absolute-form, without a body) and waits for the head of the answer. Dropping it closes the connection.
-    pub async fn exchange(&self, question: &Question<'_>) -> Result<Answer, Broken> {
-        let want = Want { pool: &self.pool, pins: None, same_machine: true };
+    pub async fn exchange(&self, question: &Question<'_>) -> Result<Answer, ExchangeError> {
+        let want = ConnWant { pool: &self.pool, pins: None, same_machine: true };
         match http1::ask(&want, question, None, async |_| self.open().await).await? {
-            Heard::Answer(answer) => Ok(*answer),
-            Heard::Message(_) => Err(Broken::Unread("no message was to be made of it")),
+            Exchanged::Answer(answer) => Ok(*answer),
+            Exchanged::Message(_) => Err(ExchangeError::Unread("no message was to be made of it")),
         }
     }
 
-    async fn open(&self) -> Result<Conn, Broken> {
-        let Peer { address, id, .. } = &self.peer;
+    async fn open(&self) -> Result<Conn, ExchangeError> {
+        let RemotePeer { address, id, .. } = &self.peer;
         match prove::reach(address, id, &self.limits.cluster, || true).await {
             Ok(stream) => Ok(Conn::new(stream, Reach::Anyone)),
             Err(e) => {
                 self.lacking.set(descriptors::is_our_lack(&e));
                 let fault = Fault::node(Kind::ConnectionRefused, "no connection to the other node");
-                Err(Broken::Unconnected(fault.because(e)))
+                Err(ExchangeError::Unconnected(fault.because(e)))
             }
         }
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_node_that_goes_on_failing_is_left_alone_for_ever_longer_up_to_a_second() {
-        let mut backoff = Backoff::default();
+        let mut backoff = PeerBackoff::default();
         let mut now = 7;
         for pause in [50, 100, 200, 400, 800, 1000, 1000] {
             assert!(!backoff.lasts(Tick(now)));

@@ -57,13 +57,13 @@ use crate::clock;
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::policy::{self, Decision, Groups, Marks, Part, Rules, Stored, Terms};
-use crate::store::disk::{Before, stays};
+use crate::store::disk::{ForgottenUrl, stays};
 use crate::store::{Entry, Shelf, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status::Fwd;
 use crate::wire::target::Key;
 use fill::Fate;
-use forgotten::Since;
+use forgotten::FetchMoment;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ use std::sync::Arc;
 const MILLISECOND: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// What the requests of a node share. One thread.
-struct Node {
+struct CacheNode {
     id: String,
     /// A random number, new at every start.
     boot: u64,
@@ -85,15 +85,15 @@ struct Node {
     store: Store,
     /// Behind the store.
     disk: Option<Rc<disk::Tier>>,
-    uncacheable: Uncacheable<settled::Why>,
+    uncacheable: Uncacheable<settled::Unstored>,
     fills: fills::Fills,
     refreshes: refreshes::Refreshes,
     origins: origin::Origins,
     peers: peers::Peers,
     forgotten: RefCell<forgotten::Forgotten>,
-    counters: Rc<counters::Counters>,
+    counters: Rc<counters::NodeCounters>,
     /// See [`answer::through`]; as many as there are reasons.
-    not_stored: RefCell<Vec<(Fwd, settled::Why, http::HeaderValue)>>,
+    not_stored: RefCell<Vec<(Fwd, settled::Unstored, http::HeaderValue)>>,
     /// What was received before is not reused without validation: this node was away and may have missed an invalidation.
     /// Both times are of [`clock::now`], which a step of the system's clock does not move while the process runs.
     doubted_before: Cell<Timestamp>,
@@ -101,7 +101,7 @@ struct Node {
     groups: RefCell<Groups>,
 }
 
-impl Node {
+impl CacheNode {
     /// The stored response that the request selects.
     fn lookup(&self, ask: &ask::Ask) -> Option<Arc<Entry>> {
         self.selected(ask, &self.store.get(&ask.key)?)
@@ -134,7 +134,7 @@ impl Node {
         let terms = entry.map(|entry| self.terms(&ask.key, entry));
         let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..settled::stored(entry) });
         match policy::decide(&ask.head, stored, now) {
-            Decision::Forward { fwd: Fwd::UriMiss } => Decision::Forward { fwd: Node::missed(ask, shelf) },
+            Decision::Forward { fwd: Fwd::UriMiss } => Decision::Forward { fwd: CacheNode::missed(ask, shelf) },
             decision => decision,
         }
     }
@@ -169,12 +169,12 @@ impl Node {
     }
 
     /// To be noted before something is fetched that is stored later.
-    fn begins(&self) -> Since {
+    fn begins(&self) -> FetchMoment {
         self.forgotten.borrow().now()
     }
 
     /// What became of the URL since: what was fetched before it was purged or made invalid is not stored.
-    fn fate(&self, since: Since, key: &Key) -> Fate {
+    fn fate(&self, since: FetchMoment, key: &Key) -> Fate {
         let forgotten = self.forgotten.borrow();
         let outdated = forgotten.now() != since && forgotten.has_any(since, [key.hash(), barred::origin(key)]);
         if outdated { Fate::Forget } else { Fate::Store }
@@ -197,7 +197,7 @@ impl Node {
         self.drop_stored(key)
     }
 
-    /// Whether something was stored, in memory or on disk. To be followed by [`Node::until_kept`] before anybody is answered.
+    /// Whether something was stored, in memory or on disk. To be followed by [`CacheNode::until_kept`] before anybody is answered.
     fn drop_stored(&self, key: &Key) -> bool {
         let on_disk = self.on_disk(key);
         if let Some(disk) = &self.disk {
@@ -212,7 +212,7 @@ impl Node {
 
     /// What is on disk of a URL is outdated by what begins to come, and stays so if this process is killed. `selecting`: as
     /// `Disk::outdates` takes it.
-    async fn supersede(&self, key: &Key, selecting: Option<&[u8]>) -> Option<Before> {
+    async fn supersede(&self, key: &Key, selecting: Option<&[u8]>) -> Option<ForgottenUrl> {
         let disk = self.disk.as_ref().filter(|disk| disk.outdates(key, selecting))?;
         let before = disk.forget(key)?;
         disk.settled(false).await;
@@ -220,7 +220,7 @@ impl Node {
     }
 
     /// Stores it, in place of what was superseded.
-    fn keep(&self, key: &Key, entry: &Arc<Entry>, before: Option<Before>) {
+    fn keep(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
         self.store.put(key, entry.clone());
         if let Some(disk) = &self.disk {
             let selecting = (!entry.vary().is_empty() && entry.part().is_none()).then(|| entry.selecting());
@@ -230,7 +230,7 @@ impl Node {
         }
     }
 
-    /// The same where only fields and terms are new. To be followed by [`Node::until_kept`].
+    /// The same where only fields and terms are new. To be followed by [`CacheNode::until_kept`].
     fn renew(&self, key: &Key, old: &Entry, new: &Arc<Entry>) {
         match self.disk.is_some() && stays(&old.terms, &new.terms, clock::now()) {
             true => self.store.put(key, new.clone()),

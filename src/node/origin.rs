@@ -1,17 +1,18 @@
 //! Connections to origins ([`crate::net::http1`]): what a request to one is, whose fault it is that it failed, and what its
 //! answer is to others.
 
-use super::counters::{Counters, add};
+use super::counters::{NodeCounters, add};
 use crate::config::Config;
 use crate::net::descriptors;
 use crate::net::dial::Dialer;
 use crate::net::http1::{
-    self, Answer, Broken, Conn, Heard, Limits, Owes, Pins, Pool, Pools, Question, Room, Upload, Want,
+    self, Answer, ClientLimits, Conn, ConnWant, ExchangeError, Exchanged, Owes, Pins, Pool, Pools, Question, Room,
+    Upload,
 };
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
-use crate::net::tls::{self, Roots, Trouble};
+use crate::net::tls::{self, Roots, TlsTrouble};
 use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
@@ -34,14 +35,14 @@ const LATER: Duration = Duration::from_secs(1);
 pub struct Origins {
     dialer: Dialer,
     roots: Roots,
-    tls: OnceCell<tls::Client>,
+    tls: OnceCell<tls::TlsClient>,
     pools: Rc<Pools>,
     /// Of the head of an answer.
     head: usize,
     fields: usize,
     first_byte: Duration,
     origin_silence: Duration,
-    counters: Rc<Counters>,
+    counters: Rc<NodeCounters>,
 }
 
 /// What an origin is asked, but for the body.
@@ -57,7 +58,7 @@ pub struct OriginRequest<'a> {
 }
 
 /// An answer of an origin.
-pub struct Reply {
+pub struct OriginReply {
     pub response: Response<OriginBody>,
     pub ends: BodyLength,
     /// Who may see what came from there.
@@ -65,7 +66,7 @@ pub struct Reply {
 }
 
 impl Origins {
-    pub fn new(config: &Config, counters: Rc<Counters>) -> Origins {
+    pub fn new(config: &Config, counters: Rc<NodeCounters>) -> Origins {
         let (limits, timeouts) = (&config.limits, &config.timeouts);
         let (head, fields) = (usize::try_from(limits.head).unwrap_or(usize::MAX), limits.fields);
         let (first_byte, origin_silence) = (timeouts.first_byte, timeouts.origin_silence);
@@ -75,7 +76,7 @@ impl Origins {
             queue_time: timeouts.queue,
             idle: timeouts.idle,
         };
-        let limits = Limits {
+        let limits = ClientLimits {
             bounds: Bounds { bytes: head.max(8192), fields },
             answer: first_byte,
             take: origin_silence.max(first_byte),
@@ -97,7 +98,7 @@ impl Origins {
         request: &OriginRequest<'_>,
         upload: Option<Box<Upload>>,
         interim: &dyn Fn(Head),
-    ) -> Result<Reply, Fault> {
+    ) -> Result<OriginReply, Fault> {
         let OriginRequest { key, method, pathless, headers, same_machine, pins } = *request;
         let target = if pathless { "*" } else { key.path_and_query() };
         let head = http1::head(method, target, headers, upload.as_deref());
@@ -109,11 +110,11 @@ impl Origins {
             message: None,
         };
         let pool = self.pools.get(key.root());
-        let want = Want { pool: &pool, pins, same_machine };
+        let want = ConnWant { pool: &pool, pins, same_machine };
         let dial = async |again| self.dial(key, same_machine, again).await;
         let reply = match self.ask(&want, &question, upload, dial).await? {
-            Heard::Answer(answer) => self.reply(*answer),
-            Heard::Message(_) => return Err(self.blame(Kind::ConnectionTerminated)),
+            Exchanged::Answer(answer) => self.reply(*answer),
+            Exchanged::Message(_) => return Err(self.blame(Kind::ConnectionTerminated)),
         };
         if !self.allows(reply.response.headers()) {
             add(&self.counters.origin_failures, 1);
@@ -134,31 +135,32 @@ impl Origins {
         url: &[u8],
         same_machine: bool,
         question: &Question<'_>,
-    ) -> Result<Heard, Fault> {
-        let want = Want { pool, pins: None, same_machine };
-        let dial = async |again| self.dial(&self::url(url).map_err(Broken::Unconnected)?, same_machine, again).await;
+    ) -> Result<Exchanged, Fault> {
+        let want = ConnWant { pool, pins: None, same_machine };
+        let dial =
+            async |again| self.dial(&self::url(url).map_err(ExchangeError::Unconnected)?, same_machine, again).await;
         self.ask(&want, question, None, dial).await
     }
 
     async fn ask(
         &self,
-        want: &Want<'_>,
+        want: &ConnWant<'_>,
         question: &Question<'_>,
         upload: Option<Box<Upload>>,
-        dial: impl AsyncFn(bool) -> Result<Conn, Broken>,
-    ) -> Result<Heard, Fault> {
+        dial: impl AsyncFn(bool) -> Result<Conn, ExchangeError>,
+    ) -> Result<Exchanged, Fault> {
         add(&self.counters.origin_requests, 1);
         http1::ask(want, question, upload, dial).await.map_err(|broken| self.failed(broken))
     }
 
     /// `again`: in place of one on which the request has gone out already.
-    async fn dial(&self, key: &Key, same_machine: bool, again: bool) -> Result<Conn, Broken> {
+    async fn dial(&self, key: &Key, same_machine: bool, again: bool) -> Result<Conn, ExchangeError> {
         let (host, port) = (key.host(), key.port());
         let dialed = match key.scheme() {
             "https" => self.dialer.dial_tls(host, port, same_machine, self.tls()?).await,
             _ => self.dialer.dial(&host.to_string(), port, same_machine).await,
         };
-        let dialed = dialed.map_err(Broken::Unconnected)?;
+        let dialed = dialed.map_err(ExchangeError::Unconnected)?;
         add(&self.counters.origin_connections, 1);
         add(&self.counters.origin_requests, u64::from(again));
         if let Stream::Tls(session) = &dialed.stream {
@@ -169,13 +171,13 @@ impl Origins {
     }
 
     /// Made when it is first needed: the system's authorities are many.
-    fn tls(&self) -> Result<&tls::Client, Broken> {
+    fn tls(&self) -> Result<&tls::TlsClient, ExchangeError> {
         if let Some(client) = self.tls.get() {
             return Ok(client);
         }
-        let made = tls::Client::new(&self.roots).map_err(|why| {
+        let made = tls::TlsClient::new(&self.roots).map_err(|why| {
             let detail = format!("the proxy cannot speak TLS to origins: {why}");
-            Broken::Unconnected(Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyInternalError, detail))
+            ExchangeError::Unconnected(Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyInternalError, detail))
         })?;
         Ok(self.tls.get_or_init(|| made))
     }
@@ -198,31 +200,31 @@ impl Origins {
     }
 
     /// The answer as others expect it.
-    pub fn reply(&self, answer: Answer) -> Reply {
+    pub fn reply(&self, answer: Answer) -> OriginReply {
         let reach = answer.reach();
         let (response, ends) = answer.into_response(Whose::Origin);
         let response = response.map(|body| OriginBody { body, counters: self.counters.clone() });
-        Reply { response, ends, reach }
+        OriginReply { response, ends, reach }
     }
 
-    fn failed(&self, broken: Broken) -> Fault {
+    fn failed(&self, broken: ExchangeError) -> Fault {
         match broken {
-            Broken::Full => {
+            ExchangeError::Full => {
                 Fault::origin(Kind::ConnectionLimitReached, "too many requests wait for this origin; try again later")
             }
-            Broken::Unconnected(fault) => fault,
-            Broken::Upload(why) => Fault::bad_request("the request's body broke off").because(why),
-            Broken::Unread(why) => self.unread(why),
-            Broken::Late(Owes::Giving) => paused(),
-            Broken::Late(Owes::Taking) => self.blame(Kind::ConnectionWriteTimeout),
-            Broken::Late(Owes::Answer) => self.blame(Kind::HttpResponseTimeout),
+            ExchangeError::Unconnected(fault) => fault,
+            ExchangeError::Upload(why) => Fault::bad_request("the request's body broke off").because(why),
+            ExchangeError::Unread(why) => self.unread(why),
+            ExchangeError::Late(Owes::Giving) => paused(),
+            ExchangeError::Late(Owes::Taking) => self.blame(Kind::ConnectionWriteTimeout),
+            ExchangeError::Late(Owes::Answer) => self.blame(Kind::HttpResponseTimeout),
             // It has ended TLS, and said why.
-            Broken::Ended { heard: false, source: Some(e) } if Trouble::of(&e).is_some() => {
+            ExchangeError::Ended { heard: false, source: Some(e) } if TlsTrouble::of(&e).is_some() => {
                 add(&self.counters.origin_failures, 1);
-                Trouble::of(&e)
+                TlsTrouble::of(&e)
                     .map_or_else(|| self.blame(Kind::TlsProtocolError), |trouble| trouble.fault("the origin"))
             }
-            Broken::Ended { heard, source } => {
+            ExchangeError::Ended { heard, source } => {
                 let kind = if heard { Kind::HttpResponseIncomplete } else { Kind::ConnectionTerminated };
                 source.into_iter().fold(self.blame(kind), Fault::because)
             }
@@ -288,8 +290,8 @@ fn too_long() -> Fault {
 
 /// The body of an origin's answer, counted.
 pub struct OriginBody {
-    body: Box<http1::Body>,
-    counters: Rc<Counters>,
+    body: Box<http1::ResponseBody>,
+    counters: Rc<NodeCounters>,
 }
 
 impl OriginBody {

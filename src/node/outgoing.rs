@@ -1,6 +1,6 @@
 //! The question to the origin, and the interim responses that come before its answer.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::{Ask, Asker};
 use crate::net::http1::Upload;
 use crate::net::serve::{ClientBody, Interim};
@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body;
 
 /// The fields of a request to the origin, and its body.
-pub fn outgoing(node: &Node, ask: &Ask, body: Option<ClientBody>) -> (HeaderMap, Option<Box<Upload>>) {
+pub fn outgoing(node: &CacheNode, ask: &Ask, body: Option<ClientBody>) -> (HeaderMap, Option<Box<Upload>>) {
     let upload = body.map(|body| {
         let chunked = body.size_hint().exact().is_none();
         let mut upload = Box::new(Upload::new(Box::pin(body), chunked));
@@ -29,7 +29,7 @@ pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
     interim.send(status, &headers);
 }
 
-fn outgoing_fields(node: &Node, ask: &Ask) -> HeaderMap {
+fn outgoing_fields(node: &CacheNode, ask: &Ask) -> HeaderMap {
     let mut headers = ask.head.headers.clone();
     let authority = ask.key.authority();
     if headers.get(header::HOST).is_none_or(|host| host.as_bytes() != authority.as_bytes())

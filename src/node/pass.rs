@@ -8,15 +8,15 @@ use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::Standing;
 use super::counters::add;
-use super::forgotten::Since;
+use super::forgotten::FetchMoment;
 use super::origin::url;
 use super::outgoing::pass_on;
-use super::settled::{Why, mark};
-use super::{Node, answer, collapse, fill, hit};
+use super::settled::{Unstored, mark};
+use super::{CacheNode, answer, collapse, fill, hit};
 use crate::clock;
-use crate::net::http1::{Answer, Heard, Message, Pool, Question};
+use crate::net::http1::{Answer, Exchanged, Message, Pool, Question};
 use crate::net::rules::Reach;
-use crate::net::serve::{Asked, Given, Head as Request, Interim, room_for_message};
+use crate::net::serve::{Finished, Interim, RequestHead as Request, ServiceRequest, room_for_message};
 use crate::policy;
 use crate::store::{Mark, Then};
 use crate::wire::answer::decode::Head;
@@ -35,28 +35,28 @@ use std::rc::Rc;
 const FWD: Fwd = Fwd::UriMiss;
 
 /// A request on its way.
-pub struct Pass {
-    node: Rc<Node>,
+pub struct NodePass {
+    node: Rc<CacheNode>,
     pool: Rc<Pool>,
     /// The URL, which is its own key, and the head for the origin.
     text: Box<[u8]>,
     url: usize,
     same_machine: bool,
     /// Why the last answer was not stored.
-    why: Why,
+    why: Unstored,
     interim: Interim,
 }
 
-impl Pass {
+impl NodePass {
     /// `None`: it goes the long way. Nothing is stored under its URL, and what is not stored of it has this reason. `last`: the
     /// origin that was last asked on this connection.
     pub fn of(
-        node: Rc<Node>,
+        node: Rc<CacheNode>,
         last: &RefCell<Option<Rc<Pool>>>,
-        request: &Asked<'_>,
+        request: &ServiceRequest<'_>,
         standing: Standing,
-        why: Why,
-    ) -> Option<Pass> {
+        why: Unstored,
+    ) -> Option<NodePass> {
         let is_plain = *request.method() == Method::GET && request.version() == Version::HTTP_11;
         if !is_plain || !request.is_alone() || request.takes_trailers() {
             return None;
@@ -77,11 +77,11 @@ impl Pass {
         let same_machine = hit::said(said, standing)?;
         text.extend_from_slice(b"\r\n");
         let (text, url, interim) = (text.into_boxed_slice(), request.target().len(), request.interim());
-        Some(Pass { node, pool, text, url, same_machine, why, interim })
+        Some(NodePass { node, pool, text, url, same_machine, why, interim })
     }
 
     /// Asks the origin.
-    pub async fn relay(self) -> Given<NodeBody> {
+    pub async fn relay(self) -> Finished<NodeBody> {
         let node = &self.node;
         add(&node.counters.requests, 1);
         let (began, sent) = (node.begins(), clock::now());
@@ -93,11 +93,11 @@ impl Pass {
             message: Some(&|head, reach, content| self.message(head, reach, content)),
         };
         match node.origins.pass(&self.pool, &self.text[..self.url], self.same_machine, &question).await {
-            Ok(Heard::Message((message, head))) => Given::Message(message, head),
-            Ok(Heard::Answer(answer)) => {
-                Given::Response(answer::begun(node, self.long(*answer, began, sent), true, Else::Nothing).await)
+            Ok(Exchanged::Message((message, head))) => Finished::Message(message, head),
+            Ok(Exchanged::Answer(answer)) => {
+                Finished::Response(answer::begun(node, self.long(*answer, began, sent), true, Else::Nothing).await)
             }
-            Err(fault) => Given::Response(answer::begun(node, Err(fault), true, Else::Nothing).await),
+            Err(fault) => Finished::Response(answer::begun(node, Err(fault), true, Else::Nothing).await),
         }
     }
 
@@ -108,7 +108,7 @@ impl Pass {
             return None;
         }
         let why = policy::forbidden(&node.rules, origins.status, origins.fields.cache_control()?)?;
-        let status = answer::not_stored(node, FWD, Why::Policy(why));
+        let status = answer::not_stored(node, FWD, Unstored::Policy(why));
         let mut message = room_for_message(128 + origins.fields.len() + status.len() + content.len());
         begin(origins.status, &origins.fields, &mut message)?;
         let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| message.extend_from_slice(part));
@@ -119,14 +119,14 @@ impl Pass {
         put(&[b"\r\n"]);
         let head = message.len();
         message.extend_from_slice(content);
-        self.note(Why::Policy(why));
+        self.note(Unstored::Policy(why));
         add(&node.counters.forwarded, 1);
         add(&node.counters.bytes_from_origin, content.len() as u64);
         Some((message, head))
     }
 
     /// Remembered, unless it is the same as before.
-    fn note(&self, why: Why) {
+    fn note(&self, why: Unstored) {
         if why != self.why
             && let Ok(key) = self.key()
         {
@@ -135,7 +135,7 @@ impl Pass {
     }
 
     /// The rest of the long way.
-    fn long(&self, answer: Answer, began: Since, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
+    fn long(&self, answer: Answer, began: FetchMoment, sent: Timestamp) -> Result<Response<NodeBody>, Fault> {
         let (node, ask) = (&self.node, self.ask()?);
         let reply = node.origins.reply(answer);
         let settled = Answered::new(reply.response, reply.ends, reply.reach, sent).asked_for(&ask)?.plainly(node, &ask);

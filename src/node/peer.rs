@@ -1,6 +1,6 @@
 //! Another node, and what holds for all of them.
 
-use crate::config::{Address, Cluster};
+use crate::config::{Address, ClusterConfig};
 use crate::net::http1;
 use crate::wire::link;
 use http::HeaderMap;
@@ -8,35 +8,35 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// The body of another node's answer.
-pub type PeerBody = Box<http1::Body>;
+pub type PeerBody = Box<http1::ResponseBody>;
 
 /// A node that waits for the head of its own fetch says so this often.
 pub const SIGN: Duration = Duration::from_millis(150);
 
 /// A node that the front has named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Peer {
+pub struct RemotePeer {
     pub id: Box<str>,
     pub address: Address,
     /// It is the owner, in whose place this node is asked: it renews for both.
     pub owns: bool,
 }
 
-impl Peer {
+impl RemotePeer {
     /// From `Ringhold-Peer` and `Ringhold-Owner`.
-    pub fn read(headers: &HeaderMap) -> Option<Peer> {
+    pub fn read(headers: &HeaderMap) -> Option<RemotePeer> {
         let (id, address) = link::introduced(headers.get(link::PEER)?.as_bytes())?;
-        Some(Peer { id: id.into(), address: address.parse().ok()?, owns: headers.contains_key(link::OWNER) })
+        Some(RemotePeer { id: id.into(), address: address.parse().ok()?, owns: headers.contains_key(link::OWNER) })
     }
 }
 
 /// What holds for each of them.
-pub struct Limits {
+pub struct PeerLimits {
     /// Its secrets are proved on new connections.
-    pub cluster: Cluster,
+    pub cluster: ClusterConfig,
     pub connections: usize,
     pub idle: Duration,
-    pub http: Rc<http1::Limits>,
+    pub http: Rc<http1::ClientLimits>,
     /// To the head of the answer, or the first sign of a node that waits for it itself.
     pub answer: Duration,
     /// From one sign to the next.

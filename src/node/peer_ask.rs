@@ -1,12 +1,12 @@
 //! Asking another node before the origin (docs/link.md, Peer ask): whom, when, and what its answer is good for.
 
-use super::Node;
+use super::CacheNode;
 use super::answered::Answered;
 use super::ask::Ask;
 use super::counters::add;
-use super::fill::{Fill, Head};
-use super::line::Line;
-use super::peer::{Peer, PeerBody};
+use super::fill::{Fill, FillHead};
+use super::line::PeerLink;
+use super::peer::{PeerBody, RemotePeer};
 use crate::clock::{Tick, tick};
 use crate::net::http1::{self, Answer, Question};
 use crate::net::rules::Reach;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 /// What the named node has of what is asked for, or fetches where it is the owner, to be stored here as an origin's answer
 /// is. `None`: ask the origin.
-pub async fn ask(node: &Node, ask: &Ask, fill: &Fill) -> Option<(Head, PeerBody)> {
+pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> Option<(FillHead, PeerBody)> {
     let peer = ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head))?;
     let barred = node.peers.barred(&ask.key);
     if barred.is_some() && !peer.owns {
@@ -65,7 +65,7 @@ fn age<B>(response: &Response<B>) -> Option<u64> {
 }
 
 /// The answer, when it comes in time.
-async fn answer(node: &Node, ask: &Ask, peer: &Peer, line: &Line) -> Option<Answer> {
+async fn answer(node: &CacheNode, ask: &Ask, peer: &RemotePeer, line: &PeerLink) -> Option<Answer> {
     let (limits, heard, head) = (node.peers.limits(), Cell::new(0), question(node, ask, peer));
     let question =
         Question { head: &head, bodiless: false, idempotent: true, interim: &|_| heard.set(tick().0), message: None };
@@ -94,7 +94,7 @@ async fn hearing<T, E>(
     }
 }
 
-fn question(node: &Node, ask: &Ask, peer: &Peer) -> Vec<u8> {
+fn question(node: &CacheNode, ask: &Ask, peer: &RemotePeer) -> Vec<u8> {
     let mut headers: HeaderMap = ask.head.headers.clone();
     if !peer.owns {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("only-if-cached"));
@@ -113,12 +113,12 @@ fn question(node: &Node, ask: &Ask, peer: &Peer) -> Vec<u8> {
 
 /// A fresh hit or a fill that is read along, where it may be stored here too; whatever else came is dropped.
 fn useful(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
     response: Response<PeerBody>,
     ends: BodyLength,
     sent: Timestamp,
-) -> Option<(Head, PeerBody)> {
+) -> Option<(FillHead, PeerBody)> {
     if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {
         return None;
     }

@@ -1,8 +1,8 @@
 //! The other nodes, as this one knows them.
 
 use super::barred::{Barred, origin};
-use super::line::Line;
-use super::peer::{Limits, Peer, SIGN};
+use super::line::PeerLink;
+use super::peer::{PeerLimits, RemotePeer, SIGN};
 use crate::clock::{Tick, tick};
 use crate::config::Config;
 use crate::net::http1;
@@ -21,9 +21,9 @@ const LINES: usize = 1024;
 
 /// The other nodes, as this one knows them.
 pub struct Peers {
-    lines: RefCell<HashMap<Peer, Rc<Line>>>,
+    lines: RefCell<HashMap<RemotePeer, Rc<PeerLink>>>,
     barred: RefCell<Barred>,
-    limits: Rc<Limits>,
+    limits: Rc<PeerLimits>,
 }
 
 impl Peers {
@@ -31,7 +31,7 @@ impl Peers {
         let (limits, timeouts) = (&config.limits, &config.timeouts);
         let head = usize::try_from(limits.head).unwrap_or(usize::MAX);
         let first_byte = timeouts.first_byte;
-        let http = http1::Limits {
+        let http = http1::ClientLimits {
             // With room for what a node adds, as in the front.
             bounds: Bounds { bytes: head.max(8192).saturating_add(4096), fields: limits.fields + 32 },
             answer: first_byte,
@@ -42,7 +42,7 @@ impl Peers {
             // It says again and again that it waits itself, for as long as `answer`.
             interim: (usize::MAX, usize::MAX),
         };
-        let limits = Limits {
+        let limits = PeerLimits {
             cluster: config.cluster.clone(),
             connections: limits.node_connections,
             idle: timeouts.idle / 2,
@@ -54,7 +54,7 @@ impl Peers {
         Peers { lines: RefCell::default(), barred: RefCell::default(), limits: Rc::new(limits) }
     }
 
-    pub fn limits(&self) -> &Rc<Limits> {
+    pub fn limits(&self) -> &Rc<PeerLimits> {
         &self.limits
     }
 
@@ -81,12 +81,12 @@ impl Peers {
     }
 
     /// It did not answer in time lately.
-    pub fn is_left_alone(&self, peer: &Peer) -> bool {
+    pub fn is_left_alone(&self, peer: &RemotePeer) -> bool {
         self.lines.borrow().get(peer).is_some_and(|line| line.is_left_alone(tick()))
     }
 
     /// `None`: it is left alone for now.
-    pub fn line(&self, peer: &Peer) -> Option<Rc<Line>> {
+    pub fn line(&self, peer: &RemotePeer) -> Option<Rc<PeerLink>> {
         let mut lines = self.lines.borrow_mut();
         if let Some(line) = lines.get(peer) {
             return Some(line.clone()).filter(|line| !line.is_left_alone(tick()));
@@ -94,7 +94,7 @@ impl Peers {
         if lines.len() >= LINES {
             return None;
         }
-        let line = Rc::new(Line::new(peer.clone(), self.limits.clone()));
+        let line = Rc::new(PeerLink::new(peer.clone(), self.limits.clone()));
         lines.insert(peer.clone(), line.clone());
         Some(line)
     }

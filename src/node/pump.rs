@@ -1,15 +1,15 @@
 //! Moves a body from the origin into a fill, and the whole of it into the store.
 
-use super::Node;
+use super::CacheNode;
 use super::body::blame;
 use super::counters::add;
-use super::fill::{Fate, Fill, Head, Place, Stage};
-use super::settled::Why;
-use super::source::Source;
+use super::fill::{Fate, Fill, FillHead, FillStage, PartPlace};
+use super::settled::Unstored;
+use super::source::FillSource;
 use crate::account;
 use crate::net::serve::BoxError;
 use crate::policy::Part;
-use crate::store::disk::Before;
+use crate::store::disk::ForgottenUrl;
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Blame, Kind, Whose};
 use crate::wire::target::Key;
@@ -30,8 +30,8 @@ const PASSING_BLOCK: usize = 64 * 1024;
 /// The block for a body of unknown length.
 const UNSIZED_BLOCK: usize = 16 * 1024;
 
-/// Runs until the body is whole and stored, or broken. Dropping it breaks the fill (see [`Ending`]).
-pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
+/// Runs until the body is whole and stored, or broken. Dropping it breaks the fill (see [`FillGuard`]).
+pub async fn pump(ending: FillGuard, head: Rc<FillHead>, body: FillSource) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     let before = supersede(&node, &fill, &head).await;
     match flow(&node, &fill, &head, body).await {
@@ -46,7 +46,7 @@ pub async fn pump(ending: Ending, head: Rc<Head>, body: Source) {
 }
 
 /// Before anybody gets anything of it: what is on disk must not come back when they have the last of it.
-async fn supersede(node: &Node, fill: &Fill, head: &Head) -> Option<Before> {
+async fn supersede(node: &CacheNode, fill: &Fill, head: &FillHead) -> Option<ForgottenUrl> {
     if node.disk.is_none() || fill.fate() == Fate::Forget {
         return None;
     }
@@ -54,10 +54,15 @@ async fn supersede(node: &Node, fill: &Fill, head: &Head) -> Option<Before> {
     node.supersede(&Key::parse(&fill.key).ok()?, varies.then_some(&*head.selecting)).await
 }
 
-async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result<Option<HeaderMap>, BoxError> {
+async fn flow(
+    node: &CacheNode,
+    fill: &Fill,
+    head: &FillHead,
+    mut body: FillSource,
+) -> Result<Option<HeaderMap>, BoxError> {
     let mut block = BytesMut::new();
     let mut trailers = None;
-    seed(fill, head, Place::Before, &mut block);
+    seed(fill, head, PartPlace::Before, &mut block);
     let mut next = body.frame().await;
     while let Some(frame) = next {
         match frame?.into_data().map_err(Frame::into_trailers) {
@@ -85,7 +90,7 @@ async fn flow(node: &Node, fill: &Fill, head: &Head, mut body: Source) -> Result
             Poll::Pending => body.frame().await,
         };
     }
-    seed(fill, head, Place::Behind, &mut block);
+    seed(fill, head, PartPlace::Behind, &mut block);
     Ok(trailers)
 }
 
@@ -104,12 +109,12 @@ async fn turn() {
 }
 
 /// A rest that was sent in chunks may be shorter or longer than it said.
-fn is_all(fill: &Fill, head: &Head) -> bool {
+fn is_all(fill: &Fill, head: &FillHead) -> bool {
     head.seed.is_none() || head.length == Some(fill.received())
 }
 
 /// What is stored already, where it belongs. It is copied, because an entry's bytes are counted by themselves.
-fn seed(fill: &Fill, head: &Head, place: Place, block: &mut BytesMut) {
+fn seed(fill: &Fill, head: &FillHead, place: PartPlace, block: &mut BytesMut) {
     if let Some(seed) = head.seed.as_ref().filter(|seed| seed.place == place) {
         seed.entry.body().pieces().iter().for_each(|piece| copy(piece, block, head.length, fill));
     }
@@ -131,17 +136,17 @@ fn copy(mut data: &[u8], block: &mut BytesMut, length: Option<u64>, fill: &Fill)
 }
 
 /// It turned out to be too large to store: the next request for it does not wait for this one.
-fn forget(node: &Node, fill: &Fill) {
+fn forget(node: &CacheNode, fill: &Fill) {
     if fill.fate() == Fate::Store
         && let Ok(key) = Key::parse(&fill.key)
     {
-        node.uncacheable.note(&key, Why::TooLarge, Then::Alone);
+        node.uncacheable.note(&key, Unstored::TooLarge, Then::Alone);
     }
     fill.set_fate(Fate::Forget);
 }
 
 /// The body is whole: what is still wanted is stored, and everyone reads on from the entry.
-fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>, before: Option<Before>) {
+fn finish(node: &CacheNode, fill: &Fill, head: &FillHead, trailers: Option<HeaderMap>, before: Option<ForgottenUrl>) {
     let Ok(key) = Key::parse(&fill.key) else { return fill.complete(None, trailers) };
     if fill.fate() == Fate::Forget {
         return fill.complete(None, trailers);
@@ -157,7 +162,7 @@ fn finish(node: &Node, fill: &Fill, head: &Head, trailers: Option<HeaderMap>, be
 }
 
 /// `None` for a 206 whose content is not what its `Content-Range` says.
-fn entry(fill: &Fill, head: &Head, key: &Key, mut headers: HeaderMap) -> Option<Entry> {
+fn entry(fill: &Fill, head: &FillHead, key: &Key, mut headers: HeaderMap) -> Option<Entry> {
     let part = match head.status {
         StatusCode::PARTIAL_CONTENT => Some(Part::of(&headers, fill.received())?),
         _ => None,
@@ -181,25 +186,25 @@ fn whole(status: StatusCode) -> StatusCode {
 }
 
 /// Takes a fill out of the table when its task ends, however it ends: done, aborted, or by a panic.
-pub struct Ending {
-    pub node: Rc<Node>,
+pub struct FillGuard {
+    pub node: Rc<CacheNode>,
     pub fill: Rc<Fill>,
     hash: u64,
 }
 
-impl Ending {
-    pub fn new(node: &Rc<Node>, fill: &Rc<Fill>, key: &Key) -> Ending {
-        Ending { node: node.clone(), fill: fill.clone(), hash: key.hash() }
+impl FillGuard {
+    pub fn new(node: &Rc<CacheNode>, fill: &Rc<Fill>, key: &Key) -> FillGuard {
+        FillGuard { node: node.clone(), fill: fill.clone(), hash: key.hash() }
     }
 }
 
-impl Drop for Ending {
+impl Drop for FillGuard {
     fn drop(&mut self) {
         if self.fill.is_asking() {
             add(&self.node.counters.abandoned_fills, 1);
         }
         self.node.fills.remove(self.hash, &self.fill);
-        self.fill.settle(Stage::Gone);
+        self.fill.settle(FillStage::Gone);
         self.fill.broken(Blame::new(Whose::Us, Kind::ProxyInternalError));
     }
 }

@@ -1,6 +1,6 @@
 //! Parts of a stored whole (RFC 9110 section 14): 206 with one or several, or 416.
 
-use super::body::{NodeBody, Piece, respond};
+use super::body::{NodeBody, PartsPiece, respond};
 use super::random::random;
 use super::settled::stored;
 use crate::policy::ranges::{content_range, multipart};
@@ -68,10 +68,10 @@ fn several(entry: &Arc<Entry>, mut headers: HeaderMap, parts: &[Range<u64>]) -> 
     headers.remove(header::CONTENT_LENGTH);
     let mut pieces = VecDeque::with_capacity(parts.len() * 2 + 1);
     for (head, part) in frame.heads.into_iter().zip(parts) {
-        pieces.push_back(Piece::Text(head.into()));
-        pieces.push_back(Piece::Of(entry.clone(), part.clone()));
+        pieces.push_back(PartsPiece::Text(head.into()));
+        pieces.push_back(PartsPiece::Of(entry.clone(), part.clone()));
     }
-    pieces.push_back(Piece::Text(frame.tail.into()));
+    pieces.push_back(PartsPiece::Text(frame.tail.into()));
     respond(StatusCode::PARTIAL_CONTENT, headers, NodeBody::Pieces(pieces))
 }
 

@@ -1,11 +1,11 @@
 //! Validates in the background what was just served stale (RFC 5861 section 3): each variant once, whoever else asks
 //! meanwhile and however.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::Ask;
 use super::collapse::{Got, join_or_lead};
-use super::fill::{Fate, Kept};
-use super::forgotten::Since;
+use super::fill::{Fate, Sharing};
+use super::forgotten::FetchMoment;
 use super::refreshes::Variant;
 use crate::clock::tick;
 use crate::store::Entry;
@@ -15,34 +15,34 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Begins one for what this request was answered with, unless it is not its turn.
-pub fn begin(node: &Rc<Node>, ask: &Ask, stale: &Arc<Entry>) {
+pub fn begin(node: &Rc<CacheNode>, ask: &Ask, stale: &Arc<Entry>) {
     let variant = variant(ask, stale);
     if !node.refreshes.begin(variant, tick()) {
         return;
     }
-    let running = Running { node: node.clone(), variant, renewed: Cell::new(false) };
+    let running = RefreshGuard { node: node.clone(), variant, renewed: Cell::new(false) };
     let (ask, stale, began) = (Rc::new(ask.for_everyone(&stale.terms)), stale.clone(), node.begins());
     tokio::task::spawn_local(async move { running.renewed.set(renew(&running.node, &ask, stale, began).await) });
 }
 
 /// Whether it could not be renewed just now: the origin is left alone for a moment.
-pub fn rests(node: &Node, ask: &Ask, stale: Option<&Entry>) -> bool {
+pub fn rests(node: &CacheNode, ask: &Ask, stale: Option<&Entry>) -> bool {
     stale.is_some_and(|stale| node.refreshes.rests(variant(ask, stale), tick()))
 }
 
 /// It could not be renewed by who has waited for that.
-pub fn failed(node: &Node, ask: &Ask, stale: Option<&Entry>) {
+pub fn failed(node: &CacheNode, ask: &Ask, stale: Option<&Entry>) {
     stale.into_iter().for_each(|stale| node.refreshes.failed(variant(ask, stale), tick()));
 }
 
-async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Since) -> bool {
+async fn renew(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Arc<Entry>, began: FetchMoment) -> bool {
     // It was purged before this task had its turn: there is nothing to be renewed.
     if node.fate(began, &ask.key) == Fate::Forget {
         return false;
     }
     match join_or_lead(node, ask, Some(stale)).await {
         Ok(Got::Filling(_, reader, _)) if reader.fate() == Fate::Store => reader.follow_to_the_end().await,
-        Ok(Got::Validated(confirmed, _)) => confirmed.kept == Kept::Stored,
+        Ok(Got::Validated(confirmed, _)) => confirmed.kept == Sharing::Stored,
         // Whoever answers there has not proved to be the origin: what that one has said is not answered in its place.
         Err(fault) if fault.kind.is_of_tls() => {
             node.store.remove(&ask.key);
@@ -53,13 +53,13 @@ async fn renew(node: &Rc<Node>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Since) 
 }
 
 /// Ends its turn however its task ends.
-struct Running {
-    node: Rc<Node>,
+struct RefreshGuard {
+    node: Rc<CacheNode>,
     variant: Variant,
     renewed: Cell<bool>,
 }
 
-impl Drop for Running {
+impl Drop for RefreshGuard {
     fn drop(&mut self) {
         self.node.refreshes.end(self.variant, self.renewed.get(), tick());
     }

@@ -1,10 +1,10 @@
 //! What is done when more is held than may be (docs/caching.md, "What is held").
 
-use super::Node;
-use super::fill::{Fate, Fill, Stage};
+use super::CacheNode;
+use super::fill::{Fate, Fill, FillStage};
 use super::fills::Fills;
-use super::settled::Why;
-use crate::account::{self, Kind};
+use super::settled::Unstored;
+use crate::account::{self, AccountKind};
 use crate::clock::{Tick, tick};
 use crate::store::Then;
 use crate::wire::target::Key;
@@ -20,16 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two looks at what can be given back to the system.
 const TIDY: Duration = Duration::from_secs(1);
 
-impl Node {
+impl CacheNode {
     /// Gives fills up, where fills have taken more than their half; where readers have, the slowest is cut (by the sweep of
     /// `net::serve`), unless those who are quick take enough before that. What asks for room brings nothing more until then.
     pub async fn make_room(&self) {
         while account::is_over()
-            && account::held(Kind::Fills) >= account::limit() / 2
+            && account::held(AccountKind::Fills) >= account::limit() / 2
             && let Some(fill) = self.fills.first_to_go(tick())
         {
             if let Ok(key) = Key::parse(&fill.key) {
-                self.uncacheable.note(&key, Why::Busy, Then::AsBefore);
+                self.uncacheable.note(&key, Unstored::Busy, Then::AsBefore);
             }
             fill.set_fate(Fate::Forget);
         }
@@ -52,7 +52,7 @@ impl Fills {
 }
 
 fn is_storing(fill: &Fill) -> bool {
-    fill.fate() == Fate::Store && fill.held() > 0 && matches!(fill.stage(), Stage::Streaming(_))
+    fill.fate() == Fate::Store && fill.held() > 0 && matches!(fill.stage(), FillStage::Streaming(_))
 }
 
 /// Scheme and authority of a key's text.
@@ -62,7 +62,7 @@ fn origin(key: &str) -> &str {
 }
 
 /// Drops what was evicted and gives it back to the system, for as long as the node runs.
-pub async fn tidy(node: Rc<Node>) {
+pub async fn tidy(node: Rc<CacheNode>) {
     let mut interval = tokio::time::interval(TIDY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut trim = crate::alloc::Trim::default();

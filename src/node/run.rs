@@ -1,21 +1,21 @@
 //! Starts and ends a node.
 
 use super::caller::Caller;
-use super::counters::Counters;
+use super::counters::NodeCounters;
 use super::disk::Tier;
 use super::door::Door;
 use super::fills::Fills;
 use super::random::random;
 use super::refreshes::Refreshes;
-use super::service::Serving;
-use super::{Node, adopt, hit, origin, peers};
+use super::service::NodeService;
+use super::{CacheNode, adopt, hit, origin, peers};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
-use crate::config::{Address, Config, Zookeeper, authority, machine};
+use crate::config::{Address, Config, ZookeeperConfig, authority, machine};
 use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
-use crate::net::serve::{Connections, Limits, Sweeper};
+use crate::net::serve::{Connections, ServerLimits, Sweeper};
 use crate::net::tls::Roots;
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
@@ -92,7 +92,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     let asked = options.listen.clone();
     // Who hands over what it holds is asked for it until the end of that.
     let (end, mut ending) = Shutdown::channel();
-    let sweeper = Sweeper::start(Limits::of_link(&options.config), ending.clone());
+    let sweeper = Sweeper::start(ServerLimits::of_link(&options.config), ending.clone());
     let node = Rc::new(new_node(options.id, options.config, ending.clone()));
     let _ = writeln!(std::io::stdout(), "ringhold node {} listening on {address}", node.id);
     let registered = register(node.clone(), asked, address.clone(), shutdown);
@@ -123,7 +123,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         let caller = Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger);
         let (node, caller) = (node.clone(), Rc::new(caller));
         let watched = caller.clone();
-        let connection = connections.serve(stream, Serving::new(node, caller));
+        let connection = connections.serve(stream, NodeService::new(node, caller));
         if is_stranger {
             door.watch(&watched, connection);
         }
@@ -155,7 +155,12 @@ fn warn_of_few_files(config: &Config, supervised: bool) {
 
 /// With ZooKeeper a node says itself that it is there, until `shutdown` and all that follows from that; when that began.
 /// Errors say that its id is another's.
-async fn register(node: Rc<Node>, asked: Address, bound: Address, mut shutdown: Shutdown) -> Result<Tick, StartError> {
+async fn register(
+    node: Rc<CacheNode>,
+    asked: Address,
+    bound: Address,
+    mut shutdown: Shutdown,
+) -> Result<Tick, StartError> {
     let Some(settings) = node.config.zookeeper.clone() else {
         shutdown.begun().await;
         return Ok(tick());
@@ -174,7 +179,7 @@ async fn register(node: Rc<Node>, asked: Address, bound: Address, mut shutdown: 
 }
 
 /// By the host that was said to be ours, or else where it was told to listen, with the port that it got.
-fn reached_at(settings: &Zookeeper, asked: &Address, bound: &Address) -> Address {
+fn reached_at(settings: &ZookeeperConfig, asked: &Address, bound: &Address) -> Address {
     let Some(port) = bound.port() else { return bound.clone() };
     let anywhere = |host: &&str| host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
     let told = asked.host().filter(|host| !anywhere(host)).map(str::to_owned);
@@ -192,12 +197,12 @@ fn guarded(address: &Address, config: &Config) -> Result<(), StartError> {
     )))
 }
 
-pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Node {
+pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> CacheNode {
     config.cache.max_object = config.cache.max_object.min(config.cache.memory).min(config.cache.in_flight);
-    let counters = Rc::new(Counters::default());
+    let counters = Rc::new(NodeCounters::default());
     let boot = random() & ((1 << 53) - 1);
     let disk = Tier::start(&config, &id).map(Rc::new);
-    Node {
+    CacheNode {
         hit: hit::cache_status(&id),
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
         id,
@@ -220,7 +225,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> No
     }
 }
 
-async fn sweep(node: Rc<Node>) {
+async fn sweep(node: Rc<CacheNode>) {
     let mut interval = tokio::time::interval(SWEEP);
     loop {
         interval.tick().await;

@@ -1,6 +1,6 @@
 //! The spine of a node: one request from its head to its answer, a named step a line.
 
-use super::Node;
+use super::CacheNode;
 use super::ask::{Ask, Asker};
 use super::begun::Else;
 use super::body::NodeBody;
@@ -8,12 +8,12 @@ use super::caller::{Caller, ProofStep, Standing};
 use super::collapse::{Got, alone, join_or_lead};
 use super::counters::add;
 use super::hit::{self, Look};
-use super::incoming::Incoming;
-use super::pass::Pass;
+use super::incoming::IncomingRequest;
+use super::pass::NodePass;
 use super::{answer, asked, begun, control, forward, from_disk, refresh, upgrade};
 use crate::clock;
 use crate::net::http1::Pool;
-use crate::net::serve::{self, Asked, ClientBody, Given, Service, Step, Upgrade, outlive};
+use crate::net::serve::{self, ClientBody, Finished, Service, ServiceRequest, ServiceStep, Upgrade, outlive};
 use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::Entry;
@@ -33,39 +33,39 @@ const LOOKS: usize = 8;
 const BROKE_OFF: Failure = Failure::Status(StatusCode::BAD_GATEWAY);
 
 /// Answers the requests of one connection.
-pub struct Serving {
-    node: Rc<Node>,
+pub struct NodeService {
+    node: Rc<CacheNode>,
     caller: Rc<Caller>,
     /// The origin that was last asked for what is never stored.
     last: RefCell<Option<Rc<Pool>>>,
 }
 
-impl Serving {
-    pub fn new(node: Rc<Node>, caller: Rc<Caller>) -> Serving {
-        Serving { node, caller, last: RefCell::default() }
+impl NodeService {
+    pub fn new(node: Rc<CacheNode>, caller: Rc<Caller>) -> NodeService {
+        NodeService { node, caller, last: RefCell::default() }
     }
 }
 
-impl Service for Serving {
+impl Service for NodeService {
     type Body = NodeBody;
 
     /// What is stored and fresh is answered at once; all else is waited for.
-    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<NodeBody> {
+    fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<NodeBody> {
         let (node, caller) = (&self.node, &self.caller);
         let look = || hit::look(node, request, caller.standing(), out);
         match serve::allows_short().then(look).unwrap_or(Look::Ask) {
-            Look::Hit(head, body) => return Step::Answer(head, body),
+            Look::Hit(head, body) => return ServiceStep::Answer(head, body),
             Look::Ask => {}
             Look::Absent(hash) => {
-                let pass = |why| Pass::of(node.clone(), &self.last, request, caller.standing(), why);
+                let pass = |why| NodePass::of(node.clone(), &self.last, request, caller.standing(), why);
                 if let Some(pass) = node.uncacheable.alone(hash).and_then(pass) {
-                    return Step::Finish(Box::pin(pass.relay()));
+                    return ServiceStep::Finish(Box::pin(pass.relay()));
                 }
             }
         }
         match request.request() {
-            Ok(request) => Step::Finish(Box::pin(finish(node.clone(), caller.clone(), request))),
-            Err(why) => Step::Refuse(why),
+            Ok(request) => ServiceStep::Finish(Box::pin(finish(node.clone(), caller.clone(), request))),
+            Err(why) => ServiceStep::Refuse(why),
         }
     }
 
@@ -75,19 +75,19 @@ impl Service for Serving {
 }
 
 /// Never fails: a fault is an answer too.
-async fn finish(node: Rc<Node>, caller: Rc<Caller>, request: Request<ClientBody>) -> Given<NodeBody> {
+async fn finish(node: Rc<CacheNode>, caller: Rc<Caller>, request: Request<ClientBody>) -> Finished<NodeBody> {
     // What is rare is boxed here and below: a future is as large as the largest that it may wait for.
     if request.uri().authority().is_none() {
-        return Given::Response(Box::pin(ours(&node, &caller, request)).await);
+        return Finished::Response(Box::pin(ours(&node, &caller, request)).await);
     }
-    Given::Response(match caller.standing() {
+    Finished::Response(match caller.standing() {
         Standing::Stranger => caller.turn_away(&node),
         _ => trusted(&node, &caller, request).await,
     })
 }
 
 /// What is asked of the node itself: a step of the proof, or control.
-async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
+async fn ours(node: &Rc<CacheNode>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
     let mut response = match (caller.objection(&request), ProofStep::of(&request), caller.standing()) {
         (Some(why), ..) => caller.refuse(node, why),
         (None, Some(step), _) => caller.step(node, step, request).await,
@@ -98,10 +98,10 @@ async fn ours(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) ->
     response
 }
 
-async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
-    match Incoming::read(request, caller) {
-        Ok(Incoming::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
-        Ok(Incoming::Proxy { ask, body, upgrade }) => {
+async fn trusted(node: &Rc<CacheNode>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
+    match IncomingRequest::read(request, caller) {
+        Ok(IncomingRequest::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
+        Ok(IncomingRequest::Proxy { ask, body, upgrade }) => {
             let pins = ask.pins.clone();
             let (told, from_node) = (ask.asker == Asker::Front, ask.from_node);
             let otherwise = if ask.head.method.is_safe() { Else::Nothing } else { Else::Head };
@@ -121,7 +121,7 @@ async fn trusted(node: &Rc<Node>, caller: &Caller, request: Request<ClientBody>)
 }
 
 async fn proxy(
-    node: &Rc<Node>,
+    node: &Rc<CacheNode>,
     ask: Ask,
     body: Option<ClientBody>,
     upgrade: Option<Upgrade>,
@@ -145,7 +145,7 @@ async fn proxy(
 }
 
 /// GET and HEAD: lookup, decide, then serve or ask the origin.
-async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
+async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>, Fault> {
     let mut shares = true;
     for _ in 0..LOOKS {
         let mut shelf = node.store.get(&ask.key);
@@ -218,7 +218,7 @@ async fn cached(node: &Rc<Node>, mut ask: Rc<Ask>) -> Result<Response<NodeBody>,
     answer::got(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
 }
 
-async fn fetch(node: &Rc<Node>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
+async fn fetch(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
     let is_each = stale.as_ref().is_some_and(|stale| stale.terms.is_for_each());
     match shares && !is_each && policy::requests::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
         true => join_or_lead(node, ask, stale).await,
@@ -242,7 +242,7 @@ fn failure(got: &Result<Got, Fault>) -> Option<(Failure, Option<u16>)> {
 
 /// The stale entry, where the origin failed and the policy allows it (RFC 5861 section 4, RFC 9111 section 4.2.4).
 fn instead(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
     (failure, fwd_status): (Failure, Option<u16>),
     stale: Option<&Arc<Entry>>,
@@ -256,7 +256,7 @@ fn instead(
 
 /// What may be answered in place of such a failure, and how long it is still fresh.
 fn may_stand_in<'a>(
-    node: &Node,
+    node: &CacheNode,
     ask: &Ask,
     failure: Failure,
     stale: Option<&'a Arc<Entry>>,
@@ -273,7 +273,13 @@ enum From {
     Disk,
 }
 
-fn hit(node: &Node, ask: &Ask, entry: Option<Arc<Entry>>, ttl: i64, from: From) -> Result<Response<NodeBody>, Fault> {
+fn hit(
+    node: &CacheNode,
+    ask: &Ask,
+    entry: Option<Arc<Entry>>,
+    ttl: i64,
+    from: From,
+) -> Result<Response<NodeBody>, Fault> {
     let entry = entry.ok_or_else(super::fill::vanished)?;
     add(&node.counters.hits, 1);
     let now = clock::now();

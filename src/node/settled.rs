@@ -1,8 +1,8 @@
 //! What came of a question to the origin.
 
-use super::fill::{Head, Kept};
+use super::fill::{FillHead, Sharing};
 use super::origin::OriginBody;
-use super::source::Source;
+use super::source::FillSource;
 use crate::net::rules::Reach;
 use crate::policy::{NotStored, Stored};
 use crate::store::{Entry, Mark};
@@ -15,14 +15,14 @@ pub enum Settled {
     /// A 304 confirmed what was stored.
     Validated(Confirmed),
     /// It may be stored: read it through a fill.
-    Store(Head, Source),
+    Store(FillHead, FillSource),
     /// It is for its requester alone.
-    Through(Response<OriginBody>, Reach, Why),
+    Through(Response<OriginBody>, Reach, Unstored),
 }
 
 /// Why an answer is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Unstored {
     Policy(NotStored),
     /// Longer than `cache.max_object`, or than there is room at all.
     TooLarge,
@@ -38,27 +38,33 @@ pub enum Why {
     Pinned,
 }
 
-impl Why {
+impl Unstored {
     pub fn reason(self) -> &'static str {
         match self {
-            Why::Policy(not_stored) => not_stored.reason(),
-            Why::TooLarge => "longer than cache.max_object, or than cache.memory or cache.in_flight allow",
-            Why::Busy => "cache.in_flight is used up",
-            Why::NoLength => "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)",
-            Why::NotForUs => "answers the client's own condition",
-            Why::Pinned => "the connection has logged in (NTLM, Negotiate): what comes on it is for one client",
-            Why::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
+            Unstored::Policy(not_stored) => not_stored.reason(),
+            Unstored::TooLarge => "longer than cache.max_object, or than cache.memory or cache.in_flight allow",
+            Unstored::Busy => "cache.in_flight is used up",
+            Unstored::NoLength => {
+                "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)"
+            }
+            Unstored::NotForUs => "answers the client's own condition",
+            Unstored::Pinned => "the connection has logged in (NTLM, Negotiate): what comes on it is for one client",
+            Unstored::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
         }
     }
 
     /// What can be done to have it stored, if anything.
     pub fn remedy(self) -> Option<&'static str> {
         match self {
-            Why::Policy(not_stored) => not_stored.remedy(),
-            Why::TooLarge => Some("raise cache.max_object, and cache.memory and cache.in_flight where they are less"),
-            Why::Busy => Some("raise cache.in_flight"),
-            Why::NoLength => Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds"),
-            Why::NotForUs | Why::Failed | Why::Pinned => None,
+            Unstored::Policy(not_stored) => not_stored.remedy(),
+            Unstored::TooLarge => {
+                Some("raise cache.max_object, and cache.memory and cache.in_flight where they are less")
+            }
+            Unstored::Busy => Some("raise cache.in_flight"),
+            Unstored::NoLength => {
+                Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds")
+            }
+            Unstored::NotForUs | Unstored::Failed | Unstored::Pinned => None,
         }
     }
 }
@@ -81,5 +87,5 @@ pub struct Confirmed {
     pub entry: Arc<Entry>,
     /// What only its requester is answered with, in place of fields of those names.
     pub withheld: HeaderMap,
-    pub kept: Kept,
+    pub kept: Sharing,
 }

@@ -1,6 +1,6 @@
 //! `Upgrade` (WebSocket): a tunnel, but only after the origin's 101.
 
-use super::Node;
+use super::CacheNode;
 use super::answer;
 use super::answered::SwitchesTo;
 use super::ask::Ask;
@@ -10,7 +10,7 @@ use super::forward;
 use super::settled::Settled;
 use crate::net::listen::Stream;
 use crate::net::serve::{ClientBody, Upgrade};
-use crate::net::splice::{End, Limits, Side, splice};
+use crate::net::splice::{TunnelEnd, TunnelLimits, TunnelSide, splice};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status::Fwd;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ const LATER: Duration = Duration::from_secs(1);
 
 /// Asks the origin to switch; whatever it answers is the answer.
 pub async fn serve(
-    node: &Rc<Node>,
+    node: &Rc<CacheNode>,
     ask: Ask,
     body: Option<ClientBody>,
     client: Upgrade,
@@ -63,12 +63,12 @@ fn switched<B>(ask: &Ask, response: &Response<B>) -> Result<Option<HeaderValue>,
     }
 }
 
-fn tunnel(node: &Node, client: Upgrade, (mut origin, said): (Stream, Bytes)) {
-    let limits = Limits { idle: node.config.timeouts.tunnel_idle + LATER, shutdown: node.shutdown.clone() };
+fn tunnel(node: &CacheNode, client: Upgrade, (mut origin, said): (Stream, Bytes)) {
+    let limits = TunnelLimits { idle: node.config.timeouts.tunnel_idle + LATER, shutdown: node.shutdown.clone() };
     tokio::task::spawn_local(async move {
         if let Some((mut client, early)) = client.taken().await {
             let (_, end) = splice(&mut client, early, &mut origin, said, limits).await;
-            if end == End::Broken(Side::Second) {
+            if end == TunnelEnd::Broken(TunnelSide::Second) {
                 // A front is told: by a reset, or on a Unix socket by that nobody listens any more.
                 client.reset_on_drop();
             }

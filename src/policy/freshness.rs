@@ -1,6 +1,6 @@
 //! How old a response is, and how long it is fresh (section 4.2).
 
-use super::terms::Source;
+use super::terms::LifetimeSource;
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{self, Moment, Timestamp};
 use crate::wire::field::FieldId;
@@ -35,18 +35,18 @@ pub(super) fn lifetime(
     status: StatusCode,
     fields: &(impl FieldView + ?Sized),
     received: Moment,
-) -> (u64, Source) {
+) -> (u64, LifetimeSource) {
     if let Some(seconds) = cc.s_maxage {
-        return (u64::from(seconds) * 1000, Source::SMaxage);
+        return (u64::from(seconds) * 1000, LifetimeSource::SMaxage);
     }
     if let Some(seconds) = cc.max_age {
-        return (u64::from(seconds) * 1000, Source::MaxAge);
+        return (u64::from(seconds) * 1000, LifetimeSource::MaxAge);
     }
     let generated = date(fields, FieldId::Date, received).unwrap_or(received.at);
     if expires && fields.has(FieldId::Expires) {
         // A date that is none, `0` above all, is in the past (section 5.3).
         let until = date(fields, FieldId::Expires, received);
-        return (until.map_or(0, |until| until.millis_since(generated)), Source::Expires);
+        return (until.map_or(0, |until| until.millis_since(generated)), LifetimeSource::Expires);
     }
     heuristic(cc, status, fields, generated, received)
 }
@@ -58,15 +58,15 @@ fn heuristic(
     fields: &(impl FieldView + ?Sized),
     generated: Timestamp,
     received: Moment,
-) -> (u64, Source) {
+) -> (u64, LifetimeSource) {
     let allowed = heuristically_cacheable(status) || cc.has(Set::PUBLIC);
     // Whoever writes `Pragma: no-cache` in a response means this (section 5.4 leaves it open).
     let refused = !cc.present && list::has_token(fields, FieldId::Pragma, "no-cache");
     match date(fields, FieldId::LastModified, received) {
         Some(modified) if allowed && !refused => {
-            ((generated.millis_since(modified) / 10).min(HEURISTIC_CEILING), Source::Heuristic)
+            ((generated.millis_since(modified) / 10).min(HEURISTIC_CEILING), LifetimeSource::Heuristic)
         }
-        _ => (0, Source::Nothing),
+        _ => (0, LifetimeSource::Nothing),
     }
 }
 

@@ -36,5 +36,5 @@ pub use reason::{Decision, NotStored};
 pub use reuse::{Failure, decide, explain, stale_if_error};
 pub use storable::{forbidden, storable, storable_fields};
 pub use targeted::Rules;
-pub use terms::{Marks, Source, Stored, Terms, VERSION};
+pub use terms::{LifetimeSource, Marks, Stored, Terms, VERSION};
 pub use validate::{Freshened, freshen};

@@ -84,7 +84,7 @@ fn if_range(req: &(impl FieldView + ?Sized), stored: &Stored<'_, impl FieldView 
     wanted == modified && settled
 }
 
-enum Spec {
+enum RangeSpec {
     Satisfiable(Range<u64>),
     Beyond,
 }
@@ -100,8 +100,8 @@ fn satisfy(set: &[u8], length: u64) -> Ranged {
         }
         match spec_of(spec, length) {
             None => return Ranged::Whole, // section 14.2: not valid
-            Some(Spec::Beyond) => {}
-            Some(Spec::Satisfiable(part)) => {
+            Some(RangeSpec::Beyond) => {}
+            Some(RangeSpec::Satisfiable(part)) => {
                 if parts.iter().any(|other| part.start < other.end && other.start < part.end) {
                     return Ranged::Refused;
                 }
@@ -117,7 +117,7 @@ fn satisfy(set: &[u8], length: u64) -> Ranged {
 }
 
 /// One of `first-last`, `first-`, `-suffix` (RFC 9110 section 14.1.2). `None`: not valid.
-fn spec_of(spec: &[u8], length: u64) -> Option<Spec> {
+fn spec_of(spec: &[u8], length: u64) -> Option<RangeSpec> {
     let at = spec.iter().position(|&b| b == b'-')?;
     let part = match (&spec[..at], &spec[at + 1..]) {
         (b"", suffix) => length.saturating_sub(number(suffix)?)..length,
@@ -130,7 +130,7 @@ fn spec_of(spec: &[u8], length: u64) -> Option<Spec> {
             first..last.saturating_add(1).min(length)
         }
     };
-    Some(if part.start < part.end { Spec::Satisfiable(part) } else { Spec::Beyond })
+    Some(if part.start < part.end { RangeSpec::Satisfiable(part) } else { RangeSpec::Beyond })
 }
 
 /// Digits only; more than can be counted is the most that can.

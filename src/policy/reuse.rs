@@ -74,7 +74,7 @@ fn is_answered_from_store(method: &Method) -> bool {
 }
 
 fn judge(req: &(impl RequestView + ?Sized), terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
-    let asked = Asked {
+    let asked = ReuseContext {
         reads: is_answered_from_store(req.method()),
         for_the_origin: for_the_origin(req.fields()),
         wishes: Wishes::of(req.fields()),
@@ -83,14 +83,14 @@ fn judge(req: &(impl RequestView + ?Sized), terms: Option<&Terms>, now: Timestam
 }
 
 /// What bears on the decision.
-struct Asked {
+struct ReuseContext {
     /// GET or HEAD.
     reads: bool,
     for_the_origin: bool,
     wishes: Wishes,
 }
 
-impl Asked {
+impl ReuseContext {
     fn judge(&self, terms: Option<&Terms>, now: Timestamp) -> (Decision, &'static str) {
         let wishes = &self.wishes;
         if !self.reads {

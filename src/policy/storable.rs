@@ -2,7 +2,7 @@
 
 use super::reason::NotStored;
 use super::targeted::Rules;
-use super::terms::{Marks, Source, Terms};
+use super::terms::{LifetimeSource, Marks, Terms};
 use super::{freshness, parts, targeted, vary};
 use crate::wire::cache_control::{self, CacheControl, Set};
 use crate::wire::date::{Moment, Timestamp};
@@ -160,7 +160,7 @@ fn measure(
     received: Moment,
 ) -> Terms {
     let (lifetime, source) = match freshness::lifetime(cc, !targeted, status, fields, received) {
-        (_, Source::Heuristic) if rules.keep == Keep::Validate => (0, Source::Nothing),
+        (_, LifetimeSource::Heuristic) if rules.keep == Keep::Validate => (0, LifetimeSource::Nothing),
         measured => measured,
     };
     let marks = Marks::NONE
@@ -202,14 +202,14 @@ fn worth_storing(terms: &Terms, cc: &CacheControl, fields: &(impl FieldView + ?S
     match usable || terms.marks.has(Marks::VALIDATOR) {
         true => Ok(()),
         false if terms.always_validate() => Err(NotStored::NoCacheWithoutValidator),
-        false if terms.source == Source::Nothing => Err(NotStored::NoFreshness),
+        false if terms.source == LifetimeSource::Nothing => Err(NotStored::NoFreshness),
         false => Err(NotStored::Stale),
     }
 }
 
 /// Whether the origin said itself, not by a guess, that it may be reused: then its `Set-Cookie` may be (section 7.3).
 fn is_for_everyone(terms: &Terms, cc: &CacheControl) -> bool {
-    let lifetime = terms.lifetime > 0 && terms.source != Source::Heuristic && !terms.always_validate();
+    let lifetime = terms.lifetime > 0 && terms.source != LifetimeSource::Heuristic && !terms.always_validate();
     cc.has(Set::PUBLIC) || lifetime
 }
 

@@ -1,7 +1,7 @@
 //! Targeted fields such as `CDN-Cache-Control` (RFC 9213): obeyed only where configured.
 
 use super::structured::{Value, dictionary};
-use crate::wire::cache_control::{CacheControl, Directive, MAX_SECONDS, Set, Value as Argument};
+use crate::wire::cache_control::{Argument, CacheControl, Directive, MAX_SECONDS, Set};
 use crate::wire::https::preset::{self, Keep};
 use crate::wire::target::{Host, Key};
 use crate::wire::view::FieldView;

@@ -24,7 +24,7 @@ pub struct Terms {
     pub stale_while_revalidate: u32,
     /// Seconds (RFC 5861 section 4); 0: not said.
     pub stale_if_error: u32,
-    pub source: Source,
+    pub source: LifetimeSource,
     pub marks: Marks,
 }
 
@@ -37,7 +37,7 @@ pub struct Stored<'a, F: FieldView + ?Sized> {
 
 /// Where a freshness lifetime came from (section 4.2.1), for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum LifetimeSource {
     SMaxage,
     MaxAge,
     Expires,
@@ -47,31 +47,37 @@ pub enum Source {
     Nothing,
 }
 
-impl Source {
-    const ALL: [Source; 5] = [Source::SMaxage, Source::MaxAge, Source::Expires, Source::Heuristic, Source::Nothing];
+impl LifetimeSource {
+    const ALL: [LifetimeSource; 5] = [
+        LifetimeSource::SMaxage,
+        LifetimeSource::MaxAge,
+        LifetimeSource::Expires,
+        LifetimeSource::Heuristic,
+        LifetimeSource::Nothing,
+    ];
 
     /// For where terms are written down; see [`VERSION`].
     pub fn code(self) -> u8 {
-        Source::ALL.iter().position(|source| *source == self).unwrap_or_default() as u8
+        LifetimeSource::ALL.iter().position(|source| *source == self).unwrap_or_default() as u8
     }
 
-    pub fn of_code(code: u8) -> Option<Source> {
-        Source::ALL.get(usize::from(code)).copied()
+    pub fn of_code(code: u8) -> Option<LifetimeSource> {
+        LifetimeSource::ALL.get(usize::from(code)).copied()
     }
 
     /// The origin said it, with a number of seconds or a date.
     pub fn is_explicit(self) -> bool {
-        matches!(self, Source::SMaxage | Source::MaxAge | Source::Expires)
+        matches!(self, LifetimeSource::SMaxage | LifetimeSource::MaxAge | LifetimeSource::Expires)
     }
 
     /// With its section, after "fresh for … by".
     pub fn name(self) -> &'static str {
         match self {
-            Source::SMaxage => "s-maxage (RFC 9111 section 5.2.2.10)",
-            Source::MaxAge => "max-age (RFC 9111 section 5.2.2.1)",
-            Source::Expires => "Expires (RFC 9111 section 5.3)",
-            Source::Heuristic => "a tenth of the time since Last-Modified (RFC 9111 section 4.2.2)",
-            Source::Nothing => "nothing: the response does not say (RFC 9111 section 4.2.1)",
+            LifetimeSource::SMaxage => "s-maxage (RFC 9111 section 5.2.2.10)",
+            LifetimeSource::MaxAge => "max-age (RFC 9111 section 5.2.2.1)",
+            LifetimeSource::Expires => "Expires (RFC 9111 section 5.3)",
+            LifetimeSource::Heuristic => "a tenth of the time since Last-Modified (RFC 9111 section 4.2.2)",
+            LifetimeSource::Nothing => "nothing: the response does not say (RFC 9111 section 4.2.1)",
         }
     }
 }

@@ -98,7 +98,7 @@ pub fn freshen(
     received: impl Into<Moment>,
 ) -> Freshened {
     let fields = req.fields();
-    let asked = Asked {
+    let asked = RequestTraits {
         authorized: fields.has(FieldId::Authorization),
         no_store: CacheControl::read(fields).has(Set::NO_STORE),
     };
@@ -106,12 +106,12 @@ pub fn freshen(
 }
 
 /// What of the request bears on what its 304 may be stored as.
-struct Asked {
+struct RequestTraits {
     authorized: bool,
     no_store: bool,
 }
 
-impl Asked {
+impl RequestTraits {
     fn freshen(
         &self,
         rules: &Rules,

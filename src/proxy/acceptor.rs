@@ -1,11 +1,11 @@
 //! Accepts on every listen address and hands each connection to the worker that has the fewest.
 
 use super::thread::{Arrival, Errand, Handle};
-use super::worker::Place;
+use super::worker::ClientPlace;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Listener, Peer, Stream};
 use crate::net::serve::refuse;
-use crate::net::shares::{Seat, Seats, Source, Taken};
+use crate::net::shares::{ClientId, Seat, Seats, Taken};
 use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
 use std::cell::Cell;
@@ -32,7 +32,7 @@ pub async fn run(listener: Listener, workers: Rc<Vec<Handle>>, seats: Seats, mut
     loop {
         let next = async {
             let (stream, peer) = listener.accept_with(async || close_longest_idle(&workers, None).await).await;
-            let seat = seat(&workers, &seats, Source::of(&peer)).await;
+            let seat = seat(&workers, &seats, ClientId::of(&peer)).await;
             (stream, peer, seat)
         };
         tokio::select! {
@@ -47,7 +47,7 @@ pub async fn run(listener: Listener, workers: Rc<Vec<Handle>>, seats: Seats, mut
 }
 
 /// `None`: the client has its share, and all of that does something.
-async fn seat(workers: &[Handle], seats: &Seats, source: Source) -> Option<Seat> {
+async fn seat(workers: &[Handle], seats: &Seats, source: ClientId) -> Option<Seat> {
     for _ in 0..TRIES {
         let taken = match seats.take(source) {
             Ok(seat) => return Some(seat),
@@ -64,7 +64,7 @@ async fn seat(workers: &[Handle], seats: &Seats, source: Source) -> Option<Seat>
 }
 
 /// Of this client's, or of all. False: none is idle.
-async fn close_longest_idle(workers: &[Handle], of: Option<Source>) -> bool {
+async fn close_longest_idle(workers: &[Handle], of: Option<ClientId>) -> bool {
     let mut longest: Option<(Duration, &Handle)> = None;
     for worker in workers {
         let (tell, told) = oneshot::channel();
@@ -83,7 +83,7 @@ fn hand_over(workers: &[Handle], stream: Stream, peer: Peer, seat: Seat) {
     match stream.detach() {
         Ok(stream) => {
             worker.load.fetch_add(1, Ordering::Relaxed);
-            let place = Place { _seat: seat, load: worker.load.clone() };
+            let place = ClientPlace { _seat: seat, load: worker.load.clone() };
             // A worker ends only after the acceptor has.
             let _ = worker.arrivals.send(Errand::Serve(Arrival { stream, peer, place }));
         }

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::config::{self, AccessLog};
 use crate::lines::{Lines, Logged};
-use crate::proxy::outcome::{End, Outcome, Source};
+use crate::proxy::outcome::{AnswerEnd, AnswerSource, Outcome};
 use crate::wire::date;
 use crate::wire::fault::Whose;
 use crate::wire::target;
@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 /// Where a worker puts its lines.
 #[derive(Clone, Debug)]
-pub struct Log {
+pub struct LogSink {
     lines: Lines,
     format: AccessLog,
     queries: bool,
     /// Written, with the room that they have.
     #[expect(clippy::vec_box, reason = "they go from here to their requests and back, and nobody moves their bytes")]
-    spare: RefCell<Vec<Box<Line>>>,
+    spare: RefCell<Vec<Box<LogLine>>>,
 }
 
 /// So many are kept.
@@ -31,7 +31,7 @@ const ROOM: usize = 1024;
 
 /// What the log says of a request beside its outcome.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub struct LogLine {
     /// Its address, as the log shows it; none of a Unix socket.
     pub client: Option<Arc<str>>,
     pub method: http::Method,
@@ -48,10 +48,10 @@ pub struct Line {
     pub tls: &'static str,
 }
 
-impl Log {
+impl LogSink {
     /// On these lines; `None` when it is off.
-    pub fn new(config: &config::Log, lines: Lines) -> Option<Log> {
-        let log = Log { lines, format: config.access, queries: config.queries, spare: RefCell::default() };
+    pub fn new(config: &config::LogConfig, lines: Lines) -> Option<LogSink> {
+        let log = LogSink { lines, format: config.access, queries: config.queries, spare: RefCell::default() };
         (config.access != AccessLog::Off).then_some(log)
     }
 
@@ -67,7 +67,7 @@ impl Log {
         method: &http::Method,
         version: http::Version,
         target: &[u8],
-    ) -> Box<Line> {
+    ) -> Box<LogLine> {
         let mut line = self.spare.borrow_mut().pop().unwrap_or_default();
         (line.client, line.method, line.version) = (client.cloned(), method.clone(), version);
         (line.began, line.tls) = (clock::tick().0, "");
@@ -79,7 +79,7 @@ impl Log {
         line
     }
 
-    pub fn write(&self, mut line: Box<Line>, outcome: &Outcome) -> Logged {
+    pub fn write(&self, mut line: Box<LogLine>, outcome: &Outcome) -> Logged {
         thread_local! {
             static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
@@ -151,7 +151,7 @@ fn show(target: &[u8], out: &mut Vec<u8>) -> u8 {
 }
 
 /// `time client "GET http://a/ HTTP/1.1" 200 1024 3ms complete n1 "hit; ttl=3"`
-fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
+fn text_line(line: &LogLine, outcome: &Outcome, out: &mut Vec<u8>) {
     let time = date::format(clock::wall());
     let node = String::from_utf8_lossy(&line.node);
     // Writing to memory does not fail.
@@ -176,12 +176,12 @@ fn text_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
 }
 
 /// Milliseconds.
-fn took(line: &Line) -> u64 {
+fn took(line: &LogLine) -> u64 {
     clock::tick().0.saturating_sub(line.began)
 }
 
 /// What the node says of its cache, else who made the answer; and what went wrong, with whose fault it was.
-fn remark(line: &Line, outcome: &Outcome) -> String {
+fn remark(line: &LogLine, outcome: &Outcome) -> String {
     let said = String::from_utf8_lossy(&line.cache);
     let made_by = Some(&*said).filter(|said| !said.is_empty());
     let made_by = made_by.or(outcome.verdict.blame.is_none().then(|| source(outcome)));
@@ -210,7 +210,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
 }
 
 /// What is always there comes in one piece with what stands around it: this is half of what a line costs.
-fn json_line(line: &Line, outcome: &Outcome, out: &mut Vec<u8>) {
+fn json_line(line: &LogLine, outcome: &Outcome, out: &mut Vec<u8>) {
     number(out, b"{\"bytes\":", outcome.sent);
     text(out, b",\"cache\":", &line.cache, kinds(&line.cache));
     out.extend_from_slice(b",\"client\":");
@@ -270,13 +270,13 @@ fn quoted(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
 }
 
-fn end(end: End) -> &'static str {
+fn end(end: AnswerEnd) -> &'static str {
     match end {
-        End::Complete => "complete",
-        End::ClientLeft => "client-left",
-        End::ClientSilent => "client-silent",
-        End::Idle => "idle",
-        End::Broke(blame) => match blame.whose {
+        AnswerEnd::Complete => "complete",
+        AnswerEnd::ClientLeft => "client-left",
+        AnswerEnd::ClientSilent => "client-silent",
+        AnswerEnd::Idle => "idle",
+        AnswerEnd::Broke(blame) => match blame.whose {
             Whose::Client => "client-broke",
             Whose::Node => "node-broke",
             Whose::Peer => "peer-broke",
@@ -292,27 +292,27 @@ fn source(outcome: &Outcome) -> &'static str {
         return blame.kind.token();
     }
     match outcome.verdict.source {
-        Source::Node => "node",
-        Source::Hot => "hot",
-        Source::Page => "page",
-        Source::Tunnel => "tunnel",
-        Source::Error => "error",
+        AnswerSource::Node => "node",
+        AnswerSource::Hot => "hot",
+        AnswerSource::Page => "page",
+        AnswerSource::Tunnel => "tunnel",
+        AnswerSource::Error => "error",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::outcome::{Cache, Verdict};
+    use crate::proxy::outcome::{CacheResult, Verdict};
     use crate::wire::fault::{Blame, Kind};
     use http::StatusCode;
 
     #[test]
     fn query_strings_stay_out_unless_asked_for() {
         let (lines, _writer) = Lines::to(std::io::stdout(), "access log", crate::lines::GATHER).unwrap();
-        let mut log = Log { lines, format: AccessLog::Text, queries: false, spare: RefCell::default() };
+        let mut log = LogSink { lines, format: AccessLog::Text, queries: false, spare: RefCell::default() };
         let line =
-            |log: &Log| log.line(None, &http::Method::GET, http::Version::HTTP_11, b"http://a.example/p?token=1");
+            |log: &LogSink| log.line(None, &http::Method::GET, http::Version::HTTP_11, b"http://a.example/p?token=1");
         assert_eq!(line(&log).target, b"http://a.example/p");
         log.queries = true;
         assert_eq!(line(&log).target, b"http://a.example/p?token=1");
@@ -339,17 +339,17 @@ mod tests {
     #[test]
     fn a_line_of_json_says_what_was_seen_whatever_is_in_it() {
         let blame = Blame::new(Whose::Origin, Kind::ConnectionRefused);
-        let verdict = |source, blame| Verdict { status: StatusCode::OK, source, cache: Cache::Unknown, blame };
+        let verdict = |source, blame| Verdict { status: StatusCode::OK, source, cache: CacheResult::Unknown, blame };
         for (client, target, node, cache, source, blame) in [
-            (Some("10.0.0.1"), &b"http://a/b"[..], &b"n1"[..], &b"hit; ttl=3"[..], Source::Node, None),
-            (None, b"http://a/\"\\\x1b", b"", b"", Source::Error, Some(blame)),
-            (None, b"http://a/\xff\xc3\xa9", b"n\"1", b"hit; detail=\"\\\"", Source::Page, None),
+            (Some("10.0.0.1"), &b"http://a/b"[..], &b"n1"[..], &b"hit; ttl=3"[..], AnswerSource::Node, None),
+            (None, b"http://a/\"\\\x1b", b"", b"", AnswerSource::Error, Some(blame)),
+            (None, b"http://a/\xff\xc3\xa9", b"n\"1", b"hit; detail=\"\\\"", AnswerSource::Page, None),
         ] {
             let (client, method, version) = (client.map(Arc::from), http::Method::GET, http::Version::HTTP_11);
             let (target, node, cache) = (target.to_vec(), node.to_vec(), cache.to_vec());
             let kinds = kinds(&target);
-            let line = Line { client, method, target, kinds, version, began: clock::tick().0, node, cache, tls: "" };
-            let outcome = Outcome { verdict: verdict(source, blame), sent: 7, end: End::Complete };
+            let line = LogLine { client, method, target, kinds, version, began: clock::tick().0, node, cache, tls: "" };
+            let outcome = Outcome { verdict: verdict(source, blame), sent: 7, end: AnswerEnd::Complete };
             let mut text = Vec::new();
             json_line(&line, &outcome, &mut text);
             let said: serde_json::Value = serde_json::from_slice(&text).unwrap();

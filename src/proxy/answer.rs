@@ -1,9 +1,9 @@
 //! The answer to a client: a node's, a page of ours, or an error.
 
-use super::link::{self, Answer, Pool};
-use super::outcome::{Cache, Source, Verdict};
+use super::link::{self, NodeAnswer, NodePool};
+use super::outcome::{AnswerSource, CacheResult, Verdict};
 use super::record::Record;
-use super::reply::{Capture, Content, Reply};
+use super::reply::{Capture, Reply, ReplyContent};
 use super::worker::Client;
 use super::{pages, tunnel};
 use crate::net::serve::Upgrade;
@@ -24,14 +24,14 @@ pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Rec
 /// Makes a node's answer the client's.
 pub fn deliver(
     client: &Rc<Client>,
-    answer: Answer,
-    pool: &Rc<Pool>,
+    answer: NodeAnswer,
+    pool: &Rc<NodePool>,
     upgrade: Option<Upgrade>,
     capture: Option<Box<Capture>>,
     record: &mut Option<Record>,
 ) -> Response<Reply> {
     let worker = &client.worker;
-    let Answer { head, content } = answer;
+    let NodeAnswer { head, content } = answer;
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = head.status;
     parts.headers = head.fields.map();
@@ -43,14 +43,14 @@ pub fn deliver(
     let hop = hop::strip(&mut parts.headers);
     parts.headers.append(VIA, worker.shared.via(head.version).clone());
     if let Some(record) = record {
-        let (cache, blame) = (Cache::of(&parts.headers), head.blame);
-        record.decide(Verdict { status: parts.status, source: Source::Node, cache, blame });
+        let (cache, blame) = (CacheResult::of(&parts.headers), head.blame);
+        record.decide(Verdict { status: parts.status, source: AnswerSource::Node, cache, blame });
         record.note(&pool.node.id, || status::last_member(&parts.headers));
     }
     let reply = match content {
-        link::Content::Full(bytes) => Reply::capturing(Content::Full(bytes), record.take(), capture),
-        link::Content::Stream(body) => Reply::capturing(Content::Node(body), record.take(), capture),
-        link::Content::Switched(conn, early) => {
+        link::NodeContent::Full(bytes) => Reply::capturing(ReplyContent::Full(bytes), record.take(), capture),
+        link::NodeContent::Stream(body) => Reply::capturing(ReplyContent::Node(body), record.take(), capture),
+        link::NodeContent::Switched(conn, early) => {
             parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = hop.upgrade {
                 parts.headers.insert(UPGRADE, protocol);
@@ -63,7 +63,7 @@ pub fn deliver(
 
 /// An answer that we make ourselves: a page, or an error.
 pub fn own_answer(
-    page: Response<Content>,
+    page: Response<ReplyContent>,
     blame: Option<Blame>,
     head_only: bool,
     record: Option<Record>,
@@ -71,12 +71,12 @@ pub fn own_answer(
     let (mut parts, mut content) = page.into_parts();
     let mut record = record;
     if let Some(record) = &mut record {
-        let source = if blame.is_some() { Source::Error } else { Source::Page };
-        record.decide(Verdict { status: parts.status, source, cache: Cache::Unknown, blame });
+        let source = if blame.is_some() { AnswerSource::Error } else { AnswerSource::Page };
+        record.decide(Verdict { status: parts.status, source, cache: CacheResult::Unknown, blame });
     }
-    if let (true, Content::Full(bytes)) = (head_only, &content) {
+    if let (true, ReplyContent::Full(bytes)) = (head_only, &content) {
         parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
-        content = Content::empty();
+        content = ReplyContent::empty();
     }
     Response::from_parts(parts, Reply::new(content, record))
 }

@@ -1,8 +1,8 @@
 //! The hot copy on a request's way: made of what passes, and kept for longer where its node says so.
 
-use super::hot::{self, Candidate, Copy, Found, Since};
-use super::link::{Answer, Content as Body, Head, Pool};
-use super::outcome::Cache;
+use super::hot::{self, Copy, CopyCandidate, Found, Generation};
+use super::link::{Head, NodeAnswer, NodeContent as Body, NodePool};
+use super::outcome::CacheResult;
 use super::own;
 use super::reply::Capture;
 use super::worker::Client;
@@ -20,9 +20,9 @@ pub enum Watch {
     /// It is switched off, or this request is not one that others could share.
     Aside,
     /// The state of the copies when the request came, and when that was: what is made invalid meanwhile is not copied.
-    Since(Since),
+    Since(Generation),
     /// The same, and the copy of which the node is asked whether it still holds.
-    Again(Since, Arc<Copy>),
+    Again(Generation, Arc<Copy>),
     /// Its answer is not copied, but may show that a copy is outdated.
     Head,
 }
@@ -55,12 +55,12 @@ impl Watch {
         client: &Client,
         key: &Key,
         request: impl FnOnce() -> Option<Parts>,
-        answer: &Answer,
-        pool: &Pool,
+        answer: &NodeAnswer,
+        pool: &NodePool,
     ) -> Option<Box<Capture>> {
         let hot = client.worker.hot.as_ref().filter(|_| !matches!(self, Watch::Aside))?;
         let head = &answer.head;
-        if Cache::said(head.fields.verdict()) != Cache::Hit {
+        if CacheResult::said(head.fields.verdict()) != CacheResult::Hit {
             client.worker.unlikely.note(key.hash());
             hot.outdated(key);
             return None;
@@ -86,20 +86,20 @@ impl Watch {
         client: &Client,
         key: &Key,
         request: impl FnOnce() -> Option<Parts>,
-        answer: &Answer,
-        pool: &Pool,
+        answer: &NodeAnswer,
+        pool: &NodePool,
     ) -> Option<Arc<Copy>> {
         let (&Watch::Again(since, ref copy), Some(hot)) = (self, &client.worker.hot) else { return None };
         let is_same = answer.head.status == StatusCode::NOT_MODIFIED;
         let verdict = answer.head.fields.verdict();
-        if !is_same || Cache::said(verdict) != Cache::Hit {
+        if !is_same || CacheResult::said(verdict) != CacheResult::Hit {
             return None;
         }
         let ttl = verdict.and_then(status::ttl)?;
         hot.renew(candidate(client, since, key, request()?, &answer.head, ttl, pool), copy, clock::now())
     }
 
-    fn asked(&self) -> Option<Since> {
+    fn asked(&self) -> Option<Generation> {
         match self {
             Watch::Aside | Watch::Head => None,
             Watch::Since(since) | Watch::Again(since, _) => Some(*since),
@@ -109,13 +109,13 @@ impl Watch {
 
 fn candidate(
     client: &Client,
-    since: Since,
+    since: Generation,
     key: &Key,
     request: Parts,
     head: &Head,
     ttl: u64,
-    pool: &Pool,
-) -> Candidate {
+    pool: &NodePool,
+) -> CopyCandidate {
     let (mut response, ()) = Response::new(()).into_parts();
     response.status = head.status;
     response.headers = head.fields.map();
@@ -123,5 +123,5 @@ fn candidate(
     let (key, node) = (key.clone(), pool.node.id.as_str().into());
     // To a node on another machine this machine's address is one like others.
     let local = head.local || own::of_machine(&key, &client.worker.dialer).is_some();
-    Candidate { since, key, request, response, node, local, ttl }
+    CopyCandidate { since, key, request, response, node, local, ttl }
 }

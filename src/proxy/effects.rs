@@ -1,6 +1,6 @@
 //! What an answer does to other copies: what an unsafe method made invalid, and what has a newer answer.
 
-use super::link::{Answer, Pool};
+use super::link::{NodeAnswer, NodePool};
 use super::worker::Client;
 use crate::clock;
 use crate::cluster::views::{Outdated, Report};
@@ -17,7 +17,7 @@ const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
 /// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
 /// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
-pub async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &Answer, pool: &Pool) {
+pub async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &NodeAnswer, pool: &NodePool) {
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
     let keys = policy::invalidates(method, key, &parts);
@@ -39,7 +39,7 @@ pub async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &An
 
 /// A reload, or another request that went to the owner alone, has got a newer answer than others may hold who are asked in
 /// the owner's place. The client has it when they have dropped theirs, so that nobody who comes after it gets an older one.
-pub async fn renewed(client: &Client, key: &Key, answer: &Answer, pool: &Pool) {
+pub async fn renewed(client: &Client, key: &Key, answer: &NodeAnswer, pool: &NodePool) {
     if !answer.head.fields.verdict().is_some_and(status::is_stored) {
         return;
     }
@@ -54,7 +54,7 @@ pub async fn renewed(client: &Client, key: &Key, answer: &Answer, pool: &Pool) {
 }
 
 /// Tells the other nodes and fronts, and waits until they know.
-async fn tell(client: &Client, what: Vec<Outdated>, pool: &Pool) {
+async fn tell(client: &Client, what: Vec<Outdated>, pool: &NodePool) {
     let (told, done) = oneshot::channel();
     client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.

@@ -2,8 +2,8 @@
 
 use crate::cluster::views::Node;
 use crate::config::{Address, Config};
-use crate::proxy::link::{Pool, Shared};
-use crate::proxy::metrics::Counters;
+use crate::proxy::link::{NodePool, Shared};
+use crate::proxy::metrics::FrontCounters;
 use http::HeaderValue;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -110,9 +110,9 @@ pub fn config() -> Config {
 
 pub fn shared(config: &Config) -> Rc<Shared> {
     let via = [HeaderValue::from_static("1.0 test"), HeaderValue::from_static("1.1 test")];
-    Shared::new(config, Arc::new(Counters::default()), via)
+    Shared::new(config, Arc::new(FrontCounters::default()), via)
 }
 
-pub fn pool(node: &FakeNode, config: &Config) -> Rc<Pool> {
-    Pool::new(node.node.clone(), shared(config))
+pub fn pool(node: &FakeNode, config: &Config) -> Rc<NodePool> {
+    NodePool::new(node.node.clone(), shared(config))
 }

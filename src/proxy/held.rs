@@ -7,15 +7,15 @@ use std::cell::Cell;
 const PLACES: usize = 1 << 17;
 
 /// By the hash of a URL, a mark of the one that was noted there last. It may be wrong: then a node's answer says so.
-pub struct Held(Box<[Cell<u8>]>);
+pub struct RecentHits(Box<[Cell<u8>]>);
 
-impl Default for Held {
-    fn default() -> Held {
-        Held(vec![Cell::new(0); PLACES].into_boxed_slice())
+impl Default for RecentHits {
+    fn default() -> RecentHits {
+        RecentHits(vec![Cell::new(0); PLACES].into_boxed_slice())
     }
 }
 
-impl Held {
+impl RecentHits {
     pub fn note(&self, hash: u64) {
         self.0[place(hash)].set(mark(hash));
     }
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn what_is_noted_is_held_until_another_takes_its_place_or_it_is_forgotten() {
-        let (held, a) = (Held::default(), 0x0100_0000_0000_0007);
+        let (held, a) = (RecentHits::default(), 0x0100_0000_0000_0007);
         let (same_place, other_place) = (0x0200_0000_0000_0007, 0x0100_0000_0000_0008);
         assert!(!held.has(a) && !held.has(0), "nothing is noted at first");
         held.note(a);

@@ -1,10 +1,10 @@
 //! The front's own copy, answered as the request is read.
 
-use super::hot::{Copy, Since};
-use super::outcome::{Cache, End, Source, Verdict};
+use super::hot::{Copy, Generation};
+use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::pass::Pass;
 use super::worker::Client;
-use crate::net::serve::{Asked, Payload};
+use crate::net::serve::{Payload, ServiceRequest};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::view::FieldView;
 use http::Method;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Answers a request by its bytes, where there is a copy that answers it whatever else it says. Appends the head, of so many
 /// bytes, and perhaps the body; gives one that is not there.
-pub fn at_once(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> Option<(usize, Payload)> {
+pub fn at_once(client: &Rc<Client>, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> Option<(usize, Payload)> {
     let worker = &client.worker;
     let hot = worker.hot.as_ref()?;
     // Only a target that is its own key is found so.
@@ -37,10 +37,10 @@ pub fn at_once(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> O
     let start = out.len();
     let (head, body) = copy.write(since.asked, bodiless, out)?;
     let mut record = client.record_of(request);
-    record.decide(Verdict { status: entry.status, source: Source::Hot, cache: Cache::Hit, blame: None });
+    record.decide(Verdict { status: entry.status, source: AnswerSource::Hot, cache: CacheResult::Hit, blame: None });
     record.note(&copy.node, || Some(copy.said(&out[start..start + head])));
     record.sent(if bodiless { 0 } else { usize::try_from(entry.body().len()).unwrap_or(usize::MAX) });
-    record.end(End::Complete);
+    record.end(AnswerEnd::Complete);
     if copy.is_due(since.at) {
         ask_ahead(client, request, since, &copy);
     }
@@ -48,7 +48,7 @@ pub fn at_once(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> O
 }
 
 /// Asks the node on the request's behalf, which has its answer already, unless somebody does.
-fn ask_ahead(client: &Rc<Client>, request: &Asked<'_>, since: Since, copy: &Arc<Copy>) {
+fn ask_ahead(client: &Rc<Client>, request: &ServiceRequest<'_>, since: Generation, copy: &Arc<Copy>) {
     if *request.method() == Method::GET
         && let Some(pass) = Pass::ahead(client.clone(), request, since, copy)
         && copy.takes_turn(since.at)

@@ -8,7 +8,7 @@
 
 use super::making::{AllMaking, Making};
 use super::recent::Recent;
-use crate::account::{Hold, Kind};
+use crate::account::{AccountKind, Hold};
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::net::lasting::Lasting;
@@ -87,7 +87,7 @@ pub enum Found {
 
 /// The state of the copies when a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Since {
+pub struct Generation {
     generation: u64,
     pub at: Tick,
     /// The same by the clock: nothing that the node says of its age was true before.
@@ -95,9 +95,9 @@ pub struct Since {
 }
 
 /// A response on its way to the client that is to be copied.
-pub struct Candidate {
+pub struct CopyCandidate {
     /// Of its request: what the node answers may be outdated from then on, however long its body takes.
-    pub since: Since,
+    pub since: Generation,
     pub key: Key,
     pub request: request::Parts,
     pub response: response::Parts,
@@ -108,7 +108,7 @@ pub struct Candidate {
 }
 
 /// What a copy's body is made of.
-enum Body {
+enum HotBody {
     In(Vec<Bytes>),
     /// It lies elsewhere already.
     At(Lasting, Arc<Hold>),
@@ -132,9 +132,9 @@ impl Hot {
         })
     }
 
-    pub fn since(&self) -> Since {
+    pub fn since(&self) -> Generation {
         let at = tick();
-        Since { generation: self.generation(), at, asked: clock::time(at) }
+        Generation { generation: self.generation(), at, asked: clock::time(at) }
     }
 
     fn generation(&self) -> u64 {
@@ -213,12 +213,12 @@ impl Hot {
     }
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
-    pub fn keep(&self, candidate: Candidate, body: Vec<Bytes>, now: Timestamp) {
+    pub fn keep(&self, candidate: CopyCandidate, body: Vec<Bytes>, now: Timestamp) {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
-        let hold = Hold::new(Kind::Readers);
+        let hold = Hold::new(AccountKind::Readers);
         let made = || match Lasting::copy_of(&body, &hold) {
-            Some(lasting) => Body::At(lasting, hold),
-            None => Body::In(body),
+            Some(lasting) => HotBody::At(lasting, hold),
+            None => HotBody::In(body),
         };
         if let Some(copy) = self.copy(candidate, made, now) {
             self.insert(generation, hash, copy);
@@ -226,7 +226,7 @@ impl Hot {
     }
 
     /// Keeps `copy` for longer, under the fields of the 304 with which its node confirmed it (RFC 9111 section 4.3.4).
-    pub fn renew(&self, mut candidate: Candidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
+    pub fn renew(&self, mut candidate: CopyCandidate, copy: &Copy, now: Timestamp) -> Option<Arc<Copy>> {
         let (generation, hash) = (candidate.since.generation, candidate.key.hash());
         let (body, hold) = (copy.lasting.clone()?, copy.entry().hold()?.clone());
         // Fetched anew meanwhile: there are origins that give another body the tag of the one before.
@@ -237,15 +237,15 @@ impl Hot {
         let mut headers = copy.entry().headers(3);
         policy::parts::combine(&mut headers, &candidate.response.headers, clock::moment(now));
         (candidate.response.status, candidate.response.headers) = (copy.entry().status, headers);
-        let copy = self.copy(candidate, || Body::At(body, hold), now)?;
+        let copy = self.copy(candidate, || HotBody::At(body, hold), now)?;
         self.insert(generation, hash, copy.clone());
         Some(copy)
     }
 
     /// A copy, if the policy says that it is fresh.
-    fn copy(&self, candidate: Candidate, body: impl FnOnce() -> Body, now: Timestamp) -> Option<Arc<Copy>> {
-        let Candidate { since, key, request, mut response, node, local, ttl } = candidate;
-        let Since { at: Tick(made), asked, .. } = since;
+    fn copy(&self, candidate: CopyCandidate, body: impl FnOnce() -> HotBody, now: Timestamp) -> Option<Arc<Copy>> {
+        let CopyCandidate { since, key, request, mut response, node, local, ttl } = candidate;
+        let Generation { at: Tick(made), asked, .. } = since;
         // It would be kept beyond the time after which nobody has to hear of a purge any more.
         if tick().0 >= made + ENDS {
             return None;
@@ -261,8 +261,8 @@ impl Hot {
         let mark = if local { Mark::SameMachine } else { Mark::Anyone };
         let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
         let (entry, lasting) = match body() {
-            Body::In(pieces) => (new(pieces), None),
-            Body::At(lasting, hold) => (new(Vec::new()).with_body_at(lasting.bytes().clone(), hold), Some(lasting)),
+            HotBody::In(pieces) => (new(pieces), None),
+            HotBody::At(lasting, hold) => (new(Vec::new()).with_body_at(lasting.bytes().clone(), hold), Some(lasting)),
         };
         let head = self.head(&entry, &node, &response.headers);
         let (again, ends) = (AtomicU64::new(made + due_after(key.hash(), made)), made + ENDS);

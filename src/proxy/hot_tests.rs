@@ -7,14 +7,14 @@ fn hot(memory: u64) -> Arc<Hot> {
 }
 
 /// Of a response that may be kept for a minute from the beginning of time.
-fn candidate(hot: &Hot, key: &Key) -> Candidate {
+fn candidate(hot: &Hot, key: &Key) -> CopyCandidate {
     let (request, ()) = http::Request::new(()).into_parts();
     let fields = [("cache-control", "max-age=60"), ("date", "Thu, 01 Jan 1970 00:00:00 GMT")];
     let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     let (mut response, ()) = http::Response::new(()).into_parts();
     response.headers = HeaderMap::from_iter(fields);
-    let since = Since { asked: Timestamp(0), ..hot.since() };
-    Candidate { since, key: key.clone(), request, response, node: "n1".into(), local: false, ttl: 60 }
+    let since = Generation { asked: Timestamp(0), ..hot.since() };
+    CopyCandidate { since, key: key.clone(), request, response, node: "n1".into(), local: false, ttl: 60 }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Bodies of which hot copies are made while they pass. They are counted, and given up when they take too long or too much.
 
-use crate::account::{self, Hold, Kind};
+use crate::account::{self, AccountKind, Hold};
 use crate::clock::Tick;
 use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,7 +19,7 @@ pub struct AllMaking(Mutex<Vec<Weak<Making>>>);
 impl Making {
     /// One more piece; gives the body up when all that are under way have half of what may be held.
     pub fn push(&self, piece: &Bytes) {
-        if account::held(Kind::Fills) + piece.len() as u64 > account::limit() / 2 {
+        if account::held(AccountKind::Fills) + piece.len() as u64 > account::limit() / 2 {
             return self.give_up();
         }
         if let Some(pieces) = &mut *self.pieces.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -51,7 +51,7 @@ impl Drop for Making {
 
 impl AllMaking {
     pub fn begin(&self, since: Tick) -> Arc<Making> {
-        let (hold, pieces) = (Hold::new(Kind::Fills), Mutex::new(Some(Vec::new())));
+        let (hold, pieces) = (Hold::new(AccountKind::Fills), Mutex::new(Some(Vec::new())));
         let making = Arc::new(Making { hold, pieces, since });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&making));
         making

@@ -26,7 +26,7 @@ impl Count {
 
 /// What one worker has counted.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub struct FrontCounters {
     /// Answers by class of status: `[1]` is 1xx (upgrades) to `[5]`, `[0]` anything else.
     pub answers: [Count; 6],
     pub hits: Count,
@@ -71,7 +71,7 @@ pub enum Handshake {
     Failed,
 }
 
-impl Counters {
+impl FrontCounters {
     pub fn handshake(&self, how: Handshake) {
         self.tls_handshakes[how as usize].add(1);
     }
@@ -79,7 +79,7 @@ impl Counters {
 
 /// Whether a value can go down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
 }
@@ -89,24 +89,24 @@ pub enum Kind {
 pub struct Sample {
     pub name: &'static str,
     pub help: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub labels: Vec<(&'static str, String)>,
     pub value: f64,
 }
 
 /// One family of samples: its name, help, kind, and for each label value where it is counted.
-type Family = (&'static str, &'static str, Kind, &'static str, &'static [Member]);
+type FamilySpec = (&'static str, &'static str, MetricKind, &'static str, &'static [LabelCounts]);
 
 /// A label's value and what is counted under it.
-type Member = (&'static str, fn(&Counters) -> &Count);
+type LabelCounts = (&'static str, fn(&FrontCounters) -> &Count);
 
 const LOST: &str = "ringhold_front_lost_total";
 
-const FAMILIES: &[Family] = &[
+const FAMILIES: &[FamilySpec] = &[
     (
         "ringhold_front_answers_total",
         "Answers to clients by class of status.",
-        Kind::Counter,
+        MetricKind::Counter,
         "class",
         &[
             ("1xx", |c| &c.answers[1]),
@@ -119,22 +119,22 @@ const FAMILIES: &[Family] = &[
     (
         "ringhold_front_cache_total",
         "Relayed answers by what the cache did.",
-        Kind::Counter,
+        MetricKind::Counter,
         "result",
         &[("hit", |c| &c.hits), ("miss", |c| &c.misses)],
     ),
-    one("ringhold_front_hot_hits_total", "Hits from the hot copy.", Kind::Counter, &[("", |c| &c.hot_hits)]),
+    one("ringhold_front_hot_hits_total", "Hits from the hot copy.", MetricKind::Counter, &[("", |c| &c.hot_hits)]),
     (
         "ringhold_front_own_answers_total",
         "Answers that the front made itself.",
-        Kind::Counter,
+        MetricKind::Counter,
         "kind",
         &[("page", |c| &c.own), ("error", |c| &c.errors)],
     ),
     (
         "ringhold_front_cut_answers_total",
         "Answers that did not reach the client whole, by whose fault it was.",
-        Kind::Counter,
+        MetricKind::Counter,
         "by",
         &[
             ("client", |c| &c.cut[Whose::Client as usize]),
@@ -144,14 +144,29 @@ const FAMILIES: &[Family] = &[
             ("us", |c| &c.cut[Whose::Us as usize]),
         ],
     ),
-    one("ringhold_front_body_bytes_total", "Bytes of answer bodies sent.", Kind::Counter, &[("", |c| &c.body_bytes)]),
-    one("ringhold_front_connections_total", "Client connections accepted.", Kind::Counter, &[("", |c| &c.connections)]),
-    one("ringhold_front_connections", "Client connections open.", Kind::Gauge, &[("", |c| &c.connections_open)]),
-    one("ringhold_front_tunnels_total", "Tunnels (CONNECT, Upgrade) begun.", Kind::Counter, &[("", |c| &c.tunnels)]),
+    one(
+        "ringhold_front_body_bytes_total",
+        "Bytes of answer bodies sent.",
+        MetricKind::Counter,
+        &[("", |c| &c.body_bytes)],
+    ),
+    one(
+        "ringhold_front_connections_total",
+        "Client connections accepted.",
+        MetricKind::Counter,
+        &[("", |c| &c.connections)],
+    ),
+    one("ringhold_front_connections", "Client connections open.", MetricKind::Gauge, &[("", |c| &c.connections_open)]),
+    one(
+        "ringhold_front_tunnels_total",
+        "Tunnels (CONNECT, Upgrade) begun.",
+        MetricKind::Counter,
+        &[("", |c| &c.tunnels)],
+    ),
     (
         "ringhold_front_tls_handshakes_total",
         "TLS handshakes with clients of listed hosts, by how they ended.",
-        Kind::Counter,
+        MetricKind::Counter,
         "result",
         &[
             ("full", |c| &c.tls_handshakes[Handshake::Full as usize]),
@@ -160,37 +175,47 @@ const FAMILIES: &[Family] = &[
             ("failed", |c| &c.tls_handshakes[Handshake::Failed as usize]),
         ],
     ),
-    one("ringhold_front_tunnels", "Tunnels open.", Kind::Gauge, &[("", |c| &c.tunnels_open)]),
-    one("ringhold_front_tunnel_bytes_total", "Bytes through tunnels.", Kind::Counter, &[("", |c| &c.tunnel_bytes)]),
+    one("ringhold_front_tunnels", "Tunnels open.", MetricKind::Gauge, &[("", |c| &c.tunnels_open)]),
+    one(
+        "ringhold_front_tunnel_bytes_total",
+        "Bytes through tunnels.",
+        MetricKind::Counter,
+        &[("", |c| &c.tunnel_bytes)],
+    ),
     (
         "ringhold_front_link_connections_total",
         "Requests to nodes by the connection they took.",
-        Kind::Counter,
+        MetricKind::Counter,
         "connection",
         &[("new", |c| &c.link_opened), ("reused", |c| &c.link_reused)],
     ),
-    one("ringhold_front_failovers_total", "Requests moved to another node.", Kind::Counter, &[("", |c| &c.failovers)]),
+    one(
+        "ringhold_front_failovers_total",
+        "Requests moved to another node.",
+        MetricKind::Counter,
+        &[("", |c| &c.failovers)],
+    ),
     one(
         "ringhold_front_detours_total",
         "Requests for hot keys or by bounded loads that another node than the owner was asked.",
-        Kind::Counter,
+        MetricKind::Counter,
         &[("", |c| &c.detours)],
     ),
     (
         LOST,
         "What was dropped because a queue was full.",
-        Kind::Counter,
+        MetricKind::Counter,
         "what",
         &[("report", |c| &c.reports_lost), ("log_line", |c| &c.log_lines_lost)],
     ),
 ];
 
-const fn one(name: &'static str, help: &'static str, kind: Kind, of: &'static [Member]) -> Family {
+const fn one(name: &'static str, help: &'static str, kind: MetricKind, of: &'static [LabelCounts]) -> FamilySpec {
     (name, help, kind, "", of)
 }
 
 /// The sums over all workers, families together, for `/metrics`.
-pub fn samples(workers: &[Arc<Counters>]) -> Vec<Sample> {
+pub fn samples(workers: &[Arc<FrontCounters>]) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (name, help, kind, label, members) in FAMILIES {
         for (label_value, count) in *members {
@@ -211,27 +236,27 @@ pub fn samples(workers: &[Arc<Counters>]) -> Vec<Sample> {
 
 /// What has happened at all of what can go wrong.
 /// Those that have happened.
-fn passed(workers: &[Arc<Counters>]) -> impl Iterator<Item = Sample> + use<'_> {
+fn passed(workers: &[Arc<FrontCounters>]) -> impl Iterator<Item = Sample> + use<'_> {
     Passed::ALL.into_iter().filter_map(|why| {
         let counted = workers.iter().map(|w| w.tls_passed[why as usize].get()).sum::<u64>();
         (counted > 0).then(|| Sample {
             name: "ringhold_front_tls_passed_total",
             help: "Tunnels to listed hosts, by why they were not answered here.",
-            kind: Kind::Counter,
+            kind: MetricKind::Counter,
             labels: vec![("reason", why.token().to_owned())],
             value: counted as f64,
         })
     })
 }
 
-fn faults(workers: &[Arc<Counters>]) -> impl Iterator<Item = Sample> + use<'_> {
+fn faults(workers: &[Arc<FrontCounters>]) -> impl Iterator<Item = Sample> + use<'_> {
     let all = Whose::ALL.into_iter().flat_map(|whose| Blamed::ALL.map(|kind| (whose, kind)));
     all.filter_map(|(whose, kind)| {
         let counted = workers.iter().map(|w| w.faults[whose as usize][kind as usize].get()).sum::<u64>();
         (counted > 0).then(|| Sample {
             name: "ringhold_front_faults_total",
             help: "Answers that were errors, or ended with one, by whose fault it was and the error of Proxy-Status.",
-            kind: Kind::Counter,
+            kind: MetricKind::Counter,
             labels: vec![("fault", whose.token().to_owned()), ("error", kind.token().to_owned())],
             value: counted as f64,
         })
@@ -244,7 +269,7 @@ mod tests {
 
     #[test]
     fn samples_are_sums_over_the_workers() {
-        let workers = [Arc::new(Counters::default()), Arc::new(Counters::default())];
+        let workers = [Arc::new(FrontCounters::default()), Arc::new(FrontCounters::default())];
         workers[0].hits.add(2);
         workers[1].hits.add(3);
         workers[1].faults[Whose::Origin as usize][Blamed::DnsError as usize].add(4);

@@ -48,7 +48,7 @@ mod worker;
 use crate::account;
 use crate::clock;
 use crate::cluster::membership::zk::front_id;
-use crate::cluster::{Cluster, NO_NODES};
+use crate::cluster::{ControlPlane, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
 use crate::lines::{GATHER, Lines};
 use crate::net::descriptors;
@@ -93,10 +93,10 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let https = https.map_err(StartError)?.map(Arc::new);
     let (out, writer) =
         Lines::to(std::io::stdout(), "access log", GATHER).map_err(|e| cannot("start the access log", &e))?;
-    let log = accesslog::Log::new(&config.log, out.clone());
+    let log = accesslog::LogSink::new(&config.log, out.clone());
     let hot = hot::Hot::new(&config, front.via[1].clone());
     account::set_limit(config.hot.memory / OF_HOT);
-    let cluster = Cluster::start(&bound, spawn).await?;
+    let cluster = ControlPlane::start(&bound, spawn).await?;
     tracing::info!("{}", start_line(&bound, spawn, &cluster));
     let start = worker::Start {
         config: Arc::new(config.clone()),
@@ -152,7 +152,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
 /// Accepts when there is a node: who comes before that waits in the queue of the socket for a moment.
 async fn accept(
     listener: Listener,
-    cluster: Arc<Cluster>,
+    cluster: Arc<ControlPlane>,
     workers: Rc<Vec<Handle>>,
     seats: Seats,
     mut shutdown: Shutdown,
@@ -204,7 +204,7 @@ async fn drain(workers: Rc<Vec<Handle>>) {
 }
 
 /// What runs from now on, and from what.
-fn start_line(config: &Config, spawn: bool, cluster: &Cluster) -> String {
+fn start_line(config: &Config, spawn: bool, cluster: &ControlPlane) -> String {
     let on = |on: bool| if on { "on" } else { "off" };
     let listen: Vec<String> = config.proxy.listen.iter().map(SocketAddr::to_string).collect();
     let nodes: Vec<String> = match &config.zookeeper {
@@ -237,7 +237,7 @@ fn start_line(config: &Config, spawn: bool, cluster: &Cluster) -> String {
 }
 
 /// Says that it is ready once it can serve, and what it waits for meanwhile.
-async fn announce_when_ready(front: &Front, cluster: &Cluster, config: &Config, out: &Lines) {
+async fn announce_when_ready(front: &Front, cluster: &ControlPlane, config: &Config, out: &Lines) {
     let readiness = cluster.ready().await;
     if readiness.up == 0 {
         let why = match readiness.nodes {
@@ -257,7 +257,7 @@ async fn announce_when_ready(front: &Front, cluster: &Cluster, config: &Config, 
 }
 
 /// The line that people copy from, once.
-fn announce(front: &Front, cluster: &Cluster, out: &Lines) {
+fn announce(front: &Front, cluster: &ControlPlane, out: &Lines) {
     let view = cluster.view();
     let ids: Vec<&str> = view.nodes.iter().filter(|node| node.is_up()).map(|node| node.id.as_str()).collect();
     let nodes = ids.join(" ");

@@ -1,7 +1,7 @@
 //! A request on its way to a node, with all that belongs to it, and what its answer does to other copies.
 
 use super::effects::{invalidate, renewed};
-use super::link::{self, Answer, Pool, Said, Tie};
+use super::link::{self, NodeAnswer, NodePool, Said, Tie};
 use super::relay;
 use super::worker::Client;
 use crate::net::http1::Upload;
@@ -29,16 +29,16 @@ pub struct Onward {
 }
 
 /// A request, and what came of it.
-pub struct Asked {
+pub struct OnwardRequest {
     pub key: Key,
     pub request: Parts,
-    pub answer: Answer,
-    pub pool: Rc<Pool>,
+    pub answer: NodeAnswer,
+    pub pool: Rc<NodePool>,
 }
 
 impl Onward {
     /// Asks; when this is done, whoever may hold what the answer has changed knows that.
-    pub async fn ask(self, client: &Client) -> Result<Asked, Fault> {
+    pub async fn ask(self, client: &Client) -> Result<OnwardRequest, Fault> {
         let Onward { key, request, hop, framing, expect, pathless, interim, tie, mut upload } = self;
         // RFC 9110 sections 7.8 and 15.2: HTTP/1.0 knows neither.
         let is_new = request.version > Version::HTTP_10;
@@ -72,11 +72,11 @@ impl Onward {
         if !request.method.is_safe() {
             Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
         }
-        Ok(Asked { key, request, answer, pool })
+        Ok(OnwardRequest { key, request, answer, pool })
     }
 
     /// The same also where the client leaves before its answer: what it has changed is forgotten by all.
-    pub async fn ask_to_its_end(self, client: &Rc<Client>) -> Result<Asked, Fault> {
+    pub async fn ask_to_its_end(self, client: &Rc<Client>) -> Result<OnwardRequest, Fault> {
         let (interim, asker) = (self.interim.clone(), client.clone());
         let asking = async move { self.ask(&asker).await };
         let spawn = |work| drop(client.worker.connections.spawn(work));

@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 /// Who made the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum AnswerSource {
     Node,
     /// The front's own copy of a node's answer.
     Hot,
@@ -19,7 +19,7 @@ pub enum Source {
 
 /// What the last member of `Cache-Status` says, which is the node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
+pub enum CacheResult {
     Hit,
     Miss,
     Unknown,
@@ -29,15 +29,15 @@ pub enum Cache {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
     pub status: StatusCode,
-    pub source: Source,
-    pub cache: Cache,
+    pub source: AnswerSource,
+    pub cache: CacheResult,
     /// What the answer says that went wrong, by whoever's fault.
     pub blame: Option<Blame>,
 }
 
 /// How the answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum AnswerEnd {
     Complete,
     ClientLeft,
     /// It took nothing, or sent nothing, for too long.
@@ -54,38 +54,40 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Bytes of the body.
     pub sent: u64,
-    pub end: End,
+    pub end: AnswerEnd,
 }
 
 impl Outcome {
     /// What went wrong, where anything did.
     pub fn blame(&self) -> Option<Blame> {
         match self.end {
-            End::Broke(blame) => Some(blame),
-            End::Complete | End::Idle | End::ClientLeft | End::ClientSilent => self.verdict.blame,
+            AnswerEnd::Broke(blame) => Some(blame),
+            AnswerEnd::Complete | AnswerEnd::Idle | AnswerEnd::ClientLeft | AnswerEnd::ClientSilent => {
+                self.verdict.blame
+            }
         }
     }
 
     /// Whose fault it was.
     pub fn whose(&self) -> Option<Whose> {
         match self.end {
-            End::ClientLeft | End::ClientSilent => Some(Whose::Client),
-            End::Complete | End::Idle | End::Broke(_) => self.blame().map(|blame| blame.whose),
+            AnswerEnd::ClientLeft | AnswerEnd::ClientSilent => Some(Whose::Client),
+            AnswerEnd::Complete | AnswerEnd::Idle | AnswerEnd::Broke(_) => self.blame().map(|blame| blame.whose),
         }
     }
 }
 
-impl Cache {
-    pub fn of(headers: &HeaderMap) -> Cache {
-        Cache::said(status::last_member(headers))
+impl CacheResult {
+    pub fn of(headers: &HeaderMap) -> CacheResult {
+        CacheResult::said(status::last_member(headers))
     }
 
     /// By the node's member of `Cache-Status`, without its name.
-    pub fn said(member: Option<&[u8]>) -> Cache {
+    pub fn said(member: Option<&[u8]>) -> CacheResult {
         match member {
-            Some(member) if member.split(|b| *b == b';').next() == Some(b"hit") => Cache::Hit,
-            Some(_) => Cache::Miss,
-            None => Cache::Unknown,
+            Some(member) if member.split(|b| *b == b';').next() == Some(b"hit") => CacheResult::Hit,
+            Some(_) => CacheResult::Miss,
+            None => CacheResult::Unknown,
         }
     }
 }
@@ -97,18 +99,18 @@ mod tests {
     #[test]
     fn the_last_member_of_cache_status_is_the_nodes() {
         for (lines, expected) in [
-            (&["n1; hit; ttl=3"][..], Cache::Hit),
-            (&["n1; fwd=uri-miss; stored"], Cache::Miss),
-            (&["origin; hit", "n1; fwd=miss"], Cache::Miss),
-            (&["origin; fwd=miss, n1;hit"], Cache::Hit),
-            (&["n1; detail=\"; hit\"; fwd=miss"], Cache::Miss),
-            (&[], Cache::Unknown),
+            (&["n1; hit; ttl=3"][..], CacheResult::Hit),
+            (&["n1; fwd=uri-miss; stored"], CacheResult::Miss),
+            (&["origin; hit", "n1; fwd=miss"], CacheResult::Miss),
+            (&["origin; fwd=miss, n1;hit"], CacheResult::Hit),
+            (&["n1; detail=\"; hit\"; fwd=miss"], CacheResult::Miss),
+            (&[], CacheResult::Unknown),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {
                 headers.append("cache-status", line.parse().unwrap());
             }
-            assert_eq!(Cache::of(&headers), expected, "{lines:?}");
+            assert_eq!(CacheResult::of(&headers), expected, "{lines:?}");
         }
     }
 }

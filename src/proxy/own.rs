@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Whose address a URL has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum WhoseAddress {
     Admin,
     Proxy,
     Other,
@@ -24,14 +24,14 @@ pub enum Hops {
     Here,
 }
 
-pub fn whose(key: &Key, front: &Front) -> Whose {
+pub fn whose(key: &Key, front: &Front) -> WhoseAddress {
     let port = key.port();
     if port == front.admin.port() && is_at(key, front.admin) {
-        Whose::Admin
+        WhoseAddress::Admin
     } else if front.listen.iter().any(|listen| port == listen.port() && is_at(key, *listen)) {
-        Whose::Proxy
+        WhoseAddress::Proxy
     } else {
-        Whose::Other
+        WhoseAddress::Other
     }
 }
 
@@ -108,13 +108,13 @@ mod tests {
     fn our_own_addresses_are_recognised_in_every_spelling() {
         let front = |listen: &str| Front::new("t", vec![listen.parse().unwrap()], "127.0.0.1:3129".parse().unwrap());
         for (listen, url, expected) in [
-            ("127.0.0.1:3128", "http://127.0.0.1:3129/v1/nodes", Whose::Admin),
-            ("127.0.0.1:3128", "http://localhost:3129/", Whose::Admin),
-            ("127.0.0.1:3128", "http://[::ffff:127.0.0.1]:3129/", Whose::Admin),
-            ("127.0.0.1:3128", "http://127.0.0.1:3128/", Whose::Proxy),
-            ("0.0.0.0:3128", "http://127.0.0.1:3128/", Whose::Proxy),
-            ("127.0.0.1:3128", "http://example.com:3128/", Whose::Other),
-            ("127.0.0.1:3128", "http://127.0.0.1:80/", Whose::Other),
+            ("127.0.0.1:3128", "http://127.0.0.1:3129/v1/nodes", WhoseAddress::Admin),
+            ("127.0.0.1:3128", "http://localhost:3129/", WhoseAddress::Admin),
+            ("127.0.0.1:3128", "http://[::ffff:127.0.0.1]:3129/", WhoseAddress::Admin),
+            ("127.0.0.1:3128", "http://127.0.0.1:3128/", WhoseAddress::Proxy),
+            ("0.0.0.0:3128", "http://127.0.0.1:3128/", WhoseAddress::Proxy),
+            ("127.0.0.1:3128", "http://example.com:3128/", WhoseAddress::Other),
+            ("127.0.0.1:3128", "http://127.0.0.1:80/", WhoseAddress::Other),
         ] {
             assert_eq!(whose(&Key::parse(url).unwrap(), &front(listen)), expected, "{url} at {listen}");
         }

@@ -1,6 +1,6 @@
 //! What ringhold itself says to clients: how to use it, and what went wrong.
 
-use super::reply::Content;
+use super::reply::ReplyContent;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ pub fn help(
     address: &str,
     admin: &str,
     authorities: &[(&str, String)],
-) -> Response<Content> {
+) -> Response<ReplyContent> {
     let mut steps = vec![
         (
             "Shell (curl, pip, git and most others)".to_owned(),
@@ -58,7 +58,7 @@ pub fn help(
 
 /// The same for a request that takes the proxy for a server which has something under that path: whoever keeps the answer
 /// must not take it for what was asked for.
-pub fn not_here(proxy: &str, headers: &HeaderMap, address: &str, admin: &str) -> Response<Content> {
+pub fn not_here(proxy: &str, headers: &HeaderMap, address: &str, admin: &str) -> Response<ReplyContent> {
     let mut response = help(StatusCode::BAD_REQUEST, headers, address, admin, &[]);
     let fault = Fault::bad_request("The request names no host: it was sent to the proxy as if that were the server.");
     response.headers_mut().insert(PROXY_STATUS, status::proxy_status(proxy, &fault));
@@ -66,7 +66,7 @@ pub fn not_here(proxy: &str, headers: &HeaderMap, address: &str, admin: &str) ->
 }
 
 /// What clients are to trust, as PEM.
-pub fn roots(certificates: String) -> Response<Content> {
+pub fn roots(certificates: String) -> Response<ReplyContent> {
     page_of(StatusCode::OK, CERTIFICATE, certificates)
 }
 
@@ -80,14 +80,14 @@ pub fn use_noproxy(admin: &str) -> Fault {
 }
 
 /// What another front is answered.
-pub fn json(body: Vec<u8>) -> Response<Content> {
-    let mut response = Response::new(Content::Full(body.into()));
+pub fn json(body: Vec<u8>) -> Response<ReplyContent> {
+    let mut response = Response::new(ReplyContent::Full(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 /// `OPTIONS *`, or with `Max-Forwards: 0` (RFC 9110 section 7.6.2): what we can do.
-pub fn options() -> Response<Content> {
+pub fn options() -> Response<ReplyContent> {
     let mut response = page_of(StatusCode::NO_CONTENT, TEXT, String::new());
     response.headers_mut().remove(CONTENT_TYPE);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
@@ -95,7 +95,7 @@ pub fn options() -> Response<Content> {
 }
 
 /// `TRACE` with `Max-Forwards: 0`: the request as it came, without what may be secret (RFC 9110 section 9.3.8).
-pub fn trace(request: &http::request::Parts) -> Response<Content> {
+pub fn trace(request: &http::request::Parts) -> Response<ReplyContent> {
     let mut echo = format!("TRACE {} {:?}\r\n", request.uri, request.version).into_bytes();
     for (name, value) in &request.headers {
         if !matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie") && !value.is_sensitive() {
@@ -107,7 +107,7 @@ pub fn trace(request: &http::request::Parts) -> Response<Content> {
 }
 
 /// What went wrong, in a sentence.
-pub fn error(proxy: &str, fault: &Fault) -> Response<Content> {
+pub fn error(proxy: &str, fault: &Fault) -> Response<ReplyContent> {
     let mut response = text(fault.status, format!("{}\n", fault.detail));
     response.headers_mut().insert(PROXY_STATUS, status::proxy_status(proxy, fault));
     if fault.status == StatusCode::SERVICE_UNAVAILABLE {
@@ -116,12 +116,12 @@ pub fn error(proxy: &str, fault: &Fault) -> Response<Content> {
     response
 }
 
-fn text(status: StatusCode, text: String) -> Response<Content> {
+fn text(status: StatusCode, text: String) -> Response<ReplyContent> {
     page_of(status, TEXT, text)
 }
 
-fn page_of(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response<Content> {
-    let mut response = Response::new(Content::Full(body.into()));
+fn page_of(status: StatusCode, kind: HeaderValue, body: impl Into<Bytes>) -> Response<ReplyContent> {
+    let mut response = Response::new(ReplyContent::Full(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -140,8 +140,8 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn body(response: Response<Content>) -> String {
-        let Content::Full(bytes) = response.into_body() else { panic!("a page is whole") };
+    fn body(response: Response<ReplyContent>) -> String {
+        let ReplyContent::Full(bytes) = response.into_body() else { panic!("a page is whole") };
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 

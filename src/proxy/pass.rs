@@ -2,16 +2,16 @@
 //! either. The steps are those of `service`, which takes over where an answer is not as plain.
 
 use super::copied::Watch;
-use super::hot::{Copy, RUNS_OUT, Since};
-use super::link::{self, Answer, Content as Body, Pool, Said, verbatim};
-use super::outcome::{Cache, End, Source, Verdict};
+use super::hot::{Copy, Generation, RUNS_OUT};
+use super::link::{self, NodeAnswer, NodeContent as Body, NodePool, Said, verbatim};
+use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::record::Record;
 use super::reply::Reply;
-use super::route::Asked;
+use super::route::RingQuery;
 use super::worker::Client;
 use super::{answer, effects, own, relay};
 use crate::clock;
-use crate::net::serve::{Asked as Asking, Given, Head, Interim, Payload};
+use crate::net::serve::{Finished, Interim, Payload, RequestHead, ServiceRequest as Asking};
 use crate::store::Mark;
 use crate::wire::connection_auth;
 use crate::wire::field::{FieldId, Traits};
@@ -74,15 +74,18 @@ impl Pass {
     }
 
     /// To be asked by nobody's wish but ours whether `copy`, which has just answered the request, still holds.
-    pub fn ahead(client: Rc<Client>, request: &Head<'_>, since: Since, copy: &Arc<Copy>) -> Option<Pass> {
+    pub fn ahead(client: Rc<Client>, request: &RequestHead<'_>, since: Generation, copy: &Arc<Copy>) -> Option<Pass> {
         Pass::new(client, request, |_| Watch::Again(since, copy.clone()))
     }
 
-    fn new(client: Rc<Client>, request: &Head<'_>, watch: impl FnOnce(&Key) -> Watch) -> Option<Pass> {
+    fn new(client: Rc<Client>, request: &RequestHead<'_>, watch: impl FnOnce(&Key) -> Watch) -> Option<Pass> {
         let worker = &client.worker;
         let key = Key::read(request.target()).ok()?;
         let is_refused = || !client.peer.same_machine && own::of_machine(&key, &worker.dialer).is_some();
-        if !worker.routing().may_carry(&key) || own::whose(&key, &worker.front) != own::Whose::Other || is_refused() {
+        if !worker.routing().may_carry(&key)
+            || own::whose(&key, &worker.front) != own::WhoseAddress::Other
+            || is_refused()
+        {
             return None;
         }
         let watch = watch(&key);
@@ -99,7 +102,7 @@ impl Pass {
     /// Asks for the copy's sake alone, and no longer than a new one could be made of the answer.
     pub async fn alone(self) {
         let asked = async {
-            if let Given::Response(response) = self.relay().await {
+            if let Finished::Response(response) = self.relay().await {
                 let mut body = response.into_body();
                 while let Some(Ok(_)) = body.frame().await {}
             }
@@ -108,7 +111,7 @@ impl Pass {
     }
 
     /// Asks the node that owns its key.
-    pub async fn relay(mut self) -> Given<Reply> {
+    pub async fn relay(mut self) -> Finished<Reply> {
         let client = &self.client;
         let asked = link::Request {
             interim: self.interim.as_ref(),
@@ -148,7 +151,7 @@ impl Pass {
         };
         let (answer, pool) = match answered {
             Ok(answered) => answered,
-            Err(fault) => return Given::Response(answer::fault(client, &fault, false, self.record.take())),
+            Err(fault) => return Finished::Response(answer::fault(client, &fault, false, self.record.take())),
         };
         if answer.head.challenges {
             client.ties.make(&self.key);
@@ -156,36 +159,36 @@ impl Pass {
         if self.special {
             effects::renewed(client, &self.key, &answer, &pool).await;
         }
-        let request = || Head::parts(&self.head);
+        let request = || RequestHead::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
         let via = client.worker.shared.via(answer.head.version);
         // A small body is written together with its head.
         let room = answer.small_body().map_or(0, Bytes::len);
         match (&answer, verbatim(answer.head.status, &answer.head.fields, via, room)) {
-            (Answer { head, content: Body::Full(body) }, Some(bytes)) => {
+            (NodeAnswer { head, content: Body::Full(body) }, Some(bytes)) => {
                 if let Some(capture) = capture {
                     capture.push(body);
                     capture.finish();
                 }
-                let cache = Cache::said(head.fields.verdict());
-                if cache == Cache::Hit {
+                let cache = CacheResult::said(head.fields.verdict());
+                if cache == CacheResult::Hit {
                     client.worker.held.note(self.key.hash());
                 }
                 if let Some(mut record) = self.record.take() {
                     let blame = head.blame;
-                    record.decide(Verdict { status: head.status, source: Source::Node, cache, blame });
+                    record.decide(Verdict { status: head.status, source: AnswerSource::Node, cache, blame });
                     record.note(&pool.node.id, || head.fields.verdict());
                     record.sent(body.len());
-                    record.end(End::Complete);
+                    record.end(AnswerEnd::Complete);
                 }
-                Given::Bytes(bytes, body.clone().into())
+                Finished::Bytes(bytes, body.clone().into())
             }
-            _ => Given::Response(answer::deliver(client, answer, &pool, None, capture, &mut self.record)),
+            _ => Finished::Response(answer::deliver(client, answer, &pool, None, capture, &mut self.record)),
         }
     }
 
     /// Asks whether a node still holds what `copy` is of, fresh; it answers at once (`only-if-cached`).
-    async fn again(&self, copy: &Copy, asked: &link::Request<'_>, place: Asked) -> Again {
+    async fn again(&self, copy: &Copy, asked: &link::Request<'_>, place: RingQuery) -> Again {
         let client = &self.client;
         let Some(tag) = copy.tag().filter(|_| client.peer.same_machine || copy.entry().mark == Mark::Anyone) else {
             return Again::Unknown;
@@ -196,27 +199,29 @@ impl Pass {
         let Ok((answer, pool)) = relay::relay(&client.worker, &asked, &mut None, place).await else {
             return Again::Unknown;
         };
-        let request = || Head::parts(&self.head);
+        let request = || RequestHead::parts(&self.head);
         let mut head = Vec::with_capacity(512);
         let renewed = self.watch.renew(client, &self.key, request, &answer, &pool);
         match renewed.and_then(|copy| copy.write(clock::now(), false, &mut head)) {
             Some((_, body)) => Again::Same(head, body),
             None if answer.head.status == StatusCode::NOT_MODIFIED => Again::Unknown,
-            None if Cache::said(answer.head.fields.verdict()) == Cache::Hit => Again::Other(Box::new((answer, pool))),
+            None if CacheResult::said(answer.head.fields.verdict()) == CacheResult::Hit => {
+                Again::Other(Box::new((answer, pool)))
+            }
             None => Again::Unknown,
         }
     }
 
     /// The node's answer, with the body that is here.
-    fn confirmed(mut self, head: Vec<u8>, body: Payload) -> Given<Reply> {
+    fn confirmed(mut self, head: Vec<u8>, body: Payload) -> Finished<Reply> {
         if let (Some(mut record), Watch::Again(_, copy)) = (self.record.take(), &self.watch) {
-            let (status, cache) = (copy.entry().status, Cache::Hit);
-            record.decide(Verdict { status, source: Source::Node, cache, blame: None });
+            let (status, cache) = (copy.entry().status, CacheResult::Hit);
+            record.decide(Verdict { status, source: AnswerSource::Node, cache, blame: None });
             record.note(&copy.node, || Some(HIT));
             record.sent(body.len());
-            record.end(End::Complete);
+            record.end(AnswerEnd::Complete);
         }
-        Given::Bytes(head, body)
+        Finished::Bytes(head, body)
     }
 }
 
@@ -225,7 +230,7 @@ enum Again {
     /// It holds the same; this is to be answered.
     Same(Vec<u8>, Payload),
     /// It holds this.
-    Other(Box<(Answer, Rc<Pool>)>),
+    Other(Box<(NodeAnswer, Rc<NodePool>)>),
     /// It has to be asked in the ordinary way.
     Unknown,
 }

@@ -1,8 +1,8 @@
 //! A request followed to its end. Counters and the access log are written from its outcome alone, so they cannot disagree.
 
-use super::accesslog::{Line, Log};
+use super::accesslog::{LogLine, LogSink};
 use super::link::Shared;
-use super::outcome::{Cache, End, Outcome, Source, Verdict};
+use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Outcome, Verdict};
 use crate::lines::Logged;
 use crate::net::serve::Interim;
 use crate::wire::fault::{Blame, Kind, Whose};
@@ -13,21 +13,21 @@ use std::rc::Rc;
 pub struct Record {
     outcome: Outcome,
     shared: Rc<Shared>,
-    line: Option<(Rc<Log>, Box<Line>)>,
+    line: Option<(Rc<LogSink>, Box<LogLine>)>,
     /// Knows how its connection ended.
     client: Option<Interim>,
 }
 
 impl Record {
-    pub fn new(shared: Rc<Shared>, line: Option<(Rc<Log>, Box<Line>)>) -> Record {
+    pub fn new(shared: Rc<Shared>, line: Option<(Rc<LogSink>, Box<LogLine>)>) -> Record {
         // Until there is an answer: the client did not stay for it.
         let verdict = Verdict {
             status: StatusCode::BAD_REQUEST,
-            source: Source::Error,
-            cache: Cache::Unknown,
+            source: AnswerSource::Error,
+            cache: CacheResult::Unknown,
             blame: Some(Blame::new(Whose::Client, Kind::HttpRequestError)),
         };
-        Record { outcome: Outcome { verdict, sent: 0, end: End::ClientLeft }, shared, line, client: None }
+        Record { outcome: Outcome { verdict, sent: 0, end: AnswerEnd::ClientLeft }, shared, line, client: None }
     }
     /// Whose connection says, at the end, why the answer did not come to its own.
     pub fn of_client(mut self, client: Interim) -> Record {
@@ -41,7 +41,7 @@ impl Record {
     pub fn sent(&mut self, bytes: usize) {
         self.outcome.sent += bytes as u64;
     }
-    pub fn end(&mut self, end: End) {
+    pub fn end(&mut self, end: AnswerEnd) {
         self.outcome.end = end;
     }
     /// What became of the TLS to a listed host, for the log.
@@ -65,22 +65,22 @@ impl Record {
         let counters = &self.shared.counters;
         let class = usize::from(verdict.status.as_u16() / 100);
         counters.answers[if class < 6 { class } else { 0 }].add(1);
-        (if verdict.source == Source::Tunnel { &counters.tunnel_bytes } else { &counters.body_bytes }).add(sent);
+        (if verdict.source == AnswerSource::Tunnel { &counters.tunnel_bytes } else { &counters.body_bytes }).add(sent);
         match (verdict.source, verdict.cache) {
-            (Source::Node, Cache::Hit) => counters.hits.add(1),
-            (Source::Hot, _) => {
+            (AnswerSource::Node, CacheResult::Hit) => counters.hits.add(1),
+            (AnswerSource::Hot, _) => {
                 counters.hits.add(1);
                 counters.hot_hits.add(1);
             }
-            (Source::Node, Cache::Miss) => counters.misses.add(1),
-            (Source::Page, _) => counters.own.add(1),
-            (Source::Error, _) => counters.errors.add(1),
-            (Source::Node, Cache::Unknown) | (Source::Tunnel, _) => {}
+            (AnswerSource::Node, CacheResult::Miss) => counters.misses.add(1),
+            (AnswerSource::Page, _) => counters.own.add(1),
+            (AnswerSource::Error, _) => counters.errors.add(1),
+            (AnswerSource::Node, CacheResult::Unknown) | (AnswerSource::Tunnel, _) => {}
         }
         match end {
-            End::Complete | End::Idle => {}
-            End::ClientLeft | End::ClientSilent => counters.cut[Whose::Client as usize].add(1),
-            End::Broke(blame) => counters.cut[blame.whose as usize].add(1),
+            AnswerEnd::Complete | AnswerEnd::Idle => {}
+            AnswerEnd::ClientLeft | AnswerEnd::ClientSilent => counters.cut[Whose::Client as usize].add(1),
+            AnswerEnd::Broke(blame) => counters.cut[blame.whose as usize].add(1),
         }
         if let Some(Blame { whose, kind }) = self.outcome.blame() {
             counters.faults[whose as usize][kind as usize].add(1);
@@ -90,8 +90,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if self.outcome.end == End::ClientLeft && self.client.as_ref().is_some_and(Interim::has_stalled) {
-            self.outcome.end = End::ClientSilent;
+        if self.outcome.end == AnswerEnd::ClientLeft && self.client.as_ref().is_some_and(Interim::has_stalled) {
+            self.outcome.end = AnswerEnd::ClientSilent;
         }
         self.count();
         if let Some((log, line)) = self.line.take()

@@ -1,7 +1,7 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, Answer, Broken, Pool};
-use super::route::{self, Asked, Where};
+use super::link::{self, LinkError, NodeAnswer, NodePool};
+use super::route::{self, RingQuery, Where};
 use super::worker::Worker;
 use crate::cluster::views::{Node, Report};
 use crate::net::dial;
@@ -26,7 +26,7 @@ const AGAIN: Duration = Duration::from_millis(20);
 
 /// What is to be done after a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum AfterFailure {
     /// Nothing of the request was acted on, or it may be repeated.
     Another,
     GiveUp,
@@ -38,8 +38,8 @@ pub async fn relay(
     worker: &Worker,
     request: &link::Request<'_>,
     upload: &mut Option<Box<Upload>>,
-    asked: Asked,
-) -> Result<(Answer, Rc<Pool>), Fault> {
+    asked: RingQuery,
+) -> Result<(NodeAnswer, Rc<NodePool>), Fault> {
     if request.tie.is_some()
         && let Some(answered) = Box::pin(tied(worker, request, upload)).await?
     {
@@ -69,10 +69,10 @@ pub async fn relay(
         };
         tracing::debug!(node = %pool.node.id, "{} {}: the node {broken}", request.method, request.key.as_str());
         blame(worker, pool, &broken);
-        breaks += usize::from(!matches!(broken, Broken::Unreachable(_) | Broken::Abandoned));
+        breaks += usize::from(!matches!(broken, LinkError::Unreachable(_) | LinkError::Abandoned));
         // Of one that is gone all was taken.
         let untouched = !has_body || upload.as_deref().is_some_and(Upload::is_untouched);
-        if next(&broken, request, untouched) == Next::GiveUp || breaks >= BREAKS {
+        if next(&broken, request, untouched) == AfterFailure::GiveUp || breaks >= BREAKS {
             return Err(fault(&broken, &pool.node.id));
         }
         worker.shared.counters.failovers.add(1);
@@ -89,7 +89,7 @@ async fn tied(
     worker: &Worker,
     request: &link::Request<'_>,
     upload: &mut Option<Box<Upload>>,
-) -> Result<Option<(Answer, Rc<Pool>)>, Fault> {
+) -> Result<Option<(NodeAnswer, Rc<NodePool>)>, Fault> {
     link::exchange_tied(request, upload).await.map_err(|(broken, pool)| {
         pool.iter().for_each(|pool| blame(worker, pool, &broken));
         pool.map_or_else(|| parted(&broken), |pool| fault(&broken, &pool.node.id))
@@ -102,19 +102,23 @@ fn is_get(request: &link::Request<'_>) -> bool {
 
 /// Where the key belongs, and how much of the traffic it is. `plain`: nothing in it bears on whether what is stored may answer
 /// it. Whatever else there is goes to the owner alone, so that only that one renews.
-pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> Asked {
+pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> RingQuery {
     // All that is asked of an origin on one client's own connection is asked of one node.
     let root = request.tie.map(|_| format!("{}://{}/", request.key.scheme(), request.key.authority()));
     let view = &worker.routing().view;
     let place = route::place(view, worker.dialer.known(request.key.host()));
     let position = view.ring.position(root.as_deref().unwrap_or(request.key.as_str()));
     let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
-    Asked { position, place, heat, factor: worker.config.ring.load_factor }
+    RingQuery { position, place, heat, factor: worker.config.ring.load_factor }
 }
 
 /// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`: it has to be asked in the
 /// ordinary way, as has everybody else.
-pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) -> Option<(Answer, Rc<Pool>)> {
+pub async fn held(
+    worker: &Worker,
+    request: &link::Request<'_>,
+    asked: RingQuery,
+) -> Option<(NodeAnswer, Rc<NodePool>)> {
     if !worker.held.has(request.key.hash()) {
         return None;
     }
@@ -138,10 +142,10 @@ pub async fn held(worker: &Worker, request: &link::Request<'_>, asked: Asked) ->
 /// One node, twice where the connection was lost: that makes the connection doubtful, and not the node.
 async fn attempt(
     worker: &Worker,
-    pool: &Rc<Pool>,
+    pool: &Rc<NodePool>,
     request: &link::Request<'_>,
     upload: &mut Option<Box<Upload>>,
-) -> Result<Answer, Broken> {
+) -> Result<NodeAnswer, LinkError> {
     let repeatable = upload.is_none() && request.method.is_idempotent();
     let want = if repeatable { Want::Any } else { Want::Alive };
     match link::exchange(pool, request, upload, want).await {
@@ -156,9 +160,9 @@ async fn attempt(
 }
 
 /// Tells the control plane what the link has shown.
-fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
+fn blame(worker: &Worker, pool: &Rc<NodePool>, broken: &LinkError) {
     match broken {
-        Broken::Unreachable(e) if turns_away(e) => {
+        LinkError::Unreachable(e) if turns_away(e) => {
             pool.close_idle();
             // Others see it as well: one report is enough.
             if pool.node.set_up(false) {
@@ -166,45 +170,47 @@ fn blame(worker: &Worker, pool: &Rc<Pool>, broken: &Broken) {
             }
         }
         // Its neighbours in the pool may be dead as well, and what answers now may be another process: a probe will tell.
-        Broken::Unreachable(_) | Broken::Died { .. } | Broken::Cut | Broken::Protocol(_) => {
+        LinkError::Unreachable(_) | LinkError::Died { .. } | LinkError::Cut | LinkError::Protocol(_) => {
             pool.close_idle();
             worker.report(Report::Suspect(pool.node.clone()));
         }
-        Broken::Lacking(_) | Broken::Abandoned | Broken::Full => {}
-        Broken::Client(_) | Broken::Told(_) | Broken::Parted => {}
+        LinkError::Lacking(_) | LinkError::Abandoned | LinkError::Full => {}
+        LinkError::Client(_) | LinkError::Told(_) | LinkError::Parted => {}
     }
 }
 
 /// `untouched`: nothing of its body, if it has one, was taken.
-fn next(broken: &Broken, request: &link::Request<'_>, untouched: bool) -> Next {
+fn next(broken: &LinkError, request: &link::Request<'_>, untouched: bool) -> AfterFailure {
     match broken {
-        Broken::Full | Broken::Client(_) | Broken::Told(_) | Broken::Lacking(_) | Broken::Parted => Next::GiveUp,
+        LinkError::Full | LinkError::Client(_) | LinkError::Told(_) | LinkError::Lacking(_) | LinkError::Parted => {
+            AfterFailure::GiveUp
+        }
         // Not a byte was sent.
-        Broken::Unreachable(_) if untouched => Next::Another,
+        LinkError::Unreachable(_) if untouched => AfterFailure::Another,
         // RFC 9110 section 9.2.2: only what is idempotent may be repeated when nobody knows how far it came.
-        _ if untouched && request.method.is_idempotent() => Next::Another,
-        _ => Next::GiveUp,
+        _ if untouched && request.method.is_idempotent() => AfterFailure::Another,
+        _ => AfterFailure::GiveUp,
     }
 }
 
-fn fault(broken: &Broken, node: &str) -> Fault {
+fn fault(broken: &LinkError, node: &str) -> Fault {
     let detail = format!("The cache node {node} {broken}.");
     let blame = broken.blame();
     match broken {
-        Broken::Full => Fault::us(StatusCode::SERVICE_UNAVAILABLE, blame.kind, detail),
-        Broken::Client(_) => Fault::bad_request(detail),
-        Broken::Lacking(_) => dial::no_descriptor(),
-        Broken::Unreachable(_) => Fault::node(blame.kind, detail),
-        Broken::Parted => parted(broken),
-        Broken::Told(_) => Fault { detail: detail.into(), ..blame.fault() },
+        LinkError::Full => Fault::us(StatusCode::SERVICE_UNAVAILABLE, blame.kind, detail),
+        LinkError::Client(_) => Fault::bad_request(detail),
+        LinkError::Lacking(_) => dial::no_descriptor(),
+        LinkError::Unreachable(_) => Fault::node(blame.kind, detail),
+        LinkError::Parted => parted(broken),
+        LinkError::Told(_) => Fault { detail: detail.into(), ..blame.fault() },
         // Not 503, after which it may be sent again: nobody knows how far it came.
-        Broken::Died { .. } | Broken::Abandoned | Broken::Cut | Broken::Protocol(_) => {
+        LinkError::Died { .. } | LinkError::Abandoned | LinkError::Cut | LinkError::Protocol(_) => {
             Fault { status: StatusCode::BAD_GATEWAY, ..Fault::node(blame.kind, detail) }
         }
     }
 }
 
-fn parted(broken: &Broken) -> Fault {
+fn parted(broken: &LinkError) -> Fault {
     let detail = "The origin's connection that the client had logged in on has ended: log in again on a new one.";
     Fault { detail: detail.into(), ..broken.blame().fault() }
 }

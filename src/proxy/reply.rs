@@ -1,9 +1,9 @@
 //! The body of an answer to a client, which also follows the answer to its end.
 
-use super::hot::{Candidate, Hot};
+use super::hot::{CopyCandidate, Hot};
 use super::link;
 use super::making::Making;
-use super::outcome::End;
+use super::outcome::AnswerEnd;
 use super::record::Record;
 use crate::clock;
 use crate::net::serve::Counted;
@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// What an answer's body is made of.
-pub enum Content {
+pub enum ReplyContent {
     Full(Bytes),
-    Node(Box<link::Body>),
+    Node(Box<link::LinkBody>),
 }
 
 /// See the module.
 pub struct Reply {
-    content: Content,
+    content: ReplyContent,
     /// `None` for the head of a tunnel, which keeps the record itself.
     record: Option<Record>,
     capture: Option<Box<Capture>>,
@@ -30,47 +30,47 @@ pub struct Reply {
 /// What passes is also kept as a hot copy, once it is whole.
 pub struct Capture {
     hot: Arc<Hot>,
-    candidate: Candidate,
+    candidate: CopyCandidate,
     making: Arc<Making>,
 }
 
 /// The answer broke off: then the connection ends, so that the client sees a broken transfer.
 #[derive(Debug)]
-pub struct BrokeOff(link::Broken);
+pub struct BrokeOff(link::LinkError);
 
-impl Content {
-    pub fn empty() -> Content {
-        Content::Full(Bytes::new())
+impl ReplyContent {
+    pub fn empty() -> ReplyContent {
+        ReplyContent::Full(Bytes::new())
     }
 }
 
 impl Reply {
-    pub fn new(content: Content, record: Option<Record>) -> Reply {
+    pub fn new(content: ReplyContent, record: Option<Record>) -> Reply {
         let mut reply = Reply { content, record, capture: None };
         // Nobody may ask for the end of nothing.
         if reply.has_all() {
-            reply.end(End::Complete);
+            reply.end(AnswerEnd::Complete);
         }
         reply
     }
 
     /// The same, keeping a copy of the body where one is wanted.
-    pub fn capturing(content: Content, record: Option<Record>, capture: Option<Box<Capture>>) -> Reply {
+    pub fn capturing(content: ReplyContent, record: Option<Record>, capture: Option<Box<Capture>>) -> Reply {
         match (capture, &content) {
-            (Some(capture), Content::Full(bytes)) => {
+            (Some(capture), ReplyContent::Full(bytes)) => {
                 capture.push(bytes);
                 capture.finish();
                 Reply::new(content, record)
             }
-            (Some(capture), Content::Node(_)) => Reply { content, record, capture: Some(capture) },
+            (Some(capture), ReplyContent::Node(_)) => Reply { content, record, capture: Some(capture) },
             (None, _) => Reply::new(content, record),
         }
     }
 
     fn has_all(&self) -> bool {
         match &self.content {
-            Content::Full(bytes) => bytes.is_empty(),
-            Content::Node(body) => body.has_all(),
+            ReplyContent::Full(bytes) => bytes.is_empty(),
+            ReplyContent::Node(body) => body.has_all(),
         }
     }
 
@@ -80,23 +80,23 @@ impl Reply {
         }
     }
 
-    fn end(&mut self, end: End) {
+    fn end(&mut self, end: AnswerEnd) {
         if let Some(record) = &mut self.record {
             record.end(end);
         }
     }
 
-    fn poll_node(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, link::Broken>>> {
+    fn poll_node(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, link::LinkError>>> {
         match &mut self.content {
-            Content::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::Node(body) => body.poll(cx),
+            ReplyContent::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            ReplyContent::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            ReplyContent::Node(body) => body.poll(cx),
         }
     }
 }
 
 impl Capture {
-    pub fn new(hot: Arc<Hot>, candidate: Candidate) -> Capture {
+    pub fn new(hot: Arc<Hot>, candidate: CopyCandidate) -> Capture {
         let making = hot.making(candidate.since.at);
         Capture { hot, candidate, making }
     }
@@ -122,12 +122,12 @@ impl Body for Reply {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         let frame = match ready!(self.poll_node(cx)) {
             None => {
-                self.end(End::Complete);
+                self.end(AnswerEnd::Complete);
                 self.finish_capture();
                 return Poll::Ready(None);
             }
             Some(Err(broken)) => {
-                self.end(End::Broke(broken.blame()));
+                self.end(AnswerEnd::Broke(broken.blame()));
                 return Poll::Ready(Some(Err(BrokeOff(broken))));
             }
             Some(Ok(frame)) => frame,
@@ -140,7 +140,7 @@ impl Body for Reply {
         }
         // A client that has got all it was promised may leave at once.
         if self.has_all() {
-            self.end(End::Complete);
+            self.end(AnswerEnd::Complete);
         }
         if self.is_end_stream() {
             self.finish_capture();
@@ -150,15 +150,15 @@ impl Body for Reply {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Full(bytes) => bytes.is_empty(),
-            Content::Node(body) => body.is_end(),
+            ReplyContent::Full(bytes) => bytes.is_empty(),
+            ReplyContent::Node(body) => body.is_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Node(body) => body.size_hint(),
+            ReplyContent::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ReplyContent::Node(body) => body.size_hint(),
         }
     }
 }

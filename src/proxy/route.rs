@@ -49,7 +49,7 @@ pub struct Candidate {
 
 /// What the ring is asked with.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub struct RingQuery {
     /// Of the key, on the ring.
     pub position: u64,
     pub place: Where,
@@ -74,8 +74,8 @@ enum Liking {
 /// The nodes to be asked for a key, in order: the ring's successors that are up, then those that are slow on what they
 /// hold, then those that may hold what was purged. The first may be another than the owner, see
 /// [`crate::ring::Ring::choose`].
-pub fn candidates(view: &View, asked: Asked) -> impl Iterator<Item = Candidate> + use<'_> {
-    let Asked { position, place, .. } = asked;
+pub fn candidates(view: &View, asked: RingQuery) -> impl Iterator<Item = Candidate> + use<'_> {
+    let RingQuery { position, place, .. } = asked;
     let serves = move |index: &usize| view.nodes.get(*index).is_some_and(|node| node.is_up() && place.allows(node));
     let liked = move |index: &usize| view.nodes.get(*index).map_or(Liking::Doubtful, |node| liking(node, place));
     let first = first(view, asked, |index| serves(&index), |index| liked(&index));
@@ -99,11 +99,11 @@ fn liking(node: &Node, place: Where) -> Liking {
 
 fn first(
     view: &View,
-    asked: Asked,
+    asked: RingQuery,
     serves: impl Fn(usize) -> bool,
     liked: impl Fn(usize) -> Liking,
 ) -> Option<Candidate> {
-    let Asked { position, heat, factor, .. } = asked;
+    let RingQuery { position, heat, factor, .. } = asked;
     if let Some(owner) = view.ring.owner(position).filter(|index| serves(*index)) {
         // A slow one is sent a trickle of what it owns, to see whether it still is.
         let takes = match liked(owner) {
@@ -191,9 +191,9 @@ mod tests {
         candidates(view, asked(view, url)).map(|candidate| candidate.index).collect()
     }
 
-    fn asked(view: &View, url: &str) -> Asked {
+    fn asked(view: &View, url: &str) -> RingQuery {
         let key = Key::parse(url).unwrap();
-        Asked { position: view.ring.position(key.as_str()), place: at(view, &key), heat: None, factor: 0.0 }
+        RingQuery { position: view.ring.position(key.as_str()), place: at(view, &key), heat: None, factor: 0.0 }
     }
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
         let (view, url) = (view(), "http://a.example/");
         let owner = order(&view, url)[0];
         view.nodes[owner].load.store(1000, Ordering::Relaxed);
-        let bounded: Vec<_> = candidates(&view, Asked { factor: 1.25, ..asked(&view, url) }).collect();
+        let bounded: Vec<_> = candidates(&view, RingQuery { factor: 1.25, ..asked(&view, url) }).collect();
         assert_ne!(bounded[0].index, owner);
         assert_eq!(bounded[0].instead_of, Some(owner));
         assert_eq!(bounded.len(), 5, "it is still there to fall back on");
@@ -356,7 +356,7 @@ mod tests {
     fn a_hot_key_has_two_owners_of_which_the_less_loaded_is_asked() {
         let (view, url) = (view(), "http://a.example/");
         let order = order(&view, url);
-        let hot = Asked { heat: Some(1000), ..asked(&view, url) };
+        let hot = RingQuery { heat: Some(1000), ..asked(&view, url) };
         let first = || candidates(&view, hot).next().unwrap();
         assert_eq!(first(), Candidate::plain(order[0]));
         view.nodes[order[0]].load.store(1, Ordering::Relaxed);
@@ -384,7 +384,7 @@ mod tests {
         view.nodes[before[1]].pace.allow(Some(1));
         let after = [before[2], before[3], before[4], before[1], before[0]];
         assert_eq!(order(&view, url), after);
-        let hot = Asked { heat: Some(1000), ..asked(&view, url) };
+        let hot = RingQuery { heat: Some(1000), ..asked(&view, url) };
         assert_ne!(candidates(&view, hot).next().unwrap().index, before[0], "nor is it an owner of a hot key");
         before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(false));
         assert_eq!(order(&view, url), [before[0]], "better than nobody");
@@ -403,7 +403,7 @@ mod tests {
         );
         let last = [before[1], before[3], before[4], before[0], before[2]];
         assert_eq!([order(&view, url), order(&view, url)], [last.to_vec(), last.to_vec()]);
-        let hot = Asked { heat: Some(1001), ..asked(&view, url) };
+        let hot = RingQuery { heat: Some(1001), ..asked(&view, url) };
         let second = Candidate { index: before[3], instead_of: Some(before[1]) };
         assert_eq!(candidates(&view, hot).next(), Some(second), "nor is it a second owner");
         before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(*index == before[2]));

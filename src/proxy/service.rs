@@ -2,16 +2,16 @@
 
 use super::answer::{self, own_answer};
 use super::https::intercept;
-use super::onward::{Asked as Answered, Onward};
-use super::outcome::{Cache, End, Source, Verdict};
+use super::onward::{Onward, OnwardRequest as Answered};
+use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::own::looped;
 use super::pass::Pass;
 use super::record::Record;
-use super::reply::{Content, Reply};
+use super::reply::{Reply, ReplyContent};
 use super::worker::Client;
 use super::{access, copied, hit, own, pages, told, tunnel, upload};
 use crate::net::dial::Dialer;
-use crate::net::serve::{self, Asked, ClientBody, Given, Noted, Service, Step, Upgrade};
+use crate::net::serve::{self, ClientBody, Finished, Noted, Service, ServiceRequest, ServiceStep, Upgrade};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
@@ -23,22 +23,22 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// Answers the requests of one connection.
-pub struct Serving(pub Rc<Client>);
+pub struct FrontService(pub Rc<Client>);
 
-impl Service for Serving {
+impl Service for FrontService {
     type Body = Reply;
 
     /// What has a hot copy is answered at once; all else is waited for.
-    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
+    fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Reply> {
         let Some(inside) = &self.0.inside else { return ask(&self.0, request, out) };
         match inside.target(request) {
             Ok(target) => request.aimed(&target, |request| ask(&self.0, request, out)),
             Err(fault) => {
                 let (client, head_only) = (self.0.clone(), *request.method() == Method::HEAD);
                 let record = Some(client.record_of(request));
-                Step::Finish(Box::pin(
-                    async move { Given::Response(answer::fault(&client, &fault, head_only, record)) },
-                ))
+                ServiceStep::Finish(Box::pin(async move {
+                    Finished::Response(answer::fault(&client, &fault, head_only, record))
+                }))
             }
         }
     }
@@ -50,29 +50,29 @@ impl Service for Serving {
     fn refused(&self, fault: &Fault) {
         let mut record = self.0.record_of_none();
         let (status, blame) = (fault.status, Some(fault.blame()));
-        record.decide(Verdict { status, source: Source::Error, cache: Cache::Unknown, blame });
+        record.decide(Verdict { status, source: AnswerSource::Error, cache: CacheResult::Unknown, blame });
         record.sent(serve::text_of_refusal(fault).len());
-        record.end(End::Complete);
+        record.end(AnswerEnd::Complete);
     }
 }
 
 /// A request whose target says where it goes, or one to the proxy itself.
-fn ask(client: &Rc<Client>, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
+fn ask(client: &Rc<Client>, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Reply> {
     let short = serve::allows_short();
     if let Some((head, body)) = short.then(|| hit::at_once(client, request, out)).flatten() {
-        return Step::Answer(head, body);
+        return ServiceStep::Answer(head, body);
     }
     if let Some(pass) = short.then(|| Pass::of(client.clone(), request)).flatten() {
-        return Step::Finish(Box::pin(pass.relay()));
+        return ServiceStep::Finish(Box::pin(pass.relay()));
     }
     match request.request() {
-        Ok(request) => Step::Finish(Box::pin(finish(client.clone(), request))),
-        Err(why) => Step::Refuse(why),
+        Ok(request) => ServiceStep::Finish(Box::pin(finish(client.clone(), request))),
+        Err(why) => ServiceStep::Refuse(why),
     }
 }
 
 /// Answers one request, whatever it is.
-async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply> {
+async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Finished<Reply> {
     let (request, body) = request.into_parts();
     let (head_only, tunnels) = (request.method == Method::HEAD, request.method == Method::CONNECT);
     let mut record = Some(client.record(&request).of_client(body.interim()));
@@ -83,7 +83,7 @@ async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Given<Reply
         // What the client has logged in on has ended, and so does its own.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Given::Response(response)
+    Finished::Response(response)
 }
 
 /// Answers one request of a client that may not use the proxy; another front may speak from anywhere.
@@ -145,7 +145,7 @@ async fn connect(
             access::may_connect(port, client.peer, &client.worker.config.access)?;
             let serve = |stream, client: Rc<Client>| {
                 let connections = client.worker.connections.clone();
-                connections.serve(stream, Serving(client));
+                connections.serve(stream, FrontService(client));
             };
             return Ok(intercept::take(client, (host, port), upgrade, record, serve));
         }
@@ -193,11 +193,11 @@ fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
 }
 
 /// What of absolute-form is not relayed: what is not to be said in clear, our own addresses, and requests that end here.
-fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Option<Response<Content>>, Fault> {
+fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Option<Response<ReplyContent>>, Fault> {
     match own::whose(key, &client.worker.front) {
-        own::Whose::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
-        own::Whose::Proxy => return Err(looped()),
-        own::Whose::Other => {}
+        own::WhoseAddress::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
+        own::WhoseAddress::Proxy => return Err(looped()),
+        own::WhoseAddress::Other => {}
     }
     if !client.peer.same_machine
         && let Some(ip) = own::of_machine(key, &client.worker.dialer)
@@ -213,7 +213,7 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
 }
 
 /// Origin-form: the proxy is asked as a server. It has the page at `/`, and what clients are to trust.
-fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<Content>, Option<Blame>) {
+fn to_the_proxy_itself(client: &Client, request: &Parts) -> (Response<ReplyContent>, Option<Blame>) {
     let front = &client.worker.front;
     let asked = request.headers.get(HOST).and_then(|host| host.to_str().ok());
     let (address, admin) = (asked.map_or_else(|| front.address(), str::to_owned), front.admin.to_string());

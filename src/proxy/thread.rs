@@ -1,12 +1,12 @@
 //! The thread of a worker: it serves the connections that it is given, and drains.
 
-use super::metrics::Counters;
-use super::service::{self, Serving};
-use super::worker::{Client, Place, Start, Worker, sweep, watch_health};
+use super::metrics::FrontCounters;
+use super::service::{self, FrontService};
+use super::worker::{Client, ClientPlace, Start, Worker, sweep, watch_health};
 use crate::alloc;
 use crate::net::listen::{Detached, Peer};
 use crate::net::serve::ByRequest;
-use crate::net::shares::Source;
+use crate::net::shares::ClientId;
 use crate::net::trust;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use tokio::task::LocalSet;
 pub struct Arrival {
     pub stream: Detached,
     pub peer: Peer,
-    pub place: Place,
+    pub place: ClientPlace,
 }
 
 /// What the acceptor asks of a worker.
 pub enum Errand {
     Serve(Arrival),
     /// How long the connection of this client (or of all) has been idle that has been so for longest.
-    LongestIdle(Option<Source>, oneshot::Sender<Option<Duration>>),
-    CloseLongestIdle(Option<Source>),
+    LongestIdle(Option<ClientId>, oneshot::Sender<Option<Duration>>),
+    CloseLongestIdle(Option<ClientId>),
 }
 
 /// A worker as the acceptor sees it.
 pub struct Handle {
     pub arrivals: mpsc::UnboundedSender<Errand>,
     pub load: Arc<AtomicUsize>,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<FrontCounters>,
     /// Resolves when it has drained.
     pub done: oneshot::Receiver<()>,
 }
@@ -44,7 +44,7 @@ pub struct Handle {
 pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
     let (arrivals, queue) = mpsc::unbounded_channel();
     let (finished, done) = oneshot::channel();
-    let (load, counters) = (Arc::new(AtomicUsize::new(0)), Arc::new(Counters::default()));
+    let (load, counters) = (Arc::new(AtomicUsize::new(0)), Arc::new(FrontCounters::default()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let of_worker = counters.clone();
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
@@ -56,7 +56,7 @@ pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
 }
 
 /// Serves what arrives until the acceptor is gone, then drains.
-async fn run(start: Start, counters: Arc<Counters>, mut queue: mpsc::UnboundedReceiver<Errand>) {
+async fn run(start: Start, counters: Arc<FrontCounters>, mut queue: mpsc::UnboundedReceiver<Errand>) {
     let drain = start.config.timeouts.drain;
     let worker = Worker::new(start, counters);
     tokio::task::spawn_local(watch_health(worker.clone()));
@@ -88,5 +88,5 @@ fn take(worker: &Rc<Worker>, arrival: Arrival) {
         worker.connections.serve(stream, ByRequest(turn_away));
         return;
     }
-    worker.connections.serve(stream, Serving(client));
+    worker.connections.serve(stream, FrontService(client));
 }

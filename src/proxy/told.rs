@@ -2,10 +2,10 @@
 //! front to front).
 
 use super::pages;
-use super::reply::Content;
+use super::reply::ReplyContent;
 use super::worker::Client;
 use crate::clock;
-use crate::cluster::invalidation::broadcast::{self, Heard, PATH, Sealed, Told, Who};
+use crate::cluster::invalidation::broadcast::{self, Acknowledgement, Announcement, PATH, Sealed, Who};
 use crate::cluster::views::Outdated;
 use crate::net::serve::ClientBody;
 use crate::net::web;
@@ -28,7 +28,7 @@ pub fn is_telling(client: &Client, request: &Parts) -> bool {
 }
 
 /// The answer says that it is done. Nobody is listened to before its head has proved that it may be.
-pub async fn hear(client: &Client, request: &Parts, body: ClientBody) -> Result<Response<Content>, Fault> {
+pub async fn hear(client: &Client, request: &Parts, body: ClientBody) -> Result<Response<ReplyContent>, Fault> {
     let denied = || Fault::denied("Only another front of the cluster may say so.");
     let length = body.size_hint().exact().filter(|length| *length <= MOST).ok_or_else(denied)?;
     if !may_tell(client, request, length) {
@@ -47,14 +47,14 @@ fn may_tell(client: &Client, request: &Parts, length: u64) -> bool {
     }
 }
 
-fn heard(client: &Client, body: &[u8]) -> Option<Response<Content>> {
+fn heard(client: &Client, body: &[u8]) -> Option<Response<ReplyContent>> {
     let worker = &client.worker;
     let sealed: Sealed = serde_json::from_slice(body).ok()?;
     let secret = sealed.opens(Who::Teller, &worker.config.cluster)?;
-    let told: Told = serde_json::from_str(&sealed.text).ok()?;
+    let told: Announcement = serde_json::from_str(&sealed.text).ok()?;
     let front = worker.front.id.clone().filter(|id| *id == told.to)?;
     told.what.iter().for_each(|what| forget(client, what));
-    let heard = serde_json::to_string(&Heard { front, nonce: told.nonce }).ok()?;
+    let heard = serde_json::to_string(&Acknowledgement { front, nonce: told.nonce }).ok()?;
     let sealed = Sealed::by(Who::Listener, secret, heard);
     Some(pages::json(serde_json::to_vec(&sealed).ok()?))
 }

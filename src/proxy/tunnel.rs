@@ -1,8 +1,8 @@
 //! Tunnels: CONNECT, and connections that a 101 has switched to another protocol.
 
-use super::outcome::{Cache, End, Source, Verdict};
+use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::record::Record;
-use super::reply::{Content, Reply};
+use super::reply::{Reply, ReplyContent};
 use super::worker::{Client, Worker};
 use super::{access, link, own, pages};
 use crate::config::Address;
@@ -10,7 +10,7 @@ use crate::net::descriptors;
 use crate::net::listen::Stream;
 use crate::net::prove;
 use crate::net::serve::Upgrade;
-use crate::net::splice::{self, Side, splice};
+use crate::net::splice::{self, TunnelSide, splice};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -26,7 +26,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 /// What the client is connected to.
 enum Far {
     Origin(Stream),
-    Node(link::Conn),
+    Node(link::NodeConn),
 }
 
 /// CONNECT: dials, answers 200, and copies both ways until both have ended.
@@ -41,7 +41,7 @@ pub async fn connect(
     let origin = dial(client, host, port).await?;
     decide(record, StatusCode::OK);
     start(client, upgrade, Far::Origin(origin), Bytes::new(), record.take());
-    Ok(Response::new(Reply::new(Content::empty(), None)))
+    Ok(Response::new(Reply::new(ReplyContent::empty(), None)))
 }
 
 /// The same for a client that has had its 200, and of which `said` was read since.
@@ -51,7 +51,7 @@ pub async fn pass(client: &Rc<Client>, near: Stream, said: Bytes, (host, port): 
         Err(fault) => {
             tracing::debug!("no tunnel to {host}:{port}: {fault}");
             if let Some(mut record) = record {
-                record.end(End::Broke(fault.blame()));
+                record.end(AnswerEnd::Broke(fault.blame()));
             }
         }
     }
@@ -94,18 +94,18 @@ fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(),
 pub fn switch(
     client: &Rc<Client>,
     upgrade: Option<Upgrade>,
-    conn: link::Conn,
+    conn: link::NodeConn,
     early: Bytes,
     record: &mut Option<Record>,
 ) -> Reply {
     decide(record, StatusCode::SWITCHING_PROTOCOLS);
     start(client, upgrade, Far::Node(conn), early, record.take());
-    Reply::new(Content::empty(), None)
+    Reply::new(ReplyContent::empty(), None)
 }
 
 fn decide(record: &mut Option<Record>, status: StatusCode) {
     if let Some(record) = record {
-        record.decide(Verdict { status, source: Source::Tunnel, cache: Cache::Unknown, blame: None });
+        record.decide(Verdict { status, source: AnswerSource::Tunnel, cache: CacheResult::Unknown, blame: None });
     }
 }
 
@@ -137,12 +137,12 @@ async fn run(
         Far::Origin(stream) => stream,
         Far::Node(conn) => conn.link.http.stream(),
     };
-    let limits = splice::Limits { idle: worker.config.timeouts.tunnel_idle, shutdown: worker.shutdown.clone() };
+    let limits = splice::TunnelLimits { idle: worker.config.timeouts.tunnel_idle, shutdown: worker.shutdown.clone() };
     let (moved, end) = splice(&mut near, sent_ahead, far_stream, early, limits).await;
     let node_has_gone = match (&far, end) {
-        (Far::Node(conn), splice::End::Broken(Side::Second)) => has_gone(worker, conn).await,
+        (Far::Node(conn), splice::TunnelEnd::Broken(TunnelSide::Second)) => has_gone(worker, conn).await,
         // A process that is gone looks on TCP like one that has said all.
-        (Far::Node(conn), splice::End::Closed) if conn.slot.pool().node.address.port().is_some() => {
+        (Far::Node(conn), splice::TunnelEnd::Closed) if conn.slot.pool().node.address.port().is_some() => {
             has_gone(worker, conn).await
         }
         _ => false,
@@ -150,18 +150,20 @@ async fn run(
     if let Some(record) = &mut record {
         record.sent(usize::try_from(moved.up + moved.down).unwrap_or(usize::MAX));
         record.end(match end {
-            _ if node_has_gone => End::Broke(Blame::new(Whose::Node, Kind::ConnectionTerminated)),
-            splice::End::Closed => End::Complete,
-            splice::End::Idle => End::Idle,
-            splice::End::Broken(Side::First) => End::ClientLeft,
+            _ if node_has_gone => AnswerEnd::Broke(Blame::new(Whose::Node, Kind::ConnectionTerminated)),
+            splice::TunnelEnd::Closed => AnswerEnd::Complete,
+            splice::TunnelEnd::Idle => AnswerEnd::Idle,
+            splice::TunnelEnd::Broken(TunnelSide::First) => AnswerEnd::ClientLeft,
             // Through a node as well, which breaks its side where the origin has broken the other.
-            splice::End::Broken(Side::Second) => End::Broke(Blame::new(Whose::Origin, Kind::ConnectionTerminated)),
+            splice::TunnelEnd::Broken(TunnelSide::Second) => {
+                AnswerEnd::Broke(Blame::new(Whose::Origin, Kind::ConnectionTerminated))
+            }
         });
     }
 }
 
 /// Whether the process at the other end is no more, and not only this connection to it.
-async fn has_gone(worker: &Worker, conn: &link::Conn) -> bool {
+async fn has_gone(worker: &Worker, conn: &link::NodeConn) -> bool {
     let node = &conn.slot.pool().node;
     let reached = prove::reach(&node.address, &node.id, &worker.config.cluster, || false);
     match timeout(worker.config.timeouts.connect, reached).await {

@@ -1,21 +1,21 @@
 //! A worker: one thread, one runtime, its own pools. A connection stays on the worker that it was given to.
 
-use super::accesslog::Log;
+use super::accesslog::LogSink;
 use super::front::Front;
-use super::held::Held;
+use super::held::RecentHits;
 use super::hot::Hot;
 use super::https::inside::Inside;
 use super::https::interception::Interception;
-use super::link::{Pool, Shared, Swept, TICK, Ties};
-use super::metrics::Counters;
+use super::link::{NodePool, Shared, Swept, TICK, Ties};
+use super::metrics::FrontCounters;
 use super::record::Record;
 use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Peer;
-use crate::net::serve::{Connections, Head, Limits, Sweeper};
-use crate::net::shares::{Seat, Source};
+use crate::net::serve::{Connections, RequestHead, ServerLimits, Sweeper};
+use crate::net::shares::{ClientId, Seat};
 use crate::ring::HotKeys;
 use crate::wire::target::Key;
 use crate::{account, alloc, clock};
@@ -41,29 +41,29 @@ pub struct Worker {
     pub hot: Option<Arc<Hot>>,
     /// `None`: no https is answered for.
     pub https: Option<Arc<Interception>>,
-    log: Option<Rc<Log>>,
+    log: Option<Rc<LogSink>>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
     routing: RefCell<Rc<Routing>>,
     /// What nodes answered with small hits lately.
-    pub held: Held,
+    pub held: RecentHits,
     /// What they answered with other than a hit: whatever hot copy there was is gone, and not looked for.
-    pub unlikely: Held,
+    pub unlikely: RecentHits,
     /// `None`: switched off.
     hot_keys: Option<RefCell<HotKeys>>,
     /// Of nodes that have left the view, while requests run there.
-    retired: RefCell<Vec<Rc<Pool>>>,
+    retired: RefCell<Vec<Rc<NodePool>>>,
 }
 
 /// A view, and the pool of each of its nodes.
 pub struct Routing {
     pub view: Arc<View>,
-    pub pools: Vec<Rc<Pool>>,
+    pub pools: Vec<Rc<NodePool>>,
     is_private: bool,
 }
 
 /// What a connection occupies until its last request or tunnel has ended.
-pub struct Place {
+pub struct ClientPlace {
     pub _seat: Seat,
     pub load: Arc<AtomicUsize>,
 }
@@ -75,7 +75,7 @@ pub struct Client {
     /// Its own connections to nodes.
     pub ties: Ties,
     /// Whose share of what is limited it takes from.
-    pub source: Source,
+    pub source: ClientId,
     /// As the log shows it, where there is one.
     shown: Option<Arc<str>>,
     /// The host that it speaks TLS with, as it believes.
@@ -85,7 +85,7 @@ pub struct Client {
 
 /// By whom a place is occupied.
 enum Occupied {
-    Itself(#[expect(dead_code, reason = "given up with it")] Place),
+    Itself(#[expect(dead_code, reason = "given up with it")] ClientPlace),
     /// The connection that it goes on with.
     Outer(#[expect(dead_code, reason = "given up with it")] Rc<Client>),
 }
@@ -96,7 +96,7 @@ pub struct Start {
     pub config: Arc<Config>,
     pub front: Arc<Front>,
     pub membership: Membership,
-    pub log: Option<Log>,
+    pub log: Option<LogSink>,
     pub hot: Option<Arc<Hot>>,
     pub https: Option<Arc<Interception>>,
     pub shutdown: Shutdown,
@@ -138,18 +138,18 @@ pub async fn sweep(worker: Rc<Worker>) {
 }
 
 impl Worker {
-    pub fn new(start: Start, counters: Arc<Counters>) -> Rc<Worker> {
+    pub fn new(start: Start, counters: Arc<FrontCounters>) -> Rc<Worker> {
         let Start { config, front, membership, log, hot, https, shutdown } = start;
         let shared = Shared::new(&config, counters, front.via.clone());
         let mut views = membership.views.clone();
         let view = views.borrow_and_update().clone();
         let routing = Routing::new(view, &shared, &[]);
-        let sweeper = Sweeper::start(Limits::of(&config), shutdown.clone());
+        let sweeper = Sweeper::start(ServerLimits::of(&config), shutdown.clone());
         let worker = Rc::new(Worker {
             dialer: Dialer::new(&config),
             connections: Connections::new(sweeper),
-            held: Held::default(),
-            unlikely: Held::default(),
+            held: RecentHits::default(),
+            unlikely: RecentHits::default(),
             hot_keys: config.ring.hot_keys.then(|| RefCell::new(HotKeys::new(routing.pools.len()))),
             routing: RefCell::new(Rc::new(routing)),
             views: RefCell::new(views),
@@ -215,7 +215,7 @@ impl Worker {
         self.hot_keys.as_ref()?.borrow_mut().note(position)
     }
 
-    fn for_each_pool(&self, look: impl Fn(&Rc<Pool>)) {
+    fn for_each_pool(&self, look: impl Fn(&Rc<NodePool>)) {
         let routing = self.routing();
         let retired = self.retired.borrow().clone();
         routing.pools.iter().chain(&retired).for_each(look);
@@ -231,10 +231,10 @@ impl Worker {
 
 impl Routing {
     /// Pools of nodes that stay are kept.
-    fn new(view: Arc<View>, shared: &Rc<Shared>, known: &[Rc<Pool>]) -> Routing {
+    fn new(view: Arc<View>, shared: &Rc<Shared>, known: &[Rc<NodePool>]) -> Routing {
         let pool = |node: &Arc<_>| {
             let kept = known.iter().find(|pool| Arc::ptr_eq(&pool.node, node)).cloned();
-            kept.unwrap_or_else(|| Pool::new(node.clone(), shared.clone()))
+            kept.unwrap_or_else(|| NodePool::new(node.clone(), shared.clone()))
         };
         let pools = view.nodes.iter().map(pool).collect();
         Routing { is_private: view.is_private(), view, pools }
@@ -251,7 +251,7 @@ impl Routing {
     }
 }
 
-impl Drop for Place {
+impl Drop for ClientPlace {
     fn drop(&mut self) {
         self.load.fetch_sub(1, Ordering::Relaxed);
     }
@@ -261,9 +261,9 @@ impl Drop for Place {
 const NONE: &[u8] = b"-";
 
 impl Client {
-    pub fn new(worker: Rc<Worker>, peer: Peer, place: Place) -> Client {
-        let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| Log::client(addr.ip()));
-        let (ties, source, place) = (Ties::default(), Source::of(&peer), Occupied::Itself(place));
+    pub fn new(worker: Rc<Worker>, peer: Peer, place: ClientPlace) -> Client {
+        let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| LogSink::client(addr.ip()));
+        let (ties, source, place) = (Ties::default(), ClientId::of(&peer), Occupied::Itself(place));
         Client { worker, peer, ties, source, shown, inside: None, place }
     }
 
@@ -280,7 +280,7 @@ impl Client {
     }
 
     /// The same by its head.
-    pub fn record_of(&self, request: &Head<'_>) -> Record {
+    pub fn record_of(&self, request: &RequestHead<'_>) -> Record {
         self.follow(request.method(), request.version(), || Cow::Borrowed(request.target()))
     }
 
@@ -291,7 +291,7 @@ impl Client {
     }
 
     fn follow<'a>(&self, method: &Method, version: Version, target: impl FnOnce() -> Cow<'a, [u8]>) -> Record {
-        let line = |log: &Rc<Log>| (log.clone(), log.line(self.shown.as_ref(), method, version, &target()));
+        let line = |log: &Rc<LogSink>| (log.clone(), log.line(self.shown.as_ref(), method, version, &target()));
         let mut record = Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line));
         if self.inside.is_some() {
             record.tls("hit");

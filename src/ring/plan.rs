@@ -13,7 +13,7 @@ pub struct Plan {
     /// By the two ids; nothing that stays, nothing that is empty.
     pub moves: Vec<Move>,
     /// Everyone who is in either ring, by id.
-    pub members: Vec<Change>,
+    pub members: Vec<ShareChange>,
 }
 
 /// A share that goes from one member to another; `None` is nobody, where one of the rings is empty.
@@ -26,7 +26,7 @@ pub struct Move {
 
 /// A member's share before and after; `None` where it is not in the ring.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
+pub struct ShareChange {
     pub id: String,
     pub before: Option<f64>,
     pub after: Option<f64>,
@@ -87,7 +87,7 @@ fn id(ring: &Ring, member: Option<usize>) -> Option<&str> {
     member.map(|index| ring.members()[index].id.as_str())
 }
 
-fn changes(before: &Ring, after: &Ring) -> Vec<Change> {
+fn changes(before: &Ring, after: &Ring) -> Vec<ShareChange> {
     let mut changes: BTreeMap<&str, (Option<f64>, Option<f64>)> = BTreeMap::new();
     for (member, share) in before.members().iter().zip(before.shares()) {
         changes.entry(&member.id).or_default().0 = Some(share);
@@ -95,7 +95,7 @@ fn changes(before: &Ring, after: &Ring) -> Vec<Change> {
     for (member, share) in after.members().iter().zip(after.shares()) {
         changes.entry(&member.id).or_default().1 = Some(share);
     }
-    changes.into_iter().map(|(id, (before, after))| Change { id: id.to_owned(), before, after }).collect()
+    changes.into_iter().map(|(id, (before, after))| ShareChange { id: id.to_owned(), before, after }).collect()
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
         Move { from: from.map(str::to_owned), to: to.map(str::to_owned), share }
     }
 
-    fn a_change(id: &str, before: Option<f64>, after: Option<f64>) -> Change {
-        Change { id: id.to_owned(), before, after }
+    fn a_change(id: &str, before: Option<f64>, after: Option<f64>) -> ShareChange {
+        ShareChange { id: id.to_owned(), before, after }
     }
 
     #[test]

@@ -7,14 +7,14 @@ pub struct Successors<'a> {
     points: &'a Points,
     next: usize,
     remaining: usize,
-    seen: Seen,
+    seen: MemberSet,
 }
 
 impl<'a> Successors<'a> {
     pub(super) fn new(points: &'a Points, position: u64, members: usize) -> Successors<'a> {
         match points.find(position) {
-            Some(next) => Successors { points, next, remaining: members, seen: Seen::new(members) },
-            None => Successors { points, next: 0, remaining: 0, seen: Seen::new(0) },
+            Some(next) => Successors { points, next, remaining: members, seen: MemberSet::new(members) },
+            None => Successors { points, next: 0, remaining: 0, seen: MemberSet::new(0) },
         }
     }
 }
@@ -45,14 +45,14 @@ impl Iterator for Successors<'_> {
 impl ExactSizeIterator for Successors<'_> {}
 
 /// A set of members. The first 64 need no memory on the heap: this runs in every request.
-struct Seen {
+struct MemberSet {
     first: u64,
     more: Vec<u64>,
 }
 
-impl Seen {
-    fn new(members: usize) -> Seen {
-        Seen { first: 0, more: vec![0; members.div_ceil(64).saturating_sub(1)] }
+impl MemberSet {
+    fn new(members: usize) -> MemberSet {
+        MemberSet { first: 0, more: vec![0; members.div_ceil(64).saturating_sub(1)] }
     }
     /// Whether it was not there yet.
     fn insert(&mut self, member: usize) -> bool {

@@ -135,7 +135,7 @@ pub struct Store {
 }
 
 impl Store {
-    pub fn new(config: &config::Cache, variants: usize) -> Store {
+    pub fn new(config: &config::CacheConfig, variants: usize) -> Store {
         Store { cache: Bounded::new(config.memory, config.eviction), variants }
     }
 

@@ -4,7 +4,7 @@
 //! value where many have the same.
 
 use super::values;
-use crate::account::{Hold, Kind};
+use crate::account::{AccountKind, Hold};
 use crate::policy::{Part, Terms};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::target::Key;
@@ -77,28 +77,28 @@ struct Rare {
 const _: () = assert!(size_of::<Entry>() <= 104, "with its counts, an `Arc` of it takes 128 bytes of the heap");
 
 /// What the body of a new entry is made of.
-pub struct Content {
+pub struct EntryContent {
     pieces: Vec<Bytes>,
     /// What counts them already.
     hold: Option<Arc<Hold>>,
 }
 
-impl Content {
+impl EntryContent {
     /// Pieces that are counted by `hold`.
-    pub fn held(pieces: Vec<Bytes>, hold: Arc<Hold>) -> Content {
-        Content { pieces, hold: Some(hold) }
+    pub fn held(pieces: Vec<Bytes>, hold: Arc<Hold>) -> EntryContent {
+        EntryContent { pieces, hold: Some(hold) }
     }
 }
 
-impl From<Vec<Bytes>> for Content {
-    fn from(pieces: Vec<Bytes>) -> Content {
-        Content { pieces, hold: None }
+impl From<Vec<Bytes>> for EntryContent {
+    fn from(pieces: Vec<Bytes>) -> EntryContent {
+        EntryContent { pieces, hold: None }
     }
 }
 
 /// The body of an entry, to be sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Body<'a>(&'a Entry);
+pub struct EntryBody<'a>(&'a Entry);
 
 impl Entry {
     /// `selecting` is [`crate::policy::variants::selecting`]'s value for the request that this answered.
@@ -109,9 +109,9 @@ impl Entry {
         selecting: &[u8],
         terms: Terms,
         mark: Mark,
-        body: impl Into<Content>,
+        body: impl Into<EntryContent>,
     ) -> Entry {
-        let Content { pieces: body, hold } = body.into();
+        let EntryContent { pieces: body, hold } = body.into();
         let size: usize = body.iter().map(Bytes::len).sum();
         let together = size <= TOGETHER;
         let mut head = Vec::with_capacity(head_bound(key, headers, selecting));
@@ -131,14 +131,14 @@ impl Entry {
             // Readers are given a copy: nothing of it outlives it for long.
             (true, _) if size <= COPIED => (Bytes::from(blob), None),
             (true, _) => {
-                let hold = Hold::new(Kind::Readers);
+                let hold = Hold::new(AccountKind::Readers);
                 (hold.follow(blob), Some(Rare { hold: Some(hold), ..Rare::default() }))
             }
             (false, Some(hold)) if size / body.len().max(1) >= SMALL_PIECE => {
                 (blob.into(), Some(Rare { pieces: body.into_boxed_slice(), part: None, hold: Some(hold) }))
             }
             (false, _) => {
-                let hold = Hold::new(Kind::Readers);
+                let hold = Hold::new(AccountKind::Readers);
                 (blob.into(), Some(Rare { pieces: blocks(&body, size, &hold), part: None, hold: Some(hold) }))
             }
         };
@@ -183,7 +183,7 @@ impl Entry {
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, mark: Mark, key: &Key, selecting: &[u8]) -> Entry {
         let mark = self.mark.and(mark);
         let hold = self.hold().filter(|_| !self.pieces().is_empty()).cloned();
-        let body = Content { pieces: self.body().pieces(), hold };
+        let body = EntryContent { pieces: self.body().pieces(), hold };
         let entry = Entry::new(key, self.status, headers, selecting, terms, mark, body);
         match self.part() {
             Some(part) => entry.part_of_whole(part.clone()),
@@ -204,8 +204,8 @@ impl Entry {
     pub fn part(&self) -> Option<&Part> {
         self.rare.as_ref()?.part.as_ref()
     }
-    pub fn body(&self) -> Body<'_> {
-        Body(self)
+    pub fn body(&self) -> EntryBody<'_> {
+        EntryBody(self)
     }
     /// Bytes of memory that it takes, as the store counts them.
     pub fn weight(&self) -> u32 {
@@ -225,8 +225,8 @@ impl Entry {
                 id => id.header().clone(),
             };
             let value = match line.value {
-                Value::Here(at) => self.blob.slice(at),
-                Value::Kept(value) => value.clone(),
+                FieldValue::Here(at) => self.blob.slice(at),
+                FieldValue::Kept(value) => value.clone(),
             };
             if let Ok(value) = HeaderValue::from_maybe_shared(value) {
                 headers.append(name, value);
@@ -249,8 +249,8 @@ impl Entry {
     pub fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
     }
-    fn lines(&self) -> Lines<'_> {
-        Lines { blob: &self.blob, at: self.section(2).end, end: self.body_at as usize }
+    fn lines(&self) -> FieldLines<'_> {
+        FieldLines { blob: &self.blob, at: self.section(2).end, end: self.body_at as usize }
     }
     /// Where key, `Vary` and selecting fields lie.
     fn section(&self, index: usize) -> Range<usize> {
@@ -274,7 +274,7 @@ impl FieldView for Entry {
     fn named<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let name = name.as_str().as_bytes();
         let id = code_of(name);
-        let is_it = move |line: &Line<'_>| line.id == id && (id != FieldId::Other || line.name == name);
+        let is_it = move |line: &FieldLine<'_>| line.id == id && (id != FieldId::Other || line.name == name);
         self.lines().filter(is_it).map(|line| line.value.of(&self.blob))
     }
 
@@ -283,7 +283,7 @@ impl FieldView for Entry {
     }
 }
 
-impl<'a> Body<'a> {
+impl<'a> EntryBody<'a> {
     pub fn len(&self) -> u64 {
         self.0.pieces().iter().map(|p| p.len() as u64).sum::<u64>() + self.in_blob().len() as u64
     }
@@ -355,29 +355,29 @@ fn blocks(pieces: &[Bytes], size: usize, hold: &Arc<Hold>) -> Box<[Bytes]> {
 
 /// A field line in a blob: [`FieldId::code`] of its name (and the name where it has no other), then the value; or its
 /// number when the code's highest bit is set.
-struct Line<'a> {
+struct FieldLine<'a> {
     id: FieldId,
     /// Where that is [`FieldId::Other`].
     name: &'a [u8],
-    value: Value,
+    value: FieldValue,
 }
 
-impl<'a> Line<'a> {
+impl<'a> FieldLine<'a> {
     fn name(&self) -> &'a [u8] {
         if self.id == FieldId::Other { self.name } else { self.id.name().as_bytes() }
     }
 }
 
-enum Value {
+enum FieldValue {
     Here(Range<usize>),
     Kept(&'static Bytes),
 }
 
-impl Value {
+impl FieldValue {
     fn of(self, blob: &[u8]) -> &[u8] {
         match self {
-            Value::Here(at) => &blob[at],
-            Value::Kept(value) => value,
+            FieldValue::Here(at) => &blob[at],
+            FieldValue::Kept(value) => value,
         }
     }
 }
@@ -392,15 +392,15 @@ fn code_of(name: &[u8]) -> FieldId {
     if id.stands_for_many() { FieldId::Other } else { id }
 }
 
-struct Lines<'a> {
+struct FieldLines<'a> {
     blob: &'a [u8],
     at: usize,
     end: usize,
 }
 
-impl<'a> Iterator for Lines<'a> {
-    type Item = Line<'a>;
-    fn next(&mut self) -> Option<Line<'a>> {
+impl<'a> Iterator for FieldLines<'a> {
+    type Item = FieldLine<'a>;
+    fn next(&mut self) -> Option<FieldLine<'a>> {
         if self.at >= self.end {
             return None;
         }
@@ -410,14 +410,14 @@ impl<'a> Iterator for Lines<'a> {
         if code & KEPT != 0 {
             let number = u16::from_le_bytes([self.blob[self.at], self.blob[self.at + 1]]);
             self.at += 2;
-            return Some(Line { id, name: &[], value: Value::Kept(values::value(number)) });
+            return Some(FieldLine { id, name: &[], value: FieldValue::Kept(values::value(number)) });
         }
         let name = if id == FieldId::Other { self.sized() } else { 0..0 };
-        Some(Line { id, name: &self.blob[name], value: Value::Here(self.sized()) })
+        Some(FieldLine { id, name: &self.blob[name], value: FieldValue::Here(self.sized()) })
     }
 }
 
-impl Lines<'_> {
+impl FieldLines<'_> {
     /// What stands behind its length.
     fn sized(&mut self) -> Range<usize> {
         let length = length(self.blob, &mut self.at);

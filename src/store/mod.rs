@@ -9,7 +9,7 @@ mod values;
 mod weigh;
 
 pub use cache::{Bounded, Store, Then, Uncacheable};
-pub use entry::{Content, Entry, Mark};
+pub use entry::{Entry, EntryContent, Mark};
 pub use shelf::Shelf;
 pub use weigh::Weigh;
 

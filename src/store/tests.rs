@@ -1,6 +1,6 @@
-use super::{Content, Entry, Mark, Shelf, Store, Then, Uncacheable, Weigh};
-use crate::account::{self, Hold, Kind};
-use crate::config::{Cache, Eviction};
+use super::{Entry, EntryContent, Mark, Shelf, Store, Then, Uncacheable, Weigh};
+use crate::account::{self, AccountKind, Hold};
+use crate::config::{CacheConfig, Eviction};
 use crate::policy::{self, Terms};
 use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};
@@ -31,7 +31,7 @@ fn entry(
     url: &str,
     lines: &[(&'static str, &'static str)],
     request: &HeaderMap,
-    body: impl Into<Content>,
+    body: impl Into<EntryContent>,
     at: u64,
 ) -> Entry {
     let fields = headers(lines);
@@ -40,8 +40,13 @@ fn entry(
 }
 
 fn store(memory: u64) -> Store {
-    let config =
-        Cache { memory, max_object: memory, in_flight: memory, eviction: Eviction::TinyLfu, targeted: Vec::new() };
+    let config = CacheConfig {
+        memory,
+        max_object: memory,
+        in_flight: memory,
+        eviction: Eviction::TinyLfu,
+        targeted: Vec::new(),
+    };
     Store::new(&config, 3)
 }
 
@@ -80,9 +85,9 @@ fn a_small_body_lies_behind_its_head_and_a_large_one_keeps_its_pieces() {
     assert_eq!(small.body().whole().unwrap(), "abcd");
     assert_eq!(small.body().piece(3), "d");
     assert!(small.body().piece(4).is_empty() && small.body().piece(99).is_empty());
-    let hold = Hold::new(Kind::Fills);
+    let hold = Hold::new(AccountKind::Fills);
     let pieces = [7, 8].map(|byte| hold.piece(Bytes::from(vec![byte; 700_000])));
-    let large = entry("http://h/l", &[], &HeaderMap::new(), Content::held(pieces.to_vec(), hold), 1);
+    let large = entry("http://h/l", &[], &HeaderMap::new(), EntryContent::held(pieces.to_vec(), hold), 1);
     assert_eq!(large.body().len(), 1_400_000);
     assert!(large.body().whole().is_none());
     assert_eq!(large.body().piece(699_999).len(), 1);

@@ -93,7 +93,7 @@ impl CacheControl {
         } else if is("min-fresh") {
             self.min_fresh = self.min_fresh.or(d.seconds());
         } else if is("max-stale") {
-            let any = matches!(d.value, Value::None).then_some(u32::MAX);
+            let any = matches!(d.value, Argument::None).then_some(u32::MAX);
             self.max_stale = self.max_stale.or(any).or(d.seconds());
         }
     }
@@ -103,12 +103,12 @@ impl CacheControl {
 #[derive(Clone, Copy, Debug)]
 pub struct Directive<'a> {
     pub name: &'a [u8],
-    pub value: Value<'a>,
+    pub value: Argument<'a>,
 }
 
 /// The argument of a directive: recipients accept a token and a quoted string alike (section 5.2).
 #[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
+pub enum Argument<'a> {
     None,
     Text(&'a [u8]),
     /// White space around `=`, or a quote that nothing closes: never a number.
@@ -118,15 +118,15 @@ pub enum Value<'a> {
 impl<'a> Directive<'a> {
     pub fn parse(member: &'a [u8]) -> Directive<'a> {
         let Some(at) = member.iter().position(|&b| b == b'=') else {
-            return Directive { name: member, value: Value::None };
+            return Directive { name: member, value: Argument::None };
         };
         let (name, value) = (&member[..at], &member[at + 1..]);
         let bare = list::trim(name);
         let value = match value {
-            _ if bare.len() < name.len() || list::trim(value).len() < value.len() => Value::Malformed,
-            [b'"', inner @ .., b'"'] => Value::Text(inner),
-            [b'"', ..] => Value::Malformed,
-            token => Value::Text(token),
+            _ if bare.len() < name.len() || list::trim(value).len() < value.len() => Argument::Malformed,
+            [b'"', inner @ .., b'"'] => Argument::Text(inner),
+            [b'"', ..] => Argument::Malformed,
+            token => Argument::Text(token),
         };
         Directive { name: bare, value }
     }
@@ -134,7 +134,7 @@ impl<'a> Directive<'a> {
     /// The argument as seconds; more than can be counted is [`MAX_SECONDS`] (section 1.2.2).
     pub fn seconds(&self) -> Option<u32> {
         match self.value {
-            Value::Text(text) => seconds(text),
+            Argument::Text(text) => seconds(text),
             _ => None,
         }
     }
@@ -143,7 +143,7 @@ impl<'a> Directive<'a> {
     /// the directive is for the whole response: also when its argument is not a list of names, or names a field that
     /// the cache itself reads.
     pub fn field_names(&self) -> Option<Vec<HeaderName>> {
-        let Value::Text(text) = self.value else { return None };
+        let Argument::Text(text) = self.value else { return None };
         let names = list::split(text).map(|name| HeaderName::from_bytes(name).ok().filter(|name| !is_essential(name)));
         names.collect::<Option<Vec<_>>>().filter(|names| !names.is_empty())
     }

@@ -7,17 +7,17 @@ pub const LONGEST: usize = 64 * 1024;
 
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Read {
+pub enum HelloRead {
     /// A hello so far, and more is to come.
     Partial,
-    Hello(Hello),
+    Hello(ClientHello),
     /// Something else.
     Other,
 }
 
 /// A whole one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hello {
+pub struct ClientHello {
     /// The host that it wants, in lower case; none is said for an address (RFC 6066 section 3).
     pub host: Option<Box<str>>,
     /// The protocols that it speaks, where it says so (RFC 7301).
@@ -41,7 +41,7 @@ const OF_CONNECTION: [u16; 4] = [21, 42, 41, 44];
 const TLS_1_2: u16 = 0x0303;
 const TLS_1_3: u16 = 0x0304;
 
-impl Hello {
+impl ClientHello {
     /// Whether it can be answered in HTTP/1.1. Who names no protocol speaks that.
     pub fn speaks_http1(&self) -> bool {
         self.protocols.as_ref().is_none_or(|all| all.iter().any(|protocol| **protocol == *b"http/1.1"))
@@ -49,7 +49,7 @@ impl Hello {
 }
 
 /// Reads what a client has sent.
-pub fn read(sent: &[u8]) -> Read {
+pub fn read(sent: &[u8]) -> HelloRead {
     let (mut message, mut rest) = (Vec::new(), sent);
     loop {
         if let Some(whole) = whole(&message) {
@@ -57,48 +57,48 @@ pub fn read(sent: &[u8]) -> Read {
         }
         // A record of a handshake, of TLS 1.0 to 1.2 by its number (RFC 8446 section 5.1), which has something in it.
         match rest {
-            [] | [HANDSHAKE] | [HANDSHAKE, 3] | [HANDSHAKE, 3, _] | [HANDSHAKE, 3, _, _] => return Read::Partial,
+            [] | [HANDSHAKE] | [HANDSHAKE, 3] | [HANDSHAKE, 3, _] | [HANDSHAKE, 3, _, _] => return HelloRead::Partial,
             [HANDSHAKE, 3, _, high, low, ..] => {
                 let length = usize::from(u16::from_be_bytes([*high, *low]));
                 if length == 0 || length > 1 << 14 {
-                    return Read::Other;
+                    return HelloRead::Other;
                 }
                 let content = &rest[RECORD..];
                 message.extend_from_slice(&content[..length.min(content.len())]);
                 if content.len() < length {
-                    return whole(&message).unwrap_or(Read::Partial);
+                    return whole(&message).unwrap_or(HelloRead::Partial);
                 }
                 rest = &content[length..];
             }
-            _ => return Read::Other,
+            _ => return HelloRead::Other,
         }
     }
 }
 
 /// What has come of the message, where that is enough to tell.
-fn whole(message: &[u8]) -> Option<Read> {
+fn whole(message: &[u8]) -> Option<HelloRead> {
     match message {
         [] => None,
         [CLIENT_HELLO, length @ ..] => {
             let [a, b, c, body @ ..] = length else { return None };
             let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
             match body.get(..length) {
-                _ if length > LONGEST => Some(Read::Other),
+                _ if length > LONGEST => Some(HelloRead::Other),
                 None => None,
-                Some(body) => Some(hello(Bytes(body)).map_or(Read::Other, Read::Hello)),
+                Some(body) => Some(hello(Bytes(body)).map_or(HelloRead::Other, HelloRead::Hello)),
             }
         }
-        _ => Some(Read::Other),
+        _ => Some(HelloRead::Other),
     }
 }
 
-fn hello(mut body: Bytes<'_>) -> Option<Hello> {
+fn hello(mut body: Bytes<'_>) -> Option<ClientHello> {
     let oldest = body.number()?;
     body.take(32)?;
     body.short()?;
     let ciphers = body.long()?.numbers()?;
     body.short()?;
-    let mut hello = Hello { is_current: oldest >= TLS_1_2, ..Hello::default() };
+    let mut hello = ClientHello { is_current: oldest >= TLS_1_2, ..ClientHello::default() };
     let (mut groups, mut extensions) = (Vec::new(), Vec::new());
     if !body.0.is_empty() {
         let mut all = body.long()?;
@@ -236,9 +236,9 @@ mod tests {
         message.chunks(piece).flat_map(|piece| [&[HANDSHAKE, 3, 1][..], &list(piece)].concat()).collect()
     }
 
-    fn hello(ciphers: &[u16], extensions: &[Vec<u8>]) -> Hello {
+    fn hello(ciphers: &[u16], extensions: &[Vec<u8>]) -> ClientHello {
         match read(&hello_in(1 << 14, TLS_1_2, ciphers, extensions)) {
-            Read::Hello(hello) => hello,
+            HelloRead::Hello(hello) => hello,
             other => panic!("{other:?}"),
         }
     }
@@ -249,13 +249,13 @@ mod tests {
         for piece in [1, 5, 100, 1 << 14] {
             let sent = hello_in(piece, TLS_1_2, &[0x1301], &extensions);
             for end in 0..sent.len() {
-                assert_eq!(read(&sent[..end]), Read::Partial, "{end} of {}", sent.len());
+                assert_eq!(read(&sent[..end]), HelloRead::Partial, "{end} of {}", sent.len());
             }
-            let Read::Hello(hello) = read(&sent) else { panic!("it is whole") };
+            let HelloRead::Hello(hello) = read(&sent) else { panic!("it is whole") };
             assert_eq!(hello.host.as_deref(), Some("files.example"));
             assert!(hello.speaks_http1() && hello.is_current);
             let more = [&sent[..], b"early data"].concat();
-            assert_eq!(read(&more), Read::Hello(hello));
+            assert_eq!(read(&more), HelloRead::Hello(hello));
         }
     }
 
@@ -274,7 +274,7 @@ mod tests {
             assert_eq!(hello.host, None);
         }
         let old = read(&hello_in(1 << 14, 0x0301, &[0x002f], &[]));
-        assert!(matches!(old, Read::Hello(Hello { is_current: false, .. })));
+        assert!(matches!(old, HelloRead::Hello(ClientHello { is_current: false, .. })));
     }
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
             &[HANDSHAKE, 3, 1, 0, 4, 1, 0xff, 0, 0],
             &[HANDSHAKE, 3, 1, 0, 5, 1, 0, 0, 1, 3],
         ] {
-            assert_eq!(read(other), Read::Other, "{other:?}");
+            assert_eq!(read(other), HelloRead::Other, "{other:?}");
         }
     }
 

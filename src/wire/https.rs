@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 /// One entry of `hosts` or `pass`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum HostEntry {
     /// `preset:python`
     Preset(&'static Preset),
     /// `files.example`, `*.corp.example:8443`, `192.0.2.1`
@@ -26,52 +26,52 @@ pub struct Pattern {
     pub port: u16,
 }
 
-impl Entry {
+impl HostEntry {
     /// Errors are a sentence that names the cure, to be read after the key's name.
-    pub fn parse(text: &str) -> Result<Entry, String> {
+    pub fn parse(text: &str) -> Result<HostEntry, String> {
         if let Some(name) = text.strip_prefix("preset:") {
             let unknown = || format!("there is no preset `{name}`; write one of {}", preset::known());
-            return preset::find(name).map(Entry::Preset).ok_or_else(unknown);
+            return preset::find(name).map(HostEntry::Preset).ok_or_else(unknown);
         }
-        Pattern::parse(text).map(Entry::Pattern)
+        Pattern::parse(text).map(HostEntry::Pattern)
     }
 
     fn covers(&self, host: Host<'_>, port: u16) -> bool {
         match self {
-            Entry::Preset(preset) => port == HTTPS && preset.has(host),
-            Entry::Pattern(pattern) => pattern.port == port && pattern.name.covers(host),
+            HostEntry::Preset(preset) => port == HTTPS && preset.has(host),
+            HostEntry::Pattern(pattern) => pattern.port == port && pattern.name.covers(host),
         }
     }
 
     /// The names that a CA needs to be allowed to sign for this entry.
     pub fn names(&self) -> Vec<Name> {
         match self {
-            Entry::Preset(preset) => preset.names().collect(),
-            Entry::Pattern(pattern) => vec![pattern.name.clone()],
+            HostEntry::Preset(preset) => preset.names().collect(),
+            HostEntry::Pattern(pattern) => vec![pattern.name.clone()],
         }
     }
 }
 
-impl fmt::Display for Entry {
+impl fmt::Display for HostEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Entry::Preset(preset) => write!(f, "preset:{}", preset.name),
-            Entry::Pattern(Pattern { name, port: HTTPS }) => name.fmt(f),
-            Entry::Pattern(Pattern { name: Name::Ip(IpAddr::V6(ip)), port }) => write!(f, "[{ip}]:{port}"),
-            Entry::Pattern(Pattern { name, port }) => write!(f, "{name}:{port}"),
+            HostEntry::Preset(preset) => write!(f, "preset:{}", preset.name),
+            HostEntry::Pattern(Pattern { name, port: HTTPS }) => name.fmt(f),
+            HostEntry::Pattern(Pattern { name: Name::Ip(IpAddr::V6(ip)), port }) => write!(f, "[{ip}]:{port}"),
+            HostEntry::Pattern(Pattern { name, port }) => write!(f, "{name}:{port}"),
         }
     }
 }
 
-impl Serialize for Entry {
+impl Serialize for HostEntry {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Entry {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Entry, D::Error> {
-        Entry::parse(&String::deserialize(from)?).map_err(de::Error::custom)
+impl<'de> Deserialize<'de> for HostEntry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<HostEntry, D::Error> {
+        HostEntry::parse(&String::deserialize(from)?).map_err(de::Error::custom)
     }
 }
 
@@ -122,7 +122,7 @@ fn number(text: &str) -> Option<u16> {
 /// An entry and where it was written: `FILE:LINE`, or an option.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
-    pub entry: Entry,
+    pub entry: HostEntry,
     pub place: String,
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for Listed {
 /// the way (a client that has refused, a node that cannot, a name that the CA may not sign for) is decided elsewhere. The
 /// line that decided is for the log, the metrics and `explain`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hosts {
+pub struct HostList {
     /// None: nothing is intercepted.
     pub hosts: Vec<Listed>,
     /// What is never intercepted, whatever `hosts` says.
@@ -156,7 +156,7 @@ pub enum Listing<'a> {
     NotListed,
 }
 
-impl Hosts {
+impl HostList {
     /// Whether anything is intercepted at all.
     pub fn is_on(&self) -> bool {
         !self.hosts.is_empty()
@@ -188,7 +188,7 @@ mod tests {
 
     fn listed(entries: &[&str]) -> Vec<Listed> {
         let line = |(at, text): (usize, &&str)| Listed {
-            entry: Entry::parse(text).unwrap_or_else(|why| panic!("{text}: {why}")),
+            entry: HostEntry::parse(text).unwrap_or_else(|why| panic!("{text}: {why}")),
             place: format!("a.toml:{}", at + 1),
         };
         entries.iter().enumerate().map(line).collect()
@@ -206,7 +206,8 @@ mod tests {
             "2001:db8::2",
             "Exact.Corp.Example",
         ]);
-        let hosts = Hosts { hosts, pass: listed(&["secret.corp.example", "*.hr.corp.example", "registry.npmjs.org"]) };
+        let hosts =
+            HostList { hosts, pass: listed(&["secret.corp.example", "*.hr.corp.example", "registry.npmjs.org"]) };
         let rows = [
             ("pypi.org", 443, "by 1"),
             ("PyPI.org", 443, "by 1"),
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn nothing_is_intercepted_without_hosts() {
-        let hosts = Hosts { hosts: Vec::new(), pass: listed(&["files.example"]) };
+        let hosts = HostList { hosts: Vec::new(), pass: listed(&["files.example"]) };
         assert!(!hosts.is_on());
         assert_eq!(hosts.decide("files.example", 443), Listing::NotListed);
     }
@@ -293,11 +294,11 @@ mod tests {
             ("user@files.example", "no host"),
         ];
         for (text, why) in rows {
-            let said = Entry::parse(text).expect_err(text);
+            let said = HostEntry::parse(text).expect_err(text);
             assert!(said.contains(why), "{text}: {said}");
         }
         let long = format!("{}.example", "a".repeat(64));
-        assert!(Entry::parse(&long).is_err());
+        assert!(HostEntry::parse(&long).is_err());
     }
 
     #[test]
@@ -311,15 +312,15 @@ mod tests {
             ("my_host", "my_host"),
             ("preset:npm", "preset:npm"),
         ] {
-            assert_eq!(Entry::parse(text).unwrap().to_string(), spelt);
+            assert_eq!(HostEntry::parse(text).unwrap().to_string(), spelt);
         }
     }
 
     proptest! {
         #[test]
         fn no_text_can_panic_it_and_what_is_read_is_read_again_from_its_spelling(text in "\\PC{0,40}|[a-z0-9.*:\\[\\]-]{0,24}") {
-            if let Ok(entry) = Entry::parse(&text) {
-                prop_assert_eq!(Entry::parse(&entry.to_string()), Ok(entry));
+            if let Ok(entry) = HostEntry::parse(&text) {
+                prop_assert_eq!(HostEntry::parse(&entry.to_string()), Ok(entry));
             }
         }
 
@@ -327,7 +328,7 @@ mod tests {
         fn a_wildcard_has_every_name_below_it_and_nothing_else(
             front in "[a-z0-9]{1,5}(\\.[a-z0-9]{1,5}){0,3}", parent in "[a-z]{1,5}\\.[a-z]{1,5}", glue in "[a-z-]{0,3}",
         ) {
-            let hosts = Hosts { hosts: listed(&[&format!("*.{parent}")]), pass: Vec::new() };
+            let hosts = HostList { hosts: listed(&[&format!("*.{parent}")]), pass: Vec::new() };
             let is_in = |host: &str| hosts.decide(host, 443) != Listing::NotListed;
             let below = format!("{front}.{parent}");
             prop_assert!(is_in(&below));
@@ -342,7 +343,7 @@ mod tests {
         #[test]
         fn no_host_can_panic_it_and_pass_always_wins(host in "\\PC{0,40}|[a-z.]{0,12}|[0-9a-f:.]{0,20}", port in any::<u16>()) {
             let all = listed(&["preset:python", "*.a", "a.b", "10.0.0.1", "*.hf.co"]);
-            let both = Hosts { hosts: all.clone(), pass: all };
+            let both = HostList { hosts: all.clone(), pass: all };
             prop_assert!(!matches!(both.decide(&host, port), Listing::Intercepted(_)));
         }
     }

@@ -12,17 +12,17 @@ pub fn members(fields: &(impl FieldView + ?Sized), id: FieldId) -> impl Iterator
 /// The members of a list of entity tags (`If-Match`, `If-None-Match`), in which a backslash is an ordinary character
 /// (RFC 9110 section 8.8.3).
 pub fn entity_tags(fields: &(impl FieldView + ?Sized), id: FieldId) -> impl Iterator<Item = &[u8]> {
-    fields.all(id).flat_map(|line| Members::new(line, Opaque::EntityTags))
+    fields.all(id).flat_map(|line| ListMembers::new(line, Opaque::EntityTags))
 }
 
 /// The members of one line, as [`members`] reads it.
 pub fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Members::new(line, Opaque::Quoted)
+    ListMembers::new(line, Opaque::Quoted)
 }
 
 /// The members of one line of a field that has comments in parentheses in place of quoted strings (`Via`).
 pub fn split_with_comments(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    Members::new(line, Opaque::Comments)
+    ListMembers::new(line, Opaque::Comments)
 }
 
 /// Whether a list field has this token, in any letter case, in any of its lines.
@@ -52,14 +52,14 @@ enum Opaque {
     Nothing,
 }
 
-struct Members<'a> {
+struct ListMembers<'a> {
     rest: &'a [u8],
     opaque: Opaque,
 }
 
-impl<'a> Members<'a> {
+impl<'a> ListMembers<'a> {
     fn new(rest: &'a [u8], opaque: Opaque) -> Self {
-        Members { rest, opaque }
+        ListMembers { rest, opaque }
     }
 
     /// Where the member at the front of `rest` ends: at its comma, or at the end of the line.
@@ -109,7 +109,7 @@ fn closing_parenthesis(line: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-impl<'a> Iterator for Members<'a> {
+impl<'a> Iterator for ListMembers<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {

@@ -1,13 +1,13 @@
 //! `ringhold ca env`: what a shell exports so that the programs in it use the proxy and trust the authority.
 
 use super::super::address::{host_and_port, reachable};
-use super::super::done::Failure;
+use super::super::done::CommandFailure;
 use super::bundle;
 use crate::clock;
 use crate::cluster::membership::state::replace;
 use crate::config::{Address, Config, quoted};
-use crate::proxy::https::ca::Authority;
-use crate::proxy::https::folder::{Folder, roots};
+use crate::proxy::https::ca::CertificateAuthority;
+use crate::proxy::https::folder::{AuthorityFolder, roots};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +29,14 @@ const ADD: [&str; 2] = ["NODE_EXTRA_CA_CERTS", "DENO_CERT"];
 const DIRECT: &str = "localhost,127.0.0.1,::1";
 
 /// Writes the files that the variables name, and prints the variables.
-pub fn run(config: &Config, folder: &Folder, authorities: &[Authority], proxy: Option<&str>) -> Result<(), Failure> {
+pub fn run(
+    config: &Config,
+    folder: &AuthorityFolder,
+    authorities: &[CertificateAuthority],
+    proxy: Option<&str>,
+) -> Result<(), CommandFailure> {
     let (host, port) = address(config, proxy)?;
-    let files = Files::write(config, folder, authorities)?;
+    let files = ClientFiles::write(config, folder, authorities)?;
     let own = std::env::var_os("SSL_CERT_FILE").filter(|own| Path::new(own) != files.bundle && !own.is_empty());
     let mut out = std::io::stdout();
     if let Some(own) = own {
@@ -42,17 +47,17 @@ pub fn run(config: &Config, folder: &Folder, authorities: &[Authority], proxy: O
 }
 
 /// Host and port of the proxy, the host in brackets where it needs them.
-fn address(config: &Config, proxy: Option<&str>) -> Result<(String, u16), Failure> {
+fn address(config: &Config, proxy: Option<&str>) -> Result<(String, u16), CommandFailure> {
     let text = match (proxy, config.proxy.listen.first().copied().and_then(reachable)) {
         (Some(proxy), _) => {
-            host_and_port("--proxy", proxy).map_err(Failure)?;
+            host_and_port("--proxy", proxy).map_err(CommandFailure)?;
             proxy.to_owned()
         }
         (None, Some(listen)) => listen.to_string(),
         (None, None) => {
             let text =
                 format!("{} gives the proxy any free port; name the address that it took with --proxy", config.source);
-            return Err(Failure(text));
+            return Err(CommandFailure(text));
         }
     };
     let parsed = text.parse::<Address>().ok().and_then(|address| address.port());
@@ -61,31 +66,36 @@ fn address(config: &Config, proxy: Option<&str>) -> Result<(String, u16), Failur
 }
 
 /// The files for clients, in the authority's folder.
-struct Files {
+struct ClientFiles {
     ours: PathBuf,
     bundle: PathBuf,
     java: PathBuf,
 }
 
-impl Files {
-    fn write(config: &Config, folder: &Folder, authorities: &[Authority]) -> Result<Files, Failure> {
+impl ClientFiles {
+    fn write(
+        config: &Config,
+        folder: &AuthorityFolder,
+        authorities: &[CertificateAuthority],
+    ) -> Result<ClientFiles, CommandFailure> {
         let home = folder.for_clients();
-        let files = Files { ours: folder.roots(), bundle: home.join("bundle.pem"), java: home.join("bundle.jks") };
+        let files =
+            ClientFiles { ours: folder.roots(), bundle: home.join("bundle.pem"), java: home.join("bundle.jks") };
         let others: Vec<PathBuf> = bundle::system().into_iter().chain(config.https.roots.iter().cloned()).collect();
-        let all = bundle::joined(&others, &roots(authorities)).map_err(Failure)?;
+        let all = bundle::joined(&others, &roots(authorities)).map_err(CommandFailure)?;
         let broken =
-            || Failure("the system's file of roots is not PEM; install the package ca-certificates".to_owned());
+            || CommandFailure("the system's file of roots is not PEM; install the package ca-certificates".to_owned());
         let java = bundle::for_java(&all, clock::wall()).ok_or_else(broken)?;
         let written = folder
             .publish(authorities)
             .and_then(|()| replace(&files.bundle, all.as_bytes()))
             .and_then(|()| replace(&files.java, &java));
-        written.map_err(|cause| Failure(format!("{}: cannot be written ({cause})", home.display())))?;
+        written.map_err(|cause| CommandFailure(format!("{}: cannot be written ({cause})", home.display())))?;
         Ok(files)
     }
 }
 
-fn exports(host: &str, port: u16, files: &Files) -> String {
+fn exports(host: &str, port: u16, files: &ClientFiles) -> String {
     let [ours, bundle, java] = [&files.ours, &files.bundle, &files.java].map(|path| path.display().to_string());
     let proxy = format!("http://{host}:{port}");
     let mut lines = Vec::new();

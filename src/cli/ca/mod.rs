@@ -5,44 +5,44 @@ mod env;
 mod stores;
 
 use super::args::Ca;
-use super::done::{Done, Failure};
+use super::done::{CommandFailure, Done};
 use crate::clock;
 use crate::config::Config;
-use crate::proxy::https::ca::{Authority, Trouble, make};
-use crate::proxy::https::folder::{Folder, Which};
+use crate::proxy::https::ca::{AuthorityTrouble, CertificateAuthority, make};
+use crate::proxy::https::folder::{AuthorityFolder, Which};
 use crate::proxy::https::start::names;
 use crate::wire::civil::Civil;
-use crate::wire::https::Entry;
+use crate::wire::https::HostEntry;
 use crate::wire::https::name::Name;
 use std::io::Write;
 
 /// Runs one of the commands; `config` names the folder.
-pub async fn run(config: &Config, what: &Ca) -> Result<Done, Failure> {
-    let folder = Folder::at(&config.https.ca);
+pub async fn run(config: &Config, what: &Ca) -> Result<Done, CommandFailure> {
+    let folder = AuthorityFolder::at(&config.https.ca);
     match what {
         Ca::Init { names, next } => init(config, &folder, names, *next)?,
         Ca::Show => show(&there(config, &folder)?)?,
         Ca::Env { proxy } => env::run(config, &folder, &there(config, &folder)?, proxy.as_deref())?,
         Ca::Install { print } => {
-            return stores::run(&folder, &there(config, &folder)?, stores::Verb::Install, *print).await;
+            return stores::run(&folder, &there(config, &folder)?, stores::StoreVerb::Install, *print).await;
         }
         Ca::Remove { print } => {
-            return stores::run(&folder, &there(config, &folder)?, stores::Verb::Remove, *print).await;
+            return stores::run(&folder, &there(config, &folder)?, stores::StoreVerb::Remove, *print).await;
         }
     }
     Ok(Done::Whole)
 }
 
-impl From<Trouble> for Failure {
-    fn from(Trouble(what): Trouble) -> Failure {
-        Failure(what)
+impl From<AuthorityTrouble> for CommandFailure {
+    fn from(AuthorityTrouble(what): AuthorityTrouble) -> CommandFailure {
+        CommandFailure(what)
     }
 }
 
-fn there(config: &Config, folder: &Folder) -> Result<Vec<Authority>, Failure> {
+fn there(config: &Config, folder: &AuthorityFolder) -> Result<Vec<CertificateAuthority>, CommandFailure> {
     let authorities = folder.load()?;
     if authorities.is_empty() {
-        return Err(Failure(format!(
+        return Err(CommandFailure(format!(
             "{}: there is no certificate authority; make one with `ringhold ca init`, or name the configuration of another with \
              --config (this is that of {})",
             config.https.ca.display(),
@@ -52,22 +52,22 @@ fn there(config: &Config, folder: &Folder) -> Result<Vec<Authority>, Failure> {
     Ok(authorities)
 }
 
-fn init(config: &Config, folder: &Folder, said: &[Entry], next: bool) -> Result<(), Failure> {
+fn init(config: &Config, folder: &AuthorityFolder, said: &[HostEntry], next: bool) -> Result<(), CommandFailure> {
     let there = folder.load()?;
     let [first, second] = [Which::First, Which::Next].map(|which| folder.file(which));
     let (first, second) = (first.display(), second.display());
     let which = match (there.len(), next) {
         (0, false) => Which::First,
         (1, true) => Which::Next,
-        (0, true) => return Err(Failure("there is none yet: run this without --next".to_owned())),
+        (0, true) => return Err(CommandFailure("there is none yet: run this without --next".to_owned())),
         (_, false) => {
-            return Err(Failure(format!(
+            return Err(CommandFailure(format!(
                 "{first}: there is one already, which clients may trust; make a second one beside it with --next, or move it away \
                  first"
             )));
         }
         (_, true) => {
-            return Err(Failure(format!(
+            return Err(CommandFailure(format!(
                 "{second}: there is a second one already; when all clients trust it, let it take the place of the first, and \
                  run this again: mv {second} {first}"
             )));
@@ -75,7 +75,7 @@ fn init(config: &Config, folder: &Folder, said: &[Entry], next: bool) -> Result<
     };
     let names: Vec<Name> = match said {
         [] => names(&config.https.list),
-        said => said.iter().flat_map(Entry::names).collect(),
+        said => said.iter().flat_map(HostEntry::names).collect(),
     };
     folder.write(which, &make(&names, clock::wall())?)?;
     let all = folder.load()?;
@@ -86,7 +86,7 @@ fn init(config: &Config, folder: &Folder, said: &[Entry], next: bool) -> Result<
     Ok(writeln!(out, "  this machine's stores:  ringhold ca install")?)
 }
 
-fn show(authorities: &[Authority]) -> Result<(), Failure> {
+fn show(authorities: &[CertificateAuthority]) -> Result<(), CommandFailure> {
     let mut out = std::io::stdout();
     for (at, authority) in authorities.iter().enumerate() {
         let permitted = authority.permitted();

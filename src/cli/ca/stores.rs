@@ -1,10 +1,10 @@
 //! `ringhold ca install` and `ca remove`: the trust stores of this machine and this user, each step said before it is done.
 
-use super::super::done::{Done, Failure};
+use super::super::done::{CommandFailure, Done};
 use crate::cluster::membership::state::replace;
 use crate::config::line;
-use crate::proxy::https::ca::Authority;
-use crate::proxy::https::folder::{Folder, roots};
+use crate::proxy::https::ca::CertificateAuthority;
+use crate::proxy::https::folder::{AuthorityFolder, roots};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,7 +14,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum StoreVerb {
     Install,
     Remove,
 }
@@ -28,7 +28,7 @@ struct Root {
 
 /// What is done to one store.
 #[derive(Debug, PartialEq, Eq)]
-struct Step {
+struct StoreStep {
     store: String,
     what: What,
 }
@@ -50,7 +50,12 @@ struct Machine<'a> {
 }
 
 /// `print`: what is to be done is only said, as a shell can run it.
-pub async fn run(folder: &Folder, authorities: &[Authority], verb: Verb, print: bool) -> Result<Done, Failure> {
+pub async fn run(
+    folder: &AuthorityFolder,
+    authorities: &[CertificateAuthority],
+    verb: StoreVerb,
+    print: bool,
+) -> Result<Done, CommandFailure> {
     let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = variable("HOME");
     let data = variable("XDG_DATA_HOME").or_else(|| Some(home.as_ref()?.join(".local/share")));
@@ -80,16 +85,16 @@ fn has(program: &str) -> bool {
 }
 
 /// Stores take one certificate a file.
-fn written(folder: &Folder, authority: &Authority) -> Result<Root, Failure> {
+fn written(folder: &AuthorityFolder, authority: &CertificateAuthority) -> Result<Root, CommandFailure> {
     let name = authority.name().to_lowercase().replace(' ', "-");
     let file = folder.roots().with_file_name(format!("{name}.pem"));
     let text = roots(std::slice::from_ref(authority));
     replace(&file, text.as_bytes())
-        .map_err(|cause| Failure(format!("{}: cannot be written ({cause})", file.display())))?;
+        .map_err(|cause| CommandFailure(format!("{}: cannot be written ({cause})", file.display())))?;
     Ok(Root { name, file })
 }
 
-fn steps(machine: &Machine<'_>, root: &Root, verb: Verb) -> Vec<Step> {
+fn steps(machine: &Machine<'_>, root: &Root, verb: StoreVerb) -> Vec<StoreStep> {
     let mut all = vec![system(machine, root, verb)];
     all.extend(browsers(machine, root, verb));
     all.push(java(machine, root, verb));
@@ -101,72 +106,72 @@ fn command(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn system(machine: &Machine<'_>, root: &Root, verb: Verb) -> Step {
+fn system(machine: &Machine<'_>, root: &Root, verb: StoreVerb) -> StoreStep {
     const DEBIAN: (&str, &str) = ("update-ca-certificates", "/usr/local/share/ca-certificates");
     const FEDORA: (&str, &str) = ("update-ca-trust", "/etc/pki/ca-trust/source/anchors");
     let store = "the system's store".to_owned();
     let Some((program, folder)) = [DEBIAN, FEDORA].into_iter().find(|(program, _)| (machine.has)(program)) else {
         let why = "neither update-ca-certificates nor update-ca-trust is here; install the package ca-certificates";
-        return Step { store, what: What::Skip(why.to_owned()) };
+        return StoreStep { store, what: What::Skip(why.to_owned()) };
     };
     let at = format!("{folder}/{}.crt", root.name);
     let from = root.file.display().to_string();
     let what = match verb {
-        Verb::Install => vec![command(&["install", "-D", "-m", "644", &from, &at]), command(&[program])],
+        StoreVerb::Install => vec![command(&["install", "-D", "-m", "644", &from, &at]), command(&[program])],
         // Debian's forgets a certificate only when it makes all links anew.
-        Verb::Remove if program == DEBIAN.0 => vec![command(&["rm", "-f", &at]), command(&[program, "--fresh"])],
-        Verb::Remove => vec![command(&["rm", "-f", &at]), command(&[program])],
+        StoreVerb::Remove if program == DEBIAN.0 => vec![command(&["rm", "-f", &at]), command(&[program, "--fresh"])],
+        StoreVerb::Remove => vec![command(&["rm", "-f", &at]), command(&[program])],
     };
-    Step { store, what: What::Run(what) }
+    StoreStep { store, what: What::Run(what) }
 }
 
 /// Chromium reads one of two folders, by its age, and takes the older one where that exists.
-fn browsers(machine: &Machine<'_>, root: &Root, verb: Verb) -> Vec<Step> {
+fn browsers(machine: &Machine<'_>, root: &Root, verb: StoreVerb) -> Vec<StoreStep> {
     let older = machine.home.as_ref().map(|home| home.join(".pki/nssdb")).filter(|path| path.is_dir());
     let newer = machine.data.as_ref().map(|data| data.join("pki/nssdb"));
-    let newer = newer.filter(|path| verb == Verb::Install || path.is_dir());
+    let newer = newer.filter(|path| verb == StoreVerb::Install || path.is_dir());
     let step = |path: PathBuf| {
         let store = format!("Chromium's store, {}", path.display());
         if !(machine.has)("certutil") {
-            return Step {
+            return StoreStep {
                 store,
                 what: What::Skip("certutil is not here; install libnss3-tools (Debian) or nss-tools".to_owned()),
             };
         }
-        Step { store, what: What::Run(certutil(&path, root, verb)) }
+        StoreStep { store, what: What::Run(certutil(&path, root, verb)) }
     };
     older.into_iter().chain(newer).map(step).collect()
 }
 
-fn certutil(path: &Path, root: &Root, verb: Verb) -> Vec<Vec<String>> {
+fn certutil(path: &Path, root: &Root, verb: StoreVerb) -> Vec<Vec<String>> {
     let (database, file) = (format!("sql:{}", path.display()), root.file.display().to_string());
     let own = |words: &[&str]| command(&[&["certutil", "-d", &database], words].concat());
     let is_new = !path.join("cert9.db").is_file();
     let make = [command(&["mkdir", "-p", &path.display().to_string()]), own(&["-N", "--empty-password"])];
     match verb {
-        Verb::Install => {
+        StoreVerb::Install => {
             let trust = own(&["-A", "-t", "C,,", "-n", &root.name, "-i", &file]);
             make.into_iter().filter(|_| is_new).chain([trust]).collect()
         }
-        Verb::Remove => vec![own(&["-D", "-n", &root.name])],
+        StoreVerb::Remove => vec![own(&["-D", "-n", &root.name])],
     }
 }
 
-fn java(machine: &Machine<'_>, root: &Root, verb: Verb) -> Step {
+fn java(machine: &Machine<'_>, root: &Root, verb: StoreVerb) -> StoreStep {
     let store = "Java's store".to_owned();
     if !(machine.has)("keytool") {
-        return Step { store, what: What::Skip("keytool is not here, so there is no Java".to_owned()) };
+        return StoreStep { store, what: What::Skip("keytool is not here, so there is no Java".to_owned()) };
     }
     let own = ["-cacerts", "-storepass", "changeit", "-alias", &root.name];
     let file = root.file.display().to_string();
     let words = match verb {
-        Verb::Install => [&["keytool", "-importcert", "-noprompt"], &own[..], &["-file", &file]].concat(),
-        Verb::Remove => [&["keytool", "-delete"], &own[..]].concat(),
+        StoreVerb::Install => [&["keytool", "-importcert", "-noprompt"], &own[..], &["-file", &file]].concat(),
+        StoreVerb::Remove => [&["keytool", "-delete"], &own[..]].concat(),
     };
-    Step { store, what: What::Run(vec![command(&words)]) }
+    StoreStep { store, what: What::Run(vec![command(&words)]) }
 }
 
-fn show(step: &Step) -> Result<(), Failure> {
+fn show(step: &StoreStep) -> Result<(), CommandFailure> {
     let mut out = std::io::stdout();
     match &step.what {
         What::Skip(why) => writeln!(out, "# {}: {why}", step.store)?,
@@ -181,7 +186,7 @@ fn show(step: &Step) -> Result<(), Failure> {
 }
 
 /// Whether it has been done, or there was nothing to do.
-async fn done(step: &Step) -> Result<bool, Failure> {
+async fn done(step: &StoreStep) -> Result<bool, CommandFailure> {
     let mut out = std::io::stdout();
     let commands = match &step.what {
         What::Skip(why) => {
@@ -226,7 +231,7 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    fn lines(programs: &[&str], home: &Path, verb: Verb) -> Vec<String> {
+    fn lines(programs: &[&str], home: &Path, verb: StoreVerb) -> Vec<String> {
         let has = |program: &str| programs.contains(&program);
         let machine = Machine { has: &has, home: Some(home.to_owned()), data: Some(home.join("data")) };
         let root = Root { name: "ringhold-ca-1".to_owned(), file: PathBuf::from("/ca/1.pem") };
@@ -252,14 +257,14 @@ mod tests {
             "keytool -importcert -noprompt -cacerts -storepass changeit -alias ringhold-ca-1 -file /ca/1.pem"
                 .to_owned(),
         ];
-        assert_eq!(lines(&all, home.path(), Verb::Install), expected);
+        assert_eq!(lines(&all, home.path(), StoreVerb::Install), expected);
         // The older folder counts where it is there, and what is there is not made anew.
         let older = home.path().join(".pki/nssdb");
         for folder in [&older, &data] {
             std::fs::create_dir_all(folder).unwrap();
             std::fs::write(folder.join("cert9.db"), "").unwrap();
         }
-        let both = lines(&["certutil"], home.path(), Verb::Install);
+        let both = lines(&["certutil"], home.path(), StoreVerb::Install);
         assert!(both[0].starts_with("skip: neither update-ca-certificates nor"), "{both:?}");
         assert!(both[1].contains(&*older.to_string_lossy()) && both[1].contains(" -A "), "{both:?}");
         assert!(both[2].contains(&*data.to_string_lossy()) && both[2].contains(" -A "), "{both:?}");
@@ -269,7 +274,7 @@ mod tests {
     #[test]
     fn what_is_removed_is_what_was_installed() {
         let home = TempDir::new().unwrap();
-        let removed = lines(&["update-ca-trust", "keytool"], home.path(), Verb::Remove);
+        let removed = lines(&["update-ca-trust", "keytool"], home.path(), StoreVerb::Remove);
         let expected = [
             "rm -f /etc/pki/ca-trust/source/anchors/ringhold-ca-1.crt",
             "update-ca-trust",

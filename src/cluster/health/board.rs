@@ -2,8 +2,8 @@
 //! writes down here what it learnt.
 
 use super::flapping::Relapses;
-use super::outlier::{Change, Evidence, Pace, Usual};
-use super::state::{Action, Event, Standing, Verdict, suspects_at_most};
+use super::outlier::{Evidence, OutlierChange, Pace, Usual};
+use super::state::{Action, Event, HealthVerdict, NodeStanding, suspects_at_most};
 use crate::clock::Tick;
 use crate::cluster::views::Node;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub struct Board {
 #[derive(Debug)]
 pub struct Watched {
     pub node: Arc<Node>,
-    pub verdict: Verdict,
+    pub verdict: HealthVerdict,
     pace: Pace,
     pub poke: Arc<Notify>,
     task: Option<AbortHandle>,
@@ -43,7 +43,7 @@ impl Board {
     /// Whether it has come and gone too often, and others are there instead.
     pub fn is_left_out(&self, id: &str, boot: u64, now: Tick) -> bool {
         let lasts = |w: &Watched| {
-            let is_down = matches!(w.verdict.standing, Standing::Down(_)) && w.verdict.boot() == boot;
+            let is_down = matches!(w.verdict.standing, NodeStanding::Down(_)) && w.verdict.boot() == boot;
             is_down && w.relapses.lasts(now.0)
         };
         let others = || self.watched.values().any(|w| w.node.id != id && w.node.is_up());
@@ -56,7 +56,7 @@ impl Board {
         for (id, seen) in seen {
             let room = self.has_room_besides(&id);
             let evidence = Evidence { seen, usual: usual.besides(seen), floor, room };
-            let Some(watched) = self.watched.get_mut(&id).filter(|w| w.verdict.standing == Standing::Up) else {
+            let Some(watched) = self.watched.get_mut(&id).filter(|w| w.verdict.standing == NodeStanding::Up) else {
                 continue;
             };
             watched.judge(now, &evidence);
@@ -73,7 +73,7 @@ impl Watched {
     pub fn new(node: Arc<Node>, poke: Arc<Notify>, task: AbortHandle) -> Watched {
         Watched {
             node,
-            verdict: Verdict::default(),
+            verdict: HealthVerdict::default(),
             pace: Pace::default(),
             poke,
             task: Some(task),
@@ -85,14 +85,14 @@ impl Watched {
     }
 
     fn is_suspect(&self) -> bool {
-        self.verdict.is_silent() || (self.verdict.standing == Standing::Up && self.pace.is_suspect())
+        self.verdict.is_silent() || (self.verdict.standing == NodeStanding::Up && self.pace.is_suspect())
     }
 
     fn judge(&mut self, now: Tick, evidence: &Evidence) {
         let (id, median) = (&self.node.id, evidence.seen.median);
         match self.pace.judge(now.0, evidence) {
-            Change::Nothing => {}
-            Change::PassOver { pause } => {
+            OutlierChange::Nothing => {}
+            OutlierChange::PassOver { pause } => {
                 let usual = evidence.usual.unwrap_or_default();
                 let what = "its keys go to the next owner";
                 tracing::warn!(
@@ -100,11 +100,11 @@ impl Watched {
                     "node is slow: a hit takes {median} ms, others {usual} ms: {what} for {pause} ms"
                 );
             }
-            Change::Try => {
+            OutlierChange::Try => {
                 tracing::info!(node = id, "node was slow: it is tried again");
                 self.node.pace.forget();
             }
-            Change::PutBack => tracing::info!(node = id, "node is slow no more"),
+            OutlierChange::PutBack => tracing::info!(node = id, "node is slow no more"),
         }
         self.node.pace.allow(self.pace.allowance());
     }
@@ -122,7 +122,7 @@ impl Watched {
             self.start_afresh();
         }
         // A worker has marked it and the report of that was lost: as if it had come.
-        if self.verdict.standing == Standing::Up && !self.node.is_up() {
+        if self.verdict.standing == NodeStanding::Up && !self.node.is_up() {
             self.verdict.on(Event::Refused, false);
         }
         if memory != 0 {
@@ -131,8 +131,8 @@ impl Watched {
     }
 
     /// A node that was away: while it gathers what is asked of it again, its stand-in is asked first.
-    pub fn note_return(&mut self, before: Standing, action: Action, time: Duration, now: Tick) {
-        if action == Action::PutUp && matches!(before, Standing::Down(_)) {
+    pub fn note_return(&mut self, before: NodeStanding, action: Action, time: Duration, now: Tick) {
+        if action == Action::PutUp && matches!(before, NodeStanding::Down(_)) {
             self.returned = Some(now);
             self.relapses.rise(now.0);
         }

@@ -1,9 +1,9 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
 use super::board::{Board, Watched};
-use super::probe::Line;
+use super::probe::ProbeConn;
 use super::stale::Doubts;
-use super::state::{Action, Event, Why};
+use super::state::{Action, Event, PassedOver};
 use crate::clock::tick;
 use crate::cluster::link::Link;
 use crate::cluster::views::Node;
@@ -202,8 +202,8 @@ impl Health {
             }
             Action::PassOver(why) => {
                 let what = match why {
-                    Why::Refused => "is not reachable",
-                    Why::Silent => "is silent",
+                    PassedOver::Refused => "is not reachable",
+                    PassedOver::Silent => "is silent",
                 };
                 tracing::warn!(node = id, "node {what}: its keys go to the next owner");
                 watched.node.set_up(false);
@@ -258,7 +258,7 @@ impl Health {
 }
 
 async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
-    let mut line = Line::default();
+    let mut line = ProbeConn::default();
     let (mut looks, random) = (0, RandomState::new());
     let (born, mut missed) = (tick(), false);
     for round in 0_u64.. {
@@ -312,7 +312,7 @@ fn spread(pause: Duration, random: u64) -> Duration {
 }
 
 /// One question, asked until it is answered, refused or given up; `why` it was refused. `None`: we could not ask.
-async fn probe(health: &Health, node: &Arc<Node>, line: &mut Line, why: &mut Option<String>) -> Option<Event> {
+async fn probe(health: &Health, node: &Arc<Node>, line: &mut ProbeConn, why: &mut Option<String>) -> Option<Event> {
     let asked = line.ask(&health.link, node);
     let mut asked = std::pin::pin!(asked);
     for slice in 1..=SLICES * PATIENCE {

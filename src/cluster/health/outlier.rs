@@ -32,7 +32,7 @@ pub struct Window {
 
 /// What a [`Window`] shows. The median is that over the hits or that over time, whichever is longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct WindowView {
     pub hits: usize,
     pub median: u32,
 }
@@ -46,7 +46,7 @@ pub struct Usual {
 /// What a node is judged by.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence {
-    pub seen: Seen,
+    pub seen: WindowView,
     /// What the hits of the other nodes take; `None`: nobody knows.
     pub usual: Option<u32>,
     /// Nothing below is slow.
@@ -57,7 +57,7 @@ pub struct Evidence {
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
+enum OutlierStanding {
     /// It is sent all that it owns.
     #[default]
     Full,
@@ -69,7 +69,7 @@ enum Standing {
 
 /// What a judgement changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum OutlierChange {
     Nothing,
     /// Passed over for so long.
     PassOver {
@@ -83,7 +83,7 @@ pub enum Change {
 /// The state machine of one node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pace {
-    standing: Standing,
+    standing: OutlierStanding,
     /// The last pause; 0: it has never been slow, or that is forgiven.
     pause: u64,
     /// Since when it has been back in full.
@@ -104,10 +104,10 @@ impl Window {
         self.next = 0;
     }
 
-    pub fn seen(&self, now: u64) -> Seen {
+    pub fn seen(&self, now: u64) -> WindowView {
         let recent: Vec<_> = self.hits.iter().filter(|(at, _)| now.saturating_sub(*at) <= WINDOW).copied().collect();
         let by_hits = lower_median(recent.iter().map(|(_, took)| *took).collect()).unwrap_or(0);
-        Seen { hits: recent.len(), median: by_hits.max(by_time(&recent, now)) }
+        WindowView { hits: recent.len(), median: by_hits.max(by_time(&recent, now)) }
     }
 }
 
@@ -133,7 +133,7 @@ fn lower_median(mut all: Vec<u32>) -> Option<u32> {
     Some(*all.select_nth_unstable(middle).1)
 }
 
-impl Seen {
+impl WindowView {
     /// The median, where there are enough hits for one.
     fn known(self) -> Option<u32> {
         (self.hits >= ENOUGH).then_some(self.median)
@@ -141,15 +141,15 @@ impl Seen {
 }
 
 impl Usual {
-    pub fn of(all: impl IntoIterator<Item = Seen>) -> Usual {
-        let mut sorted: Vec<u32> = all.into_iter().filter_map(Seen::known).collect();
+    pub fn of(all: impl IntoIterator<Item = WindowView>) -> Usual {
+        let mut sorted: Vec<u32> = all.into_iter().filter_map(WindowView::known).collect();
         sorted.sort_unstable();
         Usual { sorted }
     }
 
     /// The median over the others than the one that was seen so. The lower one of two: of three nodes of which two are
     /// slow, one can be told so by the third.
-    pub fn besides(&self, own: Seen) -> Option<u32> {
+    pub fn besides(&self, own: WindowView) -> Option<u32> {
         let Some(own) = own.known().and_then(|own| self.sorted.binary_search(&own).ok()) else {
             return self.sorted.get(self.sorted.len().checked_sub(1)? / 2).copied();
         };
@@ -167,30 +167,30 @@ impl Evidence {
 
 impl Pace {
     /// To be called several times a second.
-    pub fn judge(&mut self, now: u64, evidence: &Evidence) -> Change {
+    pub fn judge(&mut self, now: u64, evidence: &Evidence) -> OutlierChange {
         match self.standing {
-            Standing::Full if evidence.room && evidence.is_slow() => self.pass_over(now),
-            Standing::Full => {
+            OutlierStanding::Full if evidence.room && evidence.is_slow() => self.pass_over(now),
+            OutlierStanding::Full => {
                 self.forgive(now);
-                Change::Nothing
+                OutlierChange::Nothing
             }
-            Standing::Paused { until } if now >= until => {
-                self.standing = Standing::Trial { until: now + TRIAL };
-                Change::Try
+            OutlierStanding::Paused { until } if now >= until => {
+                self.standing = OutlierStanding::Trial { until: now + TRIAL };
+                OutlierChange::Try
             }
-            Standing::Trial { .. } if evidence.is_slow() => self.pass_over(now),
-            Standing::Trial { until } if now >= until || evidence.seen.known().is_some() => {
-                (self.standing, self.since) = (Standing::Full, now);
-                Change::PutBack
+            OutlierStanding::Trial { .. } if evidence.is_slow() => self.pass_over(now),
+            OutlierStanding::Trial { until } if now >= until || evidence.seen.known().is_some() => {
+                (self.standing, self.since) = (OutlierStanding::Full, now);
+                OutlierChange::PutBack
             }
-            Standing::Paused { .. } | Standing::Trial { .. } => Change::Nothing,
+            OutlierStanding::Paused { .. } | OutlierStanding::Trial { .. } => OutlierChange::Nothing,
         }
     }
 
-    fn pass_over(&mut self, now: u64) -> Change {
+    fn pass_over(&mut self, now: u64) -> OutlierChange {
         self.pause = if self.pause == 0 { FIRST_PAUSE } else { (self.pause * 2).min(LONGEST_PAUSE) };
-        self.standing = Standing::Paused { until: now + self.pause };
-        Change::PassOver { pause: self.pause }
+        self.standing = OutlierStanding::Paused { until: now + self.pause };
+        OutlierChange::PassOver { pause: self.pause }
     }
 
     fn forgive(&mut self, now: u64) {
@@ -201,15 +201,15 @@ impl Pace {
 
     /// Passed over, wholly or nearly so.
     pub fn is_suspect(&self) -> bool {
-        self.standing != Standing::Full
+        self.standing != OutlierStanding::Full
     }
 
     /// How many requests it may be sent until it is judged again; `None`: all that it owns.
     pub fn allowance(&self) -> Option<u32> {
         match self.standing {
-            Standing::Full => None,
-            Standing::Paused { .. } => Some(0),
-            Standing::Trial { .. } => Some(TRICKLE),
+            OutlierStanding::Full => None,
+            OutlierStanding::Paused { .. } => Some(0),
+            OutlierStanding::Trial { .. } => Some(TRICKLE),
         }
     }
 }

@@ -1,11 +1,11 @@
 use super::*;
-use Change::*;
+use OutlierChange::*;
 use proptest::prelude::*;
 
 const FLOOR: u32 = 100;
 
-fn seen(hits: usize, median: u32) -> Seen {
-    Seen { hits, median }
+fn seen(hits: usize, median: u32) -> WindowView {
+    WindowView { hits, median }
 }
 
 fn slow() -> Evidence {
@@ -22,7 +22,7 @@ fn unseen() -> Evidence {
 
 #[test]
 fn slow_is_what_takes_long_and_several_times_longer_than_usual() {
-    let table: &[(Seen, Option<u32>, bool, &str)] = &[
+    let table: &[(WindowView, Option<u32>, bool, &str)] = &[
         (seen(5, 300), Some(2), true, "the merely slow node"),
         (seen(5, 100), Some(33), true, "just at the floor and at three times"),
         (seen(5, 99), Some(0), false, "below the floor"),
@@ -41,7 +41,7 @@ fn slow_is_what_takes_long_and_several_times_longer_than_usual() {
 
 #[test]
 fn a_slow_node_is_passed_over_tried_and_put_back() {
-    let table: &[(&str, &[(u64, Evidence, Change, Option<u32>)])] = &[
+    let table: &[(&str, &[(u64, Evidence, OutlierChange, Option<u32>)])] = &[
         (
             "slow and back",
             &[
@@ -122,7 +122,7 @@ fn pauses_grow_to_a_minute_at_most() {
 
 #[test]
 fn the_others_are_compared_by_the_lower_median_of_those_with_enough_hits() {
-    let table: &[(&[Seen], usize, Option<u32>)] = &[
+    let table: &[(&[WindowView], usize, Option<u32>)] = &[
         (&[seen(9, 300)], 0, None),
         (&[seen(9, 300), seen(4, 1)], 0, None),
         (&[seen(9, 300), seen(9, 1)], 0, Some(1)),

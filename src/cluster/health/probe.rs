@@ -1,16 +1,16 @@
 //! A probe: `GET /healthz` over a connection of its own that is kept.
 
 use super::state::Event;
-use crate::cluster::link::{Link, Trouble};
+use crate::cluster::link::{Link, LinkTrouble};
 use crate::cluster::views::Node;
-use crate::net::http1::{Io, brief};
+use crate::net::http1::{ByteStream, brief};
 use crate::net::listen::Stream;
 use serde::Deserialize;
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: ringhold\r\n\r\n";
 
 #[derive(Deserialize)]
-struct Health {
+struct ProbeReply {
     boot: u64,
     /// Where it has a disk: see [`Event::Answered`].
     lineage: Option<u64>,
@@ -18,11 +18,11 @@ struct Health {
 
 /// The connection for the probes of one node.
 #[derive(Default)]
-pub struct Line(Option<Stream>);
+pub struct ProbeConn(Option<Stream>);
 
-impl Line {
-    /// Asks who is there. Waits as long as it takes; an abandoned question must be followed by [`Line::close`].
-    pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<Event, Trouble> {
+impl ProbeConn {
+    /// Asks who is there. Waits as long as it takes; an abandoned question must be followed by [`ProbeConn::close`].
+    pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<Event, LinkTrouble> {
         if let Some(mut kept) = self.0.take() {
             // A node may have closed a kept connection, or be gone: a new one will tell.
             if let Ok((answered, keep)) = exchange(&mut kept).await {
@@ -37,15 +37,15 @@ impl Line {
     }
 }
 
-async fn exchange(stream: &mut impl Io) -> Result<(Event, bool), Trouble> {
+async fn exchange(stream: &mut impl ByteStream) -> Result<(Event, bool), LinkTrouble> {
     let answer = brief::ask(stream, REQUEST).await?;
     match answer.status {
         200 => {
-            let Health { boot, lineage } =
+            let ProbeReply { boot, lineage } =
                 serde_json::from_slice(&answer.body).map_err(|e| brief::odd(&e.to_string()))?;
             Ok((Event::Answered { boot, memory: lineage.unwrap_or(boot) }, answer.keep))
         }
-        403 => Err(Trouble::Odd("it does not trust this front (status 403): set `[cluster] secret` here".into())),
+        403 => Err(LinkTrouble::Odd("it does not trust this front (status 403): set `[cluster] secret` here".into())),
         status => Err(brief::odd(&format!("status {status}")).into()),
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    async fn probed(answer: &str) -> Result<(Event, bool), Trouble> {
+    async fn probed(answer: &str) -> Result<(Event, bool), LinkTrouble> {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(answer.as_bytes()).await.unwrap();
         let probed = exchange(&mut ours).await;

@@ -24,15 +24,15 @@ pub struct Doubt {
 /// What is kept on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct StaleRecord {
     everyone: bool,
     alone: bool,
     nodes: BTreeMap<String, u64>,
 }
 
-impl Kept {
-    pub fn of_everyone() -> Kept {
-        Kept { everyone: true, ..Kept::default() }
+impl StaleRecord {
+    pub fn of_everyone() -> StaleRecord {
+        StaleRecord { everyone: true, ..StaleRecord::default() }
     }
 }
 
@@ -53,7 +53,7 @@ struct Book {
     paid: BTreeMap<String, u64>,
     tokens: (RandomState, u64),
     /// What was last written to disk.
-    kept: Kept,
+    kept: StaleRecord,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ struct Owed {
 }
 
 impl Doubts {
-    pub fn new(kept: Kept) -> Doubts {
+    pub fn new(kept: StaleRecord) -> Doubts {
         let mut book = Book { everyone: kept.everyone, alone: kept.alone, ..Book::default() };
         kept.nodes.iter().for_each(|(id, boot)| _ = book.note(id, *boot));
         book.kept = kept;
@@ -161,13 +161,13 @@ impl Doubts {
     }
 
     /// What is to be written to disk.
-    pub fn to_keep(&self) -> Option<Kept> {
+    pub fn to_keep(&self) -> Option<StaleRecord> {
         let book = self.book();
         let kept = book.to_keep();
         (kept != book.kept).then_some(kept)
     }
 
-    pub fn kept(&self, kept: Kept) {
+    pub fn kept(&self, kept: StaleRecord) {
         self.book().kept = kept;
         self.changed();
     }
@@ -217,9 +217,9 @@ impl Book {
         self.doubts != before
     }
 
-    fn to_keep(&self) -> Kept {
+    fn to_keep(&self) -> StaleRecord {
         let nodes = self.doubts.iter().map(|(id, owed)| (id.clone(), owed.doubt.boot)).collect();
-        Kept { everyone: self.everyone, alone: self.alone, nodes }
+        StaleRecord { everyone: self.everyone, alone: self.alone, nodes }
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
         doubts.settle("a", second);
         assert_eq!(doubts.to_keep(), None, "as it was before the first");
         again.met("a", 8);
-        assert_eq!(again.to_keep(), Some(Kept::default()), "another process missed nothing");
+        assert_eq!(again.to_keep(), Some(StaleRecord::default()), "another process missed nothing");
     }
 
     #[test]

@@ -2,17 +2,17 @@
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum NodeStanding {
     /// Never heard of yet.
     #[default]
     New,
     Up,
-    Down(Why),
+    Down(PassedOver),
 }
 
 /// Why a node is passed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum PassedOver {
     /// Nothing listens there, or the process is dead: certain.
     Refused,
     /// No answer in time: a suspicion, since it may be the machine that is slow.
@@ -47,7 +47,7 @@ pub enum Event {
 pub enum Action {
     Nothing,
     PutUp,
-    PassOver(Why),
+    PassOver(PassedOver),
     /// Send `POST /revalidate` and report how that went.
     Revalidate,
 }
@@ -62,8 +62,8 @@ pub fn suspects_at_most(nodes: usize) -> usize {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    pub standing: Standing,
+pub struct HealthVerdict {
+    pub standing: NodeStanding,
     /// Of the process that was last heard of.
     boot: u64,
     /// And what it holds, where that is known.
@@ -76,7 +76,7 @@ pub struct Verdict {
     unanswered: u8,
 }
 
-impl Verdict {
+impl HealthVerdict {
     /// What is held under this number missed something, before or after it was last heard of.
     pub fn owe(&mut self, memory: u64) {
         self.memory = memory;
@@ -93,7 +93,7 @@ impl Verdict {
     }
 
     pub fn is_silent(&self) -> bool {
-        self.standing == Standing::Down(Why::Silent)
+        self.standing == NodeStanding::Down(PassedOver::Silent)
     }
 
     /// `may_suspect`: there is room for one more silent node.
@@ -105,7 +105,7 @@ impl Verdict {
                 (self.owes, self.missed) = (true, true);
                 Action::Nothing
             }
-            Event::Refused => self.pass_over(Why::Refused),
+            Event::Refused => self.pass_over(PassedOver::Refused),
             Event::Silent { whole } => self.silent(whole, may_suspect),
         }
     }
@@ -113,7 +113,7 @@ impl Verdict {
     fn silent(&mut self, whole: bool, may_suspect: bool) -> Action {
         self.unanswered = self.unanswered.saturating_add(u8::from(whole));
         match self.standing {
-            Standing::Up if may_suspect || self.unanswered >= CERTAIN => self.pass_over(Why::Silent),
+            NodeStanding::Up if may_suspect || self.unanswered >= CERTAIN => self.pass_over(PassedOver::Silent),
             _ => Action::Nothing,
         }
     }
@@ -139,23 +139,23 @@ impl Verdict {
     }
 
     fn put_up(&mut self) -> Action {
-        match std::mem::replace(&mut self.standing, Standing::Up) {
-            Standing::Up => Action::Nothing,
-            Standing::New | Standing::Down(_) => Action::PutUp,
+        match std::mem::replace(&mut self.standing, NodeStanding::Up) {
+            NodeStanding::Up => Action::Nothing,
+            NodeStanding::New | NodeStanding::Down(_) => Action::PutUp,
         }
     }
 
-    fn pass_over(&mut self, why: Why) -> Action {
-        match std::mem::replace(&mut self.standing, Standing::Down(why)) {
-            Standing::Up => {
+    fn pass_over(&mut self, why: PassedOver) -> Action {
+        match std::mem::replace(&mut self.standing, NodeStanding::Down(why)) {
+            NodeStanding::Up => {
                 self.owes = true;
                 Action::PassOver(why)
             }
-            Standing::New => {
-                self.standing = Standing::New;
+            NodeStanding::New => {
+                self.standing = NodeStanding::New;
                 Action::Nothing
             }
-            Standing::Down(_) => Action::Nothing,
+            NodeStanding::Down(_) => Action::Nothing,
         }
     }
 }
@@ -179,15 +179,18 @@ mod tests {
         let cases: &[(&str, &[(Event, Action)])] = &[
             ("first answer", &[(A, PutUp), (A, Nothing)]),
             ("not there yet", &[(Refused, Nothing), (SILENT, Nothing), (A, PutUp)]),
-            ("silent and back", &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (A, Revalidate), (Revalidated, PutUp)]),
-            ("still silent", &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (SILENT, Nothing)]),
-            ("dead and born again", &[(A, PutUp), (Refused, PassOver(Why::Refused)), (B, PutUp)]),
+            (
+                "silent and back",
+                &[(A, PutUp), (SILENT, PassOver(PassedOver::Silent)), (A, Revalidate), (Revalidated, PutUp)],
+            ),
+            ("still silent", &[(A, PutUp), (SILENT, PassOver(PassedOver::Silent)), (SILENT, Nothing)]),
+            ("dead and born again", &[(A, PutUp), (Refused, PassOver(PassedOver::Refused)), (B, PutUp)]),
             ("born again unseen", &[(A, PutUp), (B, Nothing)]),
             (
                 "revalidation fails",
                 &[
                     (A, PutUp),
-                    (Refused, PassOver(Why::Refused)),
+                    (Refused, PassOver(PassedOver::Refused)),
                     (A, Revalidate),
                     (NotRevalidated, Nothing),
                     (A, Revalidate),
@@ -196,7 +199,13 @@ mod tests {
             ),
             (
                 "silent, then dead",
-                &[(A, PutUp), (SILENT, PassOver(Why::Silent)), (Refused, Nothing), (SILENT, Nothing), (B, PutUp)],
+                &[
+                    (A, PutUp),
+                    (SILENT, PassOver(PassedOver::Silent)),
+                    (Refused, Nothing),
+                    (SILENT, Nothing),
+                    (B, PutUp),
+                ],
             ),
             (
                 "missed a purge while up",
@@ -206,7 +215,7 @@ mod tests {
                 "missed a purge while it was told to revalidate",
                 &[
                     (A, PutUp),
-                    (Refused, PassOver(Why::Refused)),
+                    (Refused, PassOver(PassedOver::Refused)),
                     (A, Revalidate),
                     (Missed, Nothing),
                     (Revalidated, Revalidate),
@@ -214,13 +223,13 @@ mod tests {
                 ],
             ),
             ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
-            ("born again with its disk", &[(D1, PutUp), (Refused, PassOver(Why::Refused)), (D2, PutUp)]),
+            ("born again with its disk", &[(D1, PutUp), (Refused, PassOver(PassedOver::Refused)), (D2, PutUp)]),
             (
                 "missed a purge and was born again with its disk",
                 &[
                     (D1, PutUp),
                     (Missed, Nothing),
-                    (Refused, PassOver(Why::Refused)),
+                    (Refused, PassOver(PassedOver::Refused)),
                     (D2, Revalidate),
                     (Revalidated, PutUp),
                 ],
@@ -229,7 +238,7 @@ mod tests {
                 "missed a purge while it was dead",
                 &[
                     (D1, PutUp),
-                    (Refused, PassOver(Why::Refused)),
+                    (Refused, PassOver(PassedOver::Refused)),
                     (Missed, Nothing),
                     (D2_READS, Revalidate),
                     (NotRevalidated, Nothing),
@@ -240,7 +249,7 @@ mod tests {
             ),
         ];
         for (name, steps) in cases {
-            let mut verdict = Verdict::default();
+            let mut verdict = HealthVerdict::default();
             for (i, (event, expected)) in steps.iter().enumerate() {
                 assert_eq!(verdict.on(*event, true), *expected, "{name}, step {i}: {event:?}");
             }
@@ -249,24 +258,24 @@ mod tests {
 
     #[test]
     fn silence_alone_takes_no_node_out_when_too_many_are_silent() {
-        let mut verdict = Verdict::default();
+        let mut verdict = HealthVerdict::default();
         verdict.on(A, true);
         assert_eq!(verdict.on(SILENT, false), Nothing);
-        assert_eq!(verdict.standing, Standing::Up);
-        assert_eq!(verdict.on(Refused, false), PassOver(Why::Refused), "a refusal is certain");
+        assert_eq!(verdict.standing, NodeStanding::Up);
+        assert_eq!(verdict.on(Refused, false), PassOver(PassedOver::Refused), "a refusal is certain");
         assert!(!verdict.is_silent(), "and takes no room among the silent ones");
     }
 
     #[test]
     fn six_whole_probes_without_an_answer_are_certain_however_many_are_silent() {
-        let mut verdict = Verdict::default();
+        let mut verdict = HealthVerdict::default();
         verdict.on(A, true);
         for probe in 1..=CERTAIN {
             // Within a probe it is looked every now and then whether there is room by now.
             for _ in 0..11 {
                 assert_eq!(verdict.on(Silent { whole: false }, false), Nothing, "probe {probe}");
             }
-            let expected = if probe < CERTAIN { Nothing } else { PassOver(Why::Silent) };
+            let expected = if probe < CERTAIN { Nothing } else { PassOver(PassedOver::Silent) };
             assert_eq!(verdict.on(SILENT, false), expected, "probe {probe}");
         }
         assert_eq!(verdict.on(A, false), Revalidate);
@@ -274,10 +283,10 @@ mod tests {
 
     #[test]
     fn a_silent_node_is_passed_over_as_soon_as_there_is_room() {
-        let mut verdict = Verdict::default();
+        let mut verdict = HealthVerdict::default();
         verdict.on(A, true);
         assert_eq!(verdict.on(SILENT, false), Nothing);
-        assert_eq!(verdict.on(Silent { whole: false }, true), PassOver(Why::Silent));
+        assert_eq!(verdict.on(Silent { whole: false }, true), PassOver(PassedOver::Silent));
     }
 
     #[test]
@@ -290,7 +299,7 @@ mod tests {
     #[test]
     fn a_process_that_was_taken_out_and_put_back_validates_what_it_held() {
         let owing = || {
-            let mut verdict = Verdict::default();
+            let mut verdict = HealthVerdict::default();
             verdict.owe(1);
             verdict
         };

@@ -1,6 +1,6 @@
 //! What nodes missed, on disk: `[state] path`/missed.json.
 
-use super::stale::{Doubts, Kept};
+use super::stale::{Doubts, StaleRecord};
 use crate::cluster::membership::state::replace;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,12 +16,12 @@ pub fn load(folder: &Path) -> Arc<Doubts> {
     let kept = match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).unwrap_or_else(|e| {
             tracing::warn!("{}: {e}: every node is asked to validate what it holds", path.display());
-            Kept::of_everyone()
+            StaleRecord::of_everyone()
         }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Kept::default(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => StaleRecord::default(),
         Err(e) => {
             tracing::warn!("{}: {e}: every node is asked to validate what it holds", path.display());
-            Kept::of_everyone()
+            StaleRecord::of_everyone()
         }
     };
     Arc::new(Doubts::new(kept))

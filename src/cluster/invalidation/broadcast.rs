@@ -4,7 +4,7 @@
 use crate::clock::{Tick, tick};
 use crate::cluster::health::monitor::Health;
 use crate::cluster::views::Outdated;
-use crate::config::Cluster as Secrets;
+use crate::config::ClusterConfig as Secrets;
 use crate::net::prove::nonce;
 use crate::wire::link as wire;
 use crate::wire::proof::{self, Nonce, Tag};
@@ -61,7 +61,7 @@ fn announced(to: &str, nonce: &Nonce, length: u64) -> String {
 
 /// What is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct Announcement {
     /// The id of the front that is meant: on another machine an address may be somebody else's.
     pub to: String,
     pub nonce: Nonce,
@@ -70,7 +70,7 @@ pub struct Told {
 
 /// The answer: it has forgotten that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Acknowledgement {
     pub front: String,
     pub nonce: Nonce,
 }
@@ -103,7 +103,7 @@ impl Who {
 
 /// Another front, as far as telling it something goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub struct FrontListener {
     pub id: String,
     /// Where clients reach it; `None`: only those on its own machine, which is not this one.
     pub address: Option<String>,
@@ -132,7 +132,7 @@ pub async fn tell(
     health: &Arc<Health>,
     secrets: &Secrets,
     manners: &Arc<Manners>,
-    listeners: Vec<Listener>,
+    listeners: Vec<FrontListener>,
     what: &[Outdated],
     insist: bool,
 ) -> Vec<(String, Hearing)> {
@@ -153,7 +153,7 @@ pub async fn tell(
     hearings
 }
 
-async fn one(health: &Health, secrets: &Secrets, listener: &Listener, what: Vec<Outdated>) -> Hearing {
+async fn one(health: &Health, secrets: &Secrets, listener: &FrontListener, what: Vec<Outdated>) -> Hearing {
     let Some(address) = &listener.address else { return Hearing::Apart };
     let mut tries: Vec<Option<&str>> = secrets.secrets().map(Some).collect();
     if tries.is_empty() {
@@ -162,7 +162,7 @@ async fn one(health: &Health, secrets: &Secrets, listener: &Listener, what: Vec<
     let mut hearing = Hearing::Apart;
     for secret in tries {
         let Ok(nonce) = nonce() else { return Hearing::Missed("there are no random numbers".to_owned()) };
-        let told = Told { to: listener.id.clone(), nonce, what: what.clone() };
+        let told = Announcement { to: listener.id.clone(), nonce, what: what.clone() };
         let sealed = Sealed::by(Who::Teller, secret, serde_json::to_string(&told).unwrap_or_default());
         let body = serde_json::to_vec(&sealed).unwrap_or_default();
         let proof = secret.map(|secret| announcement(secret, &listener.id, &nonce, body.len() as u64));
@@ -179,13 +179,13 @@ async fn one(health: &Health, secrets: &Secrets, listener: &Listener, what: Vec<
 }
 
 /// Only the one who was meant can say that it has heard.
-fn heard(status: StatusCode, body: &Bytes, told: &Told, secrets: &Secrets) -> Hearing {
+fn heard(status: StatusCode, body: &Bytes, told: &Announcement, secrets: &Secrets) -> Hearing {
     if !status.is_success() {
         return Hearing::Missed(format!("it answered with status {}", status.as_u16()));
     }
     let sealed: Option<Sealed> = serde_json::from_slice(body).ok();
     let sealed = sealed.filter(|sealed| sealed.opens(Who::Listener, secrets).is_some());
-    let heard: Option<Heard> = sealed.and_then(|sealed| serde_json::from_str(&sealed.text).ok());
+    let heard: Option<Acknowledgement> = sealed.and_then(|sealed| serde_json::from_str(&sealed.text).ok());
     match heard.is_some_and(|heard| heard.front == told.to && heard.nonce == told.nonce) {
         true => Hearing::Told,
         false => Hearing::Missed("something else answers there".to_owned()),
@@ -256,10 +256,10 @@ mod tests {
     #[test]
     fn only_the_one_who_was_meant_has_heard() {
         let (nonce, other) = (proof::Hex([1; 16]), proof::Hex([2; 16]));
-        let told = Told { to: "b".to_owned(), nonce, what: Vec::new() };
+        let told = Announcement { to: "b".to_owned(), nonce, what: Vec::new() };
         let secrets = secrets(Some("s"), None);
         let answer = |front: &str, nonce, secret| {
-            let text = serde_json::to_string(&Heard { front: front.to_owned(), nonce }).unwrap();
+            let text = serde_json::to_string(&Acknowledgement { front: front.to_owned(), nonce }).unwrap();
             Bytes::from(serde_json::to_vec(&Sealed::by(Who::Listener, Some(secret), text)).unwrap())
         };
         let rows = [

@@ -2,10 +2,10 @@
 //! which could otherwise make a copy of what a node has not forgotten yet.
 
 use super::broadcast::Hearing;
-use super::queues::{Invalid, Item, Lines, QUEUE, Teller, said};
+use super::queues::{Invalid, Item, QUEUE, QueuedLines, Teller, said};
 use crate::clock::{Tick, tick};
-use crate::cluster::Cluster;
-use crate::cluster::link::{Link, Trouble};
+use crate::cluster::ControlPlane;
+use crate::cluster::link::{Link, LinkTrouble};
 use crate::cluster::views::{Node, Outdated};
 use crate::wire::percent;
 use crate::wire::target::Key;
@@ -24,10 +24,10 @@ const LIMIT: Duration = Duration::from_secs(1);
 const FAREWELLS: usize = 16;
 
 /// Nodes have heard of it, or are doubted.
-type Settled = (Arc<[Outdated]>, oneshot::Sender<()>);
+type Delivered = (Arc<[Outdated]>, oneshot::Sender<()>);
 
-async fn tell_fronts(mut settled: mpsc::Receiver<Settled>, cluster: Arc<Cluster>) {
-    let mut lines = Lines::default();
+async fn tell_fronts(mut settled: mpsc::Receiver<Delivered>, cluster: Arc<ControlPlane>) {
+    let mut lines = QueuedLines::default();
     let (health, secrets, manners) = (cluster.health.clone(), cluster.config.cluster.clone(), cluster.manners.clone());
     let teller = Teller { health, secrets, manners };
     while let Some((what, told)) = settled.recv().await {
@@ -40,7 +40,7 @@ async fn tell_fronts(mut settled: mpsc::Receiver<Settled>, cluster: Arc<Cluster>
 }
 
 /// Who has left is told as well, if it can be: nobody waits for that, and it validates everything when it comes back.
-fn say_goodbye(cluster: &Arc<Cluster>, farewells: &Arc<Semaphore>, what: &[Outdated]) {
+fn say_goodbye(cluster: &Arc<ControlPlane>, farewells: &Arc<Semaphore>, what: &[Outdated]) {
     for node in cluster.departed() {
         let said = said(std::iter::once(what));
         let (Some(body), Ok(permit)) = (said, farewells.clone().try_acquire_owned()) else { return };
@@ -79,10 +79,10 @@ impl Purged {
     }
 }
 
-impl Cluster {
+impl ControlPlane {
     /// Tells everybody else, each from a queue of its own, until the queue is closed.
-    pub(in crate::cluster) async fn invalidate(self: Arc<Cluster>, mut queue: mpsc::Receiver<Invalid>) {
-        let mut lines = Lines::default();
+    pub(in crate::cluster) async fn invalidate(self: Arc<ControlPlane>, mut queue: mpsc::Receiver<Invalid>) {
+        let mut lines = QueuedLines::default();
         let farewells = Arc::new(Semaphore::new(FAREWELLS));
         let (behind, then) = mpsc::channel(QUEUE);
         let (cluster, fronts) = (self.clone(), tell_fronts(then, self));
@@ -175,14 +175,14 @@ pub async fn everywhere(
     nodes: Vec<Arc<Node>>,
     method: Method,
     path: &str,
-) -> Vec<(Arc<Node>, Result<Bytes, Trouble>)> {
+) -> Vec<(Arc<Node>, Result<Bytes, LinkTrouble>)> {
     let mut calls = JoinSet::new();
     for (i, node) in nodes.into_iter().enumerate() {
         let (link, method, path) = (link.clone(), method.clone(), path.to_owned());
         calls.spawn(async move {
             let result = match node.is_up() {
                 true => ask(&link, &node, method, &path).await,
-                false => Err(Trouble::Odd("it is down".into())),
+                false => Err(LinkTrouble::Odd("it is down".into())),
             };
             (i, node, result)
         });
@@ -192,11 +192,11 @@ pub async fn everywhere(
     answers.into_iter().map(|(_, node, result)| (node, result)).collect()
 }
 
-async fn ask(link: &Link, node: &Node, method: Method, path: &str) -> Result<Bytes, Trouble> {
+async fn ask(link: &Link, node: &Node, method: Method, path: &str) -> Result<Bytes, LinkTrouble> {
     let (status, body) = link.call(node, method, path, None, LIMIT).await?;
     if status.is_success() {
         Ok(body)
     } else {
-        Err(Trouble::Odd(format!("it answered with status {}", status.as_u16())))
+        Err(LinkTrouble::Odd(format!("it answered with status {}", status.as_u16())))
     }
 }

@@ -1,11 +1,11 @@
 //! A queue for each who is to be told of what became invalid, so that one who does not answer holds up nobody else. What
 //! comes while one is told is told to it together afterwards.
 
-use super::broadcast::{self, Listener, Manners};
+use super::broadcast::{self, FrontListener, Manners};
 use crate::clock::{Tick, tick};
 use crate::cluster::health::monitor::Health;
 use crate::cluster::views::{Node, Outdated};
-use crate::config::Cluster as Secrets;
+use crate::config::ClusterConfig as Secrets;
 use bytes::Bytes;
 use http::Method;
 use std::collections::HashMap;
@@ -61,15 +61,15 @@ async fn next(items: &mut mpsc::Receiver<Item>, batch: &mut Vec<Item>) -> bool {
 }
 
 /// By what they are told apart with.
-pub struct Lines<T>(HashMap<String, (T, mpsc::Sender<Item>)>);
+pub struct QueuedLines<T>(HashMap<String, (T, mpsc::Sender<Item>)>);
 
-impl<T> Default for Lines<T> {
-    fn default() -> Lines<T> {
-        Lines(HashMap::new())
+impl<T> Default for QueuedLines<T> {
+    fn default() -> QueuedLines<T> {
+        QueuedLines(HashMap::new())
     }
 }
 
-impl<T> Lines<T> {
+impl<T> QueuedLines<T> {
     /// Forgets all others; what they are still to be told is told.
     fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|id, _| is_there(id));
@@ -93,7 +93,7 @@ impl<T> Lines<T> {
     }
 }
 
-impl Lines<Arc<Node>> {
+impl QueuedLines<Arc<Node>> {
     pub fn keep_nodes(&mut self, nodes: &[Arc<Node>]) {
         self.keep(|id| nodes.iter().any(|node| node.id == id));
     }
@@ -109,13 +109,13 @@ impl Lines<Arc<Node>> {
     }
 }
 
-impl Lines<Listener> {
-    pub fn keep_fronts(&mut self, listeners: &[Listener]) {
+impl QueuedLines<FrontListener> {
+    pub fn keep_fronts(&mut self, listeners: &[FrontListener]) {
         self.keep(|id| listeners.iter().any(|listener| listener.id == id));
     }
 
     /// A front that cannot be told has copies that run out.
-    pub fn tell(&mut self, teller: &Teller, listener: &Listener, item: Item) {
+    pub fn tell(&mut self, teller: &Teller, listener: &FrontListener, item: Item) {
         let begin = |items| {
             tokio::spawn(tell_front(items, teller.clone(), listener.clone()));
             listener.clone()
@@ -153,7 +153,7 @@ async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: A
     }
 }
 
-async fn tell_front(mut items: mpsc::Receiver<Item>, teller: Teller, listener: Listener) {
+async fn tell_front(mut items: mpsc::Receiver<Item>, teller: Teller, listener: FrontListener) {
     let Teller { health, secrets, manners } = teller;
     let mut batch: Vec<Item> = Vec::new();
     while next(&mut items, &mut batch).await {

@@ -3,9 +3,9 @@
 use crate::cluster::membership::members::{Change, Members};
 use crate::cluster::membership::state::Delta;
 use crate::cluster::membership::zk::builder::tests::world::World;
-use crate::cluster::membership::zk::record::Wanted;
+use crate::cluster::membership::zk::record::MemberWish;
 use crate::cluster::views::View;
-use crate::config::{self, Node, Place};
+use crate::config::{self, NodeConfig, NodePlace};
 use crate::ring::Hash;
 use std::sync::Arc;
 
@@ -24,8 +24,8 @@ trait Membership {
 
 struct Static(Members);
 
-fn ring() -> config::Ring {
-    config::Ring {
+fn ring() -> config::RingConfig {
+    config::RingConfig {
         hash: Hash::Xxh3,
         points: 32,
         load_factor: 0.0,
@@ -42,8 +42,8 @@ impl Static {
 
 impl Membership for Static {
     fn add(&mut self, id: &str, weight: u32) {
-        let place = Place::At(format!("127.0.0.1:{}", port(id)).parse().unwrap());
-        self.change(Change::Add(Node { id: id.into(), place, weight }));
+        let place = NodePlace::At(format!("127.0.0.1:{}", port(id)).parse().unwrap());
+        self.change(Change::Add(NodeConfig { id: id.into(), place, weight }));
     }
     fn weight(&mut self, id: &str, weight: u32) {
         self.change(Change::Weight(id.into(), weight));
@@ -69,7 +69,7 @@ impl Membership for Static {
 impl Membership for World {
     fn add(&mut self, id: &str, weight: u32) {
         self.join(id, weight, port(id));
-        self.say(id, |said| said.state = Wanted::Active);
+        self.say(id, |said| said.state = MemberWish::Active);
         self.settle();
     }
     fn weight(&mut self, id: &str, weight: u32) {
@@ -77,15 +77,15 @@ impl Membership for World {
         self.settle();
     }
     fn drain(&mut self, id: &str) {
-        self.say(id, |said| said.state = Wanted::Draining);
+        self.say(id, |said| said.state = MemberWish::Draining);
         self.settle();
     }
     fn resume(&mut self, id: &str) {
-        self.say(id, |said| said.state = Wanted::Active);
+        self.say(id, |said| said.state = MemberWish::Active);
         self.settle();
     }
     fn remove(&mut self, id: &str) {
-        self.say(id, |said| said.state = Wanted::Removed);
+        self.say(id, |said| said.state = MemberWish::Removed);
         self.settle();
     }
     fn restart(&mut self) {

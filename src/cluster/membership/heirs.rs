@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// One stored answer, by what it is asked for with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct HeldAnswer {
     pub url: String,
     /// The fields that select it: `name:value` lines; a name alone is a field that the request had not.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -38,7 +38,7 @@ pub struct Held {
 pub struct Adopt {
     pub id: String,
     pub address: String,
-    pub held: Vec<Held>,
+    pub held: Vec<HeldAnswer>,
 }
 
 /// What is answered to that: how many of them are there now.
@@ -86,7 +86,7 @@ pub struct Giver<'a> {
     pub id: &'a str,
     /// As others reach it.
     pub address: &'a Address,
-    pub secrets: &'a config::Cluster,
+    pub secrets: &'a config::ClusterConfig,
 }
 
 impl Giver<'_> {
@@ -196,8 +196,8 @@ async fn hand(link: Link, id: String, heir: Arc<Node>, own: String, entries: Vec
 }
 
 /// `None`: it can't be written down.
-fn name(entry: &Entry) -> Option<Held> {
+fn name(entry: &Entry) -> Option<HeldAnswer> {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let (url, selecting) = (text(entry.key())?, text(entry.selecting())?);
-    Some(Held { url, selecting, local: entry.mark == Mark::SameMachine })
+    Some(HeldAnswer { url, selecting, local: entry.mark == Mark::SameMachine })
 }

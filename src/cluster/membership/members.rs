@@ -3,7 +3,7 @@
 use super::spec::MAX_ADDED;
 use super::state::Delta;
 use crate::cluster::views::{Node, View};
-use crate::config::{self, Address, MAX_WEIGHT, Place};
+use crate::config::{self, Address, MAX_WEIGHT, NodePlace};
 use crate::ring::{Hash, Member, Ring};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Why a change was not made.
 #[derive(Debug)]
 pub enum ChangeError {
-    Refused(Refusal),
+    Refused(ChangeRefusal),
     /// It could not be saved.
     NotSaved {
         file: String,
@@ -24,8 +24,8 @@ pub enum ChangeError {
     Unavailable(String),
 }
 
-impl From<Refusal> for ChangeError {
-    fn from(refusal: Refusal) -> ChangeError {
+impl From<ChangeRefusal> for ChangeError {
+    fn from(refusal: ChangeRefusal) -> ChangeError {
         ChangeError::Refused(refusal)
     }
 }
@@ -51,21 +51,21 @@ pub struct Members {
     points: u32,
     /// Where spawned nodes have their sockets; `None`: this front spawns none.
     sockets: Option<PathBuf>,
-    file: Vec<config::Node>,
+    file: Vec<config::NodeConfig>,
     delta: Delta,
-    seats: BTreeMap<String, Seat>,
+    seats: BTreeMap<String, MemberSeat>,
 }
 
 /// A node's place in the cluster.
 #[derive(Clone, Debug)]
-pub struct Seat {
-    pub spec: config::Node,
-    pub state: State,
+pub struct MemberSeat {
+    pub spec: config::NodeConfig,
+    pub state: MemberState,
     pub node: Arc<Node>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum MemberState {
     /// On the ring.
     Active,
     /// Off the ring by `drain`, until it is resumed or removed.
@@ -74,12 +74,12 @@ pub enum State {
     Leaving,
 }
 
-impl State {
+impl MemberState {
     /// As the admin API writes it.
     pub fn name(self) -> &'static str {
         match self {
-            State::Active => "active",
-            State::Draining | State::Leaving => "draining",
+            MemberState::Active => "active",
+            MemberState::Draining | MemberState::Leaving => "draining",
         }
     }
 }
@@ -90,7 +90,7 @@ pub const MAX_POINTS: u64 = 1 << 22;
 /// What may be done to the list.
 #[derive(Clone, Debug)]
 pub enum Change {
-    Add(config::Node),
+    Add(config::NodeConfig),
     Weight(String, u32),
     Drain(String),
     Resume(String),
@@ -114,7 +114,7 @@ impl fmt::Display for Change {
 
 /// Why a change is refused; each says what to do instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ChangeRefusal {
     Unknown(String),
     Duplicate(String),
     AddressTaken {
@@ -140,7 +140,12 @@ pub enum Refusal {
 
 impl Members {
     /// `file` are the nodes of the configuration; `delta` is what was saved.
-    pub fn new(ring: &config::Ring, file: &[config::Node], delta: Delta, sockets: Option<&Path>) -> Members {
+    pub fn new(
+        ring: &config::RingConfig,
+        file: &[config::NodeConfig],
+        delta: Delta,
+        sockets: Option<&Path>,
+    ) -> Members {
         let mut members = Members {
             hash: ring.hash,
             points: ring.points,
@@ -150,10 +155,11 @@ impl Members {
             seats: BTreeMap::new(),
         };
         for spec in members.delta.apply(file) {
-            let state = if members.delta.draining.contains(&spec.id) { State::Draining } else { State::Active };
+            let state =
+                if members.delta.draining.contains(&spec.id) { MemberState::Draining } else { MemberState::Active };
             // A front that spawns nothing has no way to the nodes that the file marks `spawn`.
             if let Some(node) = members.node_of(&spec) {
-                members.seats.insert(spec.id.clone(), Seat { spec, state, node });
+                members.seats.insert(spec.id.clone(), MemberSeat { spec, state, node });
             }
         }
         members
@@ -164,11 +170,11 @@ impl Members {
         &self.delta
     }
 
-    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+    pub fn seats(&self) -> impl Iterator<Item = &MemberSeat> {
         self.seats.values()
     }
 
-    pub fn seat(&self, id: &str) -> Option<&Seat> {
+    pub fn seat(&self, id: &str) -> Option<&MemberSeat> {
         self.seats.get(id)
     }
 
@@ -197,20 +203,20 @@ impl Members {
     }
 
     /// The members after `change`. The epoch grows when the ring does change.
-    pub fn with(&self, change: Change) -> Result<Members, Refusal> {
+    pub fn with(&self, change: Change) -> Result<Members, ChangeRefusal> {
         let mut next = self.clone();
         match change {
             Change::Add(spec) => next.add(spec)?,
             Change::Weight(id, weight) => next.set_weight(&id, weight)?,
-            Change::Drain(id) => next.set_state(&id, State::Draining)?,
-            Change::Resume(id) => next.set_state(&id, State::Active)?,
+            Change::Drain(id) => next.set_state(&id, MemberState::Draining)?,
+            Change::Resume(id) => next.set_state(&id, MemberState::Active)?,
             Change::Remove(id) => next.remove(&id)?,
             Change::Forget(id) => drop(next.seats.remove(&id)),
         }
         if next.active().ne(self.active()) {
             let weights: u64 = next.active().map(|m| u64::from(m.weight)).sum();
             if weights * u64::from(next.points) > MAX_POINTS {
-                return Err(Refusal::TooManyPoints { most: MAX_POINTS });
+                return Err(ChangeRefusal::TooManyPoints { most: MAX_POINTS });
             }
             next.delta.epoch += 1;
             next.delta.digest = format!("{:016x}", next.view().ring.digest());
@@ -224,16 +230,16 @@ impl Members {
         let (mut come, mut go) = (Vec::new(), Vec::new());
         for node in self.file.iter().filter(|node| self.node_of(node).is_some()) {
             match self.seats.get(&node.id) {
-                Some(seat) if seat.state != State::Leaving && seat.spec.place == node.place => {
+                Some(seat) if seat.state != MemberState::Leaving && seat.spec.place == node.place => {
                     if seat.spec.weight != node.weight {
                         come.push(Change::Weight(node.id.clone(), node.weight));
                     }
-                    if seat.state == State::Draining {
+                    if seat.state == MemberState::Draining {
                         come.push(Change::Resume(node.id.clone()));
                     }
                 }
                 Some(seat) => {
-                    if seat.state != State::Leaving {
+                    if seat.state != MemberState::Leaving {
                         go.push(Change::Remove(node.id.clone()));
                     }
                     go.push(Change::Add(node.clone()));
@@ -242,72 +248,72 @@ impl Members {
             }
         }
         let named = |id: &str| self.file.iter().any(|node| node.id == id);
-        let others = self.seats.values().filter(|seat| seat.state != State::Leaving && !named(&seat.spec.id));
+        let others = self.seats.values().filter(|seat| seat.state != MemberState::Leaving && !named(&seat.spec.id));
         go.extend(others.map(|seat| Change::Remove(seat.spec.id.clone())));
         come.into_iter().chain(go).collect()
     }
 
     fn active(&self) -> impl Iterator<Item = Member> {
-        let active = self.seats.values().filter(|seat| seat.state == State::Active);
+        let active = self.seats.values().filter(|seat| seat.state == MemberState::Active);
         active.map(|seat| Member { id: seat.spec.id.clone(), weight: seat.spec.weight })
     }
 
-    fn add(&mut self, spec: config::Node) -> Result<(), Refusal> {
+    fn add(&mut self, spec: config::NodeConfig) -> Result<(), ChangeRefusal> {
         match self.seats.get(&spec.id) {
-            Some(seat) if seat.state == State::Leaving => return Err(Refusal::Leaving(spec.id)),
-            Some(_) => return Err(Refusal::Duplicate(spec.id)),
+            Some(seat) if seat.state == MemberState::Leaving => return Err(ChangeRefusal::Leaving(spec.id)),
+            Some(_) => return Err(ChangeRefusal::Duplicate(spec.id)),
             None => {}
         }
-        let in_file = |id: &str| self.file.iter().any(|node| node.id == id && node.place == Place::Spawn);
-        let is_added = |node: &config::Node| node.place == Place::Spawn && !in_file(&node.id);
+        let in_file = |id: &str| self.file.iter().any(|node| node.id == id && node.place == NodePlace::Spawn);
+        let is_added = |node: &config::NodeConfig| node.place == NodePlace::Spawn && !in_file(&node.id);
         if is_added(&spec) && self.seats.values().filter(|seat| is_added(&seat.spec)).count() >= MAX_ADDED {
-            return Err(Refusal::TooManySpawned { most: MAX_ADDED });
+            return Err(ChangeRefusal::TooManySpawned { most: MAX_ADDED });
         }
-        let node = self.node_of(&spec).ok_or_else(|| Refusal::CannotSpawn(spec.id.clone()))?;
+        let node = self.node_of(&spec).ok_or_else(|| ChangeRefusal::CannotSpawn(spec.id.clone()))?;
         if let Some(other) = self.seats.values().find(|seat| seat.node.address == node.address) {
-            return Err(Refusal::AddressTaken { address: node.address.to_string(), by: other.spec.id.clone() });
+            return Err(ChangeRefusal::AddressTaken { address: node.address.to_string(), by: other.spec.id.clone() });
         }
         self.delta.add(&spec, &self.file);
-        self.seats.insert(spec.id.clone(), Seat { spec, state: State::Active, node });
+        self.seats.insert(spec.id.clone(), MemberSeat { spec, state: MemberState::Active, node });
         Ok(())
     }
 
-    fn set_weight(&mut self, id: &str, weight: u32) -> Result<(), Refusal> {
+    fn set_weight(&mut self, id: &str, weight: u32) -> Result<(), ChangeRefusal> {
         if !(1..=MAX_WEIGHT).contains(&weight) {
-            return Err(Refusal::Weight { id: id.to_owned(), weight });
+            return Err(ChangeRefusal::Weight { id: id.to_owned(), weight });
         }
         self.seated(id)?.spec.weight = weight;
         self.delta.set_weight(id, weight, &self.file);
         Ok(())
     }
 
-    fn set_state(&mut self, id: &str, state: State) -> Result<(), Refusal> {
+    fn set_state(&mut self, id: &str, state: MemberState) -> Result<(), ChangeRefusal> {
         self.seated(id)?.state = state;
         match state {
-            State::Active => self.delta.draining.remove(id),
-            State::Draining | State::Leaving => self.delta.draining.insert(id.to_owned()),
+            MemberState::Active => self.delta.draining.remove(id),
+            MemberState::Draining | MemberState::Leaving => self.delta.draining.insert(id.to_owned()),
         };
         Ok(())
     }
 
-    fn remove(&mut self, id: &str) -> Result<(), Refusal> {
-        self.seated(id)?.state = State::Leaving;
+    fn remove(&mut self, id: &str) -> Result<(), ChangeRefusal> {
+        self.seated(id)?.state = MemberState::Leaving;
         self.delta.remove(id, &self.file);
         Ok(())
     }
 
-    fn seated(&mut self, id: &str) -> Result<&mut Seat, Refusal> {
+    fn seated(&mut self, id: &str) -> Result<&mut MemberSeat, ChangeRefusal> {
         match self.seats.get_mut(id) {
-            Some(seat) if seat.state == State::Leaving => Err(Refusal::Leaving(id.to_owned())),
+            Some(seat) if seat.state == MemberState::Leaving => Err(ChangeRefusal::Leaving(id.to_owned())),
             Some(seat) => Ok(seat),
-            None => Err(Refusal::Unknown(id.to_owned())),
+            None => Err(ChangeRefusal::Unknown(id.to_owned())),
         }
     }
 
-    fn node_of(&self, spec: &config::Node) -> Option<Arc<Node>> {
+    fn node_of(&self, spec: &config::NodeConfig) -> Option<Arc<Node>> {
         let address = match &spec.place {
-            Place::At(address) => address.clone(),
-            Place::Spawn => Address::Unix(socket_path(self.sockets.as_deref()?, &spec.id)),
+            NodePlace::At(address) => address.clone(),
+            NodePlace::Spawn => Address::Unix(socket_path(self.sockets.as_deref()?, &spec.id)),
         };
         let same_machine = address.is_local();
         Some(Arc::new(Node::new(spec.id.clone(), address, spec.weight, same_machine)))
@@ -323,42 +329,42 @@ fn socket_path(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{:016x}.sock", xxhash_rust::xxh3::xxh3_64(id.as_bytes())))
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ChangeRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Unknown(id) => {
+            ChangeRefusal::Unknown(id) => {
                 write!(f, "there is no node `{id}`: `ringhold nodes list` shows those that there are")
             }
-            Refusal::Duplicate(id) => {
+            ChangeRefusal::Duplicate(id) => {
                 write!(f, "there is a node `{id}` already: choose another id, or remove it first")
             }
-            Refusal::AddressTaken { address, by } => {
+            ChangeRefusal::AddressTaken { address, by } => {
                 write!(f, "node `{by}` has the address {address} already: give this node one of its own")
             }
-            Refusal::Leaving(id) => write!(f, "node `{id}` is being removed: wait until it is gone"),
-            Refusal::CannotSpawn(id) => {
+            ChangeRefusal::Leaving(id) => write!(f, "node `{id}` is being removed: wait until it is gone"),
+            ChangeRefusal::CannotSpawn(id) => {
                 write!(
                     f,
                     "this front runs no nodes itself, so it cannot spawn `{id}`: give an address, or use `ringhold serve`"
                 )
             }
-            Refusal::Bad(what) => f.write_str(what),
-            Refusal::Weight { id, weight } => {
+            ChangeRefusal::Bad(what) => f.write_str(what),
+            ChangeRefusal::Weight { id, weight } => {
                 write!(f, "node `{id}`: {weight} is not a weight; write 1 to {MAX_WEIGHT}")
             }
-            Refusal::TooManySpawned { most } => write!(
+            ChangeRefusal::TooManySpawned { most } => write!(
                 f,
                 "{most} nodes run here besides those that the file names, and no more are added: write them into the file as \
                  [[nodes]]"
             ),
-            Refusal::TooManyPoints { most } => {
+            ChangeRefusal::TooManyPoints { most } => {
                 write!(f, "the ring would have more than {most} points; lower the weights, or [ring] points")
             }
         }
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for ChangeRefusal {}
 
 #[cfg(test)]
 #[path = "members_tests.rs"]

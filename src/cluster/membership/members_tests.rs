@@ -1,19 +1,25 @@
 use super::*;
 use crate::cluster::views::View;
 
-fn ring() -> config::Ring {
-    config::Ring { hash: Hash::Xxh3, points: 16, load_factor: 0.0, hot_keys: true, handover: std::time::Duration::ZERO }
+fn ring() -> config::RingConfig {
+    config::RingConfig {
+        hash: Hash::Xxh3,
+        points: 16,
+        load_factor: 0.0,
+        hot_keys: true,
+        handover: std::time::Duration::ZERO,
+    }
 }
 
-fn spawn(id: &str, weight: u32) -> config::Node {
-    config::Node { id: id.into(), place: Place::Spawn, weight }
+fn spawn(id: &str, weight: u32) -> config::NodeConfig {
+    config::NodeConfig { id: id.into(), place: NodePlace::Spawn, weight }
 }
 
-fn at(id: &str, address: &str) -> config::Node {
-    config::Node { id: id.into(), place: Place::At(address.parse().unwrap()), weight: 1 }
+fn at(id: &str, address: &str) -> config::NodeConfig {
+    config::NodeConfig { id: id.into(), place: NodePlace::At(address.parse().unwrap()), weight: 1 }
 }
 
-fn three() -> Vec<config::Node> {
+fn three() -> Vec<config::NodeConfig> {
     vec![spawn("n1", 1), spawn("n2", 1), spawn("n3", 1)]
 }
 
@@ -30,7 +36,7 @@ fn on_ring(view: &View) -> Vec<(&str, u32)> {
     view.ring.members().iter().map(|m| (m.id.as_str(), m.weight)).collect()
 }
 
-fn states(members: &Members) -> Vec<(&str, State)> {
+fn states(members: &Members) -> Vec<(&str, MemberState)> {
     members.seats().map(|s| (s.spec.id.as_str(), s.state)).collect()
 }
 
@@ -95,16 +101,19 @@ fn a_node_stays_the_same_while_its_id_and_address_stay() {
 #[test]
 fn a_leaving_node_is_listed_until_it_is_forgotten_and_not_after_a_restart() {
     let leaving = members().with(Change::Remove("n1".into())).unwrap();
-    assert_eq!(states(&leaving), [("n1", State::Leaving), ("n2", State::Active), ("n3", State::Active)]);
-    assert_eq!(states(&again(&leaving)), [("n2", State::Active), ("n3", State::Active)]);
+    assert_eq!(
+        states(&leaving),
+        [("n1", MemberState::Leaving), ("n2", MemberState::Active), ("n3", MemberState::Active)]
+    );
+    assert_eq!(states(&again(&leaving)), [("n2", MemberState::Active), ("n3", MemberState::Active)]);
     let gone = leaving.with(Change::Forget("n1".into())).unwrap();
-    assert_eq!(states(&gone), [("n2", State::Active), ("n3", State::Active)]);
+    assert_eq!(states(&gone), [("n2", MemberState::Active), ("n3", MemberState::Active)]);
 }
 
 #[test]
 fn a_draining_node_drains_still_after_a_restart() {
     let draining = members().with(Change::Drain("n1".into())).unwrap();
-    assert_eq!(states(&again(&draining))[0], ("n1", State::Draining));
+    assert_eq!(states(&again(&draining))[0], ("n1", MemberState::Draining));
 }
 
 #[test]
@@ -131,11 +140,11 @@ fn what_cannot_be_done_says_why_and_what_to_do() {
 
 #[test]
 fn too_many_points_are_refused() {
-    let dense = config::Ring { points: 4096, ..ring() };
+    let dense = config::RingConfig { points: 4096, ..ring() };
     let members = Members::new(&dense, &three(), Delta::default(), Some(Path::new("/run/r")));
     assert_eq!(
         members.with(Change::Weight("n1".into(), 1024)).unwrap_err(),
-        Refusal::TooManyPoints { most: MAX_POINTS }
+        ChangeRefusal::TooManyPoints { most: MAX_POINTS }
     );
 }
 
@@ -143,7 +152,7 @@ fn too_many_points_are_refused() {
 fn a_front_that_spawns_nothing_leaves_out_the_nodes_to_spawn() {
     let file = [spawn("n1", 1), at("rack2", "10.0.0.7:5003")];
     let members = Members::new(&ring(), &file, Delta::default(), None);
-    assert_eq!(states(&members), [("rack2", State::Active)]);
+    assert_eq!(states(&members), [("rack2", MemberState::Active)]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! PURE. A node as people write it in JSON: the body of `POST /v1/nodes` and an entry of the state file.
 
-use crate::config::{Cluster, Node, Place};
+use crate::config::{ClusterConfig, NodeConfig, NodePlace};
 use serde::{Deserialize, Serialize};
 
 /// So many nodes run on a machine at most besides those that its file names.
@@ -27,18 +27,18 @@ fn one() -> u32 {
 impl Spec {
     /// Checks it by the rules of the configuration file; `free` is the id of a node that was given none. Errors are a
     /// sentence that names the cure.
-    pub fn into_node(self, cluster: &Cluster, free: impl FnOnce() -> String) -> Result<Node, String> {
+    pub fn into_node(self, cluster: &ClusterConfig, free: impl FnOnce() -> String) -> Result<NodeConfig, String> {
         let id = self.id.unwrap_or_else(free);
         let address = self.address.map(|text| text.parse()).transpose()?;
-        Node::new(&id, self.spawn, address, self.weight, cluster)
+        NodeConfig::new(&id, self.spawn, address, self.weight, cluster)
     }
 }
 
-impl From<&Node> for Spec {
-    fn from(node: &Node) -> Spec {
+impl From<&NodeConfig> for Spec {
+    fn from(node: &NodeConfig) -> Spec {
         let (spawn, address) = match &node.place {
-            Place::Spawn => (true, None),
-            Place::At(address) => (false, Some(address.to_string())),
+            NodePlace::Spawn => (true, None),
+            NodePlace::At(address) => (false, Some(address.to_string())),
         };
         Spec { id: Some(node.id.clone()), spawn, address, weight: node.weight }
     }
@@ -50,9 +50,10 @@ mod tests {
 
     #[test]
     fn a_specification_is_checked_like_the_file() {
-        let read =
-            |json: &str| serde_json::from_str::<Spec>(json).unwrap().into_node(&Cluster::default(), || "n9".into());
-        assert_eq!(read(r#"{"spawn":true}"#), Ok(Node { id: "n9".into(), place: Place::Spawn, weight: 1 }));
+        let read = |json: &str| {
+            serde_json::from_str::<Spec>(json).unwrap().into_node(&ClusterConfig::default(), || "n9".into())
+        };
+        assert_eq!(read(r#"{"spawn":true}"#), Ok(NodeConfig { id: "n9".into(), place: NodePlace::Spawn, weight: 1 }));
         let refused = [
             ("{}", "neither spawn nor address"),
             (r#"{"spawn":true,"address":"h:1"}"#, "keep one of them"),
@@ -71,7 +72,7 @@ mod tests {
     fn a_node_that_was_written_is_read_again() {
         for json in [r#"{"id":"a","spawn":true,"weight":3}"#, r#"{"id":"b","address":"unix:/run/b.sock","weight":1}"#] {
             let spec: Spec = serde_json::from_str(json).unwrap();
-            let node = spec.into_node(&Cluster::default(), String::new).unwrap();
+            let node = spec.into_node(&ClusterConfig::default(), String::new).unwrap();
             assert_eq!(serde_json::to_string(&Spec::from(&node)).unwrap(), json);
         }
     }

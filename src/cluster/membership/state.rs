@@ -1,7 +1,7 @@
 //! What the admin API changed, kept in `[state] path`/members.json. The configuration file is never written.
 
 use super::spec::{MAX_ADDED, Spec};
-use crate::config::{Cluster, MAX_WEIGHT, Node, Place};
+use crate::config::{ClusterConfig, MAX_WEIGHT, NodeConfig, NodePlace};
 use crate::net::drain::StartError;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ const LOCK: &str = "lock";
 /// written: checked, or as it stands in the state file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Delta<N = Node> {
+pub struct Delta<N = NodeConfig> {
     pub epoch: u64,
     /// Of the ring with that epoch, in hex.
     #[serde(default)]
@@ -43,7 +43,7 @@ impl Default for Delta {
 
 impl Delta {
     /// The members: the file's nodes with the changes.
-    pub fn apply(&self, file: &[Node]) -> Vec<Node> {
+    pub fn apply(&self, file: &[NodeConfig]) -> Vec<NodeConfig> {
         let kept = file.iter().filter(|n| !self.removed.contains(&n.id)).cloned().map(|mut node| {
             node.weight = self.weights.get(&node.id).copied().unwrap_or(node.weight);
             node
@@ -53,7 +53,7 @@ impl Delta {
 
     /// Without what the file has made meaningless: changes of nodes that it no longer names, and added nodes that
     /// it names now (the file is the newer word, unless its node was removed in favour of the added one).
-    pub fn without_leftovers(mut self, file: &[Node]) -> Delta {
+    pub fn without_leftovers(mut self, file: &[NodeConfig]) -> Delta {
         let named = |id: &str| file.iter().any(|n| n.id == id);
         self.removed.retain(|id| named(id));
         self.weights.retain(|id, _| named(id));
@@ -79,7 +79,7 @@ impl Delta {
         (!said.is_empty()).then(|| said.join("; "))
     }
 
-    pub fn add(&mut self, node: &Node, file: &[Node]) {
+    pub fn add(&mut self, node: &NodeConfig, file: &[NodeConfig]) {
         // The file's own node comes back as it was.
         if file.contains(node) && self.removed.remove(&node.id) {
             return;
@@ -90,7 +90,7 @@ impl Delta {
         self.added.push(node.clone());
     }
 
-    pub fn remove(&mut self, id: &str, file: &[Node]) {
+    pub fn remove(&mut self, id: &str, file: &[NodeConfig]) {
         self.added.retain(|n| n.id != id);
         self.weights.remove(id);
         self.draining.remove(id);
@@ -99,7 +99,7 @@ impl Delta {
         }
     }
 
-    pub fn set_weight(&mut self, id: &str, weight: u32, file: &[Node]) {
+    pub fn set_weight(&mut self, id: &str, weight: u32, file: &[NodeConfig]) {
         if let Some(node) = self.added.iter_mut().find(|n| n.id == id) {
             node.weight = weight;
         } else if file.iter().any(|n| n.id == id && n.weight == weight) {
@@ -118,11 +118,11 @@ impl<N> Delta<N> {
 }
 
 impl Delta<Spec> {
-    fn checked(&self, cluster: &Cluster) -> Result<Delta, String> {
+    fn checked(&self, cluster: &ClusterConfig) -> Result<Delta, String> {
         if let Some((id, weight)) = self.weights.iter().find(|(_, w)| !(1..=MAX_WEIGHT).contains(*w)) {
             return Err(format!("node `{id}`: {weight} is not a weight"));
         }
-        let mut added: Vec<Node> = Vec::new();
+        let mut added: Vec<NodeConfig> = Vec::new();
         for spec in &self.added {
             let node = spec.clone().into_node(cluster, String::new)?;
             if added.iter().any(|n| n.id == node.id) {
@@ -130,7 +130,7 @@ impl Delta<Spec> {
             }
             added.push(node);
         }
-        if added.iter().filter(|node| node.place == Place::Spawn).count() > MAX_ADDED {
+        if added.iter().filter(|node| node.place == NodePlace::Spawn).count() > MAX_ADDED {
             return Err(format!("more than {MAX_ADDED} nodes are added to be run here"));
         }
         Ok(self.with_added(added))
@@ -157,13 +157,13 @@ pub struct Lock {
 
 /// Somebody else has it.
 #[derive(Debug)]
-pub struct Held {
+pub struct LockHeld {
     pub pid: Option<u32>,
 }
 
 impl Lock {
     /// Makes the folder where there is none.
-    pub fn take(folder: &Path) -> io::Result<Result<Lock, Held>> {
+    pub fn take(folder: &Path) -> io::Result<Result<Lock, LockHeld>> {
         fs::create_dir_all(folder)?;
         let path = folder.join(LOCK);
         let writable = File::options().create(true).truncate(false).read(true).write(true).open(&path);
@@ -171,7 +171,7 @@ impl Lock {
         Lock::on(writable.or_else(|_| File::open(&path))?)
     }
 
-    fn on(mut file: File) -> io::Result<Result<Lock, Held>> {
+    fn on(mut file: File) -> io::Result<Result<Lock, LockHeld>> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 // For whoever finds it held. It is held all the same where that cannot be written.
@@ -181,14 +181,14 @@ impl Lock {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let mut text = String::new();
                 let _ = file.read_to_string(&mut text);
-                Ok(Err(Held { pid: text.trim().parse().ok() }))
+                Ok(Err(LockHeld { pid: text.trim().parse().ok() }))
             }
             Err(e) => Err(e.into()),
         }
     }
 }
 
-impl Held {
+impl LockHeld {
     /// For who was to have it; `source` is the configuration that names the folder.
     pub fn refusal(&self, folder: &Path, source: &str) -> StartError {
         let who = self.pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
@@ -230,7 +230,7 @@ impl StateFile {
 
     /// What was saved; nothing when there is no file yet. A broken file stops the start: to go on without it would
     /// bring back nodes that were removed.
-    pub fn load(&self, cluster: &Cluster) -> Result<Delta, StartError> {
+    pub fn load(&self, cluster: &ClusterConfig) -> Result<Delta, StartError> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Delta::default()),
@@ -256,22 +256,22 @@ impl StateFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Place;
+    use crate::config::NodePlace;
 
-    fn node(id: &str) -> Node {
-        Node { id: id.into(), place: Place::Spawn, weight: 1 }
+    fn node(id: &str) -> NodeConfig {
+        NodeConfig { id: id.into(), place: NodePlace::Spawn, weight: 1 }
     }
 
     #[test]
     fn what_is_saved_is_what_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let state = StateFile::in_folder(&folder.path().join("deep/er"));
-        assert_eq!(state.load(&Cluster::default()).unwrap(), Delta::default());
+        assert_eq!(state.load(&ClusterConfig::default()).unwrap(), Delta::default());
         let mut delta = Delta { epoch: 7, digest: "ab".into(), ..Delta::default() };
         delta.add(&node("n4"), &[node("n1")]);
         delta.remove("n1", &[node("n1")]);
         state.save(&delta).unwrap();
-        assert_eq!(state.load(&Cluster::default()).unwrap(), delta);
+        assert_eq!(state.load(&ClusterConfig::default()).unwrap(), delta);
         let left: Vec<_> = fs::read_dir(state.path().parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "no temporary file stays behind");
     }
@@ -319,7 +319,7 @@ mod tests {
         ];
         for text in spoiled {
             fs::write(state.path(), text).unwrap();
-            let error = state.load(&Cluster::default()).unwrap_err().to_string();
+            let error = state.load(&ClusterConfig::default()).unwrap_err().to_string();
             assert!(error.starts_with(&state.path().display().to_string()), "{error}");
             assert!(error.ends_with("move it away to start from the configuration file alone"), "{error}");
             assert!(!error.contains('\n'), "one line: {error}");
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn the_file_is_the_newer_word_on_a_node_that_was_added_before() {
         let mut delta = Delta::default();
-        delta.add(&Node { weight: 5, ..node("n4") }, &[]);
+        delta.add(&NodeConfig { weight: 5, ..node("n4") }, &[]);
         let file = [node("n4")];
         assert_eq!(delta.without_leftovers(&file).apply(&file), file);
     }
@@ -338,7 +338,7 @@ mod tests {
     #[test]
     fn a_node_added_in_place_of_a_removed_one_stays_in_its_place() {
         let file = [node("n1")];
-        let other = Node { weight: 5, ..node("n1") };
+        let other = NodeConfig { weight: 5, ..node("n1") };
         let mut delta = Delta::default();
         delta.remove("n1", &file);
         delta.add(&other, &file);

@@ -5,4 +5,4 @@
 mod child;
 mod supervisor;
 
-pub use supervisor::{Heard, Supervisor};
+pub use supervisor::{ChildEvent, Supervisor};

@@ -27,7 +27,7 @@ const PRIVATE: u32 = 0o700;
 
 #[derive(Debug)]
 pub struct Supervisor {
-    plan: Arc<Plan>,
+    plan: Arc<ChildPlan>,
     health: Arc<Health>,
     wards: Mutex<BTreeMap<String, Ward>>,
     folder: Mutex<Option<TempDir>>,
@@ -36,18 +36,18 @@ pub struct Supervisor {
 
 /// What every child is started with.
 #[derive(Debug)]
-struct Plan {
+struct ChildPlan {
     program: PathBuf,
     config: String,
     node_start: Duration,
     drain: Duration,
     /// Who wants to know where nodes listen.
-    told: Option<mpsc::UnboundedSender<Heard>>,
+    told: Option<mpsc::UnboundedSender<ChildEvent>>,
 }
 
 /// What became of a node's process.
 #[derive(Debug)]
-pub enum Heard {
+pub enum ChildEvent {
     Listens(String, Address),
     Ended(String),
 }
@@ -69,14 +69,14 @@ impl Supervisor {
         program: PathBuf,
         config: &Config,
         health: Arc<Health>,
-        told: Option<mpsc::UnboundedSender<Heard>>,
+        told: Option<mpsc::UnboundedSender<ChildEvent>>,
     ) -> Result<Supervisor, StartError> {
         let folder = private_folder()?;
         let line =
             serde_json::to_string(config).map_err(|e| StartError(format!("the configuration has no JSON: {e}")))?;
         let timeouts = &config.timeouts;
         let (node_start, drain) = (timeouts.node_start, timeouts.drain + SLACK);
-        let plan = Plan { program, config: line, node_start, drain, told };
+        let plan = ChildPlan { program, config: line, node_start, drain, told };
         let sockets = folder.path().to_owned();
         Ok(Supervisor {
             plan: Arc::new(plan),
@@ -139,7 +139,7 @@ impl Supervisor {
 }
 
 async fn live(
-    plan: Arc<Plan>,
+    plan: Arc<ChildPlan>,
     health: Arc<Health>,
     node: Arc<Node>,
     mut end: watch::Receiver<bool>,
@@ -153,7 +153,7 @@ async fn live(
         listen = one_life(&plan, &health, &node, &listen, &mut end).await.unwrap_or_else(|| any_port(&node.address));
         // Its end is known here before any probe can tell.
         health.refused(&node, true);
-        plan.tell(|| Heard::Ended(node.id.clone()));
+        plan.tell(|| ChildEvent::Ended(node.id.clone()));
         let pause = backoff.after(clock::tick().since(born));
         tokio::select! {
             () = told(&mut end) => return,
@@ -163,8 +163,8 @@ async fn live(
     }
 }
 
-impl Plan {
-    fn tell(&self, what: impl FnOnce() -> Heard) {
+impl ChildPlan {
+    fn tell(&self, what: impl FnOnce() -> ChildEvent) {
         if let Some(told) = &self.told {
             let _ = told.send(what());
         }
@@ -180,7 +180,7 @@ fn any_port(address: &Address) -> Address {
 
 /// From the start of the process to its end, by itself or because it was told. Where it listened, when it did.
 async fn one_life(
-    plan: &Plan,
+    plan: &ChildPlan,
     health: &Health,
     node: &Arc<Node>,
     listen: &Address,
@@ -206,7 +206,7 @@ async fn one_life(
         }
     };
     tracing::info!(node = id, pid = child.pid(), %address, "node listens");
-    plan.tell(|| Heard::Listens(id.clone(), address.clone()));
+    plan.tell(|| ChildEvent::Listens(id.clone(), address.clone()));
     health.look(node);
     tokio::select! {
         () = told(end) => child.stop(plan.drain).await,

@@ -1,7 +1,7 @@
 //! Where workers write how long a node's hits take, and read how many requests it may be sent: see [`crate::cluster::health::outlier`].
 
 use crate::clock::Tick;
-use crate::cluster::health::outlier::{Seen, Window};
+use crate::cluster::health::outlier::{Window, WindowView};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Gauge {
         self.allowance.store(requests.unwrap_or(ALL), Ordering::Relaxed);
     }
 
-    pub(in crate::cluster) fn seen(&self, now: Tick) -> Seen {
+    pub(in crate::cluster) fn seen(&self, now: Tick) -> WindowView {
         self.hits().seen(now.0)
     }
 

@@ -1,6 +1,6 @@
 //! The body of an answer that did not come along as a whole: streamed with back-pressure; it owns the connection.
 
-use super::conn::Io;
+use super::conn::ByteStream;
 use super::pool::Lease;
 use super::upload::Upload;
 use crate::net::listen::Stream;
@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 /// See the module. At its end the connection may serve the next request; dropped before, the connection is closed.
-pub struct Body<S = Stream> {
+pub struct ResponseBody<S = Stream> {
     lease: Option<Lease<S>>,
     keep: bool,
     content: Content,
@@ -30,8 +30,8 @@ pub struct Body<S = Stream> {
     whose: Whose,
 }
 
-impl<S: Io> Body<S> {
-    pub(super) fn new(mut lease: Lease<S>, head: &Head, upload: Option<Box<Upload>>, whose: Whose) -> Body<S> {
+impl<S: ByteStream> ResponseBody<S> {
+    pub(super) fn new(mut lease: Lease<S>, head: &Head, upload: Option<Box<Upload>>, whose: Whose) -> ResponseBody<S> {
         let (input, limits) = (std::mem::take(lease.conn.early()), &lease.limits().bounds);
         // What follows is another protocol: it is for who takes the connection.
         let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
@@ -41,7 +41,7 @@ impl<S: Io> Body<S> {
             _ => Content::of_link(head.ends, head.told_length, limits.bytes),
         };
         let buffer = BytesMut::new();
-        let mut body = Body { lease: Some(lease), keep, content, input, buffer, upload, waits: false, whose };
+        let mut body = ResponseBody { lease: Some(lease), keep, content, input, buffer, upload, waits: false, whose };
         if !switches {
             body.heed_end();
         }
@@ -131,7 +131,7 @@ impl<S: Io> Body<S> {
     }
 }
 
-impl<S: Io> http_body::Body for Body<S> {
+impl<S: ByteStream> http_body::Body for ResponseBody<S> {
     type Data = Bytes;
     type Error = BoxError;
 

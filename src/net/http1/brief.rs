@@ -3,7 +3,7 @@
 //! The task that waits is the one that reads, so an answer that has arrived is seen before any time limit, however late
 //! this thread gets to run. Nothing is left over: the stream can be used for something else afterwards.
 
-use super::conn::{Broken, Conn, Io, Limits, Next, Question};
+use super::conn::{ByteStream, ClientLimits, Conn, ExchangeError, NextRead, Question};
 use crate::net::rules::Reach;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::answer::decode::Bounds;
@@ -16,11 +16,11 @@ use std::io::{self, Error, ErrorKind};
 const MOST: usize = 8 * 1024;
 const BOUNDS: Bounds = Bounds { bytes: MOST, fields: 100 };
 /// Who asks keeps the time.
-const LIMITS: Limits = Limits::of(BOUNDS);
+const LIMITS: ClientLimits = ClientLimits::of(BOUNDS);
 
 /// An answer, the whole of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct BriefAnswer {
     pub status: u16,
     pub body: Bytes,
     /// The connection may be used again.
@@ -28,19 +28,19 @@ pub struct Answer {
 }
 
 /// Sends `request` as it is and reads the answer. What does not speak as a node does is `InvalidData`.
-pub async fn ask(stream: &mut impl Io, request: &[u8]) -> io::Result<Answer> {
+pub async fn ask(stream: &mut impl ByteStream, request: &[u8]) -> io::Result<BriefAnswer> {
     ask_for(stream, request, MOST).await
 }
 
 /// The same for a body of at most so many bytes.
-pub async fn ask_for(stream: &mut impl Io, request: &[u8], most: usize) -> io::Result<Answer> {
+pub async fn ask_for(stream: &mut impl ByteStream, request: &[u8], most: usize) -> io::Result<BriefAnswer> {
     let mut conn = Conn::new(stream, Reach::Anyone);
     let asked = poll_fn(|cx| {
         // Made anew for each poll: so nothing that belongs to one thread is kept meanwhile.
         let question = Question { head: request, bodiless: false, idempotent: false, interim: &|_| {}, message: None };
         conn.poll_exchange(cx, &question, &LIMITS, &mut None)
     });
-    let Next::Head(head) = asked.await.map_err(failed)? else { return Err(odd("its answer has no head")) };
+    let NextRead::Head(head) = asked.await.map_err(failed)? else { return Err(odd("its answer has no head")) };
     let status = head.status.as_u16();
     if head.ends == BodyLength::UntilClose {
         return Err(odd(&format!("status {status} without a length")));
@@ -62,15 +62,15 @@ pub async fn ask_for(stream: &mut impl Io, request: &[u8], most: usize) -> io::R
         }
     }
     match input.is_empty() {
-        true => Ok(Answer { status, body: body.freeze(), keep: head.keep }),
+        true => Ok(BriefAnswer { status, body: body.freeze(), keep: head.keep }),
         false => Err(odd(&format!("status {status} with too much behind it"))),
     }
 }
 
-fn failed(broken: Broken) -> Error {
+fn failed(broken: ExchangeError) -> Error {
     match broken {
-        Broken::Ended { source: Some(e), .. } => e,
-        Broken::Unread(why) => odd(why),
+        ExchangeError::Ended { source: Some(e), .. } => e,
+        ExchangeError::Unread(why) => odd(why),
         _ => ErrorKind::UnexpectedEof.into(),
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     /// What comes of an answer in pieces of so many bytes, after which the connection ends.
-    async fn asked(answer: &[u8], piece: usize) -> io::Result<Answer> {
+    async fn asked(answer: &[u8], piece: usize) -> io::Result<BriefAnswer> {
         let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
         let say = async move {
             for piece in answer.chunks(piece) {
@@ -101,13 +101,13 @@ mod tests {
     async fn an_answer_is_read_when_it_is_whole() {
         let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
         for end in 1..=whole.len() {
-            let expected = Answer { status: 200, body: "hello".into(), keep: true };
+            let expected = BriefAnswer { status: 200, body: "hello".into(), keep: true };
             assert_eq!(asked(whole, end).await.unwrap(), expected, "{end}");
             let part = asked(&whole[..end - 1], 100).await;
             assert_eq!(part.unwrap_err().kind(), ErrorKind::UnexpectedEof, "{end}");
         }
         let last = b"HTTP/1.1 403 Forbidden\r\nconnection: Close\r\ncontent-length: 0\r\n\r\n";
-        assert_eq!(asked(last, 100).await.unwrap(), Answer { status: 403, body: Bytes::new(), keep: false });
+        assert_eq!(asked(last, 100).await.unwrap(), BriefAnswer { status: 403, body: Bytes::new(), keep: false });
     }
 
     #[tokio::test]

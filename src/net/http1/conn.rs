@@ -29,8 +29,8 @@ thread_local! {
 }
 
 /// All that is asked of a stream.
-pub trait Io: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
 
 /// An open connection. Dropped, it is closed.
 pub struct Conn<S = Stream> {
@@ -73,7 +73,7 @@ pub type Message = (Vec<u8>, usize);
 
 /// How long who owes something may be silent, and how large a head may be.
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ClientLimits {
     pub bounds: Bounds,
     /// The server, with the head of its answer or an interim response, once it has all of the request.
     pub answer: Duration,
@@ -101,7 +101,7 @@ pub enum Owes {
 
 /// Why an exchange came to nothing.
 #[derive(Debug)]
-pub enum Broken {
+pub enum ExchangeError {
     /// All connections are in use, and the queue is full, or the wait in it was too long.
     Full,
     /// No connection came about.
@@ -118,17 +118,17 @@ pub enum Broken {
 
 /// What was read.
 #[allow(clippy::large_enum_variant)] // nearly always the large one, and looked at at once
-pub enum Next {
+pub enum NextRead {
     Head(Head),
     /// The flag: its connection may serve another request.
     Message(Message, bool),
 }
 
-impl Limits {
+impl ClientLimits {
     /// For who keeps the time elsewhere.
-    pub const fn of(bounds: Bounds) -> Limits {
+    pub const fn of(bounds: Bounds) -> ClientLimits {
         let [answer, take, give, silence] = [Duration::MAX; 4];
-        Limits { bounds, answer, take, give, silence, interim: (usize::MAX, usize::MAX) }
+        ClientLimits { bounds, answer, take, give, silence, interim: (usize::MAX, usize::MAX) }
     }
 }
 
@@ -201,7 +201,7 @@ fn end(since: Tick, limit: Duration) -> u64 {
     since.0.saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl<S: Io> Conn<S> {
+impl<S: ByteStream> Conn<S> {
     /// Nothing came, and it was not closed. Costs a system call only where something seems to have.
     pub fn is_quiet(&mut self) -> bool {
         self.poll_disturbed(&mut Context::from_waker(Waker::noop())).is_pending()
@@ -228,9 +228,9 @@ impl<S: Io> Conn<S> {
         &mut self,
         cx: &mut Context<'_>,
         question: &Question<'_>,
-        limits: &Limits,
+        limits: &ClientLimits,
         upload: &mut Option<Box<Upload>>,
-    ) -> Poll<Result<Next, Broken>> {
+    ) -> Poll<Result<NextRead, ExchangeError>> {
         if self.poll_send(cx, question.head)?.is_pending() {
             return self.poll_broken(cx, Owes::Answer, limits);
         }
@@ -240,7 +240,7 @@ impl<S: Io> Conn<S> {
                 let before = upload.moves();
                 match upload.poll(&mut self.stream, cx) {
                     Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(why)) => broken = Some(Broken::Upload(why)),
+                    Poll::Ready(Err(why)) => broken = Some(ExchangeError::Upload(why)),
                     Poll::Pending => owes = if upload.waits_for_source() { Owes::Giving } else { Owes::Taking },
                 }
                 if upload.moves() != before {
@@ -260,7 +260,7 @@ impl<S: Io> Conn<S> {
     }
 
     /// Sends the rest of a head.
-    pub fn poll_send(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<Result<(), Broken>> {
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Poll<Result<(), ExchangeError>> {
         while self.sent < head.len() {
             let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &head[self.sent..]));
             self.sent += match written {
@@ -276,21 +276,21 @@ impl<S: Io> Conn<S> {
         &mut self,
         cx: &mut Context<'_>,
         question: &Question<'_>,
-        limits: &Limits,
+        limits: &ClientLimits,
         mut upload: Option<&mut Upload>,
-    ) -> Poll<Result<Next, Broken>> {
+    ) -> Poll<Result<NextRead, ExchangeError>> {
         loop {
             while !self.early.is_empty()
                 && let Some((head, length)) =
-                    decode::head(&self.early, limits.bounds, question.bodiless).map_err(Broken::Unread)?
+                    decode::head(&self.early, limits.bounds, question.bodiless).map_err(ExchangeError::Unread)?
             {
                 drop(self.early.split_to(length));
                 if !is_interim(head.status) {
-                    return Poll::Ready(Ok(Next::Head(head)));
+                    return Poll::Ready(Ok(NextRead::Head(head)));
                 }
                 self.interim = (self.interim.0 + 1, self.interim.1 + length);
                 if self.interim.0 > limits.interim.0 || self.interim.1 > limits.interim.1 {
-                    return Poll::Ready(Err(Broken::Unread("more interim responses than anybody needs")));
+                    return Poll::Ready(Err(ExchangeError::Unread("more interim responses than anybody needs")));
                 }
                 // It is at work (RFC 9110 section 15.2): its time begins anew.
                 self.moved();
@@ -300,7 +300,7 @@ impl<S: Io> Conn<S> {
                 }
             }
             match ready!(self.poll_more(cx, |reach, read| at_once(question, limits, reach, read))) {
-                Ok(More::Message(message, keep)) => return Poll::Ready(Ok(Next::Message(message, keep))),
+                Ok(More::Message(message, keep)) => return Poll::Ready(Ok(NextRead::Message(message, keep))),
                 Ok(More::Read) => {}
                 Ok(More::End) => return Poll::Ready(Err(self.ended(None))),
                 Err(e) => return Poll::Ready(Err(self.ended(Some(e)))),
@@ -338,17 +338,22 @@ impl<S: Io> Conn<S> {
         self.poll_more(cx, |_, _| None).map_ok(|more| !matches!(more, More::End))
     }
 
-    fn ended(&self, source: Option<io::Error>) -> Broken {
-        Broken::Ended { heard: self.heard, source }
+    fn ended(&self, source: Option<io::Error>) -> ExchangeError {
+        ExchangeError::Ended { heard: self.heard, source }
     }
 
-    fn poll_broken<T>(&mut self, cx: &mut Context<'_>, owes: Owes, limits: &Limits) -> Poll<Result<T, Broken>> {
+    fn poll_broken<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        owes: Owes,
+        limits: &ClientLimits,
+    ) -> Poll<Result<T, ExchangeError>> {
         let limit = match owes {
             Owes::Answer => limits.answer,
             Owes::Taking => limits.take,
             Owes::Giving => limits.give,
         };
-        self.poll_late(cx, limit).map(|()| Err(Broken::Late(owes)))
+        self.poll_late(cx, limit).map(|()| Err(ExchangeError::Late(owes)))
     }
 
     /// Moves what can be moved of a request's body, beside the reading of the answer's.
@@ -377,7 +382,7 @@ enum More {
 }
 
 /// The message that is made of an answer that was read as a whole, and whether its connection may serve another request.
-fn at_once(question: &Question<'_>, limits: &Limits, reach: Reach, read: &[u8]) -> Option<(Message, bool)> {
+fn at_once(question: &Question<'_>, limits: &ClientLimits, reach: Reach, read: &[u8]) -> Option<(Message, bool)> {
     question.message?;
     // What is wrong with it is found where it is read again.
     let (head, length) = decode::seen(read, limits.bounds, question.bodiless).ok()??;

@@ -1,7 +1,7 @@
 //! One request to one server and the head of its answer, on whatever connection will do.
 
-use super::body::Body;
-use super::conn::{Broken, Conn, Io, Message, Next, Question};
+use super::body::ResponseBody;
+use super::conn::{ByteStream, Conn, ExchangeError, Message, NextRead, Question};
 use super::pins::Pins;
 use super::pool::{Lease, Pool};
 use super::upload::Upload;
@@ -19,7 +19,7 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 
 /// Which connections will do.
-pub struct Want<'a, S = Stream> {
+pub struct ConnWant<'a, S = Stream> {
     pub pool: &'a Rc<Pool<S>>,
     /// Those of one client alone.
     pub pins: Option<&'a Rc<Pins<S>>>,
@@ -28,7 +28,7 @@ pub struct Want<'a, S = Stream> {
 }
 
 /// What came of it.
-pub enum Heard<S = Stream> {
+pub enum Exchanged<S = Stream> {
     /// By [`Question::message`].
     Message(Message),
     Answer(Box<Answer<S>>),
@@ -43,12 +43,12 @@ pub struct Answer<S = Stream> {
 
 /// Sends a request and waits for the head of the answer. A kept connection that proves dead, before anything of an answer, is
 /// replaced by a new one, once, where the request may be repeated (RFC 9112 section 9.3.1). `dial`: told whether it is for that.
-pub async fn ask<S: Io>(
-    want: &Want<'_, S>,
+pub async fn ask<S: ByteStream>(
+    want: &ConnWant<'_, S>,
     question: &Question<'_>,
     upload: Option<Box<Upload>>,
-    dial: impl AsyncFn(bool) -> Result<Conn<S>, Broken>,
-) -> Result<Heard<S>, Broken> {
+    dial: impl AsyncFn(bool) -> Result<Conn<S>, ExchangeError>,
+) -> Result<Exchanged<S>, ExchangeError> {
     let allowed = |reach: Reach| reach.allows(want.same_machine);
     // Nobody is logged in on another connection.
     let repeatable = question.idempotent && upload.is_none() && want.pins.is_none();
@@ -59,7 +59,7 @@ pub async fn ask<S: Io>(
     };
     let reused = lease.reused;
     match on(lease, question, upload).await {
-        Err(Broken::Ended { heard: false, .. }) if reused && repeatable => {
+        Err(ExchangeError::Ended { heard: false, .. }) if reused && repeatable => {
             let lease = Box::pin(want.pool.open(want.pins, true, allowed, async || dial(true).await)).await?;
             on(lease, question, None).await
         }
@@ -67,11 +67,11 @@ pub async fn ask<S: Io>(
     }
 }
 
-async fn on<S: Io>(
+async fn on<S: ByteStream>(
     mut lease: Lease<S>,
     question: &Question<'_>,
     mut upload: Option<Box<Upload>>,
-) -> Result<Heard<S>, Broken> {
+) -> Result<Exchanged<S>, ExchangeError> {
     lease.conn.begin();
     lease.conn.moved();
     // Taken with the answer.
@@ -81,17 +81,17 @@ async fn on<S: Io>(
         let next = ready!(conn.poll_exchange(cx, question, limits, &mut upload))?;
         let Some(lease) = lease.take() else { return Poll::Pending };
         Poll::Ready(Ok(match next {
-            Next::Head(head) => Heard::Answer(Box::new(Answer::new(head, lease, upload.take()))),
-            Next::Message(message, keep) => {
+            NextRead::Head(head) => Exchanged::Answer(Box::new(Answer::new(head, lease, upload.take()))),
+            NextRead::Message(message, keep) => {
                 Some(lease).filter(|_| keep).into_iter().for_each(Lease::give_back);
-                Heard::Message(message)
+                Exchanged::Message(message)
             }
         }))
     })
     .await
 }
 
-impl<S: Io> Answer<S> {
+impl<S: ByteStream> Answer<S> {
     fn new(mut head: Head, mut lease: Lease<S>, mut upload: Option<Box<Upload>>) -> Answer<S> {
         // Refused before it began (RFC 9110 section 10.1.1): the server still waits for the body, or knows that none comes.
         // And where it has taken no more of it, it takes no other request for one either.
@@ -109,14 +109,14 @@ impl<S: Io> Answer<S> {
     }
 
     /// With a map of its fields, and how its body ends. `whose`: the server's fault is that one's.
-    pub fn into_response(self, whose: Whose) -> (Response<Box<Body<S>>>, BodyLength) {
+    pub fn into_response(self, whose: Whose) -> (Response<Box<ResponseBody<S>>>, BodyLength) {
         let Answer { mut head, lease, upload } = self;
         let mut ends = head.ends;
         if let (BodyLength::Chunked, Some(length)) = (ends, head.told_length) {
             ends = BodyLength::Sized(length);
             head.fields.set_length(Length::Once(length));
         }
-        let mut response = Response::new(Box::new(Body::new(lease, &head, upload, whose)));
+        let mut response = Response::new(Box::new(ResponseBody::new(lease, &head, upload, whose)));
         *response.status_mut() = head.status;
         *response.version_mut() = head.version;
         let canonical = head.status.canonical_reason().map(str::as_bytes);

@@ -1,7 +1,7 @@
 //! Connections that belong to one connection of a client: NTLM and Negotiate authenticate a connection, and what comes on it
 //! is for who has logged in there ([`crate::wire::connection_auth`]).
 
-use super::conn::{Broken, Conn, Io};
+use super::conn::{ByteStream, Conn, ExchangeError};
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
 use crate::wire::target::Key;
@@ -64,7 +64,7 @@ impl<S> Pins<S> {
     }
 }
 
-impl<S: Io> Pins<S> {
+impl<S: ByteStream> Pins<S> {
     /// Ready when one of them has ended.
     pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut conns = self.conns.borrow_mut();
@@ -82,14 +82,14 @@ impl<S: Io> Pins<S> {
         self: &Rc<Self>,
         origin: &str,
         allowed: impl Fn(Reach) -> bool,
-    ) -> Result<Option<(Conn<S>, Pinned<S>)>, Broken> {
+    ) -> Result<Option<(Conn<S>, Pinned<S>)>, ExchangeError> {
         let Some(at) = self.place(origin) else { return Ok(None) };
         let conn = self.conns.borrow_mut()[at].1.take();
         match conn.filter(|conn| allowed(conn.reach())).and_then(Conn::if_quiet) {
             Some(conn) => Ok(Some((conn, self.hold(origin)))),
             None => {
                 self.ended.set(true);
-                Err(Broken::Ended { heard: false, source: None })
+                Err(ExchangeError::Ended { heard: false, source: None })
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Connections that are kept for the next request: a bounded pool for each server.
 
-use super::conn::{Broken, Conn, Io, Limits};
+use super::conn::{ByteStream, ClientLimits, Conn, ExchangeError};
 use super::pins::{Pinned, Pins};
 use crate::clock::tick;
 use crate::net::listen::Stream;
@@ -36,7 +36,7 @@ pub struct Pools<S = Stream> {
     /// So many at most: servers come and go, and each leaves one.
     most: usize,
     room: Room,
-    limits: Rc<Limits>,
+    limits: Rc<ClientLimits>,
 }
 
 /// Connections to one server. A permit is held by each that is in use; one that is idle needs none, because a new one is
@@ -47,7 +47,7 @@ pub struct Pool<S = Stream> {
     permits: Arc<Semaphore>,
     waiting: Cell<usize>,
     room: Room,
-    limits: Rc<Limits>,
+    limits: Rc<ClientLimits>,
     all: Weak<Pools<S>>,
 }
 
@@ -63,8 +63,8 @@ pub struct Lease<S = Stream> {
     _permit: OwnedSemaphorePermit,
 }
 
-impl<S: Io> Pools<S> {
-    pub fn new(most: usize, room: Room, limits: Limits) -> Rc<Pools<S>> {
+impl<S: ByteStream> Pools<S> {
+    pub fn new(most: usize, room: Room, limits: ClientLimits) -> Rc<Pools<S>> {
         let (pools, idle) = Default::default();
         Rc::new(Pools { pools, idle, most, room, limits: Rc::new(limits) })
     }
@@ -124,9 +124,9 @@ impl<S: Io> Pools<S> {
     }
 }
 
-impl<S: Io> Pool<S> {
+impl<S: ByteStream> Pool<S> {
     /// For itself.
-    pub fn new(name: &str, room: Room, limits: Rc<Limits>) -> Pool<S> {
+    pub fn new(name: &str, room: Room, limits: Rc<ClientLimits>) -> Pool<S> {
         let permits = Arc::new(Semaphore::new(room.connections));
         let (idle, waiting) = Default::default();
         Pool { name: name.into(), idle, permits, waiting, room, limits, all: Weak::new() }
@@ -154,7 +154,7 @@ impl<S: Io> Pool<S> {
         self: &Rc<Self>,
         pins: Option<&Rc<Pins<S>>>,
         allowed: impl Fn(Reach) -> bool,
-    ) -> Result<Option<Lease<S>>, Broken> {
+    ) -> Result<Option<Lease<S>>, ExchangeError> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else { return Ok(None) };
         Ok(self.take(pins, allowed)?.map(|conn| self.lease(conn, true, pins, permit)))
     }
@@ -165,8 +165,8 @@ impl<S: Io> Pool<S> {
         pins: Option<&Rc<Pins<S>>>,
         new: bool,
         allowed: impl Fn(Reach) -> bool,
-        dial: impl AsyncFnOnce() -> Result<Conn<S>, Broken>,
-    ) -> Result<Lease<S>, Broken> {
+        dial: impl AsyncFnOnce() -> Result<Conn<S>, ExchangeError>,
+    ) -> Result<Lease<S>, ExchangeError> {
         let permit = self.permit().await?;
         if let Some(conn) = if new { None } else { self.take(pins, allowed)? } {
             return Ok(self.lease(conn, true, pins, permit));
@@ -185,7 +185,7 @@ impl<S: Io> Pool<S> {
     }
 
     /// What comes on a quiet one, or that it was closed, is found out here.
-    fn take(&self, pins: Option<&Rc<Pins<S>>>, allowed: impl Fn(Reach) -> bool) -> Taken<S> {
+    fn take(&self, pins: Option<&Rc<Pins<S>>>, allowed: impl Fn(Reach) -> bool) -> TakenConn<S> {
         if let Some(pins) = pins {
             return Ok(pins.take(&self.name, allowed)?.map(|(conn, pinned)| (conn, Some(pinned))));
         }
@@ -207,27 +207,27 @@ impl<S: Io> Pool<S> {
         }
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, Broken> {
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, ExchangeError> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(permit);
         }
         if self.waiting.get() >= self.room.queue {
-            return Err(Broken::Full);
+            return Err(ExchangeError::Full);
         }
         let _waiting = Waiting::new(&self.waiting);
         match timeout(self.room.queue_time, self.permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(Broken::Full),
+            _ => Err(ExchangeError::Full),
         }
     }
 }
 
-impl<S: Io> Lease<S> {
-    pub(super) fn limits(&self) -> &Limits {
+impl<S: ByteStream> Lease<S> {
+    pub(super) fn limits(&self) -> &ClientLimits {
         &self.pool.limits
     }
 
-    pub(super) fn parts(&mut self) -> (&mut Conn<S>, &Limits) {
+    pub(super) fn parts(&mut self) -> (&mut Conn<S>, &ClientLimits) {
         (&mut self.conn, &self.pool.limits)
     }
 
@@ -261,7 +261,7 @@ impl<S: Io> Lease<S> {
 }
 
 /// With whom it belongs to, where it is one client's alone. `None`: there is none.
-type Taken<S> = Result<Option<(Conn<S>, Option<Pinned<S>>)>, Broken>;
+type TakenConn<S> = Result<Option<(Conn<S>, Option<Pinned<S>>)>, ExchangeError>;
 
 struct Waiting<'a>(&'a Cell<usize>);
 

@@ -35,7 +35,8 @@ fn server(scripts: &'static [Turns]) -> Server {
 
 fn with_limits(scripts: &'static [Turns], limit: Duration) -> Server {
     let bounds = Bounds { bytes: 8192, fields: 100 };
-    let limits = Limits { bounds, answer: limit, take: limit, give: limit, silence: limit, interim: (256, 1 << 20) };
+    let limits =
+        ClientLimits { bounds, answer: limit, take: limit, give: limit, silence: limit, interim: (256, 1 << 20) };
     let room = Room { connections: 2, queue: 1, queue_time: limit, idle: PATIENCE };
     let pool = Rc::new(Pool::new("http://a", room, Rc::new(limits)));
     Server { scripts: RefCell::new(scripts.iter()), pool }
@@ -67,10 +68,10 @@ struct Got {
 }
 
 impl Server {
-    async fn dial(&self) -> Result<Conn<DuplexStream>, Broken> {
+    async fn dial(&self) -> Result<Conn<DuplexStream>, ExchangeError> {
         let script = self.scripts.borrow_mut().next();
         let Some(turns) = script else {
-            return Err(Broken::Unconnected(Fault::origin(Kind::ConnectionRefused, "no more scripts")));
+            return Err(ExchangeError::Unconnected(Fault::origin(Kind::ConnectionRefused, "no more scripts")));
         };
         let (near, far) = duplex(64);
         tokio::task::spawn_local(play(far, turns));
@@ -86,15 +87,15 @@ impl Server {
             interim: &|head| interim.borrow_mut().push(head.status.as_u16()),
             message: None,
         };
-        let want = Want { pool: &self.pool, pins, same_machine: true };
+        let want = ConnWant { pool: &self.pool, pins, same_machine: true };
         let heard = ask(&want, &question, upload.map(Box::new), async |_| self.dial().await).await?;
-        let Heard::Answer(answer) = heard else { panic!("nobody makes messages here") };
+        let Exchanged::Answer(answer) = heard else { panic!("nobody makes messages here") };
         let (response, _) = answer.into_response(Whose::Origin);
         let status = response.status().as_u16();
         Ok((Got { interim: interim.take(), status, ..Got::default() }, response.into_body()))
     }
 
-    async fn ask(&self, head: &str, upload: Option<Upload>) -> Result<Got, Broken> {
+    async fn ask(&self, head: &str, upload: Option<Upload>) -> Result<Got, ExchangeError> {
         let (mut got, mut body) = self.heard(head, upload, None).await?;
         while let Some(frame) = body.frame().await {
             match frame.map(Frame::into_data) {
@@ -107,7 +108,7 @@ impl Server {
     }
 }
 
-type Answered = Result<(Got, Box<Body<DuplexStream>>), Broken>;
+type Answered = Result<(Got, Box<ResponseBody<DuplexStream>>), ExchangeError>;
 
 fn pieces(pieces: Vec<Result<&'static str, &'static str>>) -> Upload {
     let mut trailers = HeaderMap::new();
@@ -172,7 +173,7 @@ async fn one_connection_serves_one_request_after_the_other() {
         let head = server.ask("HEAD / HTTP/1.1\r\n\r\n", None).await.unwrap();
         assert_eq!(head, Got { status: 200, ..Got::default() });
         assert_eq!(server.ask(GET, None).await.unwrap(), fine(), "to the end of the connection");
-        assert!(matches!(server.ask(GET, None).await, Err(Broken::Unconnected(_))), "which is no more");
+        assert!(matches!(server.ask(GET, None).await, Err(ExchangeError::Unconnected(_))), "which is no more");
     })
     .await;
 }
@@ -196,7 +197,7 @@ async fn a_body_is_sent_in_chunks_with_its_trailers_and_held_back_until_it_is_wa
         assert_eq!(server.ask(POST, held_for(PATIENCE)).await.unwrap(), fine(), "the server says when");
         assert_eq!(server.ask(POST, held_for(SOON / 10)).await.unwrap(), fine(), "or says nothing");
         assert_eq!(server.ask(POST, held_for(PATIENCE)).await.unwrap().status, 417, "or does not want it");
-        assert!(matches!(server.ask(GET, None).await, Err(Broken::Unconnected(_))), "and may still wait for it");
+        assert!(matches!(server.ask(GET, None).await, Err(ExchangeError::Unconnected(_))), "and may still wait for it");
     })
     .await;
 }
@@ -208,7 +209,7 @@ async fn what_a_server_says_before_it_takes_no_more_of_a_body_is_its_answer() {
         let much = pieces(vec![Ok("0123456789"); 1000]);
         let got = server.ask(POST, Some(much)).await.unwrap();
         assert_eq!(got, Got { status: 413, body: "much".into(), ..Got::default() });
-        assert!(matches!(server.ask(GET, None).await, Err(Broken::Unconnected(_))));
+        assert!(matches!(server.ask(GET, None).await, Err(ExchangeError::Unconnected(_))));
     })
     .await;
 }
@@ -220,10 +221,10 @@ async fn only_what_may_be_repeated_is_sent_once_more_where_a_kept_connection_is_
         assert_eq!(server.ask(GET, None).await.unwrap(), fine());
         assert_eq!(server.ask(GET, None).await.unwrap(), fine(), "on a new connection");
         let lost = server.ask(POST, None).await;
-        assert!(matches!(lost, Err(Broken::Ended { heard: false, .. })));
+        assert!(matches!(lost, Err(ExchangeError::Ended { heard: false, .. })));
         assert_eq!(server.ask(GET, None).await.unwrap(), fine());
         let lost = server.ask(GET, None).await;
-        assert!(matches!(lost, Err(Broken::Ended { heard: true, .. })), "some of its answer had come");
+        assert!(matches!(lost, Err(ExchangeError::Ended { heard: true, .. })), "some of its answer had come");
     })
     .await;
 }
@@ -236,11 +237,11 @@ async fn who_is_silent_for_too_long_is_named() {
             &[&[("never", "")], &[("never", "")], &[("never", "")], &[(GET, BEGUN), ("never", "")], &[(GET, BEGUN)]],
             SOON,
         );
-        assert!(matches!(server.ask(GET, None).await, Err(Broken::Late(Owes::Answer))));
+        assert!(matches!(server.ask(GET, None).await, Err(ExchangeError::Late(Owes::Answer))));
         let lasting = Upload::new(Box::pin(Never), true);
-        assert!(matches!(server.ask(POST, Some(lasting)).await, Err(Broken::Late(Owes::Giving))));
+        assert!(matches!(server.ask(POST, Some(lasting)).await, Err(ExchangeError::Late(Owes::Giving))));
         let broken = server.ask(POST, Some(pieces(vec![Ok("hello"), Err("left")]))).await;
-        assert!(matches!(broken, Err(Broken::Upload(_))));
+        assert!(matches!(broken, Err(ExchangeError::Upload(_))));
         let blame = Some(Blame::new(Whose::Origin, Kind::ConnectionReadTimeout));
         assert_eq!(server.ask(GET, None).await.unwrap(), Got { blame, ..fine() });
         let blame = Some(Blame::new(Whose::Origin, Kind::HttpResponseIncomplete));
@@ -270,9 +271,15 @@ async fn who_asks_for_more_connections_than_there_may_be_waits_in_a_queue() {
         let server = with_limits(&[&[("never", "")], &[("never", "")]], SOON);
         let one = || server.ask(GET, None);
         let all = tokio::join!(one(), one(), one(), one());
-        assert!(matches!(all.0, Err(Broken::Late(Owes::Answer))) && matches!(all.1, Err(Broken::Late(Owes::Answer))));
-        assert!(matches!(all.3, Err(Broken::Full)), "so many wait already");
-        assert!(matches!(all.2, Err(Broken::Full | Broken::Unconnected(_))), "for so long, or until there is one");
+        assert!(
+            matches!(all.0, Err(ExchangeError::Late(Owes::Answer)))
+                && matches!(all.1, Err(ExchangeError::Late(Owes::Answer)))
+        );
+        assert!(matches!(all.3, Err(ExchangeError::Full)), "so many wait already");
+        assert!(
+            matches!(all.2, Err(ExchangeError::Full | ExchangeError::Unconnected(_))),
+            "for so long, or until there is one"
+        );
     })
     .await;
 }
@@ -289,7 +296,7 @@ async fn a_connection_that_has_logged_in_is_for_who_did_and_for_nobody_else() {
         drop(body);
         let (got, _) = server.heard(GET, None, Some(&pins)).await.unwrap();
         assert_eq!(got.status, 200, "on the same");
-        assert!(matches!(server.ask(GET, None).await, Err(Broken::Unconnected(_))));
+        assert!(matches!(server.ask(GET, None).await, Err(ExchangeError::Unconnected(_))));
     })
     .await;
 }

@@ -13,18 +13,18 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Sleep, sleep};
 
 /// Where it comes from.
-pub type Source = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+pub type UploadSource = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
 
 /// See the module.
 pub struct Upload {
-    source: Source,
+    source: UploadSource,
     chunked: bool,
     gate: Gate,
     /// What is written next, in order: chunk head, data, line end (or trailers).
     head: BytesMut,
     data: Bytes,
     tail: &'static [u8],
-    state: State,
+    state: UploadState,
     moves: u32,
 }
 
@@ -38,7 +38,7 @@ enum Gate {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum UploadState {
     /// Nothing was taken from the source: the request may still be sent elsewhere.
     Untouched,
     Running,
@@ -50,9 +50,9 @@ enum State {
 }
 
 impl Upload {
-    pub fn new(source: Source, chunked: bool) -> Upload {
+    pub fn new(source: UploadSource, chunked: bool) -> Upload {
         let (head, data) = (BytesMut::new(), Bytes::new());
-        Upload { source, chunked, gate: Gate::Open, head, data, tail: b"", state: State::Untouched, moves: 0 }
+        Upload { source, chunked, gate: Gate::Open, head, data, tail: b"", state: UploadState::Untouched, moves: 0 }
     }
     /// For a server that was asked to say whether it wants it.
     pub fn hold_back(&mut self, wait: Duration) {
@@ -63,14 +63,14 @@ impl Upload {
         self.source.size_hint().exact()
     }
     pub fn is_untouched(&self) -> bool {
-        self.state == State::Untouched
+        self.state == UploadState::Untouched
     }
     pub fn is_done(&self) -> bool {
-        self.state == State::Done
+        self.state == UploadState::Done
     }
     /// Nothing more of it is to be written, whether that is all of it or not.
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, State::Done | State::GivenUp)
+        matches!(self.state, UploadState::Done | UploadState::GivenUp)
     }
     pub fn is_held_back(&self) -> bool {
         !matches!(self.gate, Gate::Open)
@@ -94,8 +94,8 @@ impl Upload {
         ready!(self.poll_gate(cx));
         while !self.has_ended() {
             if self.is_written() {
-                if self.state == State::Last {
-                    self.state = State::Done;
+                if self.state == UploadState::Last {
+                    self.state = UploadState::Done;
                     break;
                 }
                 let frame = ready!(self.source.as_mut().poll_frame(cx)).transpose()?;
@@ -108,7 +108,7 @@ impl Upload {
             } else {
                 let parts = [IoSlice::new(&self.head), IoSlice::new(&self.data), IoSlice::new(self.tail)];
                 match ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts)) {
-                    Ok(0) | Err(_) => self.state = State::GivenUp,
+                    Ok(0) | Err(_) => self.state = UploadState::GivenUp,
                     Ok(n) => self.written(n),
                 }
             }
@@ -141,7 +141,7 @@ impl Upload {
     }
 
     fn piece(&mut self, data: Bytes) {
-        self.state = State::Running;
+        self.state = UploadState::Running;
         // An empty chunk would be the end.
         if data.is_empty() {
             return;
@@ -154,7 +154,7 @@ impl Upload {
     }
 
     fn end(&mut self, mut trailers: Option<HeaderMap>) {
-        self.state = State::Last;
+        self.state = UploadState::Last;
         trailers.iter_mut().for_each(hop::strip_trailers);
         if self.chunked {
             self.head.extend_from_slice(b"0\r\n");

@@ -20,31 +20,31 @@ pub(super) enum Rest {
 }
 
 /// What a body gave.
-pub(super) enum Piece {
+pub(super) enum BodyPiece {
     Data(Bytes),
     Trailers(HeaderMap),
     End,
     Broken(BoxError),
 }
 
-impl Piece {
+impl BodyPiece {
     /// The next that is not empty. Trailers are for those who ask for them (RFC 9110 section 6.5.1).
-    pub(super) fn poll<B>(body: &mut B, trailers: bool, cx: &mut Context<'_>) -> Poll<Piece>
+    pub(super) fn poll<B>(body: &mut B, trailers: bool, cx: &mut Context<'_>) -> Poll<BodyPiece>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<BoxError>,
     {
         loop {
             let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                None => return Poll::Ready(Piece::End),
-                Some(Err(e)) => return Poll::Ready(Piece::Broken(e.into())),
+                None => return Poll::Ready(BodyPiece::End),
+                Some(Err(e)) => return Poll::Ready(BodyPiece::Broken(e.into())),
                 Some(Ok(frame)) => frame,
             };
             match frame.into_data() {
-                Ok(data) if !data.is_empty() => return Poll::Ready(Piece::Data(data)),
+                Ok(data) if !data.is_empty() => return Poll::Ready(BodyPiece::Data(data)),
                 Ok(_) => {}
                 Err(frame) => match frame.into_trailers() {
-                    Ok(fields) if trailers => return Poll::Ready(Piece::Trailers(fields)),
+                    Ok(fields) if trailers => return Poll::Ready(BodyPiece::Trailers(fields)),
                     _ => {}
                 },
             }
@@ -66,16 +66,16 @@ impl Rest {
     /// but that, and then the end of the connection.
     pub(super) fn take(
         &mut self,
-        piece: Option<Piece>,
+        piece: Option<BodyPiece>,
         is_last: bool,
         head: &mut Vec<u8>,
     ) -> Result<(Bytes, &'static [u8]), BoxError> {
         let (data, trailers) = match piece {
             None => return Ok((Bytes::new(), b"")),
-            Some(Piece::Data(data)) => (data, None),
-            Some(Piece::Trailers(trailers)) => (Bytes::new(), Some(trailers)),
-            Some(Piece::End) => (Bytes::new(), None),
-            Some(Piece::Broken(why)) => {
+            Some(BodyPiece::Data(data)) => (data, None),
+            Some(BodyPiece::Trailers(trailers)) => (Bytes::new(), Some(trailers)),
+            Some(BodyPiece::End) => (Bytes::new(), None),
+            Some(BodyPiece::Broken(why)) => {
                 if let Some(line) = told(&*why).filter(|_| *self == Rest::Chunks) {
                     head.extend_from_slice(line.as_bytes());
                 }

@@ -4,7 +4,7 @@ use super::end::BoxError;
 use super::head::Says;
 use super::interim::Interim;
 use super::io::{Io, Upgrade};
-use super::state::{Half, State};
+use super::state::{ConnState, Half};
 use crate::account::Hold;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::fault::Blame;
@@ -31,13 +31,13 @@ const READ: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct ClientBody {
     /// `None`: there is none, or it has come to its end.
-    source: Option<Source>,
+    source: Option<BodySource>,
     interim: Interim,
     upgrade: Option<Upgrade>,
 }
 
 #[derive(Debug)]
-struct Source {
+struct BodySource {
     /// Gone when the connection is.
     io: Weak<RefCell<Io>>,
     half: Half,
@@ -49,8 +49,8 @@ struct Source {
 
 /// Of the exchange that is about to begin.
 impl ClientBody {
-    pub(super) fn new(says: &Says, io: &Rc<RefCell<Io>>, state: &Arc<State>, limit: usize) -> ClientBody {
-        let source = (says.content != BodyLength::None).then(|| Source {
+    pub(super) fn new(says: &Says, io: &Rc<RefCell<Io>>, state: &Arc<ConnState>, limit: usize) -> ClientBody {
+        let source = (says.content != BodyLength::None).then(|| BodySource {
             io: Rc::downgrade(io),
             half: Half::begin(state),
             content: Content::new(says.content, limit),
@@ -78,7 +78,7 @@ impl ClientBody {
     }
 }
 
-impl Source {
+impl BodySource {
     fn poll_frame(&mut self, interim: &Interim, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             let Some(io) = self.io.upgrade() else { return Poll::Ready(Some(Err("the client has left".into()))) };
@@ -146,20 +146,20 @@ impl Drop for ClientBody {
 
 /// A body's error that the chunks themselves are to tell, in a line in place of the next one ([`link::broken`]).
 #[derive(Debug)]
-pub struct Told(pub Blame);
+pub struct ToldFault(pub Blame);
 
-impl fmt::Display for Told {
+impl fmt::Display for ToldFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl Error for Told {}
+impl Error for ToldFault {}
 
 /// That line, where an error is one or comes of one.
 pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
-    let told = error.downcast_ref::<Told>().or_else(|| error.source()?.downcast_ref());
-    told.map(|Told(blame)| link::broken(*blame))
+    let told = error.downcast_ref::<ToldFault>().or_else(|| error.source()?.downcast_ref());
+    told.map(|ToldFault(blame)| link::broken(*blame))
 }
 
 /// A body that may be counted as a whole.
@@ -174,20 +174,20 @@ impl Counted for Full<Bytes> {}
 
 /// An answer's body; the exchange lasts until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reply<B> {
+pub(super) struct ServerReply<B> {
     pub(super) body: B,
     half: Half,
     counted: bool,
 }
 
-impl<B: Counted> Reply<B> {
-    pub(super) fn new(body: B, half: Half) -> Reply<B> {
+impl<B: Counted> ServerReply<B> {
+    pub(super) fn new(body: B, half: Half) -> ServerReply<B> {
         let counted = body.hold().inspect(|hold| half.state().set_reads(Some(hold))).is_some();
-        Reply { body, half, counted }
+        ServerReply { body, half, counted }
     }
 }
 
-impl<B> Drop for Reply<B> {
+impl<B> Drop for ServerReply<B> {
     fn drop(&mut self) {
         if self.counted {
             self.half.state().set_reads(None);

@@ -1,18 +1,18 @@
 //! The life of one connection: requests are read one after the other, asked of the service, and answered.
 
-use super::answer::{Piece, Rest};
-use super::body::Reply;
-use super::end::{BoxError, End};
-use super::head::{self, Read, Refusal, Says, Shape};
-use super::held::{self, Waiting};
+use super::answer::{BodyPiece, Rest};
+use super::body::ServerReply;
+use super::end::{BoxError, ConnEnd};
+use super::head::{self, HeadRefusal, Read, Says, Shape};
+use super::held::{self, WaitingHead};
 use super::io::{self, Io};
 use super::left::Left;
-use super::manners::{self, Standing};
-use super::out::{self, Out};
+use super::manners::{self, ConnStanding};
+use super::out::{self, Unsent};
 use super::payload::Payload;
-use super::service::{Asked, Finish, Given, Offer, Service, Step};
-use super::state::{Half, Phase};
-use super::sweep::{Order, Registration, Sweeper};
+use super::service::{Finish, Finished, Offer, Service, ServiceRequest, ServiceStep};
+use super::state::{Half, ServerPhase};
+use super::sweep::{Order, SweepPlace, Sweeper};
 use super::words;
 use crate::net::listen::Stream;
 use crate::wire::field::FieldId;
@@ -45,21 +45,21 @@ thread_local! {
 /// What a connection is to do next.
 enum Next<B> {
     /// With what its head takes while it waits.
-    Finish(Finish<B>, Says, (Option<Offer>, Option<Waiting>)),
+    Finish(Finish<B>, Says, (Option<Offer>, Option<WaitingHead>)),
     Leave(Left),
 }
 
 /// Serves `stream` until it ends. Needs neither the service nor the bodies to be Send, but a thread that does nothing
 /// else meanwhile: spawn it locally, or use [`super::Connections`].
-pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweeper) -> End {
+pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweeper) -> ConnEnd {
     let watch = sweeper.register(&stream);
     let state = watch.state().clone();
     let io = Rc::new(RefCell::new(Io { stream, state, before: Bytes::new() }));
-    let mut conn = Conn {
+    let mut conn = ServerConn {
         io,
         watch: &watch,
         service,
-        out: Out::default(),
+        out: Unsent::default(),
         partial: Vec::new(),
         blank: 0,
         pending: None,
@@ -85,11 +85,11 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
     left.end(io, &watch).await
 }
 
-struct Conn<'a, S: Service> {
+struct ServerConn<'a, S: Service> {
     io: Rc<RefCell<Io>>,
-    watch: &'a Registration,
+    watch: &'a SweepPlace,
     service: &'a S,
-    out: Out,
+    out: Unsent,
     /// What has come of a head that is not complete.
     partial: Vec<u8>,
     /// Bytes of empty lines since the last request.
@@ -104,7 +104,7 @@ struct Conn<'a, S: Service> {
     closing: bool,
 }
 
-impl<S: Service> Conn<'_, S> {
+impl<S: Service> ServerConn<'_, S> {
     /// Waits for a request that the service has to answer; answers those that are known on the way.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next<S::Body>> {
         for _ in 0..TURN {
@@ -169,7 +169,7 @@ impl<S: Service> Conn<'_, S> {
         let start = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         self.blank += start;
         if self.blank > BLANK {
-            let why = Refusal::Malformed("too many empty lines stand before it");
+            let why = HeadRefusal::Malformed("too many empty lines stand before it");
             let fault = words::refusal(why, input, self.watch.limits());
             return Some(Next::Leave(Left::Refused(fault)));
         }
@@ -218,7 +218,7 @@ impl<S: Service> Conn<'_, S> {
     /// Of a head that is not complete so much more has come.
     fn goes_on(&self, fresh: usize) -> Option<Next<S::Body>> {
         self.watch.state().received(fresh);
-        let fault = || words::refusal(Refusal::NoRoom, &[], self.watch.limits());
+        let fault = || words::refusal(HeadRefusal::NoRoom, &[], self.watch.limits());
         held::heads_are_far_too_much().then(|| Next::Leave(Left::Refused(fault())))
     }
 
@@ -238,26 +238,26 @@ impl<S: Service> Conn<'_, S> {
         let head = match read {
             Read::Head(head) => head,
             Read::Partial => return First::Partial,
-            Read::TooFewSlots => return First::Refused(Refusal::TooManyFields),
+            Read::TooFewSlots => return First::Refused(HeadRefusal::TooManyFields),
             Read::Refused(why) => return First::Refused(why),
         };
         self.watch.state().head_is_complete();
         let (length, says, start) = (head.bytes().len(), head.says, out.len());
         let Ok(room) = held::wait(self.watch.source(), length, limits.copies) else {
-            return First::Refused(Refusal::NoRoom);
+            return First::Refused(HeadRefusal::NoRoom);
         };
         let (io, state) = (&self.io, self.watch.state());
-        let asked = Asked::new(head, io, state, limits);
+        let asked = ServiceRequest::new(head, io, state, limits);
         match self.service.begin(&asked, out) {
-            Step::Answer(head, body) => {
+            ServiceStep::Answer(head, body) => {
                 // What came behind it is still in the input.
                 let is_last = self.draining || (self.finished && input.len() == length);
-                self.closing = manners::ends(&says, Standing { is_last, ..self.standing() });
+                self.closing = manners::ends(&says, ConnStanding { is_last, ..self.standing() });
                 manners::say(&says, self.closing, start + head, out);
                 First::Answered(length, body)
             }
-            Step::Finish(finish) => First::Waits(length, Next::Finish(finish, says, (asked.take_offer(), room))),
-            Step::Refuse(why) => First::Refused(why),
+            ServiceStep::Finish(finish) => First::Waits(length, Next::Finish(finish, says, (asked.take_offer(), room))),
+            ServiceStep::Refuse(why) => First::Refused(why),
         }
     }
 
@@ -266,7 +266,7 @@ impl<S: Service> Conn<'_, S> {
         &mut self,
         finish: Finish<S::Body>,
         says: Says,
-        (offer, room): (Option<Offer>, Option<Waiting>),
+        (offer, room): (Option<Offer>, Option<WaitingHead>),
     ) -> Result<(), Left> {
         let state = self.watch.state().clone();
         let half = Half::begin(&state);
@@ -275,8 +275,10 @@ impl<S: Service> Conn<'_, S> {
         state.answered();
         drop(room);
         let close = match given {
-            Given::Response(response) => self.send(response.map(|body| Reply::new(body, half)), &says, offer).await?,
-            Given::Bytes(mut head, body) => {
+            Finished::Response(response) => {
+                self.send(response.map(|body| ServerReply::new(body, half)), &says, offer).await?
+            }
+            Finished::Bytes(mut head, body) => {
                 let close = manners::ends(&says, self.standing());
                 let end = head.len();
                 manners::say(&says, close, end, &mut head);
@@ -284,7 +286,7 @@ impl<S: Service> Conn<'_, S> {
                 drop(half);
                 close
             }
-            Given::Message(mut message, head) => {
+            Finished::Message(mut message, head) => {
                 let close = manners::ends(&says, self.standing());
                 manners::say(&says, close, head, &mut message);
                 self.send_bytes(&mut message, Bytes::new().into()).await?;
@@ -326,7 +328,7 @@ impl<S: Service> Conn<'_, S> {
     /// Whether its connection ends with it.
     async fn send(
         &mut self,
-        response: Response<Reply<S::Body>>,
+        response: Response<ServerReply<S::Body>>,
         says: &Says,
         offer: Option<Offer>,
     ) -> Result<bool, Left> {
@@ -358,16 +360,16 @@ impl<S: Service> Conn<'_, S> {
         .await
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self) -> ConnStanding {
         let is_last = self.draining || (self.finished && self.io.borrow().before.is_empty());
-        Standing { is_last, is_uploading: self.watch.state().is_uploading() }
+        ConnStanding { is_last, is_uploading: self.watch.state().is_uploading() }
     }
 
     /// Writes an answer, with as much of its body as is there in the same call.
     async fn write(
         &mut self,
         answer: &response::Parts,
-        mut body: Reply<S::Body>,
+        mut body: ServerReply<S::Body>,
         shape: Shape,
         says: &Says,
     ) -> Result<(), Left> {
@@ -386,8 +388,8 @@ impl<S: Service> Conn<'_, S> {
                     return Poll::Ready(Ok(true));
                 }
                 let piece = match left {
-                    Rest::Nothing => Some(Piece::End),
-                    _ => match Piece::poll(&mut body.body, says.trailers, cx) {
+                    Rest::Nothing => Some(BodyPiece::End),
+                    _ => match BodyPiece::poll(&mut body.body, says.trailers, cx) {
                         Poll::Ready(piece) => Some(piece),
                         Poll::Pending => None,
                     },
@@ -429,11 +431,11 @@ impl<S: Service> Conn<'_, S> {
             // What was answered at once may still be on its way.
             Order::IdleTooLong | Order::GiveWay if !self.out.is_empty() || self.pending.is_some() => {}
             Order::IdleTooLong if state.is_between() => return Err(Left::IdleTooLong),
-            Order::GiveWay if matches!(state.phase(), Phase::Idle | Phase::Head) && state.is_flushed() => {
+            Order::GiveWay if matches!(state.phase(), ServerPhase::Idle | ServerPhase::Head) && state.is_flushed() => {
                 return Err(Left::IdleTooLong);
             }
             // Only where no answer is left half written, after which another would be taken for its rest.
-            Order::HeadTooSlow if state.phase() == Phase::Head && self.out.is_empty() => {
+            Order::HeadTooSlow if state.phase() == ServerPhase::Head && self.out.is_empty() => {
                 return Err(Left::Refused(words::too_slow(self.watch.limits())));
             }
             Order::Stalled if state.waits_for_peer() => {
@@ -472,7 +474,7 @@ impl<S: Service> Conn<'_, S> {
 /// What the request at the beginning of some input came to; how long its head is.
 enum First<B> {
     Partial,
-    Refused(Refusal),
+    Refused(HeadRefusal),
     /// With what of its body is still to be written.
     Answered(usize, Payload),
     Waits(usize, Next<B>),

@@ -1,11 +1,11 @@
 //! The connections (and tunnels) of one thread: counted, and ended within a time.
 
 use super::conn::connection;
-use super::end::End;
+use super::end::ConnEnd;
 use super::service::Service;
 use super::sweep::Sweeper;
 use crate::net::listen::Stream;
-use crate::net::shares::Source;
+use crate::net::shares::ClientId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
@@ -26,7 +26,7 @@ struct Running {
 }
 
 /// Takes a task off the list, however it ends.
-struct Listed {
+struct TaskGuard {
     running: Rc<Running>,
     id: u64,
 }
@@ -38,12 +38,12 @@ impl Connections {
     }
 
     /// See [`Sweeper::longest_idle`].
-    pub fn longest_idle(&self, of: Option<Source>) -> Option<Duration> {
+    pub fn longest_idle(&self, of: Option<ClientId>) -> Option<Duration> {
         self.0.sweeper.longest_idle(of)
     }
 
     /// See [`Sweeper::close_longest_idle`].
-    pub fn close_longest_idle(&self, of: Option<Source>) -> bool {
+    pub fn close_longest_idle(&self, of: Option<ClientId>) -> bool {
         self.0.sweeper.close_longest_idle(of)
     }
 
@@ -52,7 +52,7 @@ impl Connections {
         let sweeper = self.0.sweeper.clone();
         self.spawn(async move {
             match connection(stream, &service, &sweeper).await {
-                End::Closed | End::Upgraded => {}
+                ConnEnd::Closed | ConnEnd::Upgraded => {}
                 end => tracing::debug!("a connection ended: {end}"),
             }
         })
@@ -62,7 +62,7 @@ impl Connections {
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) -> AbortHandle {
         let id = self.0.next.get();
         self.0.next.set(id + 1);
-        let listed = Listed { running: self.0.clone(), id };
+        let listed = TaskGuard { running: self.0.clone(), id };
         let handle = tokio::task::spawn_local(async move {
             let _listed = listed;
             task.await;
@@ -92,7 +92,7 @@ impl Connections {
     }
 }
 
-impl Drop for Listed {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.running.tasks.borrow_mut().remove(&self.id);
         if self.running.tasks.borrow().is_empty() {

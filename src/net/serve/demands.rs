@@ -1,6 +1,6 @@
 //! PURE. What a request has to say of its host and its end before anybody answers it: a front, or a node that is asked itself.
 
-use super::head::{Hosts, Noted};
+use super::head::{HostLines, Noted};
 use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
 
@@ -10,17 +10,17 @@ impl Noted {
     /// content once the field is gone. Section 6.3: one way to tell the end.
     pub fn refuse(&self) -> Result<(), Fault> {
         let detail = match (self.hosts, self) {
-            (Hosts::None, _) => "The request has no Host field, which HTTP/1.1 demands.",
-            (Hosts::Several, _) => "The request has more than one Host field.",
-            (Hosts::Malformed, _) => "The Host field of the request is no host: write host or host:port.",
-            (Hosts::Fine, Noted { two_ends: true, .. }) => {
+            (HostLines::None, _) => "The request has no Host field, which HTTP/1.1 demands.",
+            (HostLines::Several, _) => "The request has more than one Host field.",
+            (HostLines::Malformed, _) => "The Host field of the request is no host: write host or host:port.",
+            (HostLines::Fine, Noted { two_ends: true, .. }) => {
                 "The request has both a length and a transfer coding (RFC 9112 section 6.3)."
             }
-            (Hosts::Fine, Noted { other_codings: true, .. }) => {
+            (HostLines::Fine, Noted { other_codings: true, .. }) => {
                 let detail = "The only transfer coding of a request is chunked, once.";
                 return Err(Fault::client(StatusCode::NOT_IMPLEMENTED, Kind::HttpRequestError, detail));
             }
-            (Hosts::Fine, _) => return Ok(()),
+            (HostLines::Fine, _) => return Ok(()),
         };
         Err(Fault::bad_request(detail))
     }

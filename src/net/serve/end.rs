@@ -8,7 +8,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How a connection ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ConnEnd {
     /// By either side, between two messages.
     Closed,
     /// It lives on as a tunnel.
@@ -22,15 +22,15 @@ pub enum End {
     Stalled,
 }
 
-impl fmt::Display for End {
+impl fmt::Display for ConnEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            End::Closed => f.write_str("closed"),
-            End::Upgraded => f.write_str("upgraded"),
-            End::Broken(e) => write!(f, "broken: {e}"),
-            End::Refused(fault) => write!(f, "refused with {}: {fault}", fault.status.as_u16()),
-            End::IdleTooLong => f.write_str("idle for too long"),
-            End::Stalled => f.write_str("the peer stalled"),
+            ConnEnd::Closed => f.write_str("closed"),
+            ConnEnd::Upgraded => f.write_str("upgraded"),
+            ConnEnd::Broken(e) => write!(f, "broken: {e}"),
+            ConnEnd::Refused(fault) => write!(f, "refused with {}: {fault}", fault.status.as_u16()),
+            ConnEnd::IdleTooLong => f.write_str("idle for too long"),
+            ConnEnd::Stalled => f.write_str("the peer stalled"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
 
-use super::limits::Limits;
+use super::limits::ServerLimits;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
 use crate::wire::view::{FieldView, RequestView};
@@ -26,7 +26,7 @@ pub(super) fn slots<'a>() -> Slots<'a> {
 
 /// The head of a request, as it was read.
 #[derive(Debug)]
-pub struct Head<'a> {
+pub struct RequestHead<'a> {
     method: Method,
     target: &'a [u8],
     fields: &'a [httparse::Header<'a>],
@@ -66,12 +66,12 @@ pub struct Noted {
     pub two_ends: bool,
     /// Transfer codings besides `chunked`, or that more than once.
     pub other_codings: bool,
-    pub hosts: Hosts,
+    pub hosts: HostLines,
 }
 
 /// What its `Host` lines are (RFC 9112 section 3.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hosts {
+pub enum HostLines {
     /// One that is an authority, or none where the version allows that.
     #[default]
     Fine,
@@ -82,7 +82,7 @@ pub enum Hosts {
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum HeadRefusal {
     Malformed(&'static str),
     TargetTooLong,
     TooLong,
@@ -93,17 +93,17 @@ pub enum Refusal {
 
 /// What the input begins with.
 pub(super) enum Read<'a> {
-    Head(Head<'a>),
+    Head(RequestHead<'a>),
     Partial,
     /// More fields than there are slots.
     TooFewSlots,
-    Refused(Refusal),
+    Refused(HeadRefusal),
 }
 
 /// Reads the head that `input` begins with.
 pub(super) fn read<'a>(
     input: &'a [u8],
-    limits: &Limits,
+    limits: &ServerLimits,
     slots: &'a mut [MaybeUninit<httparse::Header<'a>>],
     ids: &'a mut [FieldId],
 ) -> Read<'a> {
@@ -112,16 +112,16 @@ pub(super) fn read<'a>(
     let length = match request.parse_with_uninit_headers(input, slots) {
         Ok(httparse::Status::Complete(length)) if length <= limits.head => length,
         Ok(httparse::Status::Partial) if input.len() < limits.head => return Read::Partial,
-        Ok(_) => return Read::Refused(Refusal::TooLong),
+        Ok(_) => return Read::Refused(HeadRefusal::TooLong),
         Err(httparse::Error::TooManyHeaders) if many < limits.fields => return Read::TooFewSlots,
-        Err(httparse::Error::TooManyHeaders) => return Read::Refused(Refusal::TooManyFields),
-        Err(why) => return Read::Refused(Refusal::Malformed(reason(why))),
+        Err(httparse::Error::TooManyHeaders) => return Read::Refused(HeadRefusal::TooManyFields),
+        Err(why) => return Read::Refused(HeadRefusal::Malformed(reason(why))),
     };
     if request.headers.len() > limits.fields {
-        return Read::Refused(Refusal::TooManyFields);
+        return Read::Refused(HeadRefusal::TooManyFields);
     }
     let Ok(method) = Method::from_bytes(request.method.unwrap_or_default().as_bytes()) else {
-        return Read::Refused(Refusal::Malformed(NO_LINE));
+        return Read::Refused(HeadRefusal::Malformed(NO_LINE));
     };
     let target = request.path.unwrap_or_default().as_bytes();
     let fields: &[httparse::Header<'_>] = request.headers;
@@ -134,15 +134,15 @@ pub(super) fn read<'a>(
         if (id.is(Traits::CONNECTION) || *id == FieldId::Host)
             && let Err(why) = seen.field(*id, field.value, &mut says)
         {
-            return Read::Refused(Refusal::Malformed(why));
+            return Read::Refused(HeadRefusal::Malformed(why));
         }
     }
     match seen.settle(&mut says) {
         Ok(()) => {
             says.noted.pathless = is_pathless(&method, target);
-            Read::Head(Head { method, target, fields, ids, traits, bytes: &input[..length], says })
+            Read::Head(RequestHead { method, target, fields, ids, traits, bytes: &input[..length], says })
         }
-        Err(why) => Read::Refused(Refusal::Malformed(why)),
+        Err(why) => Read::Refused(HeadRefusal::Malformed(why)),
     }
 }
 
@@ -209,11 +209,11 @@ impl Seen {
         (says.content, says.noted.two_ends) = self.framing(says.old)?;
         says.noted.other_codings = self.codings > 1;
         says.noted.hosts = match self.hosts {
-            0 if says.old => Hosts::Fine,
-            0 => Hosts::None,
-            1 if self.host_is_malformed => Hosts::Malformed,
-            1 => Hosts::Fine,
-            _ => Hosts::Several,
+            0 if says.old => HostLines::Fine,
+            0 => HostLines::None,
+            1 if self.host_is_malformed => HostLines::Malformed,
+            1 => HostLines::Fine,
+            _ => HostLines::Several,
         };
         // RFC 9112 section 6.1: the connection ends with the answer.
         says.close |= says.noted.two_ends;
@@ -261,7 +261,7 @@ fn is_pathless(method: &Method, target: &[u8]) -> bool {
         })
 }
 
-impl<'a> Head<'a> {
+impl<'a> RequestHead<'a> {
     pub fn method(&self) -> &Method {
         &self.method
     }
@@ -270,13 +270,13 @@ impl<'a> Head<'a> {
         self.target
     }
     /// The same with another target.
-    pub(super) fn aimed<'b>(&self, target: &'b [u8]) -> Head<'b>
+    pub(super) fn aimed<'b>(&self, target: &'b [u8]) -> RequestHead<'b>
     where
         'a: 'b,
     {
-        let Head { fields, ids, traits, bytes, mut says, .. } = *self;
+        let RequestHead { fields, ids, traits, bytes, mut says, .. } = *self;
         says.noted.pathless = is_pathless(&self.method, target);
-        Head { method: self.method.clone(), target, fields, ids, traits, bytes, says }
+        RequestHead { method: self.method.clone(), target, fields, ids, traits, bytes, says }
     }
     pub fn version(&self) -> Version {
         if self.says.old { Version::HTTP_10 } else { Version::HTTP_11 }
@@ -293,7 +293,7 @@ impl<'a> Head<'a> {
     /// know of it is in its lines.
     pub fn is_alone(&self) -> bool {
         let Says { content, connect, upgrade, nominates, noted, .. } = self.says;
-        content == BodyLength::None && !connect && !upgrade && !nominates && noted.hosts == Hosts::Fine
+        content == BodyLength::None && !connect && !upgrade && !nominates && noted.hosts == HostLines::Fine
     }
     /// What is not to be seen of a [`Request`] that is made of it.
     pub fn noted(&self) -> Noted {
@@ -309,8 +309,8 @@ impl<'a> Head<'a> {
     }
 
     /// The same as parts that live on. They share one copy of the head.
-    pub(super) fn request(&self) -> Result<Request<()>, Refusal> {
-        let malformed = Refusal::Malformed(NO_LINE);
+    pub(super) fn request(&self) -> Result<Request<()>, HeadRefusal> {
+        let malformed = HeadRefusal::Malformed(NO_LINE);
         let head = Bytes::copy_from_slice(self.bytes);
         let part = |part: &[u8]| {
             let start = (part.as_ptr() as usize).wrapping_sub(self.bytes.as_ptr() as usize);
@@ -328,9 +328,10 @@ impl<'a> Head<'a> {
             Cow::Owned(target) => target.into(),
         };
         if target.len() >= usize::from(u16::MAX) {
-            return Err(Refusal::TargetTooLong);
+            return Err(HeadRefusal::TargetTooLong);
         }
-        *request.uri_mut() = Uri::from_maybe_shared(target).map_err(|_| Refusal::Malformed("its target is no URI"))?;
+        *request.uri_mut() =
+            Uri::from_maybe_shared(target).map_err(|_| HeadRefusal::Malformed("its target is no URI"))?;
         let mut headers = HeaderMap::with_capacity(self.fields.len() + 2);
         for field in self.fields {
             let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| malformed)?;
@@ -349,11 +350,11 @@ impl<'a> Head<'a> {
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
         if lines <= FIELDS {
             let (mut slots, ids) = slots();
-            return Head::parts_in(bytes, &mut slots, &ids);
+            return RequestHead::parts_in(bytes, &mut slots, &ids);
         }
         let mut slots = Vec::new();
         slots.resize_with(lines, MaybeUninit::uninit);
-        Head::parts_in(bytes, &mut slots, &vec![FieldId::Other; lines])
+        RequestHead::parts_in(bytes, &mut slots, &vec![FieldId::Other; lines])
     }
 
     fn parts_in<'b>(
@@ -367,12 +368,12 @@ impl<'a> Head<'a> {
         };
         let (method, target) = (Method::from_bytes(request.method?.as_bytes()).ok()?, request.path?.as_bytes());
         let (fields, says) = (&*request.headers, Says::default());
-        let head = Head { method, target, fields, ids: &ids[..fields.len()], traits: Traits::NONE, bytes, says };
+        let head = RequestHead { method, target, fields, ids: &ids[..fields.len()], traits: Traits::NONE, bytes, says };
         Some(head.request().ok()?.into_parts().0)
     }
 }
 
-impl RequestView for Head<'_> {
+impl RequestView for RequestHead<'_> {
     type Fields = Self;
 
     fn method(&self) -> &Method {
@@ -386,7 +387,7 @@ impl RequestView for Head<'_> {
     }
 }
 
-impl FieldView for Head<'_> {
+impl FieldView for RequestHead<'_> {
     fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
         self.lines().filter(move |(of, ..)| *of == id).map(|(.., value)| value)
     }
@@ -487,20 +488,20 @@ pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
 
 /// Has a head looked at; `None`: it is not there yet.
 #[cfg(any(test, fuzzing))]
-pub fn look_at<T>(input: &[u8], look: impl FnOnce(&Head<'_>) -> T) -> Result<Option<T>, Refusal> {
+pub fn look_at<T>(input: &[u8], look: impl FnOnce(&RequestHead<'_>) -> T) -> Result<Option<T>, HeadRefusal> {
     let (mut slots, mut ids) = slots();
-    let limits = Limits { fields: FIELDS, ..Limits::of(&crate::config::Config::default()) };
+    let limits = ServerLimits { fields: FIELDS, ..ServerLimits::of(&crate::config::Config::default()) };
     match read(input, &limits, &mut slots, &mut ids) {
         Read::Head(head) => Ok(Some(look(&head))),
         Read::Partial => Ok(None),
-        Read::TooFewSlots => Err(Refusal::TooManyFields),
+        Read::TooFewSlots => Err(HeadRefusal::TooManyFields),
         Read::Refused(why) => Err(why),
     }
 }
 
 /// The same of a whole one.
 #[cfg(test)]
-pub fn with_head<T>(text: &str, look: impl FnOnce(&Head<'_>) -> T) -> T {
+pub fn with_head<T>(text: &str, look: impl FnOnce(&RequestHead<'_>) -> T) -> T {
     look_at(text.as_bytes(), look).ok().flatten().unwrap_or_else(|| panic!("{text:?} is no head"))
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 
-fn limits() -> Limits {
-    Limits { head: 1024, ..Limits::of(&crate::config::Config::default()) }
+fn limits() -> ServerLimits {
+    ServerLimits { head: 1024, ..ServerLimits::of(&crate::config::Config::default()) }
 }
 
 fn seen<T>(text: &str, look: impl FnOnce(Read<'_>) -> T) -> T {
@@ -13,7 +13,7 @@ fn is_alone(text: &str) -> bool {
     seen(text, |read| matches!(read, Read::Head(head) if head.is_alone()))
 }
 
-fn said(text: &str) -> Result<Says, Refusal> {
+fn said(text: &str) -> Result<Says, HeadRefusal> {
     seen(text, |read| match read {
         Read::Head(head) => Ok(head.says),
         Read::Refused(why) => Err(why),
@@ -112,14 +112,14 @@ fn a_head_that_is_too_much_or_none_is_refused_as_soon_as_that_is_known() {
     let many = "A: b\r\n".repeat(limits().fields + 1);
     let mut slots: Vec<_> = (0..limits().fields).map(|_| MaybeUninit::uninit()).collect();
     let mut ids = vec![FieldId::Other; limits().fields];
-    let long = Limits { head: 1 << 20, ..limits() };
+    let long = ServerLimits { head: 1 << 20, ..limits() };
     let text = format!("GET / HTTP/1.1\r\n{many}\r\n");
     let read = super::read(text.as_bytes(), &long, &mut slots, &mut ids);
-    assert!(matches!(read, Read::Refused(Refusal::TooManyFields)));
-    assert_eq!(said(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(1024))), Err(Refusal::TooLong));
-    assert_eq!(said(&format!("GET /{}", "b".repeat(1024))), Err(Refusal::TooLong));
-    assert!(matches!(said("GET / HTTP/1.1\r\nA : b\r\n"), Err(Refusal::Malformed(_))));
-    assert!(matches!(said("\u{16}\u{3}\u{1}"), Err(Refusal::Malformed(_))));
+    assert!(matches!(read, Read::Refused(HeadRefusal::TooManyFields)));
+    assert_eq!(said(&format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(1024))), Err(HeadRefusal::TooLong));
+    assert_eq!(said(&format!("GET /{}", "b".repeat(1024))), Err(HeadRefusal::TooLong));
+    assert!(matches!(said("GET / HTTP/1.1\r\nA : b\r\n"), Err(HeadRefusal::Malformed(_))));
+    assert!(matches!(said("\u{16}\u{3}\u{1}"), Err(HeadRefusal::Malformed(_))));
 }
 
 fn head(status: u16, fields: &[(&'static str, &'static str)], body: SizeHint, says: Says, close: bool) -> String {
@@ -202,6 +202,6 @@ fn a_head_says_how_the_content_of_an_answer_ends() {
 #[test]
 fn a_head_of_many_fields_lives_on_with_all_of_them() {
     let text = format!("GET http://a/b HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(FIELDS + 20));
-    let parts = Head::parts(text.as_bytes()).expect("it is a request");
+    let parts = RequestHead::parts(text.as_bytes()).expect("it is a request");
     assert_eq!(parts.headers.len(), FIELDS + 21);
 }

@@ -1,7 +1,7 @@
 //! What connections hold besides the bodies that [`crate::account`] follows. Heads are counted as they come in; the rest
 //! is summed up by each sweep.
 
-use crate::net::shares::{Seat, Seats, Source};
+use crate::net::shares::{ClientId, Seat, Seats};
 use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -61,24 +61,24 @@ pub(super) fn heads_are_far_too_much() -> bool {
 }
 
 /// A head that waits for its answer, in the account until dropped.
-pub(super) struct Waiting {
+pub(super) struct WaitingHead {
     _seat: Seat,
     bytes: u64,
 }
 
 /// Room for a head of so many bytes, of which there will be so many copies; `Err`: there is none, or its client has its share.
 /// `None`: it needs none.
-pub(super) fn wait(of: Source, length: usize, copies: usize) -> Result<Option<Waiting>, ()> {
+pub(super) fn wait(of: ClientId, length: usize, copies: usize) -> Result<Option<WaitingHead>, ()> {
     if length < SHORT {
         return Ok(None);
     }
     let _seat = WAITING_HEADS.take_many(of, length).map_err(drop)?;
     let bytes = length.saturating_mul(copies) as u64;
     WAITING_HELD.fetch_add(bytes, Relaxed);
-    Ok(Some(Waiting { _seat, bytes }))
+    Ok(Some(WaitingHead { _seat, bytes }))
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingHead {
     fn drop(&mut self) {
         WAITING_HELD.fetch_sub(self.bytes, Relaxed);
         crate::account::count_freed(self.bytes);

@@ -1,7 +1,7 @@
 //! Interim responses (RFC 9110 section 15.2). They are optional, and the connection writes them before anything else.
 
 use super::head;
-use super::state::State;
+use super::state::ConnState;
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 /// its connection is gone.
 #[derive(Clone, Debug)]
 pub struct Interim {
-    state: Arc<State>,
+    state: Arc<ConnState>,
     /// Which request of the connection it was.
     exchange: u32,
 }
 
 impl Interim {
     /// For the exchange that is about to begin.
-    pub(super) fn of_next(state: &Arc<State>) -> Interim {
+    pub(super) fn of_next(state: &Arc<ConnState>) -> Interim {
         Interim { state: state.clone(), exchange: state.exchange().wrapping_add(1) }
     }
 

@@ -1,6 +1,6 @@
 //! The socket of a server connection, with what was read of it and not yet used.
 
-use super::state::State;
+use super::state::ConnState;
 use crate::net::listen::Stream;
 use bytes::Bytes;
 use std::io::Result;
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub(super) struct Io {
     pub(super) stream: Stream,
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<ConnState>,
     /// Read already.
     pub(super) before: Bytes,
 }

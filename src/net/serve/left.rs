@@ -1,9 +1,9 @@
 //! The ends of a connection.
 
-use super::end::{BoxError, End};
+use super::end::{BoxError, ConnEnd};
 use super::io::Io;
 use super::service::Offer;
-use super::sweep::Registration;
+use super::sweep::SweepPlace;
 use super::words;
 use crate::wire::fault::Fault;
 use std::cell::RefCell;
@@ -25,9 +25,9 @@ pub(super) enum Left {
 
 impl Left {
     /// What is left to be done with a connection. Whoever still reads the body of its last request reads no more.
-    pub(super) async fn end(self, io: Rc<RefCell<Io>>, watch: &Registration) -> End {
+    pub(super) async fn end(self, io: Rc<RefCell<Io>>, watch: &SweepPlace) -> ConnEnd {
         let Ok(io) = Rc::try_unwrap(io).map(RefCell::into_inner) else {
-            return End::Broken("a body is read while its connection ends".into());
+            return ConnEnd::Broken("a body is read while its connection ends".into());
         };
         let Io { mut stream, state, before } = io;
         match self {
@@ -38,31 +38,31 @@ impl Left {
             Left::Closed => stream.say_goodbye(),
             Left::IdleTooLong => {
                 stream.say_goodbye();
-                return End::IdleTooLong;
+                return ConnEnd::IdleTooLong;
             }
             Left::Stalled => {
                 stream.reset_on_drop();
-                return End::Stalled;
+                return ConnEnd::Stalled;
             }
             Left::Refused(fault) => {
                 // The answer may take its time to arrive; nobody else is refused for what is not needed any more.
                 drop(before);
                 state.drops_head();
                 words::speak(stream, &fault).await;
-                return End::Refused(fault);
+                return ConnEnd::Refused(fault);
             }
-            Left::Broken(why) => return End::Broken(why),
+            Left::Broken(why) => return ConnEnd::Broken(why),
             Left::CutOff(why) => {
                 words::cut_off(stream).await;
-                return End::Broken(why);
+                return ConnEnd::Broken(why);
             }
             Left::Taken(offer) => {
                 state.becomes_tunnel();
                 // Nobody may want it any more.
                 _ = offer.send((stream, before));
-                return End::Upgraded;
+                return ConnEnd::Upgraded;
             }
         }
-        End::Closed
+        ConnEnd::Closed
     }
 }

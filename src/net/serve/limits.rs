@@ -9,7 +9,7 @@ const LINK_HEAD: usize = 4096;
 
 /// What a peer may take of us. Kept to within one sweep (half a second, or a quarter of the shortest limit).
 #[derive(Clone, Debug)]
-pub struct Limits {
+pub struct ServerLimits {
     /// A connection without a request is closed after this.
     pub idle: Duration,
     /// A request head that is not complete after this is answered with 408.
@@ -30,10 +30,10 @@ pub struct Limits {
     pub date: bool,
 }
 
-impl Limits {
+impl ServerLimits {
     /// For clients.
-    pub fn of(config: &Config) -> Limits {
-        Limits {
+    pub fn of(config: &Config) -> ServerLimits {
+        ServerLimits {
             idle: config.timeouts.idle,
             header: config.timeouts.header,
             stall: Some(config.timeouts.client_silence),
@@ -45,10 +45,10 @@ impl Limits {
         }
     }
     /// For a front on the link.
-    pub fn of_link(config: &Config) -> Limits {
-        let limits = Limits::of(config);
+    pub fn of_link(config: &Config) -> ServerLimits {
+        let limits = ServerLimits::of(config);
         let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
-        Limits { stall: None, half_close: false, copies: 3, head, fields, ..limits }
+        ServerLimits { stall: None, half_close: false, copies: 3, head, fields, ..limits }
     }
     pub(super) fn sweep(&self) -> Duration {
         let shortest = self.idle.min(self.header).min(self.stall.unwrap_or(Duration::MAX));

@@ -7,7 +7,7 @@ use http_body::SizeHint;
 
 /// What the connection knows when an answer's head is to be written.
 #[derive(Clone, Copy)]
-pub(super) struct Standing {
+pub(super) struct ConnStanding {
     /// No request can follow: the process ends, or the peer has closed its half.
     pub(super) is_last: bool,
     /// Of the request's body something has not been read.
@@ -15,7 +15,7 @@ pub(super) struct Standing {
 }
 
 /// Whether a request was the last on its connection, however it is answered.
-pub(super) fn ends(asked: &Says, standing: Standing) -> bool {
+pub(super) fn ends(asked: &Says, standing: ConnStanding) -> bool {
     asked.close || (asked.old && !asked.keep_alive) || standing.is_last || standing.is_uploading
 }
 
@@ -33,7 +33,7 @@ pub(super) fn say(asked: &Says, close: bool, end: usize, out: &mut Vec<u8>) {
 }
 
 /// How an answer is written, and what becomes of its connection.
-pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, standing: Standing) -> Shape {
+pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, standing: ConnStanding) -> Shape {
     let status = answer.status;
     let hands_over = status == StatusCode::SWITCHING_PROTOCOLS || (asked.connect && status.is_success());
     let framing = body_length(answer, body, asked);
@@ -54,13 +54,13 @@ mod tests {
         let new = Says::default();
         let old = Says { old: true, ..new };
         let (sized, unknown) = (SizeHint::with_exact(5), SizeHint::default());
-        let free = Standing { is_last: false, is_uploading: false };
+        let free = ConnStanding { is_last: false, is_uploading: false };
         for (status, body, asked, standing, close, keep) in [
             (200, &sized, new, free, false, false),
             (200, &unknown, new, free, false, false),
             (200, &sized, Says { close: true, ..new }, free, true, false),
-            (200, &sized, new, Standing { is_last: true, ..free }, true, false),
-            (200, &sized, new, Standing { is_uploading: true, ..free }, true, false),
+            (200, &sized, new, ConnStanding { is_last: true, ..free }, true, false),
+            (200, &sized, new, ConnStanding { is_uploading: true, ..free }, true, false),
             (200, &sized, old, free, true, false),
             (200, &sized, Says { keep_alive: true, ..old }, free, false, true),
             (200, &unknown, Says { keep_alive: true, ..old }, free, true, false),

@@ -1,7 +1,7 @@
 //! What is on its way to the peer: written at once where the socket has room, else kept, without a copy of bodies.
 
 use super::io::Io;
-use super::limits::Limits;
+use super::limits::ServerLimits;
 use super::payload::Payload;
 use crate::clock;
 use crate::wire::date;
@@ -61,7 +61,7 @@ pub(super) fn join(head: &mut Vec<u8>, body: &mut Payload) -> bool {
 
 /// What the socket has not taken yet.
 #[derive(Default)]
-pub(super) struct Out {
+pub(super) struct Unsent {
     head: Bytes,
     body: Payload,
     tail: &'static [u8],
@@ -75,7 +75,7 @@ pub(super) fn with_head<T>(write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     })
 }
 
-impl Out {
+impl Unsent {
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.body.is_empty() && self.tail.is_empty()
     }
@@ -139,7 +139,7 @@ impl Out {
         }
     }
 
-    /// Keeps an answer to be written by [`Out::poll`].
+    /// Keeps an answer to be written by [`Unsent::poll`].
     fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
         if head.len() + body.len() <= TOGETHER {
             head.extend_from_slice(body.bytes());
@@ -214,7 +214,7 @@ fn is_unable(error: &io::Error) -> bool {
     matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported)
 }
 /// `Date`, where the connection is one that adds it; made once a second.
-pub(super) fn date(limits: &Limits) -> Option<[u8; 29]> {
+pub(super) fn date(limits: &ServerLimits) -> Option<[u8; 29]> {
     thread_local! {
         static LAST: Cell<(u64, [u8; 29])> = const { Cell::new((0, [0; 29])) };
     }

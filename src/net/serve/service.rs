@@ -2,12 +2,12 @@
 
 use super::body::{ClientBody, Counted};
 use super::end::BoxError;
-use super::head::{Head, Refusal};
+use super::head::{HeadRefusal, RequestHead};
 use super::interim::Interim;
 use super::io::{Io, Upgrade};
-use super::limits::Limits;
+use super::limits::ServerLimits;
 use super::payload::Payload;
-use super::state::State;
+use super::state::ConnState;
 use crate::net::listen::Stream;
 use crate::wire::fault::Fault;
 use bytes::Bytes;
@@ -27,7 +27,7 @@ pub trait Service {
     type Body: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin;
 
     /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
-    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Self::Body>;
+    fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Self::Body>;
 
     /// What came is no request, or came too slowly: the connection answers with this, and ends.
     fn refused(&self, _: &Fault) {}
@@ -40,19 +40,19 @@ pub trait Service {
 }
 
 /// What a request came to without waiting.
-pub enum Step<B> {
+pub enum ServiceStep<B> {
     /// It is answered: its head of so many bytes was appended, which says how long the content is; perhaps the content too.
     /// The rest of that is here.
     Answer(usize, Payload),
     Finish(Finish<B>),
-    Refuse(Refusal),
+    Refuse(HeadRefusal),
 }
 
 /// An answer that is waited for.
-pub type Finish<B> = Pin<Box<dyn Future<Output = Given<B>>>>;
+pub type Finish<B> = Pin<Box<dyn Future<Output = Finished<B>>>>;
 
 /// What was waited for.
-pub enum Given<B> {
+pub enum Finished<B> {
     /// A whole head and a whole body, as they are to be written.
     Bytes(Vec<u8>, Payload),
     /// The same in one piece ([`super::room_for_message`]), and how long its head is.
@@ -61,19 +61,24 @@ pub enum Given<B> {
 }
 
 /// A request, as the service is given it.
-pub struct Asked<'a> {
-    head: Head<'a>,
+pub struct ServiceRequest<'a> {
+    head: RequestHead<'a>,
     io: &'a Rc<RefCell<Io>>,
-    state: &'a Arc<State>,
-    limits: &'a Limits,
+    state: &'a Arc<ConnState>,
+    limits: &'a ServerLimits,
     offer: Cell<Option<Offer>>,
 }
 
 pub(super) type Offer = oneshot::Sender<(Stream, Bytes)>;
 
-impl<'a> Asked<'a> {
-    pub(super) fn new(head: Head<'a>, io: &'a Rc<RefCell<Io>>, state: &'a Arc<State>, limits: &'a Limits) -> Asked<'a> {
-        Asked { head, io, state, limits, offer: Cell::default() }
+impl<'a> ServiceRequest<'a> {
+    pub(super) fn new(
+        head: RequestHead<'a>,
+        io: &'a Rc<RefCell<Io>>,
+        state: &'a Arc<ConnState>,
+        limits: &'a ServerLimits,
+    ) -> ServiceRequest<'a> {
+        ServiceRequest { head, io, state, limits, offer: Cell::default() }
     }
 
     /// Who is to be given the connection, where it may be taken for another protocol.
@@ -82,15 +87,15 @@ impl<'a> Asked<'a> {
     }
 }
 
-impl<'a> Deref for Asked<'a> {
-    type Target = Head<'a>;
+impl<'a> Deref for ServiceRequest<'a> {
+    type Target = RequestHead<'a>;
 
-    fn deref(&self) -> &Head<'a> {
+    fn deref(&self) -> &RequestHead<'a> {
         &self.head
     }
 }
 
-impl Asked<'_> {
+impl ServiceRequest<'_> {
     /// Its content, and what else belongs to its exchange. To be called once, where the answer is waited for.
     pub fn body(&self) -> ClientBody {
         let body = ClientBody::new(&self.head.says, self.io, self.state, self.limits.head);
@@ -103,8 +108,8 @@ impl Asked<'_> {
     }
 
     /// The same with another target.
-    pub fn aimed<T>(&self, target: &[u8], ask: impl FnOnce(&Asked<'_>) -> T) -> T {
-        let other = Asked::new(self.head.aimed(target), self.io, self.state, self.limits);
+    pub fn aimed<T>(&self, target: &[u8], ask: impl FnOnce(&ServiceRequest<'_>) -> T) -> T {
+        let other = ServiceRequest::new(self.head.aimed(target), self.io, self.state, self.limits);
         let asked = ask(&other);
         self.offer.set(other.take_offer());
         asked
@@ -116,7 +121,7 @@ impl Asked<'_> {
     }
 
     /// The same as a request that lives on.
-    pub fn request(&self) -> Result<Request<ClientBody>, Refusal> {
+    pub fn request(&self) -> Result<Request<ClientBody>, HeadRefusal> {
         Ok(self.head.request()?.map(|()| self.body()))
     }
 }
@@ -132,13 +137,13 @@ where
 {
     type Body = B;
 
-    fn begin(&self, request: &Asked<'_>, _: &mut Vec<u8>) -> Step<B> {
+    fn begin(&self, request: &ServiceRequest<'_>, _: &mut Vec<u8>) -> ServiceStep<B> {
         match request.request() {
             Ok(request) => {
                 let answering = (self.0)(request);
-                Step::Finish(Box::pin(async move { Given::Response(answering.await) }))
+                ServiceStep::Finish(Box::pin(async move { Finished::Response(answering.await) }))
             }
-            Err(why) => Step::Refuse(why),
+            Err(why) => ServiceStep::Refuse(why),
         }
     }
 }

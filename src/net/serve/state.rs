@@ -15,7 +15,7 @@ const MEANWHILE: usize = 64 * 1024;
 /// One thread uses it. The atomics (plain loads and stores in machine code) are there because what hyper's client calls for
 /// interim responses has to be Send.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct ConnState {
     /// Halves of exchanges under way: a request body that is not read to its end, an answer that is not written out.
     halves: AtomicU8,
     /// Bytes of a head have come and the service has not been called.
@@ -60,7 +60,7 @@ pub(super) struct State {
 
 /// What the sweeper measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum ServerPhase {
     /// No byte of the next request yet.
     Idle,
     /// Some bytes; the service is not called yet.
@@ -71,7 +71,7 @@ pub(super) enum Phase {
     Tunnel,
 }
 
-impl State {
+impl ConnState {
     /// The number of the exchange that has just begun.
     pub(super) fn exchange(&self) -> u32 {
         self.exchanges.load(Relaxed)
@@ -79,7 +79,10 @@ impl State {
 
     /// Whether nothing has been answered since this exchange began.
     fn is_silent(&self, exchange: u32) -> bool {
-        self.exchange() == exchange && self.phase() == Phase::Busy && self.is_flushed() && !self.answered.load(Relaxed)
+        self.exchange() == exchange
+            && self.phase() == ServerPhase::Busy
+            && self.is_flushed()
+            && !self.answered.load(Relaxed)
     }
 
     /// Has `message` written before anything else, where this exchange is not answered yet.
@@ -119,28 +122,28 @@ impl State {
         self.has_rest.store(false, Relaxed);
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(super) fn phase(&self) -> ServerPhase {
         if self.tunnel.load(Relaxed) {
-            Phase::Tunnel
+            ServerPhase::Tunnel
         } else if self.halves.load(Relaxed) > 0 {
-            Phase::Busy
+            ServerPhase::Busy
         } else if self.head.load(Relaxed) {
-            Phase::Head
+            ServerPhase::Head
         } else {
-            Phase::Idle
+            ServerPhase::Idle
         }
     }
 
     /// So many bytes came from the socket.
     pub(super) fn received(&self, bytes: usize) {
         match self.phase() {
-            Phase::Idle => {
+            ServerPhase::Idle => {
                 self.head.store(true, Relaxed);
                 self.moved.store(true, Relaxed);
                 self.head_bytes.add(bytes);
             }
-            Phase::Head => self.head_bytes.add(bytes),
-            Phase::Busy | Phase::Tunnel => {}
+            ServerPhase::Head => self.head_bytes.add(bytes),
+            ServerPhase::Busy | ServerPhase::Tunnel => {}
         }
     }
 
@@ -154,7 +157,7 @@ impl State {
 
     /// Between two messages, with nothing of ours left to be written.
     pub(super) fn is_between(&self) -> bool {
-        self.phase() == Phase::Idle && self.is_flushed()
+        self.phase() == ServerPhase::Idle && self.is_flushed()
     }
 
     /// Whether something of a head that is not complete is held.
@@ -319,7 +322,7 @@ impl State {
 
     /// A head that trickles in makes no progress that would buy it time.
     fn progress(&self) {
-        if self.phase() != Phase::Head {
+        if self.phase() != ServerPhase::Head {
             self.moved.store(true, Relaxed);
         }
     }
@@ -327,17 +330,17 @@ impl State {
 
 /// One half of an exchange, from the call of the service until it is dropped.
 #[derive(Debug)]
-pub(super) struct Half(Arc<State>);
+pub(super) struct Half(Arc<ConnState>);
 
 impl Half {
-    pub(super) fn begin(state: &Arc<State>) -> Half {
+    pub(super) fn begin(state: &Arc<ConnState>) -> Half {
         state.halves.store(state.halves.load(Relaxed) + 1, Relaxed);
         state.head.store(false, Relaxed);
         state.head_bytes.clear();
         state.moved.store(true, Relaxed);
         Half(state.clone())
     }
-    pub(super) fn state(&self) -> &State {
+    pub(super) fn state(&self) -> &ConnState {
         &self.0
     }
 }

@@ -2,13 +2,13 @@
 //! at the clock; the price is that limits are kept to within one sweep.
 
 use super::held::{self, Sums};
-use super::limits::Limits;
-use super::state::{Phase, State};
+use super::limits::ServerLimits;
+use super::state::{ConnState, ServerPhase};
 use crate::account;
 use crate::clock::{Tick, tick};
 use crate::net::drain::Shutdown;
 use crate::net::listen::Stream;
-use crate::net::shares::Source;
+use crate::net::shares::ClientId;
 use crate::net::stream::{Closed, closed, untaken};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -37,11 +37,11 @@ const TURNS: usize = 64;
 
 /// Keeps the time of all connections of a thread that share the same limits. Cheap to clone.
 #[derive(Clone)]
-pub struct Sweeper(Rc<Swept>);
+pub struct Sweeper(Rc<SweepCounts>);
 
-struct Swept {
-    limits: Limits,
-    entries: RefCell<Vec<Rc<Entry>>>,
+struct SweepCounts {
+    limits: ServerLimits,
+    entries: RefCell<Vec<Rc<SweepEntry>>>,
     draining: Cell<bool>,
     sums: Sums,
 }
@@ -61,11 +61,11 @@ pub(super) enum Order {
     Gone,
 }
 
-pub(super) struct Entry {
-    pub(super) state: Arc<State>,
+pub(super) struct SweepEntry {
+    pub(super) state: Arc<ConnState>,
     /// Open for as long as the entry is listed; after that nobody asks.
     socket: RawFd,
-    source: Source,
+    source: ClientId,
     /// What the peer had not taken when a write was seen to wait.
     untaken: Cell<usize>,
     index: Cell<usize>,
@@ -75,37 +75,37 @@ pub(super) struct Entry {
 }
 
 /// A connection's place in the sweep, until dropped.
-pub(super) struct Registration {
-    swept: Rc<Swept>,
-    entry: Rc<Entry>,
+pub(super) struct SweepPlace {
+    swept: Rc<SweepCounts>,
+    entry: Rc<SweepEntry>,
 }
 
 impl Sweeper {
     /// Starts sweeping, on this thread (inside a `LocalSet` or local runtime), for as long as a handle or connection
     /// lives. When `shutdown` begins, all its connections are told.
-    pub fn start(limits: Limits, shutdown: Shutdown) -> Sweeper {
+    pub fn start(limits: ServerLimits, shutdown: Shutdown) -> Sweeper {
         let draining = Cell::new(shutdown.has_begun());
-        let swept = Rc::new(Swept { limits, entries: RefCell::default(), draining, sums: Sums::default() });
+        let swept = Rc::new(SweepCounts { limits, entries: RefCell::default(), draining, sums: Sums::default() });
         tokio::task::spawn_local(run(Rc::downgrade(&swept), shutdown));
         Sweeper(swept)
     }
     /// How long the connection has waited that is the next to give way: of this client, or of all.
-    pub fn longest_idle(&self, of: Option<Source>) -> Option<Duration> {
+    pub fn longest_idle(&self, of: Option<ClientId>) -> Option<Duration> {
         let now = tick();
         self.0.longest_idle(of, now).map(|entry| now.since(entry.since.get()))
     }
     /// Tells that connection to end. False: none waits.
-    pub fn close_longest_idle(&self, of: Option<Source>) -> bool {
+    pub fn close_longest_idle(&self, of: Option<ClientId>) -> bool {
         let found = self.0.longest_idle(of, tick());
         found.inspect(|entry| entry.give(Order::GiveWay)).is_some()
     }
-    pub(super) fn register(&self, stream: &Stream) -> Registration {
+    pub(super) fn register(&self, stream: &Stream) -> SweepPlace {
         let mut entries = self.0.entries.borrow_mut();
         let order = if self.0.draining.get() { Order::Drain } else { Order::None };
-        let entry = Rc::new(Entry {
+        let entry = Rc::new(SweepEntry {
             state: Arc::default(),
             socket: stream.as_fd().as_raw_fd(),
-            source: stream.peer().map_or(Source::OURS, Source::at),
+            source: stream.peer().map_or(ClientId::OURS, ClientId::at),
             untaken: Cell::new(0),
             index: Cell::new(entries.len()),
             since: Cell::new(tick()),
@@ -113,11 +113,11 @@ impl Sweeper {
             waker: RefCell::new(Waker::noop().clone()),
         });
         entries.push(entry.clone());
-        Registration { swept: self.0.clone(), entry }
+        SweepPlace { swept: self.0.clone(), entry }
     }
 }
 
-async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
+async fn run(swept: Weak<SweepCounts>, mut shutdown: Shutdown) {
     let Some(period) = swept.upgrade().map(|s| s.limits.sweep()) else { return };
     let mut timer = tokio::time::interval(period.clamp(SWEEP_MIN, SWEEP_MAX));
     timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,7 +139,7 @@ async fn run(swept: Weak<Swept>, mut shutdown: Shutdown) {
 
 /// While more is held than may be, the slowest of those is cut who hold what is in no store (docs/caching.md). Whether to
 /// look again soon.
-async fn relieve(swept: &Weak<Swept>) -> bool {
+async fn relieve(swept: &Weak<SweepCounts>) -> bool {
     while held::heads_are_too_much() {
         let Some(refused) = swept.upgrade().and_then(|swept| swept.refuse_slowest_head()) else { break };
         let_go(|| refused.upgrade().is_none_or(|entry| !entry.state.has_head())).await;
@@ -165,9 +165,9 @@ async fn let_go(is_done: impl Fn() -> bool) {
     }
 }
 
-impl Swept {
+impl SweepCounts {
     /// Cuts who has taken nothing for longest, where that is longer than `patience`; `None`: there is nobody.
-    fn cut_slowest(&self, now: Tick, patience: Duration) -> Option<Weak<Entry>> {
+    fn cut_slowest(&self, now: Tick, patience: Duration) -> Option<Weak<SweepEntry>> {
         let entries = self.entries.borrow();
         let uncut = entries.iter().filter(|entry| entry.order.get() != Order::Stalled);
         let stuck = uncut.filter_map(|entry| Some((entry.state.stuck_for(now)?, entry)));
@@ -176,7 +176,7 @@ impl Swept {
         let slowest = readers.iter().max_by_key(|(stuck, entry)| (entry.is_of(crowd), *stuck));
         slowest.map(|(stuck, entry)| {
             account::count_cut();
-            let (of, held) = (readers.len(), account::held(account::Kind::Readers));
+            let (of, held) = (readers.len(), account::held(account::AccountKind::Readers));
             tracing::debug!(?stuck, ?patience, of, held, "cut off: a slow reader of what is in no store");
             entry.give(Order::Stalled);
             Rc::downgrade(entry)
@@ -198,12 +198,12 @@ impl Swept {
         self.sums.set(entries.len(), waiting, uploads);
     }
     /// Turns away who began a head first: who that is; `None`: there is nobody, or it is for another thread to do.
-    fn refuse_slowest_head(&self) -> Option<Weak<Entry>> {
+    fn refuse_slowest_head(&self) -> Option<Weak<SweepEntry>> {
         let entries = self.entries.borrow();
         if !held::is_to_refuse(entries.iter().map(|entry| entry.state.head_bytes()).sum()) {
             return None;
         }
-        let waiting = entries.iter().filter(|entry| entry.state.phase() == Phase::Head && entry.state.has_head());
+        let waiting = entries.iter().filter(|entry| entry.state.phase() == ServerPhase::Head && entry.state.has_head());
         let uncut: Vec<_> = waiting.filter(|entry| entry.order.get() != Order::HeadTooSlow).collect();
         let crowd = crowd(uncut.iter().map(|entry| &***entry));
         let first = uncut.iter().min_by_key(|entry| (!entry.is_of(crowd), entry.since.get().0));
@@ -213,7 +213,7 @@ impl Swept {
         })
     }
     /// The one that has been idle for longest, or else has taken longest over a head.
-    fn longest_idle(&self, of: Option<Source>, now: Tick) -> Option<Rc<Entry>> {
+    fn longest_idle(&self, of: Option<ClientId>, now: Tick) -> Option<Rc<SweepEntry>> {
         let entries = self.entries.borrow();
         for _ in 0..LOOKS {
             let asked = entries.iter().filter(|entry| of.is_none_or(|of| entry.source == of));
@@ -233,13 +233,13 @@ impl Swept {
 }
 
 /// The client that has more than half of these connections.
-fn crowd<'a>(entries: impl Iterator<Item = &'a Entry>) -> Option<IpAddr> {
+fn crowd<'a>(entries: impl Iterator<Item = &'a SweepEntry>) -> Option<IpAddr> {
     let mut of_clients: HashMap<IpAddr, usize> = HashMap::new();
-    let all = entries.filter_map(Entry::client).map(|client| *of_clients.entry(client).or_default() += 1).count();
+    let all = entries.filter_map(SweepEntry::client).map(|client| *of_clients.entry(client).or_default() += 1).count();
     of_clients.into_iter().find(|(_, own)| *own > all / 2).map(|(client, _)| client)
 }
 
-impl Entry {
+impl SweepEntry {
     /// `None` on a Unix socket.
     fn client(&self) -> Option<IpAddr> {
         // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
@@ -250,7 +250,7 @@ impl Entry {
     fn is_of(&self, client: Option<IpAddr>) -> bool {
         client.is_some() && self.client() == client
     }
-    fn judge(&self, now: Tick, limits: &Limits) -> Order {
+    fn judge(&self, now: Tick, limits: &ServerLimits) -> Order {
         if self.state.take_moved() {
             self.since.set(now);
             return Order::None;
@@ -264,9 +264,9 @@ impl Entry {
             return if limits.stall.is_some_and(|limit| age >= limit) { Order::Stalled } else { Order::None };
         }
         match self.state.phase() {
-            Phase::Idle if age >= limits.idle => Order::IdleTooLong,
-            Phase::Head if age >= limits.header => Order::HeadTooSlow,
-            Phase::Busy if limits.half_close && self.is_gone(age) => Order::Gone,
+            ServerPhase::Idle if age >= limits.idle => Order::IdleTooLong,
+            ServerPhase::Head if age >= limits.header => Order::HeadTooSlow,
+            ServerPhase::Busy if limits.half_close && self.is_gone(age) => Order::Gone,
             _ => Order::None,
         }
     }
@@ -277,8 +277,8 @@ impl Entry {
         }
         let since = self.since.get();
         let is_late = match self.state.phase() {
-            Phase::Idle if self.state.is_flushed() && !self.state.write_waits() => false,
-            Phase::Head if now.since(since) >= HEAD => true,
+            ServerPhase::Idle if self.state.is_flushed() && !self.state.write_waits() => false,
+            ServerPhase::Head if now.since(since) >= HEAD => true,
             _ => return None,
         };
         (self.order.get() != Order::GiveWay).then_some((is_late, since.0))
@@ -287,7 +287,7 @@ impl Entry {
     fn has_asked(&self) -> bool {
         // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
         let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
-        self.state.phase() == Phase::Idle && rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
+        self.state.phase() == ServerPhase::Idle && rustix::io::ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
     }
     /// A peer that closes all looks like one that closes its half until something is sent to it: then it resets the
     /// connection. While it waits for an answer to begin it is given the doubt; in a stream that is quiet, for a moment.
@@ -315,14 +315,14 @@ impl Entry {
     }
 }
 
-impl Registration {
-    pub(super) fn state(&self) -> &Arc<State> {
+impl SweepPlace {
+    pub(super) fn state(&self) -> &Arc<ConnState> {
         &self.entry.state
     }
-    pub(super) fn source(&self) -> Source {
+    pub(super) fn source(&self) -> ClientId {
         self.entry.source
     }
-    pub(super) fn limits(&self) -> &Limits {
+    pub(super) fn limits(&self) -> &ServerLimits {
         &self.swept.limits
     }
     /// Who is to be woken for an order.
@@ -337,7 +337,7 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
+impl Drop for SweepPlace {
     fn drop(&mut self) {
         let mut entries = self.swept.entries.borrow_mut();
         let index = self.entry.index.get();

@@ -3,7 +3,7 @@
 mod ends;
 
 use super::conn::connection;
-use super::end::End;
+use super::end::ConnEnd;
 use super::*;
 use crate::config::Address;
 use crate::net::drain::{Shutdown, Trigger};
@@ -37,7 +37,7 @@ struct Server {
     trigger: Trigger,
     connections: Connections,
     /// How its connections have ended.
-    ends: Rc<RefCell<Vec<End>>>,
+    ends: Rc<RefCell<Vec<ConnEnd>>>,
     ended: Rc<Notify>,
     /// Lets `/wait` answer.
     go: Rc<Notify>,
@@ -45,8 +45,8 @@ struct Server {
     waiting: Rc<Notify>,
 }
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> ServerLimits {
+    ServerLimits {
         idle: LONG,
         header: LONG,
         stall: Some(LONG),
@@ -59,7 +59,7 @@ fn limits() -> Limits {
 }
 
 impl Server {
-    fn start(limits: Limits) -> Server {
+    fn start(limits: ServerLimits) -> Server {
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
         let (trigger, shutdown) = Shutdown::channel();
         let sweeper = Sweeper::start(limits, shutdown);
@@ -91,7 +91,7 @@ impl Server {
     async fn dial(&self) -> TcpStream {
         TcpStream::connect(&self.address).await.unwrap()
     }
-    async fn end(&self) -> End {
+    async fn end(&self) -> ConnEnd {
         loop {
             if let Some(end) = self.ends.borrow_mut().pop() {
                 return end;
@@ -117,18 +117,18 @@ struct Numbers {
 impl Service for Numbers {
     type Body = Reply;
 
-    fn begin(&self, request: &Asked<'_>, out: &mut Vec<u8>) -> Step<Reply> {
+    fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Reply> {
         if let Some(body) = number(request.target()) {
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             out.extend_from_slice(head.as_bytes());
-            return Step::Answer(head.len(), body.into());
+            return ServiceStep::Answer(head.len(), body.into());
         }
         match request.request() {
             Ok(request) => {
                 let answer = serve(request, self.go.clone(), self.waiting.clone(), self.tunnels.clone());
-                Step::Finish(Box::pin(async move { Given::Response(answer.await) }))
+                ServiceStep::Finish(Box::pin(async move { Finished::Response(answer.await) }))
             }
-            Err(why) => Step::Refuse(why),
+            Err(why) => ServiceStep::Refuse(why),
         }
     }
 }
@@ -233,7 +233,7 @@ fn requests_are_answered_one_after_the_other_on_one_connection() {
             assert!(hello(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
         }
         drop(client);
-        assert!(matches!(server.end().await, End::Closed));
+        assert!(matches!(server.end().await, ConnEnd::Closed));
         assert_eq!(server.connections.count(), 0);
     });
 }
@@ -278,7 +278,7 @@ fn pipelined_requests_are_answered_in_order_whoever_knows_the_answers() {
 #[test]
 fn a_parked_connection_serves_the_next_request() {
     run(async {
-        let server = Server::start(Limits { idle: Duration::from_secs(2), header: SHORT, ..limits() });
+        let server = Server::start(ServerLimits { idle: Duration::from_secs(2), header: SHORT, ..limits() });
         let mut client = server.dial().await;
         for _ in 0..3 {
             // Longer than a head may take.
@@ -324,7 +324,7 @@ fn every_malformed_request_is_told_why() {
         for (bytes, status, why) in rows {
             let answer = server.talk(&bytes).await;
             assert_refused(&answer, status, why);
-            assert!(matches!(server.end().await, End::Refused(f) if f.status.as_str() == status));
+            assert!(matches!(server.end().await, ConnEnd::Refused(f) if f.status.as_str() == status));
         }
     });
 }
@@ -366,7 +366,7 @@ fn a_panic_ends_one_connection_only() {
 #[test]
 fn an_upgrade_hands_over_the_socket_and_what_was_read_early() {
     run(async {
-        let server = Server::start(Limits { idle: SHORT, header: SHORT, ..limits() });
+        let server = Server::start(ServerLimits { idle: SHORT, header: SHORT, ..limits() });
         let mut client = server.dial().await;
         let head = b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly";
         client.write_all(head).await.unwrap();
@@ -375,7 +375,7 @@ fn an_upgrade_hands_over_the_socket_and_what_was_read_early() {
             assert!(client.read_buf(&mut all).await.unwrap() > 0);
         }
         assert!(all.starts_with(b"HTTP/1.1 101 "));
-        assert!(matches!(server.end().await, End::Upgraded));
+        assert!(matches!(server.end().await, ConnEnd::Upgraded));
         tokio::time::sleep(SHORT * 4).await;
         client.write_all(b"late").await.unwrap();
         let mut got = [0; 4];
@@ -392,7 +392,7 @@ fn a_client_that_leaves_ends_the_service() {
         client.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         server.waiting.notified().await;
         drop(client);
-        assert!(matches!(server.end().await, End::Broken(_)));
+        assert!(matches!(server.end().await, ConnEnd::Broken(_)));
     });
 }
 
@@ -405,7 +405,7 @@ fn a_streamed_answer_goes_out_piece_by_piece() {
         let mut client = TcpStream::connect(listener.address().to_string()).await.unwrap();
         let (stream, _) = listener.accept().await;
         let (_trigger, shutdown) = Shutdown::channel();
-        let sweeper = Sweeper::start(Limits { idle: SHORT, ..limits() }, shutdown);
+        let sweeper = Sweeper::start(ServerLimits { idle: SHORT, ..limits() }, shutdown);
         let service = move |_| {
             let pieces = rx.borrow_mut().take().map(Pieces);
             async move { Response::new(pieces.unwrap()) }
@@ -436,7 +436,7 @@ impl Body for Pieces {
 #[test]
 fn empty_lines_before_a_request_are_none_of_it_and_start_no_head() {
     run(async {
-        let server = Server::start(Limits { header: SHORT, ..limits() });
+        let server = Server::start(ServerLimits { header: SHORT, ..limits() });
         let mut client = server.dial().await;
         client.write_all(b"\r\n\n\r\n").await.unwrap();
         tokio::time::sleep(SHORT * 4).await;
@@ -448,7 +448,7 @@ fn empty_lines_before_a_request_are_none_of_it_and_start_no_head() {
 #[test]
 fn what_was_sent_whole_before_a_half_close_is_answered_to_the_last() {
     run(async {
-        let server = Server::start(Limits { half_close: true, ..limits() });
+        let server = Server::start(ServerLimits { half_close: true, ..limits() });
         let mut client = server.dial().await;
         let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         let requests = [get("/wait"), get("/known/1"), get("/known/2"), get("/"), get("/known/3")].concat();

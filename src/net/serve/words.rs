@@ -1,7 +1,7 @@
 //! Last words: the answer to a head that cannot be read or came too slowly, and a close that lets it arrive.
 
-use super::head::Refusal;
-use super::limits::Limits;
+use super::head::HeadRefusal;
+use super::limits::ServerLimits;
 use crate::clock;
 use crate::net::listen::Stream;
 use crate::net::stream::untaken;
@@ -41,7 +41,7 @@ pub(super) async fn linger(mut stream: Stream) {
 
 /// The same in the middle of an upload. Many clients read no answer before they have sent all: what they send is read and
 /// dropped, for as long as it keeps coming.
-pub(super) async fn hear_out(mut stream: Stream, limits: &Limits) {
+pub(super) async fn hear_out(mut stream: Stream, limits: &ServerLimits) {
     let quiet = limits.stall.map_or(PATIENCE, |stall| stall.min(QUIET));
     let most = limits.stall.map_or(PATIENCE, |stall| stall.max(quiet));
     let _ = tokio::time::timeout(most, drain(&mut stream, quiet)).await;
@@ -86,32 +86,32 @@ fn answer(fault: &Fault) -> Vec<u8> {
 }
 
 /// What to answer to a head that did not come in time.
-pub(super) fn too_slow(limits: &Limits) -> Fault {
+pub(super) fn too_slow(limits: &ServerLimits) -> Fault {
     let detail = format!("the head of the request was not complete within {:?}", limits.header);
     Fault::client(StatusCode::REQUEST_TIMEOUT, Kind::HttpRequestError, detail)
 }
 
 /// What to answer to a head that is refused. `unread`: what had come of it.
-pub(super) fn refusal(why: Refusal, unread: &[u8], limits: &Limits) -> Fault {
+pub(super) fn refusal(why: HeadRefusal, unread: &[u8], limits: &ServerLimits) -> Fault {
     let is_target = || unread.get(..limits.head).is_some_and(|line| !line.contains(&b'\n'));
     let (status, detail) = match why {
         _ if speaks_other_version(unread) => {
             (StatusCode::HTTP_VERSION_NOT_SUPPORTED, "this port speaks HTTP/1.1 and HTTP/1.0 only".to_owned())
         }
-        Refusal::TargetTooLong => (StatusCode::URI_TOO_LONG, "the request target is too long".to_owned()),
+        HeadRefusal::TargetTooLong => (StatusCode::URI_TOO_LONG, "the request target is too long".to_owned()),
         // One line without an end: it is the target that is too long (RFC 9110 section 15.5.15).
-        Refusal::TooLong if is_target() => {
+        HeadRefusal::TooLong if is_target() => {
             (StatusCode::URI_TOO_LONG, format!("the request line is longer than {} bytes", limits.head))
         }
-        Refusal::TooLong | Refusal::TooManyFields => (
+        HeadRefusal::TooLong | HeadRefusal::TooManyFields => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             format!("the head of the request has more than {} bytes or {} fields", limits.head, limits.fields),
         ),
-        Refusal::NoRoom => {
+        HeadRefusal::NoRoom => {
             let detail = "too many requests with long heads are under way; try again later";
             return Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail);
         }
-        Refusal::Malformed(why) => (StatusCode::BAD_REQUEST, malformed(why, unread)),
+        HeadRefusal::Malformed(why) => (StatusCode::BAD_REQUEST, malformed(why, unread)),
     };
     Fault::client(status, Kind::HttpRequestError, detail)
 }

@@ -1,8 +1,8 @@
 //! Our side of TLS to origins: what we offer, and whose certificates we believe.
 
 use super::roots::Roots;
-use super::session::Session;
-use super::trouble::Trouble;
+use super::session::TlsSession;
+use super::trouble::TlsTrouble;
 use crate::wire::target::Host;
 use bytes::Bytes;
 use rustls::client::Resumption;
@@ -19,30 +19,30 @@ const TICKETS: usize = 8;
 const HTTP: &[u8] = b"http/1.1";
 
 /// What speaks TLS to all origins of a node.
-pub struct Client(Arc<ClientConfig>);
+pub struct TlsClient(Arc<ClientConfig>);
 
-impl Client {
+impl TlsClient {
     /// Errors name the cure.
-    pub fn new(roots: &Roots) -> Result<Client, String> {
+    pub fn new(roots: &Roots) -> Result<TlsClient, String> {
         let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions();
         let builder = builder.map_err(|e| e.to_string())?;
         let mut config = builder.with_root_certificates(roots.load()?).with_no_client_auth();
         config.alpn_protocols = vec![HTTP.to_vec()];
         config.resumption = Resumption::in_memory_sessions(RESUMED * TICKETS);
-        Ok(Client(Arc::new(config)))
+        Ok(TlsClient(Arc::new(config)))
     }
 
     /// The handshake, in which the server has to prove that it is `host`. Takes as long as the server does.
-    pub async fn connect(&self, socket: TcpStream, host: Host<'_>) -> Result<Session, Trouble> {
+    pub async fn connect(&self, socket: TcpStream, host: Host<'_>) -> Result<TlsSession, TlsTrouble> {
         let name = match host {
-            Host::Name(name) => ServerName::try_from(name.to_owned()).map_err(|_| Trouble::no_name())?,
+            Host::Name(name) => ServerName::try_from(name.to_owned()).map_err(|_| TlsTrouble::no_name())?,
             Host::Ip(ip) => ServerName::from(ip.to_canonical()),
         };
-        let tls = ClientConnection::new(self.0.clone(), name).map_err(Trouble::of_tls)?;
-        let mut session = Session::new(socket, tls, Bytes::new());
+        let tls = ClientConnection::new(self.0.clone(), name).map_err(TlsTrouble::of_tls)?;
+        let mut session = TlsSession::new(socket, tls, Bytes::new());
         match session.shake_hands().await {
             Ok(()) => Ok(session),
-            Err(e) => Err(Trouble::of_handshake(e)),
+            Err(e) => Err(TlsTrouble::of_handshake(e)),
         }
     }
 }

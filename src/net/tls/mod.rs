@@ -1,4 +1,4 @@
-//! TLS: the only folder that names rustls. [`Session`] is one connection, [`Client`] what speaks to origins, [`Server`] to clients.
+//! TLS: the only folder that names rustls. [`TlsSession`] is one connection, [`TlsClient`] what speaks to origins, [`Server`] to clients.
 //!
 //! A session is driven on the socket itself: what it says that is not the application's (tickets, key updates, alerts) is
 //! handled where the application reads or writes.
@@ -9,8 +9,8 @@ mod server;
 mod session;
 mod trouble;
 
-pub use client::Client;
+pub use client::TlsClient;
 pub use roots::{BUNDLES, Roots};
 pub use server::{Refused, Server};
-pub use session::Session;
-pub use trouble::Trouble;
+pub use session::TlsSession;
+pub use trouble::TlsTrouble;

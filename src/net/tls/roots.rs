@@ -3,7 +3,7 @@
 //! The environment has no say in that (`SSL_CERT_FILE`, `SSL_CERT_DIR`): the shell of a client of ours has our own authority
 //! in it, and an origin that this one vouches for may be anybody who holds its key.
 
-use crate::config::Https;
+use crate::config::HttpsConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -28,7 +28,7 @@ pub struct Roots {
 }
 
 impl Roots {
-    pub fn of(https: &Https) -> Roots {
+    pub fn of(https: &HttpsConfig) -> Roots {
         Roots { more: https.roots.clone(), never: https.ca.clone() }
     }
 

@@ -1,7 +1,7 @@
 //! TLS towards clients of the proxy, in the names of hosts.
 
 use super::client::provider;
-use super::session::Session;
+use super::session::TlsSession;
 use bytes::Bytes;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -43,13 +43,13 @@ impl Server {
 
     /// Shakes hands, as the host whose certificates these are (DER, its own first). `said`: what the client has said already.
     /// Takes as long as the client does.
-    pub async fn accept(&self, socket: TcpStream, chain: &[Vec<u8>], said: Bytes) -> Result<Session, Refused> {
+    pub async fn accept(&self, socket: TcpStream, chain: &[Vec<u8>], said: Bytes) -> Result<TlsSession, Refused> {
         let chain = chain.iter().map(|certificate| CertificateDer::from(certificate.clone())).collect();
         let shown = SingleCertAndKey::from(CertifiedKey::new(chain, self.key.clone()));
         let mut config = self.config.clone();
         config.cert_resolver = Arc::new(shown);
         let tls = ServerConnection::new(Arc::new(config)).map_err(|e| Refused::Otherwise(io::Error::other(e)))?;
-        let mut session = Session::new(socket, tls, said);
+        let mut session = TlsSession::new(socket, tls, said);
         match session.shake_hands().await {
             Ok(()) => Ok(session),
             Err(e) if is_of_certificate(&e) => Err(Refused::Certificate(e)),

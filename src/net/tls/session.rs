@@ -20,8 +20,8 @@ thread_local! {
 }
 
 /// See the module. Dropped, it closes the socket without a word, so that what was sent looks cut off; in order it ends by
-/// [`Session::poll_shutdown`] or [`Session::say_goodbye`].
-pub struct Session {
+/// [`TlsSession::poll_shutdown`] or [`TlsSession::say_goodbye`].
+pub struct TlsSession {
     socket: TcpStream,
     tls: Connection,
     /// Read from the socket and not taken by `tls` yet.
@@ -31,10 +31,10 @@ pub struct Session {
     taken: usize,
 }
 
-impl Session {
+impl TlsSession {
     /// `tls` has said nothing yet. `ahead`: what was read from the socket already.
-    pub(super) fn new(socket: TcpStream, tls: impl Into<Connection>, ahead: Bytes) -> Session {
-        Session { socket, tls: tls.into(), ahead, taken: 0 }
+    pub(super) fn new(socket: TcpStream, tls: impl Into<Connection>, ahead: Bytes) -> TlsSession {
+        TlsSession { socket, tls: tls.into(), ahead, taken: 0 }
     }
 
     pub fn socket(&self) -> &TcpStream {
@@ -111,7 +111,7 @@ impl Session {
     /// Writes the records that wait, until the socket has them.
     fn poll_records(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.wants_write() {
-            match self.tls.write_tls(&mut Socket(&self.socket)) {
+            match self.tls.write_tls(&mut TlsSocket(&self.socket)) {
                 Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
                 Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => ready!(self.socket.poll_write_ready(cx))?,
@@ -123,7 +123,7 @@ impl Session {
 
     /// The same as far as that goes without waiting; what is left goes with the next write.
     fn send_now(&mut self) {
-        while self.tls.wants_write() && self.tls.write_tls(&mut Socket(&self.socket)).is_ok_and(|sent| sent > 0) {}
+        while self.tls.wants_write() && self.tls.write_tls(&mut TlsSocket(&self.socket)).is_ok_and(|sent| sent > 0) {}
     }
 
     /// Why a peer takes no more: perhaps it has said so.
@@ -148,7 +148,7 @@ impl Session {
     }
 }
 
-impl AsyncRead for Session {
+impl AsyncRead for TlsSession {
     /// An end without the peer's word for it is an error (`UnexpectedEof`), after all that came before it.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -168,7 +168,7 @@ impl AsyncRead for Session {
     }
 }
 
-impl AsyncWrite for Session {
+impl AsyncWrite for TlsSession {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.get_mut().poll_write_by(cx, |writer| writer.write(buf))
     }
@@ -193,16 +193,16 @@ impl AsyncWrite for Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for TlsSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
 /// A socket that never waits.
-struct Socket<'a>(&'a TcpStream);
+struct TlsSocket<'a>(&'a TcpStream);
 
-impl Write for Socket<'_> {
+impl Write for TlsSocket<'_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.try_write(buf)
     }

@@ -9,18 +9,18 @@ use std::io;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct TlsTrouble {
     kind: Kind,
     /// What the origin has done, and the cure.
     said: Cow<'static, str>,
     source: Option<io::Error>,
 }
 
-impl Trouble {
+impl TlsTrouble {
     /// Where what a connection failed by is of TLS.
-    pub fn of(error: &io::Error) -> Option<Trouble> {
+    pub fn of(error: &io::Error) -> Option<TlsTrouble> {
         let error = error.get_ref()?.downcast_ref::<Error>()?;
-        Some(Trouble::of_tls(error.clone()))
+        Some(TlsTrouble::of_tls(error.clone()))
     }
 
     /// An origin's fault; `origin` is how it is named.
@@ -29,24 +29,24 @@ impl Trouble {
         self.source.into_iter().fold(fault, Fault::because)
     }
 
-    pub(super) fn no_name() -> Trouble {
-        Trouble::new(Kind::TlsCertificateError, "has a name that no certificate can be for: check its spelling")
+    pub(super) fn no_name() -> TlsTrouble {
+        TlsTrouble::new(Kind::TlsCertificateError, "has a name that no certificate can be for: check its spelling")
     }
 
-    pub(super) fn of_handshake(error: io::Error) -> Trouble {
-        match Trouble::of(&error) {
+    pub(super) fn of_handshake(error: io::Error) -> TlsTrouble {
+        match TlsTrouble::of(&error) {
             Some(trouble) => trouble,
             None => {
                 let said = "closed the connection within the TLS handshake: check that it speaks TLS on that port";
-                Trouble { source: Some(error), ..Trouble::new(Kind::ConnectionTerminated, said) }
+                TlsTrouble { source: Some(error), ..TlsTrouble::new(Kind::ConnectionTerminated, said) }
             }
         }
     }
 
-    pub(super) fn of_tls(error: Error) -> Trouble {
+    pub(super) fn of_tls(error: Error) -> TlsTrouble {
         match error {
-            Error::InvalidCertificate(why) => Trouble::new(Kind::TlsCertificateError, certificate(&why)),
-            Error::NoCertificatesPresented => Trouble::new(Kind::TlsCertificateError, "shows no certificate"),
+            Error::InvalidCertificate(why) => TlsTrouble::new(Kind::TlsCertificateError, certificate(&why)),
+            Error::NoCertificatesPresented => TlsTrouble::new(Kind::TlsCertificateError, "shows no certificate"),
             Error::AlertReceived(alert) => of_alert(alert),
             Error::PeerIncompatible(
                 PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
@@ -54,24 +54,24 @@ impl Trouble {
             ) => too_old(),
             Error::InvalidMessage(InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion) => {
                 let said = "does not speak TLS on that port: is it for http://?";
-                Trouble::new(Kind::TlsProtocolError, said)
+                TlsTrouble::new(Kind::TlsProtocolError, said)
             }
-            error => Trouble::new(Kind::TlsProtocolError, format!("broke the rules of TLS ({error})")),
+            error => TlsTrouble::new(Kind::TlsProtocolError, format!("broke the rules of TLS ({error})")),
         }
     }
 
-    fn new(kind: Kind, said: impl Into<Cow<'static, str>>) -> Trouble {
-        Trouble { kind, said: said.into(), source: None }
+    fn new(kind: Kind, said: impl Into<Cow<'static, str>>) -> TlsTrouble {
+        TlsTrouble { kind, said: said.into(), source: None }
     }
 }
 
-fn too_old() -> Trouble {
+fn too_old() -> TlsTrouble {
     let said =
         "speaks neither TLS 1.2 nor TLS 1.3, and nothing older is safe: list it in [https] pass to have it tunnelled";
-    Trouble::new(Kind::TlsProtocolError, said)
+    TlsTrouble::new(Kind::TlsProtocolError, said)
 }
 
-fn of_alert(alert: AlertDescription) -> Trouble {
+fn of_alert(alert: AlertDescription) -> TlsTrouble {
     use AlertDescription::*;
     let name = format!("{alert:?}");
     let said = match alert {
@@ -90,7 +90,7 @@ fn of_alert(alert: AlertDescription) -> Trouble {
         UnrecognisedName => format!("does not know that name (alert {name}): check its spelling"),
         _ => format!("ended TLS by the alert {name}"),
     };
-    Trouble::new(Kind::TlsAlertReceived, said)
+    TlsTrouble::new(Kind::TlsAlertReceived, said)
 }
 
 /// What is wrong with it, and the cure.

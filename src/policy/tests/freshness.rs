@@ -1,5 +1,5 @@
 use super::{NOW, at, request, response, stored};
-use crate::policy::terms::Source;
+use crate::policy::terms::LifetimeSource;
 use crate::policy::{Rules, storable};
 use crate::wire::date::{Moment, Timestamp};
 
@@ -7,15 +7,15 @@ struct Case {
     res: &'static [&'static str],
     /// Seconds of freshness left on arrival; 0 or less is stale.
     left: i64,
-    source: Source,
+    source: LifetimeSource,
     section: &'static str,
 }
 
-const fn case(res: &'static [&'static str], left: i64, source: Source, section: &'static str) -> Case {
+const fn case(res: &'static [&'static str], left: i64, source: LifetimeSource, section: &'static str) -> Case {
     Case { res, left, source, section }
 }
 
-use Source::*;
+use LifetimeSource::*;
 
 /// Every row has a validator too, so that the stale ones are stored.
 const TABLE: &[Case] = &[

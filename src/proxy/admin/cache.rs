@@ -1,6 +1,6 @@
 //! `/v1/cache`: purging a URL everywhere.
 
-use super::problem::{Problem, Reply, json};
+use super::problem::{AdminReply, Problem, json};
 use super::{Admin, query};
 use crate::proxy::hot::RUNS_OUT;
 use http::StatusCode;
@@ -11,7 +11,7 @@ impl Admin {
     /// 200: every node and every front has done it. 202: those under `missed` have not, or it is not known who else there
     /// is (`unsure`); a node that missed it is asked for nothing that it holds before it has promised to validate, so
     /// nothing purged is answered from there either. Where a front was not told it waits until its copies have run out.
-    pub async fn purge(&self, query: Option<&str>) -> Result<Reply, Problem> {
+    pub async fn purge(&self, query: Option<&str>) -> Result<AdminReply, Problem> {
         let key = query::key_to_purge(query)?;
         let purged = self.cluster.purge(&key).await;
         if let Some(hot) = &self.hot {

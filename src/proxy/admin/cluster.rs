@@ -1,13 +1,13 @@
 //! `/v1/cluster`: who forms the cluster, as this front knows it.
 
 use super::Admin;
-use super::problem::{Reply, json};
-use crate::cluster::membership::zk::{Keeper, Line, Peer};
+use super::problem::{AdminReply, json};
+use crate::cluster::membership::zk::{FrontPeer, Keeper, ZkLine};
 use http::StatusCode;
 use serde_json::{Value, json};
 
 impl Admin {
-    pub fn overview(&self) -> Reply {
+    pub fn overview(&self) -> AdminReply {
         let body = match self.cluster.keeper() {
             None => self.alone(),
             Some(keeper) => self.together(keeper),
@@ -58,12 +58,12 @@ impl Admin {
 
 fn line(keeper: &Keeper) -> Value {
     match keeper.line() {
-        Line::Up(session) => json!({"connect": keeper.settings.connect, "state": "connected", "session": session}),
-        Line::Down(why) => json!({"connect": keeper.settings.connect, "state": "disconnected", "reason": why}),
+        ZkLine::Up(session) => json!({"connect": keeper.settings.connect, "state": "connected", "session": session}),
+        ZkLine::Down(why) => json!({"connect": keeper.settings.connect, "state": "disconnected", "reason": why}),
     }
 }
 
-fn front(peer: &Peer) -> Value {
+fn front(peer: &FrontPeer) -> Value {
     let record = &peer.record;
     json!({
         "id": peer.id,

@@ -1,9 +1,9 @@
 //! `/metrics`: the Prometheus text format 0.0.4 over front, ring and nodes.
 
 use super::Admin;
-use super::problem::{Reply, reply};
-use crate::account::{self, Kind};
-use crate::cluster::membership::zk::{Keeper, Line};
+use super::problem::{AdminReply, reply};
+use crate::account::{self, AccountKind};
+use crate::cluster::membership::zk::{Keeper, ZkLine};
 use crate::net::serve;
 use crate::proxy::metrics as front;
 use http::StatusCode;
@@ -30,7 +30,7 @@ const GAUGES: &[&str] = &[
 struct Family {
     name: String,
     help: String,
-    kind: front::Kind,
+    kind: front::MetricKind,
     samples: Vec<(String, f64)>,
 }
 
@@ -38,12 +38,12 @@ struct Family {
 struct Families(Vec<Family>);
 
 impl Admin {
-    pub async fn metrics(&self) -> Reply {
+    pub async fn metrics(&self) -> AdminReply {
         let mut families = Families::default();
         families.add(
             "ringhold_info",
             "The version.",
-            front::Kind::Gauge,
+            front::MetricKind::Gauge,
             &[("version", env!("CARGO_PKG_VERSION"))],
             1.0,
         );
@@ -62,29 +62,39 @@ impl Admin {
     /// What this process holds for others, by kind (docs/caching.md).
     fn held(&self, families: &mut Families) {
         let hot = self.hot.as_ref().map_or(0, |hot| hot.size());
-        let bodies = [("hot", hot), ("fills", account::held(Kind::Fills)), ("readers", account::held(Kind::Readers))];
+        let bodies = [
+            ("hot", hot),
+            ("fills", account::held(AccountKind::Fills)),
+            ("readers", account::held(AccountKind::Readers)),
+        ];
         for (kind, bytes) in bodies.into_iter().chain(serve::held()) {
             families.held("front", kind, bytes as f64);
         }
         let (name, help) = ("ringhold_front_readers_cut_total", "Slow readers that were cut to free what they held.");
-        families.add(name, help, front::Kind::Counter, &[], account::cut() as f64);
+        families.add(name, help, front::MetricKind::Counter, &[], account::cut() as f64);
     }
 
     fn ring_metrics(&self, families: &mut Families) {
         let epoch = self.cluster.view().epoch as f64;
-        families.add("ringhold_ring_epoch", "Grows with every change of members.", front::Kind::Gauge, &[], epoch);
+        families.add(
+            "ringhold_ring_epoch",
+            "Grows with every change of members.",
+            front::MetricKind::Gauge,
+            &[],
+            epoch,
+        );
         for node in self.cluster.list() {
             let labels = [("node", node.id.as_str())];
             let up = f64::from(u8::from(node.up));
-            families.add("ringhold_node_up", "Whether requests are sent there.", front::Kind::Gauge, &labels, up);
+            families.add("ringhold_node_up", "Whether requests are sent there.", front::MetricKind::Gauge, &labels, up);
             let (name, help) = ("ringhold_node_slow", "Whether it is passed over because its hits take long.");
-            families.add(name, help, front::Kind::Gauge, &labels, f64::from(u8::from(node.slow)));
-            families.add("ringhold_node_share", "Of the key space.", front::Kind::Gauge, &labels, node.share);
+            families.add(name, help, front::MetricKind::Gauge, &labels, f64::from(u8::from(node.slow)));
+            families.add("ringhold_node_share", "Of the key space.", front::MetricKind::Gauge, &labels, node.share);
             let load = f64::from(node.load);
             families.add(
                 "ringhold_node_load",
                 "Requests under way from this front.",
-                front::Kind::Gauge,
+                front::MetricKind::Gauge,
                 &labels,
                 load,
             );
@@ -94,27 +104,27 @@ impl Admin {
         }
         for (id, restarts) in self.cluster.restarts() {
             let (name, help) = ("ringhold_node_restarts_total", "Starts of a node after its first.");
-            families.add(name, help, front::Kind::Counter, &[("node", &id)], restarts as f64);
+            families.add(name, help, front::MetricKind::Counter, &[("node", &id)], restarts as f64);
         }
     }
 }
 
 fn keeper_metrics(keeper: &Keeper, families: &mut Families) {
     let (name, help) = ("ringhold_zookeeper_connected", "Whether ZooKeeper can be asked; else the ring stands still.");
-    let connected = f64::from(u8::from(matches!(keeper.line(), Line::Up(_))));
-    families.add(name, help, front::Kind::Gauge, &[], connected);
+    let connected = f64::from(u8::from(matches!(keeper.line(), ZkLine::Up(_))));
+    families.add(name, help, front::MetricKind::Gauge, &[], connected);
     let (name, help) = ("ringhold_leader", "Whether this front writes the ring.");
-    families.add(name, help, front::Kind::Gauge, &[], f64::from(u8::from(keeper.record().leads)));
+    families.add(name, help, front::MetricKind::Gauge, &[], f64::from(u8::from(keeper.record().leads)));
     let fronts = keeper.fronts().len() as f64;
-    families.add("ringhold_fronts", "Fronts that live, as this one knows.", front::Kind::Gauge, &[], fronts);
+    families.add("ringhold_fronts", "Fronts that live, as this one knows.", front::MetricKind::Gauge, &[], fronts);
     let (name, help) = ("ringhold_ring_writes_refused_total", "Rings due when the lock was lost; none is written.");
-    families.add(name, help, front::Kind::Counter, &[], keeper.refusals() as f64);
+    families.add(name, help, front::MetricKind::Counter, &[], keeper.refusals() as f64);
 }
 
 impl Families {
     fn held(&mut self, process: &str, kind: &str, bytes: f64) {
         let (name, help) = ("ringhold_held_bytes", "Memory that a process holds for others, by kind.");
-        self.add(name, help, front::Kind::Gauge, &[("process", process), ("kind", kind)], bytes);
+        self.add(name, help, front::MetricKind::Gauge, &[("process", process), ("kind", kind)], bytes);
     }
 
     fn of_node(&mut self, id: &str, name: &str, value: f64) {
@@ -124,17 +134,17 @@ impl Families {
         for (what, label) in [("disk_skipped", "why"), ("disk_errors", "what")] {
             if let Some(of) = name.strip_prefix(what).and_then(|rest| rest.strip_prefix('_')) {
                 let (family, labels) = (format!("ringhold_node_{what}_total"), [("node", id), (label, of)]);
-                return self.add(&family, "As the node reports it.", front::Kind::Counter, &labels, value);
+                return self.add(&family, "As the node reports it.", front::MetricKind::Counter, &labels, value);
             }
         }
         let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let gauge = GAUGES.contains(&name) || name.ends_with("_open");
-        let kind = if gauge { front::Kind::Gauge } else { front::Kind::Counter };
+        let kind = if gauge { front::MetricKind::Gauge } else { front::MetricKind::Counter };
         let total = if gauge || plain.ends_with("_total") { "" } else { "_total" };
         self.add(&format!("ringhold_node_{plain}{total}"), "As the node reports it.", kind, &[("node", id)], value);
     }
 
-    fn add(&mut self, name: &str, help: &str, kind: front::Kind, labels: &[(&str, &str)], value: f64) {
+    fn add(&mut self, name: &str, help: &str, kind: front::MetricKind, labels: &[(&str, &str)], value: f64) {
         let sample = (labels_of(labels), value);
         match self.0.iter_mut().find(|family| family.name == name) {
             Some(family) => family.samples.push(sample),
@@ -146,8 +156,8 @@ impl Families {
         let mut text = String::new();
         for Family { name, help, kind, samples } in &self.0 {
             let kind = match kind {
-                front::Kind::Counter => "counter",
-                front::Kind::Gauge => "gauge",
+                front::MetricKind::Counter => "counter",
+                front::MetricKind::Gauge => "gauge",
             };
             let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
             for (labels, value) in samples {
@@ -177,7 +187,7 @@ mod tests {
         families.of_node("n1", "hits", 3.0);
         families.of_node("n1", "bytes", 12345678901.0);
         families.of_node("n2", "hits", 4.0);
-        families.add("x_total", "X.", front::Kind::Counter, &[("a", "q\"\\\n"), ("b", "")], 0.5);
+        families.add("x_total", "X.", front::MetricKind::Counter, &[("a", "q\"\\\n"), ("b", "")], 0.5);
         let expected = "\
 # HELP ringhold_node_hits_total As the node reports it.
 # TYPE ringhold_node_hits_total counter

@@ -17,19 +17,19 @@ mod tests;
 use super::hot::Hot;
 use super::https::folder;
 use super::https::leaf::Leaves;
-use super::metrics::Counters;
-use crate::cluster::{Cluster, NO_NODES};
+use super::metrics::FrontCounters;
+use crate::cluster::{ControlPlane, NO_NODES};
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Listener;
-use crate::net::serve::{ByRequest, ClientBody, Connections, Limits, Sweeper};
-use crate::net::shares::{Seat, Seats, Source, Taken};
+use crate::net::serve::{ByRequest, ClientBody, Connections, ServerLimits, Sweeper};
+use crate::net::shares::{ClientId, Seat, Seats, Taken};
 use crate::net::trust;
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use problem::{Problem, Reply, json, reply};
+use problem::{AdminReply, Problem, json, reply};
 use route::{RESET, Thing, Verb};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -48,8 +48,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 
 /// What the answers are made of.
 struct Admin {
-    cluster: Arc<Cluster>,
-    counters: Vec<Arc<Counters>>,
+    cluster: Arc<ControlPlane>,
+    counters: Vec<Arc<FrontCounters>>,
     hot: Option<Arc<Hot>>,
     /// What signs for hosts; `None`: no https is intercepted.
     leaves: Option<Arc<Leaves>>,
@@ -61,14 +61,14 @@ struct Admin {
 /// Serves the admin API until `shutdown`. Must run inside a `LocalSet`. `config` holds the addresses that were bound.
 pub async fn serve(
     listener: Listener,
-    cluster: Arc<Cluster>,
-    counters: Vec<Arc<Counters>>,
+    cluster: Arc<ControlPlane>,
+    counters: Vec<Arc<FrontCounters>>,
     hot: Option<Arc<Hot>>,
     leaves: Option<Arc<Leaves>>,
     config: &Config,
     mut shutdown: Shutdown,
 ) {
-    let limits = Limits { head: 32 * 1024, fields: 64, ..Limits::of(config) };
+    let limits = ServerLimits { head: 32 * 1024, fields: 64, ..ServerLimits::of(config) };
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
     let seats = Seats::new(MAX_CONNECTIONS);
     let address = listener.address().to_string();
@@ -78,7 +78,7 @@ pub async fn serve(
             accepted = listener.accept_with(async || connections.close_longest_idle(None)) => accepted,
             () = shutdown.begun() => break,
         };
-        let Some(seat) = seat(&seats, &connections, Source::of(&peer)).await else { continue };
+        let Some(seat) = seat(&seats, &connections, ClientId::of(&peer)).await else { continue };
         // The configuration asks for a token on every other address; here it is made sure of.
         if !trust::may_see_admin(peer, admin.config.admin.token.is_some()) {
             continue;
@@ -95,7 +95,7 @@ pub async fn serve(
 }
 
 /// Who has been idle for longest gives way. `None`: nobody is, and the client has its share.
-async fn seat(seats: &Seats, connections: &Connections, source: Source) -> Option<Seat> {
+async fn seat(seats: &Seats, connections: &Connections, source: ClientId) -> Option<Seat> {
     for _ in 0..8 {
         let of = match seats.take(source) {
             Ok(seat) => return Some(seat),
@@ -110,14 +110,14 @@ async fn seat(seats: &Seats, connections: &Connections, source: Source) -> Optio
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<ClientBody>) -> Reply {
+    async fn answer(&self, request: Request<ClientBody>) -> AdminReply {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let reply = self.respond(request).await.unwrap_or_else(Problem::into_reply);
         tracing::debug!(%method, path, status = reply.status().as_u16(), "admin");
         reply
     }
 
-    async fn respond(&self, request: Request<ClientBody>) -> Result<Reply, Problem> {
+    async fn respond(&self, request: Request<ClientBody>) -> Result<AdminReply, Problem> {
         let (head, body) = request.into_parts();
         // What cannot be found is guarded as well: a stranger learns nothing.
         let thing = route::thing(head.uri.path());
@@ -147,7 +147,7 @@ impl Admin {
         }
     }
 
-    fn roots(&self) -> Result<Reply, Problem> {
+    fn roots(&self) -> Result<AdminReply, Problem> {
         match &self.leaves {
             None => Err(Problem::new(StatusCode::NOT_FOUND, "no https is cached here: set [https] hosts")),
             Some(leaves) => {
@@ -156,7 +156,7 @@ impl Admin {
         }
     }
 
-    fn readiness(&self) -> Result<Reply, Problem> {
+    fn readiness(&self) -> Result<AdminReply, Problem> {
         let readiness = self.cluster.readiness();
         if readiness.up == 0 {
             let detail = match readiness.nodes {
@@ -169,7 +169,7 @@ impl Admin {
     }
 }
 
-fn index() -> Reply {
+fn index() -> AdminReply {
     json(StatusCode::OK, &json!({"name": "ringhold", "version": env!("CARGO_PKG_VERSION"), "endpoints": route::INDEX}))
 }
 

@@ -1,10 +1,10 @@
 //! `/v1/nodes`: who is in the cluster.
 
-use super::problem::{Problem, Reply, json};
+use super::problem::{AdminReply, Problem, json};
 use super::{Admin, query};
 use crate::cluster::NO_NODES;
 use crate::cluster::membership::spec::Spec;
-use crate::cluster::ops::Listed;
+use crate::cluster::ops::ListedNode;
 use crate::config::parse_duration;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
@@ -27,16 +27,16 @@ enum Wanted {
 }
 
 impl Admin {
-    pub fn nodes(&self) -> Reply {
+    pub fn nodes(&self) -> AdminReply {
         let nodes: Vec<Value> = self.cluster.list().iter().map(shown).collect();
         json(StatusCode::OK, &json!({"epoch": self.cluster.view().epoch, "nodes": nodes}))
     }
 
-    pub fn node(&self, id: &str) -> Result<Reply, Problem> {
+    pub fn node(&self, id: &str) -> Result<AdminReply, Problem> {
         Ok(json(StatusCode::OK, &shown(&self.cluster.find(id)?)))
     }
 
-    pub async fn add_node(&self, spec: Spec) -> Result<Reply, Problem> {
+    pub async fn add_node(&self, spec: Spec) -> Result<AdminReply, Problem> {
         let listed = self.cluster.add(spec).await?;
         let mut reply = changed(StatusCode::CREATED, &listed);
         if let Ok(location) = HeaderValue::try_from(format!("/v1/nodes/{}", listed.id)) {
@@ -45,8 +45,8 @@ impl Admin {
         Ok(reply)
     }
 
-    pub async fn change_node(&self, id: &str, patch: Patch) -> Result<Reply, Problem> {
-        let mut listed: Option<Listed> = None;
+    pub async fn change_node(&self, id: &str, patch: Patch) -> Result<AdminReply, Problem> {
+        let mut listed: Option<ListedNode> = None;
         if let Some(weight) = patch.weight {
             listed = Some(self.cluster.set_weight(id, weight).await?);
         }
@@ -59,7 +59,7 @@ impl Admin {
         let drained = matches!(patch.state, Some(Wanted::Draining));
         match listed {
             Some(listed) => {
-                let listed = Listed { pending: pending || listed.pending, ..listed };
+                let listed = ListedNode { pending: pending || listed.pending, ..listed };
                 Ok(changed_with(StatusCode::OK, &listed, if drained { self.last(id) } else { None }))
             }
             None => {
@@ -69,7 +69,7 @@ impl Admin {
     }
 
     /// 202: its keys are the next owners' from now on; it goes when its requests are done.
-    pub async fn remove_node(&self, id: &str, query: Option<&str>) -> Result<Reply, Problem> {
+    pub async fn remove_node(&self, id: &str, query: Option<&str>) -> Result<AdminReply, Problem> {
         let drain = query::one(&query::pairs(query, &["drain"])?, "drain")?;
         let wrong = || Problem::bad_request("drain is a time, for example 30s");
         let drain = drain.map(|text| parse_duration(&text).ok_or_else(wrong)).transpose()?;
@@ -78,7 +78,7 @@ impl Admin {
     }
 
     /// Undoes what was changed here: the nodes are the file's again.
-    pub async fn reset_nodes(&self) -> Result<Reply, Problem> {
+    pub async fn reset_nodes(&self) -> Result<AdminReply, Problem> {
         self.cluster.reset().await?;
         Ok(self.nodes())
     }
@@ -90,11 +90,11 @@ impl Admin {
 }
 
 /// 202 for what is recorded and not yet true.
-fn changed(status: StatusCode, node: &Listed) -> Reply {
+fn changed(status: StatusCode, node: &ListedNode) -> AdminReply {
     changed_with(status, node, None)
 }
 
-fn changed_with(status: StatusCode, node: &Listed, warning: Option<String>) -> Reply {
+fn changed_with(status: StatusCode, node: &ListedNode, warning: Option<String>) -> AdminReply {
     let mut body = shown(node);
     if let Some(warning) = warning {
         body["warning"] = warning.into();
@@ -106,7 +106,7 @@ fn changed_with(status: StatusCode, node: &Listed, warning: Option<String>) -> R
     json(StatusCode::ACCEPTED, &body)
 }
 
-fn shown(node: &Listed) -> Value {
+fn shown(node: &ListedNode) -> Value {
     json!({
         "id": node.id,
         "address": node.address,

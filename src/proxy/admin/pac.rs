@@ -1,8 +1,8 @@
 //! `/proxy.pac`: what a browser or a system can be pointed at to find the proxy.
 
 use super::Admin;
-use super::problem::{Problem, Reply, reply};
-use crate::cluster::membership::zk::Peer;
+use super::problem::{AdminReply, Problem, reply};
+use crate::cluster::membership::zk::FrontPeer;
 use crate::config::{Address, is_local};
 use crate::net::web;
 use http::header::HOST;
@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use std::net::{Ipv6Addr, SocketAddr};
 
 impl Admin {
-    pub fn pac(&self, headers: &HeaderMap) -> Reply {
+    pub fn pac(&self, headers: &HeaderMap) -> AdminReply {
         match self.cluster.keeper() {
             None => file(&self.config.proxy.listen, headers),
             Some(keeper) => listed(&keeper.fronts(), &keeper.host, headers),
@@ -19,10 +19,10 @@ impl Admin {
 }
 
 /// All fronts that can be used by whoever asks: a proxy on loopback is for this machine only.
-fn listed(fronts: &[Peer], host: &str, headers: &HeaderMap) -> Reply {
+fn listed(fronts: &[FrontPeer], host: &str, headers: &HeaderMap) -> AdminReply {
     let here = is_local(host) || asked_by(headers).is_some_and(|host| is_local(host.trim_matches(['[', ']'])));
     // Only what can be nothing but a host and a port gets into the script: these come over the network.
-    let is_of_use = |peer: &&Peer| {
+    let is_of_use = |peer: &&FrontPeer| {
         let address = peer.record.proxy.parse::<Address>();
         address.is_ok_and(|address| matches!(address, Address::Tcp(_)) && (here || !address.is_local()))
     };
@@ -30,7 +30,7 @@ fn listed(fronts: &[Peer], host: &str, headers: &HeaderMap) -> Reply {
 }
 
 /// Names the first of the proxy's addresses; where that is "every address", the one by which we were asked.
-fn file(listen: &[SocketAddr], headers: &HeaderMap) -> Reply {
+fn file(listen: &[SocketAddr], headers: &HeaderMap) -> AdminReply {
     let Some(listen) = listen.first() else {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the proxy listens nowhere").into_reply();
     };
@@ -44,7 +44,7 @@ fn file(listen: &[SocketAddr], headers: &HeaderMap) -> Reply {
 
 /// Lists these fronts, beginning with the one that the URL's hash (FNV-1a) says: the URLs spread over the fronts, and a
 /// browser whose first front is dead tries the next one by itself.
-fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> Reply {
+fn script<'a>(fronts: impl Iterator<Item = &'a str>) -> AdminReply {
     let list: Vec<String> = fronts.map(|front| format!("\"PROXY {front}\"")).collect();
     if list.is_empty() {
         let detail = "no front can be reached from elsewhere: set [proxy] listen to an address that others reach";
@@ -88,7 +88,7 @@ mod tests {
         text(file(&[listen.parse().unwrap()], &headers))
     }
 
-    fn text(reply: Reply) -> String {
+    fn text(reply: AdminReply) -> String {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         String::from_utf8(runtime.block_on(reply.into_body().collect()).unwrap().to_bytes().to_vec()).unwrap()
     }
@@ -115,9 +115,9 @@ mod tests {
         let peer = |(proxy, own): &(&str, bool)| {
             let (admin, version) = (String::new(), String::new());
             let record = FrontRecord { proxy: (*proxy).to_owned(), admin, epoch: 1, leads: false, boot: 0, version };
-            Peer { id: "f".to_owned(), record, own: *own }
+            FrontPeer { id: "f".to_owned(), record, own: *own }
         };
-        let fronts: Vec<Peer> = proxies.iter().map(peer).collect();
+        let fronts: Vec<FrontPeer> = proxies.iter().map(peer).collect();
         let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_str(host).unwrap())]);
         text(listed(&fronts, advertised, &headers))
     }

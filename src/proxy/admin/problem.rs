@@ -1,6 +1,6 @@
 //! Error answers: problem details (RFC 9457).
 
-use crate::cluster::membership::members::{ChangeError, Refusal};
+use crate::cluster::membership::members::{ChangeError, ChangeRefusal};
 use crate::net::web;
 use crate::wire::fault::Fault;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-pub type Reply = Response<Full<Bytes>>;
+pub type AdminReply = Response<Full<Bytes>>;
 
 /// What went wrong: a status, and a sentence that names the cure.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Problem {
         Problem { field, ..Problem::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
-    pub fn into_reply(self) -> Reply {
+    pub fn into_reply(self) -> AdminReply {
         let title = self.status.canonical_reason().unwrap_or("Error");
         let body =
             json!({"type": "about:blank", "title": title, "status": self.status.as_u16(), "detail": self.detail});
@@ -58,7 +58,7 @@ impl Problem {
 }
 
 /// An answer that nobody keeps.
-pub fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Reply {
+pub fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> AdminReply {
     let mut reply = Response::new(Full::new(body.into()));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -67,7 +67,7 @@ pub fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> 
     reply
 }
 
-pub fn json(status: StatusCode, body: &Value) -> Reply {
+pub fn json(status: StatusCode, body: &Value) -> AdminReply {
     reply(status, "application/json", format!("{body}\n"))
 }
 
@@ -81,17 +81,18 @@ impl From<ChangeError> for Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Problem {
+impl From<ChangeRefusal> for Problem {
+    fn from(refusal: ChangeRefusal) -> Problem {
         let status = match refusal {
-            Refusal::Unknown(_) => StatusCode::NOT_FOUND,
-            Refusal::Duplicate(_) | Refusal::AddressTaken { .. } | Refusal::Leaving(_) | Refusal::CannotSpawn(_) => {
-                StatusCode::CONFLICT
-            }
-            Refusal::Bad(_)
-            | Refusal::Weight { .. }
-            | Refusal::TooManyPoints { .. }
-            | Refusal::TooManySpawned { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            ChangeRefusal::Unknown(_) => StatusCode::NOT_FOUND,
+            ChangeRefusal::Duplicate(_)
+            | ChangeRefusal::AddressTaken { .. }
+            | ChangeRefusal::Leaving(_)
+            | ChangeRefusal::CannotSpawn(_) => StatusCode::CONFLICT,
+            ChangeRefusal::Bad(_)
+            | ChangeRefusal::Weight { .. }
+            | ChangeRefusal::TooManyPoints { .. }
+            | ChangeRefusal::TooManySpawned { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Problem::new(status, refusal.to_string())
     }

@@ -1,7 +1,7 @@
 //! `/v1/ring`, and who owns what.
 
 use super::super::https::listed;
-use super::problem::{Problem, Reply, json};
+use super::problem::{AdminReply, Problem, json};
 use super::{Admin, query};
 use crate::clock;
 use crate::cluster::views::{Node, View};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Admin {
     /// All that is needed to build the same ring elsewhere.
-    pub fn ring(&self) -> Reply {
+    pub fn ring(&self) -> AdminReply {
         let view = self.cluster.view();
         json(
             StatusCode::OK,
@@ -26,7 +26,7 @@ impl Admin {
         )
     }
 
-    pub fn owner(&self, query: Option<&str>) -> Result<Reply, Problem> {
+    pub fn owner(&self, query: Option<&str>) -> Result<AdminReply, Problem> {
         let key = query::key(query)?;
         let view = self.cluster.view();
         match is_tunnelled(&view, &key) {
@@ -36,7 +36,7 @@ impl Admin {
     }
 
     /// Who owns a URL, who answers for it now, what is stored there, and what a GET with these `header`s would get and why.
-    pub async fn explain(&self, query: Option<&str>) -> Result<Reply, Problem> {
+    pub async fn explain(&self, query: Option<&str>) -> Result<AdminReply, Problem> {
         let (key, fields) = query::key_and_fields(query)?;
         let view = self.cluster.view();
         if is_tunnelled(&view, &key) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
-use crate::config::{Address, Node, Place, Secret};
+use crate::config::{Address, NodeConfig, NodePlace, Secret};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -11,7 +11,7 @@ use tokio::task::LocalSet;
 
 struct Bench {
     address: String,
-    cluster: Arc<Cluster>,
+    cluster: Arc<ControlPlane>,
     fakes: Vec<(Arc<FakeNode>, Listening)>,
     folder: tempfile::TempDir,
     _trigger: crate::net::drain::Trigger,
@@ -26,15 +26,15 @@ async fn bench(token: Option<&str>) -> Bench {
     for (boot, id) in [(1, "a"), (2, "b")] {
         let fake = FakeNode::new(boot);
         let listening = fake.listen(&folder.path().join(id));
-        config.nodes.push(Node { id: id.into(), place: Place::At(listening.address.clone()), weight: 1 });
+        config.nodes.push(NodeConfig { id: id.into(), place: NodePlace::At(listening.address.clone()), weight: 1 });
         fakes.push((fake, listening));
     }
-    let cluster = Cluster::start(&config, false).await.unwrap();
+    let cluster = ControlPlane::start(&config, false).await.unwrap();
     until("all up", || cluster.readiness().up == 2).await;
     let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
     let address = listener.address().to_string();
     let (trigger, shutdown) = Shutdown::channel();
-    let counters = vec![Arc::new(Counters::default())];
+    let counters = vec![Arc::new(FrontCounters::default())];
     let serving = cluster.clone();
     tokio::task::spawn_local(async move { serve(listener, serving, counters, None, None, &config, shutdown).await });
     Bench { address, cluster, fakes, folder, _trigger: trigger }

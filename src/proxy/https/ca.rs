@@ -33,15 +33,15 @@ const LONGEST_COMMON_NAME: usize = 64;
 
 /// Why there is no certificate or no authority: one sentence that names the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble(pub String);
+pub struct AuthorityTrouble(pub String);
 
-impl fmt::Display for Trouble {
+impl fmt::Display for AuthorityTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for AuthorityTrouble {}
 
 /// What an authority is made of, as it is kept.
 #[derive(Clone)]
@@ -55,7 +55,7 @@ pub struct Parts {
 }
 
 /// An authority that can sign.
-pub struct Authority {
+pub struct CertificateAuthority {
     root: Vec<u8>,
     signer: Vec<u8>,
     about: Certificate,
@@ -64,10 +64,10 @@ pub struct Authority {
 
 /// Makes one that may sign for these names and for those of all presets (so that one more preset needs no new one), and for no
 /// address but those named. `now` is the wall clock.
-pub fn make(names: &[Name], now: Timestamp) -> Result<Parts, Trouble> {
+pub fn make(names: &[Name], now: Timestamp) -> Result<Parts, AuthorityTrouble> {
     let all: Vec<Name> = names.iter().cloned().chain(PRESETS.iter().flat_map(|preset| preset.names())).collect();
     let constraints = constraints(&all);
-    let serial = nonce().map_err(|cause| Trouble(format!("the system gives no random numbers: {cause}")))?.0;
+    let serial = nonce().map_err(|cause| AuthorityTrouble(format!("the system gives no random numbers: {cause}")))?.0;
     let id: String = serial[12..].iter().map(|byte| format!("{byte:02x}")).collect();
     let root_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(unmade)?;
     let root = authority(&format!("ringhold CA {id}"), 1, Vec::new(), constraints.clone(), now)?;
@@ -88,7 +88,7 @@ fn authority(
     usage: Vec<ExtendedKeyUsagePurpose>,
     constraints: NameConstraints,
     now: Timestamp,
-) -> Result<CertificateParams, Trouble> {
+) -> Result<CertificateParams, AuthorityTrouble> {
     let mut params = CertificateParams::default();
     params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(now).saturating_sub(BACK);
     params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(now) + LIFE;
@@ -147,8 +147,9 @@ fn reduced(names: &[Name]) -> Permitted {
 }
 
 /// 16 random bytes, of which two bits are given: so it is positive and has that length.
-fn serial() -> Result<SerialNumber, Trouble> {
-    let mut bytes = nonce().map_err(|cause| Trouble(format!("the system gives no random numbers: {cause}")))?.0;
+fn serial() -> Result<SerialNumber, AuthorityTrouble> {
+    let mut bytes =
+        nonce().map_err(|cause| AuthorityTrouble(format!("the system gives no random numbers: {cause}")))?.0;
     bytes[0] = bytes[0] & 0x3f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
@@ -157,15 +158,15 @@ fn since_1970(time: Timestamp) -> Duration {
     Duration::from_secs(time.seconds())
 }
 
-fn unmade(cause: rcgen::Error) -> Trouble {
-    Trouble(format!("a certificate cannot be made: {cause}"))
+fn unmade(cause: rcgen::Error) -> AuthorityTrouble {
+    AuthorityTrouble(format!("a certificate cannot be made: {cause}"))
 }
 
-impl Authority {
+impl CertificateAuthority {
     /// From what is kept; `of` is where that was, for the message.
-    pub fn open(parts: Parts, of: &str) -> Result<Authority, Trouble> {
+    pub fn open(parts: Parts, of: &str) -> Result<CertificateAuthority, AuthorityTrouble> {
         let strange = |what: &str| {
-            Trouble(format!("{of}: {what}; move it away, and make a new authority with: ringhold ca init"))
+            AuthorityTrouble(format!("{of}: {what}; move it away, and make a new authority with: ringhold ca init"))
         };
         let about =
             Certificate::read(&parts.signer).ok_or_else(|| strange("the signer's certificate cannot be read"))?;
@@ -179,7 +180,7 @@ impl Authority {
         // Byte for byte what the signer says of itself: some clients compare.
         params.key_identifier_method = KeyIdMethod::PreSpecified(about.key_id.clone());
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Authority { root: parts.root, signer: parts.signer, about, issuer: Issuer::new(params, key) })
+        Ok(CertificateAuthority { root: parts.root, signer: parts.signer, about, issuer: Issuer::new(params, key) })
     }
 
     /// The root's certificate, as DER: what clients are to trust, and what no origin is to be trusted by.
@@ -228,7 +229,7 @@ impl Authority {
         not_before: Timestamp,
         not_after: Timestamp,
         key: &KeyPair,
-    ) -> Result<Vec<u8>, Trouble> {
+    ) -> Result<Vec<u8>, AuthorityTrouble> {
         let mut params = CertificateParams::default();
         params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(not_before);
         params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(not_after);
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn what_is_made_says_what_it_may_sign_for_and_how_long() {
         let parts = make(&names(&["files.example", "*.corp.example", "192.0.2.1"]), NOW).unwrap();
-        let authority = Authority::open(parts.clone(), "test").unwrap();
+        let authority = CertificateAuthority::open(parts.clone(), "test").unwrap();
         for certificate in [&parts.root, &parts.signer] {
             let about = Certificate::read(certificate).unwrap();
             assert_eq!(about.permitted, *authority.permitted());
@@ -298,7 +299,7 @@ mod tests {
 
     #[test]
     fn it_is_warned_of_the_end_thirty_days_before_and_no_sooner() {
-        let authority = Authority::open(make(&[], NOW).unwrap(), "test").unwrap();
+        let authority = CertificateAuthority::open(make(&[], NOW).unwrap(), "test").unwrap();
         let before = |days: u64| Timestamp(authority.end().0 - days * 86_400_000);
         assert_eq!(authority.last_days(before(30)), None);
         assert_eq!(authority.last_days(Timestamp(before(30).0 + 1)), Some(29));
@@ -310,7 +311,7 @@ mod tests {
     #[test]
     fn parts_that_do_not_belong_together_are_refused() {
         let (one, other) = (make(&[], NOW).unwrap(), make(&[], NOW).unwrap());
-        let refused = |parts: Parts| Authority::open(parts, "signer.pem").map(|_| ()).unwrap_err().0;
+        let refused = |parts: Parts| CertificateAuthority::open(parts, "signer.pem").map(|_| ()).unwrap_err().0;
         assert!(refused(Parts { key: other.key, ..one.clone() }).contains("is not that of the signer's"));
         assert!(refused(Parts { key: vec![1, 2], ..one.clone() }).contains("key cannot be read"));
         assert!(refused(Parts { signer: vec![0x30], ..one.clone() }).starts_with("signer.pem: the signer's"));

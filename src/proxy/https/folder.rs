@@ -2,7 +2,7 @@
 //! (the same of a second authority, while clients get to know it), and what is written from those: `ca.pem` (the roots), and
 //! in `clients` whatever else clients are to read.
 
-use super::ca::{Authority, Parts, Trouble};
+use super::ca::{AuthorityTrouble, CertificateAuthority, Parts};
 use crate::cluster::membership::state::replace;
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind, Read};
@@ -20,7 +20,7 @@ const LARGEST: u64 = 1 << 20;
 
 /// Where an authority is kept.
 #[derive(Clone, Debug)]
-pub struct Folder {
+pub struct AuthorityFolder {
     path: PathBuf,
 }
 
@@ -31,10 +31,10 @@ pub enum Which {
     Next,
 }
 
-impl Folder {
+impl AuthorityFolder {
     /// What is said of it holds for whoever stands in another folder.
-    pub fn at(path: &Path) -> Folder {
-        Folder { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) }
+    pub fn at(path: &Path) -> AuthorityFolder {
+        AuthorityFolder { path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()) }
     }
 
     /// Where files for clients are, which are not the authority's own: whatever lies beside that is trusted for no origin.
@@ -55,12 +55,12 @@ impl Folder {
     }
 
     /// The authorities there, the first one first; none where there is none. A key that others may read is refused.
-    pub fn load(&self) -> Result<Vec<Authority>, Trouble> {
+    pub fn load(&self) -> Result<Vec<CertificateAuthority>, AuthorityTrouble> {
         let all = [Which::First, Which::Next].map(|which| self.read(&self.file(which)));
         all.into_iter().filter_map(Result::transpose).collect()
     }
 
-    fn read(&self, file: &Path) -> Result<Option<Authority>, Trouble> {
+    fn read(&self, file: &Path) -> Result<Option<CertificateAuthority>, AuthorityTrouble> {
         let name = file.display().to_string();
         let about = match fs::metadata(file) {
             Ok(about) => about,
@@ -80,18 +80,18 @@ impl Folder {
             opened.take(LARGEST).read_to_end(&mut text).map_err(|cause| unreadable(&name, &cause))?;
         }
         let parts = parts(&text).ok_or_else(|| {
-            Trouble(format!(
+            AuthorityTrouble(format!(
                 "{name}: not the root, the signer and its key in PEM; move it away, and make a new authority with: ringhold \
                  ca init"
             ))
         })?;
-        Authority::open(parts, &name).map(Some)
+        CertificateAuthority::open(parts, &name).map(Some)
     }
 
     /// Writes an authority, and then `ca.pem`; where there is one already it is replaced whole or not at all.
-    pub fn write(&self, which: Which, parts: &Parts) -> Result<(), Trouble> {
+    pub fn write(&self, which: Which, parts: &Parts) -> Result<(), AuthorityTrouble> {
         let unwritable = |cause: io::Error| {
-            Trouble(format!(
+            AuthorityTrouble(format!(
                 "{}: cannot be written ({cause}); name a folder of yours by `[https] ca`",
                 self.path.display()
             ))
@@ -109,7 +109,7 @@ impl Folder {
     }
 
     /// Writes `ca.pem` where it is not what these authorities make of it.
-    pub fn publish(&self, authorities: &[Authority]) -> io::Result<()> {
+    pub fn publish(&self, authorities: &[CertificateAuthority]) -> io::Result<()> {
         let text = roots(authorities);
         if fs::read_to_string(self.roots()).is_ok_and(|there| there == text) {
             return Ok(());
@@ -119,7 +119,7 @@ impl Folder {
 }
 
 /// The roots, as PEM: for clients.
-pub fn roots(authorities: &[Authority]) -> String {
+pub fn roots(authorities: &[CertificateAuthority]) -> String {
     authorities.iter().map(|authority| written(&pem::Pem::new(CERTIFICATE, authority.root()))).collect()
 }
 
@@ -134,17 +134,17 @@ fn parts(text: &[u8]) -> Option<Parts> {
     Some(Parts { root: certificates.next()?, signer: certificates.next()?, key: of(PRIVATE_KEY).next()? })
 }
 
-fn unreadable(name: &str, cause: &io::Error) -> Trouble {
-    Trouble(format!("{name}: cannot be read ({cause}); run this as the user that the front runs as"))
+fn unreadable(name: &str, cause: &io::Error) -> AuthorityTrouble {
+    AuthorityTrouble(format!("{name}: cannot be read ({cause}); run this as the user that the front runs as"))
 }
 
 fn is_open(about: &fs::Metadata) -> bool {
     about.permissions().mode() & 0o077 != 0
 }
 
-fn open_to_others(path: &Path, mode: u32) -> Trouble {
+fn open_to_others(path: &Path, mode: u32) -> AuthorityTrouble {
     let path = path.display();
-    Trouble(format!(
+    AuthorityTrouble(format!(
         "{path}: others may read the key that signs for your hosts, or put another there; run: chmod {mode:o} {path}"
     ))
 }
@@ -158,9 +158,9 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_795_956_577_000);
 
-    fn made(which: &[Which]) -> (TempDir, Folder) {
+    fn made(which: &[Which]) -> (TempDir, AuthorityFolder) {
         let home = TempDir::new().unwrap();
-        let folder = Folder::at(&home.path().join("a/ca"));
+        let folder = AuthorityFolder::at(&home.path().join("a/ca"));
         which.iter().for_each(|which| folder.write(*which, &make(&[], NOW).unwrap()).unwrap());
         (home, folder)
     }

@@ -1,6 +1,6 @@
 //! PURE. What a request inside the TLS of a host is about: that host's URLs, and no other's.
 
-use crate::net::serve::Head;
+use crate::net::serve::RequestHead;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::field::FieldId;
 use crate::wire::target::Key;
@@ -23,7 +23,7 @@ impl Inside {
 
     /// A request's target in absolute form (RFC 9112 section 3.2.2): what it would be without the TLS. A request for another
     /// host is 421 (RFC 9110 section 15.5.20): who wants that one would have to prove it to its client.
-    pub fn target(&self, request: &Head<'_>) -> Result<Vec<u8>, Fault> {
+    pub fn target(&self, request: &RequestHead<'_>) -> Result<Vec<u8>, Fault> {
         if *request.method() == Method::CONNECT {
             return Err(Fault::bad_request("CONNECT is for the proxy itself, not for a host inside a tunnel to it"));
         }

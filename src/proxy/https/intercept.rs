@@ -1,19 +1,19 @@
 //! CONNECT to a listed host: answered in its name, or tunnelled on with every byte that the client has said.
 
 use super::inside::Inside;
-use super::interception::{Asked, Interception};
+use super::interception::{Interception, TunnelRequest};
 use super::passed::Passed;
 use crate::clock::tick;
 use crate::net::listen::Stream;
 use crate::net::serve::Upgrade;
 use crate::net::tls::Refused;
 use crate::proxy::metrics::Handshake;
-use crate::proxy::outcome::{Cache, End, Source, Verdict};
+use crate::proxy::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use crate::proxy::record::Record;
-use crate::proxy::reply::{Content, Reply};
+use crate::proxy::reply::{Reply, ReplyContent};
 use crate::proxy::tunnel;
 use crate::proxy::worker::Client;
-use crate::wire::client_hello::{self, Hello, Read};
+use crate::wire::client_hello::{self, ClientHello, HelloRead};
 use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::{Bytes, BytesMut};
 use http::{Response, StatusCode};
@@ -27,8 +27,8 @@ use tokio::time::timeout;
 const SILENCE: Duration = Duration::from_secs(3);
 
 /// What the client says first.
-enum Said {
-    Hello(Hello),
+enum ClientSaid {
+    Hello(ClientHello),
     Other(Passed),
     /// It has left, or takes too long, or says too much.
     Nothing,
@@ -38,7 +38,7 @@ enum Said {
 struct Task {
     client: Rc<Client>,
     https: Arc<Interception>,
-    asked: Asked,
+    asked: TunnelRequest,
     inside: Inside,
     record: Option<Record>,
 }
@@ -69,18 +69,18 @@ pub fn take(
     if let (Some(upgrade), Some(https), Some(inside)) = (upgrade, client.worker.https.clone(), Inside::of(host, port)) {
         let (asked, mut record) = (asked(client, host, port), record.take());
         if let Some(record) = &mut record {
-            let (status, source, cache) = (StatusCode::OK, Source::Tunnel, Cache::Unknown);
+            let (status, source, cache) = (StatusCode::OK, AnswerSource::Tunnel, CacheResult::Unknown);
             record.decide(Verdict { status, source, cache, blame: None });
         }
         let task = Task { client: client.clone(), https, asked, inside, record };
         client.worker.connections.spawn(task.run(upgrade, serve));
     }
-    Response::new(Reply::new(Content::empty(), None))
+    Response::new(Reply::new(ReplyContent::empty(), None))
 }
 
-fn asked(client: &Client, host: &str, port: u16) -> Asked {
+fn asked(client: &Client, host: &str, port: u16) -> TunnelRequest {
     let address = client.peer.addr.map(|addr| addr.ip());
-    Asked { address, host: host.to_ascii_lowercase().into(), port }
+    TunnelRequest { address, host: host.to_ascii_lowercase().into(), port }
 }
 
 impl Task {
@@ -89,9 +89,9 @@ impl Task {
         let limit = self.client.worker.config.timeouts.header;
         let (said, bytes) = hear(&mut near, ahead, limit).await;
         let answered = match said {
-            Said::Hello(hello) => self.https.certificate(&self.asked, &hello).map(|leaf| (leaf, hello)),
-            Said::Other(why) => Err(why),
-            Said::Nothing => return self.failed(Handshake::Failed, "failed"),
+            ClientSaid::Hello(hello) => self.https.certificate(&self.asked, &hello).map(|leaf| (leaf, hello)),
+            ClientSaid::Other(why) => Err(why),
+            ClientSaid::Nothing => return self.failed(Handshake::Failed, "failed"),
         };
         match (answered, near) {
             (Ok((leaf, hello)), Stream::Tcp(socket)) => {
@@ -122,7 +122,7 @@ impl Task {
         self.client.worker.shared.counters.handshake(how);
         if let Some(record) = &mut self.record {
             record.tls("hit");
-            record.end(End::Complete);
+            record.end(AnswerEnd::Complete);
         }
         serve(stream, Rc::new(Client::within(self.client, self.inside)));
     }
@@ -136,27 +136,27 @@ impl Task {
         self.client.worker.shared.counters.handshake(how);
         if let Some(record) = &mut self.record {
             record.tls(logged);
-            record.end(End::Broke(Blame::new(Whose::Client, Kind::TlsProtocolError)));
+            record.end(AnswerEnd::Broke(Blame::new(Whose::Client, Kind::TlsProtocolError)));
         }
     }
 }
 
 /// The hello, and all that was read for it.
-async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration) -> (Said, Bytes) {
+async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration) -> (ClientSaid, Bytes) {
     let (began, mut bytes) = (tick(), BytesMut::from(&ahead[..]));
     let said = loop {
         match client_hello::read(&bytes) {
-            Read::Hello(hello) => break Said::Hello(hello),
-            Read::Other => break Said::Other(Passed::NotTls),
-            Read::Partial if bytes.len() >= client_hello::LONGEST => break Said::Nothing,
-            Read::Partial => {}
+            HelloRead::Hello(hello) => break ClientSaid::Hello(hello),
+            HelloRead::Other => break ClientSaid::Other(Passed::NotTls),
+            HelloRead::Partial if bytes.len() >= client_hello::LONGEST => break ClientSaid::Nothing,
+            HelloRead::Partial => {}
         }
         let (is_silent, left) = (bytes.is_empty(), limit.saturating_sub(tick().since(began)));
         let wait = if is_silent { left.min(SILENCE) } else { left };
         match timeout(wait, near.read_buf(&mut bytes)).await {
             Ok(Ok(read)) if read > 0 => {}
-            Err(_) if is_silent => break Said::Other(Passed::Silence),
-            _ => break Said::Nothing,
+            Err(_) if is_silent => break ClientSaid::Other(Passed::Silence),
+            _ => break ClientSaid::Nothing,
         }
     };
     (said, bytes.freeze())

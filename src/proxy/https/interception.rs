@@ -6,8 +6,8 @@ use super::passed::Passed;
 use crate::clock::{self, Tick, tick};
 use crate::config::Config;
 use crate::net::tls::Server;
-use crate::wire::client_hello::Hello;
-use crate::wire::https::{Hosts, Listing};
+use crate::wire::client_hello::ClientHello;
+use crate::wire::https::{HostList, Listing};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// See the module. There is one only where `[https] hosts` names hosts.
 pub struct Interception {
-    list: Hosts,
+    list: HostList,
     leaves: Arc<Leaves>,
     pub server: Server,
     learned: Mutex<Learned>,
@@ -24,7 +24,7 @@ pub struct Interception {
 
 /// Who asks for a tunnel, and where to.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct TunnelRequest {
     pub address: Option<IpAddr>,
     /// Without brackets, in lower case.
     pub host: Box<str>,
@@ -41,7 +41,7 @@ impl Interception {
 
     /// What is known before the client has said a word of TLS. `None`: the host is not listed. `is_private`: nobody else hears
     /// what nodes are asked.
-    pub fn before(&self, asked: &Asked, is_private: bool) -> Option<Result<(), Passed>> {
+    pub fn before(&self, asked: &TunnelRequest, is_private: bool) -> Option<Result<(), Passed>> {
         match self.list.decide(&asked.host, asked.port) {
             Listing::NotListed => None,
             Listing::Passed(_) => Some(Err(Passed::Listed)),
@@ -51,7 +51,7 @@ impl Interception {
     }
 
     /// The certificate to answer a hello with, or why it is not answered.
-    pub fn certificate(&self, asked: &Asked, hello: &Hello) -> Result<Arc<Leaf>, Passed> {
+    pub fn certificate(&self, asked: &TunnelRequest, hello: &ClientHello) -> Result<Arc<Leaf>, Passed> {
         if hello.host.as_ref().is_some_and(|host| *host != asked.host) {
             return Err(Passed::OtherName);
         }
@@ -74,7 +74,7 @@ impl Interception {
     }
 
     /// A client does not take our certificate: it gets tunnels for a while, and its operator one line.
-    pub fn refused(&self, asked: &Asked, hello: &Hello) {
+    pub fn refused(&self, asked: &TunnelRequest, hello: &ClientHello) {
         let now = tick();
         let until = Tick(now.0.saturating_add(u64::try_from(self.learn.as_millis()).unwrap_or(u64::MAX)));
         if self.learned().note(refusal(asked, hello), now, until) {
@@ -94,7 +94,7 @@ impl Interception {
     }
 }
 
-fn refusal(asked: &Asked, hello: &Hello) -> Refusal {
+fn refusal(asked: &TunnelRequest, hello: &ClientHello) -> Refusal {
     let host = xxh3_64(format!("{}:{}", asked.host, asked.port).as_bytes());
     Refusal { address: asked.address, program: hello.program, host }
 }

@@ -1,6 +1,6 @@
 //! The certificates that stand for hosts: signed here, without asking the host, and kept for as long as they are good.
 
-use super::ca::{Authority, BACK, Trouble};
+use super::ca::{AuthorityTrouble, BACK, CertificateAuthority};
 use crate::wire::date::Timestamp;
 use crate::wire::https::name::Name;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -22,7 +22,7 @@ const KEPT: usize = 1024;
 ///
 /// The key is made at the start and never written: it is nobody else's, and not that of the authority.
 pub struct Leaves {
-    authorities: Vec<Authority>,
+    authorities: Vec<CertificateAuthority>,
     key: KeyPair,
     kept: Mutex<Kept>,
 }
@@ -47,7 +47,7 @@ pub enum Unsigned {
     /// It is no name and no address.
     NoHost,
     /// A fault of ours.
-    Failed(Trouble),
+    Failed(AuthorityTrouble),
 }
 
 impl fmt::Display for Unsigned {
@@ -67,9 +67,9 @@ impl fmt::Display for Unsigned {
 
 impl Leaves {
     /// The first authority that is permitted to sign for a host does.
-    pub fn new(authorities: Vec<Authority>) -> Result<Leaves, Trouble> {
+    pub fn new(authorities: Vec<CertificateAuthority>) -> Result<Leaves, AuthorityTrouble> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .map_err(|cause| Trouble(format!("a key cannot be made: {cause}")))?;
+            .map_err(|cause| AuthorityTrouble(format!("a key cannot be made: {cause}")))?;
         Ok(Leaves { authorities, key, kept: Mutex::default() })
     }
 
@@ -78,7 +78,7 @@ impl Leaves {
         self.key.serialize_der()
     }
 
-    pub fn authorities(&self) -> &[Authority] {
+    pub fn authorities(&self) -> &[CertificateAuthority] {
         &self.authorities
     }
 
@@ -110,7 +110,7 @@ impl Leaves {
         self.kept().leaves.len()
     }
 
-    fn signer(&self, name: &Name, now: Timestamp) -> Result<&Authority, Unsigned> {
+    fn signer(&self, name: &Name, now: Timestamp) -> Result<&CertificateAuthority, Unsigned> {
         let mut permitted = self.authorities.iter().filter(|authority| authority.permitted().has(name)).peekable();
         if permitted.peek().is_none() {
             return Err(Unsigned::Outside);
@@ -178,9 +178,9 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_795_956_577_000);
     const DAY: u64 = 86_400_000;
 
-    fn authority(names: &[&str]) -> Authority {
+    fn authority(names: &[&str]) -> CertificateAuthority {
         let names: Vec<Name> = names.iter().map(|name| Name::parse(name).unwrap()).collect();
-        Authority::open(make(&names, NOW).unwrap(), "test").unwrap()
+        CertificateAuthority::open(make(&names, NOW).unwrap(), "test").unwrap()
     }
 
     fn leaves(names: &[&str]) -> Leaves {

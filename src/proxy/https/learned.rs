@@ -12,7 +12,7 @@ const MOST: usize = 4096;
 pub struct Refusal {
     /// `None`: it came by a Unix socket.
     pub address: Option<IpAddr>,
-    /// [`crate::wire::client_hello::Hello::program`].
+    /// [`crate::wire::client_hello::ClientHello::program`].
     pub program: u64,
     /// A hash of host and port.
     pub host: u64,

@@ -2,10 +2,10 @@
 
 use super::leaf::Leaves;
 use crate::wire::date::Timestamp;
-use crate::wire::https::{Hosts, Listing};
+use crate::wire::https::{HostList, Listing};
 
 /// Whether it is intercepted, and why or why not. A client that has refused our certificate is passed on all the same.
-pub fn said(list: &Hosts, leaves: Option<&Leaves>, host: &str, port: u16, now: Timestamp) -> (bool, String) {
+pub fn said(list: &HostList, leaves: Option<&Leaves>, host: &str, port: u16, now: Timestamp) -> (bool, String) {
     let line = match list.decide(host, port) {
         Listing::NotListed if !list.is_on() => return (false, "[https] hosts names no host".to_owned()),
         Listing::NotListed => return (false, "no line of [https] hosts has its host and port".to_owned()),
@@ -20,28 +20,29 @@ pub fn said(list: &Hosts, leaves: Option<&Leaves>, host: &str, port: u16, now: T
 
 #[cfg(test)]
 mod tests {
-    use super::super::ca::{Authority, make};
+    use super::super::ca::{CertificateAuthority, make};
     use super::*;
     use crate::wire::https::name::Name;
-    use crate::wire::https::{Entry, Listed};
+    use crate::wire::https::{HostEntry, Listed};
 
     const NOW: Timestamp = Timestamp(1_795_956_577_000);
 
     fn listed(entries: &[&str], key: &str) -> Vec<Listed> {
-        let line = |text: &&str| Listed { entry: Entry::parse(text).unwrap(), place: format!("a.toml:{key}") };
+        let line = |text: &&str| Listed { entry: HostEntry::parse(text).unwrap(), place: format!("a.toml:{key}") };
         entries.iter().map(line).collect()
     }
 
     #[test]
     fn the_line_that_decides_is_named_or_what_is_in_its_way() {
-        let list = Hosts {
+        let list = HostList {
             hosts: listed(&["a.example", "*.b.example", "preset:nix"], "hosts"),
             pass: listed(&["x.b.example"], "pass"),
         };
         let names = [Name::parse("a.example").unwrap(), Name::parse("*.b.example").unwrap()];
-        let leaves = Leaves::new(vec![Authority::open(make(&names, NOW).unwrap(), "test").unwrap()]).unwrap();
-        let narrow = Leaves::new(vec![Authority::open(make(&[], NOW).unwrap(), "test").unwrap()]).unwrap();
-        let of = |list: &Hosts, leaves, host, port| said(list, Some(leaves), host, port, NOW);
+        let leaves =
+            Leaves::new(vec![CertificateAuthority::open(make(&names, NOW).unwrap(), "test").unwrap()]).unwrap();
+        let narrow = Leaves::new(vec![CertificateAuthority::open(make(&[], NOW).unwrap(), "test").unwrap()]).unwrap();
+        let of = |list: &HostList, leaves, host, port| said(list, Some(leaves), host, port, NOW);
         assert_eq!(
             of(&list, &leaves, "a.example", 443),
             (true, "[https] hosts has \"a.example\" (a.toml:hosts)".to_owned())
@@ -59,6 +60,9 @@ mod tests {
         }
         let (is, why) = of(&list, &narrow, "a.example", 443);
         assert!(!is && why.contains("ca init --next"), "{why}");
-        assert_eq!(of(&Hosts::default(), &leaves, "a.example", 443), (false, "[https] hosts names no host".to_owned()));
+        assert_eq!(
+            of(&HostList::default(), &leaves, "a.example", 443),
+            (false, "[https] hosts names no host".to_owned())
+        );
     }
 }

@@ -1,25 +1,25 @@
 //! The authority as a front starts with it, and what `ringhold check` says of it.
 
-use super::ca::{Authority, Trouble, make};
-use super::folder::{Folder, Which};
+use super::ca::{AuthorityTrouble, CertificateAuthority, make};
+use super::folder::{AuthorityFolder, Which};
 use super::leaf::Leaves;
 use crate::clock;
-use crate::config::{Config, Https};
+use crate::config::{Config, HttpsConfig};
 use crate::wire::date::Timestamp;
 use crate::wire::https::name::Name;
-use crate::wire::https::{Entry, Hosts};
+use crate::wire::https::{HostEntry, HostList};
 
 /// The cure for a name that an authority may not sign for.
 const NEXT: &str = "make a second one that may with `ringhold ca init --next`, and have the clients trust it";
 
 /// What signs for hosts; `None`: no https is to be cached. It is made where there is none, unless the file names its folder:
 /// then it was to be brought there, and another one would be trusted by nobody. `now` is the wall clock.
-pub fn open(config: &Config, now: Timestamp) -> Result<Option<Leaves>, Trouble> {
+pub fn open(config: &Config, now: Timestamp) -> Result<Option<Leaves>, AuthorityTrouble> {
     let https = &config.https;
     if !https.list.is_on() {
         return Ok(None);
     }
-    let folder = Folder::at(&https.ca);
+    let folder = AuthorityFolder::at(&https.ca);
     let mut authorities = folder.load()?;
     if authorities.is_empty() {
         is_missing(https)?;
@@ -38,26 +38,26 @@ pub fn open(config: &Config, now: Timestamp) -> Result<Option<Leaves>, Trouble> 
 
 /// [`check`], now.
 pub fn check_now(config: &Config) -> Result<Vec<String>, String> {
-    check(config, clock::wall()).map_err(|Trouble(what)| what)
+    check(config, clock::wall()).map_err(|AuthorityTrouble(what)| what)
 }
 
 /// What is worth a warning. An error is what no front would start with.
-fn check(config: &Config, now: Timestamp) -> Result<Vec<String>, Trouble> {
+fn check(config: &Config, now: Timestamp) -> Result<Vec<String>, AuthorityTrouble> {
     let https = &config.https;
     if !https.list.is_on() {
         return Ok(Vec::new());
     }
-    let authorities = Folder::at(&https.ca).load()?;
+    let authorities = AuthorityFolder::at(&https.ca).load()?;
     if authorities.is_empty() {
         return is_missing(https).map(|()| Vec::new());
     }
     judge(&https.list, &authorities, now)
 }
 
-fn is_missing(https: &Https) -> Result<(), Trouble> {
+fn is_missing(https: &HttpsConfig) -> Result<(), AuthorityTrouble> {
     match https.ca_is_named {
         false => Ok(()),
-        true => Err(Trouble(format!(
+        true => Err(AuthorityTrouble(format!(
             "{}: there is no certificate authority; copy the folder of another front there, or make one with: ringhold ca init",
             https.ca.display()
         ))),
@@ -65,13 +65,17 @@ fn is_missing(https: &Https) -> Result<(), Trouble> {
 }
 
 /// What an authority has to be permitted for this list.
-pub fn names(list: &Hosts) -> Vec<Name> {
+pub fn names(list: &HostList) -> Vec<Name> {
     list.hosts.iter().flat_map(|line| line.entry.names()).collect()
 }
 
 /// Holds the list against what the authorities may sign for. A name that somebody has written is an error; what a preset has
 /// come to name since the authority was made is tunnelled.
-fn judge(list: &Hosts, authorities: &[Authority], now: Timestamp) -> Result<Vec<String>, Trouble> {
+fn judge(
+    list: &HostList,
+    authorities: &[CertificateAuthority],
+    now: Timestamp,
+) -> Result<Vec<String>, AuthorityTrouble> {
     let mut warnings = Vec::new();
     for line in &list.hosts {
         let outside = |name: &Name| !authorities.iter().any(|authority| authority.permitted().has(name));
@@ -79,12 +83,12 @@ fn judge(list: &Hosts, authorities: &[Authority], now: Timestamp) -> Result<Vec<
             line.entry.names().iter().filter(|name| outside(name)).map(Name::to_string).collect();
         match &line.entry {
             _ if outside.is_empty() => {}
-            Entry::Pattern(_) => {
+            HostEntry::Pattern(_) => {
                 let text =
                     format!("[https] hosts has {line}, which the certificate authority may not sign for: {NEXT}");
-                return Err(Trouble(text));
+                return Err(AuthorityTrouble(text));
             }
-            Entry::Preset(_) => warnings.push(format!(
+            HostEntry::Preset(_) => warnings.push(format!(
                 "of {line} the certificate authority may not sign for {}, which are tunnelled: {NEXT}",
                 outside.join(", ")
             )),
@@ -110,13 +114,13 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_795_956_577_000);
 
-    fn list(entries: &[&str]) -> Hosts {
-        let line = |text: &&str| Listed { entry: Entry::parse(text).unwrap(), place: "a.toml:2".to_owned() };
-        Hosts { hosts: entries.iter().map(line).collect(), pass: Vec::new() }
+    fn list(entries: &[&str]) -> HostList {
+        let line = |text: &&str| Listed { entry: HostEntry::parse(text).unwrap(), place: "a.toml:2".to_owned() };
+        HostList { hosts: entries.iter().map(line).collect(), pass: Vec::new() }
     }
 
-    fn authority(entries: &[&str], made: Timestamp) -> Authority {
-        Authority::open(make(&names(&list(entries)), made).unwrap(), "test").unwrap()
+    fn authority(entries: &[&str], made: Timestamp) -> CertificateAuthority {
+        CertificateAuthority::open(make(&names(&list(entries)), made).unwrap(), "test").unwrap()
     }
 
     #[test]
@@ -126,7 +130,7 @@ mod tests {
             assert_eq!(judge(&list(&[within]), &one, NOW), Ok(vec![]), "{within}");
         }
         for outside in ["c.example", "*.example", "192.0.2.2", "2001:db8::1"] {
-            let Trouble(said) = judge(&list(&["a.example", outside]), &one, NOW).unwrap_err();
+            let AuthorityTrouble(said) = judge(&list(&["a.example", outside]), &one, NOW).unwrap_err();
             assert!(said.contains(&format!("\"{outside}\" (a.toml:2)")) && said.contains("ca init --next"), "{said}");
         }
         let two = [authority(&["a.example"], NOW), authority(&["c.example"], NOW)];

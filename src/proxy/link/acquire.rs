@@ -1,15 +1,15 @@
 //! A connection for a request: from the pool, new, or from whoever is done first.
 
-use super::broken::Broken;
-use super::conn::Conn;
-use super::kept::Link;
-use super::pool::{Grant, Pool, Slot};
+use super::broken::LinkError;
+use super::conn::NodeConn;
+use super::kept::KeptConn;
+use super::pool::{Grant, NodePool, Slot};
 use crate::net::descriptors;
 use crate::net::http1;
 use crate::net::listen::Stream;
 use crate::net::prove;
 use crate::net::rules::Reach;
-use crate::net::shares::Source;
+use crate::net::shares::ClientId;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind::TimedOut};
@@ -30,18 +30,18 @@ pub enum Want {
 }
 
 /// Waits for a connection. Cancel safe.
-pub async fn acquire(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
+pub async fn acquire(pool: &Rc<NodePool>, want: Want, of: ClientId) -> Result<NodeConn, LinkError> {
     let conn = if pool.has_share(of) { find(pool, want, of).await? } else { Box::pin(queue(pool, of)).await? };
     conn.link.control.set_owner(of);
     Ok(conn)
 }
 
-async fn find(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
+async fn find(pool: &Rc<NodePool>, want: Want, of: ClientId) -> Result<NodeConn, LinkError> {
     if want != Want::New {
         while let Some((mut link, slot)) = pool.pop_idle() {
             if want == Want::Any || !link.is_stale() {
                 pool.shared.counters.link_reused.add(1);
-                return Ok(Conn::new(link, slot));
+                return Ok(NodeConn::new(link, slot));
             }
         }
     }
@@ -51,18 +51,18 @@ async fn find(pool: &Rc<Pool>, want: Want, of: Source) -> Result<Conn, Broken> {
     }
 }
 
-async fn queue(pool: &Rc<Pool>, of: Source) -> Result<Conn, Broken> {
-    let place = pool.enqueue(of).ok_or(Broken::Full)?;
+async fn queue(pool: &Rc<NodePool>, of: ClientId) -> Result<NodeConn, LinkError> {
+    let place = pool.enqueue(of).ok_or(LinkError::Full)?;
     match timeout(pool.shared.timeouts.queue, place).await {
-        Ok(Ok(Grant::Link(link, slot))) => Ok(Conn::new(link, slot)),
+        Ok(Ok(Grant::Link(link, slot))) => Ok(NodeConn::new(link, slot)),
         Ok(Ok(Grant::Slot(slot))) => open(slot, of).await,
         // The sender is dropped only when the node is given up.
-        Ok(Err(_)) => Err(Broken::Abandoned),
-        Err(_) => Err(Broken::Full),
+        Ok(Err(_)) => Err(LinkError::Abandoned),
+        Err(_) => Err(LinkError::Full),
     }
 }
 
-async fn open(mut slot: Slot, of: Source) -> Result<Conn, Broken> {
+async fn open(mut slot: Slot, of: ClientId) -> Result<NodeConn, LinkError> {
     let pool = slot.pool().clone();
     let control = slot.opening();
     control.set_owner(of);
@@ -78,13 +78,13 @@ async fn open(mut slot: Slot, of: Source) -> Result<Conn, Broken> {
         }
     });
     let stream =
-        connected.await.map_err(|e| if lacking.get() { Broken::Lacking(e) } else { Broken::Unreachable(e) })?;
+        connected.await.map_err(|e| if lacking.get() { LinkError::Lacking(e) } else { LinkError::Unreachable(e) })?;
     pool.shared.counters.link_opened.add(1);
-    Ok(Conn::new(Link { http: http1::Conn::new(stream, Reach::Anyone), control }, slot))
+    Ok(NodeConn::new(KeptConn { http: http1::Conn::new(stream, Reach::Anyone), control }, slot))
 }
 
 /// Connects as soon as we have what that takes; `lacking` says that we have not.
-async fn relieved(pool: &Pool, lacking: &Cell<bool>) -> io::Result<Stream> {
+async fn relieved(pool: &NodePool, lacking: &Cell<bool>) -> io::Result<Stream> {
     let node = &pool.node;
     loop {
         match prove::reach(&node.address, &node.id, &pool.shared.cluster, || node.is_up()).await {

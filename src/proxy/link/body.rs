@@ -1,7 +1,7 @@
 //! A node's body that did not come along with its head: streamed with back-pressure; it owns the connection.
 
-use super::broken::Broken;
-use super::conn::Conn;
+use super::broken::LinkError;
+use super::conn::NodeConn;
 use super::control::Phase;
 use super::pool::InFlight;
 use crate::net::http1::Upload;
@@ -12,8 +12,8 @@ use http_body::{Frame, SizeHint};
 use std::task::{Context, Poll, ready};
 
 /// See the module. At its end the connection goes back to its pool; dropped before, the connection is closed.
-pub struct Body {
-    conn: Option<Conn>,
+pub struct LinkBody {
+    conn: Option<NodeConn>,
     keep: bool,
     content: Content,
     /// Read, but not decoded.
@@ -24,16 +24,16 @@ pub struct Body {
     _load: InFlight,
 }
 
-impl Body {
-    pub fn new(conn: Conn, head: &Head, input: Bytes, upload: Option<Box<Upload>>, load: InFlight) -> Body {
+impl LinkBody {
+    pub fn new(conn: NodeConn, head: &Head, input: Bytes, upload: Option<Box<Upload>>, load: InFlight) -> LinkBody {
         let trailers = conn.slot.pool().shared.limits.head as usize;
         let content = Content::of_link(head.ends, head.told_length, trailers);
         conn.link.control.enter(Phase::Resting);
-        Body { conn: Some(conn), keep: head.keep, content, input, buf: BytesMut::new(), upload, _load: load }
+        LinkBody { conn: Some(conn), keep: head.keep, content, input, buf: BytesMut::new(), upload, _load: load }
     }
 
     /// The next piece, trailers, or `None` at the end.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LinkError>>> {
         let frame = ready!(self.poll_piece(cx)).map_err(|broken| {
             (self.content, self.conn) = (Content::Over, None);
             broken
@@ -41,11 +41,11 @@ impl Body {
         Poll::Ready(frame.transpose())
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, Broken>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, LinkError>> {
         loop {
             let piece = self.content.step(&mut self.input).map_err(|bad| match bad {
-                Bad::Malformed(why) => Broken::Protocol(why),
-                Bad::Told(blame) => Broken::Told(blame),
+                Bad::Malformed(why) => LinkError::Protocol(why),
+                Bad::Told(blame) => LinkError::Told(blame),
             })?;
             // The end may be known now: the connection need not wait for another poll, which nobody makes for what is whole.
             if self.content.is_over() {
@@ -65,7 +65,7 @@ impl Body {
     }
 
     /// Reads more; false at the end of a body that ends with its connection.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Broken>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, LinkError>> {
         let Some(conn) = &mut self.conn else { return Poll::Ready(Ok(false)) };
         if let Some(upload) = &mut self.upload
             && let Poll::Ready(done) = conn.poll_upload(cx, upload)

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// Why an exchange with a node came to nothing.
 #[derive(Debug)]
-pub enum Broken {
+pub enum LinkError {
     /// No connection came about: refused, no socket, timed out.
     Unreachable(std::io::Error),
     /// The same, because we have no file, port or memory left for one: no node has anything to do with it.
@@ -28,41 +28,41 @@ pub enum Broken {
     Parted,
 }
 
-impl Broken {
+impl LinkError {
     /// The connection was lost, or what came over it makes no sense.
     pub fn is_of_connection(&self) -> bool {
-        matches!(self, Broken::Died { .. } | Broken::Cut | Broken::Protocol(_))
+        matches!(self, LinkError::Died { .. } | LinkError::Cut | LinkError::Protocol(_))
     }
 
     pub fn blame(&self) -> Blame {
         match self {
-            Broken::Unreachable(_) => Blame::new(Whose::Node, Kind::ConnectionRefused),
-            Broken::Died { silent: true, .. } | Broken::Abandoned => {
+            LinkError::Unreachable(_) => Blame::new(Whose::Node, Kind::ConnectionRefused),
+            LinkError::Died { silent: true, .. } | LinkError::Abandoned => {
                 Blame::new(Whose::Node, Kind::ConnectionTerminated)
             }
-            Broken::Died { .. } | Broken::Cut => Blame::new(Whose::Node, Kind::HttpResponseIncomplete),
-            Broken::Protocol(_) => Blame::new(Whose::Node, Kind::HttpProtocolError),
-            Broken::Full | Broken::Lacking(_) => Blame::new(Whose::Us, Kind::ConnectionLimitReached),
-            Broken::Client(_) => Blame::new(Whose::Client, Kind::HttpRequestError),
-            Broken::Told(blame) => *blame,
-            Broken::Parted => Blame::new(Whose::Origin, Kind::ConnectionTerminated),
+            LinkError::Died { .. } | LinkError::Cut => Blame::new(Whose::Node, Kind::HttpResponseIncomplete),
+            LinkError::Protocol(_) => Blame::new(Whose::Node, Kind::HttpProtocolError),
+            LinkError::Full | LinkError::Lacking(_) => Blame::new(Whose::Us, Kind::ConnectionLimitReached),
+            LinkError::Client(_) => Blame::new(Whose::Client, Kind::HttpRequestError),
+            LinkError::Told(blame) => *blame,
+            LinkError::Parted => Blame::new(Whose::Origin, Kind::ConnectionTerminated),
         }
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Broken::Unreachable(e) | Broken::Lacking(e) => write!(f, "could not connect: {e}"),
-            Broken::Died { source: Some(e), .. } => write!(f, "broke off before an answer: {e}"),
-            Broken::Died { .. } => f.write_str("closed before an answer"),
-            Broken::Cut => f.write_str("broke off within the body"),
-            Broken::Abandoned => f.write_str("went silent"),
-            Broken::Protocol(what) => write!(f, "sent a malformed answer: {what}"),
-            Broken::Full => f.write_str("is busy: all connections are in use"),
-            Broken::Client(e) => write!(f, "the request body broke off: {e}"),
-            Broken::Told(blame) => write!(f, "tells that its answer broke off: {blame}"),
-            Broken::Parted => f.write_str("has lost the connection to the origin that the client had logged in on"),
+            LinkError::Unreachable(e) | LinkError::Lacking(e) => write!(f, "could not connect: {e}"),
+            LinkError::Died { source: Some(e), .. } => write!(f, "broke off before an answer: {e}"),
+            LinkError::Died { .. } => f.write_str("closed before an answer"),
+            LinkError::Cut => f.write_str("broke off within the body"),
+            LinkError::Abandoned => f.write_str("went silent"),
+            LinkError::Protocol(what) => write!(f, "sent a malformed answer: {what}"),
+            LinkError::Full => f.write_str("is busy: all connections are in use"),
+            LinkError::Client(e) => write!(f, "the request body broke off: {e}"),
+            LinkError::Told(blame) => write!(f, "tells that its answer broke off: {blame}"),
+            LinkError::Parted => f.write_str("has lost the connection to the origin that the client had logged in on"),
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One connection to a node.
 
-use super::broken::Broken;
+use super::broken::LinkError;
 use super::control::Phase;
 use super::encode::Request;
-use super::kept::Link;
+use super::kept::KeptConn;
 use super::pool::Slot;
 use super::tie::Tied;
-use crate::net::http1::{self, Next, Question, Upload};
+use crate::net::http1::{self, NextRead, Question, Upload};
 use crate::wire::answer::decode::Head;
 use crate::wire::hop;
 use bytes::BytesMut;
@@ -15,23 +15,23 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-/// A connection in use. Dropped, it is closed; [`Conn::give_back`] returns it to its pool.
-pub struct Conn {
-    pub link: Link,
+/// A connection in use. Dropped, it is closed; [`NodeConn::give_back`] returns it to its pool.
+pub struct NodeConn {
+    pub link: KeptConn,
     pub slot: Slot,
     /// Whose it is, where it is one client's alone.
     pub tie: Option<Tied>,
 }
 
-impl Conn {
-    pub fn new(link: Link, slot: Slot) -> Conn {
-        Conn { link, slot, tie: None }
+impl NodeConn {
+    pub fn new(link: KeptConn, slot: Slot) -> NodeConn {
+        NodeConn { link, slot, tie: None }
     }
 
     /// Back to the pool it came from, for the next request; or to whose it is.
     pub fn give_back(mut self) {
         let tie = self.tie.take();
-        let Conn { link, slot, .. } = self;
+        let NodeConn { link, slot, .. } = self;
         match tie {
             Some(tie) => tie.put(link, slot),
             None => slot.give_back(link),
@@ -39,7 +39,7 @@ impl Conn {
     }
 
     /// Writes a request head; nearly always one write and no allocation.
-    pub async fn send(&mut self, request: &Request<'_>, movable: bool) -> Result<(), Broken> {
+    pub async fn send(&mut self, request: &Request<'_>, movable: bool) -> Result<(), LinkError> {
         self.link.control.enter(Phase::Head { movable });
         self.link.http.begin();
         let shared = self.slot.pool().shared.clone();
@@ -62,8 +62,8 @@ impl Conn {
         cx: &mut Context<'_>,
         request: &Request<'_>,
         upload: &mut Option<Box<Upload>>,
-    ) -> Poll<Result<Head, Broken>> {
-        let Link { http, control } = &mut self.link;
+    ) -> Poll<Result<Head, LinkError>> {
+        let KeptConn { http, control } = &mut self.link;
         let question = Question {
             head: &[],
             bodiless: *request.method == Method::HEAD,
@@ -76,8 +76,10 @@ impl Conn {
         };
         let before = upload.as_deref().map(Upload::moves);
         match http.poll_exchange(cx, &question, &self.slot.pool().shared.http, upload) {
-            Poll::Ready(Ok(Next::Head(head))) => Poll::Ready(Ok(head)),
-            Poll::Ready(Ok(Next::Message(..))) => Poll::Ready(Err(Broken::Protocol("a message that nobody made"))),
+            Poll::Ready(Ok(NextRead::Head(head))) => Poll::Ready(Ok(head)),
+            Poll::Ready(Ok(NextRead::Message(..))) => {
+                Poll::Ready(Err(LinkError::Protocol("a message that nobody made")))
+            }
             Poll::Ready(Err(broken)) => Poll::Ready(Err(self.broken(broken))),
             Poll::Pending => {
                 if let Some(upload) = upload {
@@ -105,7 +107,7 @@ impl Conn {
         cx: &mut Context<'_>,
         buf: &mut BytesMut,
         left: Option<u64>,
-    ) -> Poll<Result<usize, Broken>> {
+    ) -> Poll<Result<usize, LinkError>> {
         match self.link.http.poll_piece(cx, buf, left) {
             Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.died(Some(e), false))),
@@ -114,39 +116,39 @@ impl Conn {
     }
 
     /// Moves what can be moved of a request's body, beside the answer's.
-    pub fn poll_upload(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), Broken>> {
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>, upload: &mut Upload) -> Poll<Result<(), LinkError>> {
         let before = upload.moves();
         let sent = self.link.http.poll_upload(cx, upload);
         if upload.moves() != before {
             self.link.control.touch();
         }
-        sent.map_err(|why| Broken::Client(why.to_string()))
+        sent.map_err(|why| LinkError::Client(why.to_string()))
     }
 
     /// Waits for the node, or for the sweep to give it up.
-    pub fn pending<T>(&self, cx: &Context<'_>) -> Poll<Result<T, Broken>> {
+    pub fn pending<T>(&self, cx: &Context<'_>) -> Poll<Result<T, LinkError>> {
         if self.link.control.is_abandoned() {
-            return Poll::Ready(Err(Broken::Abandoned));
+            return Poll::Ready(Err(LinkError::Abandoned));
         }
         self.link.control.wait(cx);
         Poll::Pending
     }
 
-    pub fn died(&self, source: Option<io::Error>, silent: bool) -> Broken {
-        Broken::Died { silent, source }
+    pub fn died(&self, source: Option<io::Error>, silent: bool) -> LinkError {
+        LinkError::Died { silent, source }
     }
 
-    fn broken(&mut self, broken: http1::Broken) -> Broken {
+    fn broken(&mut self, broken: http1::ExchangeError) -> LinkError {
         match broken {
-            http1::Broken::Ended { source, .. } => {
+            http1::ExchangeError::Ended { source, .. } => {
                 let silent = self.link.http.early().is_empty();
                 self.died(source, silent)
             }
-            http1::Broken::Unread(why) => Broken::Protocol(why),
-            http1::Broken::Upload(why) => Broken::Client(why.to_string()),
+            http1::ExchangeError::Unread(why) => LinkError::Protocol(why),
+            http1::ExchangeError::Upload(why) => LinkError::Client(why.to_string()),
             // The pool and the sweep see to these.
-            http1::Broken::Full | http1::Broken::Unconnected(_) => Broken::Full,
-            http1::Broken::Late(_) => Broken::Abandoned,
+            http1::ExchangeError::Full | http1::ExchangeError::Unconnected(_) => LinkError::Full,
+            http1::ExchangeError::Late(_) => LinkError::Abandoned,
         }
     }
 }

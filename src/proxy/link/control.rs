@@ -1,6 +1,6 @@
 //! What the worker's sweep knows of a connection, and how it wakes the request that waits on it.
 
-use crate::net::shares::Source;
+use crate::net::shares::ClientId;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -28,24 +28,24 @@ pub struct Control {
     ticks: Cell<u32>,
     abandoned: Cell<bool>,
     /// For whom it is in use.
-    owner: Cell<Source>,
+    owner: Cell<ClientId>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Control {
     pub fn new() -> Rc<Control> {
         let phase = Cell::new(Phase::Resting);
-        let (ticks, abandoned, owner) = (Cell::new(0), Cell::new(false), Cell::new(Source::OURS));
+        let (ticks, abandoned, owner) = (Cell::new(0), Cell::new(false), Cell::new(ClientId::OURS));
         Rc::new(Control { phase, ticks, abandoned, owner, waker: RefCell::new(None) })
     }
     pub fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.ticks.set(0);
     }
-    pub fn set_owner(&self, owner: Source) {
+    pub fn set_owner(&self, owner: ClientId) {
         self.owner.set(owner);
     }
-    pub fn owner(&self) -> Source {
+    pub fn owner(&self) -> ClientId {
         self.owner.get()
     }
     /// Something moved.

@@ -3,7 +3,7 @@
 use super::tie::Tie;
 use crate::cluster::views::Node;
 use crate::net::serve::Interim;
-use crate::net::shares::Source;
+use crate::net::shares::ClientId;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
 use crate::wire::link;
@@ -42,7 +42,7 @@ pub struct Request<'a> {
     /// Of the client's message, for `Via`.
     pub version: Version,
     /// Whose share of the connections to the node it takes from.
-    pub from: Source,
+    pub from: ClientId,
     /// The client runs on this machine.
     pub local: bool,
     pub te_trailers: bool,
@@ -162,7 +162,7 @@ mod tests {
             key: &key,
             said: Said::Map(&headers),
             version: Version::HTTP_11,
-            from: Source::OURS,
+            from: ClientId::OURS,
             local: false,
             te_trailers: true,
             upgrade: None,

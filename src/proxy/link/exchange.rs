@@ -1,16 +1,16 @@
 //! One request to one node and the head of its answer, with the whole body where it is small.
 
 use super::acquire::{Want, acquire};
-use super::body::Body;
-use super::broken::Broken;
-use super::conn::Conn;
+use super::body::LinkBody;
+use super::broken::LinkError;
+use super::conn::NodeConn;
 use super::control::Phase;
 use super::encode::Request;
-use super::pool::{InFlight, Pool};
+use super::pool::{InFlight, NodePool};
 use super::tie::Tie;
 use crate::clock::{self, Tick};
 use crate::net::http1::Upload;
-use crate::proxy::outcome::Cache;
+use crate::proxy::outcome::CacheResult;
 use crate::wire::answer::chunked::{Chunked, Step};
 use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::Length;
@@ -28,37 +28,37 @@ use tokio::time::timeout;
 pub const SMALL: u64 = 16 * 1024;
 
 /// What a node answered.
-pub struct Answer {
+pub struct NodeAnswer {
     pub head: Head,
-    pub content: Content,
+    pub content: NodeContent,
 }
 
-impl Answer {
+impl NodeAnswer {
     /// The body, where it is there and small.
     pub fn small_body(&self) -> Option<&Bytes> {
         match &self.content {
-            Content::Full(body) if body.len() as u64 <= SMALL => Some(body),
+            NodeContent::Full(body) if body.len() as u64 <= SMALL => Some(body),
             _ => None,
         }
     }
 }
 
 /// What comes after the head.
-pub enum Content {
+pub enum NodeContent {
     /// All of it; the connection is back in its pool.
     Full(Bytes),
-    Stream(Box<Body>),
+    Stream(Box<LinkBody>),
     /// 101: the connection speaks another protocol now; the bytes are its first.
-    Switched(Conn, Bytes),
+    Switched(NodeConn, Bytes),
 }
 
 /// Sends `request` on a connection of `pool`. `upload` is taken from once the node wants it.
 pub async fn exchange(
-    pool: &Rc<Pool>,
+    pool: &Rc<NodePool>,
     request: &Request<'_>,
     upload: &mut Option<Box<Upload>>,
     want: Want,
-) -> Result<Answer, Broken> {
+) -> Result<NodeAnswer, LinkError> {
     let conn = acquire(pool, want, request.from).await?;
     exchange_on(conn, request, upload).await
 }
@@ -68,10 +68,10 @@ pub async fn exchange(
 pub async fn exchange_tied(
     request: &Request<'_>,
     upload: &mut Option<Box<Upload>>,
-) -> Result<Option<(Answer, Rc<Pool>)>, (Broken, Option<Rc<Pool>>)> {
+) -> Result<Option<(NodeAnswer, Rc<NodePool>)>, (LinkError, Option<Rc<NodePool>>)> {
     let taken = request.tie.map_or(Ok(None), Tie::take).map_err(|broken| (broken, None))?;
     let Some((link, slot, tied)) = taken else { return Ok(None) };
-    let (pool, mut conn) = (slot.pool().clone(), Conn::new(link, slot));
+    let (pool, mut conn) = (slot.pool().clone(), NodeConn::new(link, slot));
     conn.tie = Some(tied);
     let request = &Request { doubtful: pool.node.is_doubtful(), ..*request };
     match exchange_on(conn, request, upload).await {
@@ -81,10 +81,10 @@ pub async fn exchange_tied(
 }
 
 async fn exchange_on(
-    mut conn: Conn,
+    mut conn: NodeConn,
     request: &Request<'_>,
     upload: &mut Option<Box<Upload>>,
-) -> Result<Answer, Broken> {
+) -> Result<NodeAnswer, LinkError> {
     let pool = &conn.slot.pool().clone();
     let load = InFlight::new(pool);
     let movable = upload.is_none() && request.method.is_idempotent();
@@ -101,10 +101,10 @@ async fn exchange_on(
     }
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         if request.upgrade.is_none() {
-            return Err(Broken::Protocol("an upgrade that nobody asked for"));
+            return Err(LinkError::Protocol("an upgrade that nobody asked for"));
         }
         conn.link.control.enter(Phase::Resting);
-        return Ok(Answer { head, content: Content::Switched(conn, early) });
+        return Ok(NodeAnswer { head, content: NodeContent::Switched(conn, early) });
     }
     let mut upload = upload.take();
     // Where the node takes no more of it, it takes no other request either.
@@ -120,9 +120,9 @@ async fn exchange_on(
 }
 
 /// How long a hit in memory takes is what a node is judged by; anything else may have waited for an origin, or for a disk.
-pub fn note_hit(pool: &Pool, head: &Head, asked: Tick) {
+pub fn note_hit(pool: &NodePool, head: &Head, asked: Tick) {
     let verdict = head.fields.verdict();
-    if Cache::said(verdict) == Cache::Hit && !verdict.is_some_and(status::is_from_disk) {
+    if CacheResult::said(verdict) == CacheResult::Hit && !verdict.is_some_and(status::is_from_disk) {
         let now = clock::tick();
         pool.node.pace.note_hit(now, now.since(asked));
     } else {
@@ -135,12 +135,12 @@ pub fn is_interim(head: &Head) -> bool {
 }
 
 async fn content(
-    mut conn: Conn,
+    mut conn: NodeConn,
     mut head: Head,
     mut early: Bytes,
     upload: Option<Box<Upload>>,
     load: InFlight,
-) -> Result<Answer, Broken> {
+) -> Result<NodeAnswer, LinkError> {
     if upload.is_none() {
         if let BodyLength::Sized(size) = head.ends
             && size <= SMALL
@@ -152,7 +152,7 @@ async fn content(
             if head.keep && early.is_empty() {
                 conn.give_back();
             }
-            return Ok(Answer { head, content: Content::Full(body) });
+            return Ok(NodeAnswer { head, content: NodeContent::Full(body) });
         }
     }
     if head.ends == BodyLength::Chunked
@@ -160,12 +160,12 @@ async fn content(
     {
         head.fields.set_length(Length::Once(length));
     }
-    let body = Body::new(conn, &head, early, upload, load);
-    Ok(Answer { head, content: Content::Stream(Box::new(body)) })
+    let body = LinkBody::new(conn, &head, early, upload, load);
+    Ok(NodeAnswer { head, content: NodeContent::Stream(Box::new(body)) })
 }
 
 /// Waits for the rest of a small body; what is there when the wait is over is passed on as it is.
-async fn gather(conn: &mut Conn, early: Bytes, size: usize) -> Result<Bytes, Broken> {
+async fn gather(conn: &mut NodeConn, early: Bytes, size: usize) -> Result<Bytes, LinkError> {
     let wait = conn.slot.pool().shared.timeouts.small_body;
     let mut buf = BytesMut::from(early);
     buf.reserve(size - buf.len());
@@ -173,7 +173,9 @@ async fn gather(conn: &mut Conn, early: Bytes, size: usize) -> Result<Bytes, Bro
         while buf.len() < size {
             let left = Some((size - buf.len()) as u64);
             match conn.poll_piece(cx, &mut buf, left) {
-                Poll::Ready(Ok(0)) | Poll::Ready(Err(Broken::Died { .. })) => return Poll::Ready(Err(Broken::Cut)),
+                Poll::Ready(Ok(0)) | Poll::Ready(Err(LinkError::Died { .. })) => {
+                    return Poll::Ready(Err(LinkError::Cut));
+                }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
                 Poll::Pending => return Poll::Pending,

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 /// A connection with what the sweep knows of it.
-pub struct Link {
+pub struct KeptConn {
     pub http: http1::Conn,
     pub control: Rc<Control>,
 }
 
-impl Link {
+impl KeptConn {
     /// Whether the node has closed it, or sent what nobody asked for. Costs a system call where something seems to have come.
     pub fn is_stale(&mut self) -> bool {
         !self.http.is_quiet()

@@ -22,15 +22,15 @@ mod tie;
 mod tests;
 
 pub use acquire::Want;
-pub use body::Body;
-pub use broken::Broken;
-pub use conn::Conn;
+pub use body::LinkBody;
+pub use broken::LinkError;
+pub use conn::NodeConn;
 pub use decode::Head;
 pub use encode::{Request, Said};
-pub use exchange::{Answer, Content, exchange, exchange_tied};
+pub use exchange::{NodeAnswer, NodeContent, exchange, exchange_tied};
 pub use fields::verbatim;
 pub use pipeline::held;
-pub use pool::{Pool, Swept};
+pub use pool::{NodePool, Swept};
 pub use shared::{Shared, TICK};
 pub use tie::{Tie, Ties};
 

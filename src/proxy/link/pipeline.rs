@@ -5,16 +5,16 @@
 //! answered at once as well, and then asked for in the ordinary way. So is everything that is lost with the connection.
 
 use super::acquire::{Want, acquire};
-use super::broken::Broken;
-use super::conn::Conn;
+use super::broken::LinkError;
+use super::conn::NodeConn;
 use super::control::Phase;
 use super::encode::Request;
-use super::exchange::{Answer, Content, SMALL, is_interim, note_hit};
-use super::pool::{InFlight, Pool};
-use super::queue::{Outcome, Pipeline, Place};
+use super::exchange::{NodeAnswer, NodeContent, SMALL, is_interim, note_hit};
+use super::pool::{InFlight, NodePool};
+use super::queue::{Pipeline, PipelineOutcome, Place};
 use crate::clock::Tick;
-use crate::net::shares::Source;
-use crate::proxy::outcome::Cache;
+use crate::net::shares::ClientId;
+use crate::proxy::outcome::CacheResult;
 use crate::wire::answer::decode::{self, Head};
 use crate::wire::length::BodyLength;
 use bytes::{Bytes, BytesMut};
@@ -29,15 +29,15 @@ use tokio::io::AsyncWrite;
 const COPIED_LATER: usize = 2048;
 
 /// An answer that is waited for. `None`: the node does not hold it, or could not say so.
-pub struct Held {
+pub struct PipelinedAnswer {
     place: Rc<Place>,
-    pool: Rc<Pool>,
+    pool: Rc<NodePool>,
     asked: Option<Tick>,
     _load: InFlight,
 }
 
 /// Asks for what `pool`'s node very likely holds. `None`: there is no room.
-pub fn held(pool: &Rc<Pool>, request: &Request<'_>) -> Option<Held> {
+pub fn held(pool: &Rc<NodePool>, request: &Request<'_>) -> Option<PipelinedAnswer> {
     let pipeline = &pool.pipeline;
     if pipeline.is_full() {
         return None;
@@ -46,33 +46,33 @@ pub fn held(pool: &Rc<Pool>, request: &Request<'_>) -> Option<Held> {
     let place = Rc::new(Place::default());
     pipeline.places.borrow_mut().push_back(place.clone());
     wake(pool);
-    Some(Held { place, pool: pool.clone(), asked: pool.sample(), _load: InFlight::new(pool) })
+    Some(PipelinedAnswer { place, pool: pool.clone(), asked: pool.sample(), _load: InFlight::new(pool) })
 }
 
-impl Future for Held {
-    type Output = Option<Answer>;
+impl Future for PipelinedAnswer {
+    type Output = Option<NodeAnswer>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<NodeAnswer>> {
         match self.place.outcome.take() {
-            Outcome::Awaited => {
+            PipelineOutcome::Awaited => {
                 self.place.waker.set(Some(cx.waker().clone()));
                 Poll::Pending
             }
-            Outcome::Missed => Poll::Ready(None),
-            Outcome::Answered(answer) => {
+            PipelineOutcome::Missed => Poll::Ready(None),
+            PipelineOutcome::Answered(answer) => {
                 let (head, body) = *answer;
                 self.pool.node.note_answer();
                 if let Some(asked) = self.asked {
                     note_hit(&self.pool, &head, asked);
                 }
                 self.pool.shared.counters.link_reused.add(1);
-                Poll::Ready(Some(Answer { head, content: Content::Full(body) }))
+                Poll::Ready(Some(NodeAnswer { head, content: NodeContent::Full(body) }))
             }
         }
     }
 }
 
-fn wake(pool: &Rc<Pool>) {
+fn wake(pool: &Rc<NodePool>) {
     let pipeline = &pool.pipeline;
     if !pipeline.driven.replace(true) {
         tokio::task::spawn_local(drive(Driven(pool.clone())));
@@ -82,7 +82,7 @@ fn wake(pool: &Rc<Pool>) {
 }
 
 /// Whoever waits when nobody drives the connection any more, for whatever reason, asks in the ordinary way.
-struct Driven(Rc<Pool>);
+struct Driven(Rc<NodePool>);
 
 impl Drop for Driven {
     fn drop(&mut self) {
@@ -90,14 +90,14 @@ impl Drop for Driven {
         pipeline.driven.set(false);
         pipeline.unsent.borrow_mut().clear();
         let places = std::mem::take(&mut *pipeline.places.borrow_mut());
-        places.iter().for_each(|place| place.settle(Outcome::Missed));
+        places.iter().for_each(|place| place.settle(PipelineOutcome::Missed));
     }
 }
 
 /// Takes a connection, for as long as somebody waits.
 async fn drive(driven: Driven) {
     let pool = &driven.0;
-    if let Ok(conn) = acquire(pool, Want::Any, Source::OURS).await {
+    if let Ok(conn) = acquire(pool, Want::Any, ClientId::OURS).await {
         conn.link.control.enter(Phase::Head { movable: true });
         let mut flow = Flow { conn };
         match poll_fn(|cx| flow.poll(cx)).await {
@@ -109,19 +109,23 @@ async fn drive(driven: Driven) {
 
 /// What goes over the connection.
 struct Flow {
-    conn: Conn,
+    conn: NodeConn,
 }
 
 impl Flow {
     /// Ready when nobody waits any more.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         let pool = self.conn.slot.pool().clone();
         loop {
             self.poll_send(&pool.pipeline, cx)?;
             self.hand_out(&pool)?;
             if pool.pipeline.is_empty() {
                 let is_clean = self.conn.link.http.early().is_empty() && pool.pipeline.unsent.borrow().is_empty();
-                return Poll::Ready(if is_clean { Ok(()) } else { Err(Broken::Protocol("more than was asked for")) });
+                return Poll::Ready(if is_clean {
+                    Ok(())
+                } else {
+                    Err(LinkError::Protocol("more than was asked for"))
+                });
             }
             pool.pipeline.driver.set(Some(cx.waker().clone()));
             ready!(self.poll_read(cx))?;
@@ -129,7 +133,7 @@ impl Flow {
     }
 
     /// Sends what the node takes.
-    fn poll_send(&mut self, pipeline: &Pipeline, cx: &mut Context<'_>) -> Result<(), Broken> {
+    fn poll_send(&mut self, pipeline: &Pipeline, cx: &mut Context<'_>) -> Result<(), LinkError> {
         let mut unsent = pipeline.unsent.borrow_mut();
         let mut sent = 0;
         while sent < unsent.len() {
@@ -144,7 +148,7 @@ impl Flow {
         Ok(())
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         match self.conn.link.http.poll_fill(cx) {
             Poll::Ready(Ok(true)) => {
                 self.conn.link.control.touch();
@@ -157,18 +161,18 @@ impl Flow {
     }
 
     /// Gives each whole answer to whom it is for.
-    fn hand_out(&mut self, pool: &Pool) -> Result<(), Broken> {
+    fn hand_out(&mut self, pool: &NodePool) -> Result<(), LinkError> {
         while !self.conn.link.http.early().is_empty() {
             let Some(answer) = self.next(pool)? else { break };
             let place = pool.pipeline.places.borrow_mut().pop_front();
-            let place = place.ok_or(Broken::Protocol("more than was asked for"))?;
+            let place = place.ok_or(LinkError::Protocol("more than was asked for"))?;
             let keep = answer.0.keep;
-            place.settle(match Cache::said(answer.0.fields.verdict()) {
-                Cache::Hit => Outcome::Answered(Box::new(answer)),
-                Cache::Miss | Cache::Unknown => Outcome::Missed,
+            place.settle(match CacheResult::said(answer.0.fields.verdict()) {
+                CacheResult::Hit => PipelineOutcome::Answered(Box::new(answer)),
+                CacheResult::Miss | CacheResult::Unknown => PipelineOutcome::Missed,
             });
             if !keep {
-                return Err(Broken::Protocol("the end of the connection"));
+                return Err(LinkError::Protocol("the end of the connection"));
             }
         }
         Ok(())
@@ -176,9 +180,9 @@ impl Flow {
 
     /// The next answer, when all of it is there. What is not small, or of unknown length, keeps nobody waiting: the
     /// connection is given up for it.
-    fn next(&mut self, pool: &Pool) -> Result<Option<(Head, Bytes)>, Broken> {
+    fn next(&mut self, pool: &NodePool) -> Result<Option<(Head, Bytes)>, LinkError> {
         let read = self.conn.link.http.early();
-        let head = decode::head(read, pool.shared.http.bounds, false).map_err(Broken::Protocol)?;
+        let head = decode::head(read, pool.shared.http.bounds, false).map_err(LinkError::Protocol)?;
         let Some((head, length)) = head else { return Ok(None) };
         let size = size(&head)?;
         if read.len() < length + size {
@@ -193,13 +197,13 @@ impl Flow {
     }
 }
 
-fn size(head: &Head) -> Result<usize, Broken> {
+fn size(head: &Head) -> Result<usize, LinkError> {
     match head.ends {
-        _ if is_interim(head) => Err(Broken::Protocol("an interim response")),
+        _ if is_interim(head) => Err(LinkError::Protocol("an interim response")),
         BodyLength::None => Ok(0),
         BodyLength::Sized(size) if size <= SMALL => Ok(size as usize),
         BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
-            Err(Broken::Protocol("not a small answer"))
+            Err(LinkError::Protocol("not a small answer"))
         }
     }
 }

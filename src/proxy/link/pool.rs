@@ -1,12 +1,12 @@
 //! The connections of one worker to one node.
 
 use super::control::{Control, Phase};
-use super::kept::Link;
+use super::kept::KeptConn;
 use super::queue::Pipeline;
 use super::shared::{Shared, TICK};
 use crate::clock::{self, Tick};
 use crate::cluster::views::Node;
-use crate::net::shares::{self, Source};
+use crate::net::shares::{self, ClientId};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -21,16 +21,16 @@ const MARGIN: u32 = 20;
 const SAMPLES: u32 = 4;
 
 /// See the module.
-pub struct Pool {
+pub struct NodePool {
     pub node: Arc<Node>,
     pub shared: Rc<Shared>,
     /// The last returned is the first taken, so that what is not needed grows old and is closed.
-    idle: RefCell<Vec<Link>>,
+    idle: RefCell<Vec<KeptConn>>,
     /// Every open connection, idle or in use.
     controls: RefCell<Vec<Rc<Control>>>,
     /// Slots handed out, whether the connection is there yet or not.
     open: Cell<usize>,
-    queue: RefCell<VecDeque<(Source, oneshot::Sender<Grant>)>>,
+    queue: RefCell<VecDeque<(ClientId, oneshot::Sender<Grant>)>>,
     /// For what the node very likely holds.
     pub pipeline: Pipeline,
     /// So many more hits are timed until the next sweep.
@@ -42,14 +42,14 @@ pub struct Pool {
 /// What a request that waits in the queue is given.
 pub enum Grant {
     /// A connection, and the right to it.
-    Link(Link, Slot),
+    Link(KeptConn, Slot),
     /// Leave to open a connection.
     Slot(Slot),
 }
 
 /// The right to one connection; dropped, the next in the queue has it.
 pub struct Slot {
-    pool: Rc<Pool>,
+    pool: Rc<NodePool>,
     control: Option<Rc<Control>>,
     /// Its connection went back to the pool: there is nothing to free.
     kept: bool,
@@ -58,7 +58,7 @@ pub struct Slot {
 }
 
 /// One request under way at a node: part of its load until dropped.
-pub struct InFlight(Rc<Pool>);
+pub struct InFlight(Rc<NodePool>);
 
 /// What a look at the connections found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -69,9 +69,9 @@ pub enum Swept {
     Suspect,
 }
 
-impl Pool {
-    pub fn new(node: Arc<Node>, shared: Rc<Shared>) -> Rc<Pool> {
-        Rc::new(Pool {
+impl NodePool {
+    pub fn new(node: Arc<Node>, shared: Rc<Shared>) -> Rc<NodePool> {
+        Rc::new(NodePool {
             node,
             shared,
             idle: RefCell::default(),
@@ -84,7 +84,7 @@ impl Pool {
         })
     }
 
-    pub fn pop_idle(self: &Rc<Self>) -> Option<(Link, Slot)> {
+    pub fn pop_idle(self: &Rc<Self>) -> Option<(KeptConn, Slot)> {
         let link = self.idle.borrow_mut().pop()?;
         let control = Some(link.control.clone());
         Some((link, Slot::of(self, control)))
@@ -100,12 +100,12 @@ impl Pool {
     }
 
     /// Whether a client may have one more connection, so that there is always one left for another.
-    pub fn has_share(&self, of: Source) -> bool {
+    pub fn has_share(&self, of: ClientId) -> bool {
         self.has_share_with(of, 0)
     }
 
     /// The same where so many more are free than it looks.
-    fn has_share_with(&self, of: Source, more: usize) -> bool {
+    fn has_share_with(&self, of: ClientId, more: usize) -> bool {
         let limit = self.shared.limits.node_connections;
         let free = (limit + more + self.idle.borrow().len()).saturating_sub(self.open.get());
         // Else even one that has all of them would have no more than its share.
@@ -117,7 +117,7 @@ impl Pool {
     }
 
     /// A place in the queue; `None` when it is full, or as full of this client's requests as it may be.
-    pub fn enqueue(&self, of: Source) -> Option<oneshot::Receiver<Grant>> {
+    pub fn enqueue(&self, of: ClientId) -> Option<oneshot::Receiver<Grant>> {
         let limit = self.shared.limits.queue;
         let mut queue = self.queue.borrow_mut();
         if queue.len() >= limit / 2 {
@@ -255,7 +255,7 @@ impl Pool {
     fn close(self: &Rc<Self>, limit: u32) {
         let mut idle = self.idle.borrow_mut();
         let old = idle.iter().take_while(|link| link.control.ticks() >= limit).count();
-        let closed: Vec<Link> = idle.drain(..old).collect();
+        let closed: Vec<KeptConn> = idle.drain(..old).collect();
         drop(idle);
         for link in closed {
             drop(Slot::of(self, Some(link.control)));
@@ -273,7 +273,7 @@ impl Pool {
 }
 
 impl Slot {
-    fn of(pool: &Rc<Pool>, control: Option<Rc<Control>>) -> Slot {
+    fn of(pool: &Rc<NodePool>, control: Option<Rc<Control>>) -> Slot {
         Slot { pool: pool.clone(), control, kept: false, left: false }
     }
 
@@ -284,7 +284,7 @@ impl Slot {
         }
     }
 
-    pub fn pool(&self) -> &Rc<Pool> {
+    pub fn pool(&self) -> &Rc<NodePool> {
         &self.pool
     }
 
@@ -298,7 +298,7 @@ impl Slot {
     }
 
     /// Hands the connection to the next in the queue, else keeps it for whoever comes.
-    pub fn give_back(mut self, link: Link) {
+    pub fn give_back(mut self, link: KeptConn) {
         let pool = self.pool.clone();
         if pool.retired.get() || link.control.is_abandoned() {
             return;
@@ -332,7 +332,7 @@ impl Drop for Slot {
 }
 
 impl InFlight {
-    pub fn new(pool: &Rc<Pool>) -> InFlight {
+    pub fn new(pool: &Rc<NodePool>) -> InFlight {
         pool.node.load.fetch_add(1, Ordering::Relaxed);
         InFlight(pool.clone())
     }

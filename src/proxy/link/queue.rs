@@ -26,12 +26,12 @@ pub struct Pipeline {
 /// Where one answer goes.
 #[derive(Default)]
 pub struct Place {
-    pub outcome: Cell<Outcome>,
+    pub outcome: Cell<PipelineOutcome>,
     pub waker: Cell<Option<Waker>>,
 }
 
 #[derive(Default)]
-pub enum Outcome {
+pub enum PipelineOutcome {
     #[default]
     Awaited,
     /// With the whole body.
@@ -41,7 +41,7 @@ pub enum Outcome {
 }
 
 impl Place {
-    pub fn settle(&self, outcome: Outcome) {
+    pub fn settle(&self, outcome: PipelineOutcome) {
         self.outcome.set(outcome);
         if let Some(waker) = self.waker.take() {
             waker.wake();

@@ -1,10 +1,10 @@
 //! What all connections of a worker to its nodes share.
 
 use super::silent::Silents;
-use crate::config::{Cluster, Config, Limits, Timeouts};
+use crate::config::{ClusterConfig, Config, Limits, Timeouts};
 use crate::net::descriptors::Relief;
 use crate::net::http1;
-use crate::proxy::metrics::Counters;
+use crate::proxy::metrics::FrontCounters;
 use crate::wire::answer::decode::Bounds;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -19,14 +19,14 @@ pub struct Shared {
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Its secrets are proved on new connections.
-    pub cluster: Cluster,
-    pub counters: Arc<Counters>,
+    pub cluster: ClusterConfig,
+    pub counters: Arc<FrontCounters>,
     /// Where we have no file left for a connection.
     pub relief: Relief,
     /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
     pub via: [http::HeaderValue; 2],
     /// Of the head of an answer; the time is kept by the sweep.
-    pub http: http1::Limits,
+    pub http: http1::ClientLimits,
     /// Connections that are tied to clients and in no use.
     pub silents: Silents,
     /// Request heads are written here first. Never borrowed across an await.
@@ -34,9 +34,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(config: &Config, counters: Arc<Counters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
+    pub fn new(config: &Config, counters: Arc<FrontCounters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
         let bounds = Bounds { bytes: config.limits.head as usize + 4096, fields: config.limits.fields + 32 };
-        let http = http1::Limits::of(bounds);
+        let http = http1::ClientLimits::of(bounds);
         let write = RefCell::new(Vec::with_capacity(2048));
         let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
         Rc::new(Shared {

@@ -2,7 +2,7 @@
 //! cannot use them; so a client has its share of them, and whose has been silent for longest gives way.
 
 use crate::config::Limits;
-use crate::net::shares::{Source, gives_way};
+use crate::net::shares::{ClientId, gives_way};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Waker};
@@ -14,41 +14,41 @@ pub struct Silents(Rc<List>);
 #[derive(Default)]
 struct List {
     /// Who has been silent for longest comes first.
-    entries: RefCell<Vec<Entry>>,
+    entries: RefCell<Vec<SilentEntry>>,
     next: Cell<u64>,
 }
 
-struct Entry {
+struct SilentEntry {
     id: u64,
-    of: Source,
+    of: ClientId,
     node: Box<str>,
     origin: Box<str>,
-    ending: Rc<Ending>,
+    ending: Rc<TieEnding>,
 }
 
 /// Whether something that belongs to a client's connection has ended, and who waits to hear of it.
 #[derive(Default)]
-pub struct Ending {
+pub struct TieEnding {
     has_come: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
 /// A place among them, until dropped.
-pub struct Place(Rc<List>, u64);
+pub struct SilentPlace(Rc<List>, u64);
 
 impl Silents {
     /// One more, of this client, to this node and this origin. Where there are too many to one of the two, a client's connection
     /// ends with what is tied to it.
-    pub fn add(&self, of: Source, node: &str, origin: &str, ending: &Rc<Ending>, limits: &Limits) -> Place {
+    pub fn add(&self, of: ClientId, node: &str, origin: &str, ending: &Rc<TieEnding>, limits: &Limits) -> SilentPlace {
         self.make_room(limits.node_connections, of, |entry| *entry.node == *node);
         self.make_room(limits.origin_connections, of, |entry| *entry.origin == *origin);
         let id = self.0.next.replace(self.0.next.get() + 1);
         let (node, origin, ending) = (node.into(), origin.into(), ending.clone());
-        self.0.entries.borrow_mut().push(Entry { id, of, node, origin, ending });
-        Place(self.0.clone(), id)
+        self.0.entries.borrow_mut().push(SilentEntry { id, of, node, origin, ending });
+        SilentPlace(self.0.clone(), id)
     }
 
-    fn make_room(&self, limit: usize, of: Source, is_alike: impl Fn(&Entry) -> bool) {
+    fn make_room(&self, limit: usize, of: ClientId, is_alike: impl Fn(&SilentEntry) -> bool) {
         let mut entries = self.0.entries.borrow_mut();
         let (at, alike): (Vec<_>, Vec<_>) =
             entries.iter().enumerate().filter(|(_, entry)| is_alike(entry)).map(|(at, entry)| (at, entry.of)).unzip();
@@ -58,7 +58,7 @@ impl Silents {
     }
 }
 
-impl Ending {
+impl TieEnding {
     pub fn has_come(&self) -> bool {
         self.has_come.get()
     }
@@ -76,7 +76,7 @@ impl Ending {
     }
 }
 
-impl Drop for Place {
+impl Drop for SilentPlace {
     fn drop(&mut self) {
         self.0.entries.borrow_mut().retain(|entry| entry.id != self.1);
     }

@@ -45,7 +45,7 @@ impl Asked {
             key: &self.key,
             said: Said::Map(&self.headers),
             version: Version::HTTP_11,
-            from: crate::net::shares::Source::OURS,
+            from: crate::net::shares::ClientId::OURS,
             local: true,
             te_trailers: true,
             upgrade: self.upgrade.as_ref(),
@@ -70,16 +70,16 @@ struct Whole {
     trailers: Option<HeaderMap>,
 }
 
-async fn ask(pool: &Rc<Pool>, asked: &Asked) -> Result<Whole, Broken> {
+async fn ask(pool: &Rc<NodePool>, asked: &Asked) -> Result<Whole, LinkError> {
     let answer = exchange(pool, &asked.request(), &mut None, Want::Any).await?;
     read(answer).await
 }
 
-async fn read(answer: Answer) -> Result<Whole, Broken> {
+async fn read(answer: NodeAnswer) -> Result<Whole, LinkError> {
     let mut whole = Whole { status: answer.head.status, body: Vec::new(), trailers: None };
     match answer.content {
-        Content::Full(bytes) => whole.body.extend_from_slice(&bytes),
-        Content::Stream(mut body) => {
+        NodeContent::Full(bytes) => whole.body.extend_from_slice(&bytes),
+        NodeContent::Stream(mut body) => {
             while let Some(frame) = poll_fn(|cx| body.poll(cx)).await {
                 match frame?.into_data() {
                     Ok(data) => whole.body.extend_from_slice(&data),
@@ -87,7 +87,7 @@ async fn read(answer: Answer) -> Result<Whole, Broken> {
                 }
             }
         }
-        Content::Switched(..) => panic!("not asked for"),
+        NodeContent::Switched(..) => panic!("not asked for"),
     }
     Ok(whole)
 }
@@ -151,7 +151,7 @@ fn nothing_that_a_node_sends_is_a_panic_and_noise_is_not_relayed() {
         for noise in ["\0\0\0\0", "SSH-2.0-OpenSSH\r\n", &many, &long, "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"] {
             let node = FakeNode::new("n1", [vec![Act::Head, Act::Write(noise.into()), Act::Silence]]);
             let result = ask(&pool(&node, &config()), &Asked::get()).await;
-            assert!(matches!(result, Err(Broken::Protocol(_))), "{:.40}: {result:?}", noise);
+            assert!(matches!(result, Err(LinkError::Protocol(_))), "{:.40}: {result:?}", noise);
         }
     });
 }
@@ -178,10 +178,10 @@ fn a_connection_is_used_again_and_its_end_before_an_answer_says_so() {
         assert_eq!(ask(&pool, &Asked::get()).await.unwrap().body, b"1");
         assert_eq!(ask(&pool, &Asked::get()).await.unwrap().body, b"2");
         let third = ask(&pool, &Asked::get()).await;
-        assert!(matches!(third, Err(Broken::Died { silent: true, .. })), "{third:?}");
+        assert!(matches!(third, Err(LinkError::Died { silent: true, .. })), "{third:?}");
         assert_eq!(node.heard.borrow().len(), 1, "one connection for all");
         let fourth = ask(&pool, &Asked::get()).await;
-        assert!(matches!(fourth, Err(Broken::Unreachable(_))), "{fourth:?}");
+        assert!(matches!(fourth, Err(LinkError::Unreachable(_))), "{fourth:?}");
     });
 }
 
@@ -205,7 +205,7 @@ fn a_small_body_that_does_not_come_is_an_error_before_the_head_goes_out() {
     run(async {
         let node = FakeNode::new("n1", [vec![Act::Head, Act::Write(sized("hello")[..40].to_vec())]]);
         let answer = exchange(&pool(&node, &config()), &Asked::get().request(), &mut None, Want::Any).await;
-        assert!(matches!(answer.map(|_| ()), Err(Broken::Cut)));
+        assert!(matches!(answer.map(|_| ()), Err(LinkError::Cut)));
     });
 }
 
@@ -222,7 +222,7 @@ fn a_silent_node_is_left_when_it_is_given_up() {
         };
         let asked = Asked::get();
         let (result, ()) = tokio::join!(ask(&pool, &asked), give_up);
-        assert!(matches!(result, Err(Broken::Abandoned)), "{result:?}");
+        assert!(matches!(result, Err(LinkError::Abandoned)), "{result:?}");
     });
 }
 
@@ -245,12 +245,12 @@ fn a_request_waits_for_a_connection_and_not_for_ever() {
         let both = async {
             tokio::select! { r = ask(&pool, &asked) => r, r = ask(&pool, &asked) => r }
         };
-        assert!(matches!(both.await, Err(Broken::Full)), "the second has waited for long enough");
+        assert!(matches!(both.await, Err(LinkError::Full)), "the second has waited for long enough");
     });
 }
 
 /// A body in one piece, and its trailers.
-fn source(data: &'static str, trailers: Option<HeaderMap>) -> http1::Source {
+fn source(data: &'static str, trailers: Option<HeaderMap>) -> http1::UploadSource {
     let trailers = async move { trailers.map(Ok) };
     Box::pin(Full::new(Bytes::from_static(data.as_bytes())).with_trailers(trailers).map_err(|never| match never {}))
 }
@@ -333,11 +333,11 @@ fn after_101_the_connection_is_handed_over_with_what_came_along() {
         let pool = pool(&node, &config());
         let asked = Asked { upgrade: Some(HeaderValue::from_static("echo")), ..Asked::get() };
         let answer = exchange(&pool, &asked.request(), &mut None, Want::Any).await.unwrap();
-        let Content::Switched(_conn, early) = answer.content else { panic!("switched") };
+        let NodeContent::Switched(_conn, early) = answer.content else { panic!("switched") };
         assert_eq!(early, "first words");
         assert!(node.heard(0).contains("upgrade: echo\r\n"));
         let unasked = ask(&pool, &Asked::get()).await;
-        assert!(matches!(unasked, Err(Broken::Protocol(_))), "{unasked:?}");
+        assert!(matches!(unasked, Err(LinkError::Protocol(_))), "{unasked:?}");
     });
 }
 
@@ -349,14 +349,14 @@ fn a_node_that_goes_silent_before_it_has_proved_itself_is_left_and_was_sent_noth
         let address = Address::Tcp(stopped.local_addr().unwrap().to_string());
         let mut config = config();
         config.cluster.secret = Some(Secret("0123456789abcdef".into()));
-        let pool = Pool::new(Arc::new(Node::new("n1".into(), address, 1, true)), fake::shared(&config));
+        let pool = NodePool::new(Arc::new(Node::new("n1".into(), address, 1, true)), fake::shared(&config));
         let give_up = async {
             tokio::time::sleep(Duration::from_millis(20)).await;
             pool.abandon();
         };
         let asked = Asked::get();
         let (result, ()) = tokio::join!(ask(&pool, &asked), give_up);
-        assert!(matches!(result, Err(Broken::Unreachable(_))), "so that any request may go elsewhere: {result:?}");
+        assert!(matches!(result, Err(LinkError::Unreachable(_))), "so that any request may go elsewhere: {result:?}");
         assert!(pool.is_empty(), "its place is free again");
     });
 }
@@ -371,7 +371,7 @@ fn not_held() -> Vec<u8> {
 }
 
 /// Asks for so many URLs at once, and says what came.
-async fn ask_held(pool: &Rc<Pool>, count: usize) -> Vec<Option<Vec<u8>>> {
+async fn ask_held(pool: &Rc<NodePool>, count: usize) -> Vec<Option<Vec<u8>>> {
     let asked = Asked::get();
     let waiting: Vec<_> = (0..count)
         .map(|_| super::held(pool, &Request { held: true, ..asked.request() }).expect("there is room"))
@@ -379,7 +379,7 @@ async fn ask_held(pool: &Rc<Pool>, count: usize) -> Vec<Option<Vec<u8>>> {
     let mut came = Vec::new();
     for held in waiting {
         came.push(match held.await {
-            Some(Answer { content: Content::Full(body), .. }) => Some(body.to_vec()),
+            Some(NodeAnswer { content: NodeContent::Full(body), .. }) => Some(body.to_vec()),
             Some(_) => panic!("a body that is not there"),
             None => None,
         });

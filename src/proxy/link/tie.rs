@@ -1,11 +1,11 @@
 //! Connections to nodes that belong to one client: where NTLM or Negotiate authenticate a connection, the client's, the one to
 //! the node and the one to the origin are tied together, and end together ([`crate::wire::connection_auth`]).
 
-use super::broken::Broken;
+use super::broken::LinkError;
 use super::control::Phase;
-use super::kept::Link;
+use super::kept::KeptConn;
 use super::pool::Slot;
-use super::silent::{Ending, Place};
+use super::silent::{SilentPlace, TieEnding};
 use crate::wire::target::Key;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,21 +20,21 @@ pub struct Ties {
     ties: RefCell<Vec<Rc<Tie>>>,
     /// For who only asks whether there are any.
     some: Cell<bool>,
-    ending: Rc<Ending>,
+    ending: Rc<TieEnding>,
 }
 
 /// The way of one client to one origin.
 pub struct Tie {
     authority: Box<str>,
-    state: RefCell<State>,
-    ending: Rc<Ending>,
+    state: RefCell<TieState>,
+    ending: Rc<TieEnding>,
 }
 
-enum State {
+enum TieState {
     /// There has been no connection.
     New,
     /// Between two requests.
-    Silent { link: Link, slot: Slot, _place: Place },
+    Silent { link: KeptConn, slot: Slot, _place: SilentPlace },
     /// In use, or ended.
     Away,
 }
@@ -77,7 +77,7 @@ impl Ties {
             return tie;
         }
         let (authority, ending) = (key.authority().into(), self.ending.clone());
-        let tie = Rc::new(Tie { authority, state: RefCell::new(State::New), ending });
+        let tie = Rc::new(Tie { authority, state: RefCell::new(TieState::New), ending });
         let mut ties = self.ties.borrow_mut();
         if ties.len() >= MOST {
             ties.remove(0).end();
@@ -91,37 +91,37 @@ impl Ties {
 impl Tie {
     /// The connection; `None` where there has been none. One that has ended is not replaced by another, on which nobody is
     /// logged in, or somebody half way.
-    pub fn take(self: &Rc<Self>) -> Result<Option<(Link, Slot, Tied)>, Broken> {
+    pub fn take(self: &Rc<Self>) -> Result<Option<(KeptConn, Slot, Tied)>, LinkError> {
         let silent = match &mut *self.state.borrow_mut() {
-            State::New => return Ok(None),
-            state => std::mem::replace(state, State::Away),
+            TieState::New => return Ok(None),
+            state => std::mem::replace(state, TieState::Away),
         };
-        if let State::Silent { mut link, slot, .. } = silent
+        if let TieState::Silent { mut link, slot, .. } = silent
             && !link.is_stale()
         {
             return Ok(Some((link, slot, Tied(Some(self.clone())))));
         }
         self.end();
-        Err(Broken::Parted)
+        Err(LinkError::Parted)
     }
 
     /// A connection has brought an answer: it is this one's from now on, or ends with that.
     pub fn tie(self: &Rc<Self>, tied: &mut Option<Tied>, keep: bool) {
-        *self.state.borrow_mut() = State::Away;
+        *self.state.borrow_mut() = TieState::Away;
         tied.get_or_insert_with(|| Tied(Some(self.clone())));
         tied.take_if(|_| !keep);
     }
 
     /// Whoever is at one of its ends has left, or is to leave.
     fn end(&self) {
-        drop(self.state.replace(State::Away));
+        drop(self.state.replace(TieState::Away));
         self.ending.come();
     }
 
     fn look(&self, cx: &mut Context<'_>) {
         let has_ended = match &mut *self.state.borrow_mut() {
-            State::Silent { link, .. } => link.poll_disturbed(cx).is_ready(),
-            State::New | State::Away => false,
+            TieState::Silent { link, .. } => link.poll_disturbed(cx).is_ready(),
+            TieState::New | TieState::Away => false,
         };
         if has_ended {
             self.end();
@@ -131,13 +131,13 @@ impl Tie {
 
 impl Tied {
     /// Keeps it for the client's next request. It takes no place from what is in use meanwhile.
-    pub fn put(mut self, link: Link, mut slot: Slot) {
+    pub fn put(mut self, link: KeptConn, mut slot: Slot) {
         let Some(tie) = self.0.take() else { return };
         link.control.enter(Phase::Resting);
         slot.leave_room();
         let (node, shared) = (&slot.pool().node, &slot.pool().shared);
         let _place = shared.silents.add(link.control.owner(), &node.id, &tie.authority, &tie.ending, &shared.limits);
-        *tie.state.borrow_mut() = State::Silent { link, slot, _place };
+        *tie.state.borrow_mut() = TieState::Silent { link, slot, _place };
     }
 }
 

@@ -43,17 +43,17 @@ impl Skipped {
 
 /// Decides what is written.
 #[derive(Debug)]
-pub struct Gate {
+pub struct AdmissionGate {
     admit: Admit,
     budget: Option<Budget>,
     ghost: Ghost,
 }
 
-impl Gate {
+impl AdmissionGate {
     /// `writes`: bytes a day, 0: no limit; `objects`: about so many have room on the disk.
-    pub fn new(admit: Admit, writes: u64, objects: u64) -> Gate {
+    pub fn new(admit: Admit, writes: u64, objects: u64) -> AdmissionGate {
         let budget = (writes > 0).then_some(Budget { daily: writes, left: writes / SAVED, at: Timestamp(0) });
-        Gate { admit, budget, ghost: Ghost::new(objects) }
+        AdmissionGate { admit, budget, ghost: Ghost::new(objects) }
     }
 
     /// `turns_over`: how long the oldest has been there, where it goes for what comes.
@@ -161,7 +161,7 @@ impl Ghost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Source;
+    use crate::policy::LifetimeSource;
     use xxhash_rust::xxh3::xxh3_64;
 
     fn hash(n: u64) -> u64 {
@@ -170,7 +170,7 @@ mod tests {
 
     fn terms(lifetime: u64, marks: Marks) -> Terms {
         let (born, fresh_until) = (Timestamp(0), Timestamp(lifetime));
-        let (stale_while_revalidate, stale_if_error, source) = (0, 0, Source::MaxAge);
+        let (stale_while_revalidate, stale_if_error, source) = (0, 0, LifetimeSource::MaxAge);
         Terms { born, received: born, lifetime, fresh_until, stale_while_revalidate, stale_if_error, source, marks }
     }
 
@@ -186,7 +186,7 @@ mod tests {
             (Admit::Always, None, terms(BRIEF - 1, marks), Err(Skipped::Brief)),
             (Admit::Always, None, terms(0, Marks::VALIDATOR), Ok(())),
         ] {
-            let mut gate = Gate::new(admit, 0, 0);
+            let mut gate = AdmissionGate::new(admit, 0, 0);
             assert_eq!(gate.judge(hash(1), &terms, 1, turns_over, Timestamp(0)), expected, "{admit:?} {turns_over:?}");
             if expected == Err(Skipped::First) {
                 assert_eq!(gate.judge(hash(1), &terms, 1, turns_over, Timestamp(0)), Ok(()), "the second time");
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_and_comes_back() {
-        let mut gate = Gate::new(Admit::Always, 24_000, 0);
+        let mut gate = AdmissionGate::new(Admit::Always, 24_000, 0);
         let terms = terms(DAY * 9, Marks::NONE);
         let mut at = |ms, bytes| gate.judge(1, &terms, bytes, None, Timestamp(DAY + ms));
         assert_eq!((at(0, 900), at(0, 101)), (Ok(()), Err(Skipped::Budget)));

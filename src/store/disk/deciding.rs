@@ -4,15 +4,15 @@
 //! A URL has one slot: the place of its newest record, which names the one of another variant before it. As soon as memory
 //! has another version of a URL, or none, its slot is dead, and the journal says so before a client has its answer.
 
-use super::admit::{Gate, Skipped};
+use super::admit::{AdmissionGate, Skipped};
 use super::index::{Id, Index};
 use super::journal::Frame;
-use super::notes::{Before, Counts, Lookup, Meanwhile, Pending};
-use super::place::{Slot, room};
-use super::plan::Plan;
-use super::record::{Head, Previous};
-use super::recover::{Found, Segment};
-use super::writer::{Done, Job, Store};
+use super::notes::{Counts, DiskLookup, ForgottenUrl, Meanwhile, Pending};
+use super::place::{IndexSlot, room};
+use super::plan::DiskPlan;
+use super::record::{Previous, RecordHead};
+use super::recover::{Recovered, Segment};
+use super::writer::{DiskJob, JobDone, StoreJob};
 use crate::policy::Marks;
 use crate::store::entry::Entry;
 use crate::wire::date::Timestamp;
@@ -37,19 +37,19 @@ const STAMPS: usize = 4096;
 /// See the module.
 #[derive(Debug)]
 pub struct Disk {
-    plan: Plan,
-    gate: Gate,
+    plan: DiskPlan,
+    gate: AdmissionGate,
     index: Index,
     segments: BTreeMap<u64, Segment>,
     /// The segment that is written, and how far it is taken.
     active: Option<(u64, u64)>,
     next: u64,
-    /// As [`Found::lineage`].
+    /// As [`Recovered::lineage`].
     lineage: u64,
     pending: HashMap<u64, Pending>,
     /// Bytes that wait to be written.
     behind: u64,
-    jobs: Vec<Job>,
+    jobs: Vec<DiskJob>,
     meanwhile: Option<Meanwhile>,
     /// Groups became invalid since the start.
     grouped: bool,
@@ -69,8 +69,8 @@ pub struct Disk {
 
 impl Disk {
     /// One whose journal is still read: [`Disk::adopt`].
-    pub fn new(plan: Plan) -> Disk {
-        let gate = Gate::new(plan.admit, plan.writes, plan.objects());
+    pub fn new(plan: DiskPlan) -> Disk {
+        let gate = AdmissionGate::new(plan.admit, plan.writes, plan.objects());
         let room = plan.room();
         Disk {
             plan,
@@ -96,16 +96,18 @@ impl Disk {
     }
 
     /// What was found in the folder, but for what has been taken away since.
-    pub fn adopt(&mut self, found: Found) {
+    pub fn adopt(&mut self, found: Recovered) {
         let Some(meanwhile) = self.meanwhile.take() else { return };
-        let Found { index, segments, next, lineage, journal, .. } = found;
+        let Recovered { index, segments, next, lineage, journal, .. } = found;
         (self.index, self.segments, self.next, self.lineage, self.journal) = (index, segments, next, lineage, journal);
         meanwhile.gone.iter().for_each(|id| _ = self.index.remove(*id));
         if meanwhile.doubt {
-            self.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+            self.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
         }
         if meanwhile.grouped {
-            self.index.update(|_, slot| Some(if slot.has(Slot::GROUPED) { slot.with(Slot::DOUBTFUL) } else { slot }));
+            self.index.update(|_, slot| {
+                Some(if slot.has(IndexSlot::GROUPED) { slot.with(IndexSlot::DOUBTFUL) } else { slot })
+            });
         }
         // It may be smaller than it was.
         while self.taken() > self.room && self.drop_oldest() {}
@@ -126,7 +128,7 @@ impl Disk {
     }
 
     /// What is to be done by the writer, in this order.
-    pub fn take_jobs(&mut self) -> Vec<Job> {
+    pub fn take_jobs(&mut self) -> Vec<DiskJob> {
         std::mem::take(&mut self.jobs)
     }
 
@@ -149,9 +151,9 @@ impl Disk {
     }
 
     /// Where the records of a URL are. It counts as used.
-    pub fn find(&mut self, hash: u64) -> Option<Lookup> {
+    pub fn find(&mut self, hash: u64) -> Option<DiskLookup> {
         let slot = self.index.get(Id::of(hash))?;
-        self.index.set(Id::of(hash), slot.with(Slot::USED));
+        self.index.set(Id::of(hash), slot.with(IndexSlot::USED));
         let mut entries = Vec::new();
         let mut next = Some(Previous { segment: slot.segment(self.next), slot });
         while let Some(pending) = next.and_then(|next| self.pending.get(&next.slot.place())) {
@@ -166,16 +168,16 @@ impl Disk {
                 }
             }
         }
-        Some(Lookup { slot, entries, read: next })
+        Some(DiskLookup { slot, entries, read: next })
     }
 
     /// Whether what was looked up is still what there is.
-    pub fn is_current(&self, hash: u64, slot: Slot) -> bool {
+    pub fn is_current(&self, hash: u64, slot: IndexSlot) -> bool {
         self.index.get(Id::of(hash)).is_some_and(|now| now.place() == slot.place())
     }
 
     /// What was to be read there could not be, or is not what it was to be.
-    pub fn bad(&mut self, hash: u64, slot: Slot) {
+    pub fn bad(&mut self, hash: u64, slot: IndexSlot) {
         if self.is_current(hash, slot) {
             self.counts.bad += 1;
             self.forget(hash);
@@ -185,12 +187,12 @@ impl Disk {
     /// Whether an answer to a request with these selecting fields (`None`: it does not vary) takes the place of what is there, or
     /// may: another of its variants is put beside it.
     pub fn outdates(&self, hash: u64, selecting: Option<&[u8]>) -> bool {
-        let mark = |slot: Slot| selecting.is_none_or(|selecting| slot.has(Slot::of_variant(selecting)));
+        let mark = |slot: IndexSlot| selecting.is_none_or(|selecting| slot.has(IndexSlot::of_variant(selecting)));
         !self.is_read() || self.index.get(Id::of(hash)).is_some_and(mark)
     }
 
     /// The URL has nothing on disk any more; what it had.
-    pub fn forget(&mut self, hash: u64) -> Option<Before> {
+    pub fn forget(&mut self, hash: u64) -> Option<ForgottenUrl> {
         let id = Id::of(hash);
         *self.stamp(id) += 1;
         let stamp = *self.stamp(id);
@@ -201,8 +203,8 @@ impl Disk {
             None if slot.is_none() => return None,
             None => {}
         }
-        self.jobs.push(Job::Note(Frame::Gone(id)));
-        slot.map(|slot| Before { slot, stamp })
+        self.jobs.push(DiskJob::Note(Frame::Gone(id)));
+        slot.map(|slot| ForgottenUrl { slot, stamp })
     }
 
     fn stamp(&mut self, id: Id) -> &mut u32 {
@@ -212,16 +214,16 @@ impl Disk {
 
     /// Nothing that is there is reused without validation.
     pub fn doubt_all(&mut self) {
-        self.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+        self.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
         self.meanwhile.iter_mut().for_each(|meanwhile| meanwhile.doubt = true);
-        self.jobs.push(Job::Note(Frame::Doubt));
+        self.jobs.push(DiskJob::Note(Frame::Doubt));
     }
 
     /// Groups became invalid: while this process runs it is known which; the next one validates whatever is in any.
     pub fn invalidate_groups(&mut self) {
         self.grouped = true;
         self.meanwhile.iter_mut().for_each(|meanwhile| meanwhile.grouped = true);
-        self.jobs.push(Job::Note(Frame::Grouped));
+        self.jobs.push(DiskJob::Note(Frame::Grouped));
     }
 
     /// Writes what memory has, in place of what was forgotten for it. `before`: what [`Disk::forget`] said.
@@ -229,7 +231,7 @@ impl Disk {
         &mut self,
         hash: u64,
         entry: &Arc<Entry>,
-        before: Option<Before>,
+        before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
         let put = self.try_put(hash, entry, before, now);
@@ -244,7 +246,7 @@ impl Disk {
         &mut self,
         hash: u64,
         entry: &Arc<Entry>,
-        before: Option<Before>,
+        before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
         if !self.is_read() || (self.full_since > 0 && now.0 < self.full_since + TRY_AGAIN) {
@@ -259,7 +261,7 @@ impl Disk {
         };
         let previous = before.filter(|_| !entry.vary().is_empty()).and_then(|slot| self.before(slot));
         *self.stamp(id) += 1;
-        let head = Head::of(entry, hash, self.lineage, previous).ok_or(Skipped::Off)?;
+        let head = RecordHead::of(entry, hash, self.lineage, previous).ok_or(Skipped::Off)?;
         let length = head.length();
         if head.body > self.plan.max_object || room(length) > self.plan.longest() {
             return Err(Skipped::TooLarge);
@@ -270,29 +272,30 @@ impl Disk {
         let turns_over = self.turns_over(now);
         self.gate.judge(hash, &entry.terms, length, turns_over, now)?;
         let (segment, slot) = self.place(length, now).ok_or(Skipped::Off)?;
-        let is_grouped = entry.terms.marks.has(Marks::GROUPED) || previous.is_some_and(|p| p.slot.has(Slot::GROUPED));
-        let slot = if is_grouped { slot.with(Slot::GROUPED) } else { slot };
-        let own = if entry.vary().is_empty() { 0 } else { Slot::of_variant(entry.selecting()) };
+        let is_grouped =
+            entry.terms.marks.has(Marks::GROUPED) || previous.is_some_and(|p| p.slot.has(IndexSlot::GROUPED));
+        let slot = if is_grouped { slot.with(IndexSlot::GROUPED) } else { slot };
+        let own = if entry.vary().is_empty() { 0 } else { IndexSlot::of_variant(entry.selecting()) };
         let slot = slot.with(own | previous.map_or(0, |previous| previous.slot.variants()));
         self.index.set(id, slot);
         self.pending.insert(slot.place(), Pending::Entry(entry.clone(), previous));
         self.behind += slot.length();
         let body = entry.body().pieces();
-        self.jobs.push(Job::Store(Store { id, segment, slot, hash, head: head.bytes, body }));
+        self.jobs.push(DiskJob::Store(StoreJob { id, segment, slot, hash, head: head.bytes, body }));
         Ok(())
     }
 
     /// Where a slot's record lies now, as the next one names it.
-    fn before(&self, slot: Slot) -> Option<Previous> {
+    fn before(&self, slot: IndexSlot) -> Option<Previous> {
         let previous = match self.pending.get(&slot.place()) {
             Some(Pending::Moved(from)) => *from,
             _ => Previous { segment: slot.segment(self.next), slot },
         };
         self.segments.contains_key(&previous.segment).then_some(())?;
         // Of which group it is does not stand in the slot.
-        let doubtful = slot.has(Slot::DOUBTFUL) || (slot.has(Slot::GROUPED) && self.grouped);
-        let slot = previous.slot.without(Slot::USED | Slot::DOUBTFUL);
-        Some(Previous { slot: if doubtful { slot.with(Slot::DOUBTFUL) } else { slot }, ..previous })
+        let doubtful = slot.has(IndexSlot::DOUBTFUL) || (slot.has(IndexSlot::GROUPED) && self.grouped);
+        let slot = previous.slot.without(IndexSlot::USED | IndexSlot::DOUBTFUL);
+        Some(Previous { slot: if doubtful { slot.with(IndexSlot::DOUBTFUL) } else { slot }, ..previous })
     }
 
     fn turns_over(&self, now: Timestamp) -> Option<u64> {
@@ -305,7 +308,7 @@ impl Disk {
     }
 
     /// Room for a record, in the segment that is written or a new one.
-    fn place(&mut self, length: u64, now: Timestamp) -> Option<(u64, Slot)> {
+    fn place(&mut self, length: u64, now: Timestamp) -> Option<(u64, IndexSlot)> {
         let needed = room(length);
         if self
             .active
@@ -314,7 +317,7 @@ impl Disk {
             self.begin_segment(now);
         }
         let (number, filled) = self.active.as_mut()?;
-        let slot = Slot::new(*number, *filled, length);
+        let slot = IndexSlot::new(*number, *filled, length);
         *filled += needed;
         Some((*number, slot))
     }
@@ -333,27 +336,27 @@ impl Disk {
         // Its files stay until what is used has been copied; but where there is no room for one more they go first.
         if self.is_full() {
             again.clear();
-            self.jobs.extend(dropped.drain(..).map(Job::Drop));
+            self.jobs.extend(dropped.drain(..).map(DiskJob::Drop));
         }
         let number = self.next;
         self.next += 1;
         self.segments.insert(number, Segment { length, begun: now.0 });
-        self.jobs.push(Job::Begin(number, length, now.0));
+        self.jobs.push(DiskJob::Begin(number, length, now.0));
         let mut filled = 0;
         for (id, from) in again {
             let needed = room(from.slot.length());
-            let to = Slot::new(number, filled, from.slot.length());
-            let to = if from.slot.has(Slot::GROUPED) { to.with(Slot::GROUPED) } else { to };
-            let to = if from.slot.has(Slot::DOUBTFUL) { to.with(Slot::DOUBTFUL) } else { to };
+            let to = IndexSlot::new(number, filled, from.slot.length());
+            let to = if from.slot.has(IndexSlot::GROUPED) { to.with(IndexSlot::GROUPED) } else { to };
+            let to = if from.slot.has(IndexSlot::DOUBTFUL) { to.with(IndexSlot::DOUBTFUL) } else { to };
             let to = to.with(from.slot.variants());
             filled += needed;
             self.index.set(id, to);
             self.pending.insert(to.place(), Pending::Moved(from));
             self.counts.rewritten += needed;
-            self.jobs.push(Job::Move { id, from: (from.segment, from.slot), to: (number, to) });
+            self.jobs.push(DiskJob::Move { id, from: (from.segment, from.slot), to: (number, to) });
         }
         self.active = Some((number, filled));
-        self.jobs.extend(dropped.into_iter().map(Job::Drop));
+        self.jobs.extend(dropped.into_iter().map(DiskJob::Drop));
     }
 
     /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance.
@@ -365,7 +368,7 @@ impl Disk {
                 return Some(slot);
             }
             let is_written = !pending.contains_key(&slot.place());
-            if slot.has(Slot::USED) && is_written && left >= room(slot.length()) {
+            if slot.has(IndexSlot::USED) && is_written && left >= room(slot.length()) {
                 left -= room(slot.length());
                 again.push((id, Previous { segment: number, slot }));
             }
@@ -379,32 +382,32 @@ impl Disk {
         self.empty(oldest);
         self.segments.remove(&oldest);
         self.active = self.active.filter(|(number, _)| *number != oldest);
-        self.jobs.push(Job::Drop(oldest));
+        self.jobs.push(DiskJob::Drop(oldest));
         true
     }
 
     /// What came of a job.
-    pub fn done(&mut self, done: &Done, now: Timestamp) {
+    pub fn done(&mut self, done: &JobDone, now: Timestamp) {
         match done {
-            Done::Stored(slot, bytes) => {
+            JobDone::Stored(slot, bytes) => {
                 (self.full_since, self.refused) = (0, 0);
                 self.settled(*slot);
                 self.counts.written += bytes;
             }
-            Done::Lost(id, slot) => {
+            JobDone::Lost(id, slot) => {
                 self.settled(*slot);
                 // Nothing in the journal names it.
                 if self.index.get(*id).is_some_and(|current| current.place() == slot.place()) {
                     self.index.remove(*id);
                 }
             }
-            Done::NoRoom(number) => self.no_room(*number, now),
-            Done::Journal(bytes) => self.journal = *bytes,
-            Done::Failed(_) | Done::Settled(_) | Done::Broken(_) | Done::Finished => {}
+            JobDone::NoRoom(number) => self.no_room(*number, now),
+            JobDone::Journal(bytes) => self.journal = *bytes,
+            JobDone::Failed(_) | JobDone::Settled(_) | JobDone::Broken(_) | JobDone::Finished => {}
         }
     }
 
-    fn settled(&mut self, slot: Slot) {
+    fn settled(&mut self, slot: IndexSlot) {
         if let Some(Pending::Entry(..)) = self.pending.remove(&slot.place()) {
             self.behind = self.behind.saturating_sub(slot.length());
         }
@@ -433,16 +436,16 @@ impl Disk {
         let parts = (part..part + PARTS).map_while(|part| self.index.part(part));
         // What waits to be written is noted when it is.
         let written = parts.flatten().filter(|(_, slot)| !self.pending.contains_key(&slot.place()));
-        let frames: Vec<Frame> = written.map(|(id, slot)| Frame::Stored(id, slot.without(Slot::USED))).collect();
-        self.jobs.push(Job::Draft { frames, first: false });
+        let frames: Vec<Frame> = written.map(|(id, slot)| Frame::Stored(id, slot.without(IndexSlot::USED))).collect();
+        self.jobs.push(DiskJob::Draft { frames, first: false });
         self.drafting = Some(part + PARTS);
         if self.index.part(part + PARTS).is_none() {
             self.drafting = None;
             if self.grouped {
-                self.jobs.push(Job::Note(Frame::Grouped));
+                self.jobs.push(DiskJob::Note(Frame::Grouped));
             }
-            self.jobs.push(Job::Note(Frame::Time(now.0)));
-            self.jobs.push(Job::Replace);
+            self.jobs.push(DiskJob::Note(Frame::Time(now.0)));
+            self.jobs.push(DiskJob::Replace);
         }
     }
 
@@ -450,7 +453,7 @@ impl Disk {
     pub fn draft_anew(&mut self) {
         self.drafting = Some(0);
         let segments = self.segments.iter().map(|(number, s)| Frame::Segment(*number, s.length, s.begun));
-        self.jobs.push(Job::Draft { frames: segments.collect(), first: true });
+        self.jobs.push(DiskJob::Draft { frames: segments.collect(), first: true });
     }
 
     /// Whether a new journal is on its way.
@@ -459,15 +462,15 @@ impl Disk {
     }
 
     pub fn note_time(&mut self, now: Timestamp) {
-        self.jobs.push(Job::Note(Frame::Time(now.0)));
+        self.jobs.push(DiskJob::Note(Frame::Time(now.0)));
     }
 
     pub fn settle(&mut self, ticket: u64, durable: bool) {
-        self.jobs.push(Job::Settle { ticket, durable });
+        self.jobs.push(DiskJob::Settle { ticket, durable });
     }
 
     pub fn finish(&mut self, now: Timestamp) {
         self.note_time(now);
-        self.jobs.push(Job::Finish);
+        self.jobs.push(DiskJob::Finish);
     }
 }

@@ -20,7 +20,7 @@ const OPEN: usize = 256;
 
 /// A file of the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Name {
+pub enum FileName {
     Journal(u64),
     /// A journal that is not whole yet.
     Draft(u64),
@@ -29,26 +29,26 @@ pub enum Name {
     Mark,
 }
 
-impl Name {
+impl FileName {
     fn text(self) -> String {
         match self {
-            Name::Journal(number) => format!("{number:016x}.journal"),
-            Name::Draft(number) => format!("{number:016x}.draft"),
-            Name::Segment(number) => format!("{number:016x}.seg"),
-            Name::Mark => "mark".to_owned(),
+            FileName::Journal(number) => format!("{number:016x}.journal"),
+            FileName::Draft(number) => format!("{number:016x}.draft"),
+            FileName::Segment(number) => format!("{number:016x}.seg"),
+            FileName::Mark => "mark".to_owned(),
         }
     }
 
-    fn parse(text: &str) -> Option<Name> {
+    fn parse(text: &str) -> Option<FileName> {
         if text == "mark" {
-            return Some(Name::Mark);
+            return Some(FileName::Mark);
         }
         let (number, kind) = text.split_once('.')?;
         let number = u64::from_str_radix(number, 16).ok()?;
         let name = match kind {
-            "journal" => Name::Journal(number),
-            "draft" => Name::Draft(number),
-            "seg" => Name::Segment(number),
+            "journal" => FileName::Journal(number),
+            "draft" => FileName::Draft(number),
+            "seg" => FileName::Segment(number),
             _ => return None,
         };
         (name.text() == text).then_some(name)
@@ -58,19 +58,19 @@ impl Name {
 /// The files of one folder. Where nothing says otherwise, what was written is there for every process at once, and after a
 /// power cut perhaps, or in part.
 pub trait Files: Send + Sync + 'static {
-    fn list(&self) -> io::Result<Vec<(Name, u64)>>;
+    fn list(&self) -> io::Result<Vec<(FileName, u64)>>;
     /// Makes a file anew, empty, and takes room for `length` bytes.
-    fn create(&self, name: Name, length: u64) -> io::Result<()>;
-    fn write(&self, name: Name, at: u64, bytes: &[u8]) -> io::Result<()>;
+    fn create(&self, name: FileName, length: u64) -> io::Result<()>;
+    fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// As much as is there, up to the length of `into`.
-    fn read(&self, name: Name, at: u64, into: &mut [u8]) -> io::Result<usize>;
+    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize>;
     /// Returns when its bytes outlive a power cut. One that has failed says nothing ever after: it is not tried again.
-    fn sync(&self, name: Name) -> io::Result<()>;
+    fn sync(&self, name: FileName) -> io::Result<()>;
     /// The same for which files there are.
     fn sync_folder(&self) -> io::Result<()>;
-    fn rename(&self, from: Name, to: Name) -> io::Result<()>;
+    fn rename(&self, from: FileName, to: FileName) -> io::Result<()>;
     /// It may be gone already.
-    fn remove(&self, name: Name) -> io::Result<()>;
+    fn remove(&self, name: FileName) -> io::Result<()>;
 }
 
 /// A folder of the system, which no other process uses.
@@ -78,7 +78,7 @@ pub trait Files: Send + Sync + 'static {
 pub struct Folder {
     path: PathBuf,
     folder: OwnedFd,
-    open: Mutex<HashMap<Name, Arc<File>>>,
+    open: Mutex<HashMap<FileName, Arc<File>>>,
     /// Its lock is let go with it.
     _lock: File,
 }
@@ -122,7 +122,7 @@ impl Folder {
         Ok(Folder { path: path.to_owned(), folder, open: Mutex::default(), _lock: lock })
     }
 
-    fn file(&self, name: Name) -> io::Result<Arc<File>> {
+    fn file(&self, name: FileName) -> io::Result<Arc<File>> {
         if let Some(file) = self.files().get(&name) {
             return Ok(file.clone());
         }
@@ -131,7 +131,7 @@ impl Folder {
         Ok(file)
     }
 
-    fn keep(&self, name: Name, file: &Arc<File>) {
+    fn keep(&self, name: FileName, file: &Arc<File>) {
         let mut open = self.files();
         if open.len() >= OPEN {
             open.clear();
@@ -139,7 +139,7 @@ impl Folder {
         open.insert(name, file.clone());
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<Name, Arc<File>>> {
+    fn files(&self) -> MutexGuard<'_, HashMap<FileName, Arc<File>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -162,18 +162,18 @@ fn open_at(folder: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
 }
 
 impl Files for Folder {
-    fn list(&self) -> io::Result<Vec<(Name, u64)>> {
+    fn list(&self) -> io::Result<Vec<(FileName, u64)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
-            if let Some(name) = entry.file_name().to_str().and_then(Name::parse) {
+            if let Some(name) = entry.file_name().to_str().and_then(FileName::parse) {
                 found.push((name, entry.metadata()?.size()));
             }
         }
         Ok(found)
     }
 
-    fn create(&self, name: Name, length: u64) -> io::Result<()> {
+    fn create(&self, name: FileName, length: u64) -> io::Result<()> {
         let file = open_at(&self.folder, &name.text(), OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
         match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length.max(1)) {
             // Not every file system can.
@@ -187,11 +187,11 @@ impl Files for Folder {
         Ok(())
     }
 
-    fn write(&self, name: Name, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.file(name)?.write_all_at(bytes, at)
     }
 
-    fn read(&self, name: Name, at: u64, into: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let file = self.file(name)?;
         let mut done = 0;
         while done < into.len() {
@@ -205,7 +205,7 @@ impl Files for Folder {
         Ok(done)
     }
 
-    fn sync(&self, name: Name) -> io::Result<()> {
+    fn sync(&self, name: FileName) -> io::Result<()> {
         Ok(fdatasync(self.file(name)?)?)
     }
 
@@ -213,7 +213,7 @@ impl Files for Folder {
         Ok(rustix::fs::fsync(&self.folder)?)
     }
 
-    fn rename(&self, from: Name, to: Name) -> io::Result<()> {
+    fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
         rustix::fs::renameat(&self.folder, from.text(), &self.folder, to.text())?;
         let mut open = self.files();
         if let Some(file) = open.remove(&from) {
@@ -222,7 +222,7 @@ impl Files for Folder {
         Ok(())
     }
 
-    fn remove(&self, name: Name) -> io::Result<()> {
+    fn remove(&self, name: FileName) -> io::Result<()> {
         self.files().remove(&name);
         match unlinkat(&self.folder, name.text(), AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),

@@ -1,7 +1,7 @@
 //! PURE. Which URLs the disk has, and where: some 24 bytes of memory for each, and never a URL. The record has that, and
 //! whoever reads it compares: of two URLs that agree in 42 bits of their hashes one is forgotten.
 
-use super::place::Slot;
+use super::place::IndexSlot;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -48,25 +48,25 @@ impl Index {
         self.count
     }
 
-    pub fn get(&self, id: Id) -> Option<Slot> {
+    pub fn get(&self, id: Id) -> Option<IndexSlot> {
         self.tables[id.table()].get(&id.rest()).map(|parts| joined(*parts))
     }
 
     /// What was there before.
-    pub fn set(&mut self, id: Id, slot: Slot) -> Option<Slot> {
+    pub fn set(&mut self, id: Id, slot: IndexSlot) -> Option<IndexSlot> {
         let before = self.tables[id.table()].insert(id.rest(), parts(slot)).map(joined);
         self.count += usize::from(before.is_none());
         before
     }
 
-    pub fn remove(&mut self, id: Id) -> Option<Slot> {
+    pub fn remove(&mut self, id: Id) -> Option<IndexSlot> {
         let removed = self.tables[id.table()].remove(&id.rest()).map(joined);
         self.count -= usize::from(removed.is_some());
         removed
     }
 
     /// Changes or (`None`) removes each of them.
-    pub fn update(&mut self, mut to: impl FnMut(Id, Slot) -> Option<Slot>) {
+    pub fn update(&mut self, mut to: impl FnMut(Id, IndexSlot) -> Option<IndexSlot>) {
         for (number, table) in self.tables.iter_mut().enumerate() {
             table.retain(|rest, place| match to(Id::from_parts(number, *rest), joined(*place)) {
                 Some(slot) => {
@@ -80,23 +80,23 @@ impl Index {
     }
 
     /// Those of one part of it; `None`: there are no more parts.
-    pub fn part(&self, number: usize) -> Option<impl Iterator<Item = (Id, Slot)>> {
+    pub fn part(&self, number: usize) -> Option<impl Iterator<Item = (Id, IndexSlot)>> {
         let table = self.tables.get(number)?;
         Some(table.iter().map(move |(rest, place)| (Id::from_parts(number, *rest), joined(*place))))
     }
 
-    pub fn all(&self) -> impl Iterator<Item = (Id, Slot)> {
+    pub fn all(&self) -> impl Iterator<Item = (Id, IndexSlot)> {
         (0..TABLES).filter_map(|number| self.part(number)).flatten()
     }
 }
 
 /// In halves, so that an entry of a table takes 12 bytes, not 16.
-fn parts(slot: Slot) -> [u32; 2] {
+fn parts(slot: IndexSlot) -> [u32; 2] {
     [(slot.0 >> 32) as u32, (slot.0 & u64::from(u32::MAX)) as u32]
 }
 
-fn joined([high, low]: [u32; 2]) -> Slot {
-    Slot(u64::from(high) << 32 | u64::from(low))
+fn joined([high, low]: [u32; 2]) -> IndexSlot {
+    IndexSlot(u64::from(high) << 32 | u64::from(low))
 }
 
 /// The keys are bits of hashes already; the tables look at the highest and the lowest bits.
@@ -126,19 +126,22 @@ mod tests {
     fn what_was_set_last_is_found_until_it_is_removed() {
         let mut index = Index::default();
         let id = |n: u64| Id::of(xxh3_64(&n.to_le_bytes()));
-        (0..10_000).for_each(|n| assert_eq!(index.set(id(n), Slot(n)), None));
-        assert_eq!((index.set(id(7), Slot(8)), index.len()), (Some(Slot(7)), 10_000));
-        assert_eq!((index.get(id(7)), index.get(id(9)), index.get(id(10_000))), (Some(Slot(8)), Some(Slot(9)), None));
-        assert_eq!((index.remove(id(7)), index.remove(id(7)), index.len()), (Some(Slot(8)), None, 9_999));
-        index.update(|_, slot| (slot.0 % 2 == 0).then(|| slot.with(Slot::DOUBTFUL)));
+        (0..10_000).for_each(|n| assert_eq!(index.set(id(n), IndexSlot(n)), None));
+        assert_eq!((index.set(id(7), IndexSlot(8)), index.len()), (Some(IndexSlot(7)), 10_000));
+        assert_eq!(
+            (index.get(id(7)), index.get(id(9)), index.get(id(10_000))),
+            (Some(IndexSlot(8)), Some(IndexSlot(9)), None)
+        );
+        assert_eq!((index.remove(id(7)), index.remove(id(7)), index.len()), (Some(IndexSlot(8)), None, 9_999));
+        index.update(|_, slot| (slot.0 % 2 == 0).then(|| slot.with(IndexSlot::DOUBTFUL)));
         assert_eq!((index.len(), index.all().count()), (5_000, 5_000));
-        assert!(index.all().all(|(id, slot)| slot.has(Slot::DOUBTFUL) && index.get(id) == Some(slot)));
+        assert!(index.all().all(|(id, slot)| slot.has(IndexSlot::DOUBTFUL) && index.get(id) == Some(slot)));
     }
 
     #[test]
     fn a_million_take_no_more_than_32_bytes_each() {
         let mut index = Index::default();
-        (0..1_000_000_u64).for_each(|n| _ = index.set(Id::of(xxh3_64(&n.to_le_bytes())), Slot(n)));
+        (0..1_000_000_u64).for_each(|n| _ = index.set(Id::of(xxh3_64(&n.to_le_bytes())), IndexSlot(n)));
         // A table has a power of two of places, of which seven eighths may be taken.
         let places: usize = index.tables.iter().map(|table| (table.capacity() * 8).div_ceil(7)).sum();
         let bytes = places * (size_of::<(u32, [u32; 2])>() + 1);

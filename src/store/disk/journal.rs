@@ -2,7 +2,7 @@
 //! what no frame names is not there.
 
 use super::index::Id;
-use super::place::Slot;
+use super::place::IndexSlot;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Of the folder; another one is emptied.
@@ -20,7 +20,7 @@ const MAGIC: &[u8; 8] = b"ringhold";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// A URL's newest record.
-    Stored(Id, Slot),
+    Stored(Id, IndexSlot),
     /// A URL has none any more.
     Gone(Id),
     /// Groups became invalid: what was stored by now, and is in any, is doubtful.
@@ -44,7 +44,7 @@ impl Frame {
 
 /// What makes the sums of one journal differ from those of any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seed {
+pub struct SumSeed {
     pub number: u64,
     /// Of the folder: a random number, another one whenever it is emptied.
     pub lineage: u64,
@@ -53,7 +53,7 @@ pub struct Seed {
 }
 
 /// The begin of a journal.
-pub fn header(seed: Seed) -> [u8; HEADER] {
+pub fn header(seed: SumSeed) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&FORMAT.to_le_bytes());
@@ -66,11 +66,11 @@ pub fn header(seed: Seed) -> [u8; HEADER] {
 }
 
 /// `None`: it is none, or of another format.
-pub fn read_header(header: &[u8]) -> Option<Seed> {
+pub fn read_header(header: &[u8]) -> Option<SumSeed> {
     let header = header.get(..HEADER)?;
     let known = header.starts_with(MAGIC) && header[8..12] == FORMAT.to_le_bytes();
     let whole = number(&header[56..]) == xxh3_64_with_seed(&header[..56], 0);
-    (known && whole).then(|| Seed {
+    (known && whole).then(|| SumSeed {
         number: number(&header[16..]),
         lineage: number(&header[24..]),
         policy: number(&header[32..]),
@@ -78,7 +78,7 @@ pub fn read_header(header: &[u8]) -> Option<Seed> {
 }
 
 /// Appends a frame that is to stand at `at` in its journal.
-pub fn write(frame: Frame, seed: Seed, at: u64, out: &mut Vec<u8>) {
+pub fn write(frame: Frame, seed: SumSeed, at: u64, out: &mut Vec<u8>) {
     let (kind, words): (u8, [Option<u64>; 3]) = match frame {
         Frame::Stored(id, slot) => (1, [Some(id.0), Some(slot.0), None]),
         Frame::Gone(id) => (2, [Some(id.0), None, None]),
@@ -98,14 +98,14 @@ pub fn write(frame: Frame, seed: Seed, at: u64, out: &mut Vec<u8>) {
 }
 
 /// Where a frame stands is part of its sum: one that was moved is none.
-fn sum(bytes: &[u8], seed: Seed, at: u64) -> [u8; 4] {
+fn sum(bytes: &[u8], seed: SumSeed, at: u64) -> [u8; 4] {
     let own = seed.lineage ^ seed.number.rotate_left(32) ^ at.rotate_left(48);
     let sum = xxh3_64_with_seed(bytes, own).to_le_bytes();
     [sum[0], sum[1], sum[2], sum[3]]
 }
 
 /// The frame at the begin of `bytes`, and its length.
-fn read(bytes: &[u8], seed: Seed, at: u64) -> Option<(Frame, usize)> {
+fn read(bytes: &[u8], seed: SumSeed, at: u64) -> Option<(Frame, usize)> {
     let head = bytes.get(..HEAD)?;
     let length = usize::from(u16::from_le_bytes([head[6], head[7]]));
     let whole = bytes.get(..HEAD + length).filter(|_| HEAD + length <= LONGEST)?;
@@ -114,7 +114,7 @@ fn read(bytes: &[u8], seed: Seed, at: u64) -> Option<(Frame, usize)> {
     }
     let word = |n: usize| whole.get(HEAD + 8 * n..HEAD + 8 * (n + 1)).map(number);
     let frame = match (head[4], length) {
-        (1, 16) => Frame::Stored(Id::of(word(0)?), Slot(word(1)?)),
+        (1, 16) => Frame::Stored(Id::of(word(0)?), IndexSlot(word(1)?)),
         (2, 8) => Frame::Gone(Id::of(word(0)?)),
         (3, 0) => Frame::Grouped,
         (4, 0) => Frame::Doubt,
@@ -133,8 +133,8 @@ fn number(bytes: &[u8]) -> u64 {
 
 /// Reads a journal from its header on, as it comes.
 #[derive(Debug)]
-pub struct Scan {
-    seed: Seed,
+pub struct JournalScan {
+    seed: SumSeed,
     at: u64,
     /// Nothing but zeros came since the last frame.
     hole: bool,
@@ -142,9 +142,9 @@ pub struct Scan {
     pub damaged: bool,
 }
 
-impl Scan {
-    pub fn new(seed: Seed) -> Scan {
-        Scan { seed, at: HEADER as u64, hole: false, damaged: false }
+impl JournalScan {
+    pub fn new(seed: SumSeed) -> JournalScan {
+        JournalScan { seed, at: HEADER as u64, hole: false, damaged: false }
     }
 
     /// How far it has read: the end of the last whole frame, where nothing is damaged.
@@ -186,12 +186,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SEED: Seed = Seed { number: 3, lineage: 77, policy: 5 };
+    const SEED: SumSeed = SumSeed { number: 3, lineage: 77, policy: 5 };
 
     fn frame() -> impl Strategy<Value = Frame> {
         let id = any::<u64>().prop_map(Id::of);
         prop_oneof![
-            (id.clone(), any::<u64>()).prop_map(|(id, slot)| Frame::Stored(id, Slot(slot))),
+            (id.clone(), any::<u64>()).prop_map(|(id, slot)| Frame::Stored(id, IndexSlot(slot))),
             id.prop_map(Frame::Gone),
             Just(Frame::Grouped),
             Just(Frame::Doubt),
@@ -207,8 +207,8 @@ mod tests {
         out
     }
 
-    fn scanned(bytes: &[u8], chunk: usize) -> (Vec<Frame>, Scan) {
-        let (mut scan, mut found, mut buffer) = (Scan::new(SEED), Vec::new(), Vec::new());
+    fn scanned(bytes: &[u8], chunk: usize) -> (Vec<Frame>, JournalScan) {
+        let (mut scan, mut found, mut buffer) = (JournalScan::new(SEED), Vec::new(), Vec::new());
         for piece in bytes.chunks(chunk.max(1)) {
             buffer.extend_from_slice(piece);
             let done = scan.read(&buffer, false, |frame| found.push(frame));

@@ -24,13 +24,13 @@ mod writer;
 pub use admit::{Skipped, stays};
 pub use deciding::Disk;
 pub use files::{Denied, Folder};
-pub use notes::{Before, Lookup};
-pub use place::Slot;
-pub use plan::Plan;
+pub use notes::{DiskLookup, ForgottenUrl};
+pub use place::IndexSlot;
+pub use plan::DiskPlan;
 pub use read::{Unread, read};
 pub use record::Previous;
-pub use recover::{Found, Opening, open};
-pub use writer::{Done, Job};
+pub use recover::{Opening, Recovered, open};
+pub use writer::{DiskJob, JobDone};
 
 #[cfg(test)]
 mod model;

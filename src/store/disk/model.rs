@@ -3,11 +3,11 @@
 mod files;
 mod properties;
 
-use super::files::{Files, Name};
-use super::writer::Writer;
+use super::files::{FileName, Files};
+use super::writer::DiskWriter;
 use super::*;
 use crate::config::Admit;
-use crate::policy::{Marks, Source, Terms};
+use crate::policy::{LifetimeSource, Marks, Terms};
 use crate::store::entry::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -23,7 +23,7 @@ const SMALL: u64 = 1 << 20;
 struct Rig {
     files: Arc<Model>,
     disk: Disk,
-    writer: Writer<Model>,
+    writer: DiskWriter<Model>,
     size: u64,
     machine: u64,
     now: u64,
@@ -41,7 +41,7 @@ impl Rig {
     }
 
     fn try_open(files: Arc<Model>, size: u64, machine: u64, now: u64, policy: u64) -> std::io::Result<Rig> {
-        let plan = Plan { size, max_object: u64::MAX, admit: Admit::Always, writes: 0 };
+        let plan = DiskPlan { size, max_object: u64::MAX, admit: Admit::Always, writes: 0 };
         let opening = Opening { machine, policy, now, lineage: now ^ machine << 50, reserve: 4096 };
         let (writer, found) = open(files.clone(), &opening)?;
         let said = (found.doubted, found.emptied);
@@ -63,7 +63,7 @@ impl Rig {
                 return;
             }
             for done in self.writer.run(jobs) {
-                self.is_broken |= matches!(done, Done::Broken(_));
+                self.is_broken |= matches!(done, JobDone::Broken(_));
                 self.disk.done(&done, Timestamp(self.now));
             }
         }
@@ -87,7 +87,7 @@ impl Rig {
 
     fn get(&mut self, url: &str) -> Vec<Entry> {
         let hash = hash(url.as_bytes());
-        let Some(Lookup { slot, entries, read: from }) = self.disk.find(hash) else { return Vec::new() };
+        let Some(DiskLookup { slot, entries, read: from }) = self.disk.find(hash) else { return Vec::new() };
         let mut found: Vec<Entry> = entries.iter().map(|entry| copy(entry)).collect();
         if let Some(from) = from {
             match read(&*self.files, self.disk.lineage(), url.as_bytes(), from) {
@@ -130,7 +130,7 @@ fn page(url: &str, variant: u8, version: u64, marks: Marks, size: usize) -> Arc<
         fresh_until: Timestamp(NOW + (1 << 40)),
         stale_while_revalidate: 0,
         stale_if_error: 0,
-        source: Source::MaxAge,
+        source: LifetimeSource::MaxAge,
         marks,
     };
     let text = format!("{variant} {version} ");
@@ -227,7 +227,7 @@ fn a_long_journal_is_written_anew_and_says_the_same() {
         (0..1000).for_each(|n| put(&mut rig, n, round));
         rig.work();
     }
-    let before = rig.files.length(&|name| matches!(name, Name::Journal(_)));
+    let before = rig.files.length(&|name| matches!(name, FileName::Journal(_)));
     rig.disk.go_on(Timestamp(NOW));
     let mut rounds = 0;
     while rig.disk.is_drafting() {
@@ -239,7 +239,7 @@ fn a_long_journal_is_written_anew_and_says_the_same() {
         rounds += 1;
     }
     rig.work();
-    let after = rig.files.length(&|name| matches!(name, Name::Journal(_)));
+    let after = rig.files.length(&|name| matches!(name, FileName::Journal(_)));
     assert!(rounds > 5 && after < before / 10, "{rounds} rounds, {before} -> {after} bytes");
     let mut rig = rig.again();
     assert_eq!((rig.found, rig.disk.objects()), ((None, None), 1000 - rounds as usize));
@@ -282,7 +282,7 @@ fn a_journal_that_cannot_be_written_is_not_believed_again() {
     let mut rig = Rig::new(SMALL);
     put(&mut rig, 1, 1);
     rig.work();
-    rig.files.fail(Some(Name::Journal(1)));
+    rig.files.fail(Some(FileName::Journal(1)));
     rig.disk.forget(hash(url(1).as_bytes()));
     rig.settle(false);
     assert!(rig.is_broken);
@@ -307,10 +307,10 @@ fn other_rules_an_earlier_clock_and_another_format_are_found_out() {
     let mut rig = Rig::open(full(), SMALL, 1, NOW - 3_000);
     assert_eq!((rig.found.0.is_some(), stored(&mut rig, 1)), (true, Some((1, true))));
     let files = full();
-    files.change(Name::Journal(1), |bytes| bytes[8] = 99);
+    files.change(FileName::Journal(1), |bytes| bytes[8] = 99);
     let mut rig = Rig::open(files, SMALL, 1, NOW);
     assert_eq!((rig.found.1.is_some(), stored(&mut rig, 1)), (true, None));
-    assert_eq!(rig.files.length(&|name| matches!(name, Name::Segment(_))), 0);
+    assert_eq!(rig.files.length(&|name| matches!(name, FileName::Segment(_))), 0);
     put(&mut rig, 1, 2);
     rig.work();
     assert_eq!(stored(&mut rig.again(), 1), Some((2, false)));
@@ -324,7 +324,7 @@ fn what_happened_while_the_journal_was_read_counts() {
     rig.work();
     let opening = Opening { machine: 1, policy: 5, now: NOW, lineage: 9, reserve: 4096 };
     let (writer, found) = open(rig.files.clone(), &opening).unwrap();
-    let mut disk = Disk::new(Plan { size: SMALL, max_object: u64::MAX, admit: Admit::Always, writes: 0 });
+    let mut disk = Disk::new(DiskPlan { size: SMALL, max_object: u64::MAX, admit: Admit::Always, writes: 0 });
     disk.forget(hash(url(1).as_bytes()));
     disk.invalidate_groups();
     assert_eq!(disk.put(1, &page(&url(9), 0, 9, Marks::NONE, 1), None, Timestamp(NOW)), Err(Skipped::Off));
@@ -380,7 +380,7 @@ fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
         }
     };
     let mut flipped = 0;
-    for (name, length) in files.list().unwrap().into_iter().filter(|(name, _)| !matches!(name, Name::Segment(_))) {
+    for (name, length) in files.list().unwrap().into_iter().filter(|(name, _)| !matches!(name, FileName::Segment(_))) {
         for bit in 0..length * 8 {
             let files = Arc::new(files.fork());
             files.change(name, |bytes| bytes[bit as usize / 8] ^= 1 << (bit % 8));
@@ -391,8 +391,8 @@ fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
     }
     let mut rig = Rig::open(files, SMALL, 1, NOW);
     for n in 0..20 {
-        let Some(Lookup { read: Some(from), .. }) = rig.disk.find(hash(url(n).as_bytes())) else { continue };
-        let (name, start) = (Name::Segment(from.segment), from.slot.at());
+        let Some(DiskLookup { read: Some(from), .. }) = rig.disk.find(hash(url(n).as_bytes())) else { continue };
+        let (name, start) = (FileName::Segment(from.segment), from.slot.at());
         let read = |rig: &Rig| read(&*rig.files, rig.disk.lineage(), url(n).as_bytes(), from).unwrap_or_default();
         assert!(!read(&rig).is_empty());
         for bit in start * 8..(start + from.slot.length()).min(rig.files.length(&|of| of == name)) * 8 {

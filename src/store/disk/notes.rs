@@ -2,15 +2,15 @@
 
 use super::admit::Skipped;
 use super::index::Id;
-use super::place::Slot;
+use super::place::IndexSlot;
 use super::record::Previous;
 use crate::store::entry::Entry;
 use std::sync::Arc;
 
 /// What is to be read for a request.
 #[derive(Clone, Debug)]
-pub struct Lookup {
-    pub slot: Slot,
+pub struct DiskLookup {
+    pub slot: IndexSlot,
     /// What is not written yet, and need not be read; the newest first.
     pub entries: Vec<Arc<Entry>>,
     /// Where the newest lies that is written.
@@ -19,8 +19,8 @@ pub struct Lookup {
 
 /// What a URL had before it was forgotten, for the record of another of its variants.
 #[derive(Clone, Copy, Debug)]
-pub struct Before {
-    pub slot: Slot,
+pub struct ForgottenUrl {
+    pub slot: IndexSlot,
     pub stamp: u32,
 }
 

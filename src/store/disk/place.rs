@@ -21,9 +21,9 @@ const STEPS: u64 = 256;
 
 /// A place, and what is noted beside it. The segment's number is cut to 20 bits: far fewer are there at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot(pub u64);
+pub struct IndexSlot(pub u64);
 
-impl Slot {
+impl IndexSlot {
     /// It was read since it was written: it is written again once when its segment goes.
     pub const USED: u64 = 1 << FLAGS_AT;
     /// Not reused without validation: something may have been missed since it was stored.
@@ -44,27 +44,27 @@ impl Slot {
     }
 
     /// `at` in bytes, a multiple of [`UNIT`]; `length` in bytes, rounded up by less than a hundredth.
-    pub fn new(segment: u64, at: u64, length: u64) -> Slot {
+    pub fn new(segment: u64, at: u64, length: u64) -> IndexSlot {
         let offset = (at / UNIT) & ((1 << OFFSET_BITS) - 1);
         let class = class(length.div_ceil(UNIT));
-        Slot((segment % SEGMENTS) | (offset << OFFSET_AT) | (class << CLASS_AT))
+        IndexSlot((segment % SEGMENTS) | (offset << OFFSET_AT) | (class << CLASS_AT))
     }
 
     /// The same without what is noted beside it.
     pub fn place(self) -> u64 {
-        self.0 & Slot::PLACE
+        self.0 & IndexSlot::PLACE
     }
 
     pub fn has(self, flags: u64) -> bool {
         self.0 & flags != 0
     }
 
-    pub fn with(self, flags: u64) -> Slot {
-        Slot(self.0 | flags)
+    pub fn with(self, flags: u64) -> IndexSlot {
+        IndexSlot(self.0 | flags)
     }
 
-    pub fn without(self, flags: u64) -> Slot {
-        Slot(self.0 & !flags)
+    pub fn without(self, flags: u64) -> IndexSlot {
+        IndexSlot(self.0 & !flags)
     }
 
     /// The segment's number, of those below `next` the highest that it can be.
@@ -115,13 +115,13 @@ mod tests {
         fn a_place_says_its_segment_its_offset_and_hardly_more_than_its_length(
             segment in 0..1_u64 << 40, ahead in 1..SEGMENTS, offset in 0..1_u64 << OFFSET_BITS, length in 1..LONGEST_SEGMENT,
         ) {
-            let slot = Slot::new(segment, offset * UNIT, length).with(Slot::USED | Slot::GROUPED);
+            let slot = IndexSlot::new(segment, offset * UNIT, length).with(IndexSlot::USED | IndexSlot::GROUPED);
             prop_assert_eq!((slot.segment(segment + ahead), slot.at()), (segment, offset * UNIT));
             prop_assert!(slot.length() >= length && slot.length() <= length + length / 128 + UNIT, "{}", slot.length());
             prop_assert_eq!(slot.length(), room(length));
-            prop_assert!(slot.has(Slot::USED) && !slot.has(Slot::DOUBTFUL) && !slot.without(Slot::USED).has(Slot::USED));
-            prop_assert_eq!(slot.place(), Slot::new(segment, offset * UNIT, length).0);
-            let (de, en) = (Slot::of_variant(b"accept-language:de\n"), Slot::of_variant(b"accept-language:en\n"));
+            prop_assert!(slot.has(IndexSlot::USED) && !slot.has(IndexSlot::DOUBTFUL) && !slot.without(IndexSlot::USED).has(IndexSlot::USED));
+            prop_assert_eq!(slot.place(), IndexSlot::new(segment, offset * UNIT, length).0);
+            let (de, en) = (IndexSlot::of_variant(b"accept-language:de\n"), IndexSlot::of_variant(b"accept-language:en\n"));
             let both = slot.with(de).with(en);
             prop_assert_eq!((both.variants(), slot.variants(), both.place()), (de | en, 0, slot.place()));
         }

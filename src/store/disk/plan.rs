@@ -20,7 +20,7 @@ const SHORT: u64 = 64;
 
 /// What a disk is to be.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct DiskPlan {
     /// Bytes of all of it.
     pub size: u64,
     /// Bytes of a body.
@@ -30,7 +30,7 @@ pub struct Plan {
     pub writes: u64,
 }
 
-impl Plan {
+impl DiskPlan {
     /// Bytes of a segment.
     pub fn segment(&self) -> u64 {
         let usual = (self.size / SEGMENTS).clamp(SEGMENT.0, SEGMENT.1);

@@ -1,8 +1,8 @@
 //! Reading what lies on disk: the records of a URL, the newest of each variant.
 
-use super::files::{Files, Name};
-use super::place::Slot;
-use super::record::{Bad, Previous, Record};
+use super::files::{FileName, Files};
+use super::place::IndexSlot;
+use super::record::{BadRecord, DiskRecord, Previous};
 use crate::store::entry::Entry;
 use std::io;
 
@@ -14,7 +14,7 @@ const BYTES: u64 = 256 * 1024 * 1024;
 /// Why the newest record cannot be had.
 #[derive(Debug)]
 pub enum Unread {
-    Bad(Bad),
+    Bad(BadRecord),
     System(io::Error),
 }
 
@@ -24,7 +24,7 @@ pub fn read(files: &impl Files, lineage: u64, key: &[u8], from: Previous) -> Res
     let (mut found, mut next, mut doubtful, mut left) = (Vec::new(), Some(from), false, BYTES);
     while let Some(Previous { segment, slot }) = next.filter(|next| found.len() < MOST && next.slot.length() <= left) {
         left -= slot.length();
-        doubtful |= slot.has(Slot::DOUBTFUL);
+        doubtful |= slot.has(IndexSlot::DOUBTFUL);
         match one(files, lineage, key, (segment, slot), doubtful) {
             Ok(Some((entry, previous))) => {
                 found.push(entry);
@@ -42,12 +42,12 @@ fn one(
     files: &impl Files,
     lineage: u64,
     key: &[u8],
-    (segment, slot): (u64, Slot),
+    (segment, slot): (u64, IndexSlot),
     doubtful: bool,
 ) -> Result<Option<(Entry, Option<Previous>)>, Unread> {
     let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
-    let read = files.read(Name::Segment(segment), slot.at(), &mut bytes).map_err(Unread::System)?;
-    let record = Record::read(&bytes[..read], lineage).map_err(Unread::Bad)?;
+    let read = files.read(FileName::Segment(segment), slot.at(), &mut bytes).map_err(Unread::System)?;
+    let record = DiskRecord::read(&bytes[..read], lineage).map_err(Unread::Bad)?;
     if record.key() != key {
         return Ok(None);
     }

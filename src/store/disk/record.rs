@@ -6,8 +6,8 @@
 //! Lengths and numbers are believed only where the sum of the head is right. A record says what it is, wherever it lies:
 //! codes and numbers that may change with the program are not in it.
 
-use super::place::Slot;
-use crate::policy::{Marks, Source, Terms};
+use super::place::IndexSlot;
+use crate::policy::{LifetimeSource, Marks, Terms};
 use crate::store::entry::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::field::Traits;
@@ -31,19 +31,19 @@ const SUM: Range<usize> = HEADER - 8..HEADER;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Previous {
     pub segment: u64,
-    /// With [`Slot::DOUBTFUL`], where it and all before it are.
-    pub slot: Slot,
+    /// With [`IndexSlot::DOUBTFUL`], where it and all before it are.
+    pub slot: IndexSlot,
 }
 
 /// A record's head: header, key, selecting fields and field lines.
-pub struct Head {
+pub struct RecordHead {
     pub bytes: Vec<u8>,
     pub body: u64,
 }
 
-impl Head {
+impl RecordHead {
     /// Of a whole that everyone may have: nothing else is ever written to a disk. `hash` is the key's.
-    pub fn of(entry: &Entry, hash: u64, lineage: u64, previous: Option<Previous>) -> Option<Head> {
+    pub fn of(entry: &Entry, hash: u64, lineage: u64, previous: Option<Previous>) -> Option<RecordHead> {
         if entry.mark != Mark::Anyone || entry.part().is_some() {
             return None;
         }
@@ -55,7 +55,7 @@ impl Head {
         entry.write_fields(Traits::NONE, &mut bytes);
         let fields = bytes.len() - fields_at;
         let terms = &entry.terms;
-        let Previous { segment, slot } = previous.unwrap_or(Previous { segment: 0, slot: Slot(0) });
+        let Previous { segment, slot } = previous.unwrap_or(Previous { segment: 0, slot: IndexSlot(0) });
         let mut at = 0;
         let mut put = |what: &[u8]| {
             bytes[at..at + what.len()].copy_from_slice(what);
@@ -78,7 +78,7 @@ impl Head {
         put(&slot.0.to_le_bytes());
         let sum = sum_of_head(&bytes);
         bytes[SUM].copy_from_slice(&sum.to_le_bytes());
-        Some(Head { bytes, body })
+        Some(RecordHead { bytes, body })
     }
 
     /// Of the whole record, in bytes.
@@ -111,7 +111,7 @@ fn sum_of_head(head: &[u8]) -> u64 {
 
 /// Why what lies there is not what was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bad {
+pub enum BadRecord {
     /// It is no record, or one that was damaged.
     Damaged,
     /// It is a good record of another URL, or of another time of the folder.
@@ -120,7 +120,7 @@ pub enum Bad {
 
 /// A record that was read: its head is believed, its body is not yet.
 #[derive(Debug)]
-pub struct Record<'a> {
+pub struct DiskRecord<'a> {
     bytes: &'a [u8],
     pub hash: u64,
     key: Range<usize>,
@@ -132,11 +132,11 @@ pub struct Record<'a> {
     pub previous: Option<Previous>,
 }
 
-impl<'a> Record<'a> {
+impl<'a> DiskRecord<'a> {
     /// Of a folder with this lineage. `bytes` may be longer than the record.
-    pub fn read(bytes: &'a [u8], lineage: u64) -> Result<Record<'a>, Bad> {
+    pub fn read(bytes: &'a [u8], lineage: u64) -> Result<DiskRecord<'a>, BadRecord> {
         let header: &[u8; HEADER] =
-            bytes.first_chunk().filter(|header| header.starts_with(MAGIC)).ok_or(Bad::Damaged)?;
+            bytes.first_chunk().filter(|header| header.starts_with(MAGIC)).ok_or(BadRecord::Damaged)?;
         let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
         let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
@@ -150,14 +150,14 @@ impl<'a> Record<'a> {
             Some(start..end)
         };
         let mut lengths = || Some([section(word(8).into())?, section(word(12).into())?, section(word(16).into())?]);
-        let [key, selecting, fields] = lengths().ok_or(Bad::Damaged)?;
+        let [key, selecting, fields] = lengths().ok_or(BadRecord::Damaged)?;
         if sum_of_head(&bytes[..fields.end]) != long(SUM.start) {
-            return Err(Bad::Damaged);
+            return Err(BadRecord::Damaged);
         }
-        let body = section(long(32)).ok_or(Bad::Damaged)?;
-        section(sums(long(32)) * 8).ok_or(Bad::Damaged)?;
+        let body = section(long(32)).ok_or(BadRecord::Damaged)?;
+        section(sums(long(32)) * 8).ok_or(BadRecord::Damaged)?;
         if long(48) != lineage {
-            return Err(Bad::Other);
+            return Err(BadRecord::Other);
         }
         let terms = Terms {
             born: Timestamp(long(56)),
@@ -166,12 +166,12 @@ impl<'a> Record<'a> {
             fresh_until: Timestamp(long(80)),
             stale_while_revalidate: word(24),
             stale_if_error: word(28),
-            source: Source::of_code(header[5]).ok_or(Bad::Damaged)?,
+            source: LifetimeSource::of_code(header[5]).ok_or(BadRecord::Damaged)?,
             marks: Marks::of_bits(short(20)),
         };
-        let status = StatusCode::from_u16(short(6)).ok().filter(|_| header[4] == WHOLE).ok_or(Bad::Damaged)?;
-        let previous = (short(22) != 0).then(|| Previous { segment: long(88), slot: Slot(long(96)) });
-        Ok(Record { bytes, hash: long(40), key, selecting, fields, body, status, terms, previous })
+        let status = StatusCode::from_u16(short(6)).ok().filter(|_| header[4] == WHOLE).ok_or(BadRecord::Damaged)?;
+        let previous = (short(22) != 0).then(|| Previous { segment: long(88), slot: IndexSlot(long(96)) });
+        Ok(DiskRecord { bytes, hash: long(40), key, selecting, fields, body, status, terms, previous })
     }
 
     pub fn key(&self) -> &'a [u8] {
@@ -184,16 +184,17 @@ impl<'a> Record<'a> {
     }
 
     /// Checks the body. `doubtful`: it is not to be reused without validation.
-    pub fn entry(&self, doubtful: bool) -> Result<Entry, Bad> {
+    pub fn entry(&self, doubtful: bool) -> Result<Entry, BadRecord> {
         let body = &self.bytes[self.body.clone()];
         let sums =
             self.bytes[self.body.end..].chunks(8).map(|sum| sum.first_chunk().map(|sum| u64::from_le_bytes(*sum)));
         let mut blocks = body.chunks(BLOCK as usize).zip(0..).zip(sums);
         if !blocks.all(|((block, n), expected)| expected == Some(sum(block, self.hash, n))) {
-            return Err(Bad::Damaged);
+            return Err(BadRecord::Damaged);
         }
-        let key = std::str::from_utf8(self.key()).ok().and_then(|key| Key::parse(key).ok()).ok_or(Bad::Damaged)?;
-        let headers = fields(&self.bytes[self.fields.clone()]).ok_or(Bad::Damaged)?;
+        let key =
+            std::str::from_utf8(self.key()).ok().and_then(|key| Key::parse(key).ok()).ok_or(BadRecord::Damaged)?;
+        let headers = fields(&self.bytes[self.fields.clone()]).ok_or(BadRecord::Damaged)?;
         let terms = if doubtful { self.terms.invalidated() } else { self.terms };
         let body = vec![Bytes::copy_from_slice(body)];
         let selecting = &self.bytes[self.selecting.clone()];
@@ -243,7 +244,7 @@ mod tests {
             fresh_until: Timestamp(60_001),
             stale_while_revalidate: 5,
             stale_if_error: 6,
-            source: Source::MaxAge,
+            source: LifetimeSource::MaxAge,
             marks: Marks::VALIDATOR.and(Marks::GROUPED),
         };
         let body = (0..body).map(|n| (n % 251) as u8).collect::<Vec<_>>();
@@ -252,7 +253,7 @@ mod tests {
     }
 
     fn written(entry: &Entry) -> Vec<u8> {
-        let head = Head::of(entry, 7, LINEAGE, None).unwrap();
+        let head = RecordHead::of(entry, 7, LINEAGE, None).unwrap();
         let (length, mut bytes) = (head.length(), head.bytes);
         write_body(&entry.body().pieces(), 7, &mut bytes);
         assert_eq!(bytes.len() as u64, length);
@@ -271,19 +272,19 @@ mod tests {
             let entry = entry(body, vary);
             let bytes = written(&entry);
             let padded = [bytes.clone(), vec![0; 64]].concat();
-            let record = Record::read(&padded, LINEAGE).unwrap();
+            let record = DiskRecord::read(&padded, LINEAGE).unwrap();
             prop_assert_eq!(record.whole(), &bytes[..]);
             alike(&record.entry(false).unwrap(), &entry);
             let doubtful = record.entry(true).unwrap();
             prop_assert!(doubtful.terms.always_validate() && doubtful.first(crate::wire::field::FieldId::CacheControl).is_some());
-            prop_assert_eq!(Record::read(&bytes, LINEAGE + 1).err(), Some(Bad::Other));
+            prop_assert_eq!(DiskRecord::read(&bytes, LINEAGE + 1).err(), Some(BadRecord::Other));
         }
 
         #[test]
         fn no_bytes_can_panic_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let with_magic = [MAGIC, &bytes[..]].concat();
             for bytes in [&bytes, &with_magic] {
-                let _ = Record::read(bytes, LINEAGE).and_then(|record| record.entry(false));
+                let _ = DiskRecord::read(bytes, LINEAGE).and_then(|record| record.entry(false));
             }
         }
     }
@@ -294,11 +295,11 @@ mod tests {
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            let read = Record::read(&bad, LINEAGE).and_then(|record| record.entry(false));
+            let read = DiskRecord::read(&bad, LINEAGE).and_then(|record| record.entry(false));
             assert!(read.is_err(), "bit {bit}");
         }
         for length in 0..good.len() {
-            assert!(Record::read(&good[..length], LINEAGE).is_err(), "{length} bytes");
+            assert!(DiskRecord::read(&good[..length], LINEAGE).is_err(), "{length} bytes");
         }
     }
 
@@ -306,8 +307,8 @@ mod tests {
     fn what_only_this_machine_may_have_has_no_record() {
         let mut local = entry(1, false);
         local.mark = Mark::SameMachine;
-        assert!(Head::of(&local, 7, LINEAGE, None).is_none());
+        assert!(RecordHead::of(&local, 7, LINEAGE, None).is_none());
         let part = entry(1, false).part_of_whole(Part { at: 0..1, whole: 2 });
-        assert!(Head::of(&part, 7, LINEAGE, None).is_none());
+        assert!(RecordHead::of(&part, 7, LINEAGE, None).is_none());
     }
 }

@@ -1,11 +1,11 @@
 //! What a folder holds, read from its journal alone: no segment is looked into.
 
-use super::files::{Files, Name};
+use super::files::{FileName, Files};
 use super::index::{Id, Index};
-use super::journal::{self, Frame, Scan, Seed};
+use super::journal::{self, Frame, JournalScan, SumSeed};
 use super::mark::{self, Ended};
-use super::place::Slot;
-use super::writer::{Journal, Writer};
+use super::place::IndexSlot;
+use super::writer::{DiskWriter, Journal};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub struct Segment {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Recovered {
     pub index: Index,
     pub segments: BTreeMap<u64, Segment>,
     /// The number of the next segment.
@@ -55,7 +55,7 @@ pub struct Found {
 }
 
 /// Opens a folder. What no frame names is removed.
-pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(Writer<F>, Found)> {
+pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(DiskWriter<F>, Recovered)> {
     let ended = mark::read(&*files, opening.machine)?;
     // Before anything can be missed: a power cut from now on is found out.
     if ended == Ended::InOrder {
@@ -70,10 +70,10 @@ pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(Writer<F>
         _ => found.doubted,
     };
     if found.doubted.is_some() {
-        found.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+        found.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
     }
     let journal = match seed.filter(|_| found.doubted.is_none()) {
-        Some(seed) => Journal::new(Name::Journal(seed.number), seed, end),
+        Some(seed) => Journal::new(FileName::Journal(seed.number), seed, end),
         None => rewritten(&*files, &found, seed, opening)?,
     };
     tidy(&*files, &found, &journal)?;
@@ -81,24 +81,25 @@ pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(Writer<F>
         mark::set(&*files, opening.machine)?;
     }
     found.journal = journal.end();
-    Ok((Writer::new(files, journal, opening.reserve), found))
+    Ok((DiskWriter::new(files, journal, opening.reserve), found))
 }
 
 /// What the newest journal says, where it ends, and whether it is damaged. Without its header nothing is known: an older one
 /// does not have what was taken away since.
-fn read(files: &impl Files, opening: &Opening) -> io::Result<(Found, Option<Seed>, u64, bool)> {
-    let there: BTreeMap<Name, u64> = files.list()?.into_iter().collect();
-    let numbers = |name: &Name| match name {
-        Name::Segment(number) => Some(*number),
+fn read(files: &impl Files, opening: &Opening) -> io::Result<(Recovered, Option<SumSeed>, u64, bool)> {
+    let there: BTreeMap<FileName, u64> = files.list()?.into_iter().collect();
+    let numbers = |name: &FileName| match name {
+        FileName::Segment(number) => Some(*number),
         _ => None,
     };
     let after = there.keys().filter_map(numbers).max().map_or(1, |number| number + 1);
-    let mut found = Found { lineage: opening.lineage, next: after, ..Found::default() };
-    let newest = there.keys().filter(|name| matches!(name, Name::Journal(_))).max().copied();
+    let mut found = Recovered { lineage: opening.lineage, next: after, ..Recovered::default() };
+    let newest = there.keys().filter(|name| matches!(name, FileName::Journal(_))).max().copied();
     let Some(name) = newest else { return Ok((found, None, 0, false)) };
     let mut header = [0; journal::HEADER];
     let length = files.read(name, 0, &mut header)?;
-    let Some(seed) = journal::read_header(&header[..length]).filter(|seed| Name::Journal(seed.number) == name) else {
+    let Some(seed) = journal::read_header(&header[..length]).filter(|seed| FileName::Journal(seed.number) == name)
+    else {
         found.emptied = Some("its journal is of another format, or damaged");
         return Ok((found, None, 0, false));
     };
@@ -107,10 +108,10 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<(Found, Option<Seed
     found.next = found.next.max(replay.next);
     found.lineage = seed.lineage;
     found.segments = replay.segments;
-    found.segments.retain(|number, _| there.contains_key(&Name::Segment(*number)));
+    found.segments.retain(|number, _| there.contains_key(&FileName::Segment(*number)));
     found.index = replay.index;
     let next = found.next;
-    let is_there = |slot: Slot| found.segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
+    let is_there = |slot: IndexSlot| found.segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
     found.index.update(|_, slot| is_there(slot).then_some(slot));
     if replay.time > opening.now + SLACK {
         found.doubted = Some("the clock was set back");
@@ -118,8 +119,8 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<(Found, Option<Seed
     Ok((found, Some(seed), scan.end(), scan.damaged))
 }
 
-fn scan(files: &impl Files, name: Name, seed: Seed, mut heed: impl FnMut(Frame)) -> io::Result<Scan> {
-    let (mut scan, mut buffer, mut at) = (Scan::new(seed), Vec::new(), journal::HEADER as u64);
+fn scan(files: &impl Files, name: FileName, seed: SumSeed, mut heed: impl FnMut(Frame)) -> io::Result<JournalScan> {
+    let (mut scan, mut buffer, mut at) = (JournalScan::new(seed), Vec::new(), journal::HEADER as u64);
     loop {
         let kept = buffer.len();
         buffer.resize(kept + CHUNK, 0);
@@ -154,7 +155,7 @@ impl Replay {
         match frame {
             Frame::Stored(id, slot) => {
                 self.index.set(id, slot);
-                if slot.has(Slot::GROUPED) {
+                if slot.has(IndexSlot::GROUPED) {
                     self.grouped.push(id);
                 }
                 self.all_doubtful = false;
@@ -162,13 +163,13 @@ impl Replay {
             Frame::Gone(id) => _ = self.index.remove(id),
             Frame::Grouped => {
                 for id in std::mem::take(&mut self.grouped) {
-                    let slot = self.index.get(id).filter(|slot| slot.has(Slot::GROUPED));
-                    slot.map(|slot| self.index.set(id, slot.with(Slot::DOUBTFUL)));
+                    let slot = self.index.get(id).filter(|slot| slot.has(IndexSlot::GROUPED));
+                    slot.map(|slot| self.index.set(id, slot.with(IndexSlot::DOUBTFUL)));
                 }
             }
             Frame::Doubt => {
                 if !std::mem::replace(&mut self.all_doubtful, true) {
-                    self.index.update(|_, slot| Some(slot.with(Slot::DOUBTFUL)));
+                    self.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
                 }
             }
             Frame::Segment(number, length, begun) => {
@@ -183,14 +184,14 @@ impl Replay {
 }
 
 /// A journal of what is there, in place of one that is not to be believed as it is.
-fn rewritten(files: &impl Files, found: &Found, old: Option<Seed>, opening: &Opening) -> io::Result<Journal> {
+fn rewritten(files: &impl Files, found: &Recovered, old: Option<SumSeed>, opening: &Opening) -> io::Result<Journal> {
     let newest = files.list()?.into_iter().filter_map(|(name, _)| match name {
-        Name::Journal(number) | Name::Draft(number) => Some(number),
+        FileName::Journal(number) | FileName::Draft(number) => Some(number),
         _ => None,
     });
     let number = newest.max().map_or(1, |number| number.saturating_add(1));
-    let seed = Seed { number, lineage: found.lineage, policy: opening.policy };
-    let mut draft = Journal::begin(files, Name::Draft(number), seed, opening.reserve)?;
+    let seed = SumSeed { number, lineage: found.lineage, policy: opening.policy };
+    let mut draft = Journal::begin(files, FileName::Draft(number), seed, opening.reserve)?;
     for (number, Segment { length, begun }) in &found.segments {
         draft.note(Frame::Segment(*number, *length, *begun));
     }
@@ -200,16 +201,16 @@ fn rewritten(files: &impl Files, found: &Found, old: Option<Seed>, opening: &Ope
             draft.flush(files)?;
         }
     }
-    draft.replace(files, old.map(|seed| Name::Journal(seed.number)))
+    draft.replace(files, old.map(|seed| FileName::Journal(seed.number)))
 }
 
 /// Removes what is not named.
-fn tidy(files: &impl Files, found: &Found, journal: &Journal) -> io::Result<()> {
+fn tidy(files: &impl Files, found: &Recovered, journal: &Journal) -> io::Result<()> {
     for (name, _) in files.list()? {
         let is_named = match name {
-            Name::Segment(number) => found.segments.contains_key(&number),
-            Name::Journal(_) | Name::Draft(_) => name == journal.name(),
-            Name::Mark => true,
+            FileName::Segment(number) => found.segments.contains_key(&number),
+            FileName::Journal(_) | FileName::Draft(_) => name == journal.name(),
+            FileName::Mark => true,
         };
         if !is_named {
             files.remove(name)?;

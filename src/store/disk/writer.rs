@@ -1,12 +1,12 @@
 //! What was decided, done in order: records into segments, then the frames that name them into the journal. Nothing else
 //! writes to the folder. It waits for the system as long as that takes, so it has a thread of its own.
 
-use super::files::{Files, Name};
+use super::files::{FileName, Files};
 use super::index::Id;
-use super::journal::{self, Frame, Seed};
+use super::journal::{self, Frame, SumSeed};
 use super::mark;
-use super::place::Slot;
-use super::record::{self, Record};
+use super::place::IndexSlot;
+use super::record::{self, DiskRecord};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
@@ -16,16 +16,16 @@ const TOGETHER: usize = 1024 * 1024;
 
 /// Something to be done.
 #[derive(Debug)]
-pub enum Job {
+pub enum DiskJob {
     Note(Frame),
     /// A segment of so many bytes, begun at this time (milliseconds since 1970).
     Begin(u64, u64, u64),
-    Store(Store),
+    Store(StoreJob),
     /// A record is written once more, elsewhere.
     Move {
         id: Id,
-        from: (u64, Slot),
-        to: (u64, Slot),
+        from: (u64, IndexSlot),
+        to: (u64, IndexSlot),
     },
     Drop(u64),
     /// Of a journal that is to take the place of this one. What else is noted meanwhile goes into both. `first`: it is begun.
@@ -45,10 +45,10 @@ pub enum Job {
 
 /// A record to be written.
 #[derive(Debug)]
-pub struct Store {
+pub struct StoreJob {
     pub id: Id,
     pub segment: u64,
-    pub slot: Slot,
+    pub slot: IndexSlot,
     /// Of the key.
     pub hash: u64,
     pub head: Vec<u8>,
@@ -57,11 +57,11 @@ pub struct Store {
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Done {
+pub enum JobDone {
     /// And takes about so many bytes.
-    Stored(Slot, u64),
+    Stored(IndexSlot, u64),
     /// It could not be written.
-    Lost(Id, Slot),
+    Lost(Id, IndexSlot),
     Failed(io::Error),
     /// There was no room for a segment.
     NoRoom(u64),
@@ -70,32 +70,32 @@ pub enum Done {
     Journal(u64),
     /// The journal could not be written: nothing that is there may be believed any more.
     Broken(io::Error),
-    /// By [`Job::Finish`].
+    /// By [`DiskJob::Finish`].
     Finished,
 }
 
 /// The journal that is written, or a draft of the next.
 #[derive(Debug)]
 pub struct Journal {
-    name: Name,
-    seed: Seed,
+    name: FileName,
+    seed: SumSeed,
     end: u64,
     frames: Vec<u8>,
 }
 
 impl Journal {
-    pub fn new(name: Name, seed: Seed, end: u64) -> Journal {
+    pub fn new(name: FileName, seed: SumSeed, end: u64) -> Journal {
         Journal { name, seed, end, frames: Vec::new() }
     }
 
     /// An empty one.
-    pub fn begin(files: &impl Files, name: Name, seed: Seed, reserve: u64) -> io::Result<Journal> {
+    pub fn begin(files: &impl Files, name: FileName, seed: SumSeed, reserve: u64) -> io::Result<Journal> {
         files.create(name, reserve)?;
         files.write(name, 0, &journal::header(seed))?;
         Ok(Journal::new(name, seed, journal::HEADER as u64))
     }
 
-    pub fn name(&self) -> Name {
+    pub fn name(&self) -> FileName {
         self.name
     }
 
@@ -123,10 +123,10 @@ impl Journal {
     }
 
     /// Takes the place of the one before it, which is `old`.
-    pub fn replace(mut self, files: &impl Files, old: Option<Name>) -> io::Result<Journal> {
+    pub fn replace(mut self, files: &impl Files, old: Option<FileName>) -> io::Result<Journal> {
         self.flush(files)?;
         files.sync(self.name)?;
-        let name = Name::Journal(self.seed.number);
+        let name = FileName::Journal(self.seed.number);
         files.rename(self.name, name)?;
         files.sync_folder()?;
         if let Some(old) = old {
@@ -138,7 +138,7 @@ impl Journal {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Writer<F: Files> {
+pub struct DiskWriter<F: Files> {
     files: Arc<F>,
     journal: Journal,
     draft: Option<Journal>,
@@ -146,19 +146,19 @@ pub struct Writer<F: Files> {
     /// Records that lie side by side, from this place on.
     buffer: Vec<u8>,
     begins: (u64, u64),
-    waiting: Vec<(Id, Slot)>,
-    done: Vec<Done>,
+    waiting: Vec<(Id, IndexSlot)>,
+    done: Vec<JobDone>,
     is_broken: bool,
 }
 
-impl<F: Files> Writer<F> {
-    pub fn new(files: Arc<F>, journal: Journal, reserve: u64) -> Writer<F> {
+impl<F: Files> DiskWriter<F> {
+    pub fn new(files: Arc<F>, journal: Journal, reserve: u64) -> DiskWriter<F> {
         let (draft, buffer, begins, waiting, done, is_broken) = Default::default();
-        Writer { files, journal, draft, reserve, buffer, begins, waiting, done, is_broken }
+        DiskWriter { files, journal, draft, reserve, buffer, begins, waiting, done, is_broken }
     }
 
     /// Does all of them; what came of it.
-    pub fn run(&mut self, jobs: impl IntoIterator<Item = Job>) -> Vec<Done> {
+    pub fn run(&mut self, jobs: impl IntoIterator<Item = DiskJob>) -> Vec<JobDone> {
         let before = self.journal.end;
         for job in jobs {
             if self.is_broken {
@@ -174,43 +174,43 @@ impl<F: Files> Writer<F> {
             self.fail(cause);
         }
         if self.journal.end != before {
-            self.done.push(Done::Journal(self.journal.end));
+            self.done.push(JobDone::Journal(self.journal.end));
         }
         std::mem::take(&mut self.done)
     }
 
     /// Errors are of the journal.
-    fn job(&mut self, job: Job) -> io::Result<()> {
+    fn job(&mut self, job: DiskJob) -> io::Result<()> {
         match job {
-            Job::Note(frame) => self.note(frame),
-            Job::Begin(number, length, at) => match self.files.create(Name::Segment(number), length) {
+            DiskJob::Note(frame) => self.note(frame),
+            DiskJob::Begin(number, length, at) => match self.files.create(FileName::Segment(number), length) {
                 Ok(()) => self.note(Frame::Segment(number, length, at)),
-                Err(cause) if is_full(&cause) => self.done.push(Done::NoRoom(number)),
-                Err(cause) => self.done.extend([Done::Failed(cause), Done::NoRoom(number)]),
+                Err(cause) if is_full(&cause) => self.done.push(JobDone::NoRoom(number)),
+                Err(cause) => self.done.extend([JobDone::Failed(cause), JobDone::NoRoom(number)]),
             },
-            Job::Store(store) => self.store(store),
-            Job::Move { id, from, to } => self.again(id, from, to),
-            Job::Drop(number) => {
+            DiskJob::Store(store) => self.store(store),
+            DiskJob::Move { id, from, to } => self.again(id, from, to),
+            DiskJob::Drop(number) => {
                 self.note(Frame::SegmentGone(number));
                 self.flush()?;
-                if let Err(cause) = self.files.remove(Name::Segment(number)) {
-                    self.done.push(Done::Failed(cause));
+                if let Err(cause) = self.files.remove(FileName::Segment(number)) {
+                    self.done.push(JobDone::Failed(cause));
                 }
             }
-            Job::Draft { frames, first } => self.draft(frames, first),
-            Job::Replace => self.replace(),
-            Job::Settle { ticket, durable } => {
+            DiskJob::Draft { frames, first } => self.draft(frames, first),
+            DiskJob::Replace => self.replace(),
+            DiskJob::Settle { ticket, durable } => {
                 self.flush()?;
                 if durable {
                     self.files.sync(self.journal.name)?;
                 }
-                self.done.push(Done::Settled(ticket));
+                self.done.push(JobDone::Settled(ticket));
             }
-            Job::Finish => {
+            DiskJob::Finish => {
                 self.flush()?;
                 self.files.sync(self.journal.name)?;
                 mark::clear(&*self.files)?;
-                self.done.push(Done::Finished);
+                self.done.push(JobDone::Finished);
             }
         }
         Ok(())
@@ -223,7 +223,7 @@ impl<F: Files> Writer<F> {
         self.draft.iter_mut().for_each(|draft| draft.note(frame));
     }
 
-    fn store(&mut self, Store { id, segment, slot, hash, head, body }: Store) {
+    fn store(&mut self, StoreJob { id, segment, slot, hash, head, body }: StoreJob) {
         let start = self.place(segment, slot.at());
         self.buffer.extend_from_slice(&head);
         record::write_body(&body, hash, &mut self.buffer);
@@ -231,19 +231,20 @@ impl<F: Files> Writer<F> {
         self.waiting.push((id, slot));
     }
 
-    fn again(&mut self, id: Id, (segment, slot): (u64, Slot), to: (u64, Slot)) {
+    fn again(&mut self, id: Id, (segment, slot): (u64, IndexSlot), to: (u64, IndexSlot)) {
         let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
-        let read = self.files.read(Name::Segment(segment), slot.at(), &mut bytes);
+        let read = self.files.read(FileName::Segment(segment), slot.at(), &mut bytes);
         // Sums go with it, and are checked by whoever reads it.
         let lineage = self.journal.seed.lineage;
-        let whole = read.ok().and_then(|n| Record::read(&bytes[..n], lineage).ok()).filter(|r| Id::of(r.hash) == id);
+        let whole =
+            read.ok().and_then(|n| DiskRecord::read(&bytes[..n], lineage).ok()).filter(|r| Id::of(r.hash) == id);
         match whole {
             Some(record) => {
                 self.place(to.0, to.1.at());
                 self.buffer.extend_from_slice(record.whole());
                 self.waiting.push((id, to.1));
             }
-            None => self.done.push(Done::Lost(id, to.1)),
+            None => self.done.push(JobDone::Lost(id, to.1)),
         }
     }
 
@@ -267,7 +268,7 @@ impl<F: Files> Writer<F> {
             return;
         }
         let (segment, at) = self.begins;
-        let written = self.files.write(Name::Segment(segment), at, &self.buffer);
+        let written = self.files.write(FileName::Segment(segment), at, &self.buffer);
         let waiting = std::mem::take(&mut self.waiting);
         match written {
             Ok(()) => {
@@ -275,13 +276,13 @@ impl<F: Files> Writer<F> {
                 for (id, slot) in waiting {
                     self.journal.note(Frame::Stored(id, slot));
                     self.draft.iter_mut().for_each(|draft| draft.note(Frame::Stored(id, slot)));
-                    self.done.push(Done::Stored(slot, each));
+                    self.done.push(JobDone::Stored(slot, each));
                 }
             }
             Err(cause) => {
-                self.done.extend(waiting.into_iter().map(|(id, slot)| Done::Lost(id, slot)));
+                self.done.extend(waiting.into_iter().map(|(id, slot)| JobDone::Lost(id, slot)));
                 // A segment that found no room has been told of.
-                self.done.extend((cause.kind() != io::ErrorKind::NotFound).then_some(Done::Failed(cause)));
+                self.done.extend((cause.kind() != io::ErrorKind::NotFound).then_some(JobDone::Failed(cause)));
             }
         }
         self.buffer.clear();
@@ -302,10 +303,10 @@ impl<F: Files> Writer<F> {
     fn draft(&mut self, frames: Vec<Frame>, first: bool) {
         self.write_records();
         if first {
-            let seed = Seed { number: self.journal.seed.number + 1, ..self.journal.seed };
-            match Journal::begin(&*self.files, Name::Draft(seed.number), seed, self.reserve) {
+            let seed = SumSeed { number: self.journal.seed.number + 1, ..self.journal.seed };
+            match Journal::begin(&*self.files, FileName::Draft(seed.number), seed, self.reserve) {
                 Ok(draft) => self.draft = Some(draft),
-                Err(cause) => return self.done.push(Done::Failed(cause)),
+                Err(cause) => return self.done.push(JobDone::Failed(cause)),
             }
         }
         let Some(draft) = &mut self.draft else { return };
@@ -330,14 +331,14 @@ impl<F: Files> Writer<F> {
         if let Some(draft) = self.draft.take() {
             let _ = self.files.remove(draft.name);
         }
-        self.done.push(Done::Failed(cause));
+        self.done.push(JobDone::Failed(cause));
     }
 
     /// A failed write or sync of the journal: what was to be taken away may come back, so nothing of it is believed again.
     fn fail(&mut self, cause: io::Error) {
         self.is_broken = true;
         let _ = mark::distrust(&*self.files);
-        self.done.push(Done::Broken(cause));
+        self.done.push(JobDone::Broken(cause));
     }
 }
 

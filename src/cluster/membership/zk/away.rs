@@ -1,12 +1,12 @@
 //! What a front tells while it is cut off from ZooKeeper does not reach who joins meanwhile: it knows nothing of them.
 //! When it is back, it doubts whoever it has not known before; and what nodes missed is shared in `/doubts/<id>`.
 
-use super::client::{Kind, Session, Trouble};
+use super::client::{RecordKind, Session, ZkError};
 use super::record::{FrontRecord, Records, Registration, id_on, written};
-use super::{Keeper, Line};
+use super::{Keeper, ZkLine};
 use crate::clock::{Tick, tick};
 use crate::cluster::health::stale::Doubt;
-use crate::cluster::invalidation::broadcast::Listener;
+use crate::cluster::invalidation::broadcast::FrontListener;
 use crate::config::{Address, is_local};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -43,10 +43,10 @@ impl Keeper {
         let session = self.session()?;
         let asked = async {
             session.sync().await?;
-            Ok((session.ids(Kind::Nodes).await?, session.ids(Kind::Fronts).await?))
+            Ok((session.ids(RecordKind::Nodes).await?, session.ids(RecordKind::Fronts).await?))
         };
         let late = |_| "it does not answer".to_owned();
-        let (nodes, fronts) = timeout(CONFIRM, asked).await.map_err(late)?.map_err(|e: Trouble| e.to_string())?;
+        let (nodes, fronts) = timeout(CONFIRM, asked).await.map_err(late)?.map_err(|e: ZkError| e.to_string())?;
         let mut changes = self.changes();
         let known = || {
             let builder = self.builder();
@@ -103,7 +103,7 @@ impl Keeper {
     }
 
     /// The other fronts. `past`: also those that have left within this time.
-    pub fn listeners(&self, past: Option<Duration>) -> Vec<Listener> {
+    pub fn listeners(&self, past: Option<Duration>) -> Vec<FrontListener> {
         let there = self.fronts().into_iter().filter(|peer| !peer.own);
         let mut all: Vec<_> = there.map(|peer| self.listener(peer.id, &peer.record, false)).collect();
         let Some(time) = past else { return all };
@@ -113,12 +113,12 @@ impl Keeper {
         all
     }
 
-    fn listener(&self, id: String, record: &FrontRecord, past: bool) -> Listener {
+    fn listener(&self, id: String, record: &FrontRecord, past: bool) -> FrontListener {
         let host = Address::Tcp(record.proxy.clone()).host().map(str::to_owned);
         let here = is_local(&self.host) || id.starts_with(&id_on(&self.host, ""));
         // One that listens for its own machine alone has published no address.
         let reachable = !record.proxy.is_empty() && (here || host.is_some_and(|host| !is_local(&host)));
-        Listener { id, address: reachable.then(|| record.proxy.clone()), past }
+        FrontListener { id, address: reachable.then(|| record.proxy.clone()), past }
     }
 
     pub fn has_to_share(&self) -> bool {
@@ -143,29 +143,29 @@ impl Keeper {
         session: &Session,
         found: &mut Records<Vec<u8>>,
         leads: bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), ZkError> {
         for (id, doubt) in self.doubts_to_share() {
             let data = written(&doubt);
-            session.put(Kind::Doubts, &id, &data).await?;
+            session.put(RecordKind::Doubts, &id, &data).await?;
             self.doubts.shared(&id, doubt.token);
             // What is read before its watch says so must not lack it.
             found.insert(id, data);
         }
         for (id, token) in self.doubts.to_unshare() {
-            session.remove(Kind::Doubts, &id, |data| token_of(data) == Some(token)).await?;
+            session.remove(RecordKind::Doubts, &id, |data| token_of(data) == Some(token)).await?;
             self.doubts.unshared(&id);
             found.remove(&id);
         }
         let over: Vec<String> = found.keys().filter(|id| leads && !self.may_owe(id)).cloned().collect();
         for id in over {
-            session.remove(Kind::Doubts, &id, |_| true).await?;
+            session.remove(RecordKind::Doubts, &id, |_| true).await?;
             found.remove(&id);
         }
         Ok(())
     }
 
     fn is_down(&self) -> bool {
-        matches!(*self.lock_line(), Line::Down(_))
+        matches!(*self.lock_line(), ZkLine::Down(_))
     }
 
     fn past(&self) -> MutexGuard<'_, BTreeMap<String, (FrontRecord, Tick)>> {

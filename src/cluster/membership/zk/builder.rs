@@ -3,12 +3,14 @@
 
 use super::forget::Absent;
 use super::gone::Gone;
-use super::record::{EARLIER, FrontRecord, MAX_EPOCH, MOST_TOLD, Placed, Records, Registration, RingDoc, Said, Wanted};
+use super::record::{
+    EARLIER, FrontRecord, MAX_EPOCH, MOST_TOLD, MemberRecord, MemberWish, Placed, Records, Registration, RingDoc,
+};
 use super::room::{fitting, room};
-use crate::cluster::membership::members::{Seat, State};
+use crate::cluster::membership::members::{MemberSeat, MemberState};
 use crate::cluster::views::handover::Handover;
 use crate::cluster::views::{Node, View};
-use crate::config::{self, Address, MAX_WEIGHT, Place};
+use crate::config::{self, Address, MAX_WEIGHT, NodePlace};
 use crate::ring::{Member, Ring};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,18 +27,18 @@ const LONG_AGO: Millis = 60_000;
 
 /// What was seen.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum WorldEvent {
     /// Whether ZooKeeper can be asked.
     Connected(bool),
     /// Whether this front holds the lock.
     Leads(bool),
     Nodes(Records<Registration>),
-    Members(Records<Said>),
+    Members(Records<MemberRecord>),
     Fronts(Records<FrontRecord>),
     /// `None`: there is none yet, or none that can be read.
     Ring(Option<RingDoc>),
     /// A node that this front runs itself listens there.
-    Local(config::Node, Address),
+    Local(config::NodeConfig, Address),
     LocalEnded(String),
     /// Time has passed.
     Later,
@@ -44,14 +46,14 @@ pub enum Event {
 
 #[derive(Debug)]
 pub struct Builder {
-    ring: config::Ring,
+    ring: config::RingConfig,
     host: String,
     connected: bool,
     leads: bool,
     nodes: Records<Registration>,
-    members: Records<Said>,
+    members: Records<MemberRecord>,
     fronts: Records<FrontRecord>,
-    local: BTreeMap<String, (config::Node, Address)>,
+    local: BTreeMap<String, (config::NodeConfig, Address)>,
     /// What ZooKeeper holds.
     found: Option<RingDoc>,
     /// What this front routes by.
@@ -63,7 +65,7 @@ pub struct Builder {
     tried: Option<Tried>,
     /// Members for whom, or for whose weight, there is no room.
     left_out: Vec<String>,
-    seats: BTreeMap<String, Seat>,
+    seats: BTreeMap<String, MemberSeat>,
     view: Arc<View>,
     /// The epoch of the newest ring that ZooKeeper has shown since the start.
     heard: Option<u64>,
@@ -90,7 +92,7 @@ impl Tried {
 
 impl Builder {
     /// `saved`: the ring that this front had before. `host`: nodes there run on this machine. `session`: its time.
-    pub fn new(ring: &config::Ring, host: &str, session: Duration, saved: Option<RingDoc>) -> Builder {
+    pub fn new(ring: &config::RingConfig, host: &str, session: Duration, saved: Option<RingDoc>) -> Builder {
         let mut builder = Builder {
             ring: ring.clone(),
             host: host.to_owned(),
@@ -116,17 +118,17 @@ impl Builder {
         builder
     }
 
-    pub fn on(&mut self, event: Event, now: Millis) {
+    pub fn on(&mut self, event: WorldEvent, now: Millis) {
         match event {
-            Event::Connected(connected) => self.connected = connected,
-            Event::Leads(leads) => self.leads = leads,
-            Event::Nodes(nodes) => self.nodes = nodes,
-            Event::Members(members) => self.members = members,
-            Event::Fronts(fronts) => self.fronts = fronts,
-            Event::Ring(found) => self.found(found),
-            Event::Local(node, address) => drop(self.local.insert(node.id.clone(), (node, address))),
-            Event::LocalEnded(id) => drop(self.local.remove(&id)),
-            Event::Later => {}
+            WorldEvent::Connected(connected) => self.connected = connected,
+            WorldEvent::Leads(leads) => self.leads = leads,
+            WorldEvent::Nodes(nodes) => self.nodes = nodes,
+            WorldEvent::Members(members) => self.members = members,
+            WorldEvent::Fronts(fronts) => self.fronts = fronts,
+            WorldEvent::Ring(found) => self.found(found),
+            WorldEvent::Local(node, address) => drop(self.local.insert(node.id.clone(), (node, address))),
+            WorldEvent::LocalEnded(id) => drop(self.local.remove(&id)),
+            WorldEvent::Later => {}
         }
         self.rebuild(now);
         self.notice(now);
@@ -146,13 +148,13 @@ impl Builder {
     pub fn view(&self) -> Arc<View> {
         self.view.clone()
     }
-    pub fn seats(&self) -> impl Iterator<Item = &Seat> {
+    pub fn seats(&self) -> impl Iterator<Item = &MemberSeat> {
         self.seats.values()
     }
     pub fn fronts(&self) -> &Records<FrontRecord> {
         &self.fronts
     }
-    pub fn members(&self) -> &Records<Said> {
+    pub fn members(&self) -> &Records<MemberRecord> {
         &self.members
     }
     pub fn registered(&self) -> &Records<Registration> {
@@ -304,7 +306,7 @@ impl Builder {
     }
 
     fn is_active(&self, id: &str) -> bool {
-        self.members.get(id).is_none_or(|said| said.state == Wanted::Active)
+        self.members.get(id).is_none_or(|said| said.state == MemberWish::Active)
     }
 
     fn weight(&self, id: &str, unknown: u32) -> u32 {
@@ -372,29 +374,29 @@ impl Builder {
         before.into_iter().rev().collect()
     }
 
-    fn seated(&self) -> BTreeMap<String, Seat> {
+    fn seated(&self) -> BTreeMap<String, MemberSeat> {
         let placed = self.held.iter().flat_map(|h| h.members.iter().map(|m| &m.id));
         let ids = placed.chain(self.nodes.keys()).chain(self.local.keys());
         ids.filter_map(|id| Some((id.clone(), self.seat(id)?))).collect()
     }
 
-    fn seat(&self, id: &String) -> Option<Seat> {
+    fn seat(&self, id: &String) -> Option<MemberSeat> {
         let address = self.address(id)?;
         let said = self.members.get(id);
         let leaving = self.nodes.get(id).is_some_and(|node| node.leaving);
-        let state = match said.map_or(Wanted::Active, |s| s.state) {
-            Wanted::Active if leaving => State::Draining,
-            Wanted::Active => State::Active,
-            Wanted::Draining => State::Draining,
-            Wanted::Removed => State::Leaving,
+        let state = match said.map_or(MemberWish::Active, |s| s.state) {
+            MemberWish::Active if leaving => MemberState::Draining,
+            MemberWish::Active => MemberState::Active,
+            MemberWish::Draining => MemberState::Draining,
+            MemberWish::Removed => MemberState::Leaving,
         };
         let own = self.local.get(id).map_or(1, |(node, _)| node.weight);
         let placed = self.held.iter().flat_map(|h| &h.members).find(|m| m.id == *id).map_or(own, |m| m.weight);
-        let place = if self.local.contains_key(id) { Place::Spawn } else { Place::At(address.clone()) };
-        let spec = config::Node { id: id.clone(), place, weight: self.weight(id, placed) };
+        let place = if self.local.contains_key(id) { NodePlace::Spawn } else { NodePlace::At(address.clone()) };
+        let spec = config::NodeConfig { id: id.clone(), place, weight: self.weight(id, placed) };
         let kept = self.seats.get(id).filter(|seat| seat.node.address == address);
         let node = kept.map_or_else(|| Arc::new(self.node(id, address, spec.weight)), |seat| seat.node.clone());
-        Some(Seat { spec, state, node })
+        Some(MemberSeat { spec, state, node })
     }
 
     fn node(&self, id: &str, address: Address, weight: u32) -> Node {

@@ -50,16 +50,16 @@ fn event(world: &mut World, dice: &mut Dice) -> bool {
                 world.dying.extend(dice.pick(registered(world)).map(|id| (at, id)));
             }
         }
-        6 => _ = dice.pick(there).map(|id| world.say(&id, |said| said.state = Wanted::Draining)),
+        6 => _ = dice.pick(there).map(|id| world.say(&id, |said| said.state = MemberWish::Draining)),
         7 => {
             let known = world.members.keys().cloned().collect();
-            _ = dice.pick(known).map(|id| world.say(&id, |said| said.state = Wanted::Active));
+            _ = dice.pick(known).map(|id| world.say(&id, |said| said.state = MemberWish::Active));
         }
         8 => {
             let weight = 1 + dice.below(4) as u32;
             _ = dice.pick(there).map(|id| world.say(&id, |said| said.weight = Some(weight)));
         }
-        9 => _ = dice.pick(there).map(|id| world.say(&id, |said| said.state = Wanted::Removed)),
+        9 => _ = dice.pick(there).map(|id| world.say(&id, |said| said.state = MemberWish::Removed)),
         10 => world.disconnect(front),
         11 | 12 => (0..fronts).for_each(|f| world.connect(f)),
         13 => world.restart(front),
@@ -112,7 +112,7 @@ fn is_as_it_should_be(world: &World, seed: u64, step: usize) {
     if world.queue.is_empty() {
         return;
     }
-    let is_active = |id: &String| world.members.get(id).is_none_or(|said| said.state == Wanted::Active);
+    let is_active = |id: &String| world.members.get(id).is_none_or(|said| said.state == MemberWish::Active);
     let ring = ids(&world.ring);
     let there: Vec<String> = registered(world).into_iter().filter(is_active).collect();
     assert!(
@@ -238,7 +238,7 @@ fn half_of_the_nodes_may_die_one_more_may_not_and_an_admin_has_the_last_word() {
     world.join("n9", 1, 1009);
     world.settle();
     assert_eq!(ids(&world.ring), ["n3", "n4", "n9"], "who comes is welcome");
-    world.say("n3", |said| said.state = Wanted::Removed);
+    world.say("n3", |said| said.state = MemberWish::Removed);
     world.settle();
     assert_eq!(ids(&world.ring), ["n9"], "of two that count, one is gone: half");
 }
@@ -280,9 +280,9 @@ fn a_zookeeper_that_was_put_back_or_emptied_gets_a_ring_that_follows_all_others(
 fn without_any_ring_a_front_routes_to_what_it_runs_itself() {
     let mut world = World::new(1);
     world.disconnect(0);
-    let node = config::Node { id: "h-n1".into(), place: Place::Spawn, weight: 1 };
+    let node = config::NodeConfig { id: "h-n1".into(), place: NodePlace::Spawn, weight: 1 };
     let now = world.now;
-    world.fronts[0].builder.on(Event::Local(node, "127.0.0.1:9".parse().unwrap()), now);
+    world.fronts[0].builder.on(WorldEvent::Local(node, "127.0.0.1:9".parse().unwrap()), now);
     let view = world.fronts[0].builder.view();
     assert_eq!((view.epoch, view.nodes.len()), (0, 1));
     assert_eq!(world.fronts[0].builder.to_save(), None, "that is no ring to keep");
@@ -340,7 +340,7 @@ fn after_a_change_of_the_ring_the_owners_of_before_are_known_for_ten_minutes() {
     let end = world.fronts[0].builder.view().handover.as_ref().and_then(|h| h.next_end()).unwrap();
     assert!((changed + 590_000..=changed + 600_000).contains(&end), "{end} {changed}");
     for (now, lasts) in [(end - 1, true), (end, false)] {
-        world.fronts[0].builder.on(Event::Later, now);
+        world.fronts[0].builder.on(WorldEvent::Later, now);
         let view = world.fronts[0].builder.view();
         assert_eq!((view.handover.is_some(), view.epoch), (lasts, before.epoch + 1), "{now}");
     }
@@ -384,7 +384,7 @@ fn a_node_that_drains_is_known_as_the_owner_of_before_while_it_is_there() {
     world.settle();
     world.now += 600_000;
     let before = world.fronts[0].builder.view();
-    world.say("n1", |said| said.state = Wanted::Draining);
+    world.say("n1", |said| said.state = MemberWish::Draining);
     world.settle();
     let view = world.fronts[0].builder.view();
     assert_eq!(view.nodes.len(), 2);

@@ -2,10 +2,10 @@
 //! ring; the call waits for that.
 
 use super::Keeper;
-use super::client::{Kind, Session, Trouble};
-use super::record::{Said, Wanted, written};
-use crate::cluster::membership::members::{Change, ChangeError, MAX_POINTS, Refusal, State};
-use crate::config::{MAX_WEIGHT, Place};
+use super::client::{RecordKind, Session, ZkError};
+use super::record::{MemberRecord, MemberWish, written};
+use crate::cluster::membership::members::{Change, ChangeError, ChangeRefusal, MAX_POINTS, MemberState};
+use crate::config::{MAX_WEIGHT, NodePlace};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -39,25 +39,26 @@ impl Keeper {
         Ok(timeout(patience, applied).await.map_or(Recorded::NotYet, |()| Recorded::Followed))
     }
 
-    async fn say(&self, session: &Session, id: &str, wish: &impl Fn(&mut Said)) -> Result<(), ChangeError> {
+    async fn say(&self, session: &Session, id: &str, wish: &impl Fn(&mut MemberRecord)) -> Result<(), ChangeError> {
         for _ in 0..TRIES {
-            let found = session.one(Kind::Members, id).await.map_err(unread)?;
+            let found = session.one(RecordKind::Members, id).await.map_err(unread)?;
             let mut said = found.as_ref().and_then(|(data, _)| serde_json::from_slice(data).ok()).unwrap_or_default();
             wish(&mut said);
             match session.put_member(id, &written(&said), found.map(|(_, version)| version)).await {
                 Ok(()) => return Ok(()),
-                Err(Trouble::Conflict) => {}
+                Err(ZkError::Conflict) => {}
                 Err(trouble) => return Err(unsure(trouble)),
             }
         }
-        Err(unsure(Trouble::Conflict))
+        Err(unsure(ZkError::Conflict))
     }
 
     /// Whether the ring that this front routes by says so.
     fn is_applied(&self, change: &Change) -> bool {
         let view = self.view();
         let weight = |id: &str| view.ring.index_of(id).map(|i| view.ring.members()[i].weight);
-        let drains = |id: &str| self.seats().iter().any(|seat| seat.spec.id == id && seat.state == State::Draining);
+        let drains =
+            |id: &str| self.seats().iter().any(|seat| seat.spec.id == id && seat.state == MemberState::Draining);
         match change {
             Change::Add(node) => weight(&node.id) == Some(node.weight),
             // A node that drains weighs nothing yet.
@@ -67,13 +68,13 @@ impl Keeper {
         }
     }
 
-    fn check(&self, change: &Change) -> Result<(), Refusal> {
+    fn check(&self, change: &Change) -> Result<(), ChangeRefusal> {
         match change {
             Change::Add(node) => {
                 self.check_new(&node.id, &node.place).and_then(|()| self.room_for(&node.id, node.weight))
             }
             Change::Weight(id, weight) if !(1..=MAX_WEIGHT).contains(weight) => {
-                Err(Refusal::Weight { id: id.clone(), weight: *weight })
+                Err(ChangeRefusal::Weight { id: id.clone(), weight: *weight })
             }
             Change::Weight(id, weight) => self.seated(id).and_then(|()| self.room_for(id, *weight)),
             Change::Resume(id) => self.seated(id).and_then(|()| self.room_for(id, self.weight_of(id))),
@@ -89,18 +90,20 @@ impl Keeper {
 
     /// Whether anything else was said of a node than that it was removed.
     fn is_said(&self, id: &str) -> bool {
-        let removed = |said: &Said| said.state == Wanted::Removed;
+        let removed = |said: &MemberRecord| said.state == MemberWish::Removed;
         self.builder().members().get(id).is_some_and(|said| !removed(said))
     }
 
     /// A node that runs elsewhere registers itself. Only one that was removed and runs still can be added by its address.
-    fn check_new(&self, id: &str, place: &Place) -> Result<(), Refusal> {
+    fn check_new(&self, id: &str, place: &NodePlace) -> Result<(), ChangeRefusal> {
         let seat = self.seats().into_iter().find(|seat| seat.spec.id == id);
         match (seat, place) {
-            (Some(seat), _) if seat.state != State::Leaving => Err(Refusal::Duplicate(id.to_owned())),
-            (Some(seat), Place::Spawn) if seat.spec.place == Place::Spawn => Err(Refusal::Leaving(id.to_owned())),
-            (Some(_), Place::At(_)) | (_, Place::Spawn) => Ok(()),
-            (None, Place::At(address)) => Err(Refusal::Bad(format!(
+            (Some(seat), _) if seat.state != MemberState::Leaving => Err(ChangeRefusal::Duplicate(id.to_owned())),
+            (Some(seat), NodePlace::Spawn) if seat.spec.place == NodePlace::Spawn => {
+                Err(ChangeRefusal::Leaving(id.to_owned()))
+            }
+            (Some(_), NodePlace::At(_)) | (_, NodePlace::Spawn) => Ok(()),
+            (None, NodePlace::At(address)) => Err(ChangeRefusal::Bad(format!(
                 "with ZooKeeper a node registers itself: run `ringhold node --id {id} --listen {address} --zookeeper {}` \
                  where it is to run",
                 self.settings.connect
@@ -108,41 +111,41 @@ impl Keeper {
         }
     }
 
-    fn seated(&self, id: &str) -> Result<(), Refusal> {
+    fn seated(&self, id: &str) -> Result<(), ChangeRefusal> {
         match self.seats().into_iter().find(|seat| seat.spec.id == id).map(|seat| seat.state) {
-            Some(State::Leaving) => Err(Refusal::Leaving(id.to_owned())),
+            Some(MemberState::Leaving) => Err(ChangeRefusal::Leaving(id.to_owned())),
             Some(_) => Ok(()),
-            None => Err(Refusal::Unknown(id.to_owned())),
+            None => Err(ChangeRefusal::Unknown(id.to_owned())),
         }
     }
 
-    fn room_for(&self, id: &str, weight: u32) -> Result<(), Refusal> {
+    fn room_for(&self, id: &str, weight: u32) -> Result<(), ChangeRefusal> {
         let view = self.view();
         let others: u64 = view.ring.members().iter().filter(|m| m.id != id).map(|m| u64::from(m.weight)).sum();
         match (others + u64::from(weight)) * u64::from(view.ring.points()) > MAX_POINTS {
-            true => Err(Refusal::TooManyPoints { most: MAX_POINTS }),
+            true => Err(ChangeRefusal::TooManyPoints { most: MAX_POINTS }),
             false => Ok(()),
         }
     }
 }
 
 /// Whose record changes, and how.
-fn wish(change: &Change, drain: Option<Duration>) -> (&str, impl Fn(&mut Said)) {
+fn wish(change: &Change, drain: Option<Duration>) -> (&str, impl Fn(&mut MemberRecord)) {
     let id = match change {
         Change::Add(node) => &node.id,
         Change::Weight(id, _) | Change::Drain(id) | Change::Resume(id) | Change::Remove(id) | Change::Forget(id) => id,
     };
-    let wish = move |said: &mut Said| match change {
+    let wish = move |said: &mut MemberRecord| match change {
         Change::Add(node) => {
-            let spawn = node.place == Place::Spawn;
-            *said = Said { weight: Some(node.weight), state: Wanted::Active, spawn, drain: None };
+            let spawn = node.place == NodePlace::Spawn;
+            *said = MemberRecord { weight: Some(node.weight), state: MemberWish::Active, spawn, drain: None };
         }
         Change::Weight(_, weight) => said.weight = Some(*weight),
-        Change::Drain(_) => said.state = Wanted::Draining,
-        Change::Resume(_) => said.state = Wanted::Active,
+        Change::Drain(_) => said.state = MemberWish::Draining,
+        Change::Resume(_) => said.state = MemberWish::Active,
         Change::Remove(_) | Change::Forget(_) => {
             let drain = drain.map(|d| d.as_millis().try_into().unwrap_or(u64::MAX));
-            *said = Said { state: Wanted::Removed, spawn: false, drain, weight: said.weight };
+            *said = MemberRecord { state: MemberWish::Removed, spawn: false, drain, weight: said.weight };
         }
     };
     (id, wish)
@@ -152,11 +155,11 @@ fn gone(why: String) -> ChangeError {
     ChangeError::Unavailable(format!("ZooKeeper is gone ({why}): the ring stands as it is, and nothing was changed"))
 }
 
-fn unread(trouble: Trouble) -> ChangeError {
+fn unread(trouble: ZkError) -> ChangeError {
     gone(trouble.to_string())
 }
 
-fn unsure(trouble: Trouble) -> ChangeError {
+fn unsure(trouble: ZkError) -> ChangeError {
     ChangeError::Unavailable(format!(
         "ZooKeeper did not confirm the change ({trouble}): look with `ringhold nodes list` whether it was made"
     ))

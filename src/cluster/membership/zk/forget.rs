@@ -1,6 +1,6 @@
 //! PURE. Which members' records nobody needs any more. What was said of nodes that have long been gone would add up.
 
-use super::record::{Records, Said, Wanted};
+use super::record::{MemberRecord, MemberWish, Records};
 use crate::cluster::views::handover::Millis;
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const FORGET: Millis = 3_600_000;
 pub struct Absent(BTreeMap<String, (Millis, Millis)>);
 
 impl Absent {
-    pub fn note(&mut self, members: &Records<Said>, is_here: impl Fn(&String) -> bool, now: Millis) {
+    pub fn note(&mut self, members: &Records<MemberRecord>, is_here: impl Fn(&String) -> bool, now: Millis) {
         let before = std::mem::take(&mut self.0);
         let since = |id: &String| before.get(id).map(|(since, _)| *since).filter(|since| *since <= now).unwrap_or(now);
         let absent = members.iter().filter(|(id, _)| !is_here(id));
@@ -31,10 +31,10 @@ impl Absent {
 }
 
 /// For how long it is kept when its node is gone; `None`: it is somebody's word, and stays.
-fn kept_for(said: &Said) -> Option<Millis> {
+fn kept_for(said: &MemberRecord) -> Option<Millis> {
     match said {
-        said if *said == Said::default() => Some(0),
-        Said { state: Wanted::Removed, .. } => Some(FORGET),
+        said if *said == MemberRecord::default() => Some(0),
+        MemberRecord { state: MemberWish::Removed, .. } => Some(FORGET),
         _ => None,
     }
 }
@@ -45,12 +45,12 @@ mod tests {
 
     #[test]
     fn what_is_said_of_nodes_that_are_gone_is_forgotten_when_it_says_nothing_or_that_they_were_removed() {
-        let said = |state, weight| Said { state, weight, ..Said::default() };
+        let said = |state, weight| MemberRecord { state, weight, ..MemberRecord::default() };
         let members = Records::from([
-            ("active".to_owned(), said(Wanted::Active, None)),
-            ("draining".to_owned(), said(Wanted::Draining, None)),
-            ("heavy".to_owned(), said(Wanted::Active, Some(3))),
-            ("removed".to_owned(), said(Wanted::Removed, Some(3))),
+            ("active".to_owned(), said(MemberWish::Active, None)),
+            ("draining".to_owned(), said(MemberWish::Draining, None)),
+            ("heavy".to_owned(), said(MemberWish::Active, Some(3))),
+            ("removed".to_owned(), said(MemberWish::Removed, Some(3))),
         ]);
         let mut absent = Absent::default();
         absent.note(&members, |_| true, 1000);

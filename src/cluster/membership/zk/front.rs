@@ -2,8 +2,8 @@
 //! front leads. A session that expires is over for good: a new one registers again and reads everything again, and the
 //! traffic does not notice.
 
-use super::builder::{Due, Event};
-use super::client::{Kind, Lead, Ownership, Seen, Session, State, Trouble, Watch};
+use super::builder::{Due, WorldEvent};
+use super::client::{Lead, Ownership, RecordKind, Session, WatchEvent, ZkConnState, ZkError, ZkWatches};
 use super::record::{self, FrontRecord, Records, RingDoc, written};
 use super::{Keeper, Stake};
 use crate::clock::{Tick, tick};
@@ -34,7 +34,7 @@ impl Keeper {
     }
 }
 
-async fn one_session(keeper: &Arc<Keeper>, session: Session) -> Trouble {
+async fn one_session(keeper: &Arc<Keeper>, session: Session) -> ZkError {
     keeper.hold(Some(session.clone()));
     let begun = async {
         session.prepare().await?;
@@ -64,7 +64,7 @@ async fn one_session(keeper: &Arc<Keeper>, session: Session) -> Trouble {
 }
 
 /// Waits in the queue of those who would lead. `after`: where that has just failed; its folder may be gone.
-async fn contend(session: &Session, id: &str, after: Option<Duration>) -> Result<Lead, Trouble> {
+async fn contend(session: &Session, id: &str, after: Option<Duration>) -> Result<Lead, ZkError> {
     if let Some(pause) = after {
         sleep(pause).await;
         session.prepare().await?;
@@ -82,12 +82,12 @@ struct Sights {
 }
 
 impl Sights {
-    fn of(&mut self, kind: Kind) -> &mut Records<Vec<u8>> {
+    fn of(&mut self, kind: RecordKind) -> &mut Records<Vec<u8>> {
         match kind {
-            Kind::Nodes => &mut self.nodes,
-            Kind::Members => &mut self.members,
-            Kind::Fronts => &mut self.fronts,
-            Kind::Doubts => &mut self.doubts,
+            RecordKind::Nodes => &mut self.nodes,
+            RecordKind::Members => &mut self.members,
+            RecordKind::Fronts => &mut self.fronts,
+            RecordKind::Doubts => &mut self.doubts,
         }
     }
 }
@@ -111,12 +111,12 @@ struct Life<'a> {
 
 impl Life<'_> {
     /// First the others are to know of this front: then they tell it what it would not read.
-    async fn begin(&mut self) -> Result<(), Trouble> {
+    async fn begin(&mut self) -> Result<(), ZkError> {
         self.tell_news().await?;
         self.read_all().await
     }
 
-    async fn run(&mut self, mut watch: Watch) -> Trouble {
+    async fn run(&mut self, mut watch: ZkWatches) -> ZkError {
         let (keeper, session) = (self.keeper, self.session);
         let mut states = session.states();
         let mut reread = interval(REREAD);
@@ -125,14 +125,14 @@ impl Life<'_> {
         loop {
             let pause = match self.act().await {
                 Ok(pause) => pause,
-                Err(Trouble::Fenced) => {
+                Err(ZkError::Fenced) => {
                     tracing::warn!("the lock was lost: the ring that this front was to write was refused");
                     keeper.refused();
                     self.give_up_lead();
                     contending.set(contend(session, &keeper.id, None));
                     continue;
                 }
-                Err(trouble @ Trouble::Over(_)) => return trouble,
+                Err(trouble @ ZkError::Over(_)) => return trouble,
                 Err(trouble) => {
                     tracing::debug!("ZooKeeper: {trouble}");
                     RETRY
@@ -154,12 +154,12 @@ impl Life<'_> {
                 () = sleep(pause) => Ok(()),
             };
             match done {
-                Ok(()) | Err(Trouble::Conflict) => {}
-                Err(Trouble::Fenced) => {
+                Ok(()) | Err(ZkError::Conflict) => {}
+                Err(ZkError::Fenced) => {
                     self.give_up_lead();
                     contending.set(contend(session, &keeper.id, None));
                 }
-                Err(trouble @ Trouble::Over(_)) => return trouble,
+                Err(trouble @ ZkError::Over(_)) => return trouble,
                 Err(trouble) => {
                     tracing::debug!("ZooKeeper: {trouble}");
                     self.missed = true;
@@ -168,21 +168,21 @@ impl Life<'_> {
         }
     }
 
-    fn won(&mut self, lead: Lead) -> Result<(), Trouble> {
+    fn won(&mut self, lead: Lead) -> Result<(), ZkError> {
         self.lead = Some(lead);
         tracing::info!(front = self.keeper.id, "this front leads: it writes the ring");
-        self.keeper.on(Event::Leads(true));
+        self.keeper.on(WorldEvent::Leads(true));
         Ok(())
     }
 
     fn give_up_lead(&mut self) {
         self.lead = None;
-        self.keeper.on(Event::Leads(false));
+        self.keeper.on(WorldEvent::Leads(false));
     }
 
     /// Writes what is to be written; for how long there is nothing to do.
-    async fn act(&mut self) -> Result<Duration, Trouble> {
-        if self.session.state() != State::Connected {
+    async fn act(&mut self) -> Result<Duration, ZkError> {
+        if self.session.state() != ZkConnState::Connected {
             return Ok(REREAD);
         }
         let pause = match self.keeper.due() {
@@ -202,7 +202,7 @@ impl Life<'_> {
     }
 
     /// Has the own record say what is so now; whether it does.
-    async fn tell_news(&mut self) -> Result<bool, Trouble> {
+    async fn tell_news(&mut self) -> Result<bool, ZkError> {
         let record = self.keeper.record();
         if self.told == Some((record.epoch, record.leads)) || self.keeper.is_withdrawn() {
             return Ok(true);
@@ -214,18 +214,18 @@ impl Life<'_> {
 
     /// Writes this front's own record; whether that could be. What an earlier session of this process left is taken over.
     /// What another process left ends with its session; when it does not, that front lives, and this one is refused.
-    async fn tell(&mut self, record: &FrontRecord) -> Result<bool, Trouble> {
+    async fn tell(&mut self, record: &FrontRecord) -> Result<bool, ZkError> {
         let (id, data) = (&self.keeper.id, written(record));
-        if self.session.claim(Kind::Fronts, id, &data).await? {
+        if self.session.claim(RecordKind::Fronts, id, &data).await? {
             self.foreign = None;
             self.keeper.stake.send_replace(Stake::Ours);
             self.keeper.changed();
             return Ok(true);
         }
-        let found = self.session.one(Kind::Fronts, id).await?;
+        let found = self.session.one(RecordKind::Fronts, id).await?;
         let other = found.and_then(|(data, _)| serde_json::from_slice::<FrontRecord>(&data).ok());
         if other.is_none_or(|other| other.boot == record.boot) {
-            self.session.register(Kind::Fronts, id, &data).await?;
+            self.session.register(RecordKind::Fronts, id, &data).await?;
             return Ok(false);
         }
         let since = *self.foreign.get_or_insert_with(|| {
@@ -241,17 +241,17 @@ impl Life<'_> {
         Ok(false)
     }
 
-    async fn write_ring(&mut self, doc: &RingDoc) -> Result<(), Trouble> {
+    async fn write_ring(&mut self, doc: &RingDoc) -> Result<(), ZkError> {
         let Some(lead) = &self.lead else { return Ok(()) };
         match lead.write_ring(self.session, &written(doc), self.ring_version).await {
             Ok(version) => {
                 tracing::info!(epoch = doc.epoch, members = doc.members.len(), "ring written");
                 self.ring_version = version;
-                self.keeper.on(Event::Ring(Some(doc.clone())));
+                self.keeper.on(WorldEvent::Ring(Some(doc.clone())));
                 Ok(())
             }
             // Written by another leader, or by ourselves with the answer lost: the ring that is there says which.
-            Err(Trouble::Conflict | Trouble::Unknown(_)) => {
+            Err(ZkError::Conflict | ZkError::Unknown(_)) => {
                 self.session.sync().await?;
                 self.read_ring().await
             }
@@ -270,29 +270,29 @@ impl Life<'_> {
         self.crowded = crowded;
     }
 
-    async fn forget(&mut self, id: &str) -> Result<(), Trouble> {
-        if let Some((data, version)) = self.session.one(Kind::Members, id).await?
+    async fn forget(&mut self, id: &str) -> Result<(), ZkError> {
+        if let Some((data, version)) = self.session.one(RecordKind::Members, id).await?
             // Else somebody has just said something: the watch tells.
             && self.seen.members.get(id) == Some(&data)
         {
             match self.session.forget_member(id, version).await {
                 Ok(()) => tracing::info!(node = id, "what was said of this node is forgotten: it has long been gone"),
-                Err(Trouble::Conflict) => {}
+                Err(ZkError::Conflict) => {}
                 Err(trouble) => return Err(trouble),
             }
         }
-        self.read_one(Kind::Members, id).await?;
-        self.pass_on(Kind::Members);
+        self.read_one(RecordKind::Members, id).await?;
+        self.pass_on(RecordKind::Members);
         Ok(())
     }
 
-    async fn saw(&mut self, first: Seen, watch: &mut Watch) -> Result<(), Trouble> {
+    async fn saw(&mut self, first: WatchEvent, watch: &mut ZkWatches) -> Result<(), ZkError> {
         let mut changed = Vec::new();
         for seen in gather(first, watch).await {
             match seen {
-                Seen::Ended => return Err(expired()),
-                Seen::Ring => self.read_ring().await?,
-                Seen::Record(kind, id) => {
+                WatchEvent::Ended => return Err(expired()),
+                WatchEvent::Ring => self.read_ring().await?,
+                WatchEvent::Record(kind, id) => {
                     self.read_one(kind, &id).await?;
                     if !changed.contains(&kind) {
                         changed.push(kind);
@@ -304,38 +304,38 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn came_to(&mut self, state: State, watch: &mut Watch) -> Result<(), Trouble> {
+    async fn came_to(&mut self, state: ZkConnState, watch: &mut ZkWatches) -> Result<(), ZkError> {
         match state {
-            State::Over => Err(expired()),
-            State::Away => {
+            ZkConnState::Over => Err(expired()),
+            ZkConnState::Away => {
                 self.keeper.lost("the connection is lost");
                 Ok(())
             }
-            State::Connected => self.look_again(watch).await,
+            ZkConnState::Connected => self.look_again(watch).await,
         }
     }
 
     /// Reads everything again, and makes sure of what is ours. Watches are laid anew before that: a reconnect ends them
     /// (see [`Session::watch`]), and may have lost events (ZOOKEEPER-4698).
-    async fn look_again(&mut self, watch: &mut Watch) -> Result<(), Trouble> {
-        if self.session.state() != State::Connected {
+    async fn look_again(&mut self, watch: &mut ZkWatches) -> Result<(), ZkError> {
+        if self.session.state() != ZkConnState::Connected {
             return Ok(());
         }
         *watch = self.session.watch().await?;
-        if self.session.ownership(Kind::Fronts, &self.keeper.id).await? == Ownership::Missing {
+        if self.session.ownership(RecordKind::Fronts, &self.keeper.id).await? == Ownership::Missing {
             self.told = None;
         }
         self.read_all().await?;
         self.keeper.has_met_all();
         match &self.lead {
-            Some(lead) if !lead.stands(self.session).await? => Err(Trouble::Fenced),
+            Some(lead) if !lead.stands(self.session).await? => Err(ZkError::Fenced),
             _ => Ok(()),
         }
     }
 
-    async fn read_all(&mut self) -> Result<(), Trouble> {
+    async fn read_all(&mut self) -> Result<(), ZkError> {
         self.session.sync().await?;
-        for kind in [Kind::Nodes, Kind::Members, Kind::Fronts, Kind::Doubts] {
+        for kind in [RecordKind::Nodes, RecordKind::Members, RecordKind::Fronts, RecordKind::Doubts] {
             *self.seen.of(kind) = self.session.all(kind).await?;
             self.pass_on(kind);
         }
@@ -346,7 +346,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn read_one(&mut self, kind: Kind, id: &str) -> Result<(), Trouble> {
+    async fn read_one(&mut self, kind: RecordKind, id: &str) -> Result<(), ZkError> {
         match self.session.one(kind, id).await? {
             Some((data, _)) => drop(self.seen.of(kind).insert(id.to_owned(), data)),
             None => drop(self.seen.of(kind).remove(id)),
@@ -354,7 +354,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn read_ring(&mut self) -> Result<(), Trouble> {
+    async fn read_ring(&mut self) -> Result<(), ZkError> {
         let found = self.session.ring().await?;
         let doc = found.as_ref().and_then(|(data, _)| RingDoc::read(data));
         if let Some((data, version)) = found {
@@ -365,17 +365,17 @@ impl Life<'_> {
         } else {
             self.session.prepare().await?;
         }
-        self.keeper.on(Event::Ring(doc));
+        self.keeper.on(WorldEvent::Ring(doc));
         Ok(())
     }
 
-    fn pass_on(&mut self, kind: Kind) {
+    fn pass_on(&mut self, kind: RecordKind) {
         let raw = self.seen.of(kind);
         let (event, odd) = match kind {
-            Kind::Nodes => with(record::read(raw), Event::Nodes),
-            Kind::Members => with(record::read(raw), Event::Members),
-            Kind::Fronts => with(record::read(raw), Event::Fronts),
-            Kind::Doubts => return self.keeper.doubts.learn(&record::read(raw).0),
+            RecordKind::Nodes => with(record::read(raw), WorldEvent::Nodes),
+            RecordKind::Members => with(record::read(raw), WorldEvent::Members),
+            RecordKind::Fronts => with(record::read(raw), WorldEvent::Fronts),
+            RecordKind::Doubts => return self.keeper.doubts.learn(&record::read(raw).0),
         };
         if !odd.is_empty() {
             tracing::warn!(?kind, "records in ZooKeeper that cannot be read: {}", odd.join(", "));
@@ -387,20 +387,20 @@ impl Life<'_> {
 /// Where changes are seen.
 trait Sight {
     /// Cancel safe.
-    fn next(&mut self) -> impl Future<Output = Seen> + Send;
+    fn next(&mut self) -> impl Future<Output = WatchEvent> + Send;
 }
 
-impl Sight for Watch {
-    fn next(&mut self) -> impl Future<Output = Seen> + Send {
-        Watch::next(self)
+impl Sight for ZkWatches {
+    fn next(&mut self) -> impl Future<Output = WatchEvent> + Send {
+        ZkWatches::next(self)
     }
 }
 
 /// The first and what comes soon after it, each once.
-async fn gather(first: Seen, watch: &mut impl Sight) -> Vec<Seen> {
+async fn gather(first: WatchEvent, watch: &mut impl Sight) -> Vec<WatchEvent> {
     let mut all = vec![first];
     let more = async {
-        while all.last() != Some(&Seen::Ended)
+        while all.last() != Some(&WatchEvent::Ended)
             && let Ok(seen) = timeout(GATHER, watch.next()).await
         {
             if !all.contains(&seen) {
@@ -412,12 +412,15 @@ async fn gather(first: Seen, watch: &mut impl Sight) -> Vec<Seen> {
     all
 }
 
-fn with<T>((records, odd): (Records<T>, Vec<String>), event: impl Fn(Records<T>) -> Event) -> (Event, Vec<String>) {
+fn with<T>(
+    (records, odd): (Records<T>, Vec<String>),
+    event: impl Fn(Records<T>) -> WorldEvent,
+) -> (WorldEvent, Vec<String>) {
     (event(records), odd)
 }
 
-fn expired() -> Trouble {
-    Trouble::Over("the session has expired".to_owned())
+fn expired() -> ZkError {
+    ZkError::Over("the session has expired".to_owned())
 }
 
 #[cfg(test)]
@@ -428,20 +431,20 @@ mod tests {
     struct Changes(Option<usize>);
 
     impl Sight for Changes {
-        async fn next(&mut self) -> Seen {
+        async fn next(&mut self) -> WatchEvent {
             let Some(n) = &mut self.0 else { return std::future::pending().await };
             sleep(Duration::from_millis(3)).await;
             *n += 1;
-            Seen::Record(Kind::Nodes, (*n % 7).to_string())
+            WatchEvent::Record(RecordKind::Nodes, (*n % 7).to_string())
         }
     }
 
     #[tokio::test]
     async fn what_comes_together_is_gathered_and_an_unending_stream_does_not_hold_it_up() {
         let mut endless = Changes(Some(0));
-        let gathered = timeout(Duration::from_secs(5), gather(Seen::Ring, &mut endless)).await.expect("it ends");
+        let gathered = timeout(Duration::from_secs(5), gather(WatchEvent::Ring, &mut endless)).await.expect("it ends");
         assert!((2..=8).contains(&gathered.len()), "each once: {gathered:?}");
-        assert_eq!(gather(Seen::Ring, &mut Changes(None)).await, [Seen::Ring]);
-        assert_eq!(gather(Seen::Ended, &mut endless).await, [Seen::Ended]);
+        assert_eq!(gather(WatchEvent::Ring, &mut Changes(None)).await, [WatchEvent::Ring]);
+        assert_eq!(gather(WatchEvent::Ended, &mut endless).await, [WatchEvent::Ended]);
     }
 }

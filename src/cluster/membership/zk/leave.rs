@@ -1,12 +1,12 @@
 //! The end of a node that others can take over from: it is taken off the ring, and whoever owns its keys then fetches
 //! what it holds (docs/link.md, Hand-over at the end). It goes on answering all the while.
 
-use super::client::{Kind, Session, Trouble};
+use super::client::{RecordKind, Session, ZkError};
 use super::record::{self, FrontRecord, Records, Registration, RingDoc, written};
 
 use crate::clock::tick;
 use crate::cluster::membership::heirs::{Given, Giver, Heirs};
-use crate::config::{Cluster, Zookeeper};
+use crate::config::{ClusterConfig, ZookeeperConfig};
 use crate::store::Entry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use tokio::time::{sleep, timeout};
 /// A node, as far as its registration goes.
 #[derive(Debug)]
 pub struct Station {
-    pub settings: Zookeeper,
-    pub cluster: Cluster,
+    pub settings: ZookeeperConfig,
+    pub cluster: ClusterConfig,
     pub id: String,
     pub registration: Registration,
     /// For so long it may hand over what it holds, once it is to end.
@@ -46,23 +46,23 @@ pub async fn leave(session: &Session, station: &Station, held: impl Fn() -> Vec<
 }
 
 /// Says that this node leaves, and waits until the ring is without it. `None`: nobody takes over.
-async fn heirs(session: &Session, station: &Station) -> Result<Option<Heirs>, Trouble> {
+async fn heirs(session: &Session, station: &Station) -> Result<Option<Heirs>, ZkError> {
     loop {
         match says_so(session, station).await {
             // Its connection is looked for.
-            Err(Trouble::Unknown(_)) => sleep(LOOK).await,
+            Err(ZkError::Unknown(_)) => sleep(LOOK).await,
             done => return done,
         }
     }
 }
 
-async fn says_so(session: &Session, station: &Station) -> Result<Option<Heirs>, Trouble> {
+async fn says_so(session: &Session, station: &Station) -> Result<Option<Heirs>, ZkError> {
     let leaving = Registration { leaving: true, ..station.registration.clone() };
-    session.update(Kind::Nodes, &station.id, &written(&leaving)).await?;
+    session.update(RecordKind::Nodes, &station.id, &written(&leaving)).await?;
     loop {
-        let nodes: Records<Registration> = record::read(&session.all(Kind::Nodes).await?).0;
+        let nodes: Records<Registration> = record::read(&session.all(RecordKind::Nodes).await?).0;
         let stays = |(id, node): (&String, &Registration)| *id != station.id && !node.leaving;
-        if !nodes.iter().any(stays) || session.ids(Kind::Fronts).await?.is_empty() {
+        if !nodes.iter().any(stays) || session.ids(RecordKind::Fronts).await?.is_empty() {
             return Ok(None);
         }
         let doc = session.ring().await?.and_then(|(data, _)| RingDoc::read(&data));
@@ -77,9 +77,9 @@ async fn says_so(session: &Session, station: &Station) -> Result<Option<Heirs>, 
 }
 
 /// Waits until every front routes by this ring.
-async fn applied(session: &Session, epoch: u64) -> Result<(), Trouble> {
+async fn applied(session: &Session, epoch: u64) -> Result<(), ZkError> {
     loop {
-        let fronts: Records<FrontRecord> = record::read(&session.all(Kind::Fronts).await?).0;
+        let fronts: Records<FrontRecord> = record::read(&session.all(RecordKind::Fronts).await?).0;
         if fronts.values().all(|front| front.epoch >= epoch) {
             return Ok(());
         }

@@ -24,7 +24,7 @@ fn an_absurd_epoch_of_some_front_changes_nothing() {
         let mut world = formed(2);
         let (before, now) = (world.ring.clone(), world.now);
         let builder = &mut world.fronts[0].builder;
-        builder.on(Event::Fronts(front_with(epoch)), now);
+        builder.on(WorldEvent::Fronts(front_with(epoch)), now);
         assert_eq!(builder.due(now + SETTLE), Due::Nothing, "{epoch}");
         world.join("n9", 1, 1009);
         world.settle();
@@ -38,8 +38,8 @@ fn the_last_epoch_that_there_is_stands() {
     let now = world.now;
     let doc = RingDoc { epoch: MAX_EPOCH, ..world.ring.clone().unwrap() };
     let builder = &mut world.fronts[0].builder;
-    builder.on(Event::Ring(Some(doc)), now);
-    builder.on(Event::Nodes(Records::new()), now);
+    builder.on(WorldEvent::Ring(Some(doc)), now);
+    builder.on(WorldEvent::Nodes(Records::new()), now);
     assert_eq!(builder.due(now + 1_000_000), Due::Nothing);
 }
 
@@ -54,9 +54,9 @@ fn a_write_that_does_not_help_is_not_repeated_at_once_and_later_and_later() {
         let builder = &mut world.fronts[0].builder;
         if let Due::Now(doc) = builder.due(world.now) {
             writes += 1;
-            builder.on(Event::Ring(Some(doc)), world.now);
+            builder.on(WorldEvent::Ring(Some(doc)), world.now);
             // Another content of the same path, whoever wrote it.
-            builder.on(Event::Ring(ring.clone()), world.now);
+            builder.on(WorldEvent::Ring(ring.clone()), world.now);
         }
         world.now += 50;
     }

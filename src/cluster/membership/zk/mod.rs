@@ -29,16 +29,16 @@ pub use lookup::fronts;
 pub use record::{Registration, id_on};
 pub use register::register;
 
-use super::members::Seat;
+use super::members::MemberSeat;
 use crate::clock::{self, Tick};
 use crate::cluster::health::stale::Doubts;
 use crate::cluster::views::View;
-use crate::config::{self, Address, Config, Node, Place, Zookeeper, authority};
+use crate::config::{self, Address, Config, NodeConfig, NodePlace, ZookeeperConfig, authority};
 use crate::net::drain::StartError;
-use builder::{Builder, Due, Event};
-use client::{Session, State};
-use own::Own;
-use record::{FrontRecord, Wanted};
+use builder::{Builder, Due, WorldEvent};
+use client::{Session, ZkConnState};
+use own::MachineAddresses;
+use record::{FrontRecord, MemberWish};
 use saved::SavedRing;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -56,16 +56,16 @@ const AT_ONCE: Duration = Duration::from_secs(8);
 /// What a front knows by ZooKeeper. The admin API and the front's session meet here.
 #[derive(Debug)]
 pub struct Keeper {
-    pub settings: Zookeeper,
-    cluster: config::Cluster,
+    pub settings: ZookeeperConfig,
+    cluster: config::ClusterConfig,
     /// This front's id.
     pub id: String,
     /// Others reach this machine by it.
     pub host: String,
-    own: Own,
+    own: MachineAddresses,
     builder: Mutex<Builder>,
     saved: SavedRing,
-    line: Mutex<Line>,
+    line: Mutex<ZkLine>,
     session: Mutex<Option<Session>>,
     /// Grows with whatever changes.
     changes: watch::Sender<u64>,
@@ -84,7 +84,7 @@ pub struct Keeper {
 
 /// How it stands with ZooKeeper.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum ZkLine {
     /// With the session's number.
     Up(String),
     /// With the reason.
@@ -110,7 +110,7 @@ pub fn front_id(config: &Config) -> String {
 
 /// A front of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct FrontPeer {
     pub id: String,
     pub record: FrontRecord,
     /// It is this one: its addresses are as they are of use on this machine.
@@ -119,11 +119,11 @@ pub struct Peer {
 
 impl Keeper {
     /// With the ring that was saved. `config` holds the addresses that were bound.
-    pub fn new(config: &Config, settings: &Zookeeper, doubts: Arc<Doubts>) -> Keeper {
+    pub fn new(config: &Config, settings: &ZookeeperConfig, doubts: Arc<Doubts>) -> Keeper {
         let host = config.advertised();
         let listen = config.proxy.listen.first().copied();
         let saved = SavedRing::in_folder(&config.state.path, seal::Seal::new(&config.cluster, &settings.path));
-        let own = Own::new(config, &host);
+        let own = MachineAddresses::new(config, &host);
         if own.public_proxy.is_empty() && listen.is_some() {
             let (proxy, cure) = (&own.proxy, "set [proxy] listen to an address that others reach, or \"0.0.0.0:3128\"");
             tracing::warn!("the proxy listens on {proxy} only: clients elsewhere are not told of this front; {cure}");
@@ -138,7 +138,7 @@ impl Keeper {
             builder: Mutex::new(Builder::new(&config.ring, &host, settings.session, saved.load())),
             host,
             saved,
-            line: Mutex::new(Line::Down("not connected yet".to_owned())),
+            line: Mutex::new(ZkLine::Down("not connected yet".to_owned())),
             session: Mutex::default(),
             changes: watch::Sender::new(0),
             wake: Notify::new(),
@@ -163,10 +163,10 @@ impl Keeper {
         kept.filter(ours).unwrap_or_else(|| Address::Tcp(authority(&self.host, 0)))
     }
 
-    pub fn on(&self, event: Event) {
+    pub fn on(&self, event: WorldEvent) {
         match &event {
-            Event::Nodes(nodes) => self.meets(nodes),
-            Event::Fronts(fronts) => self.notes_fronts(fronts),
+            WorldEvent::Nodes(nodes) => self.meets(nodes),
+            WorldEvent::Fronts(fronts) => self.notes_fronts(fronts),
             _ => {}
         }
         self.builder().on(event, clock::tick().0);
@@ -182,14 +182,14 @@ impl Keeper {
         let owed = {
             let mut builder = self.builder();
             // Time alone makes those that linger go.
-            builder.on(Event::Later, clock::tick().0);
+            builder.on(WorldEvent::Later, clock::tick().0);
             builder.is_owed()
         };
         if owed {
             tracing::warn!("the lock was lost with the session: the ring that this front was to write is not written");
             self.refused();
         }
-        self.on(Event::Leads(false));
+        self.on(WorldEvent::Leads(false));
     }
 
     /// Members' records that are to be deleted.
@@ -206,7 +206,7 @@ impl Keeper {
         self.builder().view()
     }
 
-    pub fn seats(&self) -> Vec<Seat> {
+    pub fn seats(&self) -> Vec<MemberSeat> {
         self.builder().seats().cloned().collect()
     }
 
@@ -214,7 +214,7 @@ impl Keeper {
         self.changes.subscribe()
     }
 
-    pub fn line(&self) -> Line {
+    pub fn line(&self) -> ZkLine {
         self.line.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -224,14 +224,15 @@ impl Keeper {
     }
 
     /// The nodes that were added for this machine.
-    pub fn to_spawn(&self) -> Vec<Node> {
+    pub fn to_spawn(&self) -> Vec<NodeConfig> {
         let prefix = id_on(&self.host, "");
         let builder = self.builder();
         let ours = builder
             .members()
             .iter()
-            .filter(|(id, said)| said.spawn && said.state != Wanted::Removed && id.starts_with(&prefix));
-        ours.map(|(id, said)| Node { id: id.clone(), place: Place::Spawn, weight: said.weight.unwrap_or(1) }).collect()
+            .filter(|(id, said)| said.spawn && said.state != MemberWish::Removed && id.starts_with(&prefix));
+        ours.map(|(id, said)| NodeConfig { id: id.clone(), place: NodePlace::Spawn, weight: said.weight.unwrap_or(1) })
+            .collect()
     }
 
     /// For how long a removed node may finish what it has.
@@ -242,7 +243,7 @@ impl Keeper {
 
     /// Whether a node has left because it was told to.
     pub fn is_removed(&self, id: &str) -> bool {
-        self.builder().members().get(id).is_some_and(|said| said.state == Wanted::Removed)
+        self.builder().members().get(id).is_some_and(|said| said.state == MemberWish::Removed)
     }
 
     /// Whether a node is registered now.
@@ -251,11 +252,11 @@ impl Keeper {
     }
 
     /// All fronts that live, as far as is known; this one is always among them.
-    pub fn fronts(&self) -> Vec<Peer> {
+    pub fn fronts(&self) -> Vec<FrontPeer> {
         let mut records = self.builder().fronts().clone();
         let own = FrontRecord { proxy: self.own.proxy.clone(), admin: self.own.admin.clone(), ..self.record() };
         records.insert(self.id.clone(), own);
-        records.into_iter().map(|(id, record)| Peer { own: id == self.id, id, record }).collect()
+        records.into_iter().map(|(id, record)| FrontPeer { own: id == self.id, id, record }).collect()
     }
 
     /// What this front tells others of itself.
@@ -292,7 +293,7 @@ impl Keeper {
     pub async fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Relaxed);
         if let Ok(session) = self.session()
-            && let Err(trouble) = session.withdraw(client::Kind::Fronts, &self.id).await
+            && let Err(trouble) = session.withdraw(client::RecordKind::Fronts, &self.id).await
         {
             tracing::debug!("ZooKeeper: {trouble}");
         }
@@ -313,7 +314,7 @@ impl Keeper {
 
     /// Whether the others know of this front, as far as anybody can be told.
     pub fn is_known(&self) -> bool {
-        *self.stake.borrow() == Stake::Ours || matches!(self.line(), Line::Down(_))
+        *self.stake.borrow() == Stake::Ours || matches!(self.line(), ZkLine::Down(_))
     }
 
     /// Makes sure that the nodes that are to run here run nowhere else, as far as ZooKeeper can be asked at once. Errors
@@ -358,23 +359,23 @@ impl Keeper {
     }
 
     fn found(&self, session: &str) {
-        let before = std::mem::replace(&mut *self.lock_line(), Line::Up(session.to_owned()));
-        if before != Line::Up(session.to_owned()) {
+        let before = std::mem::replace(&mut *self.lock_line(), ZkLine::Up(session.to_owned()));
+        if before != ZkLine::Up(session.to_owned()) {
             tracing::info!(session, "ZooKeeper is there");
         }
         self.has_met_all();
-        self.on(Event::Connected(true));
+        self.on(WorldEvent::Connected(true));
     }
 
     fn lost(&self, why: &str) {
-        let before = std::mem::replace(&mut *self.lock_line(), Line::Down(why.to_owned()));
-        if matches!(before, Line::Up(_)) {
+        let before = std::mem::replace(&mut *self.lock_line(), ZkLine::Down(why.to_owned()));
+        if matches!(before, ZkLine::Up(_)) {
             self.leaves();
             tracing::warn!("ZooKeeper is gone ({why}): the ring stands as it is, and admin changes are refused");
-        } else if before != Line::Down(why.to_owned()) {
+        } else if before != ZkLine::Down(why.to_owned()) {
             tracing::warn!("no ZooKeeper at {}: {why}", self.settings.connect);
         }
-        self.on(Event::Connected(false));
+        self.on(WorldEvent::Connected(false));
     }
 
     fn refused(&self) {
@@ -387,11 +388,11 @@ impl Keeper {
 
     /// A session that can be asked now, or why there is none.
     fn session(&self) -> Result<Session, String> {
-        if let Line::Down(why) = self.line() {
+        if let ZkLine::Down(why) = self.line() {
             return Err(why);
         }
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        session.filter(|s| s.state() == State::Connected).ok_or_else(|| "the connection is lost".to_owned())
+        session.filter(|s| s.state() == ZkConnState::Connected).ok_or_else(|| "the connection is lost".to_owned())
     }
 
     /// There is something to be written.
@@ -404,7 +405,7 @@ impl Keeper {
         self.wake.notify_one();
     }
 
-    fn lock_line(&self) -> MutexGuard<'_, Line> {
+    fn lock_line(&self) -> MutexGuard<'_, ZkLine> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 /// Addresses as they are of use on this machine.
 #[derive(Debug)]
-pub struct Own {
+pub struct MachineAddresses {
     pub proxy: String,
     pub admin: String,
     /// The same for the other machines; empty what cannot be reached from there.
@@ -13,9 +13,9 @@ pub struct Own {
     pub public_admin: String,
 }
 
-impl Own {
+impl MachineAddresses {
     /// `config` holds the addresses that were bound; `host`: how others reach this machine.
-    pub fn new(config: &Config, host: &str) -> Own {
+    pub fn new(config: &Config, host: &str) -> MachineAddresses {
         let proxy = config.proxy.listen.first().copied();
         let shown = |address: SocketAddr| match address.ip().is_unspecified() {
             true => authority(host, address.port()),
@@ -26,7 +26,7 @@ impl Own {
             true => String::new(),
             false => shown(address),
         };
-        Own {
+        MachineAddresses {
             proxy: proxy.map(shown).unwrap_or_default(),
             admin: shown(config.admin.listen),
             public_proxy: proxy.map(public).unwrap_or_default(),
@@ -53,7 +53,7 @@ mod tests {
             let mut config = Config::default();
             config.proxy.listen = vec![listen.parse().unwrap()];
             config.admin.listen = listen.parse().unwrap();
-            let own = Own::new(&config, host);
+            let own = MachineAddresses::new(&config, host);
             let told = [own.proxy.as_str(), &own.admin, &own.public_proxy, &own.public_admin];
             assert_eq!(told, [here, here, elsewhere, elsewhere], "{listen}, {host}");
         }

@@ -38,11 +38,11 @@ pub struct Registration {
 
 /// `/members/<id>`: what was said of a node by an admin call. A node without one is active.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Said {
+pub struct MemberRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
     #[serde(default)]
-    pub state: Wanted,
+    pub state: MemberWish,
     /// Added by `--spawn`: the front on the machine that its name begins with runs it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spawn: bool,
@@ -53,7 +53,7 @@ pub struct Said {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Wanted {
+pub enum MemberWish {
     #[default]
     Active,
     Draining,
@@ -208,15 +208,15 @@ mod tests {
         let (nodes, odd) = read::<Registration>(&BTreeMap::from([("a".to_owned(), text.to_vec())]));
         assert_eq!((nodes["a"].weight, nodes["a"].address.to_string().as_str(), odd.len()), (1, "10.0.0.7:5003", 0));
         assert_eq!(serde_json::from_slice::<Registration>(&written(&nodes["a"])).unwrap(), nodes["a"]);
-        let said: Said = serde_json::from_slice(b"{}").unwrap();
-        assert_eq!(said, Said::default());
+        let said: MemberRecord = serde_json::from_slice(b"{}").unwrap();
+        assert_eq!(said, MemberRecord::default());
     }
 
     #[test]
     fn what_makes_no_sense_is_left_out() {
         let raw = [("a", "{"), ("../b", r#"{"state":"draining"}"#), ("c", r#"{"state":"sleeping"}"#), ("d", "{}")];
         let raw = raw.map(|(id, text)| (id.to_owned(), text.as_bytes().to_vec())).into();
-        let (said, odd) = read::<Said>(&raw);
+        let (said, odd) = read::<MemberRecord>(&raw);
         assert_eq!((said.len(), odd.len()), (1, 3));
     }
 

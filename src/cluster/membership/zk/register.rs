@@ -1,13 +1,13 @@
 //! A node's own registration: `/nodes/<id>`, for as long as the node lives and ZooKeeper hears of it. An id belongs to one
 //! process at a time: who comes second is refused.
 
-use super::client::{Kind, Ownership, Session, State, Trouble};
+use super::client::{Ownership, RecordKind, Session, ZkConnState, ZkError};
 use super::leave::{Station, leave};
 use super::record::{Registration, written};
 use crate::clock::{Tick, tick};
 use crate::cluster::link::Link;
 use crate::cluster::views::Node;
-use crate::config::Cluster;
+use crate::config::ClusterConfig;
 use crate::net::drain::{Shutdown, StartError};
 use crate::store::Entry;
 use http::Method;
@@ -26,18 +26,18 @@ const ASK: Duration = Duration::from_millis(500);
 const ENDING: Duration = Duration::from_secs(2);
 
 /// Why a registration ended.
-enum End {
+enum RegistrationEnd {
     /// The session did, or it could not be made.
-    Session(Trouble),
+    Session(ZkError),
     /// Another process has the id.
     Taken(StartError),
     /// The shutdown began then, and all that was to be done is done.
     Shutdown(Tick),
 }
 
-impl From<Trouble> for End {
-    fn from(trouble: Trouble) -> End {
-        End::Session(trouble)
+impl From<ZkError> for RegistrationEnd {
+    fn from(trouble: ZkError) -> RegistrationEnd {
+        RegistrationEnd::Session(trouble)
     }
 }
 
@@ -54,9 +54,11 @@ pub async fn register(
 ) -> Result<Tick, StartError> {
     loop {
         match one_session(&station, &absent, &held, shutdown.clone()).await {
-            End::Session(trouble) => tracing::warn!(node = station.id, "not registered with ZooKeeper: {trouble}"),
-            End::Taken(error) => return Err(error),
-            End::Shutdown(begun) => return Ok(begun),
+            RegistrationEnd::Session(trouble) => {
+                tracing::warn!(node = station.id, "not registered with ZooKeeper: {trouble}")
+            }
+            RegistrationEnd::Taken(error) => return Err(error),
+            RegistrationEnd::Shutdown(begun) => return Ok(begun),
         }
         tokio::select! {
             () = sleep(RETRY) => {}
@@ -70,19 +72,19 @@ async fn one_session(
     absent: &impl Fn(),
     held: &impl Fn() -> Vec<Arc<Entry>>,
     mut shutdown: Shutdown,
-) -> End {
+) -> RegistrationEnd {
     let session = tokio::select! {
         opened = Session::open(&station.settings, &station.cluster) => match opened {
             Ok(session) => session,
-            Err(trouble) => return End::Session(trouble),
+            Err(trouble) => return RegistrationEnd::Session(trouble),
         },
-        () = shutdown.begun() => return End::Shutdown(tick()),
+        () = shutdown.begun() => return RegistrationEnd::Shutdown(tick()),
     };
     let end = tokio::select! {
         Err(end) = registered(&session, station, absent) => end,
-        () = shutdown.begun() => End::Shutdown(tick()),
+        () = shutdown.begun() => RegistrationEnd::Shutdown(tick()),
     };
-    if matches!(end, End::Shutdown(_)) {
+    if matches!(end, RegistrationEnd::Shutdown(_)) {
         leave(&session, station, held).await;
     }
     session.close().await;
@@ -90,47 +92,47 @@ async fn one_session(
 }
 
 /// Registers and looks after the registration until the session is over.
-async fn registered(session: &Session, station: &Station, absent: &impl Fn()) -> Result<(), End> {
+async fn registered(session: &Session, station: &Station, absent: &impl Fn()) -> Result<(), RegistrationEnd> {
     session.prepare().await?;
     if !claim(session, station).await? {
         absent();
     }
     let (id, data) = (&station.id, written(&station.registration));
-    session.register(Kind::Nodes, id, &data).await?;
+    session.register(RecordKind::Nodes, id, &data).await?;
     tracing::info!(node = id, address = %station.registration.address, "registered with ZooKeeper");
     let mut states = session.states();
     loop {
         tokio::select! {
             state = states.changed() => match state {
-                State::Over => return Err(Trouble::Over("the session has expired".to_owned()).into()),
-                State::Away => tracing::warn!(node = id, "connection to ZooKeeper lost"),
-                State::Connected => tracing::info!(node = id, "connection to ZooKeeper is back"),
+                ZkConnState::Over => return Err(ZkError::Over("the session has expired".to_owned()).into()),
+                ZkConnState::Away => tracing::warn!(node = id, "connection to ZooKeeper lost"),
+                ZkConnState::Connected => tracing::info!(node = id, "connection to ZooKeeper is back"),
             },
             () = sleep(LOOK) => {}
         }
         let looked = look(session, station, absent, &data).await;
-        if let Err(end @ (End::Taken(_) | End::Session(Trouble::Over(_)))) = looked {
+        if let Err(end @ (RegistrationEnd::Taken(_) | RegistrationEnd::Session(ZkError::Over(_)))) = looked {
             return Err(end);
         }
     }
 }
 
-async fn look(session: &Session, station: &Station, absent: &impl Fn(), data: &[u8]) -> Result<(), End> {
-    if session.ownership(Kind::Nodes, &station.id).await? == Ownership::Ours {
+async fn look(session: &Session, station: &Station, absent: &impl Fn(), data: &[u8]) -> Result<(), RegistrationEnd> {
+    if session.ownership(RecordKind::Nodes, &station.id).await? == Ownership::Ours {
         return Ok(());
     }
     if !claim(session, station).await? {
         absent();
     }
-    Ok(session.register(Kind::Nodes, &station.id, data).await?)
+    Ok(session.register(RecordKind::Nodes, &station.id, data).await?)
 }
 
 /// Makes sure that nobody else has the id, and waits for that as long as it may be about to come true. Whether a
 /// registration of this very process by an earlier session still stands: to everybody else it never left.
-async fn claim(session: &Session, station: &Station) -> Result<bool, End> {
+async fn claim(session: &Session, station: &Station) -> Result<bool, RegistrationEnd> {
     let (begun, link) = (tick(), Link::new(&station.cluster));
     loop {
-        let found = session.one(Kind::Nodes, &station.id).await?;
+        let found = session.one(RecordKind::Nodes, &station.id).await?;
         let Some(other) = found.and_then(|(data, _)| serde_json::from_slice::<Registration>(&data).ok()) else {
             return Ok(false);
         };
@@ -144,7 +146,7 @@ async fn claim(session: &Session, station: &Station) -> Result<bool, End> {
             None => 2 * station.settings.session + ENDING,
         };
         if tick().since(begun) > patience {
-            return Err(End::Taken(taken(&station.id, &other)));
+            return Err(RegistrationEnd::Taken(taken(&station.id, &other)));
         }
         sleep(AGAIN).await;
     }
@@ -153,15 +155,15 @@ async fn claim(session: &Session, station: &Station) -> Result<bool, End> {
 /// Why one of these nodes cannot be started: it runs already. Not who is just ending.
 pub(super) async fn first_taken(
     session: &Session,
-    cluster: &Cluster,
+    cluster: &ClusterConfig,
     ids: &[String],
-) -> Result<Option<StartError>, Trouble> {
+) -> Result<Option<StartError>, ZkError> {
     let (begun, link) = (tick(), Link::new(cluster));
     for id in ids {
         loop {
-            let found = match session.one(Kind::Nodes, id).await {
+            let found = match session.one(RecordKind::Nodes, id).await {
                 // Nobody has made the folder yet.
-                Err(Trouble::Conflict) => None,
+                Err(ZkError::Conflict) => None,
                 found => found?,
             };
             let other = found.and_then(|(data, _)| serde_json::from_slice::<Registration>(&data).ok());
@@ -181,12 +183,12 @@ pub(super) async fn first_taken(
 /// Whether a process that is registered is there. `None`: it cannot be told.
 async fn lives(link: &Link, id: &str, other: &Registration) -> Option<bool> {
     #[derive(Deserialize)]
-    struct Health {
+    struct RegisteredHealth {
         boot: u64,
     }
     let node = Node::new(id.to_owned(), other.address.clone(), 1, false);
     match link.call(&node, Method::GET, "/healthz", None, ASK).await {
-        Ok((_, said)) => Some(serde_json::from_slice(&said).is_ok_and(|Health { boot }| boot == other.boot)),
+        Ok((_, said)) => Some(serde_json::from_slice(&said).is_ok_and(|RegisteredHealth { boot }| boot == other.boot)),
         // Nothing listens there, or something else.
         Err(trouble) if trouble.is_refusal() || trouble.is_lasting() => Some(false),
         Err(_) => None,

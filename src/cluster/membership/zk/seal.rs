@@ -1,7 +1,7 @@
 //! PURE. Records carry the proof that who wrote them knows the cluster's secret, where there is one: who can write to
 //! ZooKeeper (or to the file of a saved ring) is not believed for that.
 
-use crate::config::Cluster;
+use crate::config::ClusterConfig;
 use crate::wire::proof::{self, Tag};
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ const MOST: usize = 4;
 /// Closes and opens the records of one cluster. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Seal {
-    cluster: Arc<Cluster>,
+    cluster: Arc<ClusterConfig>,
     path: Arc<str>,
 }
 
 impl Seal {
     /// `path`: where the cluster's records are.
-    pub fn new(cluster: &Cluster, path: &str) -> Seal {
+    pub fn new(cluster: &ClusterConfig, path: &str) -> Seal {
         Seal { cluster: Arc::new(cluster.clone()), path: path.into() }
     }
 
@@ -70,7 +70,7 @@ mod tests {
 
     fn seal(secret: &str, previous: &str) -> Seal {
         let some = |text: &str| (!text.is_empty()).then(|| Secret(text.to_owned()));
-        Seal::new(&Cluster { secret: some(secret), previous_secret: some(previous) }, "/ringhold")
+        Seal::new(&ClusterConfig { secret: some(secret), previous_secret: some(previous) }, "/ringhold")
     }
 
     #[test]

@@ -7,22 +7,22 @@ use crate::ring::Hash;
 const SESSION: Duration = Duration::from_secs(2);
 
 pub struct World {
-    pub settings: config::Ring,
+    pub settings: config::RingConfig,
     pub now: Millis,
     pub nodes: Records<Registration>,
-    pub members: Records<Said>,
+    pub members: Records<MemberRecord>,
     pub ring: Option<RingDoc>,
     version: u32,
     /// Who contends, in order; the first one leads.
     pub queue: Vec<usize>,
-    pub fronts: Vec<Front>,
+    pub fronts: Vec<PlayedFront>,
     /// What each epoch's ring was.
     pub history: BTreeMap<u64, RingDoc>,
     /// Nodes whose sessions end, and when.
     pub dying: Vec<(Millis, String)>,
 }
 
-pub struct Front {
+pub struct PlayedFront {
     pub builder: Builder,
     pub connected: bool,
     /// Of the ring that it read.
@@ -32,14 +32,14 @@ pub struct Front {
 
 impl World {
     pub fn new(fronts: usize) -> World {
-        let settings = config::Ring {
+        let settings = config::RingConfig {
             hash: Hash::Xxh3,
             points: 16,
             load_factor: 0.0,
             hot_keys: true,
             handover: std::time::Duration::from_secs(600),
         };
-        let front = |_| Front {
+        let front = |_| PlayedFront {
             builder: Builder::new(&settings, "127.0.0.1", SESSION, None),
             connected: true,
             version: 0,
@@ -68,7 +68,7 @@ impl World {
         self.dying.retain(|(_, dying)| dying != id);
     }
 
-    pub fn say(&mut self, id: &str, change: impl Fn(&mut Said)) {
+    pub fn say(&mut self, id: &str, change: impl Fn(&mut MemberRecord)) {
         change(self.members.entry(id.to_owned()).or_default());
     }
 
@@ -78,7 +78,7 @@ impl World {
         self.fronts[front].connected = false;
         self.fronts[front].told = None;
         let now = self.now;
-        self.fronts[front].builder.on(Event::Connected(false), now);
+        self.fronts[front].builder.on(WorldEvent::Connected(false), now);
     }
 
     pub fn connect(&mut self, front: usize) {
@@ -86,7 +86,7 @@ impl World {
             self.fronts[front].connected = true;
             self.queue.push(front);
             let now = self.now;
-            self.fronts[front].builder.on(Event::Leads(false), now);
+            self.fronts[front].builder.on(WorldEvent::Leads(false), now);
         }
     }
 
@@ -160,12 +160,12 @@ impl World {
         }
         front.version = self.version;
         let mut events = vec![
-            Event::Nodes(self.nodes.clone()),
-            Event::Members(self.members.clone()),
-            Event::Fronts(told),
-            Event::Ring(self.ring.clone()),
-            Event::Leads(leads),
-            Event::Connected(true),
+            WorldEvent::Nodes(self.nodes.clone()),
+            WorldEvent::Members(self.members.clone()),
+            WorldEvent::Fronts(told),
+            WorldEvent::Ring(self.ring.clone()),
+            WorldEvent::Leads(leads),
+            WorldEvent::Connected(true),
         ];
         // In no order that one may count on.
         events.rotate_left((self.version as usize + i) % 6);

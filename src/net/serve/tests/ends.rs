@@ -5,21 +5,21 @@ use super::*;
 #[test]
 fn a_connection_without_a_request_is_closed_without_a_word() {
     run(async {
-        let server = Server::start(Limits { idle: SHORT, ..limits() });
+        let server = Server::start(ServerLimits { idle: SHORT, ..limits() });
         assert_eq!(rest(&mut server.dial().await).await, "");
-        assert!(matches!(server.end().await, End::IdleTooLong));
+        assert!(matches!(server.end().await, ConnEnd::IdleTooLong));
         let mut client = server.dial().await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         hello(&mut client).await;
         assert_eq!(rest(&mut client).await, "");
-        assert!(matches!(server.end().await, End::IdleTooLong));
+        assert!(matches!(server.end().await, ConnEnd::IdleTooLong));
     });
 }
 
 #[test]
 fn a_head_that_trickles_is_answered_408() {
     run(async {
-        let server = Server::start(Limits { header: SHORT, ..limits() });
+        let server = Server::start(ServerLimits { header: SHORT, ..limits() });
         let (mut read, mut write) = server.dial().await.into_split();
         let trickle = tokio::task::spawn_local(async move {
             while write.write_all(b"A").await.is_ok() {
@@ -30,14 +30,14 @@ fn a_head_that_trickles_is_answered_408() {
         let _ = read.read_to_end(&mut all).await;
         assert_refused(&String::from_utf8(all).unwrap(), "408", "not complete within 60ms");
         trickle.abort();
-        assert!(matches!(server.end().await, End::Refused(_)));
+        assert!(matches!(server.end().await, ConnEnd::Refused(_)));
     });
 }
 
 #[test]
 fn a_request_in_service_has_no_time_limit_here() {
     run(async {
-        let server = Server::start(Limits { idle: SHORT, header: SHORT, stall: Some(SHORT), ..limits() });
+        let server = Server::start(ServerLimits { idle: SHORT, header: SHORT, stall: Some(SHORT), ..limits() });
         let mut client = server.dial().await;
         client.write_all(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         server.waiting.notified().await;
@@ -50,10 +50,10 @@ fn a_request_in_service_has_no_time_limit_here() {
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
     run(async {
-        let server = Server::start(Limits { stall: Some(SHORT), ..limits() });
+        let server = Server::start(ServerLimits { stall: Some(SHORT), ..limits() });
         let mut client = server.dial().await;
         client.write_all(b"GET /endless HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
-        assert!(matches!(server.end().await, End::Stalled));
+        assert!(matches!(server.end().await, ConnEnd::Stalled));
     });
 }
 
@@ -61,7 +61,7 @@ fn a_client_that_takes_nothing_is_cut_off() {
 fn a_client_that_takes_slowly_is_not_cut_off() {
     run(async {
         let stall = Duration::from_secs(1);
-        let server = Server::start(Limits { stall: Some(stall), ..limits() });
+        let server = Server::start(ServerLimits { stall: Some(stall), ..limits() });
         // Small segments, so that the peer's kernel says often what it has room for, as on a real network.
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.set_tcp_mss(1400).unwrap();
@@ -83,17 +83,17 @@ fn a_client_that_takes_slowly_is_not_cut_off() {
 #[test]
 fn a_client_that_stops_sending_its_body_is_cut_off() {
     run(async {
-        let server = Server::start(Limits { stall: Some(SHORT), ..limits() });
+        let server = Server::start(ServerLimits { stall: Some(SHORT), ..limits() });
         let mut client = server.dial().await;
         client.write_all(b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345").await.unwrap();
-        assert!(matches!(server.end().await, End::Stalled));
+        assert!(matches!(server.end().await, ConnEnd::Stalled));
     });
 }
 
 #[test]
 fn without_a_stall_limit_a_slow_peer_is_waited_for() {
     run(async {
-        let server = Server::start(Limits { stall: None, idle: SHORT, ..limits() });
+        let server = Server::start(ServerLimits { stall: None, idle: SHORT, ..limits() });
         let mut client = server.dial().await;
         client.write_all(b"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345").await.unwrap();
         tokio::time::sleep(SHORT * 4).await;

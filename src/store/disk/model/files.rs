@@ -1,6 +1,6 @@
 //! Files that behave as badly as a system may.
 
-use super::super::files::{Files, Name};
+use super::super::files::{FileName, Files};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Mutex, MutexGuard};
@@ -16,20 +16,20 @@ struct Inode {
 }
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct ModelState {
     inodes: Vec<Inode>,
-    names: BTreeMap<Name, usize>,
-    synced: BTreeMap<Name, usize>,
-    reserved: BTreeMap<Name, u64>,
+    names: BTreeMap<FileName, usize>,
+    synced: BTreeMap<FileName, usize>,
+    reserved: BTreeMap<FileName, u64>,
     limit: Option<u64>,
-    failing: Option<Name>,
+    failing: Option<FileName>,
 }
 
 #[derive(Debug, Default)]
-pub struct Model(Mutex<State>);
+pub struct Model(Mutex<ModelState>);
 
 impl Model {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ModelState> {
         self.0.lock().unwrap()
     }
 
@@ -43,17 +43,17 @@ impl Model {
     }
 
     /// Writes to this file fail.
-    pub fn fail(&self, name: Option<Name>) {
+    pub fn fail(&self, name: Option<FileName>) {
         self.state().failing = name;
     }
 
-    pub fn change(&self, name: Name, change: impl FnOnce(&mut Vec<u8>)) {
+    pub fn change(&self, name: FileName, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let inode = state.names[&name];
         change(&mut state.inodes[inode].now);
     }
 
-    pub fn length(&self, which: &dyn Fn(Name) -> bool) -> u64 {
+    pub fn length(&self, which: &dyn Fn(FileName) -> bool) -> u64 {
         let state = self.state();
         state
             .names
@@ -66,7 +66,8 @@ impl Model {
     /// That all files have room for.
     pub fn bytes(&self) -> u64 {
         let state = self.state();
-        let bytes = |(name, inode): (&Name, &usize)| (state.inodes[*inode].now.len() as u64).max(state.reserved[name]);
+        let bytes =
+            |(name, inode): (&FileName, &usize)| (state.inodes[*inode].now.len() as u64).max(state.reserved[name]);
         state.names.iter().map(bytes).sum()
     }
 
@@ -75,7 +76,7 @@ impl Model {
         let mut luck = luck.map(Luck);
         let mut any = |of: u64| luck.as_mut().map_or(0, |luck| luck.next() % of);
         let mut state = self.state();
-        let State { inodes, names, synced, .. } = &mut *state;
+        let ModelState { inodes, names, synced, .. } = &mut *state;
         for inode in inodes.iter_mut() {
             let mut after = inode.synced.clone();
             for page in std::mem::take(&mut inode.dirty) {
@@ -89,7 +90,7 @@ impl Model {
             }
             (inode.now, inode.synced) = (after.clone(), after);
         }
-        let all: BTreeSet<Name> = names.keys().chain(synced.keys()).copied().collect();
+        let all: BTreeSet<FileName> = names.keys().chain(synced.keys()).copied().collect();
         for name in all {
             let is_as_synced = names.get(&name) == synced.get(&name) || any(2) == 0;
             let after = if is_as_synced { synced.get(&name) } else { names.get(&name) }.copied();
@@ -118,14 +119,14 @@ fn absent() -> io::Error {
 }
 
 impl Files for Model {
-    fn list(&self) -> io::Result<Vec<(Name, u64)>> {
+    fn list(&self) -> io::Result<Vec<(FileName, u64)>> {
         let state = self.state();
         Ok(state.names.iter().map(|(name, inode)| (*name, state.inodes[*inode].now.len() as u64)).collect())
     }
 
-    fn create(&self, name: Name, length: u64) -> io::Result<()> {
+    fn create(&self, name: FileName, length: u64) -> io::Result<()> {
         let mut state = self.state();
-        let is_segment = |name: &Name| matches!(name, Name::Segment(_));
+        let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
         let taken: u64 = state.names.keys().filter(|name| is_segment(name)).map(|name| state.reserved[name]).sum();
         if is_segment(&name) && state.limit.is_some_and(|limit| taken + length > limit) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -137,7 +138,7 @@ impl Files for Model {
         Ok(())
     }
 
-    fn write(&self, name: Name, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         if state.failing == Some(name) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
@@ -151,7 +152,7 @@ impl Files for Model {
         Ok(())
     }
 
-    fn read(&self, name: Name, at: u64, into: &mut [u8]) -> io::Result<usize> {
+    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let state = self.state();
         let inode = *state.names.get(&name).ok_or_else(absent)?;
         let there = state.inodes[inode].now.get(at as usize..).unwrap_or_default();
@@ -160,7 +161,7 @@ impl Files for Model {
         Ok(length)
     }
 
-    fn sync(&self, name: Name) -> io::Result<()> {
+    fn sync(&self, name: FileName) -> io::Result<()> {
         let mut state = self.state();
         let inode = *state.names.get(&name).ok_or_else(absent)?;
         let inode = &mut state.inodes[inode];
@@ -175,7 +176,7 @@ impl Files for Model {
         Ok(())
     }
 
-    fn rename(&self, from: Name, to: Name) -> io::Result<()> {
+    fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
         let mut state = self.state();
         let inode = state.names.remove(&from).ok_or_else(absent)?;
         let reserved = state.reserved.remove(&from).unwrap_or_default();
@@ -184,7 +185,7 @@ impl Files for Model {
         Ok(())
     }
 
-    fn remove(&self, name: Name) -> io::Result<()> {
+    fn remove(&self, name: FileName) -> io::Result<()> {
         let mut state = self.state();
         state.names.remove(&name);
         Ok(())

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const URLS: u64 = 4;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum ModelStep {
     Put { url: u64, variant: u8, grouped: bool, size: usize },
     Read { url: u64 },
     Forget { url: u64 },
@@ -22,22 +22,22 @@ enum Step {
     CutPower(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = ModelStep> {
     let url = 0..URLS;
     let size = prop_oneof![4 => 1..2_000_usize, 1 => 20_000..60_000_usize];
     prop_oneof![
         8 => (url.clone(), 0..3_u8, prop::bool::weighted(0.3), size)
-            .prop_map(|(url, variant, grouped, size)| Step::Put { url, variant, grouped, size }),
-        8 => url.clone().prop_map(|url| Step::Read { url }),
-        2 => url.clone().prop_map(|url| Step::Forget { url }),
-        2 => url.prop_map(|url| Step::Purge { url }),
-        1 => Just(Step::Doubt),
-        1 => Just(Step::Groups),
-        3 => Just(Step::Work),
-        1 => Just(Step::GoOn),
-        2 => Just(Step::Kill),
-        1 => Just(Step::End),
-        2 => any::<u64>().prop_map(Step::CutPower),
+            .prop_map(|(url, variant, grouped, size)| ModelStep::Put { url, variant, grouped, size }),
+        8 => url.clone().prop_map(|url| ModelStep::Read { url }),
+        2 => url.clone().prop_map(|url| ModelStep::Forget { url }),
+        2 => url.prop_map(|url| ModelStep::Purge { url }),
+        1 => Just(ModelStep::Doubt),
+        1 => Just(ModelStep::Groups),
+        3 => Just(ModelStep::Work),
+        1 => Just(ModelStep::GoOn),
+        2 => Just(ModelStep::Kill),
+        1 => Just(ModelStep::End),
+        2 => any::<u64>().prop_map(ModelStep::CutPower),
     ]
 }
 
@@ -93,11 +93,11 @@ impl Truth {
     }
 }
 
-fn play(steps: Vec<Step>) {
+fn play(steps: Vec<ModelStep>) {
     let (mut rig, mut truth) = (Rig::new(SMALL), Truth { version: 1, ..Truth::default() });
     for step in steps {
         match step {
-            Step::Put { url: n, variant, grouped, size } => {
+            ModelStep::Put { url: n, variant, grouped, size } => {
                 truth.version += 1;
                 let version = truth.version;
                 truth.put.insert(version, (n, variant, grouped, size));
@@ -105,29 +105,29 @@ fn play(steps: Vec<Step>) {
                 let marks = if grouped { Marks::GROUPED } else { Marks::NONE };
                 let _ = rig.put(&page(&url(n), variant, version, marks, size));
             }
-            Step::Read { url: n } => truth.check(&mut rig, n),
-            Step::Forget { url: n } => {
+            ModelStep::Read { url: n } => truth.check(&mut rig, n),
+            ModelStep::Forget { url: n } => {
                 rig.disk.forget(hash(url(n).as_bytes()));
                 rig.settle(false);
                 truth.forgotten.insert(n, truth.version);
             }
-            Step::Purge { url: n } => {
+            ModelStep::Purge { url: n } => {
                 rig.disk.forget(hash(url(n).as_bytes()));
                 rig.settle(true);
                 truth.purged.insert(n, truth.version);
             }
-            Step::Doubt => {
+            ModelStep::Doubt => {
                 rig.disk.doubt_all();
                 rig.settle(false);
                 truth.doubted = truth.version;
             }
-            Step::Groups => {
+            ModelStep::Groups => {
                 rig.disk.invalidate_groups();
                 rig.settle(false);
                 truth.groups = truth.version;
             }
-            Step::Work => rig.work(),
-            Step::GoOn => {
+            ModelStep::Work => rig.work(),
+            ModelStep::GoOn => {
                 // As if the journal were long.
                 rig.disk.draft_anew();
                 for _ in 0..50 {
@@ -135,15 +135,15 @@ fn play(steps: Vec<Step>) {
                     rig.work();
                 }
             }
-            Step::Kill => {
+            ModelStep::Kill => {
                 truth.groups_before = truth.groups;
                 rig = rig.again();
             }
-            Step::End => {
+            ModelStep::End => {
                 truth.groups_before = truth.groups;
                 rig = rig.finish().again();
             }
-            Step::CutPower(luck) => {
+            ModelStep::CutPower(luck) => {
                 (truth.cut, truth.groups_before) = (truth.version, truth.groups);
                 rig.files.cut_power(Some(luck));
                 rig.machine += 1;
