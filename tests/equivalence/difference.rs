@@ -32,7 +32,7 @@ pub fn level(column: &Column, case: &Case, seen: &mut Vec<Line>, reference: &mut
     }
 }
 
-pub static DIFFERENCES: [Difference; 19] = [
+pub static DIFFERENCES: [Difference; 20] = [
     Difference::new(
         "the access log names the front's own copy where that has answered",
         |column, _| column.place.hot && column.place.log,
@@ -42,6 +42,23 @@ pub static DIFFERENCES: [Difference; 19] = [
         "a front that is not asked counts nothing",
         |column, _| column.way != Way::Front,
         |_, reference| drop_where(reference, |line| line.starts_with("count front ")),
+    ),
+    Difference::new(
+        "RFC 9209 section 2: what is refused as it is read names who refuses it: the front as ringhold, a node by its id",
+        |column, _| column.way != Way::Front,
+        |_, reference| {
+            each_round(&reference.clone(), |n| {
+                let (front, node) =
+                    (format!("{n} field proxy-status: ringhold; "), format!("{n} field proxy-status: n1; "));
+                if reference.iter().any(|line| line.starts_with(&front) && line.contains("; error=http_request_error;"))
+                {
+                    replace(reference, &front, &node);
+                    let (body, length) = (format!("{n} body \""), format!("{n} field content-length: "));
+                    replace(reference, &body, &format!("{body}ringhold: "));
+                    add(reference, &length, "ringhold: ".len() as i64);
+                }
+            });
+        },
     ),
     Difference::new(
         "what the front's own copy answers, no node is asked",

@@ -318,27 +318,29 @@ fn who_sends_many_heads_without_an_end_is_refused_and_nobody_else() {
     let (origin, cluster) = (Origin::start(), Setup::default().unhurried().nodes(1).set("proxy", "workers", 1).start());
     let url = hello(&origin);
     let begin = format!("GET {url} HTTP/1.1\r\nHost: x\r\nX: ");
-    let mut others: Vec<_> = (0..2).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
+    let mut others: Vec<_> = (0..3).map(|_| Connection::from(OTHER, cluster.proxy)).collect();
     others[0].send(&begin).unwrap();
     let mut crowd: Vec<_> = (0..250).map(|_| cluster.connect()).collect();
     for (n, client) in crowd.iter_mut().enumerate() {
-        // Once there are too many, those of before are refused.
+        // Once there are too many, those of before are refused, and who brings more at once.
         let _ = client.send(format!("{begin}{}", "x".repeat(50_000)));
         if n == 200 {
             others[1].send(&begin).unwrap();
         }
     }
+    others[2].send(format!("{begin}{}", "x".repeat(5_000))).unwrap();
     thread::sleep(Duration::from_secs(1));
     for other in &mut others {
         other.send("\r\n\r\n").unwrap();
         let (head, _) = other.final_head().unwrap();
         assert!(head.line.contains(" 200 "), "{}", head.line);
     }
-    let served = crowd.iter_mut().rev().take(100).filter_map(|client| {
+    let served = crowd.iter_mut().filter_map(|client| {
         client.send("\r\n\r\n").ok()?;
         client.final_head().ok().filter(|(head, _)| head.line.contains(" 200 "))
     });
-    assert_eq!(served.count(), 100, "8 MiB are enough for those who came last");
+    let served = served.count();
+    assert!((100..240).contains(&served), "about as many as 8 MiB are enough for: {served}");
 }
 
 #[test]

@@ -219,7 +219,8 @@ impl<S: Service> ServerConn<'_, S> {
     fn goes_on(&self, fresh: usize) -> Option<Next<S::Body>> {
         self.watch.state().received(fresh);
         let fault = || words::refusal(HeadRefusal::NoRoom, &[], self.watch.limits());
-        held::heads_are_far_too_much().then(|| Next::Leave(Left::Refused(fault())))
+        let is_of_crowd = || self.watch.is_of_crowd();
+        held::has_no_room_for_heads(is_of_crowd).then(|| Next::Leave(Left::Refused(fault())))
     }
 
     /// The request that `input` begins with.

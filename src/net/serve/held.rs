@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes of heads that are not complete, at most, in a process: when there are more, who began first is turned away.
 pub const HEADS: u64 = 8 * 1024 * 1024;
-/// More of them are not taken in while one is: whoever brings them is turned away at once.
+/// Beyond this nobody is waited for: of a client that has most of them, who brings more is turned away at once.
 const MOST_HEADS: u64 = HEADS / 4 * 5;
 /// Bytes of heads of requests that wait for their answers, at most, in a process; of each there are some copies, more at a node than
 /// at a front, so that what a front lets in has room behind it.
@@ -55,9 +55,11 @@ pub(super) fn heads_are_too_much() -> bool {
     HEADS_HELD.load(Relaxed) > HEADS
 }
 
-/// The same, so that nobody is waited for.
-pub(super) fn heads_are_far_too_much() -> bool {
-    HEADS_HELD.load(Relaxed) > MOST_HEADS
+/// Whether who brings more of one is turned away at once. `is_of_crowd`: its client has most of them; of all others there is
+/// room for as much again.
+pub(super) fn has_no_room_for_heads(is_of_crowd: impl FnOnce() -> bool) -> bool {
+    let held = HEADS_HELD.load(Relaxed);
+    held > 2 * HEADS || held > MOST_HEADS && is_of_crowd()
 }
 
 /// A head that waits for its answer, in the account until dropped.

@@ -325,6 +325,14 @@ impl SweepPlace {
     pub(super) fn limits(&self) -> &ServerLimits {
         &self.swept.limits
     }
+    /// Whether more than half of this thread's heads that are not complete are of its client.
+    pub(super) fn is_of_crowd(&self) -> bool {
+        let entries = self.swept.entries.borrow();
+        let heads = entries.iter().filter(|entry| entry.state.has_head());
+        let (own, all) =
+            heads.fold((0, 0), |(own, all), entry| (own + usize::from(entry.source == self.entry.source), all + 1));
+        own > all / 2
+    }
     /// Who is to be woken for an order.
     pub(super) fn listen(&self, waker: &Waker) {
         let mut known = self.entry.waker.borrow_mut();

@@ -21,9 +21,14 @@ fn documented() -> BTreeSet<String> {
 
 #[test]
 fn the_table_of_metrics_names_each_one_and_no_other() {
-    let cluster = Setup::default().nodes(1).start();
-    // Faults are told once there was one: nothing listens on the port of discard.
+    let listed = vec!["127.0.0.1:9".to_owned()];
+    let setup = Setup::default().nodes(1).set("disk", "size", "64MiB").set("disk", "path", "disk");
+    let cluster = setup.set("https", "hosts", listed.clone()).set("https", "pass", listed).start();
+    // Faults are told once there was one: nothing listens on the port of discard. So are listed hosts that were passed.
     assert_eq!(cluster.get("http://127.0.0.1:9/").status, 502);
+    let mut client = cluster.connect();
+    client.send("CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\r\n").unwrap();
+    assert!(client.final_head().unwrap().0.line.contains(" 502 "));
     let told = cluster.manage("GET", "/metrics", "").text();
     let told: BTreeSet<String> =
         told.lines().filter(|line| line.starts_with("# TYPE")).flat_map(names).map(str::to_owned).collect();
