@@ -339,6 +339,10 @@ impl<S: Service> ServerConn<'_, S> {
             state.said_last();
         }
         let shape = manners::settle(&answer, &body.body.size_hint(), says, self.standing());
+        // What was for its other end may be on its way already: closed with that unread, the answer is lost (`words::linger`).
+        if says.connect && shape.close {
+            state.said_last();
+        }
         self.write(&answer, body, shape, says).await?;
         if let (true, Some(offer)) = (shape.hands_over, offer) {
             self.watch.state().flushed();
