@@ -15,6 +15,8 @@ const SIZES: RangeInclusive<usize> = 513..=16 * 1024;
 const ALIGNED: usize = 2 * size_of::<usize>();
 /// Blocks of so many different sizes, at most, so many of each, and so many bytes in all.
 const SLOTS: usize = 64;
+/// A size may have one of so many places: two that are used all the time and had only the same one took it from each other.
+const WAYS: usize = 4;
 const OF_A_SIZE: u32 = 64;
 const ROOM: usize = 2 * 1024 * 1024;
 
@@ -131,36 +133,40 @@ fn with<T>(layout: Layout, what: impl FnOnce(&mut ThreadCache) -> Option<T>) -> 
 impl ThreadCache {
     const NOTHING: ThreadCache = ThreadCache { on: false, bytes: 0, slots: [FreeBlock::NOTHING; SLOTS], hand: 0 };
 
-    fn slot(&mut self, size: usize) -> &mut FreeBlock {
+    /// Where blocks of a size may be.
+    fn places(&mut self, size: usize) -> &mut [FreeBlock] {
         // Sizes that differ by a power of two lie apart (Knuth's multiplicative hashing).
-        &mut self.slots[((size as u32).wrapping_mul(2_654_435_769) >> 26) as usize]
+        const SETS: u32 = (SLOTS / WAYS).ilog2();
+        let set = ((size as u32).wrapping_mul(2_654_435_769) >> (u32::BITS - SETS)) as usize;
+        &mut self.slots[set * WAYS..(set + 1) * WAYS]
     }
 
     fn take(&mut self, size: usize) -> Option<NonNull<Block>> {
-        let slot = self.slot(size);
-        if slot.size != size {
-            return None;
-        }
+        let slot = self.places(size).iter_mut().find(|slot| slot.size == size)?;
         let block = slot.pop()?;
         slot.used = true;
         self.bytes -= size;
         Some(block)
     }
 
-    /// Keeps a block. `None`: there is no room for it. What has its place with another size gets it in the end.
+    /// Keeps a block. `None`: there is no room for it. What has its place with other sizes gets it in the end.
     fn put(&mut self, block: NonNull<Block>, size: usize) -> Option<()> {
         if self.bytes + size > ROOM {
             self.make_room();
             return None;
         }
-        let slot = self.slot(size);
-        if slot.size != size {
-            if slot.blocks > 0 {
-                self.bytes -= slot.give_back();
-                return None;
+        let places = self.places(size);
+        let own = places.iter().position(|slot| slot.size == size);
+        let Some(at) = own.or_else(|| places.iter().position(|slot| slot.blocks == 0)) else {
+            if places.iter().all(|slot| slot.used) {
+                places.iter_mut().for_each(|slot| slot.used = false);
             }
-            slot.size = size;
-        }
+            let unused = places.iter_mut().filter(|slot| !slot.used).min_by_key(|slot| slot.blocks);
+            self.bytes -= unused.map_or(0, FreeBlock::give_back);
+            return None;
+        };
+        let slot = &mut places[at];
+        slot.size = size;
         if slot.blocks == OF_A_SIZE {
             return None;
         }
@@ -339,6 +345,18 @@ mod tests {
             let block = allocate(3000);
             assert_eq!(kept(), before - 3000, "one was kept");
             free(block, 3000);
+        });
+    }
+
+    #[test]
+    fn two_sizes_that_may_have_the_same_places_are_both_kept() {
+        on_a_thread(|| {
+            let place = |size: usize| (size as u32).wrapping_mul(2_654_435_769) >> 26;
+            let alike: Vec<_> = SIZES.filter(|size| place(*size) == place(5248)).take(WAYS).collect();
+            for _ in 0..3 {
+                alike.iter().for_each(|size| free(allocate(*size), *size));
+            }
+            assert_eq!(kept(), alike.iter().sum::<usize>());
         });
     }
 

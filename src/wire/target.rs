@@ -105,13 +105,11 @@ impl fmt::Display for Key {
 /// As long as the `http` crate takes a URI, so that every key can be sent on.
 const LONGEST: usize = u16::MAX as usize - 1;
 
-/// How targets begin, with the port that goes without saying.
-const SCHEMES: [(&[u8], &[u8]); 2] = [(b"http://", b":80"), (b"https://", b":443")];
-
 /// Where the authority is in a target that is the text of its own key, as nearly all are. `None`: it has to be parsed.
 fn normal(target: &[u8]) -> Option<std::ops::Range<u32>> {
-    let (scheme, default_port) = SCHEMES.iter().find(|(scheme, _)| target.starts_with(scheme))?;
-    let rest = target.strip_prefix(*scheme).filter(|_| target.len() <= LONGEST)?;
+    let http = target.strip_prefix(b"http://").map(|rest| (rest, &b":80"[..]));
+    let known = http.or_else(|| target.strip_prefix(b"https://").map(|rest| (rest, &b":443"[..])));
+    let (rest, default_port) = known.filter(|_| target.len() <= LONGEST)?;
     let end = rest.iter().position(|byte| *byte == b'/')?;
     let (authority, path) = rest.split_at(end);
     let name_end = authority.iter().position(|byte| *byte == b':').unwrap_or(end);
@@ -121,7 +119,8 @@ fn normal(target: &[u8]) -> Option<std::ops::Range<u32>> {
         && name.iter().all(is_name)
         && is_normal_port(port, default_port)
         && path.iter().all(is_in_path);
-    is_normal.then(|| scheme.len() as u32..(scheme.len() + end) as u32)
+    let start = target.len() - rest.len();
+    is_normal.then(|| start as u32..(start + end) as u32)
 }
 
 /// `:` and a number that is written as we write it, and not the default.
