@@ -48,6 +48,8 @@ const PURE: &[&str] = &[
     "src/net/serve/end.rs",
     "src/net/serve/limits.rs",
     "src/net/serve/manners.rs",
+    "src/net/serve/says.rs",
+    "src/net/serve/written.rs",
     "src/cluster/health/flapping.rs",
     "src/cluster/health/outlier.rs",
     "src/cluster/health/state.rs",

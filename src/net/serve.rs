@@ -17,22 +17,24 @@ mod manners;
 mod out;
 mod outlive;
 mod payload;
+mod says;
 mod service;
 mod state;
 mod sweep;
 #[cfg(test)]
 mod tests;
 mod words;
+mod written;
 
 pub use body::{ClientBody, Counted, ToldFault};
 pub use connections::Connections;
 pub use end::BoxError;
 pub use forced::allows_short;
+pub use head::RequestHead;
 #[cfg(any(test, fuzzing))]
 pub use head::look_at;
 #[cfg(test)]
 pub use head::with_head;
-pub use head::{Noted, RequestHead};
 pub use held::by_kind as held;
 pub use interim::Interim;
 pub use io::Upgrade;
@@ -40,6 +42,7 @@ pub use limits::ServerLimits;
 pub use out::room_for_message;
 pub use outlive::outlive;
 pub use payload::Payload;
+pub use says::Noted;
 pub use service::{ByRequest, Finished, Service, ServiceRequest, ServiceStep};
 pub use sweep::Sweeper;
 pub use words::{speak as refuse, text as text_of_refusal};

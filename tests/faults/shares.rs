@@ -360,12 +360,14 @@ fn a_worker_refuses_no_unfinished_head_for_those_of_another() {
     // Those of one worker leave, and a crowd takes their places.
     both.iter_mut().step_by(2).for_each(|client| drop(client.take()));
     until_true("they have left", PATIENCE, || cluster.metric("ringhold_front_connections") <= 251);
-    let mut crowd: Vec<_> = (0..200).map(|_| cluster.connect()).collect();
+    let mut crowd: Vec<_> = (0..250).map(|_| cluster.connect()).collect();
     for client in &mut crowd {
         let _ = client.send(format!("{begin}{}", "x".repeat(50_000)));
     }
-    thread::sleep(Duration::from_secs(1));
+    // The only one on its worker: it is no crowd, whatever others hold.
     let other = both[1].as_mut().unwrap();
+    other.send("y").unwrap();
+    thread::sleep(Duration::from_secs(1));
     other.send("\r\n\r\n").unwrap();
     let (head, _) = other.final_head().unwrap();
     assert!(head.line.contains(" 200 "), "{}", head.line);
@@ -374,7 +376,7 @@ fn a_worker_refuses_no_unfinished_head_for_those_of_another() {
         client.final_head().ok().filter(|(head, _)| head.line.contains(" 200 "))
     });
     let served = served.count();
-    assert!((140..200).contains(&served), "as many as 8 MiB are enough for: {served}");
+    assert!((140..240).contains(&served), "as many as 8 MiB are enough for: {served}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::body::told;
 use super::end::BoxError;
-use super::head;
+use super::written;
 use crate::wire::length::BodyLength;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -100,12 +100,12 @@ impl Rest {
                 *self = Rest::Nothing;
                 head.extend_from_slice(b"0\r\n");
                 for (name, value) in trailers.iter().flatten() {
-                    head::field(head, name.as_str(), value.as_bytes());
+                    written::field(head, name.as_str(), value.as_bytes());
                 }
                 Ok((data, b"\r\n"))
             }
             Rest::Chunks => {
-                head::chunk(data.len(), head);
+                written::chunk(data.len(), head);
                 if is_last {
                     *self = Rest::Nothing;
                     return Ok((data, b"\r\n0\r\n\r\n"));

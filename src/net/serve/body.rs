@@ -1,9 +1,9 @@
 //! The two bodies of an exchange, noting when they begin, wait, move and end.
 
 use super::end::BoxError;
-use super::head::Says;
 use super::interim::Interim;
 use super::io::{Io, Upgrade};
+use super::says::Says;
 use super::state::{ConnState, Half};
 use crate::account::Hold;
 use crate::wire::answer::content::{Content, Piece};

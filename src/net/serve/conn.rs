@@ -2,21 +2,22 @@
 
 use super::answer::{BodyPiece, Rest};
 use super::body::ServerReply;
-use super::end::{BoxError, ConnEnd};
-use super::head::{self, HeadRefusal, Read, Says, Shape};
+use super::end::ConnEnd;
+use super::head::{self, HeadRefusal, Read};
 use super::held::{self, WaitingHead};
 use super::io::{self, Io};
 use super::left::Left;
 use super::manners::{self, ConnStanding};
 use super::out::{self, Unsent};
 use super::payload::Payload;
+use super::says::Says;
 use super::service::{Finish, Finished, Offer, Service, ServiceRequest, ServiceStep};
 use super::state::{Half, ServerPhase};
 use super::sweep::{Order, SweepPlace, Sweeper};
 use super::words;
+use super::written::{self, Shape};
 use crate::net::listen::Stream;
 use crate::wire::field::FieldId;
-use crate::wire::length::BodyLength;
 use bytes::Bytes;
 use http::{Response, response};
 use http_body::Body;
@@ -321,7 +322,7 @@ impl<S: Service> ServerConn<'_, S> {
             if let Poll::Ready(Err(e)) = self.io.borrow_mut().poll_rest(cx) {
                 return Poll::Ready(Err(Left::Broken(e.into())));
             }
-            self.poll_gone(cx).map(|()| Err(gone()))
+            self.poll_gone(cx).map(|()| Err(Left::gone()))
         })
         .await
     }
@@ -335,12 +336,8 @@ impl<S: Service> ServerConn<'_, S> {
     ) -> Result<bool, Left> {
         let (answer, body) = response.into_parts();
         let state = self.watch.state();
-        if head::says_close(&answer.headers) {
-            state.said_last();
-        }
         let shape = manners::settle(&answer, &body.body.size_hint(), says, self.standing());
-        // What was for its other end may be on its way already: closed with that unread, the answer is lost (`words::linger`).
-        if says.connect && shape.close {
+        if shape.lingers {
             state.said_last();
         }
         self.write(&answer, body, shape, says).await?;
@@ -387,7 +384,7 @@ impl<S: Service> ServerConn<'_, S> {
                 self.heed(cx)?;
                 ready!(self.out.poll_before(&mut self.io.borrow_mut(), cx)).map_err(|e| Left::Broken(e.into()))?;
                 if let Some(why) = broken.take() {
-                    return Poll::Ready(Err(cut(shape, why)));
+                    return Poll::Ready(Err(Left::cut(shape, why)));
                 }
                 if left == Rest::Nothing && !fresh {
                     return Poll::Ready(Ok(true));
@@ -400,12 +397,17 @@ impl<S: Service> ServerConn<'_, S> {
                     },
                 };
                 if piece.is_none() && !fresh {
-                    return self.poll_gone(cx).map(|()| Err(gone()));
+                    return self.poll_gone(cx).map(|()| Err(Left::gone()));
                 }
                 let is_last = body.body.is_end_stream();
                 out::with_head(|head| {
                     if std::mem::take(&mut fresh) {
-                        head::write_head(answer, shape, out::date(self.watch.limits()).as_ref().map(|d| &d[..]), head);
+                        written::write_head(
+                            answer,
+                            shape,
+                            out::date(self.watch.limits()).as_ref().map(|d| &d[..]),
+                            head,
+                        );
                     }
                     let (data, tail) = left.take(piece, is_last, head).unwrap_or_else(|why| {
                         broken = Some(why);
@@ -414,7 +416,7 @@ impl<S: Service> ServerConn<'_, S> {
                     match self.out.write(&mut self.io.borrow_mut(), cx, head, data, tail) {
                         Poll::Ready(Err(e)) => Poll::Ready(Err(Left::Broken(e.into()))),
                         Poll::Ready(Ok(())) => match broken.take() {
-                            Some(why) => Poll::Ready(Err(cut(shape, why))),
+                            Some(why) => Poll::Ready(Err(Left::cut(shape, why))),
                             None => Poll::Ready(Ok(left == Rest::Nothing)),
                         },
                         Poll::Pending => Poll::Pending,
@@ -447,7 +449,7 @@ impl<S: Service> ServerConn<'_, S> {
                 state.stalls();
                 return Err(Left::Stalled);
             }
-            Order::Gone => return Err(gone()),
+            Order::Gone => return Err(Left::gone()),
             _ => {}
         }
         Ok(())
@@ -483,15 +485,6 @@ enum First<B> {
     /// With what of its body is still to be written.
     Answered(usize, Payload),
     Waits(usize, Next<B>),
-}
-
-/// An answer breaks off.
-fn cut(shape: Shape, why: BoxError) -> Left {
-    if shape.framing == BodyLength::UntilClose { Left::CutOff(why) } else { Left::Broken(why) }
-}
-
-fn gone() -> Left {
-    Left::Broken("the client left before it had its answer".into())
 }
 
 impl<B> From<Left> for Poll<Next<B>> {

@@ -1,6 +1,6 @@
 //! PURE. What a request has to say of its host and its end before anybody answers it: a front, or a node that is asked itself.
 
-use super::head::{HostLines, Noted};
+use super::says::{HostLines, Noted};
 use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
 

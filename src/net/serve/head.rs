@@ -1,15 +1,14 @@
-//! The head of a request, read in one pass, and how the head of an answer is written (RFC 9112).
+//! The head of a request, read in one pass (RFC 9112).
 
 use super::limits::ServerLimits;
+use super::says::{HostLines, Noted, Says, Seen};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
+use crate::wire::target;
 use crate::wire::view::{FieldView, RequestView};
-use crate::wire::{authority, list, target};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, request, response};
-use http_body::SizeHint;
-use hyper::ext::ReasonPhrase;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Uri, Version, request};
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
@@ -35,49 +34,6 @@ pub struct RequestHead<'a> {
     traits: Traits,
     bytes: &'a [u8],
     pub(super) says: Says,
-}
-
-/// What a head says of its connection and its content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Says {
-    pub(super) old: bool,
-    pub(super) connect: bool,
-    pub(super) head: bool,
-    pub(super) close: bool,
-    pub(super) keep_alive: bool,
-    /// The connection is to speak another protocol.
-    pub(super) upgrade: bool,
-    /// `Expect: 100-continue`
-    pub(super) expects: bool,
-    /// `Connection` names fields that are for this hop.
-    pub(super) nominates: bool,
-    /// `TE: trailers`
-    pub(super) trailers: bool,
-    pub(super) content: BodyLength,
-    pub(super) noted: Noted,
-}
-
-/// What a [`Request`] does not tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Noted {
-    /// `OPTIONS http://host`, without a path.
-    pub pathless: bool,
-    /// Both a length and a transfer coding (RFC 9112 section 6.3).
-    pub two_ends: bool,
-    /// Transfer codings besides `chunked`, or that more than once.
-    pub other_codings: bool,
-    pub hosts: HostLines,
-}
-
-/// What its `Host` lines are (RFC 9112 section 3.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HostLines {
-    /// One that is an authority, or none where the version allows that.
-    #[default]
-    Fine,
-    None,
-    Several,
-    Malformed,
 }
 
 /// Why a head is refused.
@@ -155,99 +111,6 @@ fn reason(error: httparse::Error) -> &'static str {
         httparse::Error::NewLine => "a line does not end as it has to",
         httparse::Error::Version => "the request line does not end in a version of HTTP",
         _ => NO_LINE,
-    }
-}
-
-/// Of them it is known what they mean, and `TE` is of the hop whether it is named or not.
-const OPTIONS: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
-
-fn connection(value: &[u8], says: &mut Says) {
-    for option in list::split(value) {
-        says.close |= option.eq_ignore_ascii_case(b"close");
-        says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        says.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-        says.nominates |= !OPTIONS.iter().any(|known| known.eq_ignore_ascii_case(option));
-    }
-}
-
-/// What was said on the way.
-#[derive(Default)]
-struct Seen {
-    length: Option<u64>,
-    hosts: usize,
-    host_is_malformed: bool,
-    is_coded: bool,
-    codings: usize,
-    chunked: bool,
-    upgrade: bool,
-}
-
-impl Seen {
-    /// One that is about the connection or the content.
-    fn field(&mut self, id: FieldId, value: &[u8], says: &mut Says) -> Result<(), &'static str> {
-        match id {
-            FieldId::ContentLength => self.length(value)?,
-            FieldId::Connection => connection(value, says),
-            FieldId::Expect => says.expects |= !says.old && value.eq_ignore_ascii_case(b"100-continue"),
-            FieldId::Te => {
-                says.trailers |= list::split(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-            }
-            FieldId::TransferEncoding => self.coding(value),
-            FieldId::Upgrade => self.upgrade = true,
-            FieldId::Host => {
-                self.hosts += 1;
-                self.host_is_malformed |= !authority::is_host_field(value);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// What follows from all of them.
-    fn settle(self, says: &mut Says) -> Result<(), &'static str> {
-        says.upgrade &= self.upgrade;
-        (says.content, says.noted.two_ends) = self.framing(says.old)?;
-        says.noted.other_codings = self.codings > 1;
-        says.noted.hosts = match self.hosts {
-            0 if says.old => HostLines::Fine,
-            0 => HostLines::None,
-            1 if self.host_is_malformed => HostLines::Malformed,
-            1 => HostLines::Fine,
-            _ => HostLines::Several,
-        };
-        // RFC 9112 section 6.1: the connection ends with the answer.
-        says.close |= says.noted.two_ends;
-        Ok(())
-    }
-
-    /// RFC 9110 section 8.6: digits only; the same once more is the same.
-    fn length(&mut self, value: &[u8]) -> Result<(), &'static str> {
-        let number = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let number = number.and_then(|text| text.parse().ok()).ok_or("its Content-Length is no number")?;
-        if self.length.is_some_and(|known| known != number) {
-            return Err("it has two lengths");
-        }
-        self.length = Some(number);
-        Ok(())
-    }
-
-    /// What counts is the last one (RFC 9112 section 6.1).
-    fn coding(&mut self, value: &[u8]) {
-        self.is_coded = true;
-        for coding in list::split(value) {
-            (self.codings, self.chunked) = (self.codings + 1, coding.eq_ignore_ascii_case(b"chunked"));
-        }
-    }
-
-    /// The flag: there are two ways to tell the end, which whoever answers is to refuse.
-    fn framing(&self, old: bool) -> Result<(BodyLength, bool), &'static str> {
-        match (self.is_coded, self.length) {
-            (true, _) if old => Err("a transfer coding is not for HTTP/1.0 (RFC 9112 section 6.1)"),
-            (true, _) if !self.chunked => Err("its last transfer coding is not chunked (RFC 9112 section 6.3)"),
-            (true, length) => Ok((BodyLength::Chunked, length.is_some())),
-            (false, Some(0) | None) => Ok((BodyLength::None, false)),
-            (false, Some(length)) => Ok((BodyLength::Sized(length), false)),
-        }
     }
 }
 
@@ -400,90 +263,6 @@ impl FieldView for RequestHead<'_> {
     fn has_any(&self, traits: Traits) -> bool {
         self.traits.any(traits)
     }
-}
-
-/// Of an answer. What the service said in `Content-Length` counts, then what its body knows of itself.
-pub(super) fn body_length(answer: &response::Parts, body: &SizeHint, asked: &Says) -> BodyLength {
-    let said = answer.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    match (answer.status, said.or(body.exact())) {
-        (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS, _) => BodyLength::None,
-        _ if asked.head || (asked.connect && answer.status.is_success()) => BodyLength::None,
-        (_, Some(length)) => BodyLength::Sized(length),
-        // HTTP/1.0 knows no chunks.
-        (_, None) if asked.old => BodyLength::UntilClose,
-        (_, None) => BodyLength::Chunked,
-    }
-}
-
-/// Whether the answer is the last on its connection.
-pub(super) fn says_close(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-}
-
-/// How an answer is written.
-#[derive(Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) framing: BodyLength,
-    /// Its connection ends with it.
-    pub(super) close: bool,
-    /// HTTP/1.0 is told that it does not.
-    pub(super) keep: bool,
-    /// Its connection is another's from then on, so nothing is said of its content.
-    pub(super) hands_over: bool,
-}
-
-/// Appends the head of an answer. `date`: added where the service set none.
-pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[u8]>, out: &mut Vec<u8>) {
-    let Shape { framing, close, keep, hands_over } = shape;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(answer.status.as_str().as_bytes());
-    out.push(b' ');
-    let said = answer.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
-    out.extend_from_slice(said.or(answer.status.canonical_reason().map(str::as_bytes)).unwrap_or_default());
-    out.extend_from_slice(b"\r\n");
-    let sized = matches!(framing, BodyLength::None | BodyLength::Sized(_))
-        && answer.status != StatusCode::NO_CONTENT
-        && !hands_over;
-    let (mut length, mut dated, mut closes) = (false, date.is_none(), !close);
-    for (name, value) in &answer.headers {
-        match *name {
-            CONTENT_LENGTH if !sized || std::mem::replace(&mut length, true) => continue,
-            TRANSFER_ENCODING => continue,
-            DATE => dated = true,
-            CONNECTION => closes = closes || says_close(&answer.headers),
-            _ => {}
-        }
-        field(out, name.as_str(), value.as_bytes());
-    }
-    match framing {
-        BodyLength::Sized(n) if !length => field(out, "content-length", itoa::Buffer::new().format(n).as_bytes()),
-        BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        _ => {}
-    }
-    if !closes {
-        out.extend_from_slice(b"connection: close\r\n");
-    } else if keep {
-        out.extend_from_slice(b"connection: keep-alive\r\n");
-    }
-    if let Some(date) = date.filter(|_| !dated) {
-        field(out, "date", date);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a field line.
-pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The first line of a chunk (RFC 9112 section 7.1).
-pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
-    use std::io::Write;
-    // Writing to memory does not fail.
-    let _ = write!(out, "{length:x}\r\n");
 }
 
 /// Has a head looked at; `None`: it is not there yet.

@@ -1,7 +1,7 @@
 //! Interim responses (RFC 9110 section 15.2). They are optional, and the connection writes them before anything else.
 
-use super::head;
 use super::state::ConnState;
+use super::written;
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn message(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     // RFC 9110 section 8.6, RFC 9112 section 6.1: there is nothing whose end they could tell.
     let is_framing = |name: &HeaderName| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
     for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
-        head::field(&mut message, name.as_str(), value.as_bytes());
+        written::field(&mut message, name.as_str(), value.as_bytes());
     }
     message.extend_from_slice(b"\r\n");
     message

@@ -5,7 +5,9 @@ use super::io::Io;
 use super::service::Offer;
 use super::sweep::SweepPlace;
 use super::words;
+use super::written::Shape;
 use crate::wire::fault::Fault;
+use crate::wire::length::BodyLength;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -24,6 +26,15 @@ pub(super) enum Left {
 }
 
 impl Left {
+    /// An answer breaks off.
+    pub(super) fn cut(shape: Shape, why: BoxError) -> Left {
+        if shape.framing == BodyLength::UntilClose { Left::CutOff(why) } else { Left::Broken(why) }
+    }
+
+    pub(super) fn gone() -> Left {
+        Left::Broken("the client left before it had its answer".into())
+    }
+
     /// What is left to be done with a connection. Whoever still reads the body of its last request reads no more.
     pub(super) async fn end(self, io: Rc<RefCell<Io>>, watch: &SweepPlace) -> ConnEnd {
         let Ok(io) = Rc::try_unwrap(io).map(RefCell::into_inner) else {

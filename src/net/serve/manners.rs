@@ -1,7 +1,9 @@
 //! PURE. What becomes of a connection after an answer (RFC 9112 sections 6.3, 9.3 and 9.6; RFC 9931).
 
-use super::head::{Says, Shape, body_length, says_close};
+use super::says::Says;
+use super::written::{Shape, says_close};
 use crate::wire::length::BodyLength;
+use http::header::CONTENT_LENGTH;
 use http::{StatusCode, response};
 use http_body::SizeHint;
 
@@ -39,10 +41,24 @@ pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, st
     let framing = body_length(answer, body, asked);
     // What follows a refused CONNECT was meant for somebody else (RFC 9931 section 4).
     let is_refused = asked.connect;
-    let ends = asked.close || (asked.old && !asked.keep_alive) || framing == BodyLength::UntilClose;
-    let close =
-        !hands_over && (ends || is_refused || standing.is_last || standing.is_uploading || says_close(&answer.headers));
-    Shape { framing, close, keep: asked.old && !close && !hands_over, hands_over }
+    let ends = ends(asked, standing) || framing == BodyLength::UntilClose;
+    // What is on its way already then is read and dropped: closed with that unread, the answer is lost (RFC 9112 section 9.6).
+    let is_unasked = is_refused || says_close(&answer.headers);
+    let close = !hands_over && (ends || is_unasked);
+    Shape { framing, close, lingers: close && is_unasked, keep: asked.old && !close && !hands_over, hands_over }
+}
+
+/// Of an answer. What the service said in `Content-Length` counts, then what its body knows of itself.
+pub(super) fn body_length(answer: &response::Parts, body: &SizeHint, asked: &Says) -> BodyLength {
+    let said = answer.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    match (answer.status, said.or(body.exact())) {
+        (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS, _) => BodyLength::None,
+        _ if asked.head || (asked.connect && answer.status.is_success()) => BodyLength::None,
+        (_, Some(length)) => BodyLength::Sized(length),
+        // HTTP/1.0 knows no chunks.
+        (_, None) if asked.old => BodyLength::UntilClose,
+        (_, None) => BodyLength::Chunked,
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +89,28 @@ mod tests {
             let (parts, ()) = http::Response::builder().status(status).body(()).unwrap().into_parts();
             let shape = settle(&parts, body, &asked, standing);
             assert_eq!((shape.close, shape.keep), (close, keep), "{status} {asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_lingers_whose_client_has_not_asked_for_its_end() {
+        let (new, body) = (Says::default(), SizeHint::with_exact(5));
+        let free = ConnStanding { is_last: false, is_uploading: false };
+        for (status, says_close, asked, lingers) in [
+            (200, false, new, false),
+            (200, false, Says { close: true, ..new }, false),
+            (403, true, new, true),
+            (403, false, Says { connect: true, ..new }, true),
+            (403, true, Says { connect: true, ..new }, true),
+            (200, false, Says { connect: true, ..new }, false),
+            (101, true, Says { upgrade: true, ..new }, false),
+        ] {
+            let mut builder = http::Response::builder().status(status);
+            if says_close {
+                builder = builder.header("connection", "close");
+            }
+            let (parts, ()) = builder.body(()).unwrap().into_parts();
+            assert_eq!(settle(&parts, &body, &asked, free).lingers, lingers, "{status} {says_close} {asked:?}");
         }
     }
 }

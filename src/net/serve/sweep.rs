@@ -12,7 +12,6 @@ use crate::net::shares::ClientId;
 use crate::net::stream::{Closed, closed, untaken};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -232,23 +231,16 @@ impl SweepCounts {
     }
 }
 
-/// The client that has more than half of these connections.
-fn crowd<'a>(entries: impl Iterator<Item = &'a SweepEntry>) -> Option<IpAddr> {
-    let mut of_clients: HashMap<IpAddr, usize> = HashMap::new();
-    let all = entries.filter_map(SweepEntry::client).map(|client| *of_clients.entry(client).or_default() += 1).count();
-    of_clients.into_iter().find(|(_, own)| *own > all / 2).map(|(client, _)| client)
+/// The client that has more than half of these connections. What is our own is no crowd.
+fn crowd<'a>(entries: impl Iterator<Item = &'a SweepEntry>) -> Option<ClientId> {
+    let mut of_clients: HashMap<ClientId, usize> = HashMap::new();
+    let all = entries.map(|entry| *of_clients.entry(entry.source).or_default() += 1).count();
+    of_clients.into_iter().find(|(client, own)| *own > all / 2 && *client != ClientId::OURS).map(|(client, _)| client)
 }
 
 impl SweepEntry {
-    /// `None` on a Unix socket.
-    fn client(&self) -> Option<IpAddr> {
-        // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
-        let socket = unsafe { BorrowedFd::borrow_raw(self.socket) };
-        let peer = socket2::SockRef::from(&socket).peer_addr().ok()?;
-        peer.as_socket().map(|peer| peer.ip().to_canonical())
-    }
-    fn is_of(&self, client: Option<IpAddr>) -> bool {
-        client.is_some() && self.client() == client
+    fn is_of(&self, client: Option<ClientId>) -> bool {
+        client == Some(self.source)
     }
     fn judge(&self, now: Tick, limits: &ServerLimits) -> Order {
         if self.state.take_moved() {
@@ -325,13 +317,11 @@ impl SweepPlace {
     pub(super) fn limits(&self) -> &ServerLimits {
         &self.swept.limits
     }
-    /// Whether more than half of this thread's heads that are not complete are of its client.
+    /// Whether this thread holds its share of the heads that are not complete, and most of those are of this client.
     pub(super) fn is_of_crowd(&self) -> bool {
         let entries = self.swept.entries.borrow();
-        let heads = entries.iter().filter(|entry| entry.state.has_head());
-        let (own, all) =
-            heads.fold((0, 0), |(own, all), entry| (own + usize::from(entry.source == self.entry.source), all + 1));
-        own > all / 2
+        held::is_to_refuse(entries.iter().map(|entry| entry.state.head_bytes()).sum())
+            && self.entry.is_of(crowd(entries.iter().map(|entry| &**entry).filter(|entry| entry.state.has_head())))
     }
     /// Who is to be woken for an order.
     pub(super) fn listen(&self, waker: &Waker) {

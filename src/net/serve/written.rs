@@ -1,0 +1,83 @@
+//! PURE. How the head of an answer is written (RFC 9112).
+
+use crate::wire::length::BodyLength;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode, response};
+use hyper::ext::ReasonPhrase;
+
+/// Whether the answer is the last on its connection.
+pub(super) fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) framing: BodyLength,
+    /// Its connection ends with it.
+    pub(super) close: bool,
+    /// And hears out first what may be on its way.
+    pub(super) lingers: bool,
+    /// HTTP/1.0 is told that it does not.
+    pub(super) keep: bool,
+    /// Its connection is another's from then on, so nothing is said of its content.
+    pub(super) hands_over: bool,
+}
+
+/// Appends the head of an answer. `date`: added where the service set none.
+pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[u8]>, out: &mut Vec<u8>) {
+    let Shape { framing, close, keep, hands_over, .. } = shape;
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(answer.status.as_str().as_bytes());
+    out.push(b' ');
+    let said = answer.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
+    out.extend_from_slice(said.or(answer.status.canonical_reason().map(str::as_bytes)).unwrap_or_default());
+    out.extend_from_slice(b"\r\n");
+    let sized = matches!(framing, BodyLength::None | BodyLength::Sized(_))
+        && answer.status != StatusCode::NO_CONTENT
+        && !hands_over;
+    let (mut length, mut dated, mut closes) = (false, date.is_none(), !close);
+    for (name, value) in &answer.headers {
+        match *name {
+            CONTENT_LENGTH if !sized || std::mem::replace(&mut length, true) => continue,
+            TRANSFER_ENCODING => continue,
+            DATE => dated = true,
+            CONNECTION => closes = closes || says_close(&answer.headers),
+            _ => {}
+        }
+        field(out, name.as_str(), value.as_bytes());
+    }
+    match framing {
+        BodyLength::Sized(n) if !length => field(out, "content-length", itoa::Buffer::new().format(n).as_bytes()),
+        BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        _ => {}
+    }
+    if !closes {
+        out.extend_from_slice(b"connection: close\r\n");
+    } else if keep {
+        out.extend_from_slice(b"connection: keep-alive\r\n");
+    }
+    if let Some(date) = date.filter(|_| !dated) {
+        field(out, "date", date);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a field line.
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The first line of a chunk (RFC 9112 section 7.1).
+pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
+    use std::io::Write;
+    // Writing to memory does not fail.
+    let _ = write!(out, "{length:x}\r\n");
+}
+
+#[cfg(test)]
+#[path = "written_tests.rs"]
+mod tests;
