@@ -19,7 +19,7 @@ use http::{Response, StatusCode};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// A front finds out first that nothing moves.
+/// A front finds out first that nothing moves: a tunnel ends within twice its limit.
 const LATER: Duration = Duration::from_secs(1);
 
 /// Asks the origin to switch; whatever it answers is the answer.
@@ -64,7 +64,10 @@ fn switched<B>(ask: &Ask, response: &Response<B>) -> Result<Option<HeaderValue>,
 }
 
 fn tunnel(node: &CacheNode, client: Upgrade, (mut origin, said): (Stream, Bytes)) {
-    let limits = TunnelLimits { idle: node.config.timeouts.tunnel_idle + LATER, shutdown: node.shutdown.clone() };
+    let limits = TunnelLimits {
+        idle: node.config.timeouts.tunnel_idle.saturating_mul(2) + LATER,
+        shutdown: node.shutdown.clone(),
+    };
     tokio::task::spawn_local(async move {
         if let Some((mut client, early)) = client.taken().await {
             let (_, end) = splice(&mut client, early, &mut origin, said, limits).await;
