@@ -70,6 +70,11 @@ impl Address {
         }
     }
 
+    /// The IP address, in its one spelling; `None` where the host is a name.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host()?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+    }
+
     /// The port, where there is one.
     pub fn port(&self) -> Option<u16> {
         match self {

@@ -23,7 +23,7 @@ pub fn at_once(client: &Rc<Client>, request: &ServiceRequest<'_>, out: &mut Vec<
         && matches!(*request.method(), Method::GET | Method::HEAD)
         && request.is_alone()
         && !request.has_any(Traits::BEARS)
-        && request.all(FieldId::Host).count() == 1;
+        && request.first(FieldId::Host).is_some();
     if !is_fit {
         return None;
     }

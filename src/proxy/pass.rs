@@ -56,7 +56,7 @@ impl Pass {
             && !request.takes_trailers()
             && request.first(FieldId::ContentLength).is_none()
             && client.ties.is_empty()
-            && request.all(FieldId::Host).count() == 1
+            && request.first(FieldId::Host).is_some()
             && !request.all(FieldId::Authorization).any(logs_in)
             && FieldView::first(&**request, FieldId::Via).is_none();
         if !is_fit {

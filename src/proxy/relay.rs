@@ -104,10 +104,10 @@ fn is_get(request: &link::Request<'_>) -> bool {
 /// it. Whatever else there is goes to the owner alone, so that only that one renews.
 pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> RingQuery {
     // All that is asked of an origin on one client's own connection is asked of one node.
-    let root = request.tie.map(|_| format!("{}://{}/", request.key.scheme(), request.key.authority()));
+    let text = if request.tie.is_some() { request.key.root() } else { request.key.as_str() };
     let view = &worker.routing().view;
     let place = route::place(view, worker.dialer.known(request.key.host()));
-    let position = view.ring.position(root.as_deref().unwrap_or(request.key.as_str()));
+    let position = view.ring.position(text);
     let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
     RingQuery { position, place, heat, factor: worker.config.ring.load_factor }
 }

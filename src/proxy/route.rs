@@ -28,8 +28,7 @@ pub fn place(view: &View, address: Option<IpAddr>) -> Where {
 
 /// Whether a node is on another machine, at this address.
 fn is_at(node: &Node, ip: IpAddr) -> bool {
-    let own = || node.address.host()?.parse::<IpAddr>().ok();
-    !node.same_machine && own().is_some_and(|own| own.to_canonical() == ip)
+    !node.same_machine && node.ip == Some(ip)
 }
 
 impl Where {

@@ -14,7 +14,7 @@ use crate::net::splice::{self, TunnelSide, splice};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -79,9 +79,7 @@ fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(),
         return Err(own::looped());
     }
     let is_node = |node: &Address| {
-        let host = node.host().and_then(|host| host.parse::<IpAddr>().ok());
-        let is_there = || host.is_some_and(|ip| ip.to_canonical() == address.ip().to_canonical());
-        node.port() == Some(address.port()) && (is_own || is_there())
+        node.port() == Some(address.port()) && (is_own || node.ip() == Some(address.ip().to_canonical()))
     };
     let view = &worker.routing().view;
     match view.nodes.iter().chain(&view.beside).any(|node| is_node(&node.address)) {

@@ -3,6 +3,7 @@
 use super::latency::Gauge;
 use crate::config::Address;
 use crate::wire::link;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A node as the front sees it. The same `Arc` lives on from view to view while id and address stay.
@@ -10,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 pub struct Node {
     pub id: String,
     pub address: Address,
+    /// Of the address, where that has one and not a name.
+    pub ip: Option<IpAddr>,
     /// As in the newest view's ring.
     weight: AtomicU32,
     /// Runs on this machine: Unix socket or loopback address.
@@ -37,6 +40,7 @@ impl Node {
         let introduction = link::introduction(&id, &address.to_string());
         Node {
             id,
+            ip: address.ip(),
             address,
             introduction,
             weight: AtomicU32::new(weight),

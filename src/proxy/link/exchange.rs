@@ -59,8 +59,10 @@ pub async fn exchange(
     upload: &mut Option<Box<Upload>>,
     want: Want,
 ) -> Result<NodeAnswer, LinkError> {
+    // Who waits for a connection is part of the load as well.
+    let load = InFlight::new(pool);
     let conn = acquire(pool, want, request.from).await?;
-    exchange_on(conn, request, upload).await
+    exchange_on(conn, load, request, upload).await
 }
 
 /// The same on the connection that the client has logged in on, where there is one: on no other, whoever owns what by now.
@@ -74,7 +76,7 @@ pub async fn exchange_tied(
     let (pool, mut conn) = (slot.pool().clone(), NodeConn::new(link, slot));
     conn.tie = Some(tied);
     let request = &Request { doubtful: pool.node.is_doubtful(), ..*request };
-    match exchange_on(conn, request, upload).await {
+    match exchange_on(conn, InFlight::new(&pool), request, upload).await {
         Ok(answer) => Ok(Some((answer, pool))),
         Err(broken) => Err((broken, Some(pool))),
     }
@@ -82,11 +84,11 @@ pub async fn exchange_tied(
 
 async fn exchange_on(
     mut conn: NodeConn,
+    load: InFlight,
     request: &Request<'_>,
     upload: &mut Option<Box<Upload>>,
 ) -> Result<NodeAnswer, LinkError> {
     let pool = &conn.slot.pool().clone();
-    let load = InFlight::new(pool);
     let movable = upload.is_none() && request.method.is_idempotent();
     conn.send(request, movable).await?;
     let asked = if movable { pool.sample() } else { None };
@@ -94,7 +96,7 @@ async fn exchange_on(
         upload.hold_back(pool.shared.timeouts.expect_continue);
     }
     let mut head = poll_fn(|cx| conn.poll_head(cx, request, upload)).await?;
-    let early = std::mem::take(conn.link.http.early());
+    let mut early = std::mem::take(conn.link.http.early());
     pool.node.note_answer();
     if let Some(asked) = asked {
         note_hit(pool, &head, asked);
@@ -116,7 +118,14 @@ async fn exchange_on(
         tie.tie(&mut conn.tie, head.keep);
     }
     let upload = upload.filter(|_| !refused);
-    content(conn, head, early, upload, load).await
+    if let BodyLength::Sized(size) = head.ends
+        && size <= SMALL
+        && (early.len() as u64) < size
+        && upload.is_none()
+    {
+        early = Box::pin(gather(&mut conn, early, size as usize)).await?;
+    }
+    Ok(answer(conn, head, early, upload, load))
 }
 
 /// How long a hit in memory takes is what a node is judged by; anything else may have waited for an origin, or for a disk.
@@ -134,26 +143,15 @@ pub fn is_interim(head: &Head) -> bool {
     head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-async fn content(
-    mut conn: NodeConn,
-    mut head: Head,
-    mut early: Bytes,
-    upload: Option<Box<Upload>>,
-    load: InFlight,
-) -> Result<NodeAnswer, LinkError> {
-    if upload.is_none() {
-        if let BodyLength::Sized(size) = head.ends
-            && size <= SMALL
-            && (early.len() as u64) < size
-        {
-            early = Box::pin(gather(&mut conn, early, size as usize)).await?;
+/// With the body, where all of it is in `early`; else it is read as it is asked for.
+fn answer(conn: NodeConn, mut head: Head, mut early: Bytes, upload: Option<Box<Upload>>, load: InFlight) -> NodeAnswer {
+    if upload.is_none()
+        && let Some(body) = whole(&mut head, &mut early)
+    {
+        if head.keep && early.is_empty() {
+            conn.give_back();
         }
-        if let Some(body) = whole(&mut head, &mut early) {
-            if head.keep && early.is_empty() {
-                conn.give_back();
-            }
-            return Ok(NodeAnswer { head, content: NodeContent::Full(body) });
-        }
+        return NodeAnswer { head, content: NodeContent::Full(body) };
     }
     if head.ends == BodyLength::Chunked
         && let Some(length) = head.told_length
@@ -161,7 +159,7 @@ async fn content(
         head.fields.set_length(Length::Once(length));
     }
     let body = LinkBody::new(conn, &head, early, upload, load);
-    Ok(NodeAnswer { head, content: NodeContent::Stream(Box::new(body)) })
+    NodeAnswer { head, content: NodeContent::Stream(Box::new(body)) }
 }
 
 /// Waits for the rest of a small body; what is there when the wait is over is passed on as it is.

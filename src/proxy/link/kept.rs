@@ -17,12 +17,8 @@ impl KeptConn {
         !self.http.is_quiet()
     }
 
-    /// Ready when it is, or was given up.
+    /// Ready when it is.
     pub fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.control.is_abandoned() {
-            return Poll::Ready(());
-        }
-        self.control.wait(cx);
         self.http.poll_disturbed(cx)
     }
 }

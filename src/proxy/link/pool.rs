@@ -195,9 +195,9 @@ impl NodePool {
         }
     }
 
-    /// Nothing is left of it.
+    /// Nothing is left of it, not even a connection that takes no place, whose time is to be kept still.
     pub fn is_empty(&self) -> bool {
-        self.open.get() == 0
+        self.open.get() == 0 && self.controls.borrow().is_empty()
     }
 
     /// Once a [`TICK`]: who has waited for how long.

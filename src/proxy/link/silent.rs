@@ -4,6 +4,7 @@
 use crate::config::Limits;
 use crate::net::shares::{ClientId, gives_way};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
@@ -13,13 +14,12 @@ pub struct Silents(Rc<List>);
 
 #[derive(Default)]
 struct List {
-    /// Who has been silent for longest comes first.
-    entries: RefCell<Vec<SilentEntry>>,
+    /// By number, so that who has been silent for longest comes first.
+    entries: RefCell<BTreeMap<u64, SilentEntry>>,
     next: Cell<u64>,
 }
 
 struct SilentEntry {
-    id: u64,
     of: ClientId,
     node: Box<str>,
     origin: Box<str>,
@@ -44,16 +44,16 @@ impl Silents {
         self.make_room(limits.origin_connections, of, |entry| *entry.origin == *origin);
         let id = self.0.next.replace(self.0.next.get() + 1);
         let (node, origin, ending) = (node.into(), origin.into(), ending.clone());
-        self.0.entries.borrow_mut().push(SilentEntry { id, of, node, origin, ending });
+        self.0.entries.borrow_mut().insert(id, SilentEntry { of, node, origin, ending });
         SilentPlace(self.0.clone(), id)
     }
 
     fn make_room(&self, limit: usize, of: ClientId, is_alike: impl Fn(&SilentEntry) -> bool) {
         let mut entries = self.0.entries.borrow_mut();
-        let (at, alike): (Vec<_>, Vec<_>) =
-            entries.iter().enumerate().filter(|(_, entry)| is_alike(entry)).map(|(at, entry)| (at, entry.of)).unzip();
-        if let Some(first) = gives_way(&alike, limit, of) {
-            entries.remove(at[first]).ending.come();
+        let alike = entries.iter().filter(|(_, entry)| is_alike(entry));
+        let (ids, alike): (Vec<_>, Vec<_>) = alike.map(|(id, entry)| (*id, entry.of)).unzip();
+        if let Some(given_up) = gives_way(&alike, limit, of).and_then(|first| entries.remove(&ids[first])) {
+            given_up.ending.come();
         }
     }
 }
@@ -78,6 +78,6 @@ impl TieEnding {
 
 impl Drop for SilentPlace {
     fn drop(&mut self) {
-        self.0.entries.borrow_mut().retain(|entry| entry.id != self.1);
+        self.0.entries.borrow_mut().remove(&self.1);
     }
 }

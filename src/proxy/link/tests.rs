@@ -15,6 +15,7 @@ use http_body_util::{BodyExt, Full};
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
@@ -237,7 +238,13 @@ fn a_request_waits_for_a_connection_and_not_for_ever() {
         );
         let pool = pool(&node, &config);
         let asked = Asked::get();
-        let (one, two) = tokio::join!(ask(&pool, &asked), ask(&pool, &asked));
+        // Who waits for a connection is part of its load, by which nodes are chosen.
+        let both_are_counted = async {
+            while pool.node.load.load(Relaxed) < 2 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let (one, two, ()) = tokio::join!(ask(&pool, &asked), ask(&pool, &asked), both_are_counted);
         assert_eq!((one.unwrap().body, two.unwrap().body), (b"1".to_vec(), b"2".to_vec()));
 
         let node = FakeNode::new("n1", [vec![Act::Head, Act::Silence]]);
@@ -246,6 +253,31 @@ fn a_request_waits_for_a_connection_and_not_for_ever() {
             tokio::select! { r = ask(&pool, &asked) => r, r = ask(&pool, &asked) => r }
         };
         assert!(matches!(both.await, Err(LinkError::Full)), "the second has waited for long enough");
+    });
+}
+
+#[test]
+fn the_time_of_a_connection_that_is_tied_to_a_client_is_kept_after_its_node_has_left() {
+    run(async {
+        let node = FakeNode::new("n1", [vec![Act::Head, Act::Write(sized("1")), Act::Head, Act::Silence]]);
+        let (pool, ties, asked) = (pool(&node, &config()), Ties::default(), Asked::get());
+        let tie = ties.make(&asked.key);
+        let request = Request { tie: Some(&tie), ..asked.request() };
+        let first = exchange(&pool, &request, &mut None, Want::Any).await.unwrap();
+        assert_eq!(read(first).await.unwrap().body, b"1");
+        pool.retire();
+        assert!(!pool.is_empty(), "its connection is there still");
+        node.node.set_up(false);
+        let sweep = async {
+            while !node.heard(0).ends_with("\r\n\r\n") || node.heard(0).matches("GET ").count() < 2 {
+                tokio::task::yield_now().await;
+            }
+            pool.sweep();
+        };
+        let mut none = None;
+        let (second, ()) = tokio::join!(exchange_tied(&request, &mut none), sweep);
+        assert!(matches!(second.map(|_| ()), Err((LinkError::Abandoned, Some(_)))));
+        assert!(ties.have_ended() && pool.is_empty());
     });
 }
 

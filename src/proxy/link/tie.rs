@@ -7,7 +7,7 @@ use super::kept::KeptConn;
 use super::pool::Slot;
 use super::silent::{SilentPlace, TieEnding};
 use crate::wire::target::Key;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -18,14 +18,13 @@ const MOST: usize = 8;
 #[derive(Default)]
 pub struct Ties {
     ties: RefCell<Vec<Rc<Tie>>>,
-    /// For who only asks whether there are any.
-    some: Cell<bool>,
     ending: Rc<TieEnding>,
 }
 
 /// The way of one client to one origin.
 pub struct Tie {
-    authority: Box<str>,
+    /// Scheme and authority.
+    root: Box<str>,
     state: RefCell<TieState>,
     ending: Rc<TieEnding>,
 }
@@ -44,7 +43,7 @@ pub struct Tied(Option<Rc<Tie>>);
 
 impl Ties {
     pub fn is_empty(&self) -> bool {
-        !self.some.get()
+        self.ties.borrow().is_empty()
     }
 
     /// Whether one of them has ended, as far as was seen: then so does the client's connection, because what comes next on it
@@ -68,7 +67,7 @@ impl Ties {
         if self.is_empty() {
             return None;
         }
-        self.ties.borrow().iter().find(|tie| *tie.authority == *key.authority()).cloned()
+        self.ties.borrow().iter().find(|tie| *tie.root == *key.root()).cloned()
     }
 
     /// The same, made where there is none.
@@ -76,14 +75,13 @@ impl Ties {
         if let Some(tie) = self.get(key) {
             return tie;
         }
-        let (authority, ending) = (key.authority().into(), self.ending.clone());
-        let tie = Rc::new(Tie { authority, state: RefCell::new(TieState::New), ending });
+        let (root, ending) = (key.root().into(), self.ending.clone());
+        let tie = Rc::new(Tie { root, state: RefCell::new(TieState::New), ending });
         let mut ties = self.ties.borrow_mut();
         if ties.len() >= MOST {
             ties.remove(0).end();
         }
         ties.push(tie.clone());
-        self.some.set(true);
         tie
     }
 }
@@ -133,10 +131,10 @@ impl Tied {
     /// Keeps it for the client's next request. It takes no place from what is in use meanwhile.
     pub fn put(mut self, link: KeptConn, mut slot: Slot) {
         let Some(tie) = self.0.take() else { return };
-        link.control.enter(Phase::Resting);
+        link.control.enter(Phase::Idle);
         slot.leave_room();
         let (node, shared) = (&slot.pool().node, &slot.pool().shared);
-        let _place = shared.silents.add(link.control.owner(), &node.id, &tie.authority, &tie.ending, &shared.limits);
+        let _place = shared.silents.add(link.control.owner(), &node.id, &tie.root, &tie.ending, &shared.limits);
         *tie.state.borrow_mut() = TieState::Silent { link, slot, _place };
     }
 }
@@ -146,5 +144,19 @@ impl Drop for Tied {
         if let Some(tie) = self.0.take() {
             tie.end();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_by_http_is_none_by_https() {
+        let ties = Ties::default();
+        let key = |url: &str| Key::parse(url).unwrap();
+        ties.make(&key("http://a.example/x"));
+        assert!(ties.get(&key("http://a.example/y")).is_some());
+        assert!(ties.get(&key("https://a.example/x")).is_none());
     }
 }
