@@ -1,6 +1,7 @@
 //! One TLS connection over one socket.
 
 use bytes::Bytes;
+use rustix::net::RecvFlags;
 use rustls::{Connection, HandshakeKind};
 use std::cell::RefCell;
 use std::fmt;
@@ -70,11 +71,9 @@ impl TlsSession {
 
     /// Reads from the socket and has it processed; false: the socket has ended.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.waiting()?;
         if !self.ahead.is_empty() {
-            let ahead = std::mem::take(&mut self.ahead);
-            let used = self.process(&ahead)?;
-            self.ahead = ahead.slice(used..);
-            return Poll::Ready(Ok(true));
+            return Poll::Ready(self.process_ahead().map(|()| true));
         }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
@@ -85,27 +84,47 @@ impl TlsSession {
         })
     }
 
+    fn process_ahead(&mut self) -> io::Result<()> {
+        let ahead = std::mem::take(&mut self.ahead);
+        let used = self.process(&ahead)?;
+        self.ahead = ahead.slice(used..);
+        Ok(())
+    }
+
     /// Up to the first plaintext; how much of `input` that took. An empty input is the end of the socket.
     fn process(&mut self, input: &[u8]) -> io::Result<usize> {
         let mut left = input;
         loop {
             let taken = self.tls.read_tls(&mut left)?;
-            let state = self.tls.process_new_packets().map_err(|error| {
-                // The peer is told why.
-                self.send_now();
-                io::Error::new(ErrorKind::InvalidData, error)
-            })?;
-            // Behind its last word nothing is read.
-            if taken == 0 {
-                left = &[];
+            match self.waiting() {
+                // Behind its last word nothing is read.
+                Ok(0) if taken == 0 => left = &[],
+                Ok(0) => {}
+                Ok(_) => break,
+                Err(broken) => {
+                    // The peer is told why.
+                    self.send_now();
+                    // What came before it is read first.
+                    return if self.has_plaintext() { Ok(input.len()) } else { Err(broken) };
+                }
             }
-            if left.is_empty() || state.plaintext_bytes_to_read() > 0 {
+            if left.is_empty() {
                 break;
             }
         }
         // A key update is answered.
         self.send_now();
         Ok(input.len() - left.len())
+    }
+
+    /// So much plaintext is in what was taken; or by what the connection has failed, then and ever after.
+    fn waiting(&mut self) -> io::Result<usize> {
+        let processed = self.tls.process_new_packets();
+        processed.map(|state| state.plaintext_bytes_to_read()).map_err(|e| io::Error::new(ErrorKind::InvalidData, e))
+    }
+
+    fn has_plaintext(&mut self) -> bool {
+        self.tls.reader().fill_buf().is_ok_and(|plain| !plain.is_empty())
     }
 
     /// Writes the records that wait, until the socket has them.
@@ -126,11 +145,28 @@ impl TlsSession {
         while self.tls.wants_write() && self.tls.write_tls(&mut TlsSocket(&self.socket)).is_ok_and(|sent| sent > 0) {}
     }
 
-    /// Why a peer takes no more: perhaps it has said so.
+    /// Why a peer takes no more: perhaps it has said so. What it said before that stays to be read; where that is the
+    /// application's, whoever reads it finds the reason behind it.
     fn reason(&mut self) -> Option<io::Error> {
-        let mut last = [0; 1024];
-        let read = self.socket.try_read(&mut last).ok()?;
-        self.process(&last[..read]).err()
+        while !self.has_plaintext() {
+            if let Err(broken) = self.waiting() {
+                return Some(broken);
+            }
+            if self.ahead.is_empty() {
+                self.ahead = self.read_now()?;
+            }
+            // What it fails by is found above.
+            self.process_ahead().ok();
+        }
+        None
+    }
+
+    /// What the socket has at once. Asked of the system: tokio may not know yet that there is something.
+    fn read_now(&self) -> Option<Bytes> {
+        BUFFER.with_borrow_mut(|buffer| {
+            let (read, _) = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT).ok()?;
+            (read > 0).then(|| Bytes::copy_from_slice(&buffer[..read]))
+        })
     }
 
     fn poll_write_by(
@@ -211,5 +247,151 @@ impl Write for TlsSocket<'_> {
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+    use rustls::crypto::CryptoProvider;
+    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+    use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection};
+    use rustls::{SignatureScheme, StreamOwned};
+    use std::io::Read;
+    use std::sync::Arc;
+    use std::thread;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Believes whatever certificate it is shown.
+    #[derive(Debug)]
+    struct Trusting(CryptoProvider);
+
+    impl ServerCertVerifier for Trusting {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer<'_>,
+            _: &[CertificateDer<'_>],
+            _: &ServerName<'_>,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, rustls::Error> {
+            Ok(ServerCertVerified::assertion())
+        }
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer<'_>,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            Ok(HandshakeSignatureValid::assertion())
+        }
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    type Peer = StreamOwned<ClientConnection, std::net::TcpStream>;
+
+    /// A session with a client, which does this once hands are shaken.
+    async fn with_client(then: impl FnOnce(Peer) + Send + 'static) -> (TlsSession, thread::JoinHandle<()>) {
+        let provider = rustls::crypto::ring::default_provider;
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["a.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = builder.unwrap().with_no_client_auth();
+        let mut config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        config.send_tls13_tickets = 0;
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions();
+        let builder = builder.unwrap().dangerous();
+        let believes = builder.with_custom_certificate_verifier(Arc::new(Trusting(provider()))).with_no_client_auth();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = thread::spawn(move || {
+            let mut socket = std::net::TcpStream::connect(address).unwrap();
+            let name = ServerName::try_from("a.example").unwrap();
+            let mut tls = ClientConnection::new(Arc::new(believes), name).unwrap();
+            while tls.is_handshaking() || tls.wants_write() {
+                tls.complete_io(&mut socket).unwrap();
+            }
+            then(StreamOwned::new(tls, socket));
+        });
+        let (socket, _) = listener.accept().await.unwrap();
+        let tls = ServerConnection::new(Arc::new(config)).unwrap();
+        let mut session = TlsSession::new(socket, tls, Bytes::new());
+        session.shake_hands().await.unwrap();
+        (session, client)
+    }
+
+    /// Writes until that fails, which it does as soon as the peer's socket is seen to be gone.
+    async fn write_until_refused(session: &mut TlsSession) -> io::Error {
+        loop {
+            if let Err(e) = session.write_all(&[7; 16 * 1024]).await {
+                return e;
+            }
+        }
+    }
+
+    /// Has the peer say that what it was sent is no TLS.
+    fn alert(peer: &mut Peer) {
+        let mut nonsense: &[u8] =
+            &[23, 3, 3, 0, 20, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20];
+        peer.conn.read_tls(&mut nonsense).unwrap();
+        peer.conn.process_new_packets().unwrap_err();
+        peer.conn.write_tls(&mut peer.sock).unwrap();
+    }
+
+    fn is_alert(error: &io::Error) -> bool {
+        let error = error.get_ref().and_then(|error| error.downcast_ref());
+        matches!(error, Some(rustls::Error::AlertReceived(_)))
+    }
+
+    /// Leaves with something unread, so that the other end is told at once that nobody is there.
+    fn leave(peer: &mut Peer) {
+        peer.sock.read_exact(&mut [0; 1]).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_peer_has_said_before_it_left_is_read_whole_although_a_write_failed() {
+        let said: Vec<u8> = (0..100_000u32).map(|n| n as u8).collect();
+        let says = said.clone();
+        let (mut session, client) = with_client(move |mut peer| {
+            peer.write_all(&says).unwrap();
+            alert(&mut peer);
+            leave(&mut peer);
+        })
+        .await;
+        let mut read = vec![0; 1];
+        session.read_exact(&mut read).await.unwrap();
+        let broken = write_until_refused(&mut session).await;
+        assert!(matches!(broken.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{broken}");
+        let end = session.read_to_end(&mut read).await.unwrap_err();
+        assert!(read == said, "{} bytes of {}, and then {end}", read.len(), said.len());
+        assert!(is_alert(&end), "{end}");
+        client.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_fails_with_the_reason_that_the_peer_has_given() {
+        let (mut session, client) = with_client(|mut peer| {
+            alert(&mut peer);
+            leave(&mut peer);
+        })
+        .await;
+        let broken = write_until_refused(&mut session).await;
+        assert!(is_alert(&broken), "{broken}");
+        let again = session.write_all(b"more").await.unwrap_err();
+        assert!(is_alert(&again), "{again}");
+        client.join().unwrap();
     }
 }
