@@ -276,8 +276,10 @@ fn pure_modules_have_no_sockets_no_clock_and_no_logging() {
     let lost: Vec<_> = PURE.iter().filter(|p| !all.iter().any(|s| s.path.starts_with(**p))).collect();
     assert!(lost.is_empty(), "not where they are looked for: {lost:?}");
     for source in pure {
+        // A reason phrase is a value beside a head, and no connection.
+        let code = source.code.replace("hyper::ext::ReasonPhrase", "");
         for (word, what) in IMPURE {
-            assert!(!names(&source.code, word), "{} names {word} ({what}) and is to be pure", source.path);
+            assert!(!names(&code, word), "{} names {word} ({what}) and is to be pure", source.path);
         }
     }
 }
