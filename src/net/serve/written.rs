@@ -73,9 +73,9 @@ pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 /// The first line of a chunk (RFC 9112 section 7.1).
 pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
-    use std::io::Write;
-    // Writing to memory does not fail.
-    let _ = write!(out, "{length:x}\r\n");
+    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(length >> (at * 4)) & 15]));
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
