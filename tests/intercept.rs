@@ -207,6 +207,18 @@ fn a_client_that_does_not_believe_us_is_tunnelled_at_its_next_try() {
 }
 
 #[test]
+fn a_client_that_can_take_no_certificate_of_ours_is_tunnelled_at_its_next_try() {
+    let stage = Stage::new();
+    let foreign = Arc::new(stage.authority.client_of_rsa());
+    assert!(stage.tunnel().secure(&foreign, "localhost").is_err());
+    stage.until_logged("speaks no TLS to localhost that we speak");
+    stage.until_logged("tls=failed");
+    // The origin cannot answer it either: that is between the two.
+    assert!(stage.tunnel().secure(&foreign, "localhost").is_err());
+    until_true("it is tunnelled", PATIENCE, || stage.passed("refused"));
+}
+
+#[test]
 fn what_is_not_ours_to_answer_is_tunnelled_with_every_byte() {
     let stage = Stage::new();
     stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));

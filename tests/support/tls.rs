@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +71,16 @@ impl Authority {
         client_of([self.certificate.clone()], protocols)
     }
 
+    /// The same, which knows RSA alone: no certificate of a test's is for it, and none of the proxy's.
+    pub fn client_of_rsa(&self) -> ClientConfig {
+        let mut provider = rustls::crypto::ring::default_provider();
+        let known = &mut provider.signature_verification_algorithms;
+        let is_of_rsa = |scheme: &SignatureScheme| format!("{scheme:?}").starts_with("RSA");
+        known.mapping =
+            known.mapping.iter().filter(|(scheme, _)| is_of_rsa(scheme)).copied().collect::<Vec<_>>().leak();
+        client_by(Arc::new(provider), [self.certificate.clone()], &[])
+    }
+
     fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("it is a root");
@@ -106,9 +116,17 @@ impl Identity {
 
 /// A client that believes these roots alone, and says that it speaks these protocols.
 pub fn client_of(certificates: impl IntoIterator<Item = CertificateDer<'static>>, protocols: &[&str]) -> ClientConfig {
+    client_by(provider(), certificates, protocols)
+}
+
+fn client_by(
+    provider: Arc<CryptoProvider>,
+    certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+    protocols: &[&str],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     certificates.into_iter().for_each(|certificate| roots.add(certificate).expect("it is a root"));
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.expect("the provider has what they need").with_root_certificates(roots);
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();

@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{AlertDescription, Error, ServerConfig, ServerConnection};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use tokio::net::TcpStream;
@@ -27,6 +28,8 @@ pub struct Server {
 pub enum Refused {
     /// The client does not take this certificate: it has said so, or has left when it saw it.
     Certificate(io::Error),
+    /// It has no cipher, group or signature in common with us, and never will.
+    Incompatible(io::Error),
     /// Anything else.
     Otherwise(io::Error),
 }
@@ -52,8 +55,7 @@ impl Server {
         let mut session = TlsSession::new(socket, tls, said);
         match session.shake_hands().await {
             Ok(()) => Ok(session),
-            Err(e) if is_of_certificate(&e) => Err(Refused::Certificate(e)),
-            Err(e) => Err(Refused::Otherwise(e)),
+            Err(e) => Err(Refused::of(e)),
         }
     }
 }
@@ -66,23 +68,46 @@ fn config(provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
     Ok(config)
 }
 
-/// Whether a client that ended the handshake so may have done it for the certificate: by one of the alerts that say so (RFC 8446
-/// section 6.2), or by its silence. Its hello was whole and had what it takes.
-fn is_of_certificate(error: &io::Error) -> bool {
-    use AlertDescription::{AccessDenied, BadCertificate, CertificateUnknown, UnknownCA};
-    let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
-    match tls {
-        Some(Error::AlertReceived(alert)) => {
-            matches!(alert, BadCertificate | CertificateUnknown | UnknownCA | AccessDenied)
-        }
-        Some(_) => false,
-        None => matches!(
-            error.kind(),
-            ErrorKind::UnexpectedEof
+impl Refused {
+    /// A client whose hello was whole and had what it takes may have ended the handshake for the certificate: by one of the
+    /// alerts that are about one, or are used for one (RFC 8446 section 6.2; OpenSSL says `handshake_failure` where a program
+    /// has checks of its own), or by its silence.
+    fn of(error: io::Error) -> Refused {
+        use AlertDescription::{
+            AccessDenied, BadCertificate, CertificateExpired, CertificateRevoked, CertificateUnknown, HandshakeFailure,
+            UnknownCA, UnsupportedCertificate,
+        };
+        let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+        match (tls, error.kind()) {
+            (Some(Error::AlertReceived(alert)), _) => match alert {
+                BadCertificate
+                | UnsupportedCertificate
+                | CertificateRevoked
+                | CertificateExpired
+                | CertificateUnknown
+                | UnknownCA
+                | AccessDenied
+                | HandshakeFailure => Refused::Certificate(error),
+                _ => Refused::Otherwise(error),
+            },
+            (Some(Error::PeerIncompatible(_)), _) => Refused::Incompatible(error),
+            (Some(_), _) => Refused::Otherwise(error),
+            (
+                None,
+                ErrorKind::UnexpectedEof
                 | ErrorKind::ConnectionReset
                 | ErrorKind::ConnectionAborted
-                | ErrorKind::BrokenPipe
-        ),
+                | ErrorKind::BrokenPipe,
+            ) => Refused::Certificate(error),
+            (None, _) => Refused::Otherwise(error),
+        }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Refused::Certificate(error) | Refused::Incompatible(error) | Refused::Otherwise(error)) = self;
+        error.fmt(f)
     }
 }
 
@@ -93,5 +118,59 @@ struct Nobody;
 impl ResolvesServerCert for Nobody {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{PeerIncompatible, PeerMisbehaved};
+
+    #[test]
+    fn how_a_handshake_ended_says_whether_the_client_may_take_another_certificate() {
+        use AlertDescription::*;
+        let alerts = |alerts: &[AlertDescription]| alerts.iter().map(|a| Error::AlertReceived(*a)).collect::<Vec<_>>();
+        let of_tls = |error: Error| io::Error::new(ErrorKind::InvalidData, error);
+        let kind = |error: io::Error| match Refused::of(error) {
+            Refused::Certificate(_) => "certificate",
+            Refused::Incompatible(_) => "incompatible",
+            Refused::Otherwise(_) => "otherwise",
+        };
+        let incompatible =
+            [PeerIncompatible::NoCipherSuitesInCommon, PeerIncompatible::NoSignatureSchemesInCommon].map(Error::from);
+        for (errors, expected) in [
+            (
+                alerts(&[
+                    BadCertificate,
+                    UnsupportedCertificate,
+                    CertificateRevoked,
+                    CertificateExpired,
+                    CertificateUnknown,
+                    UnknownCA,
+                    AccessDenied,
+                    HandshakeFailure,
+                ]),
+                "certificate",
+            ),
+            (
+                alerts(&[ProtocolVersion, NoApplicationProtocol, UnexpectedMessage, BadRecordMac, DecodeError]),
+                "otherwise",
+            ),
+            (alerts(&[DecryptError, InternalError, UserCanceled]), "otherwise"),
+            (incompatible.to_vec(), "incompatible"),
+            (vec![Error::PeerMisbehaved(PeerMisbehaved::IllegalMiddleboxChangeCipherSpec)], "otherwise"),
+        ] {
+            for error in errors {
+                assert_eq!(kind(of_tls(error.clone())), expected, "{error}");
+            }
+        }
+        for (error, expected) in [
+            (ErrorKind::UnexpectedEof, "certificate"),
+            (ErrorKind::ConnectionReset, "certificate"),
+            (ErrorKind::BrokenPipe, "certificate"),
+            (ErrorKind::TimedOut, "otherwise"),
+        ] {
+            assert_eq!(kind(error.into()), expected, "{error}");
+        }
     }
 }

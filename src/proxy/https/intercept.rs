@@ -98,14 +98,15 @@ impl Task {
                 let shaking = self.https.server.accept(socket, &leaf.chain, bytes);
                 match timeout(limit, shaking).await {
                     Ok(Ok(session)) => self.open(Stream::Tls(Box::new(session)), serve),
-                    Ok(Err(Refused::Certificate(why))) => {
-                        tracing::debug!("a client refuses the certificate for {}: {why}", self.asked.host);
-                        self.https.refused(&self.asked, &hello);
-                        self.failed(Handshake::Refused, "refused");
-                    }
-                    Ok(Err(Refused::Otherwise(why))) => {
-                        tracing::debug!("a handshake as {} failed: {why}", self.asked.host);
-                        self.failed(Handshake::Failed, "failed");
+                    Ok(Err(refused)) => {
+                        tracing::debug!("a handshake as {} failed: {refused}", self.asked.host);
+                        self.https.refused(&self.asked, &hello, &refused);
+                        match refused {
+                            Refused::Certificate(_) => self.failed(Handshake::Refused, "refused"),
+                            Refused::Incompatible(_) | Refused::Otherwise(_) => {
+                                self.failed(Handshake::Failed, "failed");
+                            }
+                        }
                     }
                     Err(_) => self.failed(Handshake::Failed, "failed"),
                 }

@@ -5,7 +5,7 @@ use super::learned::{Learned, Refusal};
 use super::passed::Passed;
 use crate::clock::{self, Tick, tick};
 use crate::config::Config;
-use crate::net::tls::Server;
+use crate::net::tls::{Refused, Server};
 use crate::wire::client_hello::ClientHello;
 use crate::wire::https::{HostList, Listing};
 use std::net::IpAddr;
@@ -73,19 +73,23 @@ impl Interception {
         })
     }
 
-    /// A client does not take our certificate: it gets tunnels for a while, and its operator one line.
-    pub fn refused(&self, asked: &TunnelRequest, hello: &ClientHello) {
+    /// A client that does not take our certificate, or can take none of ours, gets tunnels for a while, and its operator one line.
+    pub fn refused(&self, asked: &TunnelRequest, hello: &ClientHello, refused: &Refused) {
+        let host = &asked.host;
+        let (does, cure) = match refused {
+            Refused::Certificate(_) => (
+                format!("does not trust our certificate for {host}, or accepts its own alone"),
+                "have it trust the authority (`ringhold ca env`, `ringhold ca install`), or ",
+            ),
+            Refused::Incompatible(why) => (format!("speaks no TLS to {host} that we speak ({why})"), ""),
+            Refused::Otherwise(_) => return,
+        };
         let now = tick();
         let until = Tick(now.0.saturating_add(u64::try_from(self.learn.as_millis()).unwrap_or(u64::MAX)));
         if self.learned().note(refusal(asked, hello), now, until) {
             let client =
                 asked.address.map_or_else(|| "a client".to_owned(), |address| address.to_canonical().to_string());
-            tracing::warn!(
-                "{client} does not trust our certificate for {}, or accepts its own alone: tunnelled for {:?}; have it trust \
-                 the authority (`ringhold ca env`, `ringhold ca install`), or list the host in [https] pass",
-                asked.host,
-                self.learn
-            );
+            tracing::warn!("{client} {does}: tunnelled for {:?}; {cure}list the host in [https] pass", self.learn);
         }
     }
 
