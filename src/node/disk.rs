@@ -369,7 +369,7 @@ impl Tier {
     /// What lies there, the newest variant first. Others wait for it until what is given back is dropped.
     pub async fn read(self: &Rc<Tier>, key: &Key) -> Option<(Vec<Arc<Entry>>, DiskReading)> {
         let hash = key.hash();
-        let DiskLookup { slot, entries, read } = self.disk.borrow_mut().find(hash)?;
+        let DiskLookup { slot, entries, read } = self.disk.borrow_mut().find(hash, key.as_str().as_bytes())?;
         self.reading.borrow_mut().insert(hash, Rc::default());
         let reading = DiskReading(self.clone(), hash);
         let mut found = entries;

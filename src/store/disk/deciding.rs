@@ -150,14 +150,15 @@ impl Disk {
         self.index.get(Id::of(hash)).is_some()
     }
 
-    /// Where the records of a URL are. It counts as used.
-    pub fn find(&mut self, hash: u64) -> Option<DiskLookup> {
+    /// Where the records of a URL are. It counts as used. Another URL with the same bits of its hash may have the place: of what is
+    /// not written yet the key is compared here, of all else where it is read.
+    pub fn find(&mut self, hash: u64, key: &[u8]) -> Option<DiskLookup> {
         let slot = self.index.get(Id::of(hash))?;
-        self.index.set(Id::of(hash), slot.with(IndexSlot::USED));
-        let mut entries = Vec::new();
+        let mut entries: Vec<Arc<Entry>> = Vec::new();
         let mut next = Some(Previous { segment: slot.segment(self.next), slot });
         while let Some(pending) = next.and_then(|next| self.pending.get(&next.slot.place())) {
             match pending {
+                Pending::Entry(entry, _) if entry.key() != key => next = None,
                 Pending::Entry(entry, previous) => {
                     entries.push(entry.clone());
                     next = *previous;
@@ -168,6 +169,10 @@ impl Disk {
                 }
             }
         }
+        if entries.is_empty() && next.is_none() {
+            return None;
+        }
+        self.index.set(Id::of(hash), slot.with(IndexSlot::USED));
         Some(DiskLookup { slot, entries, read: next })
     }
 

@@ -86,8 +86,13 @@ impl Rig {
     }
 
     fn get(&mut self, url: &str) -> Vec<Entry> {
-        let hash = hash(url.as_bytes());
-        let Some(DiskLookup { slot, entries, read: from }) = self.disk.find(hash) else { return Vec::new() };
+        self.get_at(hash(url.as_bytes()), url)
+    }
+
+    fn get_at(&mut self, hash: u64, url: &str) -> Vec<Entry> {
+        let Some(DiskLookup { slot, entries, read: from }) = self.disk.find(hash, url.as_bytes()) else {
+            return Vec::new();
+        };
         let mut found: Vec<Entry> = entries.iter().map(|entry| copy(entry)).collect();
         if let Some(from) = from {
             match read(&*self.files, self.disk.lineage(), url.as_bytes(), from) {
@@ -173,6 +178,25 @@ fn what_was_written_is_there_after_a_kill_and_what_waited_is_not() {
     (0..100).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
     let mut rig = rig.finish().again();
     assert_eq!((rig.found, stored(&mut rig, 99)), ((None, None), Some((99, false))));
+}
+
+#[test]
+fn a_url_is_not_answered_with_what_another_one_of_the_same_bits_has_written_or_waiting() {
+    let mut rig = Rig::new(SMALL);
+    let (hash, key) = (hash(url(1).as_bytes()), url(2));
+    // Bits that the index does not keep.
+    let other = hash ^ 1 << 40;
+    for round in ["it waits", "it is written"] {
+        rig.disk.put(hash, &page(&url(1), 0, 1, Marks::NONE, 300), None, Timestamp(NOW)).unwrap();
+        for hash in [hash, other] {
+            assert!(rig.get_at(hash, &key).is_empty(), "{round}");
+        }
+        assert_eq!(stored(&mut rig, 1), Some((1, false)), "{round}");
+        rig.work();
+    }
+    // And one that waits before the other.
+    rig.disk.put(other, &page(&key, 1, 2, Marks::NONE, 300), None, Timestamp(NOW)).unwrap();
+    assert_eq!((rig.get_at(other, &key).len(), stored(&mut rig, 1)), (1, None));
 }
 
 #[test]
@@ -391,7 +415,10 @@ fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
     }
     let mut rig = Rig::open(files, SMALL, 1, NOW);
     for n in 0..20 {
-        let Some(DiskLookup { read: Some(from), .. }) = rig.disk.find(hash(url(n).as_bytes())) else { continue };
+        let Some(DiskLookup { read: Some(from), .. }) = rig.disk.find(hash(url(n).as_bytes()), url(n).as_bytes())
+        else {
+            continue;
+        };
         let (name, start) = (FileName::Segment(from.segment), from.slot.at());
         let read = |rig: &Rig| read(&*rig.files, rig.disk.lineage(), url(n).as_bytes(), from).unwrap_or_default();
         assert!(!read(&rig).is_empty());
