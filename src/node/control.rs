@@ -36,9 +36,10 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: 
         (&Method::POST, "/handover") if vouched => adopt::hand_over(node, request).await,
         (&Method::POST, "/revalidate") => {
             node.doubt_all();
-            // Where that cannot be kept, the folder says so itself, and the next process doubts all.
-            node.until_kept().await;
-            json(StatusCode::OK, &json!({"revalidating": true}))
+            // With ZooKeeper the next process doubts all by itself.
+            let kept = node.until_kept().await || node.config.zookeeper.is_some();
+            let status = if kept { StatusCode::OK } else { StatusCode::ACCEPTED };
+            json(status, &json!({"revalidating": true, "kept": kept}))
         }
         _ => answer::text(
             StatusCode::NOT_FOUND,
@@ -50,10 +51,8 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: 
 fn health(node: &CacheNode) -> Value {
     let mut health = json!({"id": node.id, "boot": node.boot, "version": env!("CARGO_PKG_VERSION")});
     // With ZooKeeper a node doubts all that it has before it registers: it stands for nothing that was.
-    if let Some(lineage) =
-        node.disk.as_ref().filter(|_| node.config.zookeeper.is_none()).and_then(|disk| disk.lineage())
-    {
-        health["lineage"] = lineage.into();
+    if let Some(disk) = node.disk.as_ref().filter(|_| node.config.zookeeper.is_none()) {
+        health["lineage"] = disk.lineage().into();
     }
     health
 }

@@ -3,7 +3,7 @@
 
 use super::counters::add;
 use super::disk_threads::{News, Readers, Told, machine, start};
-use super::disk_trouble::DiskTrouble;
+use super::disk_trouble::{DiskTrouble, Lateness};
 use super::random::random;
 use crate::clock;
 use crate::config::{Config, size};
@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -68,6 +69,14 @@ pub struct Tier {
     next: Cell<u64>,
     reading: RefCell<HashMap<u64, Rc<Notify>>>,
     ended: Notify,
+    /// Its state has changed.
+    changed: Notify,
+    /// The folder says that it is not to be believed: whatever is missed now, the next process validates all that lies there.
+    distrusted: RefCell<Arc<AtomicBool>>,
+    /// See [`Tier::lineage`].
+    lineage: Cell<u64>,
+    /// When the folder was opened, or was tried to be.
+    begun: Cell<Timestamp>,
     trouble: DiskTrouble,
     counts: DiskCounts,
 }
@@ -112,6 +121,10 @@ impl Tier {
             next: Cell::default(),
             reading: RefCell::default(),
             ended: Notify::new(),
+            changed: Notify::new(),
+            distrusted: RefCell::default(),
+            lineage: Cell::default(),
+            begun: Cell::new(clock::now()),
             trouble: DiskTrouble::default(),
             counts: DiskCounts::default(),
         };
@@ -122,10 +135,13 @@ impl Tier {
     fn begin(&self) {
         let lineage = random() | 1;
         let (machine, policy, now) = (self.machine, self.policy, clock::now().0);
-        let opening = Opening { machine, policy, now, lineage, reserve: self.plan.reserve() };
+        let (reserve, room) = (self.plan.reserve(), self.plan.room());
+        let opening = Opening { machine, policy, now, lineage, reserve, room };
+        self.begun.set(clock::now());
+        self.distrusted.take();
         match start(&self.folder, &self.id, opening) {
             Ok((writer, news)) => {
-                self.state.set(DiskState::Reading);
+                self.turn(DiskState::Reading);
                 *self.writer.borrow_mut() = Some(writer);
                 *self.news.borrow_mut() = Some(news);
             }
@@ -133,6 +149,11 @@ impl Tier {
                 tracing::warn!("no thread for the disk can be started ({cause}): what is cached is kept in memory only")
             }
         }
+    }
+
+    fn turn(&self, state: DiskState) {
+        self.state.set(state);
+        self.changed.notify_waiters();
     }
 
     /// Takes note of what the threads have done, for as long as the node runs.
@@ -157,16 +178,23 @@ impl Tier {
         while self.state.get() != DiskState::Failed {
             let pause = if self.disk.borrow().is_drafting() { PART } else { LOOK };
             match timeout(pause, news.recv()).await {
+                Ok(Some(News::Marked)) => {
+                    self.distrusted.borrow().store(true, Ordering::Release);
+                    self.turn(DiskState::Reading);
+                }
                 Ok(Some(News::Opened(readers, found))) => self.opened(readers, *found),
                 Ok(Some(News::Waits(why))) => {
-                    self.state.set(DiskState::Off);
+                    self.turn(DiskState::Off);
                     tracing::warn!("disk: {why}");
                 }
                 Ok(Some(News::Denied(why))) => {
-                    self.state.set(DiskState::Off);
+                    self.turn(DiskState::Off);
                     tracing::warn!("disk: {why}; until then what is cached is kept in memory only");
                 }
-                Ok(Some(News::Done(all))) => all.into_iter().for_each(|done| self.done(done)),
+                Ok(Some(News::Done(all))) => {
+                    self.trouble.writes.in_time();
+                    all.into_iter().for_each(|done| self.done(done));
+                }
                 Ok(None) => break,
                 Err(_) => {}
             }
@@ -185,11 +213,16 @@ impl Tier {
 
     fn opened(&self, readers: Readers, found: Recovered) {
         let (doubted, emptied) = (found.doubted, found.emptied);
-        self.counts.recovery.set(clock::now().millis_since(self.started));
+        let now = clock::now();
+        self.counts.recovery.set(now.millis_since(self.begun.get()));
+        self.trouble.works(now);
+        // What is missed from here on is to be written.
+        self.distrusted.borrow().store(false, Ordering::Release);
+        self.lineage.set(found.lineage & ((1 << 53) - 1));
         self.disk.borrow_mut().adopt(found);
         *self.readers.borrow_mut() = Some(readers);
-        self.state.set(DiskState::On);
         self.send();
+        self.turn(DiskState::On);
         let disk = self.disk.borrow();
         let (folder, objects, room) = (self.folder.display(), disk.objects(), size(self.plan.size));
         tracing::info!("disk: {objects} URLs are in {folder}, of at most {room}");
@@ -238,21 +271,26 @@ impl Tier {
     }
 
     fn fail(&self, why: &str) {
-        if self.state.replace(DiskState::Failed) != DiskState::Failed {
-            let (folder, pause) = (self.folder.display(), self.trouble.pause());
-            tracing::error!(
-                "disk: {folder} fails ({why}): it is left alone for {pause:?}; see what the system's log says of it"
-            );
-            // Who listens looks by itself, within a moment.
-            self.tickets.borrow_mut().clear();
+        if self.state.get() == DiskState::Failed {
+            return;
         }
+        self.trouble.ends(clock::now());
+        let (folder, pause) = (self.folder.display(), self.trouble.pause());
+        tracing::error!(
+            "disk: {folder} fails ({why}): it is left alone for {pause:?}; see what the system's log says of it"
+        );
+        // What is taken away from now on is written nowhere.
+        self.readers.borrow().iter().for_each(|readers| readers.distrust(&self.distrusted.borrow()));
+        // Who listens looks by itself, within a moment.
+        self.turn(DiskState::Failed);
+        self.tickets.borrow_mut().clear();
     }
 
-    /// Everything that is not known any more is remembered until the folder is read again.
+    /// What is taken away now is remembered until the folder is read again.
     fn give_up(&self) {
         *self.writer.borrow_mut() = None;
         *self.readers.borrow_mut() = None;
-        *self.disk.borrow_mut() = Disk::new(self.plan.clone());
+        self.disk.borrow_mut().leave();
         self.tickets.borrow_mut().clear();
     }
 
@@ -274,13 +312,10 @@ impl Tier {
         self.send();
     }
 
-    /// Of the memory that it stands for: while this is the same, what the process before had is had still.
-    pub fn lineage(&self) -> Option<u64> {
-        let disk = self.disk.borrow();
-        match self.state.get() {
-            DiskState::Off | DiskState::Failed => None,
-            _ => Some(if disk.is_read() { disk.lineage() & ((1 << 53) - 1) } else { 0 }),
-        }
+    /// Of the memory that it stands for: while this is the same, what the process before had is had still. 0: not known yet. One
+    /// that fails, or cannot be had now, may be back later with all that it had.
+    pub fn lineage(&self) -> u64 {
+        self.lineage.get()
     }
 
     pub fn has(&self, key: &Key) -> bool {
@@ -332,11 +367,11 @@ impl Tier {
     /// Waits until what was taken away outlives this process, or (`durable`) a power cut; false where it may not.
     pub async fn settled(&self, durable: bool) -> bool {
         let noted = self.noted.get();
-        if matches!(self.state.get(), DiskState::Off | DiskState::Failed) {
-            return false;
-        }
-        if self.kept.get() >= noted && !durable {
-            return true;
+        // What the next process validates anyway need not be written. A purge is not done by that.
+        let is_kept = || !durable && (self.distrusted.borrow().load(Ordering::Acquire) || self.kept.get() >= noted);
+        let is_read = || self.disk.borrow().is_read();
+        if is_kept() || !self.until(self.limit, || is_kept() || is_read()).await || is_kept() {
+            return is_kept();
         }
         let (ticket, (waits, told)) = (self.next.get(), oneshot::channel());
         self.next.set(ticket + 1);
@@ -346,14 +381,31 @@ impl Tier {
         let kept = timeout(self.limit, told).await;
         if kept.is_err() {
             self.tickets.borrow_mut().remove(&ticket);
-            self.late("its journal is not written in time");
+            self.late(&self.trouble.writes, "its journal is not written in time");
         }
         matches!(kept, Ok(Ok(())))
     }
 
-    fn late(&self, what: &str) {
+    /// Waits for something that may come with another state; false where it did not in time, or there is no disk now.
+    async fn until(&self, time: Duration, is_so: impl Fn() -> bool) -> bool {
+        let waits = async {
+            loop {
+                let changed = self.changed.notified();
+                if matches!(self.state.get(), DiskState::Off | DiskState::Failed) {
+                    return false;
+                }
+                if is_so() {
+                    return true;
+                }
+                changed.await;
+            }
+        };
+        timeout(time, waits).await.unwrap_or(false)
+    }
+
+    fn late(&self, lateness: &Lateness, what: &str) {
         add(&self.counts.late, 1);
-        if self.trouble.late() && self.disk.borrow().is_read() {
+        if lateness.late(clock::now(), self.limit) {
             self.fail(what);
         }
     }
@@ -386,7 +438,7 @@ impl Tier {
             add(&self.counts.reads, 1);
             match timeout(self.limit, told).await {
                 Ok(Ok(Ok(more))) => {
-                    self.trouble.in_time();
+                    self.trouble.reads.in_time();
                     found.extend(more.into_iter().map(Arc::new));
                 }
                 Ok(Ok(Err(Unread::Bad(why)))) => {
@@ -401,7 +453,7 @@ impl Tier {
                     self.bad(hash, slot, &found);
                 }
                 Ok(Err(_)) => {}
-                Err(_) => self.late("reads are not back in time"),
+                Err(_) => self.late(&self.trouble.reads, "reads are not back in time"),
             }
         }
         if !self.disk.borrow().is_current(hash, slot) {
@@ -441,7 +493,8 @@ impl Tier {
                 }
             }
         };
-        if !matches!(self.state.get(), DiskState::On | DiskState::Full) {
+        // What was told while the journal is still read is to be written too.
+        if !self.until(time, || self.disk.borrow().is_read()).await {
             return;
         }
         let _ = timeout(time, flush).await;
@@ -491,3 +544,7 @@ impl Drop for DiskReading {
         waited_for.iter().for_each(|waited_for| waited_for.notify_waiters());
     }
 }
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

@@ -2,9 +2,12 @@
 
 use super::random::random;
 use crate::store::Entry;
-use crate::store::disk::{Denied, DiskJob, Folder, JobDone, Opening, Previous, Recovered, Unread, open, read};
+use crate::store::disk::{
+    Denied, DiskJob, Folder, FolderMark, JobDone, Opening, Previous, Recovered, Unread, open, read,
+};
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -26,6 +29,8 @@ pub type Told = Vec<DiskJob>;
 
 /// What the writer tells.
 pub enum News {
+    /// The folder says that it is not to be believed, until what is told while it is read can be written.
+    Marked,
     Opened(Readers, Box<Recovered>),
     /// Another process has the folder; it is asked for again.
     Waits(String),
@@ -47,8 +52,12 @@ pub fn start(folder: &Path, id: &str, opening: Opening) -> io::Result<(Sender<To
 fn write(path: &Path, id: &str, opening: &Opening, told: &Receiver<Told>, news: &UnboundedSender<News>) {
     let Some(folder) = folder(path, id, told, news) else { return };
     let folder = Arc::new(folder);
-    let opened = open(folder.clone(), opening).and_then(|opened| Ok((opened, Readers::start(&folder)?)));
-    let ((mut writer, found), readers) = match opened {
+    let marked = || drop(news.send(News::Marked));
+    let opened = open(folder.clone(), opening, marked).and_then(|(writer, mark, found)| {
+        let readers = Readers::start(&folder, mark)?;
+        Ok((writer, found, readers))
+    });
+    let (mut writer, found, readers) = match opened {
         Ok(opened) => opened,
         Err(cause) => return drop(news.send(News::Denied(cure(path, &cause)))),
     };
@@ -116,10 +125,13 @@ struct ReadQuestion {
 }
 
 /// The threads that read. They end with it.
-pub struct Readers(SyncSender<ReadQuestion>);
+pub struct Readers {
+    ask: SyncSender<ReadQuestion>,
+    mark: Arc<FolderMark<Folder>>,
+}
 
 impl Readers {
-    fn start(folder: &Arc<Folder>) -> io::Result<Readers> {
+    fn start(folder: &Arc<Folder>, mark: Arc<FolderMark<Folder>>) -> io::Result<Readers> {
         let (ask, asked) = sync_channel::<ReadQuestion>(WAITING);
         let asked = Arc::new(Mutex::new(asked));
         for _ in 0..READERS {
@@ -136,14 +148,23 @@ impl Readers {
             };
             thread::Builder::new().name("disk-reader".to_owned()).spawn(answer)?;
         }
-        Ok(Readers(ask))
+        Ok(Readers { ask, mark })
     }
 
     /// `None`: too many wait already.
     pub fn ask(&self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<ReadAnswer>> {
         let (told, answer) = oneshot::channel();
-        self.0.try_send(ReadQuestion { lineage, key, from, told }).ok()?;
+        self.ask.try_send(ReadQuestion { lineage, key, from, told }).ok()?;
         Some(answer)
+    }
+
+    /// Has the folder say that it is not to be believed, by a thread that waits for nobody; `done` says that it does.
+    pub fn distrust(&self, done: &Arc<AtomicBool>) {
+        let (mark, done) = (self.mark.clone(), done.clone());
+        let distrust = move || done.store(mark.distrust().is_ok(), Ordering::Release);
+        if let Err(cause) = thread::Builder::new().name("disk-mark".to_owned()).spawn(distrust) {
+            tracing::debug!("disk: no thread can be started: {cause}");
+        }
     }
 }
 

@@ -238,10 +238,11 @@ impl CacheNode {
         }
     }
 
-    /// Waits until what became invalid stays so if this process is killed.
-    async fn until_kept(&self) {
-        if let Some(disk) = &self.disk {
-            disk.settled(false).await;
+    /// Waits until what became invalid stays so if this process is killed; whether it does.
+    async fn until_kept(&self) -> bool {
+        match &self.disk {
+            Some(disk) => disk.settled(false).await,
+            None => true,
         }
     }
 

@@ -23,8 +23,6 @@ use std::sync::Arc;
 const SECOND_CHANCE: u64 = 4;
 /// So many bytes may wait to be written.
 const BEHIND: u64 = 8 * 1024 * 1024;
-/// What is to be remembered while the journal is read.
-const MEANWHILE: usize = 65_536;
 const FRAME: u64 = 24;
 /// Parts of the index that are drafted at a time.
 const PARTS: usize = 32;
@@ -100,17 +98,32 @@ impl Disk {
         let Some(meanwhile) = self.meanwhile.take() else { return };
         let Recovered { index, segments, next, lineage, journal, .. } = found;
         (self.index, self.segments, self.next, self.lineage, self.journal) = (index, segments, next, lineage, journal);
-        meanwhile.gone.iter().for_each(|id| _ = self.index.remove(*id));
+        for id in meanwhile.gone {
+            if self.index.remove(id).is_some() {
+                self.jobs.push(DiskJob::Note(Frame::Gone(id)));
+            }
+        }
         if meanwhile.doubt {
             self.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
-        }
-        if meanwhile.grouped {
+            self.jobs.push(DiskJob::Note(Frame::Doubt));
+        } else if meanwhile.grouped {
             self.index.update(|_, slot| {
                 Some(if slot.has(IndexSlot::GROUPED) { slot.with(IndexSlot::DOUBTFUL) } else { slot })
             });
+            self.jobs.push(DiskJob::Note(Frame::Grouped));
         }
-        // It may be smaller than it was.
-        while self.taken() > self.room && self.drop_oldest() {}
+        self.jobs.push(DiskJob::Trust);
+    }
+
+    /// Left alone until the folder is read again. What was told and not written is not known any more, so then all is doubtful;
+    /// what was counted, and what the gate remembers, stays.
+    pub fn leave(&mut self) {
+        let left = std::mem::replace(self, Disk::new(self.plan.clone()));
+        let meanwhile = left.meanwhile.unwrap_or(Meanwhile { doubt: true, ..Meanwhile::default() });
+        (self.gate, self.grouped, self.counts, self.stamps) = (left.gate, left.grouped, left.counts, left.stamps);
+        self.meanwhile = Some(meanwhile);
+        // What a URL had before is not what is found there then.
+        self.stamps.iter_mut().for_each(|stamp| *stamp = stamp.wrapping_add(1));
     }
 
     /// Whether it knows what it has.
@@ -199,36 +212,40 @@ impl Disk {
     /// The URL has nothing on disk any more; what it had.
     pub fn forget(&mut self, hash: u64) -> Option<ForgottenUrl> {
         let id = Id::of(hash);
-        *self.stamp(id) += 1;
-        let stamp = *self.stamp(id);
-        let slot = self.index.remove(id);
-        match &mut self.meanwhile {
-            Some(meanwhile) if meanwhile.gone.len() < MEANWHILE => meanwhile.gone.push(id),
-            Some(meanwhile) => meanwhile.doubt = true,
-            None if slot.is_none() => return None,
-            None => {}
+        let stamp = self.stamp(id);
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.forget(id);
+            return None;
         }
+        let slot = self.index.remove(id)?;
         self.jobs.push(DiskJob::Note(Frame::Gone(id)));
-        slot.map(|slot| ForgottenUrl { slot, stamp })
+        Some(ForgottenUrl { slot, stamp })
     }
 
-    fn stamp(&mut self, id: Id) -> &mut u32 {
-        let place = id.0 as usize % STAMPS;
-        &mut self.stamps[place]
+    /// Counts a change of a URL.
+    fn stamp(&mut self, id: Id) -> u32 {
+        let stamp = &mut self.stamps[id.0 as usize % STAMPS];
+        *stamp = stamp.wrapping_add(1);
+        *stamp
     }
 
     /// Nothing that is there is reused without validation.
     pub fn doubt_all(&mut self) {
+        if let Some(meanwhile) = &mut self.meanwhile {
+            meanwhile.doubt = true;
+            return;
+        }
         self.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
-        self.meanwhile.iter_mut().for_each(|meanwhile| meanwhile.doubt = true);
         self.jobs.push(DiskJob::Note(Frame::Doubt));
     }
 
     /// Groups became invalid: while this process runs it is known which; the next one validates whatever is in any.
     pub fn invalidate_groups(&mut self) {
         self.grouped = true;
-        self.meanwhile.iter_mut().for_each(|meanwhile| meanwhile.grouped = true);
-        self.jobs.push(DiskJob::Note(Frame::Grouped));
+        match &mut self.meanwhile {
+            Some(meanwhile) => meanwhile.grouped = true,
+            None => self.jobs.push(DiskJob::Note(Frame::Grouped)),
+        }
     }
 
     /// Writes what memory has, in place of what was forgotten for it. `before`: what [`Disk::forget`] said.
@@ -258,14 +275,13 @@ impl Disk {
             return Err(Skipped::Off);
         }
         let id = Id::of(hash);
-        let stamp = *self.stamp(id);
+        let stamp = self.stamp(id);
         let before = match before {
             // What has been there since may be a newer one of what lies before: then nothing before counts.
-            Some(before) => Some(before.slot).filter(|_| before.stamp == stamp),
+            Some(before) => Some(before.slot).filter(|_| before.stamp.wrapping_add(1) == stamp),
             None => self.index.get(id),
         };
         let previous = before.filter(|_| !entry.vary().is_empty()).and_then(|slot| self.before(slot));
-        *self.stamp(id) += 1;
         let head = RecordHead::of(entry, hash, self.lineage, previous).ok_or(Skipped::Off)?;
         let length = head.length();
         if head.body > self.plan.max_object || room(length) > self.plan.longest() {
@@ -470,6 +486,7 @@ impl Disk {
         self.jobs.push(DiskJob::Note(Frame::Time(now.0)));
     }
 
+    /// Of one that is read.
     pub fn settle(&mut self, ticket: u64, durable: bool) {
         self.jobs.push(DiskJob::Settle { ticket, durable });
     }

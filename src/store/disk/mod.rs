@@ -24,6 +24,7 @@ mod writer;
 pub use admit::{Skipped, stays};
 pub use deciding::Disk;
 pub use files::{Denied, Folder};
+pub use mark::FolderMark;
 pub use notes::{DiskLookup, ForgottenUrl};
 pub use place::IndexSlot;
 pub use plan::DiskPlan;

@@ -5,6 +5,7 @@ use super::index::Id;
 use super::place::IndexSlot;
 use super::record::Previous;
 use crate::store::entry::Entry;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What is to be read for a request.
@@ -32,12 +33,24 @@ pub enum Pending {
     Moved(Previous),
 }
 
-/// What happened while the journal was read.
+/// So many URLs are remembered while the journal is not read; where there are more, all are doubted.
+const MEANWHILE: usize = 65_536;
+
+/// What happened while the journal was not read.
 #[derive(Debug, Default)]
 pub struct Meanwhile {
-    pub gone: Vec<Id>,
+    pub gone: HashSet<Id>,
     pub grouped: bool,
     pub doubt: bool,
+}
+
+impl Meanwhile {
+    pub fn forget(&mut self, id: Id) {
+        match self.gone.len() < MEANWHILE {
+            true => _ = self.gone.insert(id),
+            false => self.doubt = true,
+        }
+    }
 }
 
 /// Counted since the start.

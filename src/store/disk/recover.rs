@@ -3,7 +3,7 @@
 use super::files::{FileName, Files};
 use super::index::{Id, Index};
 use super::journal::{self, Frame, JournalScan, SumSeed};
-use super::mark::{self, Ended};
+use super::mark::{Ended, FolderMark};
 use super::place::IndexSlot;
 use super::writer::{DiskWriter, Journal};
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub struct Opening {
     pub lineage: u64,
     /// Room to be taken for a journal, in bytes.
     pub reserve: u64,
+    /// Bytes that all segments together may take.
+    pub room: u64,
 }
 
 /// A segment that is there.
@@ -54,14 +56,15 @@ pub struct Recovered {
     pub emptied: Option<&'static str>,
 }
 
-/// Opens a folder. What no frame names is removed.
-pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(DiskWriter<F>, Recovered)> {
-    let ended = mark::read(&*files, opening.machine)?;
-    // Before anything can be missed: a power cut from now on is found out.
-    if ended == Ended::InOrder {
-        mark::set(&*files, opening.machine)?;
-    }
-    let (mut found, seed, end, damaged) = read(&*files, opening)?;
+/// What has it, writes to it, and was found in it.
+type Opened<F> = (DiskWriter<F>, Arc<FolderMark<F>>, Recovered);
+
+/// Opens a folder. What no frame names is removed. `marked`: called as soon as its mark says that it is not to be believed, as
+/// it does until [`super::Disk::adopt`] is written.
+pub fn open<F: Files>(files: Arc<F>, opening: &Opening, marked: impl FnOnce()) -> io::Result<Opened<F>> {
+    let (mark, ended) = FolderMark::take(files.clone(), opening.machine)?;
+    marked();
+    let Replayed { mut found, seed, end, damaged, dropped } = read(&*files, opening)?;
     found.doubted = match ended {
         _ if seed.is_none() => None,
         _ if damaged => Some("its journal is damaged"),
@@ -73,20 +76,34 @@ pub fn open<F: Files>(files: Arc<F>, opening: &Opening) -> io::Result<(DiskWrite
         found.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
     }
     let journal = match seed.filter(|_| found.doubted.is_none()) {
-        Some(seed) => Journal::new(FileName::Journal(seed.number), seed, end),
+        Some(seed) => {
+            let mut journal = Journal::new(FileName::Journal(seed.number), seed, end);
+            dropped.into_iter().for_each(|number| journal.note(Frame::SegmentGone(number)));
+            journal.flush(&*files)?;
+            journal
+        }
         None => rewritten(&*files, &found, seed, opening)?,
     };
     tidy(&*files, &found, &journal)?;
-    if ended == Ended::PowerCut {
-        mark::set(&*files, opening.machine)?;
-    }
     found.journal = journal.end();
-    Ok((DiskWriter::new(files, journal, opening.reserve), found))
+    let mark = Arc::new(mark);
+    Ok((DiskWriter::new(files, journal, opening.reserve, mark.clone()), mark, found))
+}
+
+/// See [`read`].
+struct Replayed {
+    found: Recovered,
+    /// `None`: nothing is known.
+    seed: Option<SumSeed>,
+    end: u64,
+    damaged: bool,
+    /// Segments that there is no room for any more.
+    dropped: Vec<u64>,
 }
 
 /// What the newest journal says, where it ends, and whether it is damaged. Without its header nothing is known: an older one
 /// does not have what was taken away since.
-fn read(files: &impl Files, opening: &Opening) -> io::Result<(Recovered, Option<SumSeed>, u64, bool)> {
+fn read(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     let there: BTreeMap<FileName, u64> = files.list()?.into_iter().collect();
     let numbers = |name: &FileName| match name {
         FileName::Segment(number) => Some(*number),
@@ -95,13 +112,14 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<(Recovered, Option<
     let after = there.keys().filter_map(numbers).max().map_or(1, |number| number + 1);
     let mut found = Recovered { lineage: opening.lineage, next: after, ..Recovered::default() };
     let newest = there.keys().filter(|name| matches!(name, FileName::Journal(_))).max().copied();
-    let Some(name) = newest else { return Ok((found, None, 0, false)) };
+    let nothing = |found| Ok(Replayed { found, seed: None, end: 0, damaged: false, dropped: Vec::new() });
+    let Some(name) = newest else { return nothing(found) };
     let mut header = [0; journal::HEADER];
     let length = files.read(name, 0, &mut header)?;
     let Some(seed) = journal::read_header(&header[..length]).filter(|seed| FileName::Journal(seed.number) == name)
     else {
         found.emptied = Some("its journal is of another format, or damaged");
-        return Ok((found, None, 0, false));
+        return nothing(found);
     };
     let mut replay = Replay::default();
     let scan = scan(files, name, seed, |frame| replay.heed(frame))?;
@@ -109,6 +127,15 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<(Recovered, Option<
     found.lineage = seed.lineage;
     found.segments = replay.segments;
     found.segments.retain(|number, _| there.contains_key(&FileName::Segment(*number)));
+    // It may be smaller than it was: the oldest go, before anything is looked for.
+    let mut over = found.segments.values().map(|segment| segment.length).sum::<u64>().saturating_sub(opening.room);
+    let mut dropped = Vec::new();
+    while over > 0
+        && let Some((number, segment)) = found.segments.pop_first()
+    {
+        over = over.saturating_sub(segment.length);
+        dropped.push(number);
+    }
     found.index = replay.index;
     let next = found.next;
     let is_there = |slot: IndexSlot| found.segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
@@ -116,7 +143,7 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<(Recovered, Option<
     if replay.time > opening.now + SLACK {
         found.doubted = Some("the clock was set back");
     }
-    Ok((found, Some(seed), scan.end(), scan.damaged))
+    Ok(Replayed { found, seed: Some(seed), end: scan.end(), damaged: scan.damaged, dropped })
 }
 
 fn scan(files: &impl Files, name: FileName, seed: SumSeed, mut heed: impl FnMut(Frame)) -> io::Result<JournalScan> {

@@ -4,7 +4,7 @@
 use super::files::{FileName, Files};
 use super::index::Id;
 use super::journal::{self, Frame, SumSeed};
-use super::mark;
+use super::mark::FolderMark;
 use super::place::IndexSlot;
 use super::record::{self, DiskRecord};
 use bytes::Bytes;
@@ -39,6 +39,8 @@ pub enum DiskJob {
         ticket: u64,
         durable: bool,
     },
+    /// What was told while the journal was read is written: from now on the folder may be believed.
+    Trust,
     /// Nothing comes after this: all that is there may be believed at the next start.
     Finish,
 }
@@ -149,12 +151,13 @@ pub struct DiskWriter<F: Files> {
     waiting: Vec<(Id, IndexSlot)>,
     done: Vec<JobDone>,
     is_broken: bool,
+    mark: Arc<FolderMark<F>>,
 }
 
 impl<F: Files> DiskWriter<F> {
-    pub fn new(files: Arc<F>, journal: Journal, reserve: u64) -> DiskWriter<F> {
+    pub fn new(files: Arc<F>, journal: Journal, reserve: u64, mark: Arc<FolderMark<F>>) -> DiskWriter<F> {
         let (draft, buffer, begins, waiting, done, is_broken) = Default::default();
-        DiskWriter { files, journal, draft, reserve, buffer, begins, waiting, done, is_broken }
+        DiskWriter { files, journal, draft, reserve, buffer, begins, waiting, done, is_broken, mark }
     }
 
     /// Does all of them; what came of it.
@@ -206,10 +209,14 @@ impl<F: Files> DiskWriter<F> {
                 }
                 self.done.push(JobDone::Settled(ticket));
             }
+            DiskJob::Trust => {
+                self.flush()?;
+                self.mark.trust()?;
+            }
             DiskJob::Finish => {
                 self.flush()?;
                 self.files.sync(self.journal.name)?;
-                mark::clear(&*self.files)?;
+                self.mark.clear()?;
                 self.done.push(JobDone::Finished);
             }
         }
@@ -337,7 +344,7 @@ impl<F: Files> DiskWriter<F> {
     /// A failed write or sync of the journal: what was to be taken away may come back, so nothing of it is believed again.
     fn fail(&mut self, cause: io::Error) {
         self.is_broken = true;
-        let _ = mark::distrust(&*self.files);
+        let _ = self.mark.distrust();
         self.done.push(JobDone::Broken(cause));
     }
 }

@@ -1,0 +1,132 @@
+//! A node's disk in a folder of the system, without the node.
+
+use super::*;
+use crate::policy::{LifetimeSource, Marks, Terms};
+use crate::store::disk::Folder;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use std::path::Path;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn on_one_thread(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let limited = async { timeout(PATIENCE * 3, test).await.expect("the test came to its end") };
+    LocalSet::new().block_on(&runtime, limited);
+}
+
+/// Lives until [`Running::kill`].
+struct Running(Rc<Tier>, JoinHandle<()>);
+
+impl Running {
+    fn start(folder: &Path) -> Running {
+        let mut config = Config::default();
+        (config.disk.size, config.disk.path) = (16 << 20, folder.to_owned());
+        let tier = Rc::new(Tier::start(&config, "n1").unwrap());
+        let task = spawn_local(tier.clone().run());
+        Running(tier, task)
+    }
+
+    async fn on(folder: &Path) -> Running {
+        let running = Running::start(folder);
+        assert!(running.0.until(PATIENCE, || running.0.disk.borrow().is_read()).await);
+        running
+    }
+
+    /// As if its process had been killed: nothing more is told to its threads.
+    async fn kill(self) {
+        self.1.abort();
+        let _ = self.1.await;
+    }
+
+    /// Whether it has the page, and whether that is to be validated.
+    async fn page(&self) -> Option<bool> {
+        let (found, _reading) = self.0.read(&key()).await?;
+        found.first().map(|entry| entry.terms.always_validate())
+    }
+}
+
+fn key() -> Key {
+    Key::parse("http://a.example/").unwrap()
+}
+
+fn page() -> Arc<Entry> {
+    let now = clock::now();
+    let terms = Terms {
+        born: now,
+        received: now,
+        lifetime: 3_600_000,
+        fresh_until: Timestamp(now.0 + 3_600_000),
+        stale_while_revalidate: 0,
+        stale_if_error: 0,
+        source: LifetimeSource::MaxAge,
+        marks: Marks::NONE,
+    };
+    let body = vec![Bytes::from_static(b"page")];
+    Arc::new(Entry::new(&key(), StatusCode::OK, &HeaderMap::new(), b"", terms, Mark::Anyone, body))
+}
+
+async fn with_page(folder: &Path) -> Running {
+    let running = Running::on(folder).await;
+    running.0.put(&key(), &page(), None);
+    assert!(running.0.settled(true).await);
+    running
+}
+
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waits = async {
+        while !is_so().await {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, waits).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+#[test]
+fn what_is_taken_away_while_a_disk_fails_is_validated_by_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        let running = with_page(folder.path()).await;
+        let (tier, lineage) = (&running.0, running.0.lineage());
+        assert!(lineage != 0);
+        tier.fail("a test has it fail");
+        until("it has been given up", async || !tier.disk.borrow().is_read()).await;
+        tier.forget(&key());
+        until("the folder says so", async || tier.settled(false).await).await;
+        assert!(!tier.settled(true).await, "a purge is more than that");
+        assert_eq!(tier.lineage(), lineage, "what it has may be back");
+        let written = tier.disk.borrow().counts.written;
+        assert!(written > 0, "what was counted counts on");
+        running.kill().await;
+        let next = Running::on(folder.path()).await;
+        assert_eq!((next.page().await, next.0.lineage()), (Some(true), lineage));
+    });
+}
+
+#[test]
+fn what_is_taken_away_while_the_folder_is_not_to_be_had_is_not_kept_and_makes_no_disk_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        with_page(folder.path()).await.kill().await;
+        let path = folder.path().join("n1");
+        let mut other = None;
+        until("another process has it", async || {
+            other = Folder::open(&path, "n1").ok();
+            other.is_some()
+        })
+        .await;
+        let running = Running::start(folder.path());
+        running.0.forget(&key());
+        assert!(!running.0.settled(false).await && !running.0.settled(true).await);
+        assert_eq!(running.0.counts.late.get(), 0);
+        // It ends before it has the folder for long, and in order.
+        let ending = running.0.clone();
+        let ended = spawn_local(async move { ending.finish(std::iter::empty(), PATIENCE).await });
+        drop(other);
+        ended.await.unwrap();
+        running.kill().await;
+        assert!(!path.join("mark").exists());
+        assert_eq!(Running::on(folder.path()).await.page().await, None);
+    });
+}
