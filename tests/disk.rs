@@ -176,6 +176,28 @@ fn what_was_purged_while_a_node_could_not_hear_it_is_asked_for_anew_after_its_de
 }
 
 #[test]
+fn what_was_purged_while_the_folder_could_not_be_had_does_not_come_back_with_it() {
+    let (origin, mut cluster) = (counting(KEEP), with_disk(1).start());
+    until_on(&cluster);
+    let (url, other) = (origin.url("/page"), origin.url("/other"));
+    let first = cluster.get(&url).text();
+    until_written(&cluster, &url);
+    cluster.terminate(Signal::TERM);
+    let folder = cluster.folder().join("disk/n1");
+    let allow = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o755);
+    let cluster = cluster.again();
+    until_true("it says what to do", PATIENCE, || cluster.said().contains("chmod 700"));
+    let purged = cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "");
+    assert_eq!(purged.status, 202, "{}", purged.text());
+    until_true("it has promised to validate, and is asked for what it has", PATIENCE, || cluster.get(&other).is_hit());
+    allow(0o700);
+    kill(&cluster, "n1");
+    let again = cluster.get(&url);
+    assert!(!again.is_hit() && again.text() != first, "{}", again.cache_status());
+}
+
+#[test]
 fn the_folder_is_private_and_has_nothing_that_is_not_to_lie_on_a_disk() {
     let (origin, cluster) = (Origin::start(), with_disk(1).start());
     // The same machine at an address that nobody has opened: only clients on this machine may have what is there.

@@ -160,7 +160,7 @@ impl Watched {
         match (event, action) {
             (Event::Missed, _) | (_, Action::Revalidate | Action::PassOver(_)) => self.node.set_doubtful(true),
             // Another process, or one that owes nothing.
-            (Event::Answered { .. } | Event::Revalidated, _) => self.node.set_doubtful(false),
+            (Event::Answered { .. } | Event::Revalidated { .. }, _) => self.node.set_doubtful(false),
             _ => {}
         }
     }

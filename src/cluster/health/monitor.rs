@@ -9,7 +9,7 @@ use crate::cluster::link::Link;
 use crate::cluster::views::Node;
 use crate::cluster::vital;
 use crate::config::Config;
-use http::Method;
+use http::{Method, StatusCode};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -89,11 +89,11 @@ impl Health {
     }
 
     /// Probes it no longer; its mark stays as it is, since requests may still be under way there. What its
-    /// process holds, where that is known.
+    /// process holds (0: not known), where it was ever met.
     pub fn unfollow(&self, id: &str) -> Option<u64> {
         let old = self.board().watched.remove(id)?;
         old.end();
-        Some(old.verdict.memory()).filter(|memory| *memory != 0)
+        (old.verdict.boot() != 0).then(|| old.verdict.memory())
     }
 
     /// The same for a node that nobody tells anything any more: when it comes back, it has missed something.
@@ -116,7 +116,8 @@ impl Health {
         let mut board = self.board();
         for watched in board.watched.values_mut() {
             let (id, memory) = (&watched.node.id, watched.verdict.memory());
-            let owed = self.doubts.owed(id, memory).filter(|token| memory != 0 && watched.heeded != Some(*token));
+            let is_met = watched.verdict.boot() != 0;
+            let owed = self.doubts.owed(id, memory).filter(|token| is_met && watched.heeded != Some(*token));
             if owed.is_some() {
                 watched.heed(memory, owed);
                 watched.node.set_doubtful(true);
@@ -127,6 +128,18 @@ impl Health {
 
     fn heeded(&self, node: &Arc<Node>) -> Option<u64> {
         self.board().of(node)?.heeded
+    }
+
+    /// What it owed by this token is paid; but where it could not write that down, whoever takes its place owes it.
+    fn promised(&self, node: &Arc<Node>, told: Event, token: Option<u64>) {
+        let Event::Revalidated { kept } = told else { return };
+        token.iter().for_each(|token| self.doubts.settle(&node.id, *token));
+        if !kept {
+            let token = self.doubts.note(&node.id, 0);
+            if let Some(watched) = self.board().of(node) {
+                watched.heeded = Some(token);
+            }
+        }
     }
 
     /// A node that is no longer followed has ended.
@@ -271,9 +284,7 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
         while action == Action::Revalidate {
             let token = health.heeded(&node);
             let told = revalidate(&health.link, &node).await;
-            if let (Event::Revalidated, Some(token)) = (told, token) {
-                health.doubts.settle(&node.id, token);
-            }
+            health.promised(&node, told, token);
             action = health.apply(&node, told);
         }
         if !missed && tick().since(born) > health.patience && !health.has_met(&node) {
@@ -342,7 +353,8 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut ProbeConn, why: &mu
 
 async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {
     match link.call(node, Method::POST, "/revalidate", None, REVALIDATE).await {
-        Ok((status, _)) if status.is_success() => Event::Revalidated,
+        Ok((StatusCode::ACCEPTED, _)) => Event::Revalidated { kept: false },
+        Ok((status, _)) if status.is_success() => Event::Revalidated { kept: true },
         Ok((status, _)) => {
             tracing::warn!(node = node.id, %status, "node does not promise to validate: nothing that it holds is used until it does");
             Event::NotRevalidated

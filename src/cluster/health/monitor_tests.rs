@@ -237,6 +237,29 @@ fn a_node_that_missed_something_is_doubtful_until_it_has_promised_to_validate_or
 }
 
 #[test]
+fn a_node_that_cannot_write_down_what_it_promised_is_used_and_the_next_process_is_told_again() {
+    on_control_thread(async {
+        let bench = Bench::new();
+        let (fake, listening, node) = bench.node("n1", 7);
+        until("up", || node.is_up()).await;
+        fake.status.store(202, Ordering::Relaxed);
+        bench.health.missed(&node);
+        until("it has promised", || !node.is_doubtful()).await;
+        bench.health.heed();
+        assert!(!node.is_doubtful(), "this process has promised");
+        assert!(bench.health.doubts.owed("n1", 9).is_some(), "and who comes next has not");
+        fake.status.store(0, Ordering::Relaxed);
+        drop(listening);
+        until("passed over", || !node.is_up()).await;
+        fake.boot.store(9, Ordering::Relaxed);
+        let _listening = fake.listen(&bench.folder.path().join("n1"));
+        until("up again", || node.is_up()).await;
+        assert_eq!(fake.said(), ["POST /revalidate"; 2]);
+        assert_eq!(bench.health.doubts.owed("n1", 9), None);
+    });
+}
+
+#[test]
 fn what_a_node_missed_before_a_restart_of_the_front_or_told_by_another_front_is_heeded() {
     on_control_thread(async {
         let bench = Bench::new();

@@ -31,11 +31,13 @@ pub enum Event {
     /// A connection was refused, or the process died.
     Refused,
     /// A probe has no answer, although its time is over; `whole`: once more the time of a probe has passed.
-    Silent {
-        whole: bool,
+    Silent { whole: bool },
+    /// The node has promised to validate whatever it holds.
+    Revalidated {
+        /// Also what it may have on a disk when another process takes its place.
+        kept: bool,
     },
-    /// The node has promised to validate whatever it holds (or it refused to).
-    Revalidated,
+    /// It refused to.
     NotRevalidated,
     /// It was not told of an invalidation or a purge. It stays as up as it was: whoever routes asks it last, and for
     /// nothing that it holds ([`crate::cluster::views::Node::is_doubtful`]), until it has promised to validate.
@@ -72,6 +74,8 @@ pub struct HealthVerdict {
     owes: bool,
     /// What it holds, in whatever process, missed something.
     missed: bool,
+    /// What it may have on a disk missed something, and the process that promised could not write that down.
+    unkept: bool,
     /// Whole probes without an answer since the last one that had one.
     unanswered: u8,
 }
@@ -79,7 +83,9 @@ pub struct HealthVerdict {
 impl HealthVerdict {
     /// What is held under this number missed something, before or after it was last heard of.
     pub fn owe(&mut self, memory: u64) {
-        self.memory = memory;
+        if memory != 0 {
+            self.memory = memory;
+        }
         (self.owes, self.missed) = (true, true);
     }
 
@@ -100,7 +106,10 @@ impl HealthVerdict {
     pub fn on(&mut self, event: Event, may_suspect: bool) -> Action {
         match event {
             Event::Answered { boot, memory } => self.answered(boot, memory),
-            Event::Revalidated => self.put_up_or_revalidate(),
+            Event::Revalidated { kept } => {
+                self.unkept = !kept;
+                self.put_up_or_revalidate()
+            }
             Event::NotRevalidated | Event::Missed => {
                 (self.owes, self.missed) = (true, true);
                 Action::Nothing
@@ -124,7 +133,7 @@ impl HealthVerdict {
         if boot != self.boot {
             self.boot = boot;
             self.missed &= memory == 0 || memory == self.memory;
-            self.owes = self.missed;
+            self.owes = self.missed || self.unkept;
         }
         if memory != 0 {
             self.memory = memory;
@@ -172,6 +181,8 @@ mod tests {
     const D1: Event = Answered { boot: 1, memory: 9 };
     const D2: Event = Answered { boot: 2, memory: 9 };
     const D2_READS: Event = Answered { boot: 2, memory: 0 };
+    const REVALIDATED: Event = Revalidated { kept: true };
+    const IN_MEMORY: Event = Revalidated { kept: false };
     const SILENT: Event = Silent { whole: true };
 
     #[test]
@@ -181,7 +192,7 @@ mod tests {
             ("not there yet", &[(Refused, Nothing), (SILENT, Nothing), (A, PutUp)]),
             (
                 "silent and back",
-                &[(A, PutUp), (SILENT, PassOver(PassedOver::Silent)), (A, Revalidate), (Revalidated, PutUp)],
+                &[(A, PutUp), (SILENT, PassOver(PassedOver::Silent)), (A, Revalidate), (REVALIDATED, PutUp)],
             ),
             ("still silent", &[(A, PutUp), (SILENT, PassOver(PassedOver::Silent)), (SILENT, Nothing)]),
             ("dead and born again", &[(A, PutUp), (Refused, PassOver(PassedOver::Refused)), (B, PutUp)]),
@@ -194,7 +205,7 @@ mod tests {
                     (A, Revalidate),
                     (NotRevalidated, Nothing),
                     (A, Revalidate),
-                    (Revalidated, PutUp),
+                    (REVALIDATED, PutUp),
                 ],
             ),
             (
@@ -209,7 +220,7 @@ mod tests {
             ),
             (
                 "missed a purge while up",
-                &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (Revalidated, Nothing), (A, Nothing)],
+                &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (REVALIDATED, Nothing), (A, Nothing)],
             ),
             (
                 "missed a purge while it was told to revalidate",
@@ -218,8 +229,8 @@ mod tests {
                     (Refused, PassOver(PassedOver::Refused)),
                     (A, Revalidate),
                     (Missed, Nothing),
-                    (Revalidated, Revalidate),
-                    (Revalidated, PutUp),
+                    (REVALIDATED, Revalidate),
+                    (REVALIDATED, PutUp),
                 ],
             ),
             ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
@@ -231,7 +242,23 @@ mod tests {
                     (Missed, Nothing),
                     (Refused, PassOver(PassedOver::Refused)),
                     (D2, Revalidate),
-                    (Revalidated, PutUp),
+                    (REVALIDATED, PutUp),
+                ],
+            ),
+            (
+                "missed a purge, could not write that to its disk, and died",
+                &[
+                    (Answered { boot: 1, memory: 0 }, PutUp),
+                    (Missed, Nothing),
+                    (Answered { boot: 1, memory: 0 }, Revalidate),
+                    (IN_MEMORY, Nothing),
+                    (Answered { boot: 1, memory: 0 }, Nothing),
+                    (Refused, PassOver(PassedOver::Refused)),
+                    (D2, Revalidate),
+                    (IN_MEMORY, PutUp),
+                    (Answered { boot: 3, memory: 9 }, Revalidate),
+                    (REVALIDATED, Nothing),
+                    (Answered { boot: 4, memory: 9 }, Nothing),
                 ],
             ),
             (
@@ -243,7 +270,7 @@ mod tests {
                     (D2_READS, Revalidate),
                     (NotRevalidated, Nothing),
                     (D2, Revalidate),
-                    (Revalidated, PutUp),
+                    (REVALIDATED, PutUp),
                     (D2, Nothing),
                 ],
             ),
