@@ -62,6 +62,12 @@ impl Address {
         }
     }
 
+    /// What is said there is heard by nobody else: it is a Unix socket. What came encrypted is said in clear nowhere else, not on
+    /// loopback TCP either.
+    pub fn is_private(&self) -> bool {
+        matches!(self, Address::Unix(_))
+    }
+
     /// The host without brackets, where there is one.
     pub fn host(&self) -> Option<&str> {
         match self {

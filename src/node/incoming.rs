@@ -42,6 +42,7 @@ impl IncomingRequest {
         // One hop: who is asked by a node asks no other.
         let may_ask = asker == Asker::Front && vouched && !from_node;
         let peer = if may_ask { RemotePeer::read(&head.headers) } else { None };
+        let peer = peer.filter(|peer| key.scheme() != "https" || peer.address.is_private());
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();
         noted.refuse()?;

@@ -3,7 +3,8 @@
 
 use crate::config::Access;
 use crate::net::listen::Peer;
-use crate::wire::fault::Fault;
+use crate::wire::fault::{Fault, Kind};
+use http::StatusCode;
 
 /// What whoever may not use the proxy is answered.
 pub fn stranger() -> Fault {
@@ -18,6 +19,13 @@ pub fn in_clear() -> Fault {
         "https:// is fetched for a client only where all cache nodes are reached by Unix sockets, and some here are reached \
          by TCP, which is not encrypted. Ask through a tunnel (CONNECT): set https_proxy to this proxy's http:// address.",
     )
+}
+
+/// The same inside the TLS of a host, where a node has joined that can be asked in clear alone (RFC 9110 section 15.5.20).
+pub fn in_clear_inside() -> Fault {
+    let detail = "A cache node has joined that is reached by TCP, which is not encrypted: ask again on a new connection, which will \
+                  be a tunnel to the host itself.";
+    Fault::client(StatusCode::MISDIRECTED_REQUEST, Kind::HttpRequestDenied, detail)
 }
 
 /// Whether a client may tunnel to a port.

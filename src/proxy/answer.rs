@@ -18,7 +18,11 @@ use std::rc::Rc;
 pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
     tracing::debug!(kind = fault.kind.token(), "{fault}");
     let page = pages::error(&client.worker.front.pseudonym, fault);
-    own_answer(page, Some(fault.blame()), head_only, record)
+    let mut answer = own_answer(page, Some(fault.blame()), head_only, record);
+    if client.inside.is_some() && client.ties.have_ended() {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 /// Makes a node's answer the client's.

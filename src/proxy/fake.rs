@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Notify;
 
 /// What a fake node does on a connection, in order; at the end of the script it closes.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub enum Act {
     Drip(Vec<u8>),
     /// Sends and receives nothing until the other side closes.
     Silence,
+    /// The same until it is told to go on.
+    Until(Rc<Notify>),
 }
 
 /// See the module.
@@ -75,6 +78,10 @@ async fn play(mut stream: UnixStream, script: Vec<Act>, index: usize, heard: Rc<
             Act::Write(bytes) => stream.write_all(&bytes).await,
             Act::Drip(bytes) => drip(&mut stream, &bytes).await,
             Act::Silence => stream.read_to_end(&mut Vec::new()).await.map(drop),
+            Act::Until(told) => {
+                told.notified().await;
+                Ok(())
+            }
         };
         if done.is_err() {
             return;

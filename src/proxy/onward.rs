@@ -64,8 +64,8 @@ impl Onward {
             pathless,
         };
         let plain = policy::requests::may_ask_peer(&request);
-        let place = relay::asked(&client.worker, &asked, plain);
-        let (answer, pool) = relay::relay(&client.worker, &asked, &mut upload, place).await?;
+        let place = relay::asked(client, &asked, plain);
+        let (answer, pool) = relay::relay(client, &asked, &mut upload, place).await?;
         if !plain {
             renewed(client, &key, &answer, &pool).await;
         }

@@ -82,10 +82,7 @@ impl Pass {
         let worker = &client.worker;
         let key = Key::read(request.target()).ok()?;
         let is_refused = || !client.peer.same_machine && own::of_machine(&key, &worker.dialer).is_some();
-        if !worker.routing().may_carry(&key)
-            || own::whose(&key, &worker.front) != own::WhoseAddress::Other
-            || is_refused()
-        {
+        if own::whose(&key, &worker.front) != own::WhoseAddress::Other || is_refused() {
             return None;
         }
         let watch = watch(&key);
@@ -133,7 +130,7 @@ impl Pass {
             tie: None,
             pathless: false,
         };
-        let place = relay::asked(&client.worker, &asked, !self.special);
+        let place = relay::asked(client, &asked, !self.special);
         let again = match &self.watch {
             Watch::Again(_, copy) => Box::pin(self.again(copy, &asked, place)).await,
             Watch::Aside | Watch::Head | Watch::Since(_) => Again::Unknown,
@@ -142,12 +139,12 @@ impl Pass {
             Again::Same(head, body) => return self.confirmed(head, body),
             Again::Other(answered) => Some(*answered),
             Again::Unknown if self.special => None,
-            Again::Unknown => relay::held(&client.worker, &asked, place).await,
+            Again::Unknown => relay::held(client, &asked, place).await,
         };
         let answered = match held {
             Some(held) => Ok(held),
             // Boxed, because a future is as large as the largest that it may wait for.
-            None => Box::pin(relay::relay(&client.worker, &asked, &mut None, place)).await,
+            None => Box::pin(relay::relay(client, &asked, &mut None, place)).await,
         };
         let (answer, pool) = match answered {
             Ok(answered) => answered,
@@ -196,7 +193,7 @@ impl Pass {
         let mut lines = self.lines.clone();
         Said::line(IF_NONE_MATCH.as_str(), tag, &mut lines);
         let asked = link::Request { said: Said::Lines(&lines), held: true, ..*asked };
-        let Ok((answer, pool)) = relay::relay(&client.worker, &asked, &mut None, place).await else {
+        let Ok((answer, pool)) = relay::relay(client, &asked, &mut None, place).await else {
             return Again::Unknown;
         };
         let request = || RequestHead::parts(&self.head);

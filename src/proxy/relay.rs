@@ -2,7 +2,7 @@
 
 use super::link::{self, LinkError, NodeAnswer, NodePool};
 use super::route::{self, RingQuery, Where};
-use super::worker::Worker;
+use super::worker::{Client, Worker};
 use crate::cluster::views::{Node, Report};
 use crate::net::dial;
 use crate::net::http1::Upload;
@@ -35,17 +35,21 @@ enum AfterFailure {
 /// Relays to the owner, or to the next that is up; an upload is never sent twice once a byte of it was taken. Also says
 /// which pool answered.
 pub async fn relay(
-    worker: &Worker,
+    client: &Client,
     request: &link::Request<'_>,
     upload: &mut Option<Box<Upload>>,
     asked: RingQuery,
 ) -> Result<(NodeAnswer, Rc<NodePool>), Fault> {
+    let worker = &client.worker;
+    let routing = worker.routing();
+    if !routing.view.may_carry(request.key) {
+        return Err(client.in_clear());
+    }
     if request.tie.is_some()
         && let Some(answered) = Box::pin(tied(worker, request, upload)).await?
     {
         return Ok(answered);
     }
-    let routing = worker.routing();
     let has_body = upload.is_some();
     let (mut breaks, mut lost) = (0, None);
     for candidate in route::candidates(&routing.view, asked) {
@@ -102,7 +106,8 @@ fn is_get(request: &link::Request<'_>) -> bool {
 
 /// Where the key belongs, and how much of the traffic it is. `plain`: nothing in it bears on whether what is stored may answer
 /// it. Whatever else there is goes to the owner alone, so that only that one renews.
-pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> RingQuery {
+pub fn asked(client: &Client, request: &link::Request<'_>, plain: bool) -> RingQuery {
+    let worker = &client.worker;
     // All that is asked of an origin on one client's own connection is asked of one node.
     let text = if request.tie.is_some() { request.key.root() } else { request.key.as_str() };
     let view = &worker.routing().view;
@@ -115,14 +120,18 @@ pub fn asked(worker: &Worker, request: &link::Request<'_>, plain: bool) -> RingQ
 /// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`: it has to be asked in the
 /// ordinary way, as has everybody else.
 pub async fn held(
-    worker: &Worker,
+    client: &Client,
     request: &link::Request<'_>,
     asked: RingQuery,
 ) -> Option<(NodeAnswer, Rc<NodePool>)> {
+    let worker = &client.worker;
     if !worker.held.has(request.key.hash()) {
         return None;
     }
     let routing = worker.routing();
+    if !routing.view.may_carry(request.key) {
+        return None;
+    }
     let owner = route::candidates(&routing.view, asked).next().filter(|first| first.instead_of.is_none())?;
     // Who is alone shares no write and no read, and who may hold what has been purged is not asked for that.
     let is_fit = |node: &Node| node.load.load(Ordering::Relaxed) > 0 && !node.is_doubtful();

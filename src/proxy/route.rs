@@ -135,16 +135,18 @@ impl Candidate {
 }
 
 /// Whom the node that is asked is to ask before the origin: the owner, where it is asked in the owner's place; else who
-/// owned the key before it, or stood in for it while it was away. `None`, as nearly always: nobody.
+/// owned the key before it, or stood in for it while it was away. `None`, as nearly always: nobody. One that has left may be
+/// none of those that [`View::may_carry`] speaks of.
 pub fn peer<'a>(view: &'a View, key: &Key, place: Where, asked: Candidate) -> Option<&'a Node> {
     let owner = view.nodes.get(asked.index)?;
+    let may_hear = |node: &Node| key.scheme() != "https" || node.address.is_private();
+    let is_fit = |node: &Node| may_hear(node) && is_fit(node, owner, place);
     if let Some(instead_of) = asked.instead_of {
-        return view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node, owner, place));
+        return view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node));
     }
     if view.handover.is_none() && !owner.has_returned() {
         return None;
     }
-    let is_fit = |node: &Node| is_fit(node, owner, place);
     let before = view.handover.as_ref().and_then(|handover| handover.previous(key.as_str(), owner, is_fit));
     before.map(|node| &**node).or_else(|| owner.has_returned().then(|| stand_in(view, key, owner, is_fit))?)
 }
@@ -325,6 +327,24 @@ mod tests {
             assert_eq!(is_fit(&from, &to, Where::Anywhere), expected, "{} by {}", from.address, to.address);
             assert_eq!(is_fit(&from, &to, Where::ThisMachine), expected && from_here, "{}", from.address);
         }
+    }
+
+    #[test]
+    fn a_node_is_named_for_https_only_where_nobody_else_hears_what_it_is_asked() {
+        let (view, http, owner, previous) = joined("unix:/n5", true);
+        assert_eq!(named(&view, &http, owner), Some(previous.id.clone()));
+        let keys = (0..500).map(|i| Key::parse(&format!("https://a.example/{i}")).unwrap());
+        let moved: Vec<_> = keys.filter(|key| order(&view, key.as_str())[0] == owner).collect();
+        assert!(moved.len() > 20 && moved.iter().all(|key| named(&view, key, owner).is_none()), "{}", moved.len());
+        let node = |id: &str| Arc::new(Node::new(id.to_owned(), format!("unix:/{id}").parse().unwrap(), 1, true));
+        let nodes: Vec<_> = (0..5).map(|i| node(&format!("n{i}"))).collect();
+        nodes.iter().for_each(|node| _ = node.set_up(true));
+        let ring = Ring::new(Hash::Xxh3, 64, (0..5).map(|i| Member { id: format!("n{i}"), weight: 1 }));
+        let all = View::new(1, ring, nodes);
+        let key = &moved[0];
+        let order = order(&all, key.as_str());
+        all.nodes[order[0]].set_returned(true);
+        assert_eq!(named(&all, key, order[0]), Some(all.nodes[order[1]].id.clone()));
     }
 
     #[test]

@@ -140,19 +140,22 @@ async fn connect(
     upgrade: Option<Upgrade>,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
-    match intercept::is_listed(client, host, port) {
-        Some(Ok(())) => {
-            access::may_connect(port, client.peer, &client.worker.config.access)?;
+    let upgrade = upgrade.ok_or_else(tunnel::cannot)?;
+    access::may_connect(port, client.peer, &client.worker.config.access)?;
+    match intercept::listed(client, host, port) {
+        Some(Ok(listed)) => {
             let serve = |stream, client: Rc<Client>| {
                 let connections = client.worker.connections.clone();
                 connections.serve(stream, FrontService(client));
             };
-            return Ok(intercept::take(client, (host, port), upgrade, record, serve));
+            Ok(listed.take(upgrade, record.take(), serve))
         }
-        Some(Err(why)) => intercept::note(client, why, record),
-        None => {}
+        Some(Err(why)) => {
+            intercept::note(client, why, record);
+            Box::pin(tunnel::connect(client, host, port, upgrade, record)).await
+        }
+        None => Box::pin(tunnel::connect(client, host, port, upgrade, record)).await,
     }
-    Box::pin(tunnel::connect(client, host, port, upgrade, record)).await
 }
 
 /// Relays a request to the node that owns its key.
@@ -192,7 +195,7 @@ fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What of absolute-form is not relayed: what is not to be said in clear, our own addresses, and requests that end here.
+/// What of absolute-form is not relayed: our own addresses, and requests that end here.
 fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Option<Response<ReplyContent>>, Fault> {
     match own::whose(key, &client.worker.front) {
         own::WhoseAddress::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
@@ -205,7 +208,6 @@ fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Optio
         return Err(Dialer::refuse_ours(ip));
     }
     Ok(match own::last_hop(request) {
-        own::Hops::Onward if !client.worker.routing().may_carry(key) => return Err(access::in_clear()),
         own::Hops::Onward => None,
         own::Hops::Here if request.method == Method::TRACE => Some(pages::trace(request)),
         own::Hops::Here => Some(pages::options()),

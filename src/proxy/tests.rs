@@ -1,9 +1,11 @@
 //! A worker between a client and fake nodes, all over real sockets.
 
 mod hot;
+mod https;
 
 use super::fake::{Act, FakeNode, config};
 use super::hot::Hot;
+use super::https::interception::Interception;
 use super::thread::{self, Handle};
 use super::worker::Start;
 use super::{Front, acceptor};
@@ -32,7 +34,7 @@ struct Stage {
     workers: Rc<Vec<Handle>>,
     health: watch::Sender<u64>,
     reports: Incoming,
-    _views: watch::Sender<Arc<View>>,
+    views: watch::Sender<Arc<View>>,
 }
 
 const URL: &str = "http://a.example/x";
@@ -53,6 +55,15 @@ impl Stage {
     }
 
     fn with_hot(config: Config, hot: Option<Arc<Hot>>, scripts: Vec<Vec<Vec<Act>>>) -> Stage {
+        Stage::with_https(config, hot, None, scripts)
+    }
+
+    fn with_https(
+        config: Config,
+        hot: Option<Arc<Hot>>,
+        https: Option<Arc<Interception>>,
+        scripts: Vec<Vec<Vec<Act>>>,
+    ) -> Stage {
         let ring = ring(scripts.len());
         let order: Vec<usize> = ring.successors(ring.position(URL)).collect();
         let nodes: Vec<_> =
@@ -68,7 +79,7 @@ impl Stage {
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
         let start = Start {
             hot,
-            https: None,
+            https,
             config: Arc::new(config),
             front: Arc::new(Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap())),
             membership: Membership { views, health, reports },
@@ -84,7 +95,7 @@ impl Stage {
             workers,
             health: health_sender,
             reports: reported,
-            _views: views_sender,
+            views: views_sender,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::metrics::FrontCounters;
 use super::service::{self, FrontService};
-use super::worker::{Client, ClientPlace, Start, Worker, sweep, watch_health};
+use super::worker::{Client, ClientPlace, Start, Worker, sweep, watch_health, watch_views};
 use crate::alloc;
 use crate::net::listen::{Detached, Peer};
 use crate::net::serve::ByRequest;
@@ -60,6 +60,7 @@ async fn run(start: Start, counters: Arc<FrontCounters>, mut queue: mpsc::Unboun
     let drain = start.config.timeouts.drain;
     let worker = Worker::new(start, counters);
     tokio::task::spawn_local(watch_health(worker.clone()));
+    tokio::task::spawn_local(watch_views(worker.clone()));
     tokio::task::spawn_local(sweep(worker.clone()));
     while let Some(errand) = queue.recv().await {
         match errand {

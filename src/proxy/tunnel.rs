@@ -4,7 +4,7 @@ use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::record::Record;
 use super::reply::{Reply, ReplyContent};
 use super::worker::{Client, Worker};
-use super::{access, link, own, pages};
+use super::{link, own, pages};
 use crate::config::Address;
 use crate::net::descriptors;
 use crate::net::listen::Stream;
@@ -29,18 +29,23 @@ enum Far {
     Node(link::NodeConn),
 }
 
-/// CONNECT: dials, answers 200, and copies both ways until both have ended.
+/// A connection that nobody can take over.
+pub fn cannot() -> Fault {
+    let detail = "This connection cannot become a tunnel. This is a bug: please report it.";
+    Fault::us(StatusCode::INTERNAL_SERVER_ERROR, Kind::ProxyInternalError, detail)
+}
+
+/// CONNECT, which the client may say: dials, answers 200, and copies both ways until both have ended.
 pub async fn connect(
     client: &Rc<Client>,
     host: &str,
     port: u16,
-    upgrade: Option<Upgrade>,
+    upgrade: Upgrade,
     record: &mut Option<Record>,
 ) -> Result<Response<Reply>, Fault> {
-    access::may_connect(port, client.peer, &client.worker.config.access)?;
     let origin = dial(client, host, port).await?;
     decide(record, StatusCode::OK);
-    start(client, upgrade, Far::Origin(origin), Bytes::new(), record.take());
+    start(client, Some(upgrade), Far::Origin(origin), Bytes::new(), record.take());
     Ok(Response::new(Reply::new(ReplyContent::empty(), None)))
 }
 

@@ -1,12 +1,13 @@
 //! A worker: one thread, one runtime, its own pools. A connection stays on the worker that it was given to.
 
+use super::access;
 use super::accesslog::LogSink;
 use super::front::Front;
 use super::held::RecentHits;
 use super::hot::Hot;
 use super::https::inside::Inside;
 use super::https::interception::Interception;
-use super::link::{NodePool, Shared, Swept, TICK, Ties};
+use super::link::{Endings, NodePool, Shared, Swept, TICK, Ties};
 use super::metrics::FrontCounters;
 use super::record::Record;
 use crate::cluster::views::{Membership, Report, View};
@@ -17,7 +18,7 @@ use crate::net::listen::Peer;
 use crate::net::serve::{Connections, RequestHead, ServerLimits, Sweeper};
 use crate::net::shares::{ClientId, Seat};
 use crate::ring::HotKeys;
-use crate::wire::target::Key;
+use crate::wire::fault::Fault;
 use crate::{account, alloc, clock};
 use http::{Method, Version};
 use std::borrow::Cow;
@@ -49,6 +50,8 @@ pub struct Worker {
     pub held: RecentHits,
     /// What they answered with other than a hit: whatever hot copy there was is gone, and not looked for.
     pub unlikely: RecentHits,
+    /// Of connections inside the TLS of hosts.
+    insides: Endings,
     /// `None`: switched off.
     hot_keys: Option<RefCell<HotKeys>>,
     /// Of nodes that have left the view, while requests run there.
@@ -59,7 +62,6 @@ pub struct Worker {
 pub struct Routing {
     pub view: Arc<View>,
     pub pools: Vec<Rc<NodePool>>,
-    is_private: bool,
 }
 
 /// What a connection occupies until its last request or tunnel has ended.
@@ -114,6 +116,17 @@ pub async fn watch_health(worker: Rc<Worker>) {
     }
 }
 
+/// What is asked inside the TLS of hosts is asked of nobody who could be heard: when a node joins that could, the connections
+/// end, and the next ones are tunnels.
+pub async fn watch_views(worker: Rc<Worker>) {
+    let mut views = worker.membership.views.clone();
+    while views.changed().await.is_ok() {
+        if !views.borrow_and_update().is_private() {
+            worker.insides.come();
+        }
+    }
+}
+
 pub async fn sweep(worker: Rc<Worker>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -150,6 +163,7 @@ impl Worker {
             connections: Connections::new(sweeper),
             held: RecentHits::default(),
             unlikely: RecentHits::default(),
+            insides: Endings::default(),
             hot_keys: config.ring.hot_keys.then(|| RefCell::new(HotKeys::new(routing.pools.len()))),
             routing: RefCell::new(Rc::new(routing)),
             views: RefCell::new(views),
@@ -237,17 +251,7 @@ impl Routing {
             kept.unwrap_or_else(|| NodePool::new(node.clone(), shared.clone()))
         };
         let pools = view.nodes.iter().map(pool).collect();
-        Routing { is_private: view.is_private(), view, pools }
-    }
-
-    /// See [`View::is_private`].
-    pub fn is_private(&self) -> bool {
-        self.is_private
-    }
-
-    /// Whether nodes may be asked for a key: what is https is said in clear on no link that somebody else could hear.
-    pub fn may_carry(&self, key: &Key) -> bool {
-        self.is_private || key.scheme() != "https"
+        Routing { view, pools }
     }
 }
 
@@ -271,7 +275,18 @@ impl Client {
     pub fn within(outer: Rc<Client>, inside: Inside) -> Client {
         let (worker, peer, source, shown) = (outer.worker.clone(), outer.peer, outer.source, outer.shown.clone());
         let (ties, inside, place) = (Ties::default(), Some(inside), Occupied::Outer(outer));
+        worker.insides.add(ties.ending());
         Client { worker, peer, ties, source, shown, inside, place }
+    }
+
+    /// What a request is answered that nodes may not be asked ([`View::may_carry`]). Inside the TLS of a host its connection
+    /// ends with that.
+    pub fn in_clear(&self) -> Fault {
+        if self.inside.is_none() {
+            return access::in_clear();
+        }
+        self.ties.ending().come();
+        access::in_clear_inside()
     }
 
     /// Follows a request from now on.

@@ -152,7 +152,7 @@ impl Heirs {
             let Some(Some((node, share))) = owner.and_then(|owner| shares.get_mut(owner)) else { continue };
             let address = &node.address;
             // What came encrypted goes on no link in clear: neither its URL to the heir, nor its body from here.
-            let is_private = [address, own].iter().all(|end| matches!(end, Address::Unix(_)));
+            let is_private = address.is_private() && own.is_private();
             if entry.key().starts_with(b"https://") && !is_private {
                 continue;
             }

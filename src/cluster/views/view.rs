@@ -3,8 +3,8 @@
 use super::handover::{Handover, Millis};
 use super::node::Node;
 use super::report::Reports;
-use crate::config::Address;
 use crate::ring::Ring;
+use crate::wire::target::Key;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -19,16 +19,19 @@ pub struct View {
     pub beside: Vec<Arc<Node>>,
     /// Who owned what before. `None`: the last change was long ago.
     pub handover: Option<Handover>,
+    is_private: bool,
 }
 
 impl View {
     pub fn new(epoch: u64, ring: Ring, nodes: Vec<Arc<Node>>) -> View {
-        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None }
+        let is_private = nodes.iter().all(|node| node.address.is_private());
+        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None, is_private }
     }
 
     /// With those of `all` that are not on its ring.
     pub fn beside(mut self, all: impl Iterator<Item = Arc<Node>>) -> View {
         self.beside = all.filter(|node| self.ring.index_of(&node.id).is_none()).collect();
+        self.is_private &= self.beside.iter().all(|node| node.address.is_private());
         self
     }
 
@@ -52,13 +55,19 @@ impl View {
             nodes: self.nodes.clone(),
             beside: self.beside.clone(),
             handover: self.handover.as_ref().and_then(|handover| handover.at(now, time)),
+            is_private: self.is_private,
         })
     }
 
-    /// Whether what is said to its nodes is heard by nobody else: each is reached by a Unix socket. What was encrypted on
-    /// its way to us goes to no other.
+    /// Whether what is said to its nodes is heard by nobody else ([`crate::config::Address::is_private`]).
     pub fn is_private(&self) -> bool {
-        self.nodes.iter().chain(&self.beside).all(|node| matches!(node.address, Address::Unix(_)))
+        self.is_private
+    }
+
+    /// Whether they may be asked for a key: https is for those that nobody else hears. To be asked of the view that they are
+    /// taken from, with no waiting in between.
+    pub fn may_carry(&self, key: &Key) -> bool {
+        self.is_private || key.scheme() != "https"
     }
 
     pub fn node(&self, id: &str) -> Option<Arc<Node>> {

@@ -5,7 +5,7 @@ use super::problem::{AdminReply, Problem, json};
 use super::{Admin, query};
 use crate::clock;
 use crate::cluster::views::{Node, View};
-use crate::wire::target::{Host, Key};
+use crate::wire::target::Key;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -29,9 +29,9 @@ impl Admin {
     pub fn owner(&self, query: Option<&str>) -> Result<AdminReply, Problem> {
         let key = query::key(query)?;
         let view = self.cluster.view();
-        match is_tunnelled(&view, &key) {
-            true => Ok(json(StatusCode::OK, &tunnelled(&key))),
-            false => Ok(json(StatusCode::OK, &placed(&view, &key))),
+        match view.may_carry(&key) {
+            true => Ok(json(StatusCode::OK, &placed(&view, &key))),
+            false => Ok(json(StatusCode::OK, &tunnelled(&key))),
         }
     }
 
@@ -39,7 +39,7 @@ impl Admin {
     pub async fn explain(&self, query: Option<&str>) -> Result<AdminReply, Problem> {
         let (key, fields) = query::key_and_fields(query)?;
         let view = self.cluster.view();
-        if is_tunnelled(&view, &key) {
+        if !view.may_carry(&key) {
             return Ok(json(StatusCode::OK, &tunnelled(&key)));
         }
         let mut explained = placed(&view, &key);
@@ -63,12 +63,8 @@ impl Admin {
         if key.scheme() != "https" {
             return None;
         }
-        let host = match key.host() {
-            Host::Name(name) => name.to_owned(),
-            Host::Ip(ip) => ip.to_string(),
-        };
         let (list, now) = (&self.config.https.list, clock::wall());
-        let (intercepted, why) = listed::said(list, self.leaves.as_deref(), &host, key.port(), now);
+        let (intercepted, why) = listed::said(list, self.leaves.as_deref(), &key.host().to_string(), key.port(), now);
         Some(json!({"intercepted": intercepted, "why": why}))
     }
 
@@ -85,10 +81,6 @@ impl Admin {
 /// Why no node has to do with an https URL.
 const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached, because not all nodes are reached by \
                          Unix sockets, and TCP is not encrypted";
-
-fn is_tunnelled(view: &View, key: &Key) -> bool {
-    key.scheme() == "https" && !view.is_private()
-}
 
 /// No node owns it.
 fn tunnelled(key: &Key) -> Value {

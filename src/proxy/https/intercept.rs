@@ -2,6 +2,7 @@
 
 use super::inside::Inside;
 use super::interception::{Interception, TunnelRequest};
+use super::leaf::Leaf;
 use super::passed::Passed;
 use crate::clock::tick;
 use crate::net::listen::Stream;
@@ -34,20 +35,30 @@ enum ClientSaid {
     Nothing,
 }
 
-/// A tunnel that was asked for.
-struct Task {
+/// A tunnel to a host that is answered for.
+pub struct ListedTunnel {
     client: Rc<Client>,
     https: Arc<Interception>,
     asked: TunnelRequest,
     inside: Inside,
+}
+
+/// The same once it was agreed to.
+struct Task {
+    tunnel: ListedTunnel,
     record: Option<Record>,
 }
 
-/// Whether a tunnel is to one of the hosts that are answered for. `None`: it is not listed.
-pub fn is_listed(client: &Client, host: &str, port: u16) -> Option<Result<(), Passed>> {
+/// Whether a tunnel is to one of the hosts that are answered for, or why it is none all the same. `None`: it is not listed.
+pub fn listed(client: &Rc<Client>, host: &str, port: u16) -> Option<Result<ListedTunnel, Passed>> {
     let https = client.worker.https.as_ref()?;
-    let listed = https.before(&asked(client, host, port), client.worker.routing().is_private())?;
-    Some(listed.and_then(|()| Inside::of(host, port).map(drop).ok_or(Passed::Unsigned)))
+    let address = client.peer.addr.map(|addr| addr.ip());
+    let asked = TunnelRequest { address, host: host.to_ascii_lowercase().into(), port };
+    let listed = https.before(&asked, client.worker.routing().view.is_private())?;
+    Some(listed.and_then(|()| {
+        let inside = Inside::of(host, port).ok_or(Passed::Unsigned)?;
+        Ok(ListedTunnel { client: client.clone(), https: https.clone(), asked, inside })
+    }))
 }
 
 /// It is listed, and tunnelled all the same.
@@ -58,49 +69,50 @@ pub fn note(client: &Client, why: Passed, record: &mut Option<Record>) {
     }
 }
 
-/// 200 at once: whether the host can be reached is for whoever has to ask it. `serve`: what answers inside.
-pub fn take(
-    client: &Rc<Client>,
-    (host, port): (&str, u16),
-    upgrade: Option<Upgrade>,
-    record: &mut Option<Record>,
-    serve: impl FnOnce(Stream, Rc<Client>) + 'static,
-) -> Response<Reply> {
-    if let (Some(upgrade), Some(https), Some(inside)) = (upgrade, client.worker.https.clone(), Inside::of(host, port)) {
-        let (asked, mut record) = (asked(client, host, port), record.take());
+impl ListedTunnel {
+    /// 200 at once: whether the host can be reached is for whoever has to ask it. `serve`: what answers inside.
+    pub fn take(
+        self,
+        upgrade: Upgrade,
+        mut record: Option<Record>,
+        serve: impl FnOnce(Stream, Rc<Client>) + 'static,
+    ) -> Response<Reply> {
         if let Some(record) = &mut record {
             let (status, source, cache) = (StatusCode::OK, AnswerSource::Tunnel, CacheResult::Unknown);
             record.decide(Verdict { status, source, cache, blame: None });
         }
-        let task = Task { client: client.clone(), https, asked, inside, record };
-        client.worker.connections.spawn(task.run(upgrade, serve));
+        let connections = self.client.worker.connections.clone();
+        connections.spawn(Task { tunnel: self, record }.run(upgrade, serve));
+        Response::new(Reply::new(ReplyContent::empty(), None))
     }
-    Response::new(Reply::new(ReplyContent::empty(), None))
-}
 
-fn asked(client: &Client, host: &str, port: u16) -> TunnelRequest {
-    let address = client.peer.addr.map(|addr| addr.ip());
-    TunnelRequest { address, host: host.to_ascii_lowercase().into(), port }
+    /// The certificate to answer a hello with. A node may have joined since the tunnel was agreed to.
+    fn certificate(&self, hello: &ClientHello) -> Result<Arc<Leaf>, Passed> {
+        match self.client.worker.routing().view.is_private() {
+            true => self.https.certificate(&self.asked, hello),
+            false => Err(Passed::Nodes),
+        }
+    }
 }
 
 impl Task {
     async fn run(self, upgrade: Upgrade, serve: impl FnOnce(Stream, Rc<Client>)) {
         let Some((mut near, ahead)) = upgrade.taken().await else { return };
-        let limit = self.client.worker.config.timeouts.header;
+        let limit = self.tunnel.client.worker.config.timeouts.header;
         let (said, bytes) = hear(&mut near, ahead, limit).await;
         let answered = match said {
-            ClientSaid::Hello(hello) => self.https.certificate(&self.asked, &hello).map(|leaf| (leaf, hello)),
+            ClientSaid::Hello(hello) => self.tunnel.certificate(&hello).map(|leaf| (leaf, hello)),
             ClientSaid::Other(why) => Err(why),
             ClientSaid::Nothing => return self.failed(Handshake::Failed, "failed"),
         };
         match (answered, near) {
             (Ok((leaf, hello)), Stream::Tcp(socket)) => {
-                let shaking = self.https.server.accept(socket, &leaf.chain, bytes);
+                let shaking = self.tunnel.https.server.accept(socket, &leaf.chain, bytes);
                 match timeout(limit, shaking).await {
                     Ok(Ok(session)) => self.open(Stream::Tls(Box::new(session)), serve),
                     Ok(Err(refused)) => {
-                        tracing::debug!("a handshake as {} failed: {refused}", self.asked.host);
-                        self.https.refused(&self.asked, &hello, &refused);
+                        tracing::debug!("a handshake as {} failed: {refused}", self.tunnel.asked.host);
+                        self.tunnel.https.refused(&self.tunnel.asked, &hello, &refused);
                         match refused {
                             Refused::Certificate(_) => self.failed(Handshake::Refused, "refused"),
                             Refused::Incompatible(_) | Refused::Otherwise(_) => {
@@ -120,21 +132,22 @@ impl Task {
     fn open(mut self, stream: Stream, serve: impl FnOnce(Stream, Rc<Client>)) {
         let resumed = matches!(&stream, Stream::Tls(session) if session.is_resumed());
         let how = if resumed { Handshake::Resumed } else { Handshake::Full };
-        self.client.worker.shared.counters.handshake(how);
+        self.tunnel.client.worker.shared.counters.handshake(how);
         if let Some(record) = &mut self.record {
             record.tls("hit");
             record.end(AnswerEnd::Complete);
         }
-        serve(stream, Rc::new(Client::within(self.client, self.inside)));
+        serve(stream, Rc::new(Client::within(self.tunnel.client, self.tunnel.inside)));
     }
 
     async fn pass(mut self, near: Stream, said: Bytes, why: Passed) {
-        note(&self.client, why, &mut self.record);
-        tunnel::pass(&self.client, near, said, (&self.asked.host, self.asked.port), self.record).await;
+        note(&self.tunnel.client, why, &mut self.record);
+        tunnel::pass(&self.tunnel.client, near, said, (&self.tunnel.asked.host, self.tunnel.asked.port), self.record)
+            .await;
     }
 
     fn failed(mut self, how: Handshake, logged: &'static str) {
-        self.client.worker.shared.counters.handshake(how);
+        self.tunnel.client.worker.shared.counters.handshake(how);
         if let Some(record) = &mut self.record {
             record.tls(logged);
             record.end(AnswerEnd::Broke(Blame::new(Whose::Client, Kind::TlsProtocolError)));

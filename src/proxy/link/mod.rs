@@ -32,6 +32,7 @@ pub use fields::verbatim;
 pub use pipeline::held;
 pub use pool::{NodePool, Swept};
 pub use shared::{Shared, TICK};
+pub use silent::Endings;
 pub use tie::{Tie, Ties};
 
 use crate::wire::answer::{decode, fields};

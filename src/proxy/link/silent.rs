@@ -5,7 +5,7 @@ use crate::config::Limits;
 use crate::net::shares::{ClientId, gives_way};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Waker};
 
 /// Those of one worker.
@@ -55,6 +55,26 @@ impl Silents {
         if let Some(given_up) = gives_way(&alike, limit, of).and_then(|first| entries.remove(&ids[first])) {
             given_up.ending.come();
         }
+    }
+}
+
+/// Those of connections that may have to end at one time.
+#[derive(Default)]
+pub struct Endings(RefCell<Vec<Weak<TieEnding>>>);
+
+impl Endings {
+    pub fn add(&self, ending: &Rc<TieEnding>) {
+        let mut all = self.0.borrow_mut();
+        // Looked through as often as it grows, so that this costs nothing.
+        if all.len() == all.capacity() {
+            all.retain(|one| one.strong_count() > 0);
+        }
+        all.push(Rc::downgrade(ending));
+    }
+
+    pub fn come(&self) {
+        let all = self.0.take();
+        all.iter().filter_map(Weak::upgrade).for_each(|ending| ending.come());
     }
 }
 

@@ -46,15 +46,24 @@ impl Ties {
         self.ties.borrow().is_empty()
     }
 
+    /// What its connection ends by: one of them, or somebody else.
+    pub fn ending(&self) -> &Rc<TieEnding> {
+        &self.ending
+    }
+
     /// Whether one of them has ended, as far as was seen: then so does the client's connection, because what comes next on it
-    /// was meant for who is logged in.
+    /// was meant for who is logged in. Or it was told to end.
     pub fn have_ended(&self) -> bool {
         self.ending.has_come()
     }
 
-    /// Ready when one of them has ended. Not while one is in use.
+    /// Ready when one of them has ended, or it was told to end. Not while one is in use.
     pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_empty() {
+        if self.have_ended() {
+            return Poll::Ready(());
+        }
+        let can_be_told = Rc::weak_count(&self.ending) > 0;
+        if self.is_empty() && !can_be_told {
             return Poll::Pending;
         }
         self.ending.wait(cx);
