@@ -7,10 +7,10 @@ use super::disk_trouble::{DiskTrouble, Lateness};
 use super::random::random;
 use crate::clock;
 use crate::config::{Config, size};
+use crate::store::Entry;
 use crate::store::disk::{
     Disk, DiskLookup, DiskPlan, ForgottenUrl, IndexSlot, JobDone, Opening, Recovered, Skipped, Unread,
 };
-use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
 use serde_json::{Map, Value};
@@ -344,7 +344,7 @@ impl Tier {
 
     /// Writes what memory has; `before` is what was forgotten for it.
     pub fn put(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
-        if entry.mark != Mark::Anyone || entry.part().is_some() {
+        if !entry.may_lie_on_disk() {
             return;
         }
         let _ = self.try_put(key.hash(), entry, before);
@@ -480,9 +480,15 @@ impl Tier {
     /// Writes what memory alone has, as far as there is time, and then that all is in order.
     pub async fn finish(&self, all: impl Iterator<Item = Arc<Entry>>, time: Duration) {
         let flush = async {
-            for entry in all {
+            // The variants of a URL come one after the other.
+            let mut of = None;
+            for entry in all.filter(|entry| entry.may_lie_on_disk()) {
                 let hash = xxhash_rust::xxh3::xxh3_64(entry.key());
-                if entry.mark != Mark::Anyone || entry.part().is_some() || self.disk.borrow().has(hash) {
+                let was_there = of.filter(|(last, _)| *last == hash).map(|(_, was_there)| was_there);
+                let was_there = was_there.unwrap_or_else(|| self.disk.borrow().has(hash));
+                of = Some((hash, was_there));
+                let selecting = (!entry.vary().is_empty()).then(|| entry.selecting());
+                if was_there && self.disk.borrow().outdates(hash, selecting) {
                     continue;
                 }
                 while self.try_put(hash, &entry, None) == Err(Skipped::Behind) {

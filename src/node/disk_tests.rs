@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::{LifetimeSource, Marks, Terms};
+use crate::store::Mark;
 use crate::store::disk::Folder;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -52,7 +53,14 @@ fn key() -> Key {
 }
 
 fn page() -> Arc<Entry> {
+    variant(None)
+}
+
+fn variant(language: Option<&str>) -> Arc<Entry> {
     let now = clock::now();
+    let mut headers = HeaderMap::new();
+    language.iter().for_each(|_| _ = headers.insert("vary", "accept-language".parse().unwrap()));
+    let selecting = language.map(|language| format!("accept-language:{language}\n")).unwrap_or_default();
     let terms = Terms {
         born: now,
         received: now,
@@ -64,7 +72,7 @@ fn page() -> Arc<Entry> {
         marks: Marks::NONE,
     };
     let body = vec![Bytes::from_static(b"page")];
-    Arc::new(Entry::new(&key(), StatusCode::OK, &HeaderMap::new(), b"", terms, Mark::Anyone, body))
+    Arc::new(Entry::new(&key(), StatusCode::OK, &headers, selecting.as_bytes(), terms, Mark::Anyone, body))
 }
 
 async fn with_page(folder: &Path) -> Running {
@@ -101,6 +109,24 @@ fn what_is_taken_away_while_a_disk_fails_is_validated_by_the_next_process() {
         running.kill().await;
         let next = Running::on(folder.path()).await;
         assert_eq!((next.page().await, next.0.lineage()), (Some(true), lineage));
+    });
+}
+
+#[test]
+fn at_the_end_all_variants_are_written_that_are_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        let [de, en, fr, it] = ["de", "en", "fr", "it"].map(|language| variant(Some(language)));
+        for (all, there) in [(vec![de.clone(), en.clone()], 2), (vec![de, en, fr, it], 4)] {
+            let running = Running::on(folder.path()).await;
+            running.0.finish(all.into_iter(), PATIENCE).await;
+            running.kill().await;
+            let next = Running::on(folder.path()).await;
+            let (found, _reading) = next.0.read(&key()).await.unwrap();
+            assert_eq!(found.len(), there);
+            next.0.finish(std::iter::empty(), PATIENCE).await;
+            next.kill().await;
+        }
     });
 }
 

@@ -42,9 +42,9 @@ pub struct RecordHead {
 }
 
 impl RecordHead {
-    /// Of a whole that everyone may have: nothing else is ever written to a disk. `hash` is the key's.
+    /// `hash` is the key's.
     pub fn of(entry: &Entry, hash: u64, lineage: u64, previous: Option<Previous>) -> Option<RecordHead> {
-        if entry.mark != Mark::Anyone || entry.part().is_some() {
+        if !entry.may_lie_on_disk() {
             return None;
         }
         let (key, selecting, body) = (entry.key(), entry.selecting(), entry.body().len());
