@@ -24,10 +24,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 pub async fn serve(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Response<NodeBody> {
-    let brought = match node.lookup(ask).is_none() && node.on_disk(&ask.key) {
-        true => Box::pin(from_disk::bring(node, ask)).await,
-        false => None,
-    };
+    let brought = from_disk::where_missing(node, ask, node.lookup(ask).is_none()).await;
     let found = match stored(node, ask, brought.as_ref()) {
         Some(response) => Some(response),
         None => match under_way(node, ask) {

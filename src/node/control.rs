@@ -92,10 +92,7 @@ async fn explain(node: &Rc<CacheNode>, request: &Request<ClientBody>) -> Respons
         answer::text(StatusCode::BAD_REQUEST, "a header is name:value\n")
     });
     let Some(ask) = asked else { return read };
-    let brought = match node.lookup(&ask).is_none() && node.on_disk(&ask.key) {
-        true => from_disk::bring(node, &ask).await,
-        false => None,
-    };
+    let brought = from_disk::where_missing(node, &ask, node.lookup(&ask).is_none()).await;
     json(StatusCode::OK, &explain::answer(node, &ask, brought))
 }
 

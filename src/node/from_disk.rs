@@ -8,8 +8,17 @@ use crate::store::Shelf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// What lies on disk under the URL, as far as it may be answered with; of many who ask one reads. `None`: nothing does.
-pub async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
+/// What lies on disk under the URL, where memory has nothing that the request selects (`is_missing`).
+pub async fn where_missing(node: &Rc<CacheNode>, ask: &Ask, is_missing: bool) -> Option<Shelf> {
+    match is_missing && node.on_disk(&ask.key) {
+        // It is rare, and a future is as large as the largest that it may wait for.
+        true => Box::pin(bring(node, ask)).await,
+        false => None,
+    }
+}
+
+/// As far as it may be answered with; of many who ask one reads. `None`: nothing lies there.
+async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
     let disk = node.disk.as_ref()?;
     if disk.joins(&ask.key).await
         && let Some(shelf) = node.store.get(&ask.key)

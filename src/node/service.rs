@@ -150,12 +150,9 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
     for _ in 0..LOOKS {
         let mut shelf = node.store.get(&ask.key);
         let mut entry = shelf.as_ref().and_then(|shelf| node.selected(&ask, shelf));
-        let mut from = From::Memory;
-        if entry.is_none()
-            && node.on_disk(&ask.key)
-            && let Some(found) = Box::pin(from_disk::bring(node, &ask)).await
-        {
-            (entry, from) = (node.selected(&ask, &found), From::Disk);
+        let mut from = CameFrom::Memory;
+        if let Some(found) = from_disk::where_missing(node, &ask, entry.is_none()).await {
+            (entry, from) = (node.selected(&ask, &found), CameFrom::Disk);
             shelf = Some(found);
         }
         let now = clock::now();
@@ -268,7 +265,7 @@ fn may_stand_in<'a>(
 
 /// Where a stored response was when it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
+enum CameFrom {
     Memory,
     Disk,
 }
@@ -278,13 +275,13 @@ fn hit(
     ask: &Ask,
     entry: Option<Arc<Entry>>,
     ttl: i64,
-    from: From,
+    from: CameFrom,
 ) -> Result<Response<NodeBody>, Fault> {
     let entry = entry.ok_or_else(super::fill::vanished)?;
     add(&node.counters.hits, 1);
     let now = clock::now();
     entry.touch(now.seconds());
-    let detail = (from == From::Disk).then(|| "disk".into());
+    let detail = (from == CameFrom::Disk).then(|| "disk".into());
     if let Some(disk) = node.disk.as_ref().filter(|_| detail.is_some()) {
         disk.count_hit();
     }

@@ -31,6 +31,7 @@ pub enum Skipped {
 }
 
 impl Skipped {
+    /// In their order: a count of each has its place by that.
     pub const ALL: [(Skipped, &str); 6] = [
         (Skipped::TooLarge, "too_large"),
         (Skipped::Brief, "brief"),
@@ -209,6 +210,11 @@ mod tests {
         ] {
             assert_eq!(stays(&old, &new, now), expected, "{new:?}");
         }
+    }
+
+    #[test]
+    fn each_reason_has_a_place_of_its_own_among_the_counts() {
+        assert!(Skipped::ALL.iter().enumerate().all(|(place, (why, _))| *why as usize == place));
     }
 
     #[test]

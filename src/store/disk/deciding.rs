@@ -257,11 +257,7 @@ impl Disk {
         now: Timestamp,
     ) -> Result<(), Skipped> {
         let put = self.try_put(hash, entry, before, now);
-        if let Err(why) = put {
-            let counts = Skipped::ALL.iter().zip(&mut self.counts.skipped).filter(|((one, _), _)| *one == why);
-            counts.for_each(|(_, count)| *count += 1);
-        }
-        put
+        put.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
     }
 
     fn try_put(
@@ -271,7 +267,7 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        if !self.is_read() || (self.full_since > 0 && now.0 < self.full_since + TRY_AGAIN) {
+        if !self.is_read() || (self.full_since > 0 && now.0 < self.full_since.saturating_add(TRY_AGAIN)) {
             return Err(Skipped::Off);
         }
         let id = Id::of(hash);
@@ -360,7 +356,7 @@ impl Disk {
             self.jobs.extend(dropped.drain(..).map(DiskJob::Drop));
         }
         let number = self.next;
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         self.segments.insert(number, Segment { length, begun: now.0 });
         self.jobs.push(DiskJob::Begin(number, length, now.0));
         let mut filled = 0;

@@ -109,7 +109,7 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
         FileName::Segment(number) => Some(*number),
         _ => None,
     };
-    let after = there.keys().filter_map(numbers).max().map_or(1, |number| number + 1);
+    let after = there.keys().filter_map(numbers).max().map_or(1, |number| number.saturating_add(1));
     let mut found = Recovered { lineage: opening.lineage, next: after, ..Recovered::default() };
     let newest = there.keys().filter(|name| matches!(name, FileName::Journal(_))).max().copied();
     let nothing = |found| Ok(Replayed { found, seed: None, end: 0, damaged: false, dropped: Vec::new() });
@@ -140,7 +140,7 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     let next = found.next;
     let is_there = |slot: IndexSlot| found.segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
     found.index.update(|_, slot| is_there(slot).then_some(slot));
-    if replay.time > opening.now + SLACK {
+    if replay.time > opening.now.saturating_add(SLACK) {
         found.doubted = Some("the clock was set back");
     }
     Ok(Replayed { found, seed: Some(seed), end: scan.end(), damaged: scan.damaged, dropped })

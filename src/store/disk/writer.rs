@@ -310,7 +310,7 @@ impl<F: Files> DiskWriter<F> {
     fn draft(&mut self, frames: Vec<Frame>, first: bool) {
         self.write_records();
         if first {
-            let seed = SumSeed { number: self.journal.seed.number + 1, ..self.journal.seed };
+            let seed = SumSeed { number: self.journal.seed.number.saturating_add(1), ..self.journal.seed };
             match Journal::begin(&*self.files, FileName::Draft(seed.number), seed, self.reserve) {
                 Ok(draft) => self.draft = Some(draft),
                 Err(cause) => return self.done.push(JobDone::Failed(cause)),
