@@ -24,8 +24,9 @@ const SECOND_CHANCE: u64 = 4;
 /// So many bytes may wait to be written.
 const BEHIND: u64 = 8 * 1024 * 1024;
 const FRAME: u64 = 24;
-/// Parts of the index that are drafted at a time.
+/// So many parts of the index are drafted at a time, or fewer with so many frames.
 const PARTS: usize = 32;
+const FRAMES: usize = 8_192;
 /// Segments that find no room until that is so: more than one may be on its way.
 const REFUSED: u32 = 2;
 /// A disk without room is tried again after so long, in milliseconds.
@@ -51,9 +52,10 @@ pub struct Disk {
     meanwhile: Option<Meanwhile>,
     /// Groups became invalid since the start.
     grouped: bool,
-    /// Bytes of the journal, and the part of the index that is drafted next.
+    /// Bytes of the journal, and the part of the index that is drafted next, when the one before is written.
     journal: u64,
     drafting: Option<usize>,
+    draft_waits: bool,
     /// There was no room for a segment, at this time; 0: there was.
     full_since: u64,
     /// So many segments found no room since one did.
@@ -85,6 +87,7 @@ impl Disk {
             grouped: false,
             journal: 0,
             drafting: None,
+            draft_waits: false,
             full_since: 0,
             refused: 0,
             room,
@@ -420,6 +423,7 @@ impl Disk {
             }
             JobDone::NoRoom(number) => self.no_room(*number, now),
             JobDone::Journal(bytes) => self.journal = *bytes,
+            JobDone::Drafted => self.draft_waits = false,
             JobDone::Failed(_) | JobDone::Settled(_) | JobDone::Broken(_) | JobDone::Finished => {}
         }
     }
@@ -446,17 +450,23 @@ impl Disk {
             return;
         }
         let needed = (self.index.len() + self.segments.len() + 1) as u64 * FRAME;
-        if self.drafting.is_none() && self.journal > self.plan.short() + 2 * needed {
+        if self.drafting.is_none() && !self.draft_waits && self.journal > self.plan.short() + 2 * needed {
             self.draft_anew();
         }
-        let Some(part) = self.drafting else { return };
-        let parts = (part..part + PARTS).map_while(|part| self.index.part(part));
-        // What waits to be written is noted when it is.
-        let written = parts.flatten().filter(|(_, slot)| !self.pending.contains_key(&slot.place()));
-        let frames: Vec<Frame> = written.map(|(id, slot)| Frame::Stored(id, slot.without(IndexSlot::USED))).collect();
+        let Some(first) = self.drafting.filter(|_| !self.draft_waits) else { return };
+        let (mut part, mut frames) = (first, Vec::new());
+        while part < first + PARTS
+            && frames.len() < FRAMES
+            && let Some(slots) = self.index.part(part)
+        {
+            // What waits to be written is noted when it is.
+            let written = slots.filter(|(_, slot)| !self.pending.contains_key(&slot.place()));
+            frames.extend(written.map(|(id, slot)| Frame::Stored(id, slot.without(IndexSlot::USED))));
+            part += 1;
+        }
         self.jobs.push(DiskJob::Draft { frames, first: false });
-        self.drafting = Some(part + PARTS);
-        if self.index.part(part + PARTS).is_none() {
+        (self.drafting, self.draft_waits) = (Some(part), true);
+        if self.index.part(part).is_none() {
             self.drafting = None;
             if self.grouped {
                 self.jobs.push(DiskJob::Note(Frame::Grouped));
@@ -468,7 +478,7 @@ impl Disk {
 
     /// Begins a new journal; it is gone on with by [`Disk::go_on`].
     pub fn draft_anew(&mut self) {
-        self.drafting = Some(0);
+        (self.drafting, self.draft_waits) = (Some(0), true);
         let segments = self.segments.iter().map(|(number, s)| Frame::Segment(*number, s.length, s.begun));
         self.jobs.push(DiskJob::Draft { frames: segments.collect(), first: true });
     }

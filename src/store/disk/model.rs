@@ -284,6 +284,32 @@ fn a_long_journal_is_written_anew_and_says_the_same() {
 }
 
 #[test]
+fn no_more_of_a_new_journal_waits_than_one_part_of_it() {
+    let mut rig = Rig::new(64 * SMALL);
+    (0..30_000).for_each(|n| _ = rig.put(&page(&url(n), 0, n, Marks::NONE, 10)));
+    rig.work();
+    rig.disk.draft_anew();
+    let (mut all, mut rounds) = (0, 0);
+    while rig.disk.is_drafting() {
+        let frames = |job: &DiskJob| match job {
+            DiskJob::Draft { frames, .. } => frames.len(),
+            _ => 0,
+        };
+        (0..50).for_each(|_| rig.disk.go_on(Timestamp(NOW)));
+        let jobs = rig.disk.take_jobs();
+        let waits = jobs.iter().map(frames).sum::<usize>();
+        assert!(waits < 10_000, "{waits} frames wait");
+        (all, rounds) = (all + waits, rounds + 1);
+        for done in rig.writer.run(jobs) {
+            rig.disk.done(&done, Timestamp(NOW));
+        }
+    }
+    assert!(all >= 30_000 && rounds > 4, "{all} frames, {rounds} rounds");
+    rig.work();
+    assert_eq!(rig.again().disk.objects(), 30_000);
+}
+
+#[test]
 fn a_smaller_disk_keeps_the_newest() {
     let mut rig = Rig::new(4 * SMALL);
     (0..8_000).for_each(|n| put(&mut rig, n, n));

@@ -68,6 +68,8 @@ pub enum JobDone {
     /// There was no room for a segment.
     NoRoom(u64),
     Settled(u64),
+    /// A part of a draft, or it could not be.
+    Drafted,
     /// So long the journal is now.
     Journal(u64),
     /// The journal could not be written: nothing that is there may be believed any more.
@@ -200,7 +202,10 @@ impl<F: Files> DiskWriter<F> {
                     self.done.push(JobDone::Failed(cause));
                 }
             }
-            DiskJob::Draft { frames, first } => self.draft(frames, first),
+            DiskJob::Draft { frames, first } => {
+                self.draft(frames, first);
+                self.done.push(JobDone::Drafted);
+            }
             DiskJob::Replace => self.replace(),
             DiskJob::Settle { ticket, durable } => {
                 self.flush()?;
