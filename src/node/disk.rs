@@ -5,7 +5,7 @@ use super::counters::add;
 use super::disk_threads::{News, Readers, Told, machine, start};
 use super::disk_trouble::{DiskTrouble, Lateness};
 use super::random::random;
-use crate::clock;
+use crate::clock::{self, tick};
 use crate::config::{Config, size};
 use crate::store::Entry;
 use crate::store::disk::{
@@ -248,11 +248,7 @@ impl Tier {
             JobDone::Failed(cause) => self.failed(&cause.to_string()),
             JobDone::Broken(cause) => self.fail(&format!("its journal cannot be written ({cause})")),
             JobDone::Finished => self.ended.notify_one(),
-            JobDone::NoRoom(_)
-            | JobDone::Stored(..)
-            | JobDone::Lost(..)
-            | JobDone::Drafted
-            | JobDone::Journal(_) => {}
+            JobDone::NoRoom(_) | JobDone::Stored(..) | JobDone::Lost(..) | JobDone::Drafted | JobDone::Journal(_) => {}
         }
         let is_full = self.disk.borrow().is_full();
         if is_full && !was_full {
@@ -431,16 +427,19 @@ impl Tier {
         let mut found = entries;
         let waits_for = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
         if let Some(from) = waits_for {
-            let asked = {
-                let (readers, lineage) = (self.readers.borrow(), self.disk.borrow().lineage());
-                readers.as_ref()?.ask(lineage, key.as_str().as_bytes().into(), from)
+            let (begun, lineage) = (tick(), self.disk.borrow().lineage());
+            let asker = self.readers.borrow().as_ref()?.asker();
+            let asked = timeout(self.limit, asker.ask(lineage, key.as_str().as_bytes().into(), from)).await;
+            let Ok(asked) = asked else {
+                self.late(&self.trouble.reads, "reads are not back in time");
+                return None;
             };
             let Some(told) = asked else {
                 add(&self.counts.busy, 1);
                 return None;
             };
             add(&self.counts.reads, 1);
-            match timeout(self.limit, told).await {
+            match timeout(self.limit.saturating_sub(tick().since(begun)), told).await {
                 Ok(Ok(Ok(more))) => {
                     self.trouble.reads.in_time();
                     found.extend(more.into_iter().map(Arc::new));

@@ -13,11 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 const READERS: usize = 3;
 /// So many reads wait at most; others are misses at once.
 const WAITING: usize = 256;
+/// For so many bytes at a time; a longer record is read alone.
+const ROOM: u64 = 16 * 1024 * 1024;
+/// In blocks of so many.
+const BLOCK: u64 = 64 * 1024;
 /// A folder that another process has is asked for again so often, so many times at once, and then at this distance.
 const SOON: (Duration, u32) = (Duration::from_millis(100), 10);
 const LATER: Duration = Duration::from_secs(10);
@@ -122,11 +126,14 @@ struct ReadQuestion {
     key: Box<[u8]>,
     from: Previous,
     told: oneshot::Sender<ReadAnswer>,
+    /// Held until it is read, whoever still waits for that.
+    room: OwnedSemaphorePermit,
 }
 
 /// The threads that read. They end with it.
 pub struct Readers {
     ask: SyncSender<ReadQuestion>,
+    room: Arc<Semaphore>,
     mark: Arc<FolderMark<Folder>>,
 }
 
@@ -139,23 +146,22 @@ impl Readers {
             let answer = move || {
                 loop {
                     let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(ReadQuestion { lineage, key, from, told }) = next else { return };
+                    let Ok(ReadQuestion { lineage, key, from, told, room }) = next else { return };
                     // Who has asked may have gone, or given up.
                     if !told.is_closed() {
                         let _ = told.send(read(&*folder, lineage, &key, from));
                     }
+                    drop(room);
                 }
             };
             thread::Builder::new().name("disk-reader".to_owned()).spawn(answer)?;
         }
-        Ok(Readers { ask, mark })
+        Ok(Readers { ask, room: Arc::new(Semaphore::new((ROOM / BLOCK) as usize)), mark })
     }
 
-    /// `None`: too many wait already.
-    pub fn ask(&self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<ReadAnswer>> {
-        let (told, answer) = oneshot::channel();
-        self.ask.try_send(ReadQuestion { lineage, key, from, told }).ok()?;
-        Some(answer)
+    /// Where to ask.
+    pub fn asker(&self) -> ReadAsker {
+        ReadAsker { ask: self.ask.clone(), room: self.room.clone() }
     }
 
     /// Has the folder say that it is not to be believed, by a thread that waits for nobody; `done` says that it does.
@@ -168,10 +174,54 @@ impl Readers {
     }
 }
 
+/// Asks the threads that read.
+pub struct ReadAsker {
+    ask: SyncSender<ReadQuestion>,
+    room: Arc<Semaphore>,
+}
+
+impl ReadAsker {
+    /// Waits until there is room for it. `None`: too many wait already, or nobody reads any more.
+    pub async fn ask(self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<ReadAnswer>> {
+        let blocks = from.slot.length().min(ROOM).div_ceil(BLOCK) as u32;
+        let room = self.room.acquire_many_owned(blocks).await.ok()?;
+        let (told, answer) = oneshot::channel();
+        self.ask.try_send(ReadQuestion { lineage, key, from, told, room }).ok()?;
+        Some(answer)
+    }
+}
+
 /// A number of this boot of the machine; where the system has none, each start is taken for one after a power cut.
 pub fn machine() -> u64 {
     match std::fs::read("/proc/sys/kernel/random/boot_id") {
         Ok(id) => xxhash_rust::xxh3::xxh3_64(&id).max(1),
         Err(_) => random() | 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::IndexSlot;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_read_waits_until_there_is_room_for_it() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Arc::new(Folder::open(&path.path().join("n1"), "n1").unwrap());
+        let (mark, _) = FolderMark::take(folder.clone(), 1).unwrap();
+        let readers = Readers::start(&folder, Arc::new(mark)).unwrap();
+        let ask = |length| {
+            let from = Previous { segment: 1, slot: IndexSlot::new(1, 0, length) };
+            readers.asker().ask(7, b"http://a.example/".as_slice().into(), from)
+        };
+        let all = readers.room.clone().acquire_many_owned((ROOM / BLOCK) as u32).await.unwrap();
+        assert!(timeout(Duration::from_millis(20), ask(64)).await.is_err());
+        drop(all);
+        // One that is longer than all the room is read too, and then the next.
+        for length in [2 * ROOM, 64] {
+            let told = ask(length).await.unwrap().await.unwrap();
+            assert!(matches!(told, Err(Unread::System(_))), "there is no such segment: {told:?}");
+        }
     }
 }

@@ -491,6 +491,17 @@ fn variants_lie_one_behind_the_other_and_an_older_one_does_not_come_back() {
 }
 
 #[test]
+fn behind_the_newest_no_more_than_16_mib_of_variants_are_read() {
+    let mut rig = Rig::new(256 * SMALL);
+    for variant in 1..=4 {
+        rig.put(&page(&url(1), variant, 1, Marks::NONE, 7 << 20)).unwrap();
+        rig.work();
+    }
+    let found: Vec<usize> = rig.get(&url(1)).iter().map(|entry| entry.body().len() as usize).collect();
+    assert_eq!(found, [7 << 20; 3]);
+}
+
+#[test]
 fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
     let mut rig = Rig::new(SMALL);
     let pages: Vec<_> = (0..20).map(|n| page(&url(n), (n % 2) as u8, n, Marks::NONE, 10 + 9 * n as usize)).collect();

@@ -4,12 +4,13 @@ use super::files::{FileName, Files};
 use super::place::IndexSlot;
 use super::record::{BadRecord, DiskRecord, Previous};
 use crate::store::entry::Entry;
+use bytes::Bytes;
 use std::io;
 
 /// So many records of one URL are read.
 const MOST: usize = 16;
-/// And no more bytes than this.
-const BYTES: u64 = 256 * 1024 * 1024;
+/// And behind the newest no more bytes than this.
+const BYTES: u64 = 16 * 1024 * 1024;
 
 /// Why the newest record cannot be had.
 #[derive(Debug)]
@@ -21,7 +22,8 @@ pub enum Unread {
 /// What lies there under this key, the newest first; empty where another URL has the place. What is behind the newest may be
 /// gone by now.
 pub fn read(files: &impl Files, lineage: u64, key: &[u8], from: Previous) -> Result<Vec<Entry>, Unread> {
-    let (mut found, mut next, mut doubtful, mut left) = (Vec::new(), Some(from), false, BYTES);
+    let (mut found, mut next, mut doubtful) = (Vec::new(), Some(from), false);
+    let mut left = BYTES + from.slot.length();
     while let Some(Previous { segment, slot }) = next.filter(|next| found.len() < MOST && next.slot.length() <= left) {
         left -= slot.length();
         doubtful |= slot.has(IndexSlot::DOUBTFUL);
@@ -47,7 +49,9 @@ fn one(
 ) -> Result<Option<(Entry, Option<Previous>)>, Unread> {
     let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
     let read = files.read(FileName::Segment(segment), slot.at(), &mut bytes).map_err(Unread::System)?;
-    let record = DiskRecord::read(&bytes[..read], lineage).map_err(Unread::Bad)?;
+    bytes.truncate(read);
+    let bytes = Bytes::from(bytes);
+    let record = DiskRecord::read(&bytes, lineage).map_err(Unread::Bad)?;
     if record.key() != key {
         return Ok(None);
     }

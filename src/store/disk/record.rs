@@ -121,7 +121,7 @@ pub enum BadRecord {
 /// A record that was read: its head is believed, its body is not yet.
 #[derive(Debug)]
 pub struct DiskRecord<'a> {
-    bytes: &'a [u8],
+    bytes: &'a Bytes,
     pub hash: u64,
     key: Range<usize>,
     selecting: Range<usize>,
@@ -134,7 +134,7 @@ pub struct DiskRecord<'a> {
 
 impl<'a> DiskRecord<'a> {
     /// Of a folder with this lineage. `bytes` may be longer than the record.
-    pub fn read(bytes: &'a [u8], lineage: u64) -> Result<DiskRecord<'a>, BadRecord> {
+    pub fn read(bytes: &'a Bytes, lineage: u64) -> Result<DiskRecord<'a>, BadRecord> {
         let header: &[u8; HEADER] =
             bytes.first_chunk().filter(|header| header.starts_with(MAGIC)).ok_or(BadRecord::Damaged)?;
         let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
@@ -196,7 +196,7 @@ impl<'a> DiskRecord<'a> {
             std::str::from_utf8(self.key()).ok().and_then(|key| Key::parse(key).ok()).ok_or(BadRecord::Damaged)?;
         let headers = fields(&self.bytes[self.fields.clone()]).ok_or(BadRecord::Damaged)?;
         let terms = if doubtful { self.terms.invalidated() } else { self.terms };
-        let body = vec![Bytes::copy_from_slice(body)];
+        let body = vec![self.bytes.slice(self.body.clone())];
         let selecting = &self.bytes[self.selecting.clone()];
         Ok(Entry::new(&key, self.status, &headers, selecting, terms, Mark::Anyone, body))
     }
@@ -272,19 +272,20 @@ mod tests {
             let entry = entry(body, vary);
             let bytes = written(&entry);
             let padded = [bytes.clone(), vec![0; 64]].concat();
+            let padded = Bytes::from(padded);
             let record = DiskRecord::read(&padded, LINEAGE).unwrap();
             prop_assert_eq!(record.whole(), &bytes[..]);
             alike(&record.entry(false).unwrap(), &entry);
             let doubtful = record.entry(true).unwrap();
             prop_assert!(doubtful.terms.always_validate() && doubtful.first(crate::wire::field::FieldId::CacheControl).is_some());
-            prop_assert_eq!(DiskRecord::read(&bytes, LINEAGE + 1).err(), Some(BadRecord::Other));
+            prop_assert_eq!(DiskRecord::read(&Bytes::from(bytes), LINEAGE + 1).err(), Some(BadRecord::Other));
         }
 
         #[test]
         fn no_bytes_can_panic_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let with_magic = [MAGIC, &bytes[..]].concat();
-            for bytes in [&bytes, &with_magic] {
-                let _ = DiskRecord::read(bytes, LINEAGE).and_then(|record| record.entry(false));
+            for bytes in [bytes, with_magic] {
+                let _ = DiskRecord::read(&bytes.into(), LINEAGE).and_then(|record| record.entry(false));
             }
         }
     }
@@ -295,11 +296,11 @@ mod tests {
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            let read = DiskRecord::read(&bad, LINEAGE).and_then(|record| record.entry(false));
+            let read = DiskRecord::read(&bad.into(), LINEAGE).and_then(|record| record.entry(false));
             assert!(read.is_err(), "bit {bit}");
         }
         for length in 0..good.len() {
-            assert!(DiskRecord::read(&good[..length], LINEAGE).is_err(), "{length} bytes");
+            assert!(DiskRecord::read(&Bytes::copy_from_slice(&good[..length]), LINEAGE).is_err(), "{length} bytes");
         }
     }
 

@@ -248,8 +248,9 @@ impl<F: Files> DiskWriter<F> {
         let read = self.files.read(FileName::Segment(segment), slot.at(), &mut bytes);
         // Sums go with it, and are checked by whoever reads it.
         let lineage = self.journal.seed.lineage;
-        let whole =
-            read.ok().and_then(|n| DiskRecord::read(&bytes[..n], lineage).ok()).filter(|r| Id::of(r.hash) == id);
+        bytes.truncate(read.unwrap_or(0));
+        let bytes = Bytes::from(bytes);
+        let whole = DiskRecord::read(&bytes, lineage).ok().filter(|record| Id::of(record.hash) == id);
         match whole {
             Some(record) => {
                 self.place(to.0, to.1.at());
