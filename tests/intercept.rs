@@ -315,6 +315,20 @@ fn a_hello_may_come_in_many_pieces() {
     assert_eq!(stage.get(&mut client, "/page").text(), "page");
 }
 
+/// With a share for a group that quantum computers do not break, for example.
+#[test]
+fn a_hello_may_be_long() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let names: Vec<String> = (0..60).map(|n| format!("protocol-{n}-{}", "x".repeat(200))).collect();
+    let protocols: Vec<&str> = names.iter().map(String::as_str).chain(["http/1.1"]).collect();
+    let config = Arc::new(stage.client(&protocols));
+    for half in [6000, 1 << 14] {
+        let mut client = stage.tunnel().secure_in_pieces(&config, "localhost", half).unwrap();
+        assert_eq!(stage.get(&mut client, "/page").text(), "page");
+    }
+}
+
 #[test]
 fn half_a_hello_is_given_up_in_time() {
     let stage = Stage::with(|setup, _| setup.set("timeouts", "header", "300ms"));

@@ -8,8 +8,8 @@ pub const LONGEST: usize = 64 * 1024;
 /// What a connection begins with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HelloRead {
-    /// A hello so far, and more is to come.
-    Partial,
+    /// A hello so far; of the rest, so many bytes at least are to come. There is nothing to see before.
+    Partial(usize),
     Hello(ClientHello),
     /// Something else.
     Other,
@@ -57,7 +57,9 @@ pub fn read(sent: &[u8]) -> HelloRead {
         }
         // A record of a handshake, of TLS 1.0 to 1.2 by its number (RFC 8446 section 5.1), which has something in it.
         match rest {
-            [] | [HANDSHAKE] | [HANDSHAKE, 3] | [HANDSHAKE, 3, _] | [HANDSHAKE, 3, _, _] => return HelloRead::Partial,
+            [] | [HANDSHAKE] | [HANDSHAKE, 3] | [HANDSHAKE, 3, _] | [HANDSHAKE, 3, _, _] => {
+                return HelloRead::Partial(RECORD - rest.len() + missing(&message));
+            }
             [HANDSHAKE, 3, _, high, low, ..] => {
                 let length = usize::from(u16::from_be_bytes([*high, *low]));
                 if length == 0 || length > 1 << 14 {
@@ -66,13 +68,22 @@ pub fn read(sent: &[u8]) -> HelloRead {
                 let content = &rest[RECORD..];
                 message.extend_from_slice(&content[..length.min(content.len())]);
                 if content.len() < length {
-                    return whole(&message).unwrap_or(HelloRead::Partial);
+                    return whole(&message).unwrap_or_else(|| HelloRead::Partial(missing(&message)));
                 }
                 rest = &content[length..];
             }
             _ => return HelloRead::Other,
         }
     }
+}
+
+/// Of a message that is not whole.
+fn missing(message: &[u8]) -> usize {
+    let whole = match message {
+        [_, a, b, c, ..] => 4 + u32::from_be_bytes([0, *a, *b, *c]) as usize,
+        _ => 4,
+    };
+    whole.saturating_sub(message.len()).max(1)
 }
 
 /// What has come of the message, where that is enough to tell.
@@ -249,13 +260,26 @@ mod tests {
         for piece in [1, 5, 100, 1 << 14] {
             let sent = hello_in(piece, TLS_1_2, &[0x1301], &extensions);
             for end in 0..sent.len() {
-                assert_eq!(read(&sent[..end]), HelloRead::Partial, "{end} of {}", sent.len());
+                let HelloRead::Partial(more) = read(&sent[..end]) else { panic!("{end} of {}", sent.len()) };
+                assert!((1..=sent.len() - end).contains(&more), "{end} of {}: {more}", sent.len());
             }
             let HelloRead::Hello(hello) = read(&sent) else { panic!("it is whole") };
             assert_eq!(hello.host.as_deref(), Some("files.example"));
             assert!(hello.speaks_http1() && hello.is_current);
             let more = [&sent[..], b"early data"].concat();
             assert_eq!(read(&more), HelloRead::Hello(hello));
+        }
+    }
+
+    #[test]
+    fn a_long_hello_is_looked_at_a_few_times_only() {
+        for piece in [1, 1 << 14] {
+            let sent = hello_in(piece, TLS_1_2, &[0x1301], &[extension(0xfe0d, &[5; 10_000])]);
+            let (mut end, mut looks) = (0, 0);
+            while let HelloRead::Partial(more) = read(&sent[..end]) {
+                (end, looks) = (end + more, looks + 1);
+            }
+            assert!(end == sent.len() && looks < 70, "{looks} looks, {end} of {}", sent.len());
         }
     }
 

@@ -27,6 +27,10 @@ use tokio::time::timeout;
 /// Who says nothing for so long waits for the other end to speak first.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// As much is read of a hello at once, at least and at most.
+const READ: usize = 512;
+const MOST_READ: usize = 4096;
+
 /// What the client says first.
 enum ClientSaid {
     Hello(ClientHello),
@@ -157,14 +161,20 @@ impl Task {
 
 /// The hello, and all that was read for it.
 async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration) -> (ClientSaid, Bytes) {
-    let (began, mut bytes) = (tick(), BytesMut::from(&ahead[..]));
+    let (began, mut bytes, mut wanted) = (tick(), BytesMut::from(&ahead[..]), 0);
     let said = loop {
-        match client_hello::read(&bytes) {
-            HelloRead::Hello(hello) => break ClientSaid::Hello(hello),
-            HelloRead::Other => break ClientSaid::Other(Passed::NotTls),
-            HelloRead::Partial if bytes.len() >= client_hello::LONGEST => break ClientSaid::Nothing,
-            HelloRead::Partial => {}
+        if bytes.len() >= wanted {
+            match client_hello::read(&bytes) {
+                HelloRead::Hello(hello) => break ClientSaid::Hello(hello),
+                HelloRead::Other => break ClientSaid::Other(Passed::NotTls),
+                HelloRead::Partial(more) => wanted = bytes.len() + more,
+            }
         }
+        if wanted > client_hello::LONGEST {
+            break ClientSaid::Nothing;
+        }
+        // No more than that for who says that much will come.
+        bytes.reserve((wanted - bytes.len()).clamp(READ, MOST_READ));
         let (is_silent, left) = (bytes.is_empty(), limit.saturating_sub(tick().since(began)));
         let wait = if is_silent { left.min(SILENCE) } else { left };
         match timeout(wait, near.read_buf(&mut bytes)).await {
