@@ -234,7 +234,6 @@ pub fn samples(workers: &[Arc<FrontCounters>]) -> Vec<Sample> {
     samples
 }
 
-/// What has happened at all of what can go wrong.
 /// Those that have happened.
 fn passed(workers: &[Arc<FrontCounters>]) -> impl Iterator<Item = Sample> + use<'_> {
     Passed::ALL.into_iter().filter_map(|why| {
@@ -249,6 +248,7 @@ fn passed(workers: &[Arc<FrontCounters>]) -> impl Iterator<Item = Sample> + use<
     })
 }
 
+/// What has happened at all of what can go wrong.
 fn faults(workers: &[Arc<FrontCounters>]) -> impl Iterator<Item = Sample> + use<'_> {
     let all = Whose::ALL.into_iter().flat_map(|whose| Blamed::ALL.map(|kind| (whose, kind)));
     all.filter_map(|(whose, kind)| {

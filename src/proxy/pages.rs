@@ -11,7 +11,8 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// Browsers offer to trust what comes as this.
-const CERTIFICATE: HeaderValue = HeaderValue::from_static("application/x-x509-ca-cert");
+/// What browsers offer to trust.
+pub const CERTIFICATE: &str = "application/x-x509-ca-cert";
 /// Where they are, on the proxy's address.
 pub const ROOTS: &str = "/ca.pem";
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, TRACE, CONNECT";
@@ -67,7 +68,7 @@ pub fn not_here(proxy: &str, headers: &HeaderMap, address: &str, admin: &str) ->
 
 /// What clients are to trust, as PEM.
 pub fn roots(certificates: String) -> Response<ReplyContent> {
-    page_of(StatusCode::OK, CERTIFICATE, certificates)
+    page_of(StatusCode::OK, HeaderValue::from_static(CERTIFICATE), certificates)
 }
 
 /// Someone asked for the admin address through the proxy.

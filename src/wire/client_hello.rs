@@ -29,6 +29,9 @@ pub struct ClientHello {
     pub program: u64,
 }
 
+/// The one protocol that is spoken in TLS, to clients and to origins, by its name there (RFC 7301 section 6).
+pub const HTTP: &[u8] = b"http/1.1";
+
 const RECORD: usize = 5;
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -44,7 +47,7 @@ const TLS_1_3: u16 = 0x0304;
 impl ClientHello {
     /// Whether it can be answered in HTTP/1.1. Who names no protocol speaks that.
     pub fn speaks_http1(&self) -> bool {
-        self.protocols.as_ref().is_none_or(|all| all.iter().any(|protocol| **protocol == *b"http/1.1"))
+        self.protocols.as_ref().is_none_or(|all| all.iter().any(|protocol| **protocol == *HTTP))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::roots::Roots;
 use super::session::TlsSession;
 use super::trouble::TlsTrouble;
+use crate::wire::client_hello::HTTP;
 use crate::wire::target::Host;
 use bytes::Bytes;
 use rustls::client::Resumption;
@@ -16,7 +17,6 @@ use tokio::net::TcpStream;
 const RESUMED: usize = 1024;
 /// What rustls keeps of each.
 const TICKETS: usize = 8;
-const HTTP: &[u8] = b"http/1.1";
 
 /// What speaks TLS to all origins of a node.
 pub struct TlsClient(Arc<ClientConfig>);

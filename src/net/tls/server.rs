@@ -2,19 +2,17 @@
 
 use super::client::provider;
 use super::session::TlsSession;
+use crate::wire::client_hello::HTTP;
 use bytes::Bytes;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::ResolvesServerCertUsingSni;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{AlertDescription, Error, ServerConfig, ServerConnection};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use tokio::net::TcpStream;
-
-/// The only protocol that is spoken inside.
-const HTTP: &[u8] = b"http/1.1";
 
 /// What is the same for all hosts: one key, and one secret by which sessions are gone on with (a session is bound to its
 /// host all the same).
@@ -62,7 +60,8 @@ impl Server {
 
 fn config(provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(Nobody));
+    // Of nobody: each connection has its own host's.
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
     config.alpn_protocols = vec![HTTP.to_vec()];
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     Ok(config)
@@ -108,16 +107,6 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Refused::Certificate(error) | Refused::Incompatible(error) | Refused::Otherwise(error)) = self;
         error.fmt(f)
-    }
-}
-
-/// Stands where each connection has its own host.
-#[derive(Debug)]
-struct Nobody;
-
-impl ResolvesServerCert for Nobody {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        None
     }
 }
 

@@ -18,6 +18,7 @@ use super::hot::Hot;
 use super::https::folder;
 use super::https::leaf::Leaves;
 use super::metrics::FrontCounters;
+use super::pages::CERTIFICATE;
 use crate::cluster::{ControlPlane, NO_NODES};
 use crate::config::Config;
 use crate::net::drain::Shutdown;
@@ -150,9 +151,7 @@ impl Admin {
     fn roots(&self) -> Result<AdminReply, Problem> {
         match &self.leaves {
             None => Err(Problem::new(StatusCode::NOT_FOUND, "no https is cached here: set [https] hosts")),
-            Some(leaves) => {
-                Ok(reply(StatusCode::OK, "application/x-x509-ca-cert", folder::roots(leaves.authorities())))
-            }
+            Some(leaves) => Ok(reply(StatusCode::OK, CERTIFICATE, folder::roots(leaves.authorities()))),
         }
     }
 
