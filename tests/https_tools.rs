@@ -71,15 +71,6 @@ fn path() -> String {
     std::env::var("PATH").unwrap_or_default()
 }
 
-const MAKE_WHEEL: &str = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], "w") as z:
-    z.writestr("ringdemo/__init__.py", "x = 1\n" * 1000)
-    z.writestr("ringdemo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ringdemo\nVersion: 1.0\n")
-    z.writestr("ringdemo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    z.writestr("ringdemo-1.0.dist-info/RECORD", "")
-"#;
-
 #[test]
 fn pip_downloads_twice_and_the_origin_sends_the_wheel_once() {
     if !wanted("pip by https", &["python3", "unshare"]) {
@@ -88,9 +79,7 @@ fn pip_downloads_twice_and_the_origin_sends_the_wheel_once() {
     let names = ["pypi.org", "files.pythonhosted.org"];
     let Some(stage) = Stage::with("pip by https", "preset:python", &names, "127.83.0.1") else { return };
     let name = "ringdemo-1.0-py3-none-any.whl";
-    let wheel = stage.path(name);
-    succeed(command("python3").args(["-c", MAKE_WHEEL]).arg(&wheel));
-    let bytes = std::fs::read(&wheel).unwrap();
+    let bytes = tools::make_wheel(&stage.path(name));
     let sent = bytes.clone();
     stage.origin.on("/simple/ringdemo/", move |x| match x.head.has("if-none-match") {
         true => x.reply_empty(304, "ETag: \"1\"\r\nCache-Control: max-age=600, public\r\n"),

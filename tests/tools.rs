@@ -46,15 +46,6 @@ fn curl_gets_puts_and_hits() {
     came_through_us(&origin, "/up");
 }
 
-const MAKE_WHEEL: &str = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], "w") as z:
-    z.writestr("ringdemo/__init__.py", "x = 1\n" * 1000)
-    z.writestr("ringdemo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ringdemo\nVersion: 1.0\n")
-    z.writestr("ringdemo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-    z.writestr("ringdemo-1.0.dist-info/RECORD", "")
-"#;
-
 #[test]
 fn pip_downloads_from_a_local_index() {
     if !wanted("pip download", &["python3"]) || !has_pip() {
@@ -63,9 +54,7 @@ fn pip_downloads_from_a_local_index() {
     let (origin, cluster) = (Origin::start(), Cluster::start());
     let folder = TempDir::new().unwrap();
     let name = "ringdemo-1.0-py3-none-any.whl";
-    let wheel = folder.path().join(name);
-    succeed(command("python3").args(["-c", MAKE_WHEEL, wheel.to_str().unwrap()]));
-    let bytes = std::fs::read(&wheel).unwrap();
+    let bytes = tools::make_wheel(&folder.path().join(name));
     let sent = bytes.clone();
     origin.on("/simple/ringdemo/", move |x| {
         let page = format!("<!DOCTYPE html><html><body><a href=\"/files/{name}\">{name}</a></body></html>");

@@ -26,9 +26,10 @@ impl Rules {
 
     /// Those for one URL: with what is known of its host, where a preset names that.
     pub fn of(&self, key: &Key) -> Cow<'_, Rules> {
-        let keep = match key.host() {
-            Host::Name(host) if key.scheme() == "https" => preset::keep(host, key.port(), key.path_and_query()),
-            _ => Keep::AsSent,
+        let host = (key.scheme() == "https").then(|| key.host());
+        let keep = match host {
+            Some(Host::Name(host)) => preset::keep(host, key.port(), key.path_and_query()),
+            Some(Host::Ip(_)) | None => Keep::AsSent,
         };
         match keep == self.keep {
             true => Cow::Borrowed(self),

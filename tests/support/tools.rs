@@ -2,6 +2,7 @@
 
 use super::PATIENCE;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,4 +81,19 @@ fn collect(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec
         }
         bytes
     })
+}
+
+const MAKE_WHEEL: &str = r#"
+import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "w") as z:
+    z.writestr("ringdemo/__init__.py", "x = 1\n" * 1000)
+    z.writestr("ringdemo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: ringdemo\nVersion: 1.0\n")
+    z.writestr("ringdemo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    z.writestr("ringdemo-1.0.dist-info/RECORD", "")
+"#;
+
+/// Writes version 1.0 of the Python package `ringdemo`, and gives its bytes.
+pub fn make_wheel(file: &Path) -> Vec<u8> {
+    succeed(command("python3").args(["-c", MAKE_WHEEL]).arg(file));
+    std::fs::read(file).expect("it was written")
 }
