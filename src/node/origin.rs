@@ -2,6 +2,7 @@
 //! answer is to others.
 
 use super::counters::{NodeCounters, add};
+use crate::clock;
 use crate::config::Config;
 use crate::net::descriptors;
 use crate::net::dial::Dialer;
@@ -20,7 +21,6 @@ use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -34,8 +34,7 @@ const LATER: Duration = Duration::from_secs(1);
 /// All origins of a node.
 pub struct Origins {
     dialer: Dialer,
-    roots: Roots,
-    tls: OnceCell<tls::TlsClient>,
+    tls: tls::LateTlsClient,
     pools: Rc<Pools>,
     /// Of the head of an answer.
     head: usize,
@@ -88,8 +87,8 @@ impl Origins {
         let (dialer, pools) = (Dialer::new(config), Pools::new(descriptors::for_idle(), room, limits));
         let idle = Rc::downgrade(&pools);
         dialer.relief().set(move || idle.upgrade().is_some_and(|pools| pools.close_longest_idle(1)));
-        let (roots, tls) = (Roots::of(&config.https), OnceCell::new());
-        Origins { dialer, roots, tls, pools, head, fields, first_byte, origin_silence, counters }
+        let tls = tls::LateTlsClient::new(Roots::of(&config.https));
+        Origins { dialer, tls, pools, head, fields, first_byte, origin_silence, counters }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -170,16 +169,11 @@ impl Origins {
         Ok(Conn::new(dialed.stream, dialed.reach))
     }
 
-    /// Made when it is first needed: the system's authorities are many.
     fn tls(&self) -> Result<&tls::TlsClient, ExchangeError> {
-        if let Some(client) = self.tls.get() {
-            return Ok(client);
-        }
-        let made = tls::TlsClient::new(&self.roots).map_err(|why| {
+        self.tls.get(clock::tick()).map_err(|why| {
             let detail = format!("the proxy cannot speak TLS to origins: {why}");
             ExchangeError::Unconnected(Fault::us(StatusCode::BAD_GATEWAY, Kind::ProxyInternalError, detail))
-        })?;
-        Ok(self.tls.get_or_init(|| made))
+        })
     }
 
     /// Closes connections that have been idle for too long, and forgets origins without any.

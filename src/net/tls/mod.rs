@@ -9,7 +9,7 @@ mod server;
 mod session;
 mod trouble;
 
-pub use client::TlsClient;
+pub use client::{LateTlsClient, TlsClient};
 pub use roots::{BUNDLES, Roots};
 pub use server::{Refused, Server};
 pub use session::TlsSession;

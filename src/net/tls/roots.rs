@@ -34,21 +34,26 @@ impl Roots {
 
     /// Whether the files that are named can be read. Errors name the file and the cure.
     pub fn check(&self) -> Result<(), String> {
-        if self.more.is_empty() { Ok(()) } else { self.load().map(drop) }
+        self.of_files().map(drop)
     }
 
-    /// Errors name the file and the cure.
-    pub(super) fn load(&self) -> Result<RootCertStore, String> {
+    fn of_files(&self) -> Result<RootCertStore, String> {
         let mut store = RootCertStore::empty();
-        // Of a bundle as large as the system's, something is always too old to be read.
-        let system = BUNDLES.iter().find_map(|bundle| certificates(Path::new(bundle)).ok());
-        store.add_parsable_certificates(system.unwrap_or_default());
         for file in &self.more {
             let read = || format!("{} of [https] roots", file.display());
             for certificate in certificates(file).map_err(|why| format!("{}: {why}", read()))? {
                 store.add(certificate).map_err(|why| format!("{}: {why}", read()))?;
             }
         }
+        Ok(store)
+    }
+
+    /// Errors name the file and the cure.
+    pub(super) fn load(&self) -> Result<RootCertStore, String> {
+        let mut store = self.of_files()?;
+        // Of a bundle as large as the system's, something is always too old to be read.
+        let system = BUNDLES.iter().find_map(|bundle| certificates(Path::new(bundle)).ok());
+        store.add_parsable_certificates(system.unwrap_or_default());
         let mut ours = RootCertStore::empty();
         ours.add_parsable_certificates(files_in(&self.never).flat_map(|file| certificates(&file).unwrap_or_default()));
         store
