@@ -2,9 +2,11 @@
 
 mod support;
 
+use rustix::process::Signal;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
@@ -56,12 +58,7 @@ impl Stage {
 
     /// A tunnel that the proxy has agreed to.
     fn tunnel(&self) -> Connection {
-        let mut tunnel = self.cluster.connect();
-        let authority = format!("localhost:{}", self.origin.address.port());
-        tunnel.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).unwrap();
-        let head = tunnel.head().unwrap();
-        assert_eq!(head.word(1), "200", "{head:?}");
-        tunnel
+        tunnel(&self.cluster, &format!("localhost:{}", self.origin.address.port()))
     }
 
     /// A connection inside one.
@@ -84,6 +81,14 @@ impl Stage {
     fn until_logged(&self, what: &str) {
         until_true(&format!("the log has {what}"), PATIENCE, || self.cluster.said().contains(what));
     }
+}
+
+fn tunnel(front: &Cluster, authority: &str) -> Connection {
+    let mut tunnel = front.connect();
+    tunnel.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).unwrap();
+    let head = tunnel.head().unwrap();
+    assert_eq!(head.word(1), "200", "{head:?}");
+    tunnel
 }
 
 #[test]
@@ -238,9 +243,7 @@ fn what_is_no_tls_is_tunnelled() {
     plain.on("/page", |x| x.reply(200, KEEP, "in clear"));
     let port = plain.address.port();
     let stage = Stage::with(|setup, _| setup.set("https", "hosts", vec![format!("localhost:{port}")]));
-    let mut tunnel = stage.cluster.connect();
-    tunnel.send(format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")).unwrap();
-    assert_eq!(tunnel.head().unwrap().word(1), "200");
+    let mut tunnel = tunnel(&stage.cluster, &format!("localhost:{port}"));
     tunnel.origin_form("GET", "/page", "Host: localhost\r\n", b"").unwrap();
     assert_eq!(tunnel.response("GET").unwrap().text(), "in clear");
     assert!(stage.passed("not_tls"));
@@ -256,9 +259,7 @@ fn who_waits_for_the_other_end_to_speak_is_tunnelled() {
         }
     });
     let stage = Stage::with(|setup, _| setup.set("https", "hosts", vec![format!("localhost:{port}")]));
-    let mut tunnel = stage.cluster.connect();
-    tunnel.send(format!("CONNECT localhost:{port} HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n")).unwrap();
-    assert_eq!(tunnel.head().unwrap().word(1), "200");
+    let mut tunnel = tunnel(&stage.cluster, &format!("localhost:{port}"));
     assert_eq!(tunnel.read_exact(18).unwrap(), b"220 speaks first\r\n");
     assert!(stage.passed("silence"));
 }
@@ -346,6 +347,81 @@ fn an_origin_that_does_not_prove_who_it_is_is_502_inside() {
     let answer = stage.get(&mut client, "/page");
     assert_eq!(answer.status, 502);
     assert!(answer.has_error("tls_certificate_error") && answer.text().contains("[https] roots"), "{}", answer.text());
+}
+
+/// Whoever has no length to go by knows a whole body by the end of TLS that is said.
+#[test]
+fn a_body_that_its_node_dies_in_is_seen_to_be_broken_however_it_would_have_ended() {
+    let stage = Stage::new();
+    const SOME: usize = 100_000;
+    stage.origin.on("/sized", |x| {
+        x.begin_sized(KEEP, 10 * SOME as u64)?;
+        x.noise(1, 2 * SOME as u64)?;
+        x.until_closed()
+    });
+    stage.origin.on("/chunked", |x| {
+        x.begin_chunked(KEEP)?;
+        x.chunk(vec![1; 2 * SOME])?;
+        x.until_closed()
+    });
+    let config = Arc::new(stage.client(&[]));
+    for (path, version) in [("/sized", "1.1"), ("/chunked", "1.1"), ("/chunked", "1.0")] {
+        let mut client = stage.inside(&config);
+        let host = format!("localhost:{}", stage.origin.address.port());
+        client.send(format!("GET {path} HTTP/{version}\r\nHost: {host}\r\n\r\n")).unwrap();
+        assert_eq!(client.head().unwrap().word(1), "200", "{path} {version}");
+        client.read_exact(SOME).unwrap();
+        let node = stage.cluster.node("n1").pid;
+        stage.cluster.signal_node("n1", Signal::KILL);
+        let mut rest = vec![0; SOME];
+        let end = loop {
+            match client.read(&mut rest) {
+                Ok(0) => panic!("{path} {version}: an end in order"),
+                Ok(_) => {}
+                Err(e) => break e,
+            }
+        };
+        assert!(matches!(end.kind(), UnexpectedEof | ConnectionReset), "{path} {version}: {end}");
+        stage.until_logged("node-broke");
+        let is_new = || stage.cluster.nodes().iter().any(|n| n.pid != node);
+        until_true("the node runs again", PATIENCE, || is_new() && stage.cluster.metric("ringhold_node_up") == 1);
+    }
+    let mut client = stage.inside(&config);
+    stage.origin.on("/sized", |x| x.reply(200, KEEP, "whole"));
+    assert_eq!(stage.get(&mut client, "/sized").text(), "whole", "nothing of it was stored");
+}
+
+#[test]
+fn two_fronts_with_one_authority_and_one_ring_are_the_same_to_a_client() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let socket = process::value_of(&stage.cluster.node("n1").arguments, "--listen").unwrap();
+    let authority = stage.authority_of_ours().parent().unwrap().display().to_string();
+    let listed = format!("localhost:{}", stage.origin.address.port());
+    let other = Setup::default().unhurried().nodes(0).node_at("n1", &socket);
+    let other = other.set("https", "hosts", vec![listed.clone()]).set("https", "ca", authority).start();
+    until_true("both have the node", PATIENCE, || other.metric("ringhold_node_up") == 1);
+    let config = Arc::new(stage.client(&[]));
+    let mut certificates = Vec::new();
+    for (front, hit) in [(&stage.cluster, false), (&other, true), (&stage.cluster, true), (&other, true)] {
+        // A session of the one that the other does not know is none, and no error.
+        let mut client = tunnel(front, &listed).secure(&config, "localhost").unwrap();
+        let answer = stage.get(&mut client, "/page");
+        assert_eq!((answer.text().as_str(), answer.is_hit()), ("page", hit));
+        certificates.extend(client.wire().certificate());
+    }
+    assert_eq!(stage.origin.count("/page"), 1);
+    certificates.sort();
+    certificates.dedup();
+    assert_eq!(certificates.len(), 2, "each has signed one of its own");
+    assert_ne!(serial(&certificates[0]), serial(&certificates[1]));
+}
+
+/// The first field of a certificate after its version (RFC 5280 section 4.1).
+fn serial(certificate: &[u8]) -> Vec<u8> {
+    let version = [0xa0, 3, 2, 1, 2, 2];
+    let at = certificate.windows(6).position(|field| field == version).unwrap() + version.len();
+    certificate[at + 1..at + 1 + usize::from(certificate[at])].to_vec()
 }
 
 #[test]

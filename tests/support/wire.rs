@@ -47,6 +47,16 @@ impl Wire {
         kind == Some(HandshakeKind::Resumed)
     }
 
+    /// What the other end has shown, as DER: the first.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        let shown = match self {
+            Wire::Plain(_) => None,
+            Wire::Server(tls) => tls.conn.peer_certificates(),
+            Wire::Client(tls) => tls.conn.peer_certificates(),
+        };
+        shown.and_then(|shown| Some(shown.first()?.to_vec()))
+    }
+
     pub fn socket(&self) -> &TcpStream {
         match self {
             Wire::Plain(socket) => socket,
