@@ -5,6 +5,7 @@
 //! has another version of a URL, or none, its slot is dead, and the journal says so before a client has its answer.
 
 use super::admit::{AdmissionGate, Skipped};
+use super::going::GoingSegment;
 use super::index::{Id, Index};
 use super::journal::Frame;
 use super::notes::{Counts, DiskLookup, ForgottenUrl, Meanwhile, Pending};
@@ -43,6 +44,7 @@ pub struct Disk {
     /// The segment that is written, and how far it is taken.
     active: Option<(u64, u64)>,
     next: u64,
+    going: Option<GoingSegment>,
     /// As [`Recovered::lineage`].
     lineage: u64,
     pending: HashMap<u64, Pending>,
@@ -79,6 +81,7 @@ impl Disk {
             segments: BTreeMap::new(),
             active: None,
             next: 0,
+            going: None,
             lineage: 0,
             pending: HashMap::new(),
             behind: 0,
@@ -315,7 +318,7 @@ impl Disk {
         // Of which group it is does not stand in the slot.
         let doubtful = slot.has(IndexSlot::DOUBTFUL) || (slot.has(IndexSlot::GROUPED) && self.grouped);
         let slot = previous.slot.without(IndexSlot::USED | IndexSlot::DOUBTFUL);
-        Some(Previous { slot: if doubtful { slot.with(IndexSlot::DOUBTFUL) } else { slot }, ..previous })
+        Some(Previous { slot: slot.with(if doubtful { IndexSlot::DOUBTFUL } else { 0 }), ..previous })
     }
 
     fn turns_over(&self, now: Timestamp) -> Option<u64> {
@@ -339,7 +342,9 @@ impl Disk {
         let (number, filled) = self.active.as_mut()?;
         let slot = IndexSlot::new(*number, *filled, length);
         *filled += needed;
-        Some((*number, slot))
+        let number = *number;
+        self.look_ahead();
+        Some((number, slot))
     }
 
     /// Begins a segment; the oldest goes where there is no room for another, and what was used of it is written again.
@@ -347,10 +352,10 @@ impl Disk {
         let length = self.plan.segment();
         let mut again = Vec::new();
         let mut dropped = Vec::new();
-        while self.taken() + length > self.room {
-            let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number) else { break };
+        while self.taken() + length > self.room
+            && let Some((oldest, _)) = self.segments.pop_first()
+        {
             again.extend(self.empty(oldest));
-            self.segments.remove(&oldest);
             dropped.push(oldest);
         }
         // Its files stay until what is used has been copied; but where there is no room for one more they go first.
@@ -366,9 +371,7 @@ impl Disk {
         for (id, from) in again {
             let needed = room(from.slot.length());
             let to = IndexSlot::new(number, filled, from.slot.length());
-            let to = if from.slot.has(IndexSlot::GROUPED) { to.with(IndexSlot::GROUPED) } else { to };
-            let to = if from.slot.has(IndexSlot::DOUBTFUL) { to.with(IndexSlot::DOUBTFUL) } else { to };
-            let to = to.with(from.slot.variants());
+            let to = to.with(from.slot.noted(IndexSlot::GROUPED | IndexSlot::DOUBTFUL) | from.slot.variants());
             filled += needed;
             self.index.set(id, to);
             self.pending.insert(to.place(), Pending::Moved(from));
@@ -381,26 +384,41 @@ impl Disk {
 
     /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance.
     fn empty(&mut self, number: u64) -> Vec<(Id, Previous)> {
-        let (next, pending) = (self.next, &self.pending);
+        let going = self.going.take().filter(|going| going.number() == number);
+        let going = going.unwrap_or_else(|| GoingSegment::new(number)).ids(&self.index, self.next);
         let (mut left, mut again) = (self.plan.segment() / SECOND_CHANCE, Vec::new());
-        self.index.update(|id, slot| {
-            if slot.segment(next) != number {
-                return Some(slot);
-            }
-            let is_written = !pending.contains_key(&slot.place());
+        for id in going {
+            let Some(slot) = self.index.get(id).filter(|slot| slot.segment(self.next) == number) else { continue };
+            self.index.remove(id);
+            let is_written = !self.pending.contains_key(&slot.place());
             if slot.has(IndexSlot::USED) && is_written && left >= room(slot.length()) {
                 left -= room(slot.length());
                 again.push((id, Previous { segment: number, slot }));
             }
-            None
-        });
+        }
         again
     }
 
+    /// Looks for what goes when the segment that is written is full.
+    fn look_ahead(&mut self) {
+        let Some((active, filled)) = self.active else { return };
+        let length = self.plan.segment();
+        let oldest = self.segments.first_key_value().map(|(number, _)| *number);
+        let Some(oldest) = oldest.filter(|oldest| *oldest != active && self.taken() + length > self.room) else {
+            return;
+        };
+        let going = self.going.take().filter(|going| going.number() == oldest);
+        self.going.insert(going.unwrap_or_else(|| GoingSegment::new(oldest))).look(
+            &self.index,
+            self.next,
+            filled,
+            length,
+        );
+    }
+
     fn drop_oldest(&mut self) -> bool {
-        let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number) else { return false };
+        let Some((oldest, _)) = self.segments.pop_first() else { return false };
         self.empty(oldest);
-        self.segments.remove(&oldest);
         self.active = self.active.filter(|(number, _)| *number != oldest);
         self.jobs.push(DiskJob::Drop(oldest));
         true

@@ -44,6 +44,9 @@ impl Default for Index {
 }
 
 impl Index {
+    /// What [`Index::part`] has.
+    pub const PARTS: usize = TABLES;
+
     pub fn len(&self) -> usize {
         self.count
     }

@@ -2,7 +2,7 @@
 //!
 //! - `place`, `index`, `journal`, `record`, `admit`, `plan`: eight bytes for a place; which URLs are there; what became so, in
 //!   order; a stored response as it lies there; what is worth writing; how large the parts are
-//! - `deciding`: what is to be done, without waiting (`notes`: what it keeps beside the index); `writer`: does it, in order; `read`: brings back; `recover`, `mark`: the next start
+//! - `deciding`: what is to be done, without waiting (`notes`: what it keeps beside the index; `going`: what lies in the segment that goes next); `writer`: does it, in order; `read`: brings back; `recover`, `mark`: the next start
 //! - `files`: the one trait, and the one file, that touches the system
 //!
 //! docs/disk.md says what of it users rely on.
@@ -10,6 +10,7 @@
 mod admit;
 mod deciding;
 mod files;
+mod going;
 mod index;
 mod journal;
 mod mark;

@@ -59,6 +59,11 @@ impl IndexSlot {
         self.0 & flags != 0
     }
 
+    /// Which of these flags it has.
+    pub fn noted(self, flags: u64) -> u64 {
+        self.0 & flags
+    }
+
     pub fn with(self, flags: u64) -> IndexSlot {
         IndexSlot(self.0 | flags)
     }
