@@ -372,7 +372,14 @@ fn other_rules_an_earlier_clock_and_another_format_are_found_out() {
     assert_eq!(rig.files.length(&|name| matches!(name, FileName::Segment(_))), 0);
     put(&mut rig, 1, 2);
     rig.work();
-    assert_eq!(stored(&mut rig.again(), 1), Some((2, false)));
+    let mut rig = rig.again();
+    assert_eq!(stored(&mut rig, 1), Some((2, false)));
+    let (name, _) =
+        rig.files.list().unwrap().into_iter().find(|(name, _)| matches!(name, FileName::Journal(_))).unwrap();
+    rig.files.remove(name).unwrap();
+    let mut rig = rig.again();
+    assert_eq!((rig.found.1.is_some(), stored(&mut rig, 1)), (true, None));
+    assert_eq!(rig.again().found.1, None, "it says so once");
 }
 
 #[test]

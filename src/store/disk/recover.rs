@@ -113,7 +113,11 @@ fn read(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     let mut found = Recovered { lineage: opening.lineage, next: after, ..Recovered::default() };
     let newest = there.keys().filter(|name| matches!(name, FileName::Journal(_))).max().copied();
     let nothing = |found| Ok(Replayed { found, seed: None, end: 0, damaged: false, dropped: Vec::new() });
-    let Some(name) = newest else { return nothing(found) };
+    let Some(name) = newest else {
+        let was_used = there.keys().any(|name| matches!(name, FileName::Segment(_)));
+        found.emptied = was_used.then_some("its journal is gone");
+        return nothing(found);
+    };
     let mut header = [0; journal::HEADER];
     let length = files.read(name, 0, &mut header)?;
     let Some(seed) = journal::read_header(&header[..length]).filter(|seed| FileName::Journal(seed.number) == name)
