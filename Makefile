@@ -16,7 +16,7 @@ test: build tools tests/cache-tests/node_modules
 # The long drills in full size (minutes in place of seconds, 500 in place of 20), by the code that `make test` runs in small.
 drills: build tools
 	@RINGHOLD_TOOLS=1 RINGHOLD_DRILLS=full RINGHOLD_PROGRAM=$(abspath $(or $(CARGO_TARGET_DIR),target))/release/ringhold \
-		cargo test --profile testing --features forced-route --test drills -- --test-threads=1 --nocapture
+		cargo test --profile testing --features forced-route --test drills --test disk -- --test-threads=1 --nocapture
 
 # The HTTP working group's own tests of caches, at the versions that the lock file pins.
 tests/cache-tests/node_modules: tests/cache-tests/package-lock.json | tools

@@ -238,9 +238,16 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Under load that stores, replaces and purges. What an answer says of itself is compared with what was known before it was asked for.
+/// Several, each by itself: who is killed again and again is started again after longer and longer pauses.
 #[test]
 fn a_node_that_is_killed_again_and_again_answers_with_nothing_wrong_old_or_purged() {
+    let (clusters, kills) = drill((4, 5), (10, 50));
+    std::thread::scope(|scope| (0..clusters).for_each(|_| _ = scope.spawn(|| killed_again_and_again(kills))));
+}
+
+/// Under load that stores, replaces and purges, in the middle of all that. What an answer says of itself is compared with what was
+/// known before it was asked for.
+fn killed_again_and_again(kills: usize) {
     const URLS: usize = 40;
     let (origin, cluster) = (Origin::start(), with_disk(1).start());
     until_on(&cluster);
@@ -295,7 +302,7 @@ fn a_node_that_is_killed_again_and_again_answers_with_nothing_wrong_old_or_purge
         }
         // Also where this one gives up.
         let _over = Over(&over);
-        for _ in 0..drill(8, 500) {
+        for _ in 0..kills {
             until_true("there is something", PATIENCE, || {
                 cluster.metric("ringhold_node_disk_objects") as usize > URLS / 2
             });
@@ -392,6 +399,80 @@ fn a_folder_is_one_nodes_and_a_second_one_goes_without() {
     assert!(second.get(&origin.url("/page")).is_hit());
     drop(first);
     until_on(&second);
+}
+
+#[test]
+fn what_is_on_disk_can_be_shown_verified_and_wiped() {
+    let (origin, mut cluster) = (counting(KEEP), with_disk(2).start());
+    until_on(&cluster);
+    let urls: Vec<String> = (0..20).map(|n| origin.url(&format!("/{n}"))).collect();
+    let of_first = urls.iter().filter(|url| cluster.get(url).node() == "n1").count();
+    assert!((1..20).contains(&of_first), "{of_first} of 20");
+    urls.iter().for_each(|url| until_written(&cluster, url));
+    let (folder, file) = (cluster.folder().to_owned(), cluster.file().display().to_string());
+    let disk =
+        |words: &str| cluster::run(&folder, &[vec!["--config", &file, "disk"], words.split(' ').collect()].concat());
+    let (code, said) = disk("show");
+    assert!(
+        code == Some(0) && said.contains(&format!("n1: {of_first} URLs")) && said.contains("a node has it"),
+        "{said}"
+    );
+    for words in ["verify", "wipe n1"] {
+        let (code, said) = disk(words);
+        assert!(code == Some(1) && said.contains("a node has it: end that one first"), "{words}: {said}");
+    }
+    cluster.terminate(Signal::TERM);
+    let (code, said) = disk("show n1");
+    assert!(code == Some(0) && said.contains("(0 to be validated)") && said.contains("ended in order"), "{said}");
+    assert_eq!(
+        disk("verify"),
+        (
+            Some(0),
+            format!(
+                "n1: {of_first} URLs have a whole record, 0 have not\nn2: {} URLs have a whole record, 0 have not\n",
+                20 - of_first
+            )
+        )
+    );
+    let segment = fs::read_dir(folder.join("disk/n1")).unwrap().map(|entry| entry.unwrap().path());
+    let segment = segment.filter(|path| path.extension().is_some_and(|kind| kind == "seg")).next().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let (code, said) = disk("verify n1");
+    assert!(code == Some(1) && said.contains("1 have not") && said.contains("nobody is answered"), "{said}");
+    let (code, said) = disk("wipe n3");
+    assert!(code == Some(1) && said.contains("n3 has nothing on disk"), "{said}");
+    assert_eq!(disk("wipe n1"), (Some(0), "n1: all that was stored is removed\n".to_owned()));
+    let (code, said) = disk("show");
+    assert!(
+        code == Some(0) && said.contains("n1: 0 URLs") && said.contains(&format!("n2: {} URLs", 20 - of_first)),
+        "{said}"
+    );
+    let cluster = cluster.again();
+    until_on(&cluster);
+    let hits = urls.iter().filter(|url| is_from_disk(&cluster.get(url))).count();
+    assert_eq!((hits, origin.count("/*")), (20 - of_first, 20 + of_first));
+    assert!(!cluster.said().contains("begins anew"), "{}", cluster.said());
+}
+
+#[test]
+fn a_part_of_what_is_on_disk_is_answered_with_that_part() {
+    let (origin, cluster) = (Origin::start(), with_disk(1).start());
+    until_on(&cluster);
+    origin.on("/large", |x| {
+        x.begin_sized(KEEP, 3_000_000)?;
+        x.noise(7, 3_000_000)
+    });
+    let url = origin.url("/large");
+    let whole = cluster.get(&url).body;
+    until_written(&cluster, &url);
+    kill(&cluster, "n1");
+    let part = cluster.ask("GET", &url, "Range: bytes=1000000-1999999\r\n", b"");
+    assert!(part.status == 206 && is_from_disk(&part), "{} {}", part.status, part.cache_status());
+    assert_eq!(part.get("content-range").as_deref(), Some("bytes 1000000-1999999/3000000"));
+    assert!(part.body == whole[1_000_000..2_000_000]);
+    assert_eq!(origin.count("/large"), 1);
 }
 
 #[test]

@@ -89,6 +89,11 @@ pub enum Command {
         #[command(subcommand)]
         what: Ca,
     },
+    /// What the nodes of this machine have on disk
+    Disk {
+        #[command(subcommand)]
+        what: DiskCommand,
+    },
     /// Check the configuration file, and the addresses that would override it
     Check(Addresses),
 }
@@ -238,6 +243,31 @@ pub enum Ca {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub enum DiskCommand {
+    /// What the folder of each node holds; a node may have it meanwhile
+    Show {
+        /// Nodes, by their ids [default: all that have a folder]
+        #[arg(value_name = "ID", value_parser = id)]
+        ids: Vec<String>,
+    },
+    /// Read the newest record of each URL, and compare its sums; no node may have the folder
+    Verify {
+        /// Nodes, by their ids [default: all that have a folder]
+        #[arg(value_name = "ID", value_parser = id)]
+        ids: Vec<String>,
+    },
+    /// Remove all that is stored; no node may have the folder
+    Wipe {
+        /// Nodes, by their ids
+        #[arg(value_name = "ID", value_parser = id, required_unless_present = "all")]
+        ids: Vec<String>,
+        /// All nodes that have a folder
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+    },
+}
+
 #[derive(Debug, clap::Args)]
 pub struct GetArgs {
     pub url: String,
@@ -322,6 +352,9 @@ mod tests {
             "node --id n1",
             "explain http://a/ -H nothing",
             "--listen localhost",
+            "disk wipe",
+            "disk wipe n1 --all",
+            "disk show ../n1",
         ] {
             let words = std::iter::once("ringhold").chain(words.split(' '));
             assert!(Args::try_parse_from(words.clone()).is_err(), "{:?}", words.collect::<Vec<_>>());

@@ -4,6 +4,7 @@ mod address;
 mod api;
 pub mod args;
 mod ca;
+mod disk;
 mod done;
 mod explained;
 mod get;
@@ -28,6 +29,7 @@ impl ClientCommand {
 
     async fn done(self) -> Result<Done, CommandFailure> {
         match self {
+            ClientCommand::Disk(config, what) => disk::run(&config, &what),
             ClientCommand::Ca(config, what) => return ca::run(&config, &what).await,
             ClientCommand::Purge(api, url, exact) => return url::purge(&api, &url, exact).await,
             ClientCommand::Reset(api, state) => nodes::reset(api, state.as_deref()).await,

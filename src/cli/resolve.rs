@@ -2,7 +2,7 @@
 
 use super::address::{host_and_port, reachable};
 use super::api::Api;
-use super::args::{Addresses, ApiArgs, Args, Ca, Command, Field, NodeArgs, Nodes, RingCommand};
+use super::args::{Addresses, ApiArgs, Args, Ca, Command, DiskCommand, Field, NodeArgs, Nodes, RingCommand};
 use super::get::Get;
 use crate::config::{Address, Config, ConfigError, Secret};
 use std::io::BufRead;
@@ -29,6 +29,7 @@ pub enum ClientCommand {
     Reset(Result<Api, String>, Option<PathBuf>),
     Get(Get),
     Ca(Box<Config>, Ca),
+    Disk(Box<Config>, DiskCommand),
 }
 
 impl Job {
@@ -73,6 +74,7 @@ impl Job {
                 Job::Errand(ClientCommand::Explain(Api::find(api, addresses, config)?, url, fields.fields))
             }
             Command::Ca { what } => Job::Errand(ClientCommand::Ca(Box::new(config()?), what)),
+            Command::Disk { what } => Job::Errand(ClientCommand::Disk(Box::new(config()?), what)),
             Command::Get(get) => Job::Errand(ClientCommand::Get(Get::resolve(get, config)?)),
         };
         Ok(job)

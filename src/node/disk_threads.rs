@@ -3,7 +3,7 @@
 use super::random::random;
 use crate::store::Entry;
 use crate::store::disk::{
-    Denied, DiskJob, Folder, FolderMark, JobDone, Opening, Previous, Recovered, Unread, open, read,
+    Denied, DiskJob, Folder, FolderMark, JobDone, Opening, Previous, Recovered, Unread, boot_of_machine, open, read,
 };
 use std::io;
 use std::path::Path;
@@ -193,10 +193,7 @@ impl ReadAsker {
 
 /// A number of this boot of the machine; where the system has none, each start is taken for one after a power cut.
 pub fn machine() -> u64 {
-    match std::fs::read("/proc/sys/kernel/random/boot_id") {
-        Ok(id) => xxhash_rust::xxh3::xxh3_64(&id).max(1),
-        Err(_) => random() | 1,
-    }
+    boot_of_machine().unwrap_or_else(|| random() | 1)
 }
 
 #[cfg(test)]

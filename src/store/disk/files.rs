@@ -80,7 +80,7 @@ pub struct Folder {
     folder: OwnedFd,
     open: Mutex<HashMap<FileName, Arc<File>>>,
     /// Its lock is let go with it.
-    _lock: File,
+    _lock: Option<File>,
 }
 
 /// Why a folder cannot be had.
@@ -105,21 +105,37 @@ impl Folder {
     /// Makes it where it is not there. `id`: the node's.
     pub fn open(path: &Path, id: &str) -> Result<Folder, Denied> {
         DirBuilder::new().recursive(true).mode(FOLDER).create(path)?;
+        let folder = Folder::there(path)?.locked(OFlags::CREATE)?;
+        belongs_to(&open_at(&folder.folder, "id", OFlags::RDWR | OFlags::CREATE)?, id)?;
+        Ok(folder)
+    }
+
+    /// One that is there, for whoever is no node; and whether it is ours until it is dropped. Else a node has it.
+    pub fn inspected(path: &Path) -> Result<(Folder, bool), Denied> {
+        match Folder::there(path)?.locked(OFlags::empty()) {
+            Ok(folder) => Ok((folder, true)),
+            Err(Denied::InUse) => Ok((Folder::there(path)?, false)),
+            Err(denied) => Err(denied),
+        }
+    }
+
+    fn there(path: &Path) -> Result<Folder, Denied> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
         let stat = fstat(&folder).map_err(io::Error::from)?;
         if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
             return Err(Denied::NotPrivate);
         }
-        let at = |name: &str| open_at(&folder, name, OFlags::RDWR | OFlags::CREATE);
-        let lock = at("lock")?;
+        Ok(Folder { path: path.to_owned(), folder, open: Mutex::default(), _lock: None })
+    }
+
+    fn locked(self, flags: OFlags) -> Result<Folder, Denied> {
+        let lock = open_at(&self.folder, "lock", OFlags::RDWR | flags)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Denied::InUse),
-            Err(cause) => return Err(io::Error::from(cause).into()),
+            Ok(()) => Ok(Folder { _lock: Some(lock), ..self }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Denied::InUse),
+            Err(cause) => Err(io::Error::from(cause).into()),
         }
-        belongs_to(&at("id")?, id)?;
-        Ok(Folder { path: path.to_owned(), folder, open: Mutex::default(), _lock: lock })
     }
 
     fn file(&self, name: FileName) -> io::Result<Arc<File>> {

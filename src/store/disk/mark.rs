@@ -10,6 +10,11 @@ use xxhash_rust::xxh3::xxh3_64;
 const LENGTH: usize = 24;
 const MAGIC: &[u8; 8] = b"ringmark";
 
+/// A number of this boot of the machine, where the system has one; not 0.
+pub fn machine() -> Option<u64> {
+    Some(xxh3_64(&std::fs::read("/proc/sys/kernel/random/boot_id").ok()?).max(1))
+}
+
 /// How the last process that had the folder ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -73,7 +78,7 @@ impl<F: Files> FolderMark<F> {
 }
 
 /// `machine`: a number of this boot of the machine, not 0.
-fn read(files: &impl Files, machine: u64) -> io::Result<Ended> {
+pub fn read(files: &impl Files, machine: u64) -> io::Result<Ended> {
     if !files.list()?.iter().any(|(name, _)| *name == FileName::Mark) {
         return Ok(Ended::InOrder);
     }

@@ -3,6 +3,7 @@
 //! - `place`, `index`, `journal`, `record`, `admit`, `plan`: eight bytes for a place; which URLs are there; what became so, in
 //!   order; a stored response as it lies there; what is worth writing; how large the parts are
 //! - `deciding`: what is to be done, without waiting (`notes`: what it keeps beside the index; `going`: what lies in the segment that goes next); `writer`: does it, in order; `read`: brings back; `recover`, `mark`: the next start
+//! - `inspect`: what people want to know of a folder
 //! - `files`: the one trait, and the one file, that touches the system
 //!
 //! docs/disk.md says what of it users rely on.
@@ -12,6 +13,7 @@ mod deciding;
 mod files;
 mod going;
 mod index;
+mod inspect;
 mod journal;
 mod mark;
 mod notes;
@@ -25,7 +27,8 @@ mod writer;
 pub use admit::{Skipped, stays};
 pub use deciding::Disk;
 pub use files::{Denied, Folder};
-pub use mark::FolderMark;
+pub use inspect::{FolderReport, look, verify, wipe};
+pub use mark::{Ended, FolderMark, machine as boot_of_machine};
 pub use notes::{DiskLookup, ForgottenUrl};
 pub use place::IndexSlot;
 pub use plan::DiskPlan;

@@ -47,14 +47,24 @@ fn one(
     (segment, slot): (u64, IndexSlot),
     doubtful: bool,
 ) -> Result<Option<(Entry, Option<Previous>)>, Unread> {
-    let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
-    let read = files.read(FileName::Segment(segment), slot.at(), &mut bytes).map_err(Unread::System)?;
-    bytes.truncate(read);
-    let bytes = Bytes::from(bytes);
+    let bytes = bytes_at(files, segment, slot).map_err(Unread::System)?;
     let record = DiskRecord::read(&bytes, lineage).map_err(Unread::Bad)?;
     if record.key() != key {
         return Ok(None);
     }
     let entry = record.entry(doubtful).map_err(Unread::Bad)?;
     Ok(Some((entry, record.previous)))
+}
+
+/// Whatever URL it is of, with all sums compared.
+pub fn entry_at(files: &impl Files, lineage: u64, segment: u64, slot: IndexSlot) -> Result<Entry, Unread> {
+    let bytes = bytes_at(files, segment, slot).map_err(Unread::System)?;
+    DiskRecord::read(&bytes, lineage).and_then(|record| record.entry(false)).map_err(Unread::Bad)
+}
+
+fn bytes_at(files: &impl Files, segment: u64, slot: IndexSlot) -> io::Result<Bytes> {
+    let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
+    let read = files.read(FileName::Segment(segment), slot.at(), &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes.into())
 }

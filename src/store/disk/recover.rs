@@ -64,7 +64,7 @@ type Opened<F> = (DiskWriter<F>, Arc<FolderMark<F>>, Recovered);
 pub fn open<F: Files>(files: Arc<F>, opening: &Opening, marked: impl FnOnce()) -> io::Result<Opened<F>> {
     let (mark, ended) = FolderMark::take(files.clone(), opening.machine)?;
     marked();
-    let Replayed { mut found, seed, end, damaged, dropped } = read(&*files, opening)?;
+    let Replayed { mut found, seed, end, damaged, dropped } = replayed(&*files, opening)?;
     found.doubted = match ended {
         _ if seed.is_none() => None,
         _ if damaged => Some("its journal is damaged"),
@@ -90,20 +90,20 @@ pub fn open<F: Files>(files: Arc<F>, opening: &Opening, marked: impl FnOnce()) -
     Ok((DiskWriter::new(files, journal, opening.reserve, mark.clone()), mark, found))
 }
 
-/// See [`read`].
-struct Replayed {
-    found: Recovered,
+/// See [`replayed`].
+pub struct Replayed {
+    pub found: Recovered,
     /// `None`: nothing is known.
     seed: Option<SumSeed>,
     end: u64,
-    damaged: bool,
+    pub damaged: bool,
     /// Segments that there is no room for any more.
     dropped: Vec<u64>,
 }
 
 /// What the newest journal says, where it ends, and whether it is damaged. Without its header nothing is known: an older one
 /// does not have what was taken away since.
-fn read(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
+pub fn replayed(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     let there: BTreeMap<FileName, u64> = files.list()?.into_iter().collect();
     let numbers = |name: &FileName| match name {
         FileName::Segment(number) => Some(*number),
