@@ -1,0 +1,92 @@
+//! A device that fails or hangs under a node that runs: it goes on from memory, and says so.
+
+use super::*;
+use tempfile::TempDir;
+
+/// The library that has the system's calls fail, and what says how.
+struct FaultyCalls(TempDir);
+
+impl FaultyCalls {
+    /// `None`: there is no rustc here, or this machine loads no such library.
+    fn build() -> Option<FaultyCalls> {
+        let folder = TempDir::with_prefix("rh").unwrap();
+        let library = folder.path().join("faulty.so");
+        let words = ["--edition", "2021", "--crate-type", "cdylib", "-o", library.to_str()?, "tests/disk/faulty.rs"];
+        let built = Command::new("rustc").args(words).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
+        let faulty = FaultyCalls(folder);
+        faulty.end();
+        built.status.success().then_some(faulty)
+    }
+
+    fn begin(&self, what: &str) {
+        fs::write(self.0.path().join("faults"), what).unwrap();
+    }
+
+    fn end(&self) {
+        self.begin("");
+    }
+
+    fn prefix(&self) -> [String; 3] {
+        let at = |name: &str| self.0.path().join(name).display().to_string();
+        let (library, faults) = (at("faulty.so"), at("faults"));
+        ["env".to_owned(), format!("LD_PRELOAD={library}"), format!("RINGHOLD_FAULTS={faults}")]
+    }
+}
+
+fn state(cluster: &Cluster) -> u64 {
+    cluster.metric("ringhold_node_disk_state")
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_costs_no_request_and_what_was_purged_does_not_come_back() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("a_disk_that_cannot_be_written", "there is no rustc that builds a library");
+    };
+    for (errno, said) in [(libc::EIO, "os error 5"), (libc::EROFS, "os error 30"), (libc::ENOSPC, "os error 28")] {
+        let (origin, cluster) = (counting(KEEP), with_disk(1).start_by(&calls.prefix()));
+        until_on(&cluster);
+        let (purged, other) = (origin.url("/purged"), origin.url("/other"));
+        let first = cluster.get(&purged).text();
+        until_written(&cluster, &purged);
+        calls.begin(&format!("write {errno}"));
+        assert_eq!(cluster.get(&other).status, 200);
+        assert!(cluster.get(&other).is_hit(), "from memory");
+        let answer = cluster.manage("DELETE", &format!("/v1/cache?url={purged}"), "");
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        until_true("it has been given up", PATIENCE, || state(&cluster) == 4);
+        assert!(cluster.said().contains("is left alone for") && cluster.said().contains(said), "{}", cluster.said());
+        until_true("it is asked for what it has", PATIENCE, || cluster.get(&origin.url("/more")).is_hit());
+        calls.end();
+        kill(&cluster, "n1");
+        let again = cluster.get(&purged);
+        assert!(!again.is_hit() && again.text() != first, "{}", again.cache_status());
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_read_or_hangs_costs_hits_and_is_left_alone() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("a_disk_that_cannot_be_read", "there is no rustc that builds a library");
+    };
+    for (fault, why) in [("read 5", "os error 5"), ("read hang", "reads are not back in time")] {
+        let (origin, cluster) = (counting(KEEP), with_disk(1).start_by(&calls.prefix()));
+        until_on(&cluster);
+        let urls: Vec<String> = (0..30).map(|n| origin.url(&format!("/{n}"))).collect();
+        urls.iter().for_each(|url| _ = cluster.get(url));
+        urls.iter().for_each(|url| until_written(&cluster, url));
+        kill(&cluster, "n1");
+        calls.begin(fault);
+        for url in &urls {
+            let answer = cluster.get(url);
+            assert!(answer.status == 200 && !answer.is_hit(), "{} {}", answer.status, answer.cache_status());
+        }
+        until_true("it is left alone", PATIENCE, || state(&cluster) == 4);
+        assert!(cluster.said().contains(why), "{}", cluster.said());
+        assert!(cluster.metric("ringhold_node_disk_errors_total") > 0);
+        assert!(urls.iter().all(|url| cluster.get(url).is_hit()), "from memory");
+        assert_eq!(origin.count("/*"), 60);
+        // Who hangs holds up nobody who ends.
+        drop(cluster);
+        calls.end();
+    }
+}

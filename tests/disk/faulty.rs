@@ -1,0 +1,49 @@
+//! Loaded before the program (`LD_PRELOAD`): reads and writes of a disk's files fail or hang, as the file that `RINGHOLD_FAULTS`
+//! names says at that moment: `read 5` (an errno), `write 30`, `read hang`. Built by rustc alone.
+
+use std::ffi::{c_int, c_long, c_void};
+use std::time::Duration;
+
+extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+    fn __errno_location() -> *mut c_int;
+}
+
+#[cfg(target_arch = "x86_64")]
+const CALLS: [c_long; 2] = [17, 18];
+#[cfg(target_arch = "aarch64")]
+const CALLS: [c_long; 2] = [67, 68];
+
+/// The errno with which it is to fail; waits where it is to hang.
+fn fault(fd: c_int, what: &str) -> Option<c_int> {
+    let file = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
+    let is_disks = ["seg", "journal", "draft"].iter().any(|kind| file.extension().is_some_and(|of| of == *kind));
+    if !is_disks && !file.ends_with("mark") {
+        return None;
+    }
+    loop {
+        let said = std::fs::read_to_string(std::env::var_os("RINGHOLD_FAULTS")?).ok()?;
+        match said.trim().strip_prefix(what)?.trim() {
+            "hang" => std::thread::sleep(Duration::from_millis(5)),
+            errno => return errno.parse().ok(),
+        }
+    }
+}
+
+unsafe fn call(which: usize, fd: c_int, at: *mut c_void, length: usize, offset: i64) -> isize {
+    if let Some(errno) = fault(fd, ["read", "write"][which]) {
+        *__errno_location() = errno;
+        return -1;
+    }
+    syscall(CALLS[which], fd as c_long, at, length, offset) as isize
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn pread64(fd: c_int, into: *mut c_void, length: usize, offset: i64) -> isize {
+    call(0, fd, into, length, offset)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn pwrite64(fd: c_int, from: *mut c_void, length: usize, offset: i64) -> isize {
+    call(1, fd, from, length, offset)
+}
