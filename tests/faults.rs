@@ -19,5 +19,7 @@ mod shares;
 mod surroundings;
 #[path = "faults/time.rs"]
 mod time;
+#[path = "faults/tls.rs"]
+mod tls;
 #[path = "faults/trust.rs"]
 mod trust;

@@ -73,6 +73,7 @@ fn metrics(node: &CacheNode) -> Value {
     ];
     held.into_iter()
         .chain(crate::net::serve::held())
+        .chain([("tls", crate::net::tls::held())])
         .for_each(|(kind, bytes)| _ = all.insert(format!("held_{kind}"), bytes.into()));
     Value::Object(all)
 }

@@ -4,12 +4,14 @@
 //! handled where the application reads or writes.
 
 mod client;
+mod held;
 mod roots;
 mod server;
 mod session;
 mod trouble;
 
 pub use client::{LateTlsClient, TlsClient};
+pub use held::held;
 pub use roots::{BUNDLES, Roots};
 pub use server::{Refused, Server};
 pub use session::TlsSession;

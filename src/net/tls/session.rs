@@ -1,5 +1,6 @@
 //! One TLS connection over one socket.
 
+use super::held::HeldSession;
 use bytes::Bytes;
 use rustix::net::RecvFlags;
 use rustls::{Connection, HandshakeKind};
@@ -30,12 +31,13 @@ pub struct TlsSession {
     /// So many bytes of the write that is under way are in `tls`. They count as written once the socket has taken their
     /// records: whoever writes knows so how much its peer takes.
     taken: usize,
+    _held: HeldSession,
 }
 
 impl TlsSession {
     /// `tls` has said nothing yet. `ahead`: what was read from the socket already.
     pub(super) fn new(socket: TcpStream, tls: impl Into<Connection>, ahead: Bytes) -> TlsSession {
-        TlsSession { socket, tls: tls.into(), ahead, taken: 0 }
+        TlsSession { socket, tls: tls.into(), ahead, taken: 0, _held: HeldSession::new() }
     }
 
     pub fn socket(&self) -> &TcpStream {

@@ -4,7 +4,8 @@ use super::Admin;
 use super::problem::{AdminReply, reply};
 use crate::account::{self, AccountKind};
 use crate::cluster::membership::zk::{Keeper, ZkLine};
-use crate::net::serve;
+use crate::net::{serve, tls};
+use crate::proxy::https::place;
 use crate::proxy::metrics as front;
 use http::StatusCode;
 use std::fmt::Write;
@@ -66,6 +67,8 @@ impl Admin {
             ("hot", hot),
             ("fills", account::held(AccountKind::Fills)),
             ("readers", account::held(AccountKind::Readers)),
+            ("handshakes", place::held()),
+            ("tls", tls::held()),
         ];
         for (kind, bytes) in bodies.into_iter().chain(serve::held()) {
             families.held("front", kind, bytes as f64);

@@ -4,6 +4,7 @@ use super::inside::Inside;
 use super::interception::{Interception, TunnelRequest};
 use super::leaf::Leaf;
 use super::passed::Passed;
+use super::place::HandshakePlace;
 use crate::clock::tick;
 use crate::net::listen::Stream;
 use crate::net::serve::Upgrade;
@@ -45,6 +46,7 @@ pub struct ListedTunnel {
     https: Arc<Interception>,
     asked: TunnelRequest,
     inside: Inside,
+    place: HandshakePlace,
 }
 
 /// The same once it was agreed to.
@@ -61,7 +63,8 @@ pub fn listed(client: &Rc<Client>, host: &str, port: u16) -> Option<Result<Liste
     let listed = https.before(&asked, client.worker.routing().view.is_private())?;
     Some(listed.and_then(|()| {
         let inside = Inside::of(host, port).ok_or(Passed::Unsigned)?;
-        Ok(ListedTunnel { client: client.clone(), https: https.clone(), asked, inside })
+        let place = HandshakePlace::take(client.source).map_err(|_| Passed::Busy)?;
+        Ok(ListedTunnel { client: client.clone(), https: https.clone(), asked, inside, place })
     }))
 }
 
@@ -100,10 +103,10 @@ impl ListedTunnel {
 }
 
 impl Task {
-    async fn run(self, upgrade: Upgrade, serve: impl FnOnce(Stream, Rc<Client>)) {
+    async fn run(mut self, upgrade: Upgrade, serve: impl FnOnce(Stream, Rc<Client>)) {
         let Some((mut near, ahead)) = upgrade.taken().await else { return };
         let limit = self.tunnel.client.worker.config.timeouts.header;
-        let (said, bytes) = hear(&mut near, ahead, limit).await;
+        let (said, bytes) = hear(&mut near, ahead, limit, &mut self.tunnel.place).await;
         let answered = match said {
             ClientSaid::Hello(hello) => self.tunnel.certificate(&hello).map(|leaf| (leaf, hello)),
             ClientSaid::Other(why) => Err(why),
@@ -145,9 +148,10 @@ impl Task {
     }
 
     async fn pass(mut self, near: Stream, said: Bytes, why: Passed) {
-        note(&self.tunnel.client, why, &mut self.record);
-        tunnel::pass(&self.tunnel.client, near, said, (&self.tunnel.asked.host, self.tunnel.asked.port), self.record)
-            .await;
+        let ListedTunnel { client, asked, place, .. } = self.tunnel;
+        drop(place);
+        note(&client, why, &mut self.record);
+        tunnel::pass(&client, near, said, (&asked.host, asked.port), self.record).await;
     }
 
     fn failed(mut self, how: Handshake, logged: &'static str) {
@@ -160,7 +164,7 @@ impl Task {
 }
 
 /// The hello, and all that was read for it.
-async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration) -> (ClientSaid, Bytes) {
+async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration, place: &mut HandshakePlace) -> (ClientSaid, Bytes) {
     let (began, mut bytes, mut wanted) = (tick(), BytesMut::from(&ahead[..]), 0);
     let said = loop {
         if bytes.len() >= wanted {
@@ -170,11 +174,11 @@ async fn hear(near: &mut Stream, ahead: Bytes, limit: Duration) -> (ClientSaid, 
                 HelloRead::Partial(more) => wanted = bytes.len() + more,
             }
         }
-        if wanted > client_hello::LONGEST {
-            break ClientSaid::Nothing;
-        }
         // No more than that for who says that much will come.
         bytes.reserve((wanted - bytes.len()).clamp(READ, MOST_READ));
+        if wanted > client_hello::LONGEST || place.hears(bytes.capacity()).is_err() {
+            break ClientSaid::Nothing;
+        }
         let (is_silent, left) = (bytes.is_empty(), limit.saturating_sub(tick().since(began)));
         let wait = if is_silent { left.min(SILENCE) } else { left };
         match timeout(wait, near.read_buf(&mut bytes)).await {

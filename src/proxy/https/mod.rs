@@ -5,7 +5,7 @@
 //! - `listed`: which tunnels are intercepted, for people
 //! - `start`: what a front starts with
 //! - `intercept`: answers a CONNECT in a host's name, or passes it on (`passed`: why); `interception`: what workers share for
-//!   that; `inside` (PURE): what is asked inside; `learned`: who has refused us
+//!   that; `place`: room for handshakes; `inside` (PURE): what is asked inside; `learned`: who has refused us
 
 pub mod ca;
 pub mod folder;
@@ -16,4 +16,5 @@ pub mod leaf;
 mod learned;
 pub mod listed;
 pub mod passed;
+pub mod place;
 pub mod start;

@@ -11,6 +11,8 @@ pub enum Passed {
     Refused,
     /// The authority may not sign for it, or not any more.
     Unsigned,
+    /// So many handshakes of this client are under way that there is no room for more.
+    Busy,
     /// What the client says is no TLS.
     NotTls,
     /// It waits for the other end to speak first.
@@ -24,11 +26,12 @@ pub enum Passed {
 }
 
 impl Passed {
-    pub const ALL: [Passed; 9] = [
+    pub const ALL: [Passed; 10] = [
         Passed::Listed,
         Passed::Nodes,
         Passed::Refused,
         Passed::Unsigned,
+        Passed::Busy,
         Passed::NotTls,
         Passed::Silence,
         Passed::OtherName,
@@ -43,6 +46,7 @@ impl Passed {
             Passed::Nodes => "passed:nodes",
             Passed::Refused => "passed:refused",
             Passed::Unsigned => "passed:unsigned",
+            Passed::Busy => "passed:busy",
             Passed::NotTls => "passed:not_tls",
             Passed::Silence => "passed:silence",
             Passed::OtherName => "passed:other_name",
