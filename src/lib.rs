@@ -6,7 +6,7 @@
 //! - `ring`: PURE. Hash, points, owner and successors, bounded load, the plan of a change
 //! - `config`: TOML to a validated `Config`; `cli`: what the user typed; `clock`: the only reader of the clock;
 //!   `alloc`: the allocator; `account`: the memory that is held for others; `lines`: log lines that never wait for
-//!   their reader; `properties`: what holds for the byte parsers whatever comes, for tests and fuzzing alone
+//!   their reader; `private`: folders that only we may look into, and locks; `properties`: what holds for the byte parsers whatever comes, for tests and fuzzing alone
 //! - `store`: moka and the compact entry; `store/disk`: what of it survives the process
 //! - `net`: listen, dial, TLS, the HTTP/1 server and client, drain
 //! - `cluster`: who is in the ring: static members, health, supervision; publishes immutable views
@@ -26,6 +26,7 @@ mod lines;
 mod net;
 mod node;
 mod policy;
+mod private;
 #[cfg(any(test, fuzzing))]
 mod properties;
 mod proxy;

@@ -137,12 +137,12 @@ const LIBRARIES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "src/clock.rs",
-            "src/cluster/membership/state.rs",
             "src/cluster/supervision",
             "src/config",
             "src/lines.rs",
             "src/main.rs",
             "src/net",
+            "src/private.rs",
             "src/store/disk/files.rs",
         ],
     ),

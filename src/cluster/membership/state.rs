@@ -3,7 +3,7 @@
 use super::spec::{MAX_ADDED, Spec};
 use crate::config::{ClusterConfig, MAX_WEIGHT, NodeConfig, NodePlace};
 use crate::net::drain::StartError;
-use rustix::fs::{FlockOperation, flock};
+use crate::private;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -172,19 +172,14 @@ impl Lock {
     }
 
     fn on(mut file: File) -> io::Result<Result<Lock, LockHeld>> {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                // For whoever finds it held. It is held all the same where that cannot be written.
-                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-                Ok(Ok(Lock { _file: file }))
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                let _ = file.read_to_string(&mut text);
-                Ok(Err(LockHeld { pid: text.trim().parse().ok() }))
-            }
-            Err(e) => Err(e.into()),
+        if private::lock(&file)? {
+            // For whoever finds it held. It is held all the same where that cannot be written.
+            let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+            return Ok(Ok(Lock { _file: file }));
         }
+        let mut text = String::new();
+        let _ = file.read_to_string(&mut text);
+        Ok(Err(LockHeld { pid: text.trim().parse().ok() }))
     }
 }
 

@@ -7,10 +7,10 @@ use crate::cluster::views::Node;
 use crate::cluster::vital;
 use crate::config::{Address, Config, authority};
 use crate::net::drain::StartError;
-use rustix::process::geteuid;
+use crate::private;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,6 @@ use tokio::time::sleep;
 /// A node ends by itself within `timeouts.drain`; a little more lets it.
 const SLACK: Duration = Duration::from_millis(500);
 /// The mode of the folder of the nodes' sockets.
-const PRIVATE: u32 = 0o700;
 
 #[derive(Debug)]
 pub struct Supervisor {
@@ -247,22 +246,15 @@ impl Backoff {
 /// Whoever made a folder in our place must not be given requests: no node is to listen there.
 fn make_room(socket: &Path) -> io::Result<()> {
     let Some(folder) = socket.parent() else { return Ok(()) };
-    std::fs::DirBuilder::new().mode(PRIVATE).recursive(true).create(folder).map_err(|e| {
+    private::make_folder(folder).map_err(|e| {
         io::Error::other(format!("the folder of the nodes' sockets, {}, cannot be made again: {e}", folder.display()))
     })?;
-    if !is_private(folder) {
+    if !std::fs::symlink_metadata(folder).is_ok_and(|found| private::is_own_folder(&found)) {
         let folder = folder.display();
         return Err(io::Error::other(format!("{folder} is not a folder that only we may look into: remove it")));
     }
     let _ = std::fs::remove_file(socket);
     Ok(())
-}
-
-fn is_private(folder: &Path) -> bool {
-    let ours = |found: std::fs::Metadata| {
-        found.is_dir() && found.uid() == geteuid().as_raw() && found.permissions().mode() & 0o077 == 0
-    };
-    std::fs::symlink_metadata(folder).is_ok_and(ours)
 }
 
 /// A folder that only we may look into, with a name short enough for sockets.
@@ -271,7 +263,7 @@ fn private_folder() -> Result<TempDir, StartError> {
     let bases = runtime.into_iter().chain([std::env::temp_dir(), PathBuf::from("/tmp")]);
     let mut tried = Vec::new();
     for base in bases.filter(|base| base.is_absolute() && base.as_os_str().len() <= 60) {
-        let private = std::fs::Permissions::from_mode(PRIVATE);
+        let private = std::fs::Permissions::from_mode(private::FOLDER);
         match tempfile::Builder::new().prefix("ringhold-").permissions(private).tempdir_in(&base) {
             Ok(folder) => return Ok(folder),
             Err(e) => tried.push(format!("{}: {e}", base.display())),

@@ -4,9 +4,9 @@
 
 use super::ca::{AuthorityTrouble, CertificateAuthority, Parts};
 use crate::cluster::membership::state::replace;
-use std::fs::{self, DirBuilder};
+use crate::private;
+use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const SIGNER: &str = "signer.pem";
@@ -68,8 +68,8 @@ impl AuthorityFolder {
             Err(cause) => return Err(unreadable(&name, &cause)),
         };
         let folder = fs::metadata(&self.path).map_err(|cause| unreadable(&self.path.display().to_string(), &cause))?;
-        for (path, about, mode) in [(&*self.path, &folder, 0o700), (file, &about, 0o600)] {
-            if is_open(about) {
+        for (path, about, mode) in [(&*self.path, &folder, private::FOLDER), (file, &about, private::FILE)] {
+            if !private::is_closed(about) {
                 return Err(open_to_others(path, mode));
             }
         }
@@ -96,9 +96,9 @@ impl AuthorityFolder {
                 self.path.display()
             ))
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unwritable)?;
-        if is_open(&fs::metadata(&self.path).map_err(unwritable)?) {
-            return Err(open_to_others(&self.path, 0o700));
+        private::make_folder(&self.path).map_err(unwritable)?;
+        if !private::is_closed(&fs::metadata(&self.path).map_err(unwritable)?) {
+            return Err(open_to_others(&self.path, private::FOLDER));
         }
         let certificates = [&parts.root, &parts.signer].map(|der| pem::Pem::new(CERTIFICATE, der.as_slice()));
         let key = pem::Pem::new(PRIVATE_KEY, parts.key.as_slice());
@@ -138,10 +138,6 @@ fn unreadable(name: &str, cause: &io::Error) -> AuthorityTrouble {
     AuthorityTrouble(format!("{name}: cannot be read ({cause}); run this as the user that the front runs as"))
 }
 
-fn is_open(about: &fs::Metadata) -> bool {
-    about.permissions().mode() & 0o077 != 0
-}
-
 fn open_to_others(path: &Path, mode: u32) -> AuthorityTrouble {
     let path = path.display();
     AuthorityTrouble(format!(
@@ -154,6 +150,7 @@ mod tests {
     use super::super::ca::make;
     use super::*;
     use crate::wire::date::Timestamp;
+    use std::os::unix::fs::PermissionsExt;
     use tempfile::TempDir;
 
     const NOW: Timestamp = Timestamp(1_795_956_577_000);

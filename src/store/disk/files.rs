@@ -1,20 +1,16 @@
 //! The one file of the disk that touches the system. Names are numbers, so nothing that is asked for can lead out of the
 //! folder.
 
-use rustix::fs::{
-    AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, fallocate, fdatasync, flock, fstat, openat, unlinkat,
-};
+use crate::private;
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, fdatasync, openat, unlinkat};
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Of a folder that a node has for itself, and of its files.
-const FOLDER: u32 = 0o700;
-const FILE: u32 = 0o600;
 /// So many files are kept open at most.
 const OPEN: usize = 256;
 
@@ -77,7 +73,7 @@ pub trait Files: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    folder: OwnedFd,
+    folder: File,
     open: Mutex<HashMap<FileName, Arc<File>>>,
     /// Its lock is let go with it.
     _lock: Option<File>,
@@ -104,7 +100,7 @@ impl From<io::Error> for Denied {
 impl Folder {
     /// Makes it where it is not there. `id`: the node's.
     pub fn open(path: &Path, id: &str) -> Result<Folder, Denied> {
-        DirBuilder::new().recursive(true).mode(FOLDER).create(path)?;
+        private::make_folder(path)?;
         let folder = Folder::there(path)?.locked(OFlags::CREATE)?;
         belongs_to(&open_at(&folder.folder, "id", OFlags::RDWR | OFlags::CREATE)?, id)?;
         Ok(folder)
@@ -121,9 +117,8 @@ impl Folder {
 
     fn there(path: &Path) -> Result<Folder, Denied> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
-        let stat = fstat(&folder).map_err(io::Error::from)?;
-        if stat.st_uid != rustix::process::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+        let folder = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+        if !private::is_own_folder(&folder.metadata()?) {
             return Err(Denied::NotPrivate);
         }
         Ok(Folder { path: path.to_owned(), folder, open: Mutex::default(), _lock: None })
@@ -131,11 +126,7 @@ impl Folder {
 
     fn locked(self, flags: OFlags) -> Result<Folder, Denied> {
         let lock = open_at(&self.folder, "lock", OFlags::RDWR | flags)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Folder { _lock: Some(lock), ..self }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Denied::InUse),
-            Err(cause) => Err(io::Error::from(cause).into()),
-        }
+        if private::lock(&lock)? { Ok(Folder { _lock: Some(lock), ..self }) } else { Err(Denied::InUse) }
     }
 
     fn file(&self, name: FileName) -> io::Result<Arc<File>> {
@@ -174,7 +165,7 @@ fn belongs_to(file: &File, id: &str) -> Result<(), Denied> {
 
 fn open_at(folder: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(folder, name, flags, Mode::from_raw_mode(FILE)).map(File::from)?)
+    Ok(openat(folder, name, flags, Mode::from_raw_mode(private::FILE)).map(File::from)?)
 }
 
 impl Files for Folder {
