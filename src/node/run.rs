@@ -27,6 +27,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 
 /// How many URLs are remembered as not storable, and for how long.
 const UNCACHEABLE: (u64, Duration) = (65_536, Duration::from_secs(120));
@@ -54,9 +55,9 @@ pub fn run(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     if options.supervised {
         let_the_front_go_on();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let runtime = runtime.map_err(|e| StartError(format!("no runtime: {e}")))?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(options, shutdown))
+    runtime.block_on(serve(options, shutdown))
 }
 
 /// A node that is woken by a request waits until who runs on that core pauses or has had its share: a front that has more

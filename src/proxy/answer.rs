@@ -59,7 +59,7 @@ pub fn deliver(
             if let Some(protocol) = hop.upgrade {
                 parts.headers.insert(UPGRADE, protocol);
             }
-            tunnel::switch(client, upgrade, conn, early, record)
+            tunnel::switch(client, upgrade, *conn, early, record)
         }
     };
     Response::from_parts(parts, reply)

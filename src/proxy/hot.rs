@@ -332,8 +332,10 @@ impl Copy {
     }
     /// What a head that it has written says of the cache.
     pub fn said<'a>(&self, head: &'a [u8]) -> &'a [u8] {
-        let rest = self.head.as_ref().and_then(|fixed| head.get(fixed.len() - SAID.len()..)).unwrap_or_default();
-        rest.split(|byte| *byte == b'\r').next().unwrap_or_default()
+        let fixed = self.head.as_ref().map_or(0, |fixed| fixed.len());
+        let seconds = head.get(fixed..).unwrap_or_default();
+        let digits = seconds.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        head.get(fixed.saturating_sub(SAID.len())..fixed + digits).unwrap_or_default()
     }
     /// The strong validator by which a node can say that it is still the same, where that is worth asking: what is small
     /// comes at once, and costs less.

@@ -63,7 +63,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use thread::Handle;
-use tokio::task::{LocalSet, spawn_local};
+use tokio::runtime::LocalOptions;
+use tokio::task::spawn_local;
 
 /// Copies in the making, and what readers have of copies that are none any more, may take this part of the copies' memory.
 const OF_HOT: u64 = 4;
@@ -73,9 +74,9 @@ const OF_HOT: u64 = 4;
 pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .map_err(|e| StartError(format!("cannot start a runtime: {e}")))?;
-    LocalSet::new().block_on(&runtime, control(config, spawn, shutdown))
+    runtime.block_on(control(config, spawn, shutdown))
 }
 
 /// The control plane's thread, which also accepts.

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::net::serve::{Finished, Interim, Payload, RequestHead, ServiceRequest as Asking};
 use crate::store::Mark;
 use crate::wire::connection_auth;
+use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
 use crate::wire::target::Key;
@@ -109,52 +110,19 @@ impl Pass {
 
     /// Asks the node that owns its key.
     pub async fn relay(mut self) -> Finished<Reply> {
+        let (answer, pool) = match self.ask().await {
+            PassAnswer::Same(head, body) => return self.confirmed(head, body),
+            PassAnswer::Node(Ok(answered)) => answered,
+            PassAnswer::Node(Err(fault)) => {
+                return Finished::Response(answer::fault(&self.client, &fault, false, self.record.take()));
+            }
+        };
         let client = &self.client;
-        let asked = link::Request {
-            interim: self.interim.as_ref(),
-            method: &Method::GET,
-            key: &self.key,
-            said: Said::Lines(&self.lines),
-            version: self.version,
-            from: client.source,
-            local: client.peer.same_machine,
-            te_trailers: false,
-            upgrade: None,
-            framing: BodyLength::None,
-            expect: false,
-            forwarded_for: client.forwarded_for(),
-            peer: None,
-            instead: false,
-            held: false,
-            doubtful: false,
-            tie: None,
-            pathless: false,
-        };
-        let place = relay::asked(client, &asked, !self.special);
-        let again = match &self.watch {
-            Watch::Again(_, copy) => Box::pin(self.again(copy, &asked, place)).await,
-            Watch::Aside | Watch::Head | Watch::Since(_) => Again::Unknown,
-        };
-        let held = match again {
-            Again::Same(head, body) => return self.confirmed(head, body),
-            Again::Other(answered) => Some(*answered),
-            Again::Unknown if self.special => None,
-            Again::Unknown => relay::held(client, &asked, place).await,
-        };
-        let answered = match held {
-            Some(held) => Ok(held),
-            // Boxed, because a future is as large as the largest that it may wait for.
-            None => Box::pin(relay::relay(client, &asked, &mut None, place)).await,
-        };
-        let (answer, pool) = match answered {
-            Ok(answered) => answered,
-            Err(fault) => return Finished::Response(answer::fault(client, &fault, false, self.record.take())),
-        };
         if answer.head.challenges {
             client.ties.make(&self.key);
         }
         if self.special {
-            effects::renewed(client, &self.key, &answer, &pool).await;
+            Box::pin(effects::renewed(client, &self.key, &answer, &pool)).await;
         }
         let request = || RequestHead::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
@@ -184,28 +152,64 @@ impl Pass {
         }
     }
 
-    /// Asks whether a node still holds what `copy` is of, fresh; it answers at once (`only-if-cached`).
-    async fn again(&self, copy: &Copy, asked: &link::Request<'_>, place: RingQuery) -> Again {
+    /// Until the head of an answer is there. What is rare is boxed, because a future is as large as the largest that it may wait
+    /// for.
+    async fn ask(&self) -> PassAnswer {
         let client = &self.client;
-        let Some(tag) = copy.tag().filter(|_| client.peer.same_machine || copy.entry().mark == Mark::Anyone) else {
-            return Again::Unknown;
+        let asked = link::Request {
+            interim: self.interim.as_ref(),
+            method: &Method::GET,
+            key: &self.key,
+            said: Said::Lines(&self.lines),
+            version: self.version,
+            from: client.source,
+            local: client.peer.same_machine,
+            te_trailers: false,
+            upgrade: None,
+            framing: BodyLength::None,
+            expect: false,
+            forwarded_for: client.forwarded_for(),
+            peer: None,
+            instead: false,
+            held: false,
+            doubtful: false,
+            tie: None,
+            pathless: false,
         };
+        let place = relay::asked(client, &asked, !self.special);
+        if let Watch::Again(_, copy) = &self.watch
+            && let Some(answered) = Box::pin(self.again(copy, &asked, place)).await
+        {
+            return answered;
+        }
+        if !self.special
+            && let Some(held) = relay::held(client, &asked, place)
+            && let Some(answered) = Box::pin(held).await
+        {
+            return PassAnswer::Node(Ok(answered));
+        }
+        PassAnswer::Node(Box::pin(relay::relay(client, &asked, &mut None, place)).await)
+    }
+
+    /// Asks whether a node still holds what `copy` is of, fresh; it answers at once (`only-if-cached`). `None`: the node has to be
+    /// asked in the ordinary way.
+    async fn again(&self, copy: &Copy, asked: &link::Request<'_>, place: RingQuery) -> Option<PassAnswer> {
+        let client = &self.client;
+        let tag = copy.tag().filter(|_| client.peer.same_machine || copy.entry().mark == Mark::Anyone)?;
         let mut lines = self.lines.clone();
         Said::line(IF_NONE_MATCH.as_str(), tag, &mut lines);
         let asked = link::Request { said: Said::Lines(&lines), held: true, ..*asked };
-        let Ok((answer, pool)) = relay::relay(client, &asked, &mut None, place).await else {
-            return Again::Unknown;
-        };
+        let (answer, pool) = relay::relay(client, &asked, &mut None, place).await.ok()?;
         let request = || RequestHead::parts(&self.head);
         let mut head = Vec::with_capacity(512);
         let renewed = self.watch.renew(client, &self.key, request, &answer, &pool);
         match renewed.and_then(|copy| copy.write(clock::now(), false, &mut head)) {
-            Some((_, body)) => Again::Same(head, body),
-            None if answer.head.status == StatusCode::NOT_MODIFIED => Again::Unknown,
+            Some((_, body)) => Some(PassAnswer::Same(head, body)),
+            None if answer.head.status == StatusCode::NOT_MODIFIED => None,
             None if CacheResult::said(answer.head.fields.verdict()) == CacheResult::Hit => {
-                Again::Other(Box::new((answer, pool)))
+                Some(PassAnswer::Node(Ok((answer, pool))))
             }
-            None => Again::Unknown,
+            None => None,
         }
     }
 
@@ -222,12 +226,9 @@ impl Pass {
     }
 }
 
-/// What a node said of a copy.
-enum Again {
-    /// It holds the same; this is to be answered.
+/// How a request that is passed on is answered.
+enum PassAnswer {
+    /// By the copy, which still holds.
     Same(Vec<u8>, Payload),
-    /// It holds this.
-    Other(Box<(NodeAnswer, Rc<NodePool>)>),
-    /// It has to be asked in the ordinary way.
-    Unknown,
+    Node(Result<(NodeAnswer, Rc<NodePool>), Fault>),
 }

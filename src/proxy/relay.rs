@@ -117,13 +117,13 @@ pub fn asked(client: &Client, request: &link::Request<'_>, plain: bool) -> RingQ
     RingQuery { position, place, heat, factor: worker.config.ring.load_factor }
 }
 
-/// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`: it has to be asked in the
-/// ordinary way, as has everybody else.
-pub async fn held(
-    client: &Client,
-    request: &link::Request<'_>,
+/// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`, at once or later: it has to be
+/// asked in the ordinary way, as has everybody else.
+pub fn held<'a>(
+    client: &'a Client,
+    request: &'a link::Request<'_>,
     asked: RingQuery,
-) -> Option<(NodeAnswer, Rc<NodePool>)> {
+) -> Option<impl Future<Output = Option<(NodeAnswer, Rc<NodePool>)>> + 'a> {
     let worker = &client.worker;
     if !worker.held.has(request.key.hash()) {
         return None;
@@ -135,17 +135,18 @@ pub async fn held(
     let owner = route::candidates(&routing.view, asked).next().filter(|first| first.instead_of.is_none())?;
     // Who is alone shares no write and no read, and who may hold what has been purged is not asked for that.
     let is_fit = |node: &Node| node.load.load(Ordering::Relaxed) > 0 && !node.is_doubtful();
-    let pool = routing.pools.get(owner.index).filter(|pool| is_fit(&pool.node))?;
+    let pool = routing.pools.get(owner.index).filter(|pool| is_fit(&pool.node))?.clone();
     if route::peer(&routing.view, request.key, asked.place, owner).is_some() {
         return None;
     }
-    match link::held(pool, &link::Request { held: true, ..*request })?.await {
-        Some(answer) => Some((answer, pool.clone())),
-        None => {
+    let waiting = link::held(&pool, &link::Request { held: true, ..*request })?;
+    Some(async move {
+        let answer = waiting.await;
+        if answer.is_none() {
             worker.held.forget(request.key.hash());
-            None
         }
-    }
+        answer.map(|answer| (answer, pool))
+    })
 }
 
 /// One node, twice where the connection was lost: that makes the connection doubtful, and not the node.
@@ -157,15 +158,15 @@ async fn attempt(
 ) -> Result<NodeAnswer, LinkError> {
     let repeatable = upload.is_none() && request.method.is_idempotent();
     let want = if repeatable { Want::Any } else { Want::Alive };
-    match link::exchange(pool, request, upload, want).await {
-        Err(broken) if repeatable && broken.is_of_connection() => {
-            tracing::debug!(node = %pool.node.id, "asked again on a new connection: the node {broken}");
-            blame(worker, pool, &broken);
-            sleep(AGAIN).await;
-            link::exchange(pool, request, upload, Want::New).await
-        }
-        result => result,
-    }
+    let broken = match link::exchange(pool, request, upload, want).await {
+        Err(broken) if repeatable && broken.is_of_connection() => broken,
+        result => return result,
+    };
+    tracing::debug!(node = %pool.node.id, "asked again on a new connection: the node {broken}");
+    blame(worker, pool, &broken);
+    sleep(AGAIN).await;
+    // Boxed, as all that is rare: a future is as large as the largest that it may wait for.
+    Box::pin(link::exchange(pool, request, upload, Want::New)).await
 }
 
 /// Tells the control plane what the link has shown.

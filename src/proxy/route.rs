@@ -59,7 +59,7 @@ pub struct RingQuery {
 }
 
 /// How gladly a node is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Liking {
     Gladly,
     /// It is slow on what it holds.
@@ -80,11 +80,12 @@ pub fn candidates(view: &View, asked: RingQuery) -> impl Iterator<Item = Candida
     let first = first(view, asked, |index| serves(&index), |index| liked(&index));
     let first_index = first.map(|first| first.index);
     // The successors are worked out only when the first could not answer.
-    let all = move || std::iter::once(position).flat_map(move |position| view.ring.successors(position));
-    let others = move || all().filter(move |index| Some(*index) != first_index && serves(index));
-    let are = move |liking| others().filter(move |index| liked(index) == liking);
-    let rest = are(Liking::Gladly).chain(are(Liking::Slow)).chain(are(Liking::Doubtful)).chain(are(Liking::Last));
-    first.into_iter().chain(rest.map(Candidate::plain))
+    let rest = move || {
+        let mut others: Vec<_> = view.ring.successors(position).filter(|index| Some(*index) != first_index).collect();
+        others.sort_by_key(liked);
+        others.into_iter().filter(serves).map(Candidate::plain)
+    };
+    first.into_iter().chain(std::iter::once_with(rest).flatten())
 }
 
 fn liking(node: &Node, place: Where) -> Liking {

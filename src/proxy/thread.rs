@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use std::{io, thread};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
 
 /// A connection on its way from the acceptor to its worker.
 pub struct Arrival {
@@ -45,13 +45,21 @@ pub fn spawn(index: usize, start: Start) -> io::Result<Handle> {
     let (arrivals, queue) = mpsc::unbounded_channel();
     let (finished, done) = oneshot::channel();
     let (load, counters) = (Arc::new(AtomicUsize::new(0)), Arc::new(FrontCounters::default()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let of_worker = counters.clone();
+    // The runtime does not leave its thread, and so cannot be made here.
+    let (started, has_started) = std::sync::mpsc::sync_channel(1);
     thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         alloc::on_this_thread();
-        LocalSet::new().block_on(&runtime, run(start, of_worker, queue));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(e) => return drop(started.send(Err(e))),
+        };
+        let _ = started.send(Ok(()));
+        runtime.block_on(run(start, of_worker, queue));
         let _ = finished.send(());
     })?;
+    has_started.recv().map_err(io::Error::other)??;
     Ok(Handle { arrivals, load, counters, done })
 }
 

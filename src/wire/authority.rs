@@ -142,9 +142,11 @@ pub fn is_host_field(value: &[u8]) -> bool {
                 && (after.is_empty() || after[0] == b':' && is_port(&after[1..]))
         });
     }
-    let colon = value.iter().position(|byte| *byte == b':');
-    let (name, port) = value.split_at(colon.unwrap_or(value.len()));
-    name.iter().all(|byte| is_host_byte(*byte) || *byte == b'%') && port.get(1..).is_none_or(is_port)
+    let is_of_name = |byte: &u8| is_host_byte(*byte) || *byte == b'%';
+    match value.iter().position(|byte| !is_of_name(byte)).map(|end| &value[end..]) {
+        Some([b':', port @ ..]) => is_port(port),
+        after => after.is_none(),
+    }
 }
 
 /// RFC 3986 section 3.2.2, without percent-encoding, which no resolver understands. A table, because it is asked for each byte

@@ -30,7 +30,7 @@ impl Traits {
     pub const NOT_IN_304: Traits = Traits(1 << 8);
     /// Has no place in trailers, besides those of the hop and the link (RFC 9110 section 6.5.1).
     pub const NOT_IN_TRAILERS: Traits = Traits(1 << 9);
-    /// About the connection or the content of the request that it is in.
+    /// About the connection, the content or the target of the request that it is in.
     pub const CONNECTION: Traits = Traits(1 << 10);
     /// Has the same value in many responses.
     pub const REPEATS: Traits = Traits(1 << 11);
@@ -115,7 +115,7 @@ fields! {
     Expect "expect" CONNECTION OURS;
     Expires "expires" EVERYONE ESSENTIAL;
     From "from" SINGLE;
-    Host "host" EVERYONE NOT_IN_TRAILERS SINGLE OURS;
+    Host "host" EVERYONE NOT_IN_TRAILERS CONNECTION SINGLE OURS;
     Http2Settings "http2-settings" CONNECTION;
     IfMatch "if-match" BEARS REUSE CONDITION FOR_ORIGIN;
     IfModifiedSince "if-modified-since" BEARS CONDITION SINGLE;
@@ -180,31 +180,34 @@ const IF: &[u8] = b"if-";
 /// What the names have that begin so.
 const OF_FAMILIES: Traits = Traits::LINK.and(Traits::BEARS);
 
-const SLOTS: usize = 256;
+const SLOT_BITS: u32 = 9;
 /// By [`slot`], the known names that may be meant: worked out when the program is compiled, which fails when two share a slot.
-static TABLE: [u8; SLOTS] = {
-    let mut table = [0; SLOTS];
+static TABLE: [FieldId; 1 << SLOT_BITS] = {
+    let mut table = [FieldId::Other; 1 << SLOT_BITS];
     let mut id = 1;
     while id < NAMES.len() {
         let at = slot(NAMES[id].as_bytes());
-        assert!(table[at] == 0, "two names share a slot: change the multipliers");
-        table[at] = id as u8;
+        assert!(table[at] as u8 == 0, "two names share a slot: change the multipliers");
+        table[at] = IDS[id];
         id += 1;
     }
     table
 };
 
-/// Of a name in any letter case, by its length, its first and last letters and one between.
+/// Of a name in any letter case, which is not empty, by its length and the four bytes at either end.
 const fn slot(name: &[u8]) -> usize {
-    let length = name.len();
-    let (first, middle, last) =
-        ((name[0] | 0x20) as usize, (name[length * 3 / 4] | 0x20) as usize, (name[length - 1] | 0x20) as usize);
-    (length * 205 + first * 130 + middle * 20 + last * 231) % SLOTS
+    let (start, end) = match (name.first_chunk(), name.last_chunk()) {
+        (Some(start), Some(end)) => (u32::from_le_bytes(*start), u32::from_le_bytes(*end)),
+        _ => (u32::from_le_bytes([name[0], name[name.len() / 2], name[name.len() - 1], 0]), 0),
+    };
+    const CASE: u32 = 0x2020_2020;
+    let mixed = (start | CASE).wrapping_mul(0x0a82_6695).wrapping_add((end | CASE).wrapping_mul(0x53c6_17eb));
+    (mixed.wrapping_add((name.len() as u32).wrapping_mul(0x2fd2_f793)) >> (u32::BITS - SLOT_BITS)) as usize
 }
 
 /// The only one that may have this name, which is not empty, if not a name that stands for many.
 fn candidate(name: &[u8]) -> FieldId {
-    IDS[usize::from(TABLE[slot(name)])]
+    TABLE[slot(name)]
 }
 
 /// By the bit of a trait, the first letters of the names that have it; see [`letter`].
@@ -229,7 +232,7 @@ const fn letter(byte: u8) -> u32 {
     1 << (byte & 0x1f)
 }
 
-/// Whether two names are the same but for the case of letters, eight bytes at a time. `known` is lower case; that alone of
+/// Whether two names of one length are the same but for the case of letters, eight bytes at a time. `known` is lower case; that alone of
 /// its letters, digits and hyphens letters have the bit `0x40` tells where a difference is one of case.
 fn is_same(known: &[u8], name: &[u8]) -> bool {
     fn differ(known: [u8; 8], name: [u8; 8]) -> bool {
@@ -241,31 +244,35 @@ fn is_same(known: &[u8], name: &[u8]) -> bool {
         let ([a, b, c, d], [e, f, g, h]) = (text.first_chunk()?, text.last_chunk()?);
         Some([*a, *b, *c, *d, *e, *f, *g, *h])
     }
-    if known.len() != name.len() {
-        return false;
-    }
     let (Some(known_end), Some(end)) = (known.last_chunk(), name.last_chunk()) else {
         return match (ends(known), ends(name)) {
             (Some(known), Some(name)) => !differ(known, name),
             _ => known.eq_ignore_ascii_case(name),
         };
     };
-    let (all, _) = known.as_chunks();
-    let (those, _) = name.as_chunks();
-    !all.iter().zip(those).any(|(known, name)| differ(*known, *name)) && !differ(*known_end, *end)
+    if differ(*known_end, *end) {
+        return false;
+    }
+    // The end is looked at already, so that most names take one more look.
+    let (all, _) = known[..known.len() - 1].as_chunks();
+    let (those, _) = name[..name.len() - 1].as_chunks();
+    !all.iter().zip(those).any(|(known, name)| differ(*known, *name))
 }
 
+/// Of a name that is not known, and not empty.
+#[inline(always)]
 fn family(name: &[u8]) -> FieldId {
     let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    match name.first().map(u8::to_ascii_lowercase) {
-        Some(b'r') if begins(LINK) => FieldId::LinkOther,
-        Some(b'i') if begins(IF) => FieldId::IfOther,
+    match name[0] | 0x20 {
+        b'r' if begins(LINK) => FieldId::LinkOther,
+        b'i' if begins(IF) => FieldId::IfOther,
         _ => FieldId::Other,
     }
 }
 
 impl FieldId {
-    /// By its name, in any letter case.
+    /// By its name, in any letter case. Inlined: once for each field of each message, a call of its own is half of what it costs.
+    #[inline(always)]
     pub fn of(name: &[u8]) -> FieldId {
         if name.is_empty() {
             return FieldId::Other;
@@ -299,10 +306,10 @@ impl FieldId {
         names.into_iter().filter(may).any(|name| FieldId::has(name, any))
     }
 
-    /// Once for each field of each message: a call of its own is half of what it costs.
     #[inline(always)]
     fn is_called(self, name: &[u8]) -> bool {
-        is_same(self.name().as_bytes(), name)
+        let known = self.name().as_bytes();
+        known.len() == name.len() && is_same(known, name)
     }
 
     /// Whether fields with several names are meant.
@@ -457,7 +464,7 @@ mod tests {
     #[test]
     fn what_is_about_a_connection_or_its_content_is_said_by_rfc_9110_sections_6_4_7_8_and_10_1() {
         // RFC 7540 section 3.2.1: HTTP2-Settings.
-        let names = "connection content-length expect http2-settings te trailer transfer-encoding upgrade";
+        let names = "connection content-length expect host http2-settings te trailer transfer-encoding upgrade";
         assert_eq!(named(Traits::CONNECTION), names);
     }
 

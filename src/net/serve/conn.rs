@@ -115,7 +115,9 @@ impl<S: Service> ServerConn<'_, S> {
             if let Err(e) = ready!(self.out.poll(&mut self.io.borrow_mut(), cx)) {
                 return Left::Broken(e.into()).into();
             }
-            if let Some(next) = self.pending.take() {
+            if self.pending.is_some()
+                && let Some(next) = self.pending.take()
+            {
                 return Poll::Ready(next);
             }
             if self.draining || self.closing || self.service.poll_over(cx).is_ready() {
@@ -131,8 +133,8 @@ impl<S: Service> ServerConn<'_, S> {
 
     /// What was read before, or else what can be read now.
     fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Next<S::Body>>> {
-        let before = std::mem::take(&mut self.io.borrow_mut().before);
-        if !before.is_empty() {
+        if !self.io.borrow().before.is_empty() {
+            let before = std::mem::take(&mut self.io.borrow_mut().before);
             return Poll::Ready(self.take(cx, &before));
         }
         BUFFER.with_borrow_mut(|buffer| {
@@ -244,21 +246,23 @@ impl<S: Service> ServerConn<'_, S> {
             Read::Refused(why) => return First::Refused(why),
         };
         self.watch.state().head_is_complete();
-        let (length, says, start) = (head.bytes().len(), head.says, out.len());
+        let (length, start) = (head.bytes().len(), out.len());
         let Ok(room) = held::wait(self.watch.source(), length, limits.copies) else {
             return First::Refused(HeadRefusal::NoRoom);
         };
         let (io, state) = (&self.io, self.watch.state());
-        let asked = ServiceRequest::new(head, io, state, limits);
+        let asked = ServiceRequest::new(&head, io, state, limits);
         match self.service.begin(&asked, out) {
             ServiceStep::Answer(head, body) => {
                 // What came behind it is still in the input.
                 let is_last = self.draining || (self.finished && input.len() == length);
-                self.closing = manners::ends(&says, ConnStanding { is_last, ..self.standing() });
-                manners::say(&says, self.closing, start + head, out);
+                self.closing = manners::ends(&asked.says, ConnStanding { is_last, ..self.standing() });
+                manners::say(&asked.says, self.closing, start + head, out);
                 First::Answered(length, body)
             }
-            ServiceStep::Finish(finish) => First::Waits(length, Next::Finish(finish, says, (asked.take_offer(), room))),
+            ServiceStep::Finish(finish) => {
+                First::Waits(length, Next::Finish(finish, asked.says, (asked.take_offer(), room)))
+            }
             ServiceStep::Refuse(why) => First::Refused(why),
         }
     }

@@ -86,8 +86,9 @@ pub(super) fn read<'a>(
     let (ids, mut traits, mut seen) = (&mut ids[..fields.len()], Traits::NONE, Seen::default());
     for (id, field) in ids.iter_mut().zip(fields) {
         *id = FieldId::of(field.name.as_bytes());
-        traits = traits.and(id.traits());
-        if (id.is(Traits::CONNECTION) || *id == FieldId::Host)
+        let its = id.traits();
+        traits = traits.and(its);
+        if its.any(Traits::CONNECTION)
             && let Err(why) = seen.field(*id, field.value, &mut says)
         {
             return Read::Refused(HeadRefusal::Malformed(why));

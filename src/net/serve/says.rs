@@ -51,6 +51,11 @@ pub enum HostLines {
 const OPTIONS: [&[u8]; 4] = [b"close", b"keep-alive", b"upgrade", b"te"];
 
 fn connection(value: &[u8], says: &mut Says) {
+    // All that a browser says of it, letter by letter.
+    if value == b"keep-alive" {
+        says.keep_alive = true;
+        return;
+    }
     for option in list::split(value) {
         says.close |= option.eq_ignore_ascii_case(b"close");
         says.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
@@ -71,7 +76,9 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// One that is about the connection or the content.
+    /// One that is about the connection or the content. Never inlined: of a head there are few, and the loop over all of them
+    /// is quicker without.
+    #[inline(never)]
     pub(super) fn field(&mut self, id: FieldId, value: &[u8], says: &mut Says) -> Result<(), &'static str> {
         match id {
             FieldId::ContentLength => self.length(value)?,

@@ -62,7 +62,7 @@ pub enum Finished<B> {
 
 /// A request, as the service is given it.
 pub struct ServiceRequest<'a> {
-    head: RequestHead<'a>,
+    head: &'a RequestHead<'a>,
     io: &'a Rc<RefCell<Io>>,
     state: &'a Arc<ConnState>,
     limits: &'a ServerLimits,
@@ -73,7 +73,7 @@ pub(super) type Offer = oneshot::Sender<(Stream, Bytes)>;
 
 impl<'a> ServiceRequest<'a> {
     pub(super) fn new(
-        head: RequestHead<'a>,
+        head: &'a RequestHead<'a>,
         io: &'a Rc<RefCell<Io>>,
         state: &'a Arc<ConnState>,
         limits: &'a ServerLimits,
@@ -91,7 +91,7 @@ impl<'a> Deref for ServiceRequest<'a> {
     type Target = RequestHead<'a>;
 
     fn deref(&self) -> &RequestHead<'a> {
-        &self.head
+        self.head
     }
 }
 
@@ -109,7 +109,8 @@ impl ServiceRequest<'_> {
 
     /// The same with another target.
     pub fn aimed<T>(&self, target: &[u8], ask: impl FnOnce(&ServiceRequest<'_>) -> T) -> T {
-        let other = ServiceRequest::new(self.head.aimed(target), self.io, self.state, self.limits);
+        let aimed = self.head.aimed(target);
+        let other = ServiceRequest::new(&aimed, self.io, self.state, self.limits);
         let asked = ask(&other);
         self.offer.set(other.take_offer());
         asked

@@ -59,7 +59,7 @@ struct Admin {
     address: String,
 }
 
-/// Serves the admin API until `shutdown`. Must run inside a `LocalSet`. `config` holds the addresses that were bound.
+/// Serves the admin API until `shutdown`. Must run inside a local runtime. `config` holds the addresses that were bound.
 pub async fn serve(
     listener: Listener,
     cluster: Arc<ControlPlane>,

@@ -48,8 +48,8 @@ pub enum NodeContent {
     /// All of it; the connection is back in its pool.
     Full(Bytes),
     Stream(Box<LinkBody>),
-    /// 101: the connection speaks another protocol now; the bytes are its first.
-    Switched(NodeConn, Bytes),
+    /// 101: the connection speaks another protocol now; the bytes are its first. Boxed, because every answer is as large as this one.
+    Switched(Box<NodeConn>, Bytes),
 }
 
 /// Sends `request` on a connection of `pool`. `upload` is taken from once the node wants it.
@@ -61,8 +61,9 @@ pub async fn exchange(
 ) -> Result<NodeAnswer, LinkError> {
     // Who waits for a connection is part of the load as well.
     let load = InFlight::new(pool);
-    let conn = acquire(pool, want, request.from).await?;
-    exchange_on(conn, load, request, upload).await
+    let mut conn = acquire(pool, want, request.from).await?;
+    let begun = begin(&mut conn, request, upload).await?;
+    Ok(answer(conn, begun, load))
 }
 
 /// The same on the connection that the client has logged in on, where there is one: on no other, whoever owns what by now.
@@ -76,18 +77,28 @@ pub async fn exchange_tied(
     let (pool, mut conn) = (slot.pool().clone(), NodeConn::new(link, slot));
     conn.tie = Some(tied);
     let request = &Request { doubtful: pool.node.is_doubtful(), ..*request };
-    match exchange_on(conn, InFlight::new(&pool), request, upload).await {
-        Ok(answer) => Ok(Some((answer, pool))),
+    let load = InFlight::new(&pool);
+    match begin(&mut conn, request, upload).await {
+        Ok(begun) => Ok(Some((answer(conn, begun, load), pool))),
         Err(broken) => Err((broken, Some(pool))),
     }
 }
 
-async fn exchange_on(
-    mut conn: NodeConn,
-    load: InFlight,
+/// An answer as far as it has come.
+struct Begun {
+    head: Head,
+    /// What has come of its body.
+    early: Bytes,
+    /// What is still to be sent.
+    upload: Option<Box<Upload>>,
+}
+
+/// Until the head of the answer is there, or all of it where it is small.
+async fn begin(
+    conn: &mut NodeConn,
     request: &Request<'_>,
     upload: &mut Option<Box<Upload>>,
-) -> Result<NodeAnswer, LinkError> {
+) -> Result<Begun, LinkError> {
     let pool = &conn.slot.pool().clone();
     let movable = upload.is_none() && request.method.is_idempotent();
     conn.send(request, movable).await?;
@@ -106,7 +117,7 @@ async fn exchange_on(
             return Err(LinkError::Protocol("an upgrade that nobody asked for"));
         }
         conn.link.control.enter(Phase::Resting);
-        return Ok(NodeAnswer { head, content: NodeContent::Switched(conn, early) });
+        return Ok(Begun { head, early, upload: None });
     }
     let mut upload = upload.take();
     // Where the node takes no more of it, it takes no other request either.
@@ -123,9 +134,9 @@ async fn exchange_on(
         && (early.len() as u64) < size
         && upload.is_none()
     {
-        early = Box::pin(gather(&mut conn, early, size as usize)).await?;
+        early = Box::pin(gather(conn, early, size as usize)).await?;
     }
-    Ok(answer(conn, head, early, upload, load))
+    Ok(Begun { head, early, upload })
 }
 
 /// How long a hit in memory takes is what a node is judged by; anything else may have waited for an origin, or for a disk.
@@ -144,7 +155,11 @@ pub fn is_interim(head: &Head) -> bool {
 }
 
 /// With the body, where all of it is in `early`; else it is read as it is asked for.
-fn answer(conn: NodeConn, mut head: Head, mut early: Bytes, upload: Option<Box<Upload>>, load: InFlight) -> NodeAnswer {
+fn answer(conn: NodeConn, begun: Begun, load: InFlight) -> NodeAnswer {
+    let Begun { mut head, mut early, upload } = begun;
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        return NodeAnswer { head, content: NodeContent::Switched(Box::new(conn), early) };
+    }
     if upload.is_none()
         && let Some(body) = whole(&mut head, &mut early)
     {

@@ -139,15 +139,16 @@ fn parse<'b>(
         told_length: None,
         blame: None,
     };
+    let mut end = starts(0);
     for (n, field) in response.headers.iter().enumerate() {
         let id = FieldId::of(field.name.as_bytes());
         framing.add(id, field.value).map_err(Parse::Bad)?;
-        let line = starts(n)..starts(n + 1);
+        let start = std::mem::replace(&mut end, starts(n + 1));
         // Not all whom it may reach take a bare LF for the end of a line (RFC 9112 section 2.2).
-        if !buf[..line.end].ends_with(b"\r\n") {
+        if !buf[..end].ends_with(b"\r\n") {
             framing.fields.set_reworded();
         }
-        framing.fields.note(id, place(field.value), line);
+        framing.fields.note(id, place(field.value), start..end);
     }
     if !buf[..length].ends_with(b"\r\n\r\n") {
         framing.fields.set_reworded();

@@ -11,21 +11,39 @@ use std::ops::Range;
 /// So many runs of lines that do not go on are known by place.
 const LEFT_OUT: usize = 4;
 
+/// Where something is in a head. Heads are far shorter than 4 GiB, and moved some ten times in a request.
+#[derive(Clone, Copy, Debug, Default)]
+struct HeadSpan {
+    start: u32,
+    end: u32,
+}
+
+impl HeadSpan {
+    fn of(range: Range<usize>) -> HeadSpan {
+        let at = |at| u32::try_from(at).unwrap_or(u32::MAX);
+        HeadSpan { start: at(range.start), end: at(range.end) }
+    }
+    /// What is there; nothing where it is beyond `head`.
+    fn in_head(self, head: &[u8]) -> &[u8] {
+        head.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Fields<B = Bytes> {
     head: B,
     /// Where the lines are in `head`, the empty one after them not included.
-    lines: Range<usize>,
+    lines: HeadSpan,
     count: usize,
     /// Lines that are not for the client: of this hop, or of the link.
-    left_out: [Range<usize>; LEFT_OUT],
+    left_out: [HeadSpan; LEFT_OUT],
     /// How many of them there are; more than fit: the lines can't go on as they are.
     leaves_out: usize,
     /// See [`Fields::verdict`].
-    verdict: Option<Range<usize>>,
+    verdict: Option<HeadSpan>,
     /// Value of the last `Cache-Control` line, and how many there are.
-    cache_control: Range<usize>,
+    cache_control: HeadSpan,
     cache_controls: usize,
     dated: bool,
     /// It names another service for the same (RFC 7838 section 3).
@@ -34,7 +52,7 @@ pub struct Fields<B = Bytes> {
     /// They can't go on as they are: `Connection` names some of them, or their lines have odd ends.
     reworded: bool,
     /// The reason phrase.
-    reason: Range<usize>,
+    reason: HeadSpan,
 }
 
 /// What becomes of `Content-Length`.
@@ -50,30 +68,29 @@ pub enum Length {
 impl<B: AsRef<[u8]>> Fields<B> {
     /// `count` lines of `head` at `lines`.
     pub fn new(head: B, lines: Range<usize>, count: usize) -> Fields<B> {
-        let left_out = [const { 0..0 }; LEFT_OUT];
         Fields {
             head,
-            lines,
+            lines: HeadSpan::of(lines),
             count,
-            left_out,
+            left_out: Default::default(),
             leaves_out: 0,
             verdict: None,
-            cache_control: 0..0,
+            cache_control: HeadSpan::default(),
             cache_controls: 0,
             dated: false,
             alternative: false,
             length: Length::AsSent,
             reworded: false,
-            reason: 0..0,
+            reason: HeadSpan::default(),
         }
     }
 
     pub fn set_reason(&mut self, reason: Range<usize>) {
-        self.reason = reason;
+        self.reason = HeadSpan::of(reason);
     }
     /// The reason phrase, as it came.
     pub fn reason(&self) -> &[u8] {
-        self.head.as_ref().get(self.reason.clone()).unwrap_or_default()
+        self.reason.in_head(self.head.as_ref())
     }
 
     pub fn set_length(&mut self, length: Length) {
@@ -89,7 +106,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
             _ if id.is(Traits::HOP.and(Traits::LINK)) => self.leave_out(line),
             FieldId::CacheStatus => self.note_verdict(value),
             FieldId::CacheControl => {
-                self.cache_control = value;
+                self.cache_control = HeadSpan::of(value);
                 self.cache_controls += 1;
             }
             FieldId::Date => self.dated = true,
@@ -100,7 +117,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
 
     fn leave_out(&mut self, line: Range<usize>) {
         if let Some(place) = self.left_out.get_mut(self.leaves_out) {
-            *place = line;
+            *place = HeadSpan::of(line);
         }
         self.leaves_out += 1;
     }
@@ -110,7 +127,7 @@ impl<B: AsRef<[u8]>> Fields<B> {
         let line = &self.head.as_ref()[value.clone()];
         self.verdict = status::last_member_of(line).map(|member| {
             let start = value.start + (member.as_ptr() as usize - line.as_ptr() as usize);
-            start..start + member.len()
+            HeadSpan::of(start..start + member.len())
         });
     }
 
@@ -121,12 +138,12 @@ impl<B: AsRef<[u8]>> Fields<B> {
 
     /// The last member of `Cache-Status`, which is the node's, without its name.
     pub fn verdict(&self) -> Option<&[u8]> {
-        Some(&self.head.as_ref()[self.verdict.clone()?])
+        Some(self.verdict?.in_head(self.head.as_ref()))
     }
 
     /// The value of `Cache-Control`, where there is just one line of it.
     pub fn cache_control(&self) -> Option<&[u8]> {
-        (self.cache_controls == 1).then(|| &self.head.as_ref()[self.cache_control.clone()])
+        (self.cache_controls == 1).then(|| self.cache_control.in_head(self.head.as_ref()))
     }
 
     /// Appends the lines that are for the client to `out`; `false`, and nothing, when they can't go on as they are.
@@ -136,16 +153,16 @@ impl<B: AsRef<[u8]>> Fields<B> {
         }
         let (head, mut at) = (self.head.as_ref(), self.lines.start);
         for gap in &self.left_out[..self.leaves_out] {
-            out.extend_from_slice(&head[at..gap.start]);
+            out.extend_from_slice(HeadSpan { start: at, end: gap.start }.in_head(head));
             at = gap.end;
         }
-        out.extend_from_slice(&head[at..self.lines.end]);
+        out.extend_from_slice(HeadSpan { start: at, end: self.lines.end }.in_head(head));
         true
     }
 
     /// How long they are together.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        (self.lines.end - self.lines.start) as usize
     }
 
     /// With their text in `head`, which is the same.
@@ -187,7 +204,7 @@ impl Fields {
         let mut slots = vec![httparse::EMPTY_HEADER; self.count];
         // With the empty line that ends it. It was parsed before: it does not fail.
         let Ok(httparse::Status::Complete((_, parsed))) =
-            httparse::parse_headers(&self.head[self.lines.start..], &mut slots)
+            httparse::parse_headers(&self.head[self.lines.start as usize..], &mut slots)
         else {
             return headers;
         };
