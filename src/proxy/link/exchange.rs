@@ -85,7 +85,7 @@ pub async fn exchange_tied(
 }
 
 /// An answer as far as it has come.
-struct Begun {
+struct BegunAnswer {
     head: Head,
     /// What has come of its body.
     early: Bytes,
@@ -98,7 +98,7 @@ async fn begin(
     conn: &mut NodeConn,
     request: &Request<'_>,
     upload: &mut Option<Box<Upload>>,
-) -> Result<Begun, LinkError> {
+) -> Result<BegunAnswer, LinkError> {
     let pool = &conn.slot.pool().clone();
     let movable = upload.is_none() && request.method.is_idempotent();
     conn.send(request, movable).await?;
@@ -117,7 +117,7 @@ async fn begin(
             return Err(LinkError::Protocol("an upgrade that nobody asked for"));
         }
         conn.link.control.enter(Phase::Resting);
-        return Ok(Begun { head, early, upload: None });
+        return Ok(BegunAnswer { head, early, upload: None });
     }
     let mut upload = upload.take();
     // Where the node takes no more of it, it takes no other request either.
@@ -136,7 +136,7 @@ async fn begin(
     {
         early = Box::pin(gather(conn, early, size as usize)).await?;
     }
-    Ok(Begun { head, early, upload })
+    Ok(BegunAnswer { head, early, upload })
 }
 
 /// How long a hit in memory takes is what a node is judged by; anything else may have waited for an origin, or for a disk.
@@ -155,8 +155,8 @@ pub fn is_interim(head: &Head) -> bool {
 }
 
 /// With the body, where all of it is in `early`; else it is read as it is asked for.
-fn answer(conn: NodeConn, begun: Begun, load: InFlight) -> NodeAnswer {
-    let Begun { mut head, mut early, upload } = begun;
+fn answer(conn: NodeConn, begun: BegunAnswer, load: InFlight) -> NodeAnswer {
+    let BegunAnswer { mut head, mut early, upload } = begun;
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return NodeAnswer { head, content: NodeContent::Switched(Box::new(conn), early) };
     }
