@@ -339,7 +339,7 @@ fn half_a_hello_is_given_up_in_time() {
 }
 
 #[test]
-fn an_origin_that_does_not_prove_who_it_is_is_502_inside() {
+fn an_origin_that_does_not_prove_who_it_is_is_502_inside_and_then_shows_its_certificate_itself() {
     let stage = Stage::with(|setup, _| setup.set("https", "roots", Vec::<String>::new()));
     stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
     let config = Arc::new(stage.client(&[]));
@@ -347,6 +347,15 @@ fn an_origin_that_does_not_prove_who_it_is_is_502_inside() {
     let answer = stage.get(&mut client, "/page");
     assert_eq!(answer.status, 502);
     assert!(answer.has_error("tls_certificate_error") && answer.text().contains("[https] roots"), "{}", answer.text());
+    assert_eq!(answer.get("connection").as_deref(), Some("close"), "who asks again gets a tunnel");
+    assert_eq!(client.read_to_end().unwrap(), b"");
+    // Whoever believes the origin can speak with it.
+    let mut client = stage.inside(&Arc::new(stage.authority.client(&["http/1.1"])));
+    assert_eq!(stage.get(&mut client, "/page").text(), "page");
+    assert!(stage.passed("origin"));
+    drop(client);
+    stage.until_logged("tls=passed:origin");
+    assert_eq!(stage.cluster.said().matches("tunnelled for 300s").count(), 1, "warned of once");
 }
 
 /// Whoever has no length to go by knows a whole body by the end of TLS that is said.

@@ -9,8 +9,8 @@ use super::{pages, tunnel};
 use crate::net::serve::Upgrade;
 use crate::wire::fault::{Blame, Fault};
 use crate::wire::{hop, status};
-use http::Response;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, UPGRADE, VIA};
+use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use std::rc::Rc;
 
@@ -18,11 +18,14 @@ use std::rc::Rc;
 pub fn fault(client: &Client, fault: &Fault, head_only: bool, record: Option<Record>) -> Response<Reply> {
     tracing::debug!(kind = fault.kind.token(), "{fault}");
     let page = pages::error(&client.worker.front.pseudonym, fault);
-    let mut answer = own_answer(page, Some(fault.blame()), head_only, record);
-    if client.inside.is_some() && client.ties.have_ended() {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    own_answer(page, Some(fault.blame()), head_only, record)
+}
+
+/// Says that it is the last where what the client has logged in on has ended, or where it is to come back by another connection.
+pub fn close_with_ties(client: &Client, response: &mut Response<Reply>) {
+    if client.ties.have_ended() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
 }
 
 /// Makes a node's answer the client's.

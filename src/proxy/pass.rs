@@ -114,7 +114,9 @@ impl Pass {
             PassAnswer::Same(head, body) => return self.confirmed(head, body),
             PassAnswer::Node(Ok(answered)) => answered,
             PassAnswer::Node(Err(fault)) => {
-                return Finished::Response(answer::fault(&self.client, &fault, false, self.record.take()));
+                let mut response = answer::fault(&self.client, &fault, false, self.record.take());
+                answer::close_with_ties(&self.client, &mut response);
+                return Finished::Response(response);
             }
         };
         let client = &self.client;
@@ -130,7 +132,7 @@ impl Pass {
         // A small body is written together with its head.
         let room = answer.small_body().map_or(0, Bytes::len);
         match (&answer, verbatim(answer.head.status, &answer.head.fields, via, room)) {
-            (NodeAnswer { head, content: Body::Full(body) }, Some(bytes)) => {
+            (NodeAnswer { head, content: Body::Full(body) }, Some(bytes)) if !client.ties.have_ended() => {
                 if let Some(capture) = capture {
                     capture.push(body);
                     capture.finish();
@@ -148,7 +150,11 @@ impl Pass {
                 }
                 Finished::Bytes(bytes, body.clone().into())
             }
-            _ => Finished::Response(answer::deliver(client, answer, &pool, None, capture, &mut self.record)),
+            _ => {
+                let mut response = answer::deliver(client, answer, &pool, None, capture, &mut self.record);
+                answer::close_with_ties(client, &mut response);
+                Finished::Response(response)
+            }
         }
     }
 

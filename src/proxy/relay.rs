@@ -7,7 +7,7 @@ use crate::cluster::views::{Node, Report};
 use crate::net::dial;
 use crate::net::http1::Upload;
 use crate::net::prove::turns_away;
-use crate::wire::fault::{Fault, Kind};
+use crate::wire::fault::{Blame, Fault, Kind};
 use crate::wire::length::BodyLength;
 use http::{Method, StatusCode};
 use link::Want;
@@ -48,6 +48,7 @@ pub async fn relay(
     if request.tie.is_some()
         && let Some(answered) = Box::pin(tied(worker, request, upload)).await?
     {
+        heed(client, request, &answered.0);
         return Ok(answered);
     }
     let has_body = upload.is_some();
@@ -68,7 +69,10 @@ pub async fn relay(
         }
         let request = &link::Request { peer, instead, doubtful, ..*request };
         let broken = match attempt(worker, pool, request, upload).await {
-            Ok(answer) => return Ok((answer, pool.clone())),
+            Ok(answer) => {
+                heed(client, request, &answer);
+                return Ok((answer, pool.clone()));
+            }
             Err(broken) => broken,
         };
         tracing::debug!(node = %pool.node.id, "{} {}: the node {broken}", request.method, request.key.as_str());
@@ -86,6 +90,13 @@ pub async fn relay(
     }
     // Somebody is there, and has perhaps done what was asked.
     Err(lost.unwrap_or_else(|| nobody(asked.place)))
+}
+
+/// What an answer says of the origin.
+fn heed(client: &Client, request: &link::Request<'_>, answer: &NodeAnswer) {
+    if answer.head.blame.is_some_and(Blame::is_of_tls) {
+        client.distrust(request.key);
+    }
 }
 
 /// On the connection that the client has logged in on. `None`: on whatever connection.

@@ -79,9 +79,8 @@ async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Finished<Re
     // Boxed, because a future is as large as the largest that it may wait for.
     let answer = Box::pin(answer(&client, request, body, &mut record)).await;
     let mut response = answer.unwrap_or_else(|fault| answer::fault(&client, &fault, head_only, record.take()));
-    if client.ties.have_ended() && !tunnels && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        // What the client has logged in on has ended, and so does its own.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if !tunnels {
+        answer::close_with_ties(&client, &mut response);
     }
     Finished::Response(response)
 }

@@ -19,6 +19,7 @@ use crate::net::serve::{Connections, RequestHead, ServerLimits, Sweeper};
 use crate::net::shares::{ClientId, Seat};
 use crate::ring::HotKeys;
 use crate::wire::fault::Fault;
+use crate::wire::target::Key;
 use crate::{account, alloc, clock};
 use http::{Method, Version};
 use std::borrow::Cow;
@@ -287,6 +288,17 @@ impl Client {
         }
         self.ties.ending().come();
         access::in_clear_inside()
+    }
+
+    /// A host has not proved who it is: new tunnels to it are passed on for a while, so that clients see that themselves, and one
+    /// who is inside its TLS as answered here comes back by such.
+    pub fn distrust(&self, key: &Key) {
+        if let Some(https) = &self.worker.https {
+            https.distrust(&key.host().to_string(), key.port());
+        }
+        if self.inside.is_some() {
+            self.ties.ending().come();
+        }
     }
 
     /// Follows a request from now on.

@@ -130,6 +130,12 @@ impl Whose {
 }
 
 impl Blame {
+    /// Whether an origin has failed in TLS: nobody knows whom he would speak with.
+    pub fn is_of_tls(self) -> bool {
+        let kinds = [Kind::TlsCertificateError, Kind::TlsProtocolError, Kind::TlsAlertReceived];
+        self.whose == Whose::Origin && kinds.contains(&self.kind)
+    }
+
     pub fn new(whose: Whose, kind: Kind) -> Blame {
         Blame { whose, kind }
     }

@@ -18,7 +18,9 @@ pub struct Interception {
     list: HostList,
     leaves: Arc<Leaves>,
     pub server: Server,
-    learned: Mutex<Learned>,
+    learned: Mutex<Learned<Refusal>>,
+    /// By the hash of host and port.
+    distrusted: Mutex<Learned<u64>>,
     learn: Duration,
 }
 
@@ -36,7 +38,7 @@ impl Interception {
     pub fn new(config: &Config, leaves: Arc<Leaves>) -> Result<Interception, String> {
         let (list, learn) = (config.https.list.clone(), config.https.learn);
         let server = Server::new(leaves.key())?;
-        Ok(Interception { list, leaves, server, learned: Mutex::default(), learn })
+        Ok(Interception { list, leaves, server, learned: Mutex::default(), distrusted: Mutex::default(), learn })
     }
 
     /// What is known before the client has said a word of TLS. `None`: the host is not listed. `is_private`: nobody else hears
@@ -46,6 +48,7 @@ impl Interception {
             Listing::NotListed => None,
             Listing::Passed(_) => Some(Err(Passed::Listed)),
             Listing::Intercepted(_) if !is_private => Some(Err(Passed::Nodes)),
+            Listing::Intercepted(_) if self.is_distrusted(asked) => Some(Err(Passed::Origin)),
             Listing::Intercepted(_) => Some(Ok(())),
         }
     }
@@ -85,20 +88,40 @@ impl Interception {
             Refused::Otherwise(_) => return,
         };
         let now = tick();
-        let until = Tick(now.0.saturating_add(u64::try_from(self.learn.as_millis()).unwrap_or(u64::MAX)));
-        if self.learned().note(refusal(asked, hello), now, until) {
+        if self.learned().note(refusal(asked, hello), now, after(now, self.learn)) {
             let client =
                 asked.address.map_or_else(|| "a client".to_owned(), |address| address.to_canonical().to_string());
             tracing::warn!("{client} {does}: tunnelled for {:?}; {cure}list the host in [https] pass", self.learn);
         }
     }
 
-    fn learned(&self) -> MutexGuard<'_, Learned> {
+    /// A host has not proved who it is, or not as it is to be spoken with: its clients are to see that themselves for a while.
+    pub fn distrust(&self, host: &str, port: u16) {
+        let (now, time) = (tick(), self.learn / 2);
+        let mut distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
+        if distrusted.note(hash(host, port), now, after(now, time)) {
+            tracing::warn!("TLS with {host}:{port} has failed, see the answer's detail: tunnelled for {time:?}");
+        }
+    }
+
+    fn is_distrusted(&self, asked: &TunnelRequest) -> bool {
+        let distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
+        distrusted.has(&hash(&asked.host, asked.port), tick())
+    }
+
+    fn learned(&self) -> MutexGuard<'_, Learned<Refusal>> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn after(now: Tick, time: Duration) -> Tick {
+    Tick(now.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn hash(host: &str, port: u16) -> u64 {
+    xxh3_64(format!("{host}:{port}").as_bytes())
+}
+
 fn refusal(asked: &TunnelRequest, hello: &ClientHello) -> Refusal {
-    let host = xxh3_64(format!("{}:{}", asked.host, asked.port).as_bytes());
-    Refusal { address: asked.address, program: hello.program, host }
+    Refusal { address: asked.address, program: hello.program, host: hash(&asked.host, asked.port) }
 }

@@ -1,10 +1,12 @@
-//! Which clients have refused our certificate for a host not long ago: they get tunnels there. The time is an argument.
+//! What was learned not long ago and gets tunnels for it: which clients have refused our certificate for a host, and which origins
+//! have not proved who they are. The time is an argument.
 
 use crate::clock::Tick;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 
-/// So many refusals are remembered; the one that ends first makes room.
+/// So much of a kind is remembered; what ends first makes room.
 const MOST: usize = 4096;
 
 /// Who refuses, and where. Another program at the same address is another client.
@@ -18,29 +20,35 @@ pub struct Refusal {
     pub host: u64,
 }
 
-/// Those that still count.
-#[derive(Debug, Default)]
-pub struct Learned(HashMap<Refusal, Tick>);
+/// What of a kind still counts.
+#[derive(Debug)]
+pub struct Learned<K>(HashMap<K, Tick>);
 
-impl Learned {
+impl<K> Default for Learned<K> {
+    fn default() -> Learned<K> {
+        Learned(HashMap::new())
+    }
+}
+
+impl<K: Copy + Eq + Hash> Learned<K> {
     /// From now on, until then; whether it is news.
-    pub fn note(&mut self, refusal: Refusal, now: Tick, until: Tick) -> bool {
+    pub fn note(&mut self, what: K, now: Tick, until: Tick) -> bool {
         if until <= now {
             return false;
         }
-        if self.0.len() >= MOST && !self.0.contains_key(&refusal) {
+        if self.0.len() >= MOST && !self.0.contains_key(&what) {
             self.0.retain(|_, until| *until > now);
             if self.0.len() >= MOST
-                && let Some(first) = self.0.iter().min_by_key(|(_, until)| **until).map(|(refusal, _)| *refusal)
+                && let Some(first) = self.0.iter().min_by_key(|(_, until)| **until).map(|(first, _)| *first)
             {
                 self.0.remove(&first);
             }
         }
-        self.0.insert(refusal, until).is_none_or(|before| before <= now)
+        self.0.insert(what, until).is_none_or(|before| before <= now)
     }
 
-    pub fn has(&self, refusal: &Refusal, now: Tick) -> bool {
-        self.0.get(refusal).is_some_and(|until| *until > now)
+    pub fn has(&self, what: &K, now: Tick) -> bool {
+        self.0.get(what).is_some_and(|until| *until > now)
     }
 
     #[cfg(test)]

@@ -9,6 +9,8 @@ pub enum Passed {
     Nodes,
     /// This client has refused our certificate for it not long ago.
     Refused,
+    /// The host has not proved who it is, or wants a certificate of its client: the client is to see that itself.
+    Origin,
     /// The authority may not sign for it, or not any more.
     Unsigned,
     /// So many handshakes of this client are under way that there is no room for more.
@@ -26,10 +28,11 @@ pub enum Passed {
 }
 
 impl Passed {
-    pub const ALL: [Passed; 10] = [
+    pub const ALL: [Passed; 11] = [
         Passed::Listed,
         Passed::Nodes,
         Passed::Refused,
+        Passed::Origin,
         Passed::Unsigned,
         Passed::Busy,
         Passed::NotTls,
@@ -45,6 +48,7 @@ impl Passed {
             Passed::Listed => "passed:listed",
             Passed::Nodes => "passed:nodes",
             Passed::Refused => "passed:refused",
+            Passed::Origin => "passed:origin",
             Passed::Unsigned => "passed:unsigned",
             Passed::Busy => "passed:busy",
             Passed::NotTls => "passed:not_tls",
