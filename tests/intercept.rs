@@ -211,6 +211,19 @@ fn a_client_that_does_not_believe_us_is_tunnelled_at_its_next_try() {
     assert_eq!(stage.cluster.said().matches("does not trust our certificate").count(), 1, "warned of once");
 }
 
+/// As one does that compares the certificate with its own when TLS is content with it.
+#[test]
+fn a_client_that_leaves_behind_each_handshake_is_tunnelled_in_the_end() {
+    let stage = Stage::new();
+    let config = Arc::new(stage.client(&["http/1.1"]));
+    for _ in 0..3 {
+        stage.inside(&config);
+    }
+    stage.until_logged("has left again and again when it had our certificate for localhost");
+    assert!(stage.tunnel().secure(&config, "localhost").is_err(), "it sees another's certificate");
+    assert!(stage.passed("refused"));
+}
+
 #[test]
 fn a_client_that_can_take_no_certificate_of_ours_is_tunnelled_at_its_next_try() {
     let stage = Stage::new();

@@ -2,6 +2,7 @@
 
 use super::answer::{self, own_answer};
 use super::https::intercept;
+use super::https::interception::Greeted;
 use super::onward::{Onward, OnwardRequest as Answered};
 use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::own::looped;
@@ -31,6 +32,7 @@ impl Service for FrontService {
     /// What has a hot copy is answered at once; all else is waited for.
     fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Reply> {
         let Some(inside) = &self.0.inside else { return ask(&self.0, request, out) };
+        self.0.greeted.iter().for_each(Greeted::asks);
         match inside.target(request) {
             Ok(target) => request.aimed(&target, |request| ask(&self.0, request, out)),
             Err(fault) => {

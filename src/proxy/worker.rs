@@ -6,7 +6,7 @@ use super::front::Front;
 use super::held::RecentHits;
 use super::hot::Hot;
 use super::https::inside::Inside;
-use super::https::interception::Interception;
+use super::https::interception::{Greeted, Interception};
 use super::link::{Endings, NodePool, Shared, Swept, TICK, Ties};
 use super::metrics::FrontCounters;
 use super::record::Record;
@@ -83,6 +83,8 @@ pub struct Client {
     shown: Option<Arc<str>>,
     /// The host that it speaks TLS with, as it believes.
     pub inside: Option<Inside>,
+    /// In that.
+    pub greeted: Option<Greeted>,
     place: Occupied,
 }
 
@@ -269,15 +271,15 @@ impl Client {
     pub fn new(worker: Rc<Worker>, peer: Peer, place: ClientPlace) -> Client {
         let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| LogSink::client(addr.ip()));
         let (ties, source, place) = (Ties::default(), ClientId::of(&peer), Occupied::Itself(place));
-        Client { worker, peer, ties, source, shown, inside: None, place }
+        Client { worker, peer, ties, source, shown, inside: None, greeted: None, place }
     }
 
     /// The same client, as what it says inside the TLS with a host.
-    pub fn within(outer: Rc<Client>, inside: Inside) -> Client {
+    pub fn within(outer: Rc<Client>, inside: Inside, greeted: Greeted) -> Client {
         let (worker, peer, source, shown) = (outer.worker.clone(), outer.peer, outer.source, outer.shown.clone());
         let (ties, inside, place) = (Ties::default(), Some(inside), Occupied::Outer(outer));
         worker.insides.add(ties.ending());
-        Client { worker, peer, ties, source, shown, inside, place }
+        Client { worker, peer, ties, source, shown, inside, greeted: Some(greeted), place }
     }
 
     /// What a request is answered that nodes may not be asked ([`View::may_carry`]). Inside the TLS of a host its connection

@@ -1,7 +1,7 @@
 //! CONNECT to a listed host: answered in its name, or tunnelled on with every byte that the client has said.
 
 use super::inside::Inside;
-use super::interception::{Interception, TunnelRequest};
+use super::interception::{Greeted, Interception, TunnelRequest};
 use super::leaf::Leaf;
 use super::passed::Passed;
 use super::place::HandshakePlace;
@@ -116,7 +116,10 @@ impl Task {
             (Ok((leaf, hello)), Stream::Tcp(socket)) => {
                 let shaking = self.tunnel.https.server.accept(socket, &leaf.chain, bytes);
                 match timeout(limit, shaking).await {
-                    Ok(Ok(session)) => self.open(Stream::Tls(Box::new(session)), serve),
+                    Ok(Ok(session)) => {
+                        let greeted = self.tunnel.https.greeted(&self.tunnel.asked, &hello);
+                        self.open(Stream::Tls(Box::new(session)), greeted, serve);
+                    }
                     Ok(Err(refused)) => {
                         tracing::debug!("a handshake as {} failed: {refused}", self.tunnel.asked.host);
                         self.tunnel.https.refused(&self.tunnel.asked, &hello, &refused);
@@ -136,7 +139,7 @@ impl Task {
     }
 
     /// Requests are answered inside from now on.
-    fn open(mut self, stream: Stream, serve: impl FnOnce(Stream, Rc<Client>)) {
+    fn open(mut self, stream: Stream, greeted: Greeted, serve: impl FnOnce(Stream, Rc<Client>)) {
         let resumed = matches!(&stream, Stream::Tls(session) if session.is_resumed());
         let how = if resumed { Handshake::Resumed } else { Handshake::Full };
         self.tunnel.client.worker.shared.counters.handshake(how);
@@ -144,7 +147,7 @@ impl Task {
             record.tls("hit");
             record.end(AnswerEnd::Complete);
         }
-        serve(stream, Rc::new(Client::within(self.tunnel.client, self.tunnel.inside)));
+        serve(stream, Rc::new(Client::within(self.tunnel.client, self.tunnel.inside, greeted)));
     }
 
     async fn pass(mut self, near: Stream, said: Bytes, why: Passed) {

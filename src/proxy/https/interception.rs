@@ -1,13 +1,14 @@
 //! What a front's workers share of the https that they answer for: the list, the certificates, and who has refused them.
 
 use super::leaf::{Leaf, Leaves, Unsigned};
-use super::learned::{Learned, Refusal};
+use super::learned::{InVain, Learned, Refusal};
 use super::passed::Passed;
 use crate::clock::{self, Tick, tick};
 use crate::config::Config;
 use crate::net::tls::{Refused, Server};
 use crate::wire::client_hello::ClientHello;
 use crate::wire::https::{HostList, Listing};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +20,24 @@ pub struct Interception {
     leaves: Arc<Leaves>,
     pub server: Server,
     learned: Mutex<Learned<Refusal>>,
+    in_vain: Mutex<InVain>,
     /// By the hash of host and port.
     distrusted: Mutex<Learned<u64>>,
     learn: Duration,
 }
+
+/// A client inside the TLS of a host, until its connection ends.
+pub struct Greeted {
+    https: Arc<Interception>,
+    refusal: Refusal,
+    host: Box<str>,
+    since: Tick,
+    has_asked: Cell<bool>,
+}
+
+/// Whoever does not like what he has seen leaves sooner than that.
+const AT_ONCE: Duration = Duration::from_secs(5);
+const TRUST: &str = "have it trust the authority (`ringhold ca env`, `ringhold ca install`), or ";
 
 /// Who asks for a tunnel, and where to.
 #[derive(Clone, Debug)]
@@ -38,7 +53,15 @@ impl Interception {
     pub fn new(config: &Config, leaves: Arc<Leaves>) -> Result<Interception, String> {
         let (list, learn) = (config.https.list.clone(), config.https.learn);
         let server = Server::new(leaves.key())?;
-        Ok(Interception { list, leaves, server, learned: Mutex::default(), distrusted: Mutex::default(), learn })
+        Ok(Interception {
+            list,
+            leaves,
+            server,
+            learned: Mutex::default(),
+            in_vain: Mutex::default(),
+            distrusted: Mutex::default(),
+            learn,
+        })
     }
 
     /// What is known before the client has said a word of TLS. `None`: the host is not listed. `is_private`: nobody else hears
@@ -79,20 +102,31 @@ impl Interception {
     /// A client that does not take our certificate, or can take none of ours, gets tunnels for a while, and its operator one line.
     pub fn refused(&self, asked: &TunnelRequest, hello: &ClientHello, refused: &Refused) {
         let host = &asked.host;
-        let (does, cure) = match refused {
-            Refused::Certificate(_) => (
-                format!("does not trust our certificate for {host}, or accepts its own alone"),
-                "have it trust the authority (`ringhold ca env`, `ringhold ca install`), or ",
-            ),
-            Refused::Incompatible(why) => (format!("speaks no TLS to {host} that we speak ({why})"), ""),
-            Refused::Otherwise(_) => return,
-        };
+        match refused {
+            Refused::Certificate(_) => {
+                let does = format!("does not trust our certificate for {host}, or accepts its own alone");
+                self.remember(refusal(asked, hello), &does, TRUST);
+            }
+            Refused::Incompatible(why) => {
+                self.remember(refusal(asked, hello), &format!("speaks no TLS to {host} that we speak ({why})"), "");
+            }
+            Refused::Otherwise(_) => {}
+        }
+    }
+
+    fn remember(&self, refusal: Refusal, does: &str, cure: &str) {
         let now = tick();
-        if self.learned().note(refusal(asked, hello), now, after(now, self.learn)) {
+        if self.learned().note(refusal, now, after(now, self.learn)) {
             let client =
-                asked.address.map_or_else(|| "a client".to_owned(), |address| address.to_canonical().to_string());
+                refusal.address.map_or_else(|| "a client".to_owned(), |address| address.to_canonical().to_string());
             tracing::warn!("{client} {does}: tunnelled for {:?}; {cure}list the host in [https] pass", self.learn);
         }
+    }
+
+    /// Its handshake is at its end, and nothing was asked yet.
+    pub fn greeted(self: &Arc<Self>, asked: &TunnelRequest, hello: &ClientHello) -> Greeted {
+        let (refusal, host) = (refusal(asked, hello), asked.host.clone());
+        Greeted { https: self.clone(), refusal, host, since: tick(), has_asked: Cell::new(false) }
     }
 
     /// A host has not proved who it is, or not as it is to be spoken with: its clients are to see that themselves for a while.
@@ -111,6 +145,29 @@ impl Interception {
 
     fn learned(&self) -> MutexGuard<'_, Learned<Refusal>> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Greeted {
+    /// It asks something.
+    pub fn asks(&self) {
+        if !self.has_asked.replace(true) {
+            self.https.in_vain.lock().unwrap_or_else(PoisonError::into_inner).forget(&self.refusal);
+        }
+    }
+}
+
+impl Drop for Greeted {
+    fn drop(&mut self) {
+        // Who keeps it open for longer keeps it for later.
+        if self.has_asked.get() || tick().since(self.since) > AT_ONCE {
+            return;
+        }
+        if self.https.in_vain.lock().unwrap_or_else(PoisonError::into_inner).note(self.refusal) {
+            let does =
+                format!("has left again and again when it had our certificate for {}, and asked nothing", self.host);
+            self.https.remember(self.refusal, &does, TRUST);
+        }
     }
 }
 

@@ -57,9 +57,52 @@ impl<K: Copy + Eq + Hash> Learned<K> {
     }
 }
 
+/// After so many handshakes in a row behind which nothing was asked, nothing ever will be: who compares our certificate with one
+/// that he knows may do so when TLS is content with it.
+const IN_VAIN: u32 = 3;
+
+/// Who has left behind a handshake without a request, and how often since the last one.
+#[derive(Debug, Default)]
+pub struct InVain(HashMap<Refusal, u32>);
+
+impl InVain {
+    /// Once more; whether this is as good as a refusal.
+    pub fn note(&mut self, who: Refusal) -> bool {
+        if self.0.len() >= MOST && !self.0.contains_key(&who) {
+            self.0.clear();
+        }
+        let times = self.0.entry(who).or_default();
+        *times += 1;
+        let is_enough = *times >= IN_VAIN;
+        if is_enough {
+            self.0.remove(&who);
+        }
+        is_enough
+    }
+
+    /// It has asked something.
+    pub fn forget(&mut self, who: &Refusal) {
+        if !self.0.is_empty() {
+            self.0.remove(who);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_leaves_three_times_without_a_request_refuses_and_a_request_is_forgiveness() {
+        let mut in_vain = InVain::default();
+        assert_eq!([1, 2, 1, 1].map(|program| in_vain.note(refusal(program))), [false, false, false, true]);
+        assert!(!in_vain.note(refusal(1)), "it begins anew");
+        assert!(!in_vain.note(refusal(2)));
+        in_vain.forget(&refusal(2));
+        assert_eq!([2, 2, 2].map(|program| in_vain.note(refusal(program))), [false, false, true]);
+        (10..10 + 3 * MOST as u64).for_each(|program| _ = in_vain.note(refusal(program)));
+        assert!(in_vain.0.len() <= MOST);
+    }
 
     fn refusal(program: u64) -> Refusal {
         Refusal { address: Some([10, 0, 0, 1].into()), program, host: 1 }
