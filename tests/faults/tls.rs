@@ -6,6 +6,7 @@ use process::private;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -121,4 +122,62 @@ fn handshakes_that_come_to_no_end_are_bounded_and_others_are_served_meanwhile() 
     until_true("they are gone", PATIENCE, || told(&stage, "handshakes") == 0);
     assert_eq!(stage.get(&mut stage.inside(), "/page").text(), "page");
     assert!(stage.origin.count("/page") == 1);
+}
+
+/// A port on which nobody listens.
+fn closed_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_is_said_inside_and_ends_a_tunnel_that_was_agreed_to() {
+    let gone = format!("localhost:{}", closed_port());
+    let listed = vec![gone.clone(), "nowhere.invalid".to_owned()];
+    let mut stage = Stage::new(|setup| setup.set("https", "hosts", listed).set("log", "access", "text"));
+    for (authority, host, error) in
+        [(gone.as_str(), "localhost", "connection_refused"), ("nowhere.invalid:443", "nowhere.invalid", "dns_error")]
+    {
+        stage.authority = authority.to_owned();
+        let mut inside = stage.tunnel().secure(&stage.config, host).unwrap();
+        for _ in 0..2 {
+            let answer = stage.get(&mut inside, "/page");
+            assert_eq!(answer.status, 502, "{}", answer.text());
+            assert!(answer.has_error(error), "{:?}", answer.head);
+        }
+        // The 200 is out, so that an end is all that can be said.
+        let mut tunnel = stage.tunnel();
+        tunnel.send("this is no TLS").unwrap();
+        assert_eq!(tunnel.read_to_end().unwrap_or_default(), b"");
+    }
+    until_true("the log says why", PATIENCE, || {
+        let said = stage.cluster.said();
+        let ends = |error: &str| said.lines().any(|line| line.contains(error) && line.ends_with("tls=passed:not_tls"));
+        ends("origin-broke - \"connection_refused") && ends("origin-broke - \"dns_error")
+    });
+}
+
+#[test]
+fn a_hello_longer_than_any_is_given_up_at_once_and_counted() {
+    let stage = Stage::new(|setup| setup);
+    let mut tunnel = stage.tunnel();
+    tunnel.send([22, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff]).unwrap();
+    assert!(tunnel.closes_within(PATIENCE));
+    let metrics = stage.cluster.manage("GET", "/metrics", "").text();
+    assert!(metrics.contains("ringhold_front_tls_handshakes_total{result=\"failed\"} 1"), "{metrics}");
+}
+
+#[test]
+fn what_an_origin_cuts_off_is_cut_off_inside_and_not_stored() {
+    let stage = Stage::new(|setup| setup);
+    stage.origin.on("/cut", |x| {
+        x.cut();
+        x.raw(format!("HTTP/1.1 200 OK\r\n{KEEP}\r\nhalf of it"))
+    });
+    for asked in 1..3 {
+        let mut client = stage.inside();
+        client.origin_form("GET", "/cut", &format!("Host: {}\r\n", stage.authority), b"").unwrap();
+        let broken = client.response("GET").map(|answer| answer.text()).unwrap_err();
+        assert!(matches!(broken.kind(), UnexpectedEof | ConnectionReset), "{broken}");
+        assert_eq!(stage.origin.count("/cut"), asked);
+    }
 }
