@@ -26,6 +26,8 @@ pub struct Case {
     pub front_only: Option<&'static str>,
     /// What HTTP/1.0 cannot say, and why.
     pub new_only: Option<&'static str>,
+    /// What is never written to a disk, and why.
+    pub memory_only: Option<&'static str>,
 }
 
 /// A request. Texts may have `{url}` (which is the cell's alone), `{host}`, `{path}` and `{v}` (the version).
@@ -92,6 +94,7 @@ pub fn case(name: &'static str, asks: Vec<Ask>, origin: Script, expect: Vec<Expe
         open_ended: false,
         front_only: None,
         new_only: None,
+        memory_only: None,
     }
 }
 
@@ -126,6 +129,10 @@ impl Case {
 
     pub fn new_only(self, why: &'static str) -> Case {
         Case { new_only: Some(why), ..self }
+    }
+
+    pub fn memory_only(self, why: &'static str) -> Case {
+        Case { memory_only: Some(why), ..self }
     }
 
     pub fn open_ended(self) -> Case {

@@ -34,6 +34,8 @@ pub struct Place {
     pub route: Route,
     pub hot: bool,
     pub log: bool,
+    /// What is stored is on disk alone when it is asked for.
+    pub disk: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,8 +55,8 @@ impl Column {
         for place in Place::all() {
             let ways: &[Way] = if place.front { &[Way::Front] } else { &[Way::Node, Way::Link] };
             for (way, held) in ways.iter().flat_map(|way| [(*way, false), (*way, true)]) {
-                if held && !place.front {
-                    continue; // A node has no such filter.
+                if held && (!place.front || place.disk) {
+                    continue; // A node has no such filter; and what it is asked so is answered from memory alone.
                 }
                 all.extend([Version::New, Version::Old].map(|version| Column { way, place, held, version }));
             }
@@ -67,6 +69,7 @@ impl Column {
         match (self.version, self.way) {
             (Version::Old, Way::Link) => Some("the link is HTTP/1.1 (docs/link.md)"),
             (Version::Old, _) if case.new_only.is_some() => case.new_only,
+            _ if self.place.disk && case.memory_only.is_some() => case.memory_only,
             (_, Way::Node | Way::Link) if case.front_only.is_some() => case.front_only,
             _ => None,
         }
@@ -78,17 +81,19 @@ impl Place {
         let mut all = Vec::new();
         for route in [Route::Short, Route::Long] {
             for hot in [false, true] {
-                all.extend([false, true].map(|log| Place { front: true, route, hot, log }));
+                all.extend([false, true].map(|log| Place { front: true, route, hot, log, disk: false }));
             }
         }
-        all.extend([Route::Short, Route::Long].map(|route| Place { front: false, route, hot: false, log: false }));
+        for (front, disk) in [(false, false), (true, true)] {
+            all.extend([Route::Short, Route::Long].map(|route| Place { front, route, hot: false, log: false, disk }));
+        }
         all
     }
 }
 
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Column { way, place: Place { route, hot, log, .. }, held, version } = self;
+        let Column { way, place: Place { route, hot, log, disk, .. }, held, version } = self;
         let way = match way {
             Way::Front => "front",
             Way::Node => "node, as a client",
@@ -99,7 +104,7 @@ impl fmt::Display for Column {
             Version::Old => "1.0",
         };
         write!(f, "{way}, {route:?}, HTTP/{version}")?;
-        [(hot, "hot"), (held, "held"), (log, "log")]
+        [(hot, "hot"), (held, "held"), (log, "log"), (disk, "disk")]
             .iter()
             .filter(|(is, _)| **is)
             .try_for_each(|(_, n)| write!(f, ", {n}"))

@@ -32,11 +32,16 @@ pub fn level(column: &Column, case: &Case, seen: &mut Vec<Line>, reference: &mut
     }
 }
 
-pub static DIFFERENCES: [Difference; 20] = [
+pub static DIFFERENCES: [Difference; 21] = [
     Difference::new(
         "the access log names the front's own copy where that has answered",
         |column, _| column.place.hot && column.place.log,
         |seen, _| replace(seen, "\"source\":\"hot\"", "\"source\":\"node\""),
+    ),
+    Difference::new(
+        "docs/disk.md: what is answered from disk says so",
+        |column, _| column.place.disk,
+        |seen, _| replace(seen, "; detail=\"disk\"", ""),
     ),
     Difference::new(
         "a front that is not asked counts nothing",

@@ -2,8 +2,10 @@
 
 use super::column::{Place, Route, Way};
 use super::seen::Line;
+use super::stage::{OTHER, Stage};
 use crate::support::standalone::Standalone;
-use crate::support::{Cluster, Connection, PATIENCE, Setup, cluster, until};
+use crate::support::{Cluster, Connection, PATIENCE, Setup, cluster, until, until_true};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -25,6 +27,8 @@ pub struct Running {
     /// What was counted when the last cell was over.
     pub last: Option<Counts>,
     log: Option<(File, Vec<String>)>,
+    /// How many pages have taken the place of what memory had.
+    others: usize,
 }
 
 pub type Counts = BTreeMap<String, i64>;
@@ -43,6 +47,7 @@ impl Running {
             .set("timeouts", "small_body", "5s")
             .set("timeouts", "slow_hit", "0s")
             .set("timeouts", "probe", "2min");
+        let setup = if place.disk { on_disk(setup) } else { setup };
         let node = Standalone::start_as(
             |folder, words| {
                 let mut command = cluster::prepared(&[PROGRAM], folder, words);
@@ -63,7 +68,28 @@ impl Running {
         });
         let to_admin = front.as_ref().map(|front| Connection::to(front.admin));
         let admin = front.as_ref().map(|front| front.admin.to_string()).unwrap_or_default();
-        Running { place, last: None, admin, to_node: Connection::to(address), node, front, to_admin, log }
+        let to_node = Connection::to(address);
+        let mut running = Running { place, last: None, admin, to_node, node, front, to_admin, log, others: 0 };
+        if place.disk {
+            until_true("the disk is on", PATIENCE, || running.of_node()["disk_state"] == 2);
+        }
+        running
+    }
+
+    /// Two other pages, of which the second leaves no room for more than itself.
+    pub fn leave_to_disk(&mut self, stage: &Stage) {
+        for _ in 0..2 {
+            self.others += 1;
+            let (url, host) = (stage.other(self.others), self.node.address);
+            self.to_node.send(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("the node listens");
+            assert_eq!(self.to_node.response("GET").expect("the node answers").status, 200);
+        }
+    }
+
+    fn of_node(&mut self) -> Value {
+        let host = self.node.address;
+        self.to_node.send(format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("the node listens");
+        self.to_node.response("GET").expect("the node answers").json()
     }
 
     pub fn address(&self, way: Way) -> SocketAddr {
@@ -79,14 +105,22 @@ impl Running {
 
     /// What it has counted that a client or an operator would miss.
     pub fn counts(&mut self) -> Counts {
+        let mut counts = self.all_counts();
+        for (name, each) in
+            [("requests", 1), ("stored", 1), ("forwarded", 1), ("origin_requests", 1), ("bytes_from_origin", OTHER)]
+        {
+            counts.entry(format!("node {name}")).and_modify(|count| *count -= (self.others * each) as i64);
+        }
+        counts
+    }
+
+    fn all_counts(&mut self) -> Counts {
         if let (Some(admin), Some(front)) = (&mut self.to_admin, &self.front) {
             admin.send(format!("GET /metrics HTTP/1.1\r\nHost: {}\r\n\r\n", front.admin)).expect("admin listens");
             let text = admin.response("GET").expect("admin answers").text();
             return text.lines().filter_map(|line| of_front(line).or_else(|| of_node(line))).collect();
         }
-        let host = self.node.address;
-        self.to_node.send(format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("the node listens");
-        let json = self.to_node.response("GET").expect("the node answers").json();
+        let json = self.of_node();
         let all = json.as_object().expect("an object").iter();
         all.filter_map(|(name, value)| Some((node_count(name)?, value.as_i64()?))).collect()
     }
@@ -122,6 +156,10 @@ impl Running {
         let forced = said.matches(FORCED).count();
         let expected = if self.place.route == Route::Long { 1 + usize::from(self.place.front) } else { 0 };
         assert_eq!(forced, expected, "{:?}: the route is the one of the column", self.place);
+        if self.place.disk {
+            let (hits, from_disk) = (self.counts()["node hits"], self.of_node()["disk_hits"].as_i64().unwrap());
+            assert!(from_disk > 100 && from_disk * 10 > hits * 9, "{from_disk} of {hits} hits were from disk");
+        }
         if self.place.front {
             let hot = self.counts()["front hot_hits"];
             assert_eq!(
@@ -132,6 +170,13 @@ impl Running {
             );
         }
     }
+}
+
+/// Memory has room for one page of any cell, and the disk for all.
+fn on_disk(setup: Setup) -> Setup {
+    let setup = setup.set("cache", "memory", "400KiB").set("cache", "eviction", "lru");
+    let setup = setup.set("disk", "size", "64MiB").set("disk", "path", "disk").set("disk", "admit", "always");
+    setup.set("access", "open", vec!["127.0.0.0/8"]).set("timeouts", "disk", "10s")
 }
 
 fn force(command: &mut std::process::Command, route: Route) {

@@ -75,6 +75,9 @@ pub fn play(
         client = Some(connection);
     }
     for (i, ask) in case.asks.iter().enumerate() {
+        if column.place.disk && i > 0 && !case.pipelined {
+            running.leave_to_disk(stage);
+        }
         let mut connection = client.take().unwrap_or_else(|| Connection::to(running.address(column.way)));
         let (mut round, lines) = converse(&mut connection, ask, &asks(ask), case.pipelined, column);
         round.asked = play.begun();

@@ -11,6 +11,9 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Bytes of a page that is none of a cell.
+pub const OTHER: usize = 210 << 10;
+
 pub struct Stage {
     pub origin: Origin,
     plays: Arc<Mutex<HashMap<String, Arc<Play>>>>,
@@ -48,6 +51,8 @@ impl Stage {
             (0..10).find(|_| hold.wait().is_ok());
             x.reply(200, "Cache-Control: no-store\r\n", "held")
         });
+        // Too brief to be written to a disk.
+        origin.on("/other/*", |x| x.reply(200, "Cache-Control: max-age=50\r\n", "o".repeat(OTHER)));
         Stage { origin, plays }
     }
 
@@ -59,6 +64,11 @@ impl Stage {
     /// What takes as long as the test.
     pub fn hold(&self) -> String {
         format!("http://127.0.0.1:{}/hold", self.origin.address.port())
+    }
+
+    /// A page that leaves memory no room for much else.
+    pub fn other(&self, number: usize) -> String {
+        format!("http://127.0.0.1:{}/other/{number}", self.origin.address.port())
     }
 
     pub fn play(&self, cell: &str) -> Arc<Play> {

@@ -13,6 +13,7 @@ const TRUSTED: &str = "on loopback a node believes whoever asks to be a front (d
 const NO_CHUNKS: &str = "HTTP/1.0 has no transfer codings (RFC 9112 section 6.1)";
 const ONE_BY_ONE: &str = "without `keep-alive` a connection of HTTP/1.0 ends with its first answer";
 const CONTROL: &str = "what has no absolute target is control at a node (docs/link.md)";
+const PARTS: &str = "parts of a representation are not written to a disk (docs/disk.md)";
 const CHECKED: &str = "a node leaves it to its front to refuse that";
 
 fn store(x: &mut Exchange, n: usize) -> Done {
@@ -434,7 +435,8 @@ fn conditions() -> Vec<Case> {
             four(get("Range: bytes=2-4\r\n")),
             ranged,
             vec![Status(&[206; 4]), Body(&["234"; 4])],
-        ),
+        )
+        .memory_only(PARTS),
         case(
             "Range of the last",
             then("Range: bytes=-3\r\n"),

@@ -4,7 +4,7 @@ use crate::config::Admit;
 use crate::policy::{Marks, Terms};
 use crate::wire::date::Timestamp;
 
-/// What is fresh for less, in milliseconds, and has no validator is gone before it is asked for again.
+/// What may be answered with for less, in milliseconds, and has no validator is gone before it is asked for again.
 const BRIEF: u64 = 60_000;
 const DAY: u64 = 86_400_000;
 /// A budget that was not used adds up to this part of a day's.
@@ -18,7 +18,7 @@ const WORTH: u64 = 600_000;
 pub enum Skipped {
     /// Larger than `disk.max_object`, or than a record may be.
     TooLarge,
-    /// Fresh for less than a minute, and without a validator.
+    /// Of use for less than a minute, fresh or stale, and without a validator.
     Brief,
     /// It came for the first time.
     First,
@@ -66,7 +66,8 @@ impl AdmissionGate {
         turns_over: Option<u64>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        let is_brief = terms.expires().millis_since(now) < BRIEF;
+        let stale = 1000 * u64::from(terms.stale_while_revalidate.max(terms.stale_if_error));
+        let is_brief = terms.expires().0.saturating_add(stale) < now.0.saturating_add(BRIEF);
         if is_brief && !terms.marks.has(Marks::VALIDATOR) {
             return Err(Skipped::Brief);
         }
@@ -186,6 +187,8 @@ mod tests {
             (Admit::Auto, Some(DAY - 1), terms(hour, marks), Err(Skipped::First)),
             (Admit::Always, None, terms(BRIEF - 1, marks), Err(Skipped::Brief)),
             (Admit::Always, None, terms(0, Marks::VALIDATOR), Ok(())),
+            (Admit::Always, None, Terms { stale_if_error: 60, ..terms(0, marks) }, Ok(())),
+            (Admit::Always, None, Terms { stale_while_revalidate: 59, ..terms(0, marks) }, Err(Skipped::Brief)),
         ] {
             let mut gate = AdmissionGate::new(admit, 0, 0);
             assert_eq!(gate.judge(hash(1), &terms, 1, turns_over, Timestamp(0)), expected, "{admit:?} {turns_over:?}");
