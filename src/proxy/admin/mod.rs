@@ -15,10 +15,11 @@ mod route;
 mod tests;
 
 use super::hot::Hot;
-use super::https::folder;
 use super::https::leaf::Leaves;
+use super::https::{folder, start};
 use super::metrics::FrontCounters;
 use super::pages::CERTIFICATE;
+use crate::clock;
 use crate::cluster::{ControlPlane, NO_NODES};
 use crate::config::Config;
 use crate::net::drain::Shutdown;
@@ -164,7 +165,13 @@ impl Admin {
             };
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
-        Ok(json(StatusCode::OK, &json!({"status": "ready", "up": readiness.up, "nodes": readiness.nodes})))
+        let mut ready = json!({"status": "ready", "up": readiness.up, "nodes": readiness.nodes});
+        let authorities = self.leaves.iter().flat_map(|leaves| start::ends(leaves.authorities(), clock::wall()));
+        let notes: Vec<String> = authorities.collect();
+        if !notes.is_empty() {
+            ready["notes"] = notes.into();
+        }
+        Ok(json(StatusCode::OK, &ready))
     }
 }
 

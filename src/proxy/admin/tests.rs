@@ -1,6 +1,8 @@
 use super::*;
 use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
 use crate::config::{Address, NodeConfig, NodePlace, Secret};
+use crate::proxy::https::ca::{CertificateAuthority, make};
+use crate::wire::date::Timestamp;
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -19,6 +21,10 @@ struct Bench {
 
 /// An admin API over the nodes `a` and `b`.
 async fn bench(token: Option<&str>) -> Bench {
+    bench_with(token, None).await
+}
+
+async fn bench_with(token: Option<&str>, leaves: Option<Arc<Leaves>>) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let mut config = config(folder.path());
     config.admin.token = token.map(|t| Secret(t.to_owned()));
@@ -36,7 +42,7 @@ async fn bench(token: Option<&str>) -> Bench {
     let (trigger, shutdown) = Shutdown::channel();
     let counters = vec![Arc::new(FrontCounters::default())];
     let serving = cluster.clone();
-    tokio::task::spawn_local(async move { serve(listener, serving, counters, None, None, &config, shutdown).await });
+    tokio::task::spawn_local(async move { serve(listener, serving, counters, None, leaves, &config, shutdown).await });
     Bench { address, cluster, fakes, folder, _trigger: trigger }
 }
 
@@ -70,6 +76,23 @@ impl Bench {
 fn run(test: impl Future<Output = ()>) {
     let local = LocalSet::new();
     on_control_thread(local.run_until(test));
+}
+
+#[test]
+fn readiness_says_that_a_certificate_authority_has_ended() {
+    run(async {
+        let of = |years: u64| {
+            let made = Timestamp::from_seconds(clock::wall().seconds() - years * 365 * 86_400);
+            let authority = CertificateAuthority::open(make(&[], made).unwrap(), "test").unwrap();
+            Some(Arc::new(Leaves::new(vec![authority]).unwrap()))
+        };
+        let (status, ready) = bench_with(None, of(6)).await.ask("GET", "/readyz", "").await;
+        assert_eq!(status, 200, "http is cached, and https passes");
+        let note = ready["notes"][0].as_str().unwrap();
+        assert!(note.contains("has ended") && note.contains("ca init --next"), "{note}");
+        let (_, ready) = bench_with(None, of(0)).await.ask("GET", "/readyz", "").await;
+        assert!(ready.get("notes").is_none(), "{ready}");
+    });
 }
 
 #[test]

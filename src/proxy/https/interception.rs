@@ -10,6 +10,7 @@ use crate::wire::client_hello::ClientHello;
 use crate::wire::https::{HostList, Listing};
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,6 +22,8 @@ pub struct Interception {
     pub server: Server,
     learned: Mutex<Learned<Refusal>>,
     in_vain: Mutex<InVain>,
+    /// The day on which it was last said that an authority has ended.
+    told: AtomicU64,
     /// By the hash of host and port.
     distrusted: Mutex<Learned<u64>>,
     learn: Duration,
@@ -59,6 +62,7 @@ impl Interception {
             server,
             learned: Mutex::default(),
             in_vain: Mutex::default(),
+            told: AtomicU64::new(0),
             distrusted: Mutex::default(),
             learn,
         })
@@ -93,6 +97,7 @@ impl Interception {
         self.leaves.of(&asked.host, clock::wall()).map_err(|why| {
             match why {
                 Unsigned::Failed(trouble) => tracing::error!("no certificate for {}: {trouble}", asked.host),
+                Unsigned::Ended if self.is_first_today() => tracing::error!("{} is tunnelled: {why}", asked.host),
                 why => tracing::debug!("no certificate for {}: {why}", asked.host),
             }
             Passed::Unsigned
@@ -112,6 +117,12 @@ impl Interception {
             }
             Refused::Otherwise(_) => {}
         }
+    }
+
+    /// Whether nobody has asked this since the day began.
+    fn is_first_today(&self) -> bool {
+        let today = clock::wall().seconds() / 86_400;
+        self.told.swap(today, Ordering::Relaxed) != today
     }
 
     fn remember(&self, refusal: Refusal, does: &str, cure: &str) {

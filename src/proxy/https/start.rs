@@ -94,17 +94,20 @@ fn judge(
             )),
         }
     }
-    for authority in authorities {
+    warnings.extend(ends(authorities, now));
+    Ok(warnings)
+}
+
+/// Of those that have ended or are about to.
+pub fn ends(authorities: &[CertificateAuthority], now: Timestamp) -> impl Iterator<Item = String> {
+    authorities.iter().filter_map(move |authority| {
         let of = format!("the certificate authority {}", authority.name());
         match authority.last_days(now) {
-            _ if authority.has_ended(now) => {
-                warnings.push(format!("{of} has ended, and signs nothing any more: {NEXT}"))
-            }
-            Some(days) => warnings.push(format!("{of} ends in {days} days: {NEXT}")),
-            None => {}
+            _ if authority.has_ended(now) => Some(format!("{of} has ended, and signs nothing any more: {NEXT}")),
+            Some(days) => Some(format!("{of} ends in {days} days: {NEXT}")),
+            None => None,
         }
-    }
-    Ok(warnings)
+    })
 }
 
 #[cfg(test)]
