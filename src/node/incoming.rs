@@ -41,8 +41,7 @@ impl IncomingRequest {
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other.
         let may_ask = asker == Asker::Front && vouched && !from_node;
-        let peer = if may_ask { RemotePeer::read(&head.headers) } else { None };
-        let peer = peer.filter(|peer| key.scheme() != "https" || peer.address.is_private());
+        let peer = if may_ask { RemotePeer::read(&head.headers, &key) } else { None };
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();
         noted.refuse()?;

@@ -3,6 +3,7 @@
 use crate::config::{Address, ClusterConfig};
 use crate::net::http1;
 use crate::wire::link;
+use crate::wire::target::Key;
 use http::HeaderMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,10 +24,12 @@ pub struct RemotePeer {
 }
 
 impl RemotePeer {
-    /// From `Ringhold-Peer` and `Ringhold-Owner`.
-    pub fn read(headers: &HeaderMap) -> Option<RemotePeer> {
+    /// From `Ringhold-Peer` and `Ringhold-Owner`. What is https is asked of none that others could hear.
+    pub fn read(headers: &HeaderMap, key: &Key) -> Option<RemotePeer> {
         let (id, address) = link::introduced(headers.get(link::PEER)?.as_bytes())?;
-        Some(RemotePeer { id: id.into(), address: address.parse().ok()?, owns: headers.contains_key(link::OWNER) })
+        let address: Address = address.parse().ok()?;
+        let may_hear = key.scheme() != "https" || address.is_private();
+        may_hear.then(|| RemotePeer { id: id.into(), address, owns: headers.contains_key(link::OWNER) })
     }
 }
 
@@ -43,4 +46,25 @@ pub struct PeerLimits {
     pub sign: Duration,
     /// To the head of the answer, however many signs there are.
     pub first_byte: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_others_could_hear_is_asked_for_no_https() {
+        for (url, address, asked) in [
+            ("http://a.example/", "10.0.0.1:1", true),
+            ("http://a.example/", "unix:/n2", true),
+            ("https://a.example/", "unix:/n2", true),
+            ("https://a.example/", "10.0.0.1:1", false),
+            ("https://a.example/", "127.0.0.1:1", false),
+        ] {
+            let named = link::introduction("n2", address).unwrap().parse().unwrap();
+            let headers = HeaderMap::from_iter([(link::PEER, named)]);
+            let peer = RemotePeer::read(&headers, &Key::parse(url).unwrap());
+            assert_eq!(peer.is_some(), asked, "{url} of {address}");
+        }
+    }
 }
