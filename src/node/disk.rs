@@ -195,7 +195,13 @@ impl Tier {
                     self.trouble.writes.in_time();
                     all.into_iter().for_each(|done| self.done(done));
                 }
-                Ok(None) => break,
+                Ok(None) => {
+                    // One that had the folder ends because nobody tells it anything any more, or by a fault of ours.
+                    if self.disk.borrow().is_read() {
+                        self.fail("the thread that writes has ended");
+                    }
+                    break;
+                }
                 Err(_) => {}
             }
             let now = clock::now();

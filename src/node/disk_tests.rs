@@ -113,6 +113,21 @@ fn what_is_taken_away_while_a_disk_fails_is_validated_by_the_next_process() {
 }
 
 #[test]
+fn a_disk_whose_writer_has_ended_by_itself_has_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        let running = with_page(folder.path()).await;
+        running.0.writer.take();
+        until("it is found out", async || running.0.state.get() == DiskState::Failed).await;
+        until("it has been given up", async || !running.0.disk.borrow().is_read()).await;
+        running.0.forget(&key());
+        until("the folder says so", async || running.0.settled(false).await).await;
+        running.kill().await;
+        assert_eq!(Running::on(folder.path()).await.page().await, Some(true));
+    });
+}
+
+#[test]
 fn at_the_end_all_variants_are_written_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     on_one_thread(async {
