@@ -28,7 +28,7 @@ mod node;
 mod policy;
 mod private;
 #[cfg(any(test, fuzzing))]
-mod properties;
+pub mod properties;
 mod proxy;
 mod ring;
 mod store;

@@ -101,7 +101,7 @@ impl LogSink {
     }
 }
 
-/// What is in a text, as a bit set: [`ODD`], [`ESCAPED`], [`QUERY`].
+/// What is in a text, as a bit set: [`ODD`], [`ESCAPED`], [`QUERY`], [`SLASH`].
 fn kinds(text: &[u8]) -> u8 {
     // Without a branch for each byte.
     text.iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)])
@@ -112,6 +112,7 @@ const ODD: u8 = 1;
 /// What a text in JSON does not have as it is, and what is not ASCII.
 const ESCAPED: u8 = 1 << 1;
 const QUERY: u8 = 1 << 2;
+const SLASH: u8 = 1 << 3;
 
 static KINDS: [u8; 256] = {
     let (mut kinds, mut at) = ([0; 256], 0);
@@ -123,8 +124,10 @@ static KINDS: [u8; 256] = {
         if !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\') {
             kinds[at] |= ESCAPED;
         }
-        if byte == b'?' {
-            kinds[at] |= QUERY;
+        match byte {
+            b'?' => kinds[at] |= QUERY,
+            b'/' => kinds[at] |= SLASH,
+            _ => {}
         }
         at += 1;
     }
@@ -134,12 +137,10 @@ static KINDS: [u8; 256] = {
 /// Appends a request target as the log shows it: without what is no part of a URI; one without a path has `/`. Gives its
 /// [`kinds`].
 fn show(target: &[u8], out: &mut Vec<u8>) -> u8 {
-    const SCHEME: &[u8] = b"http://";
-    let has_path = || target.strip_prefix(SCHEME).is_some_and(|rest| rest.contains(&b'/'));
-    let as_it_came = kinds(target);
-    if as_it_came & ODD == 0 && has_path() {
+    let after_scheme = target.strip_prefix(b"http://").map_or(0, kinds);
+    if after_scheme & (ODD | SLASH) == SLASH {
         out.extend_from_slice(target);
-        return as_it_came;
+        return after_scheme;
     }
     let target = target::escaped(target);
     match http::Uri::try_from(&*target) {

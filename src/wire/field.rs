@@ -244,19 +244,20 @@ fn is_same(known: &[u8], name: &[u8]) -> bool {
         let ([a, b, c, d], [e, f, g, h]) = (text.first_chunk()?, text.last_chunk()?);
         Some([*a, *b, *c, *d, *e, *f, *g, *h])
     }
-    let (Some(known_end), Some(end)) = (known.last_chunk(), name.last_chunk()) else {
+    let (Some((known_start, known_rest)), Some((start, rest))) = (known.split_first_chunk(), name.split_first_chunk())
+    else {
         return match (ends(known), ends(name)) {
             (Some(known), Some(name)) => !differ(known, name),
             _ => known.eq_ignore_ascii_case(name),
         };
     };
-    if differ(*known_end, *end) {
+    let (Some(known_end), Some(end)) = (known.last_chunk(), name.last_chunk()) else { return false };
+    if differ(*known_start, *start) || differ(*known_end, *end) {
         return false;
     }
-    // The end is looked at already, so that most names take one more look.
-    let (all, _) = known[..known.len() - 1].as_chunks();
-    let (those, _) = name[..name.len() - 1].as_chunks();
-    !all.iter().zip(those).any(|(known, name)| differ(*known, *name))
+    // What both ends have left out, of the few names that are longer.
+    let ((between, _), (of_name, _)) = (known_rest.as_chunks(), rest.as_chunks());
+    known.len() <= 16 || !between.iter().zip(of_name).any(|(known, name)| differ(*known, *name))
 }
 
 /// Of a name that is not known, and not empty.
