@@ -73,10 +73,20 @@ pub fn limit() -> usize {
     limit.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
 }
 
-/// As many connections as there are files for, where some are kept for those that they need in turn: an eighth.
+/// As many connections of clients as there are files for, where each may need another in turn, to a node or at the far end of a
+/// tunnel, and an eighth is kept for all else: administration, probes, and who is to be told that there is no room.
 pub fn for_clients() -> usize {
-    let files = limit().saturating_sub(OTHERS);
-    (files - files / 8).max(1)
+    (but_an_eighth(limit().saturating_sub(OTHERS)) / 2).max(1)
+}
+
+/// To one node, from each of so many workers. The node has as many files as its front, and seats besides: its probes are not to
+/// wait for those who fill it.
+fn for_node(workers: usize) -> usize {
+    (but_an_eighth(for_fronts()) / workers.max(1)).max(1)
+}
+
+fn but_an_eighth(files: usize) -> usize {
+    files - files / 8
 }
 
 /// Those to a node, which needs as many to origins.
@@ -100,7 +110,7 @@ pub fn fitted(mut config: Config) -> Config {
         );
         config.limits.connections = room;
     }
-    config.limits.node_connections = config.limits.node_connections.min(for_fronts());
+    config.limits.node_connections = config.limits.node_connections.min(for_node(config.proxy.workers));
     config
 }
 

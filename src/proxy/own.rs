@@ -2,6 +2,7 @@
 
 use super::front::Front;
 use crate::net::dial::Dialer;
+use crate::net::rules;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::target::{Host, Key};
 use http::header::MAX_FORWARDS;
@@ -41,17 +42,20 @@ pub fn of_machine(key: &Key, dialer: &Dialer) -> Option<IpAddr> {
     dialer.known(key.host()).filter(|ip| dialer.is_ours(*ip))
 }
 
-/// Whether the host is this address; the port was compared. A listener on every address has the loopback ones too.
+/// Whether the host is this address; the port was compared.
 fn is_at(key: &Key, address: SocketAddr) -> bool {
-    let ours = address.ip().to_canonical();
-    match key.host() {
-        Host::Ip(ip) => same(ip.to_canonical(), ours),
-        Host::Name(name) => name == "localhost" && (ours.is_loopback() || ours.is_unspecified()),
-    }
+    let ip = match key.host() {
+        Host::Ip(ip) => Some(ip.to_canonical()),
+        Host::Name(name) => rules::spelled(name),
+    };
+    ip.is_some_and(|ip| leads_to(ip, ip.is_loopback() || ip.is_unspecified(), address.ip()))
 }
 
-fn same(ip: IpAddr, ours: IpAddr) -> bool {
-    ip == ours || (ours.is_unspecified() && (ip.is_loopback() || ip.is_unspecified()))
+/// Whether who connects to `ip` comes to a listener of ours, which has the same port. `is_own`: it is an address of this machine,
+/// of which a listener on every address has all. Who connects to no address in particular comes to loopback.
+pub fn leads_to(ip: IpAddr, is_own: bool, listen: IpAddr) -> bool {
+    let (ip, listen) = (ip.to_canonical(), listen.to_canonical());
+    ip == listen || is_own && listen.is_unspecified() || ip.is_unspecified() && listen.is_loopback()
 }
 
 /// RFC 9110 section 7.6.2: `Max-Forwards` of TRACE and OPTIONS, one less when the request goes on.
@@ -113,6 +117,13 @@ mod tests {
             ("127.0.0.1:3128", "http://[::ffff:127.0.0.1]:3129/", WhoseAddress::Admin),
             ("127.0.0.1:3128", "http://127.0.0.1:3128/", WhoseAddress::Proxy),
             ("0.0.0.0:3128", "http://127.0.0.1:3128/", WhoseAddress::Proxy),
+            ("127.0.0.1:3128", "http://0.0.0.0:3128/", WhoseAddress::Proxy),
+            ("127.0.0.1:3128", "http://[::ffff:0.0.0.0]:3128/", WhoseAddress::Proxy),
+            ("127.0.0.1:3128", "http://[::]:3128/", WhoseAddress::Proxy),
+            ("127.0.0.1:3128", "http://0.0.0.0:3129/", WhoseAddress::Admin),
+            ("127.0.0.1:3128", "http://0:3128/", WhoseAddress::Proxy),
+            ("127.0.0.1:3128", "http://0x7f.1:3128/", WhoseAddress::Proxy),
+            ("10.0.0.1:3128", "http://0.0.0.0:3128/", WhoseAddress::Other),
             ("127.0.0.1:3128", "http://example.com:3128/", WhoseAddress::Other),
             ("127.0.0.1:3128", "http://127.0.0.1:80/", WhoseAddress::Other),
         ] {

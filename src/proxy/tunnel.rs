@@ -76,10 +76,8 @@ fn refuse_ours(worker: &Worker, address: SocketAddr, is_own: bool) -> Result<(),
     if is_own && address.port() == admin.port() {
         return Err(pages::use_noproxy(&admin.to_string()));
     }
-    let leads_to = |listen: &SocketAddr| {
-        let is_there = listen.ip().is_unspecified() || listen.ip().to_canonical() == address.ip().to_canonical();
-        listen.port() == address.port() && is_there
-    };
+    let leads_to =
+        |listen: &SocketAddr| listen.port() == address.port() && own::leads_to(address.ip(), is_own, listen.ip());
     if is_own && worker.front.listen.iter().any(leads_to) {
         return Err(own::looped());
     }

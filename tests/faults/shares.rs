@@ -137,6 +137,39 @@ fn with_1024_files_and_1100_idle_clients_others_are_served_and_the_start_names_t
     assert!(!said.contains("is not reachable") && failovers == 0, "no node is suspected: {said}");
 }
 
+#[test]
+fn with_1024_files_and_1100_requests_that_are_not_answered_others_are_served_and_no_node_is_suspected() {
+    let (origin, silent, setup) = (Origin::start(), Origin::start(), Setup::default().unhurried().nodes(1));
+    let (gate, cluster) = (Gate::default(), setup.start_by(&with_files(1024)));
+    let (url, held) = (hello(&origin), gate.clone());
+    silent.on("/*", move |x| {
+        held.wait()?;
+        x.reply(200, "Cache-Control: no-store\r\n", "late")
+    });
+    served_at_once(cluster.proxy, &url);
+    let greedy: Vec<_> = (0..1100)
+        .map(|n| {
+            let mut client = Connection::from(OTHER, cluster.proxy);
+            _ = client.request("GET", &silent.url(&format!("/{n}")), "", b"");
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        served_at_once(cluster.proxy, &url);
+    }
+    assert_eq!(cluster.manage("GET", "/healthz", "").status, 200, "nor is the admin port without files");
+    // Longer than it takes for a node to be found silent.
+    let until = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < until {
+        served_at_once(cluster.proxy, &url);
+        thread::sleep(Duration::from_millis(50));
+    }
+    let (said, failovers) = (cluster.said(), cluster.metric("ringhold_front_failovers_total"));
+    assert!(!said.contains("is silent") && !said.contains("is not reachable") && failovers == 0, "{failovers} {said}");
+    drop(greedy);
+    gate.open();
+}
+
 /// Answers on every address of loopback, and keeps every connection.
 fn origin_of_all_names() -> (SocketAddr, &'static AtomicUsize) {
     many_files();

@@ -116,6 +116,19 @@ fn no_node_is_controlled_through_the_proxy_by_anyone() {
 }
 
 #[test]
+fn no_tunnel_leads_into_the_proxy_itself_however_its_address_is_written() {
+    let cluster = Setup::default().nodes(1).start();
+    let port = cluster.proxy.port();
+    for host in
+        ["127.0.0.1", "127.1", "localhost", "0", "0.0.0.0", "0x0", "0.0", "[::ffff:0.0.0.0]", "[::ffff:127.0.0.1]"]
+    {
+        let connect = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        assert_eq!(asked(cluster.proxy, &connect), 502, "{connect}");
+    }
+    assert_eq!(cluster.metric("ringhold_front_tunnels_total"), 0);
+}
+
+#[test]
 fn a_node_with_a_secret_on_loopback_asks_everyone_for_it() {
     let secret = Setup::default().set("cluster", "secret", SECRET);
     let node = Standalone::start("r1", &secret);
