@@ -200,6 +200,98 @@ fn an_error_is_passed_on_where_nothing_allows_more() {
     }
 }
 
+/// Requests that want no stale answer, or leave it to the origin whether they are answered at all.
+const RELOADS: [&str; 7] = [
+    "Cache-Control: no-cache\r\n",
+    "Pragma: no-cache\r\n",
+    "Cache-Control: no-cache\r\nAuthorization: Basic eDp5\r\n",
+    "Cache-Control: no-cache\r\nIf-None-Match: \"old\"\r\n",
+    "Cache-Control: no-cache\r\nRange: bytes=0-1\r\n",
+    "If-Match: \"old\"\r\n",
+    "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+];
+
+#[test]
+fn an_error_that_one_client_has_asked_for_takes_the_stored_answer_from_nobody_else() {
+    const FRESH: &str = "Cache-Control: max-age=60, stale-if-error=600\r\nETag: \"old\"\r\n";
+    let cluster = one_node();
+    for status in [500, 502, 503, 504] {
+        for (first, fields) in [IF_ERROR, FRESH].into_iter().flat_map(|first| RELOADS.map(|fields| (first, fields))) {
+            let (_origin, url) =
+                origin(first, move |x, _| x.reply(status, "Cache-Control: public, max-age=1000\r\n", "bad"));
+            cluster.get(&url);
+            for _ in 0..2 {
+                let answer = cluster.ask("GET", &url, fields, b"");
+                assert_eq!(
+                    (answer.status, answer.text().as_str()),
+                    (status, "bad"),
+                    "{fields}{}",
+                    answer.cache_status()
+                );
+                let answer = cluster.get(&url);
+                assert_eq!((answer.status, answer.text().as_str()), (200, "old"), "{fields}{}", answer.cache_status());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_takes_the_place_of_what_may_not_be_answered_instead() {
+    for first in
+        ["Cache-Control: max-age=60\r\nAge: 61\r\n", "Cache-Control: max-age=60, stale-if-error=9\r\nAge: 70\r\n"]
+    {
+        let (origin, url) = origin(first, |x, _| x.reply(503, "Cache-Control: max-age=1000\r\n", "bad"));
+        let cluster = one_node();
+        cluster.get(&url);
+        assert_eq!(cluster.ask("GET", &url, "Cache-Control: no-cache\r\n", b"").status, 503);
+        let answer = cluster.get(&url);
+        assert!(answer.is_hit() && answer.status == 503, "{first}{}", answer.cache_status());
+        assert_eq!(origin.count("/page"), 2);
+    }
+}
+
+#[test]
+fn an_error_for_one_variant_takes_no_other_from_those_who_may_have_it() {
+    const ENGLISH: &str = "Accept-Language: en\r\n";
+    const SAYS: &str =
+        "Vary: Accept-Language\r\nCache-Control: max-age=60, stale-if-error=600\r\nAge: 61\r\nETag: \"old\"\r\n";
+    let (origin, url) = origin(SAYS, |x, _| x.reply(503, "Cache-Control: max-age=1000\r\n", "bad"));
+    let cluster = one_node();
+    cluster.ask("GET", &url, ENGLISH, b"");
+    for fields in ["Accept-Language: de\r\n", ""] {
+        assert_eq!(cluster.ask("GET", &url, fields, b"").status, 503, "{fields}");
+        let answer = cluster.ask("GET", &url, ENGLISH, b"");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "old"), "{fields}{}", answer.cache_status());
+    }
+    // Where it says itself that it is one variant of several, it is one.
+    origin.on("/page", |x| x.reply(503, "Vary: Accept-Language\r\nCache-Control: max-age=1000\r\n", "bad"));
+    let german = || cluster.ask("GET", &url, "Accept-Language: de\r\n", b"");
+    assert_eq!(german().status, 503);
+    assert!(german().is_hit());
+    assert_eq!(cluster.ask("GET", &url, ENGLISH, b"").text(), "old");
+}
+
+#[test]
+fn an_error_for_the_whole_does_not_take_the_place_of_a_part() {
+    const RANGE: &str = "Range: bytes=0-1\r\n";
+    for age in ["", "Age: 61\r\n"] {
+        let (origin, asked) = (Origin::start(), AtomicUsize::new(0));
+        origin.on("/part", move |x| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => {
+                let says =
+                    "Content-Range: bytes 0-1/3\r\nCache-Control: max-age=60, stale-if-error=600\r\nETag: \"old\"\r\n";
+                x.reply(206, &format!("{says}{age}"), "ol")
+            }
+            _ => x.reply(503, "Cache-Control: max-age=1000\r\n", "bad"),
+        });
+        let (cluster, url) = (one_node(), origin.url("/part"));
+        assert_eq!(cluster.ask("GET", &url, RANGE, b"").text(), "ol");
+        assert_eq!(cluster.get(&url).status, 503);
+        let answer = cluster.ask("GET", &url, RANGE, b"");
+        assert_eq!((answer.status, answer.text().as_str()), (206, "ol"), "{age}{}", answer.cache_status());
+    }
+}
+
 #[test]
 fn those_who_wait_for_an_answer_that_is_an_error_get_what_is_stored_too() {
     let gate = Gate::default();

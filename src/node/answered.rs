@@ -12,6 +12,7 @@ use crate::net::http1::Upload;
 use crate::net::rules::Reach;
 use crate::policy::groups::Named;
 use crate::policy::{self, NotStored};
+use crate::store::Entry;
 use crate::wire::answer::decode;
 use crate::wire::date::{Moment, Timestamp};
 use crate::wire::fault::{Fault, Kind};
@@ -20,6 +21,7 @@ use crate::wire::length::BodyLength;
 use crate::wire::{hop, list};
 use http::{HeaderMap, Method, Response, StatusCode, header, response};
 use hyper::ext::ReasonPhrase;
+use std::sync::Arc;
 
 /// The protocols that a 101 names.
 #[derive(Clone, Debug)]
@@ -136,6 +138,9 @@ impl<B> Answered<B> {
     pub fn storable_head(&mut self, node: &CacheNode, ask: &Ask) -> Result<FillHead, Unstored> {
         let stored = policy::storable(&node.rules.of(&ask.key), &ask.head, &self.head, self.sent, self.received);
         let (terms, length) = (stored.map_err(Unstored::Policy)?, self.length());
+        if self.head.status.is_server_error() && self.would_hide(node, ask) {
+            return Err(Unstored::Failed);
+        }
         if ask.is_secure() {
             policy::cookies::allow(&ask.head, &terms).map_err(Unstored::Policy)?;
         }
@@ -171,6 +176,18 @@ impl<B> Answered<B> {
             seed: None,
             peer: None,
         })
+    }
+
+    /// Whether something is stored that outlasts this error and would not be found any more if that were stored too, whether
+    /// the request was for it or not: parts as well, and all variants where it does not say that it is one.
+    fn would_hide(&self, node: &CacheNode, ask: &Ask) -> bool {
+        let Some(shelf) = node.store.get(&ask.key) else { return false };
+        let outlasts =
+            |entry: &Arc<Entry>| policy::outlasts(&node.terms(&ask.key, entry), self.head.status, clock::now());
+        match self.head.headers.contains_key(header::VARY) {
+            true => shelf.matching(&ask.head.headers, true).any(outlasts),
+            false => shelf.entries().iter().any(outlasts),
+        }
     }
 }
 

@@ -55,9 +55,13 @@ pub async fn exchange(
 }
 
 /// Whether a stored response is kept in place of an error of the origin, even of one that may be stored: where it may
-/// answer instead (RFC 5861 section 4), and where nobody waits for what is to renew it (RFC 9111 section 4.3.3).
+/// answer instead, this request or others (RFC 5861 section 4), and where nobody waits for what is to renew it (RFC 9111
+/// section 4.3.3).
 fn stands_in(node: &CacheNode, ask: &Ask, entry: &Entry, status: StatusCode) -> bool {
-    let terms = || node.terms(&ask.key, entry);
-    let allowed = || policy::stale_if_error(&ask.head, &terms(), Failure::Status(status), clock::now()).is_some();
+    let allowed = || {
+        let (terms, now) = (node.terms(&ask.key, entry), clock::now());
+        let this = policy::stale_if_error(&ask.head, &terms, Failure::Status(status), now).is_some();
+        this || policy::outlasts(&terms, status, now)
+    };
     status.is_server_error() && (ask.background || allowed())
 }

@@ -32,7 +32,7 @@ pub enum Unstored {
     NoLength,
     /// A 304 to the client's own condition, or a 101.
     NotForUs,
-    /// An error, in whose place what is stored may be answered (RFC 5861 section 4).
+    /// An error, in whose place what is stored may be answered, if not to this request (RFC 5861 section 4).
     Failed,
     /// It came on a connection that has logged in (NTLM, Negotiate).
     Pinned,

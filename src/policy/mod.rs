@@ -2,7 +2,7 @@
 //!
 //! In the order of a request's life: [`decide`] (and [`explain`]) what answers it; [`Stored::validation`] what the origin is
 //! asked; [`storable`] and [`storable_fields`], [`freshen`], [`after_head`], [`invalidates`] what its answer means;
-//! [`stale_if_error`] what stands in for it. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
+//! [`stale_if_error`] what stands in for it, and [`outlasts`] it. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
 
 pub mod cookies;
 mod freshness;
@@ -33,7 +33,7 @@ pub use invalidate::invalidates;
 pub use parts::Part;
 pub use ranges::Ranged;
 pub use reason::{Decision, NotStored};
-pub use reuse::{Failure, decide, explain, stale_if_error};
+pub use reuse::{Failure, decide, explain, outlasts, stale_if_error};
 pub use storable::{forbidden, storable, storable_fields};
 pub use targeted::Rules;
 pub use terms::{LifetimeSource, Marks, Stored, Terms, VERSION};

@@ -225,13 +225,26 @@ pub fn stale_if_error(
     if !readable || terms.always_validate() || cc.has(Set::NO_CACHE) || pragma {
         return None;
     }
-    let said = u64::from(terms.stale_if_error.max(cc.stale_if_error.unwrap_or(0))) * 1000;
+    let said = terms.stale_if_error.max(cc.stale_if_error.unwrap_or(0));
+    may_stand_in(terms, said, failure, now).then(|| terms.ttl(now))
+}
+
+/// Whether such an answer does not take the place of a stored response, whoever got it: others may still have that in its
+/// stead (RFC 5861 section 4).
+pub fn outlasts(terms: &Terms, answer: StatusCode, now: Timestamp) -> bool {
+    !terms.always_validate() && may_stand_in(terms, terms.stale_if_error, Failure::Status(answer), now)
+}
+
+/// `said`: the seconds of the `stale-if-error` that counts.
+fn may_stand_in(terms: &Terms, said: u32, failure: Failure, now: Timestamp) -> bool {
+    let said = u64::from(said) * 1000;
     let window = match failure {
         Failure::Unreachable => said.max(UNREACHABLE_GRACE),
         Failure::Status(status) if matches!(status.as_u16(), 500 | 502..=504) => said,
-        Failure::Status(_) => return None,
+        Failure::Status(_) => return false,
     };
-    let fresh = terms.is_fresh(now) && (said > 0 || failure == Failure::Unreachable);
-    let stale = !terms.is_fresh(now) && !terms.never_stale() && window > 0 && terms.staleness(now) <= window;
-    (fresh || stale).then(|| terms.ttl(now))
+    match terms.is_fresh(now) {
+        true => said > 0 || failure == Failure::Unreachable,
+        false => !terms.never_stale() && window > 0 && terms.staleness(now) <= window,
+    }
 }

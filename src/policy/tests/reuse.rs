@@ -1,7 +1,7 @@
 use super::{NOW, at, request, request_of, selected, stored};
 use crate::policy::requests::may_lead;
 use crate::policy::reuse::UNREACHABLE_GRACE;
-use crate::policy::{Decision, Failure, decide, stale_if_error};
+use crate::policy::{Decision, Failure, decide, outlasts, stale_if_error};
 use crate::wire::status::Fwd;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -180,11 +180,40 @@ fn an_error_is_answered_from_the_store_where_that_is_allowed() {
         (&[], "max-age=60, no-cache", 1, GONE, None, "5.2.2.4"),
         (&["Cache-Control: no-cache"], "max-age=60", 1, GONE, None, "5.2.1.4"),
         (&["Pragma: no-cache"], "max-age=60", 1, GONE, None, "5.4"),
+        (&["Cache-Control: no-cache"], "max-age=60, stale-if-error=30", 80, E503, None, "5.2.1.4"),
         (&["Cache-Control: max-age=0"], "max-age=60", 1, GONE, Some(59), "5.2.1.1: a preference"),
     ];
     for (req, cc, later, failure, expected, section) in table {
         let terms = stored(&[], 200, &[&format!("Cache-Control: {cc}"), "ETag: \"a\""]).unwrap();
         let answer = stale_if_error(&request(req), &terms, *failure, at(*later));
         assert_eq!(answer, *expected, "{req:?} of {cc}, {later} s later, {failure:?} (section {section})");
+    }
+}
+
+#[test]
+fn an_error_does_not_take_the_place_of_what_may_be_answered_instead() {
+    // (response, seconds later, status of the error, whether it stays, section)
+    for (cc, later, status, expected, section) in [
+        ("max-age=60, stale-if-error=30", 80, 503, true, "RFC 5861 4"),
+        ("max-age=60, stale-if-error=30", 90, 500, true, "RFC 5861 4"),
+        ("max-age=60, stale-if-error=30", 91, 503, false, "RFC 5861 4"),
+        ("max-age=60, stale-if-error=30", 1, 502, true, "RFC 5861 4: all the more while it is fresh"),
+        ("max-age=60, stale-if-error=30", 80, 504, true, "RFC 5861 4"),
+        ("max-age=60, stale-if-error=30", 80, 501, false, "RFC 5861 4"),
+        ("max-age=60, stale-if-error=30", 80, 404, false, "RFC 5861 4"),
+        ("max-age=60", 1, 503, false, "4.3.3: nothing says so"),
+        ("max-age=60", 80, 503, false, "4.3.3: nothing says so"),
+        ("max-age=60, must-revalidate, stale-if-error=30", 61, 503, false, "5.2.2.2"),
+        ("s-maxage=60, stale-if-error=30", 61, 503, false, "5.2.2.10"),
+        ("max-age=60, no-cache, stale-if-error=30", 1, 503, false, "5.2.2.4"),
+    ] {
+        let terms = stored(&[], 200, &[&format!("Cache-Control: {cc}"), "ETag: \"a\""]).unwrap();
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(
+            outlasts(&terms, status, at(later)),
+            expected,
+            "{cc}, {later} s later, {status} (section {section})"
+        );
+        assert!(!outlasts(&terms.invalidated(), status, at(later)), "section 4.4");
     }
 }
