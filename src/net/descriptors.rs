@@ -99,19 +99,15 @@ pub fn for_idle() -> usize {
     (limit() / 4).clamp(16, 8192)
 }
 
-/// The configuration as far as there are files for it; says so where there are not.
-pub fn fitted(mut config: Config) -> Config {
-    let room = for_clients();
-    if config.limits.connections > room {
-        tracing::warn!(
-            "at most {room} client connections instead of limits.connections = {}, because {}",
-            config.limits.connections,
-            cure()
-        );
-        config.limits.connections = room;
-    }
+/// The configuration as far as there are files for it, and what to say where there are not.
+pub fn fitted(mut config: Config) -> (Config, Option<String>) {
+    let (room, wanted) = (for_clients(), config.limits.connections);
+    let remark = (wanted > room).then(|| {
+        format!("at most {room} client connections instead of limits.connections = {wanted}, because {}", cure())
+    });
+    config.limits.connections = wanted.min(room);
     config.limits.node_connections = config.limits.node_connections.min(for_node(config.proxy.workers));
-    config
+    (config, remark)
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub fn run(config: Config, spawn: bool, shutdown: Shutdown) -> Result<(), StartE
 
 /// The control plane's thread, which also accepts.
 async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<(), StartError> {
-    let config = descriptors::fitted(config);
+    let (config, few_files) = descriptors::fitted(config);
     Roots::of(&config.https).check().map_err(StartError)?;
     let (listeners, listen) = bind(&config.proxy.listen, &config.places.proxy)?;
     let (admin_listeners, admin) = bind(&[config.admin.listen], &config.places.admin)?;
@@ -99,6 +99,8 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     account::set_limit(config.hot.memory / OF_HOT);
     let cluster = ControlPlane::start(&bound, spawn).await?;
     tracing::info!("{}", start_line(&bound, spawn, &cluster));
+    // Said by who runs: a start that is refused has one line to say.
+    few_files.iter().for_each(|remark| tracing::warn!("{remark}"));
     let start = worker::Start {
         config: Arc::new(config.clone()),
         front: front.clone(),
