@@ -279,6 +279,10 @@ impl Client {
         let (worker, peer, source, shown) = (outer.worker.clone(), outer.peer, outer.source, outer.shown.clone());
         let (ties, inside, place) = (Ties::default(), Some(inside), Occupied::Outer(outer));
         worker.insides.add(ties.ending());
+        // It was private when the handshake began.
+        if !worker.routing().view.is_private() {
+            ties.ending().come();
+        }
         Client { worker, peer, ties, source, shown, inside, greeted: Some(greeted), place }
     }
 
