@@ -30,6 +30,7 @@ const PURE: &[&str] = &[
     "src/config/units.rs",
     "src/store/disk/admit.rs",
     "src/store/disk/deciding.rs",
+    "src/store/disk/deciding/segments.rs",
     "src/store/disk/going.rs",
     "src/store/disk/index.rs",
     "src/store/disk/journal.rs",

@@ -79,8 +79,8 @@ pub fn for_clients() -> usize {
     (but_an_eighth(limit().saturating_sub(OTHERS)) / 2).max(1)
 }
 
-/// To one node, from each of so many workers. The node has as many files as its front, and seats besides: its probes are not to
-/// wait for those who fill it.
+/// Connections to one node, of each of so many workers. A node that the front has started has as many files as the front: not all
+/// of its seats are for requests, or the probe waits outside, and the node is taken for silent.
 fn for_node(workers: usize) -> usize {
     (but_an_eighth(for_fronts()) / workers.max(1)).max(1)
 }

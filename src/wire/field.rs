@@ -1,8 +1,11 @@
 //! PURE. The names of fields that are known here: one table, which says of each what it is for. Whoever asks "is this one of
 //! those?" asks it, so that no list of names stands twice.
 
+mod name;
+
 use super::link;
 use http::header::{self, HeaderName};
+use name::{SLOT_BITS, is_same, slot};
 
 /// What a field is for, as a bit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,7 +183,6 @@ const IF: &[u8] = b"if-";
 /// What the names have that begin so.
 const OF_FAMILIES: Traits = Traits::LINK.and(Traits::BEARS);
 
-const SLOT_BITS: u32 = 9;
 /// By [`slot`], the known names that may be meant: worked out when the program is compiled, which fails when two share a slot.
 static TABLE: [FieldId; 1 << SLOT_BITS] = {
     let mut table = [FieldId::Other; 1 << SLOT_BITS];
@@ -193,17 +195,6 @@ static TABLE: [FieldId; 1 << SLOT_BITS] = {
     }
     table
 };
-
-/// Of a name in any letter case, which is not empty, by its length and the four bytes at either end.
-const fn slot(name: &[u8]) -> usize {
-    let (start, end) = match (name.first_chunk(), name.last_chunk()) {
-        (Some(start), Some(end)) => (u32::from_le_bytes(*start), u32::from_le_bytes(*end)),
-        _ => (u32::from_le_bytes([name[0], name[name.len() / 2], name[name.len() - 1], 0]), 0),
-    };
-    const CASE: u32 = 0x2020_2020;
-    let mixed = (start | CASE).wrapping_mul(0x0a82_6695).wrapping_add((end | CASE).wrapping_mul(0x53c6_17eb));
-    (mixed.wrapping_add((name.len() as u32).wrapping_mul(0x2fd2_f793)) >> (u32::BITS - SLOT_BITS)) as usize
-}
 
 /// The only one that may have this name, which is not empty, if not a name that stands for many.
 fn candidate(name: &[u8]) -> FieldId {
@@ -230,34 +221,6 @@ static LETTERS: [u32; u32::BITS as usize] = {
 /// One bit, for both cases of a letter.
 const fn letter(byte: u8) -> u32 {
     1 << (byte & 0x1f)
-}
-
-/// Whether two names of one length are the same but for the case of letters, eight bytes at a time. `known` is lower case; that alone of
-/// its letters, digits and hyphens letters have the bit `0x40` tells where a difference is one of case.
-fn is_same(known: &[u8], name: &[u8]) -> bool {
-    fn differ(known: [u8; 8], name: [u8; 8]) -> bool {
-        let (known, name) = (u64::from_ne_bytes(known), u64::from_ne_bytes(name));
-        (known ^ name) & !((known & 0x4040_4040_4040_4040) >> 1) != 0
-    }
-    /// Of four bytes each, which may overlap.
-    fn ends(text: &[u8]) -> Option<[u8; 8]> {
-        let ([a, b, c, d], [e, f, g, h]) = (text.first_chunk()?, text.last_chunk()?);
-        Some([*a, *b, *c, *d, *e, *f, *g, *h])
-    }
-    let (Some((known_start, known_rest)), Some((start, rest))) = (known.split_first_chunk(), name.split_first_chunk())
-    else {
-        return match (ends(known), ends(name)) {
-            (Some(known), Some(name)) => !differ(known, name),
-            _ => known.eq_ignore_ascii_case(name),
-        };
-    };
-    let (Some(known_end), Some(end)) = (known.last_chunk(), name.last_chunk()) else { return false };
-    if differ(*known_start, *start) || differ(*known_end, *end) {
-        return false;
-    }
-    // What both ends have left out, of the few names that are longer.
-    let ((between, _), (of_name, _)) = (known_rest.as_chunks(), rest.as_chunks());
-    known.len() <= 16 || !between.iter().zip(of_name).any(|(known, name)| differ(*known, *name))
 }
 
 /// Of a name that is not known, and not empty.

@@ -115,9 +115,7 @@ impl<S: Service> ServerConn<'_, S> {
             if let Err(e) = ready!(self.out.poll(&mut self.io.borrow_mut(), cx)) {
                 return Left::Broken(e.into()).into();
             }
-            if self.pending.is_some()
-                && let Some(next) = self.pending.take()
-            {
+            if let Some(next) = self.pending.take() {
                 return Poll::Ready(next);
             }
             if self.draining || self.closing || self.service.poll_over(cx).is_ready() {

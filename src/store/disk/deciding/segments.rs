@@ -1,0 +1,118 @@
+//! PURE. Which segment is written, which one goes, and what of that is written again.
+
+use super::*;
+
+impl Disk {
+    pub(super) fn turns_over(&self, now: Timestamp) -> Option<u64> {
+        let oldest = self.segments.values().next()?;
+        (self.taken() + self.plan.segment() > self.room).then(|| now.0.saturating_sub(oldest.begun))
+    }
+
+    pub(super) fn taken(&self) -> u64 {
+        self.segments.values().map(|segment| segment.length).sum()
+    }
+
+    /// Room for a record, in the segment that is written or a new one.
+    pub(super) fn place(&mut self, length: u64, now: Timestamp) -> Option<(u64, IndexSlot)> {
+        let needed = room(length);
+        if self
+            .active
+            .is_none_or(|(number, filled)| filled + needed > self.segments.get(&number).map_or(0, |s| s.length))
+        {
+            self.begin_segment(now);
+        }
+        let (number, filled) = self.active.as_mut()?;
+        let slot = IndexSlot::new(*number, *filled, length);
+        *filled += needed;
+        let number = *number;
+        self.look_ahead();
+        Some((number, slot))
+    }
+
+    /// Begins a segment; the oldest goes where there is no room for another, and what was used of it is written again.
+    fn begin_segment(&mut self, now: Timestamp) {
+        let length = self.plan.segment();
+        let mut again = Vec::new();
+        let mut dropped = Vec::new();
+        while self.taken() + length > self.room
+            && let Some((oldest, _)) = self.segments.pop_first()
+        {
+            again.extend(self.empty(oldest));
+            dropped.push(oldest);
+        }
+        // Its files stay until what is used has been copied; but where there is no room for one more they go first.
+        if self.is_full() {
+            again.clear();
+            self.jobs.extend(dropped.drain(..).map(DiskJob::Drop));
+        }
+        let number = self.next;
+        self.next = self.next.saturating_add(1);
+        self.segments.insert(number, Segment { length, begun: now.0 });
+        self.jobs.push(DiskJob::Begin(number, length, now.0));
+        let mut filled = 0;
+        for (id, from) in again {
+            let needed = room(from.slot.length());
+            let to = IndexSlot::new(number, filled, from.slot.length());
+            let to = to.with(from.slot.noted(IndexSlot::GROUPED | IndexSlot::DOUBTFUL) | from.slot.variants());
+            filled += needed;
+            self.index.set(id, to);
+            self.pending.insert(to.place(), Pending::Moved(from));
+            self.counts.rewritten += needed;
+            self.jobs.push(DiskJob::Move { id, from: (from.segment, from.slot), to: (number, to) });
+        }
+        self.active = Some((number, filled));
+        self.jobs.extend(dropped.into_iter().map(DiskJob::Drop));
+    }
+
+    /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance.
+    fn empty(&mut self, number: u64) -> Vec<(Id, Previous)> {
+        let going = self.going.take().filter(|going| going.number() == number);
+        let going = going.unwrap_or_else(|| GoingSegment::new(number)).ids(&self.index, self.next);
+        let (mut left, mut again) = (self.plan.segment() / SECOND_CHANCE, Vec::new());
+        for id in going {
+            let Some(slot) = self.index.get(id).filter(|slot| slot.segment(self.next) == number) else { continue };
+            self.index.remove(id);
+            let is_written = !self.pending.contains_key(&slot.place());
+            if slot.has(IndexSlot::USED) && is_written && left >= room(slot.length()) {
+                left -= room(slot.length());
+                again.push((id, Previous { segment: number, slot }));
+            }
+        }
+        again
+    }
+
+    /// Looks for what goes when the segment that is written is full.
+    fn look_ahead(&mut self) {
+        let Some((active, filled)) = self.active else { return };
+        let length = self.plan.segment();
+        let oldest = self.segments.first_key_value().map(|(number, _)| *number);
+        let Some(oldest) = oldest.filter(|oldest| *oldest != active && self.taken() + length > self.room) else {
+            return;
+        };
+        let going = self.going.take().filter(|going| going.number() == oldest);
+        self.going.insert(going.unwrap_or_else(|| GoingSegment::new(oldest))).look(
+            &self.index,
+            self.next,
+            filled,
+            length,
+        );
+    }
+
+    fn drop_oldest(&mut self) -> bool {
+        let Some((oldest, _)) = self.segments.pop_first() else { return false };
+        self.empty(oldest);
+        self.active = self.active.filter(|(number, _)| *number != oldest);
+        self.jobs.push(DiskJob::Drop(oldest));
+        true
+    }
+
+    /// The disk is smaller than was planned: what there is has to do, and the oldest goes. Not again and again: where another
+    /// takes the room, that is of no use.
+    pub(super) fn no_room(&mut self, number: u64, now: Timestamp) {
+        self.segments.remove(&number);
+        self.active = self.active.filter(|(active, _)| *active != number);
+        self.room = self.room.min(self.taken().max(self.plan.segment()));
+        self.refused += 1;
+        self.full_since = if self.refused > REFUSED || !self.drop_oldest() { now.0 } else { 0 };
+    }
+}
