@@ -196,7 +196,8 @@ impl Book {
     fn settle(&mut self, id: &str, is_settled: impl Fn(&Doubt) -> bool) -> bool {
         let Some(owed) = self.doubts.get(id).copied().filter(|owed| is_settled(&owed.doubt)) else { return false };
         self.doubts.remove(id);
-        if !owed.own {
+        // Also of one that nobody has seen written: it may be on its way to ZooKeeper, and nobody else takes it out there.
+        if self.paid.len() < MOST {
             self.paid.insert(id.to_owned(), owed.doubt.token);
         }
         true
@@ -248,6 +249,22 @@ mod tests {
         assert_eq!(doubts.to_keep(), None, "as it was before the first");
         again.met("a", 8);
         assert_eq!(again.to_keep(), Some(StaleRecord::default()), "another process missed nothing");
+    }
+
+    #[test]
+    fn what_is_settled_while_it_is_written_is_taken_out_again() {
+        let doubts = Doubts::default();
+        let token = doubts.note("n", 7);
+        let written: Records<Doubt> = doubts.to_share(|_| Some(7)).into_iter().collect();
+        doubts.settle("n", token);
+        doubts.shared("n", token);
+        assert_eq!(doubts.to_unshare(), [("n".to_owned(), token)]);
+        doubts.learn(&written);
+        assert_eq!(doubts.owed("n", 7), None, "nor is it owed again when it is read");
+        assert_eq!(doubts.to_unshare(), [("n".to_owned(), token)]);
+        doubts.unshared("n");
+        doubts.learn(&Records::new());
+        assert_eq!((doubts.owed("n", 7), doubts.to_unshare().len()), (None, 0));
     }
 
     #[test]
