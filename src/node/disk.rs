@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const PART: Duration = Duration::from_millis(2);
 /// Between two notes of the time in the journal.
 const NOTE: u64 = 60_000;
+/// So many wait at most until what they took away is written.
+const TICKETS: usize = 16_384;
 /// What came from a disk with a time that is yet to come, in milliseconds, is not believed.
 const AHEAD: u64 = 2_000;
 
@@ -214,6 +216,10 @@ impl Tier {
         if is_kept() || !self.until(self.limit, || is_kept() || is_read()).await || is_kept() {
             return is_kept();
         }
+        if self.tickets.borrow().len() >= TICKETS {
+            add(&self.counts.busy, 1);
+            return false;
+        }
         let (ticket, (waits, told)) = (self.next.get(), oneshot::channel());
         self.next.set(ticket + 1);
         self.tickets.borrow_mut().insert(ticket, (noted, waits));
@@ -375,6 +381,7 @@ impl Tier {
         put("written_bytes", disk.counts.written);
         put("rewritten_bytes", disk.counts.rewritten);
         put("bad_records", disk.counts.bad);
+        put("syncs", disk.counts.syncs);
         put("errors_system", counts.errors.get());
         put("errors_late", counts.late.get());
         put("errors_busy", counts.busy.get());

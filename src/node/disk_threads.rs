@@ -27,6 +27,8 @@ const SOON: (Duration, u32) = (Duration::from_millis(100), 10);
 const LATER: Duration = Duration::from_secs(10);
 /// So many jobs are done together.
 const TOGETHER: usize = 64;
+/// What comes while others are done waits for the same sync, so many times.
+const ROUNDS: usize = 16;
 
 /// What the writer is told.
 pub type Told = Vec<DiskJob>;
@@ -68,9 +70,28 @@ fn write(path: &Path, id: &str, opening: &Opening, told: &Receiver<Told>, news: 
     if news.send(News::Opened(readers, Box::new(found))).is_err() {
         return;
     }
-    while let Ok(jobs) = told.recv() {
-        let more = told.try_iter().take(TOGETHER);
-        let done = writer.run(jobs.into_iter().chain(more.flatten()));
+    let mut rounds = 0;
+    loop {
+        let next = match writer.owes_a_sync() {
+            true if rounds < ROUNDS => told.try_recv().ok(),
+            true => None,
+            false => {
+                rounds = 0;
+                let Ok(jobs) = told.recv() else { return };
+                Some(jobs)
+            }
+        };
+        let done = match next {
+            Some(jobs) => {
+                rounds += 1;
+                let more = told.try_iter().take(TOGETHER);
+                writer.run(jobs.into_iter().chain(more.flatten()))
+            }
+            None => {
+                rounds = 0;
+                writer.sync()
+            }
+        };
         if !done.is_empty() && news.send(News::Done(done)).is_err() {
             return;
         }

@@ -90,3 +90,72 @@ fn a_disk_that_cannot_be_read_or_hangs_costs_hits_and_is_left_alone() {
         calls.end();
     }
 }
+
+#[test]
+fn many_purges_wait_for_few_syncs_and_stores_go_on_meanwhile() {
+    const PURGES: usize = 500;
+    const AT_ONCE: usize = 20;
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("many_purges_wait_for_few_syncs", "there is no rustc that builds a library");
+    };
+    let setup = with_disk(1).set("timeouts", "disk", "10s");
+    let (origin, cluster) = (counting(KEEP), setup.start_by(&calls.prefix()));
+    until_on(&cluster);
+    let urls: Vec<String> = (0..PURGES).map(|n| origin.url(&format!("/{n}"))).collect();
+    urls.iter().for_each(|url| _ = cluster.get(url));
+    urls.iter().for_each(|url| until_written(&cluster, url));
+    let syncs = cluster.metric("ringhold_node_disk_syncs_total");
+    calls.begin("sync slow");
+    let (over, stored) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let (over, stored, origin, cluster) = (&over, &stored, &origin, &cluster);
+        scope.spawn(move || {
+            while over.load(Ordering::SeqCst) == 0 {
+                let n = stored.fetch_add(1, Ordering::SeqCst);
+                assert_eq!(cluster.get(&origin.url(&format!("/new/{n}"))).status, 200);
+            }
+        });
+        let _over = Over(over);
+        std::thread::scope(|scope| {
+            for urls in urls.chunks(PURGES / AT_ONCE) {
+                scope.spawn(move || {
+                    for url in urls {
+                        let purged = cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "");
+                        assert_eq!((purged.status, purged.json()["held"].clone()), (200, serde_json::json!(["n1"])));
+                    }
+                });
+            }
+        });
+    });
+    calls.end();
+    let syncs = cluster.metric("ringhold_node_disk_syncs_total") - syncs;
+    assert!((1..PURGES as u64 / 5).contains(&syncs), "{syncs} syncs for {PURGES} purges");
+    let stored = stored.load(Ordering::SeqCst);
+    assert!(stored > 10, "{stored} pages were stored meanwhile");
+    until_written(&cluster, &origin.url(&format!("/new/{}", stored - 1)));
+    kill(&cluster, "n1");
+    let asked = origin.count("/*");
+    let hits = (0..stored).filter(|n| cluster.get(&origin.url(&format!("/new/{n}"))).is_hit()).count();
+    assert_eq!((hits, origin.count("/*")), (stored, asked));
+    assert!(urls.iter().all(|url| !cluster.get(url).is_hit()), "what was purged is gone");
+}
+
+#[test]
+fn where_the_journal_cannot_be_synced_a_purge_says_so_and_all_is_validated_by_the_next_process() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("where_the_journal_cannot_be_synced", "there is no rustc that builds a library");
+    };
+    let (origin, cluster) = (counting(KEEP), with_disk(1).start_by(&calls.prefix()));
+    until_on(&cluster);
+    let url = origin.url("/page");
+    let first = cluster.get(&url).text();
+    until_written(&cluster, &url);
+    calls.begin("sync 5");
+    let answer = cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "");
+    assert!(answer.status == 202 && answer.text().contains("the disk may bring back"), "{}", answer.text());
+    until_true("it has been given up", PATIENCE, || state(&cluster) == 4);
+    calls.end();
+    kill(&cluster, "n1");
+    let again = cluster.get(&url);
+    assert!(!again.is_hit() && again.text() != first, "{}", again.cache_status());
+}

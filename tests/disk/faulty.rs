@@ -1,5 +1,5 @@
-//! Loaded before the program (`LD_PRELOAD`): reads and writes of a disk's files fail or hang, as the file that `RINGHOLD_FAULTS`
-//! names says at that moment: `read 5` (an errno), `write 30`, `read hang`. Built by rustc alone.
+//! Loaded before the program (`LD_PRELOAD`): reads, writes and syncs of a disk's files fail, hang or take long, as the file that
+//! `RINGHOLD_FAULTS` names says at that moment: `read 5` (an errno), `write 30`, `read hang`, `sync slow`. Built by rustc alone.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::time::Duration;
@@ -10,9 +10,12 @@ extern "C" {
 }
 
 #[cfg(target_arch = "x86_64")]
-const CALLS: [c_long; 2] = [17, 18];
+const CALLS: [c_long; 3] = [17, 18, 75];
 #[cfg(target_arch = "aarch64")]
-const CALLS: [c_long; 2] = [67, 68];
+const CALLS: [c_long; 3] = [67, 68, 83];
+
+/// What a device may take that is busy.
+const SLOW: Duration = Duration::from_millis(20);
 
 /// The errno with which it is to fail; waits where it is to hang.
 fn fault(fd: c_int, what: &str) -> Option<c_int> {
@@ -25,6 +28,10 @@ fn fault(fd: c_int, what: &str) -> Option<c_int> {
         let said = std::fs::read_to_string(std::env::var_os("RINGHOLD_FAULTS")?).ok()?;
         match said.trim().strip_prefix(what)?.trim() {
             "hang" => std::thread::sleep(Duration::from_millis(5)),
+            "slow" => {
+                std::thread::sleep(SLOW);
+                return None;
+            }
             errno => return errno.parse().ok(),
         }
     }
@@ -46,4 +53,13 @@ pub unsafe extern "C" fn pread64(fd: c_int, into: *mut c_void, length: usize, of
 #[no_mangle]
 pub unsafe extern "C" fn pwrite64(fd: c_int, from: *mut c_void, length: usize, offset: i64) -> isize {
     call(1, fd, from, length, offset)
+}
+
+#[no_mangle]
+pub unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
+    if let Some(errno) = fault(fd, "sync") {
+        *__errno_location() = errno;
+        return -1;
+    }
+    syscall(CALLS[2], fd as c_long) as c_int
 }

@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 /// for the fronts to hear of it too.
 const NODES: Duration = Duration::from_millis(350);
 const LIMIT: Duration = Duration::from_secs(1);
+/// So much of what a node says is passed on where it refuses.
+const WHY: usize = 200;
 /// So many nodes that have left are told at the same time.
 const FAREWELLS: usize = 16;
 
@@ -195,8 +197,9 @@ pub async fn everywhere(
 async fn ask(link: &Link, node: &Node, method: Method, path: &str) -> Result<Bytes, LinkTrouble> {
     let (status, body) = link.call(node, method, path, None, LIMIT).await?;
     if status.is_success() {
-        Ok(body)
-    } else {
-        Err(LinkTrouble::Odd(format!("it answered with status {}", status.as_u16())))
+        return Ok(body);
     }
+    let why: String = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().chars().take(WHY).collect();
+    let (status, why) = (status.as_u16(), if why.is_empty() { why } else { format!(": {why}") });
+    Err(LinkTrouble::Odd(format!("it answered with status {status}{why}")))
 }

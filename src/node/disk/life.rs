@@ -125,7 +125,8 @@ impl Tier {
             JobDone::Failed(cause) => self.failed(&cause.to_string()),
             JobDone::Broken(cause) => self.fail(&format!("its journal cannot be written ({cause})")),
             JobDone::Finished => self.ended.notify_one(),
-            JobDone::NoRoom(_) | JobDone::Stored(..) | JobDone::Lost(..) | JobDone::Drafted | JobDone::Journal(_) => {}
+            JobDone::NoRoom(_) | JobDone::Stored(..) | JobDone::Lost(..) => {}
+            JobDone::Drafted | JobDone::Journal(_) | JobDone::Synced => {}
         }
         let is_full = self.disk.borrow().is_full();
         if is_full && !was_full {

@@ -158,6 +158,11 @@ impl Disk {
         self.index.len()
     }
 
+    #[cfg(test)]
+    pub fn index_bytes(&self) -> usize {
+        self.index.bytes()
+    }
+
     /// Bytes that its files take.
     pub fn bytes(&self) -> u64 {
         self.taken() + self.journal
@@ -342,6 +347,7 @@ impl Disk {
             JobDone::NoRoom(number) => self.no_room(*number, now),
             JobDone::Journal(bytes) => self.journal = *bytes,
             JobDone::Drafted => self.draft_waits = false,
+            JobDone::Synced => self.counts.syncs += 1,
             JobDone::Failed(_) | JobDone::Settled(_) | JobDone::Broken(_) | JobDone::Finished => {}
         }
     }

@@ -2,7 +2,7 @@
 //! folder.
 
 use crate::private;
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, fdatasync, openat, unlinkat};
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, openat, unlinkat};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
@@ -213,7 +213,7 @@ impl Files for Folder {
     }
 
     fn sync(&self, name: FileName) -> io::Result<()> {
-        Ok(fdatasync(self.file(name)?)?)
+        self.file(name)?.sync_data()
     }
 
     fn sync_folder(&self) -> io::Result<()> {

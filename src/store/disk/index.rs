@@ -88,6 +88,13 @@ impl Index {
         Some(table.iter().map(move |(rest, place)| (Id::from_parts(number, *rest), joined(*place))))
     }
 
+    /// Of memory. A table has a power of two of places, of which seven eighths may be taken.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        let places: usize = self.tables.iter().map(|table| (table.capacity() * 8).div_ceil(7)).sum();
+        places * (size_of::<(u32, [u32; 2])>() + 1)
+    }
+
     pub fn all(&self) -> impl Iterator<Item = (Id, IndexSlot)> {
         (0..TABLES).filter_map(|number| self.part(number)).flatten()
     }
@@ -145,9 +152,7 @@ mod tests {
     fn a_million_take_no_more_than_32_bytes_each() {
         let mut index = Index::default();
         (0..1_000_000_u64).for_each(|n| _ = index.set(Id::of(xxh3_64(&n.to_le_bytes())), IndexSlot(n)));
-        // A table has a power of two of places, of which seven eighths may be taken.
-        let places: usize = index.tables.iter().map(|table| (table.capacity() * 8).div_ceil(7)).sum();
-        let bytes = places * (size_of::<(u32, [u32; 2])>() + 1);
+        let bytes = index.bytes();
         assert!(bytes <= 32 * index.len(), "{bytes} bytes for {}", index.len());
     }
 }

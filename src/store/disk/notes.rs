@@ -60,4 +60,6 @@ pub struct Counts {
     pub rewritten: u64,
     pub skipped: [u64; Skipped::ALL.len()],
     pub bad: u64,
+    /// Of the journal, for what was purged.
+    pub syncs: u64,
 }

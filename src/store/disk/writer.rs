@@ -34,7 +34,7 @@ pub enum DiskJob {
         first: bool,
     },
     Replace,
-    /// To be told when all before this is written; `durable`: when it outlives a power cut.
+    /// To be told when all before this is written; `durable`: when it outlives a power cut ([`DiskWriter::sync`]).
     Settle {
         ticket: u64,
         durable: bool,
@@ -68,6 +68,8 @@ pub enum JobDone {
     /// There was no room for a segment.
     NoRoom(u64),
     Settled(u64),
+    /// The journal was synced, for all that waited for it.
+    Synced,
     /// A part of a draft, or it could not be.
     Drafted,
     /// So long the journal is now.
@@ -151,6 +153,9 @@ pub struct DiskWriter<F: Files> {
     buffer: Vec<u8>,
     begins: (u64, u64),
     waiting: Vec<(Id, IndexSlot)>,
+    /// Tickets of those that wait until what is noted is written, and until it is synced.
+    unwritten: Vec<u64>,
+    unsynced: Vec<u64>,
     done: Vec<JobDone>,
     is_broken: bool,
     mark: Arc<FolderMark<F>>,
@@ -158,11 +163,25 @@ pub struct DiskWriter<F: Files> {
 
 impl<F: Files> DiskWriter<F> {
     pub fn new(files: Arc<F>, journal: Journal, reserve: u64, mark: Arc<FolderMark<F>>) -> DiskWriter<F> {
-        let (draft, buffer, begins, waiting, done, is_broken) = Default::default();
-        DiskWriter { files, journal, draft, reserve, buffer, begins, waiting, done, is_broken, mark }
+        let (draft, buffer, begins, waiting, unwritten, unsynced, done, is_broken) = Default::default();
+        DiskWriter {
+            files,
+            journal,
+            draft,
+            reserve,
+            buffer,
+            begins,
+            waiting,
+            unwritten,
+            unsynced,
+            done,
+            is_broken,
+            mark,
+        }
     }
 
-    /// Does all of them; what came of it.
+    /// Does all of them; what came of it. What is to outlive a power cut has to be synced then, which takes as long for one as
+    /// for all that wait.
     pub fn run(&mut self, jobs: impl IntoIterator<Item = DiskJob>) -> Vec<JobDone> {
         let before = self.journal.end;
         for job in jobs {
@@ -182,6 +201,27 @@ impl<F: Files> DiskWriter<F> {
             self.done.push(JobDone::Journal(self.journal.end));
         }
         std::mem::take(&mut self.done)
+    }
+
+    pub fn owes_a_sync(&self) -> bool {
+        !self.unsynced.is_empty() && !self.is_broken
+    }
+
+    /// What came of a sync, where somebody waits for one.
+    pub fn sync(&mut self) -> Vec<JobDone> {
+        if self.owes_a_sync()
+            && let Err(cause) = self.sync_journal()
+        {
+            self.fail(cause);
+        }
+        std::mem::take(&mut self.done)
+    }
+
+    fn sync_journal(&mut self) -> io::Result<()> {
+        self.files.sync(self.journal.name)?;
+        self.done.push(JobDone::Synced);
+        self.done.extend(self.unsynced.drain(..).map(JobDone::Settled));
+        Ok(())
     }
 
     /// Errors are of the journal.
@@ -208,11 +248,7 @@ impl<F: Files> DiskWriter<F> {
             }
             DiskJob::Replace => self.replace(),
             DiskJob::Settle { ticket, durable } => {
-                self.flush()?;
-                if durable {
-                    self.files.sync(self.journal.name)?;
-                }
-                self.done.push(JobDone::Settled(ticket));
+                if durable { &mut self.unsynced } else { &mut self.unwritten }.push(ticket);
             }
             DiskJob::Trust => {
                 self.flush()?;
@@ -220,7 +256,7 @@ impl<F: Files> DiskWriter<F> {
             }
             DiskJob::Finish => {
                 self.flush()?;
-                self.files.sync(self.journal.name)?;
+                self.sync_journal()?;
                 self.mark.clear()?;
                 self.done.push(JobDone::Finished);
             }
@@ -305,6 +341,7 @@ impl<F: Files> DiskWriter<F> {
     fn flush(&mut self) -> io::Result<()> {
         self.write_records();
         self.journal.flush(&*self.files)?;
+        self.done.extend(self.unwritten.drain(..).map(JobDone::Settled));
         let Some(draft) = &mut self.draft else { return Ok(()) };
         if let Err(cause) = draft.flush(&*self.files) {
             self.give_up(cause);

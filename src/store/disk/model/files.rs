@@ -23,6 +23,8 @@ struct ModelState {
     reserved: BTreeMap<FileName, u64>,
     limit: Option<u64>,
     failing: Option<FileName>,
+    unsyncable: bool,
+    syncs: u64,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +47,16 @@ impl Model {
     /// Writes to this file fail.
     pub fn fail(&self, name: Option<FileName>) {
         self.state().failing = name;
+    }
+
+    /// Syncs fail.
+    pub fn fail_syncs(&self, fail: bool) {
+        self.state().unsyncable = fail;
+    }
+
+    /// How many there were.
+    pub fn syncs(&self) -> u64 {
+        self.state().syncs
     }
 
     pub fn change(&self, name: FileName, change: impl FnOnce(&mut Vec<u8>)) {
@@ -163,6 +175,10 @@ impl Files for Model {
 
     fn sync(&self, name: FileName) -> io::Result<()> {
         let mut state = self.state();
+        if state.unsyncable {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        state.syncs += 1;
         let inode = *state.names.get(&name).ok_or_else(absent)?;
         let inode = &mut state.inodes[inode];
         inode.synced = inode.now.clone();

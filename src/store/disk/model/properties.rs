@@ -9,10 +9,25 @@ const URLS: u64 = 4;
 
 #[derive(Clone, Debug)]
 enum ModelStep {
-    Put { url: u64, variant: u8, grouped: bool, size: usize },
-    Read { url: u64 },
-    Forget { url: u64 },
-    Purge { url: u64 },
+    Put {
+        url: u64,
+        variant: u8,
+        grouped: bool,
+        size: usize,
+    },
+    Read {
+        url: u64,
+    },
+    Forget {
+        url: u64,
+    },
+    Purge {
+        url: u64,
+    },
+    /// It waits for a sync.
+    PurgeLater {
+        url: u64,
+    },
     Doubt,
     Groups,
     Work,
@@ -30,7 +45,8 @@ fn step() -> impl Strategy<Value = ModelStep> {
             .prop_map(|(url, variant, grouped, size)| ModelStep::Put { url, variant, grouped, size }),
         8 => url.clone().prop_map(|url| ModelStep::Read { url }),
         2 => url.clone().prop_map(|url| ModelStep::Forget { url }),
-        2 => url.prop_map(|url| ModelStep::Purge { url }),
+        2 => url.clone().prop_map(|url| ModelStep::Purge { url }),
+        2 => url.prop_map(|url| ModelStep::PurgeLater { url }),
         1 => Just(ModelStep::Doubt),
         1 => Just(ModelStep::Groups),
         3 => Just(ModelStep::Work),
@@ -50,6 +66,8 @@ struct Truth {
     latest: BTreeMap<(u64, u8), u64>,
     /// Versions up to this one are not to be there.
     purged: BTreeMap<u64, u64>,
+    /// By the ticket of who waits for that: URL and version.
+    waiting: BTreeMap<u64, (u64, u64)>,
     /// Nor these, unless the power was cut since; then they are doubtful.
     forgotten: BTreeMap<u64, u64>,
     /// Up to this one all are doubtful.
@@ -62,6 +80,14 @@ struct Truth {
 }
 
 impl Truth {
+    /// These have been told that it is done.
+    fn told(&mut self, settled: impl Iterator<Item = u64>) {
+        for (n, version) in settled.filter_map(|ticket| self.waiting.remove(&ticket)) {
+            let floor = self.purged.entry(n).or_default();
+            *floor = version.max(*floor);
+        }
+    }
+
     fn check(&self, rig: &mut Rig, n: u64) {
         let mut seen = Vec::new();
         for entry in rig.get(&url(n)) {
@@ -116,6 +142,12 @@ fn play(steps: Vec<ModelStep>) {
                 rig.settle(true);
                 truth.purged.insert(n, truth.version);
             }
+            ModelStep::PurgeLater { url: n } => {
+                rig.disk.forget(hash(url(n).as_bytes()));
+                truth.waiting.insert(rig.ask(true), (n, truth.version));
+                rig.write();
+                truth.forgotten.insert(n, truth.version);
+            }
             ModelStep::Doubt => {
                 rig.disk.doubt_all();
                 rig.settle(false);
@@ -135,15 +167,21 @@ fn play(steps: Vec<ModelStep>) {
                     rig.work();
                 }
             }
+            // Who waited for a purge was not told that it is done.
             ModelStep::Kill => {
+                truth.waiting.clear();
                 truth.groups_before = truth.groups;
                 rig = rig.again();
             }
             ModelStep::End => {
                 truth.groups_before = truth.groups;
-                rig = rig.finish().again();
+                rig = rig.finish();
+                truth.told(rig.settled.drain(..));
+                assert!(truth.waiting.is_empty());
+                rig = rig.again();
             }
             ModelStep::CutPower(luck) => {
+                truth.waiting.clear();
                 (truth.cut, truth.groups_before) = (truth.version, truth.groups);
                 rig.files.cut_power(Some(luck));
                 rig.machine += 1;
@@ -151,6 +189,7 @@ fn play(steps: Vec<ModelStep>) {
             }
         }
         assert!(!rig.is_broken);
+        truth.told(rig.settled.drain(..));
     }
     (0..URLS).for_each(|n| truth.check(&mut rig, n));
 }
