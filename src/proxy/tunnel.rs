@@ -6,9 +6,7 @@ use super::reply::{Reply, ReplyContent};
 use super::worker::{Client, Worker};
 use super::{link, own, pages};
 use crate::config::Address;
-use crate::net::descriptors;
 use crate::net::listen::Stream;
-use crate::net::prove;
 use crate::net::serve::Upgrade;
 use crate::net::splice::{self, TunnelSide, splice};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
@@ -16,12 +14,6 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
-
-/// How long a process that is gone may still look as if it was there.
-const MOMENT: Duration = Duration::from_millis(50);
 
 /// What the client is connected to.
 enum Far {
@@ -134,18 +126,20 @@ async fn run(
     (mut far, early): (Far, Bytes),
     mut record: Option<Record>,
 ) {
-    let far_stream = match &mut far {
-        Far::Origin(stream) => stream,
-        Far::Node(conn) => conn.link.http.stream(),
+    let (far_stream, asked) = match &mut far {
+        Far::Origin(stream) => (stream, None),
+        Far::Node(conn) => {
+            let pool = conn.slot.pool();
+            let asked = (link::NodeProcess::of(&pool.node), pool.shared.clone());
+            (conn.link.http.stream(), Some(asked))
+        }
     };
     let limits = splice::TunnelLimits { idle: worker.config.timeouts.tunnel_idle, shutdown: worker.shutdown.clone() };
     let (moved, end) = splice(&mut near, sent_ahead, far_stream, early, limits).await;
-    let node_has_gone = match (&far, end) {
-        (Far::Node(conn), splice::TunnelEnd::Broken(TunnelSide::Second)) => has_gone(worker, conn).await,
+    let node_has_gone = match (asked, end) {
+        (Some((process, shared)), splice::TunnelEnd::Broken(TunnelSide::Second)) => process.has_gone(&shared).await,
         // A process that is gone looks on TCP like one that has said all.
-        (Far::Node(conn), splice::TunnelEnd::Closed) if conn.slot.pool().node.address.port().is_some() => {
-            has_gone(worker, conn).await
-        }
+        (Some((process, shared)), splice::TunnelEnd::Closed) if process.is_on_tcp() => process.has_gone(&shared).await,
         _ => false,
     };
     if let Some(record) = &mut record {
@@ -160,17 +154,5 @@ async fn run(
                 AnswerEnd::Broke(Blame::new(Whose::Origin, Kind::ConnectionTerminated))
             }
         });
-    }
-}
-
-/// Whether the process at the other end is no more, and not only this connection to it.
-async fn has_gone(worker: &Worker, conn: &link::NodeConn) -> bool {
-    let node = &conn.slot.pool().node;
-    let reached = prove::reach(&node.address, &node.id, &worker.config.cluster, || false);
-    match timeout(worker.config.timeouts.connect, reached).await {
-        // One that is about to be gone takes connections for a moment still, and says nothing on them.
-        Ok(Ok(mut stream)) => timeout(MOMENT, stream.read_u8()).await.is_ok_and(|read| read.is_err()),
-        Ok(Err(e)) => !descriptors::is_our_lack(&e),
-        Err(_) => false,
     }
 }

@@ -16,6 +16,8 @@ mod ours;
 mod peers;
 #[path = "attribution/rows.rs"]
 mod rows;
+#[path = "attribution/slow.rs"]
+mod slow;
 #[path = "attribution/table.rs"]
 mod table;
 

@@ -118,6 +118,7 @@ impl Watched {
 
     pub fn meet(&mut self, boot: u64, memory: u64) {
         self.complaint.clear();
+        self.node.set_boot(boot);
         if self.verdict.boot() != boot {
             self.start_afresh();
         }

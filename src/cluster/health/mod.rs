@@ -15,3 +15,4 @@ mod state;
 pub mod undelivered;
 
 pub use monitor::Health;
+pub use probe::boot;

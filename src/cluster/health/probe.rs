@@ -6,6 +6,7 @@ use crate::cluster::views::Node;
 use crate::net::http1::{ByteStream, brief};
 use crate::net::listen::Stream;
 use serde::Deserialize;
+use std::io;
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: ringhold\r\n\r\n";
 
@@ -34,6 +35,15 @@ impl ProbeConn {
         let (answered, keep) = exchange(&mut stream).await?;
         self.0 = keep.then_some(stream);
         Ok(answered)
+    }
+}
+
+/// Which process it is that answers on this connection: its boot id.
+pub async fn boot(stream: &mut impl ByteStream) -> io::Result<u64> {
+    match exchange(stream).await {
+        Ok((Event::Answered { boot, .. }, _)) => Ok(boot),
+        Err(LinkTrouble::Io(e)) => Err(e),
+        other => Err(brief::odd(&format!("{other:?}"))),
     }
 }
 

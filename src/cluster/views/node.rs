@@ -29,6 +29,8 @@ pub struct Node {
     pub introduction: Option<Box<str>>,
     /// What the process behind the address holds, 0 before it has said so: its boot id or, with a disk, that one's lineage.
     pub memory: AtomicU64,
+    /// The boot id of the process behind the address, 0 before it has said so.
+    boot: AtomicU64,
     /// Requests under way from this front.
     pub load: AtomicU32,
     /// Whether it is slow on what it holds.
@@ -50,6 +52,7 @@ impl Node {
             returned: AtomicBool::new(false),
             answered: AtomicBool::new(false),
             memory: AtomicU64::new(0),
+            boot: AtomicU64::new(0),
             load: AtomicU32::new(0),
             pace: Gauge::default(),
         }
@@ -57,6 +60,12 @@ impl Node {
     /// Told by whoever publishes a view in which it changed.
     pub(in crate::cluster) fn set_weight(&self, weight: u32) {
         self.weight.store(weight, Ordering::Relaxed);
+    }
+    pub fn boot(&self) -> u64 {
+        self.boot.load(Ordering::Relaxed)
+    }
+    pub(in crate::cluster) fn set_boot(&self, boot: u64) {
+        self.boot.store(boot, Ordering::Relaxed);
     }
     pub fn is_up(&self) -> bool {
         self.up.load(Ordering::Acquire)

@@ -4,12 +4,18 @@ use super::broken::LinkError;
 use super::conn::NodeConn;
 use super::control::Phase;
 use super::pool::InFlight;
+use super::process::NodeProcess;
 use crate::net::http1::Upload;
 use crate::wire::answer::content::{Bad, Content, Piece};
 use crate::wire::answer::decode::Head;
+use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+
+/// A node has cut a reader that is too slow for its memory.
+const UNTAKEN: Blame = Blame { whose: Whose::Client, kind: Kind::ConnectionWriteTimeout };
 
 /// See the module. At its end the connection goes back to its pool; dropped before, the connection is closed.
 pub struct LinkBody {
@@ -21,6 +27,11 @@ pub struct LinkBody {
     buf: BytesMut,
     /// A request body that is still on its way: who answers early may do so while it reads on.
     upload: Option<Box<Upload>>,
+    process: NodeProcess,
+    /// The client has left it lying for a while, and nobody has had to wait for the node since.
+    untaken: bool,
+    /// The connection is lost, and whose fault that was is being found out.
+    looking: Option<Pin<Box<dyn Future<Output = LinkError>>>>,
     _load: InFlight,
 }
 
@@ -29,16 +40,37 @@ impl LinkBody {
         let trailers = conn.slot.pool().shared.limits.head as usize;
         let content = Content::of_link(head.ends, head.told_length, trailers);
         conn.link.control.enter(Phase::Resting);
-        LinkBody { conn: Some(conn), keep: head.keep, content, input, buf: BytesMut::new(), upload, _load: load }
+        let process = NodeProcess::of(&conn.slot.pool().node);
+        let (conn, keep, buf) = (Some(conn), head.keep, BytesMut::new());
+        LinkBody { conn, keep, content, input, buf, upload, process, untaken: false, looking: None, _load: load }
     }
 
     /// The next piece, trailers, or `None` at the end.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, LinkError>>> {
-        let frame = ready!(self.poll_piece(cx)).map_err(|broken| {
-            (self.content, self.conn) = (Content::Over, None);
-            broken
-        });
-        Poll::Ready(frame.transpose())
+        let broken = match &mut self.looking {
+            Some(looking) => ready!(looking.as_mut().poll(cx)),
+            None => match ready!(self.poll_piece(cx)) {
+                Ok(frame) => return Poll::Ready(frame.map(Ok)),
+                Err(broken) => ready!(self.poll_whose(broken, cx)),
+            },
+        };
+        self.looking = None;
+        Poll::Ready(Some(Err(broken)))
+    }
+
+    /// Whose fault it is that there is no more. A node whose link is full cannot say that it has cut its client for that; it
+    /// looks as if it had broken off by itself.
+    fn poll_whose(&mut self, broken: LinkError, cx: &mut Context<'_>) -> Poll<LinkError> {
+        self.content = Content::Over;
+        let shared = self.conn.take().map(|conn| conn.slot.pool().shared.clone());
+        match (broken, shared) {
+            (lost @ LinkError::Died { .. }, Some(shared)) if self.untaken => {
+                let process = self.process.clone();
+                let look = async move { if process.has_gone(&shared).await { lost } else { LinkError::Told(UNTAKEN) } };
+                self.looking.insert(Box::pin(look)).as_mut().poll(cx)
+            }
+            (broken, _) => Poll::Ready(broken),
+        }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, LinkError>> {
@@ -74,8 +106,10 @@ impl LinkBody {
             self.keep &= upload.is_done();
             self.upload = None;
         }
+        self.untaken |= conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0;
         match conn.poll_piece(cx, &mut self.buf, None) {
             Poll::Pending => {
+                self.untaken = false;
                 let phase = if self.upload.is_some() { Phase::Sending } else { Phase::Body };
                 if conn.link.control.phase() != phase {
                     conn.link.control.enter(phase);

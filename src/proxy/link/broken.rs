@@ -22,7 +22,7 @@ pub enum LinkError {
     Full,
     /// The client's body broke off or was malformed.
     Client(String),
-    /// The node says why there is no more of the body.
+    /// The node says why there is no more of the body, or would if its link was not full.
     Told(Blame),
     /// The client had logged in on a connection that has ended ([`super::tie`]).
     Parted,

@@ -80,6 +80,7 @@ fn the_rows_of_the_client() {
     };
     walk.each("leaves within the answer", |row, method| takes_nothing(row, method, false));
     walk.each("takes nothing for `client_silence`", |row, method| takes_nothing(row, method, true));
+    super::slow::walk(&walk);
     walk.done();
 }
 
