@@ -4,4 +4,5 @@ pub mod answer;
 pub mod client;
 pub mod latency;
 pub mod serve;
+pub mod tls;
 pub mod web;

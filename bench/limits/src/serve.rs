@@ -11,11 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::LocalSet;
 
-/// The value after `--name`, or else the usage and the end of the process.
-pub fn argument(name: &str, usage: &str) -> String {
+/// The value after `--name`, where there is one.
+pub fn given(name: &str) -> Option<String> {
     let mut words = std::env::args().skip(1);
     words.by_ref().find(|word| word == name);
-    words.next().unwrap_or_else(|| {
+    words.next()
+}
+
+/// The same, or else the usage and the end of the process.
+pub fn argument(name: &str, usage: &str) -> String {
+    given(name).unwrap_or_else(|| {
         eprintln!("usage: {usage}");
         std::process::exit(2)
     })

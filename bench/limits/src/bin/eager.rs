@@ -1,22 +1,31 @@
 //! Asks again as soon as an answer has come, on each connection. Heads are read and checked; bodies are counted in the
-//! kernel and thrown away there (MSG_TRUNC), for a load that copies large bodies is the limit before the server is.
+//! kernel and thrown away there (MSG_TRUNC), for a load that copies large bodies is the limit before the server is. Of TLS
+//! they are not decrypted.
 
-use limits::client::{Asker, Head, number};
+use limits::client::{Asker, Head, number, watched};
 use limits::latency::Latencies;
+use limits::serve::given;
+use limits::tls::{Opener, Sealer, config};
 use mio::net::TcpStream;
 use mio::{Events, Poll};
+use rustls::ClientConfig;
 use socket2::SockRef;
 use std::io::{self, ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "eager --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --seconds N
+const USAGE: &str =
+    "eager --proxy HOST:PORT --origin HOST:PORT --kind c/k1 --urls N --connections N --seconds N [--tls direct|tunnel]
+  --tls: to the host of --origin itself, which is at --proxy, or through a tunnel of that proxy
   prints: RESULT, then requests answered, microseconds taken, bytes, errors, and microseconds p50 and p99";
 
 /// MSG_TRUNC: what is read of a TCP socket is taken out of its queue and not copied.
 const DISCARD: i32 = 0x20;
 /// A head and a small body come with one read.
 const HEAD: usize = 4096;
+/// As much of TLS is read at once.
+const RECORDS: usize = 256 << 10;
 /// As much of a body as is thrown away at once; the room for it is never written to.
 const PIECE: usize = 1 << 20;
 /// What has not been answered for so long at the end is an error.
@@ -43,13 +52,24 @@ fn main() -> io::Result<()> {
 struct Connection {
     stream: TcpStream,
     asked: Instant,
-    head: Vec<u8>,
-    body_left: usize,
+    wire: Wire,
+}
+
+enum Wire {
+    Plain { head: Vec<u8>, body_left: usize },
+    Sealed(Box<Sealed>),
+}
+
+struct Sealed {
+    sealer: Sealer,
+    opener: Opener,
+    record: Vec<u8>,
 }
 
 struct Load {
     poll: Poll,
     asker: Asker,
+    tls: Option<Arc<ClientConfig>>,
     connections: Vec<Connection>,
     latencies: Latencies,
     bytes: u64,
@@ -69,14 +89,16 @@ enum Step {
 
 impl Load {
     fn new() -> io::Result<Self> {
+        let tls = given("--tls").map(|_| config(false)).transpose().map_err(io::Error::other)?;
         let mut load = Self {
             poll: Poll::new()?,
-            asker: Asker::from_arguments("eager", USAGE)?,
+            asker: Asker::from_arguments("eager", USAGE, tls.is_some())?,
+            buffer: vec![0; if tls.is_some() { RECORDS } else { HEAD }],
+            tls: tls.map(Arc::new),
             connections: Vec::new(),
             latencies: Latencies::default(),
             bytes: 0,
             errors: 0,
-            buffer: vec![0; HEAD],
             nowhere: vec![MaybeUninit::uninit(); PIECE],
         };
         for index in 0..number("--connections", USAGE) as usize {
@@ -87,15 +109,23 @@ impl Load {
     }
 
     fn connect(&self, index: usize) -> io::Result<Connection> {
-        let stream = self.asker.connect(self.poll.registry(), index)?;
-        Ok(Connection { stream, asked: Instant::now(), head: Vec::new(), body_left: 0 })
+        let way = self.asker.way();
+        let (stream, wire) = match &self.tls {
+            None => (way.connect()?, Wire::Plain { head: Vec::new(), body_left: 0 }),
+            Some(config) => {
+                let (stream, sealer, opener) = way.sealed(config.clone())?;
+                (stream, Wire::Sealed(Box::new(Sealed { sealer, opener, record: Vec::new() })))
+            }
+        };
+        let stream = watched(stream, self.poll.registry(), index)?;
+        Ok(Connection { stream, asked: Instant::now(), wire })
     }
 
     fn ask(&mut self, index: usize) -> io::Result<()> {
         loop {
             let connection = &mut self.connections[index];
             connection.asked = Instant::now();
-            match connection.stream.write_all(self.asker.pick()) {
+            match connection.ask(self.asker.pick()) {
                 Ok(()) => return Ok(()),
                 Err(_) => self.renew(index)?,
             }
@@ -142,41 +172,56 @@ impl Load {
 }
 
 impl Connection {
+    fn ask(&mut self, request: &[u8]) -> io::Result<()> {
+        match &mut self.wire {
+            Wire::Plain { .. } => self.stream.write_all(request),
+            Wire::Sealed(sealed) => {
+                sealed.sealer.seal(request, &mut sealed.record)?;
+                self.stream.write_all(&sealed.record)
+            }
+        }
+    }
+
     fn step(&mut self, buffer: &mut [u8], nowhere: &mut [MaybeUninit<u8>], bytes: &mut u64) -> io::Result<Step> {
-        let read = match if self.body_left > 0 { self.discard(nowhere) } else { self.stream.read(buffer) } {
+        let came = match &self.wire {
+            Wire::Plain { body_left, .. } if *body_left > 0 => {
+                let most = (*body_left).min(PIECE);
+                SockRef::from(&self.stream).recv_with_flags(&mut nowhere[..most], DISCARD)
+            }
+            _ => self.stream.read(buffer),
+        };
+        let read = match came {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::Drained),
             Err(error) => return Err(error),
         };
         *bytes += read as u64;
-        match self.body_left {
-            0 => self.take(&buffer[..read]),
-            _ => self.body(read),
+        let answered = match &mut self.wire {
+            Wire::Plain { head, body_left: body_left @ 0 } => take(head, body_left, &buffer[..read])?,
+            Wire::Plain { body_left, .. } => body(body_left, read)?,
+            Wire::Sealed(sealed) => sealed.opener.take(&buffer[..read])?,
+        };
+        Ok(if answered { Step::Answered } else { Step::More })
+    }
+}
+
+/// More of a head, and of the body behind it; whether the answer is whole.
+fn take(head: &mut Vec<u8>, body_left: &mut usize, bytes: &[u8]) -> io::Result<bool> {
+    head.extend_from_slice(bytes);
+    match Head::of(head) {
+        Head::Bad => Err(ErrorKind::InvalidData.into()),
+        Head::Partial => Ok(false),
+        Head::Good { end, length } => {
+            let read = head.len() - end;
+            head.clear();
+            *body_left = length;
+            body(body_left, read)
         }
     }
+}
 
-    fn discard(&self, nowhere: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-        let most = self.body_left.min(PIECE);
-        SockRef::from(&self.stream).recv_with_flags(&mut nowhere[..most], DISCARD)
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> io::Result<Step> {
-        self.head.extend_from_slice(bytes);
-        match Head::of(&self.head) {
-            Head::Bad => Err(ErrorKind::InvalidData.into()),
-            Head::Partial => Ok(Step::More),
-            Head::Good { end, length } => {
-                let read = self.head.len() - end;
-                self.head.clear();
-                self.body_left = length;
-                self.body(read)
-            }
-        }
-    }
-
-    fn body(&mut self, read: usize) -> io::Result<Step> {
-        self.body_left = self.body_left.checked_sub(read).ok_or(ErrorKind::InvalidData)?;
-        Ok(if self.body_left == 0 { Step::Answered } else { Step::More })
-    }
+fn body(body_left: &mut usize, read: usize) -> io::Result<bool> {
+    *body_left = body_left.checked_sub(read).ok_or(ErrorKind::InvalidData)?;
+    Ok(*body_left == 0)
 }

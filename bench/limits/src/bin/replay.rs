@@ -1,12 +1,13 @@
 //! Asks a proxy for a part of the order in which a set of URLs is asked for, as fast as it answers: each of the connections
-//! takes the next one when it is free.
+//! takes the next one when it is free. Or for each of the set once.
 
 use limits::answer;
-use limits::serve::{argument, on_one_thread};
-use limits::web::{self, Order};
+use limits::client;
+use limits::latency::Latencies;
+use limits::serve::{argument, given, on_one_thread};
+use limits::web::{Order, Sizes};
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::iter::{Skip, Take};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,30 +15,41 @@ use tokio::net::TcpStream;
 
 const USAGE: &str =
     "replay --proxy HOST:PORT --origin HOST:PORT --objects N --skip N --requests N --connections N --seconds N
-  prints: requests that were answered as they should be, the bytes of their bodies, others, and seconds
+    [--sizes log-uniform] [--each yes]
+  prints: requests that were answered as they should be, the bytes of their bodies, others, seconds, and microseconds p50 and
+  p99
   ends after --seconds at the latest";
 
 struct Replay {
     proxy: String,
     origin: String,
-    order: RefCell<Take<Skip<Order>>>,
+    order: RefCell<Box<dyn Iterator<Item = u64>>>,
+    sizes: Sizes,
     end: Instant,
+    latencies: RefCell<Latencies>,
     answered: Cell<u64>,
     bytes: Cell<u64>,
     errors: Cell<u64>,
 }
 
 fn number(name: &str) -> u64 {
-    argument(name, USAGE).parse().unwrap_or_else(|_| panic!("{name} needs a number"))
+    client::number(name, USAGE) as u64
 }
 
 fn main() -> io::Result<()> {
     let started = Instant::now();
-    let order = Order::new(number("--objects")).skip(number("--skip") as usize).take(number("--requests") as usize);
+    let objects = number("--objects");
+    let order: Box<dyn Iterator<Item = u64>> = match given("--each") {
+        Some(_) => Box::new(1..=objects),
+        None => Box::new(Order::new(objects)),
+    };
+    let order = order.skip(number("--skip") as usize).take(number("--requests") as usize);
     let replay = Rc::new(Replay {
         proxy: argument("--proxy", USAGE),
         origin: argument("--origin", USAGE),
-        order: RefCell::new(order),
+        order: RefCell::new(Box::new(order)),
+        sizes: Sizes::from_arguments(),
+        latencies: RefCell::default(),
         end: started + Duration::from_secs(number("--seconds")),
         answered: Cell::new(0),
         bytes: Cell::new(0),
@@ -53,7 +65,9 @@ fn main() -> io::Result<()> {
         Ok(())
     })?;
     let (answered, bytes, errors) = (replay.answered.get(), replay.bytes.get(), replay.errors.get());
-    println!("{answered} {bytes} {errors} {:.1}", started.elapsed().as_secs_f64());
+    let latencies = replay.latencies.borrow();
+    let [p50, p99] = [0.5, 0.99].map(|part| latencies.quantile(part).as_micros());
+    println!("{answered} {bytes} {errors} {:.3} {p50} {p99}", started.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -66,8 +80,10 @@ impl Replay {
     async fn connection(self: Rc<Self>) {
         let (mut stream, mut buffer) = (None, vec![0; 1 << 18]);
         while let Some(number) = self.next() {
+            let asked = Instant::now();
             match self.ask(&mut stream, &mut buffer, number).await {
                 Ok(size) => {
+                    self.latencies.borrow_mut().add(asked.elapsed());
                     self.answered.set(self.answered.get() + 1);
                     self.bytes.set(self.bytes.get() + size as u64);
                 }
@@ -95,7 +111,7 @@ impl Replay {
             format!("GET http://{origin}/z/{number} HTTP/1.1\r\nHost: {origin}\r\nUser-Agent: replay\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let size = body(stream, buffer).await?;
-        if size == web::size(number) { Ok(size) } else { Err(io::Error::other("of another size")) }
+        if size == self.sizes.size(number) { Ok(size) } else { Err(io::Error::other("of another size")) }
     }
 }
 

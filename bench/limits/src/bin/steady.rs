@@ -2,10 +2,11 @@
 //! that stalls for a second delays all that was due in it, and each counts. It spins, for a sleep is too coarse.
 
 use limits::answer::length;
+use limits::client::watched;
 use limits::latency::{Latencies, slot};
 use limits::serve::argument;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -111,9 +112,7 @@ impl Load {
     fn connect(&self, index: usize) -> io::Result<Connection> {
         let stream = std::net::TcpStream::connect(self.proxy)?;
         stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        let stream = watched(stream, self.poll.registry(), index)?;
         Ok(Connection { stream, due: None, new: false, head: Vec::new(), body_left: 0 })
     }
 

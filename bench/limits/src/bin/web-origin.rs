@@ -8,15 +8,16 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use limits::answer::{self, Answer, Kind};
 use limits::serve::{argument, on_one_thread, serve};
-use limits::web;
+use limits::web::Sizes;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 
-const USAGE: &str = "web-origin --listen HOST:PORT --objects N";
+const USAGE: &str = "web-origin --listen HOST:PORT --objects N [--sizes log-uniform]";
 
 struct Origin {
+    sizes: Sizes,
     objects: u64,
     bytes_of_set: u64,
     requests: Cell<u64>,
@@ -27,8 +28,9 @@ struct Origin {
 fn main() -> io::Result<()> {
     let address = argument("--listen", USAGE);
     let objects = argument("--objects", USAGE).parse().map_err(io::Error::other)?;
-    let (bytes_of_set, body) = (web::bytes(objects), answer::body(web::LARGEST as usize));
-    let origin = Rc::new(Origin { objects, bytes_of_set, requests: Cell::new(0), bytes: Cell::new(0), body });
+    let sizes = Sizes::from_arguments();
+    let (bytes_of_set, body) = (sizes.bytes(objects), answer::body(sizes.largest()));
+    let origin = Rc::new(Origin { sizes, objects, bytes_of_set, requests: Cell::new(0), bytes: Cell::new(0), body });
     let service = service_fn(move |request: Request<Incoming>| {
         let answer = origin.answer(request.uri().path());
         async move { Ok::<_, Infallible>(answer) }
@@ -46,7 +48,7 @@ impl Origin {
         let Some(number) = number.filter(|number| (1..=self.objects).contains(number)) else {
             return answer::not_found();
         };
-        let size = web::size(number);
+        let size = self.sizes.size(number);
         self.requests.set(self.requests.get() + 1);
         self.bytes.set(self.bytes.get() + size as u64);
         let fields = answer::origin_fields(Kind { control: "public, max-age=36000", varies: false, size });
