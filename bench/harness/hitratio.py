@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 
 from .peers import PEERS, Peers, missing
 from .processes import family, resident
@@ -40,10 +41,10 @@ class Hits:
 class Web:
     """The origin of the set, and what came to it."""
 
-    def __init__(self, bench, program, objects):
+    def __init__(self, bench, program, objects, *more):
         self.port = bench.port()
         self.address = f"127.0.0.1:{self.port}"
-        words = [program, "--listen", self.address, "--objects", str(objects)]
+        words = [program, "--listen", self.address, "--objects", str(objects), *more]
         self.child = bench.start("web-origin", words, core=bench.load_core)
 
     def status(self):
@@ -53,6 +54,33 @@ class Web:
         numbers = connection.getresponse().read().split()
         connection.close()
         return list(map(int, numbers))
+
+    def size_of_first(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request("HEAD", "/z/1")
+        size = int(connection.getresponse().headers["Content-Length"])
+        connection.close()
+        return size
+
+    def wait(self):
+        """The first status, once it answers."""
+        for _ in range(100):
+            try:
+                return self.status()
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError("web-origin does not answer")
+
+
+def replay(bench, program, web, subject, patience, **more):
+    """Requests answered, bytes of their bodies, errors, seconds, and microseconds p50 and p99; and what it complains of."""
+    words = [program, "--proxy", f"127.0.0.1:{subject.port}", "--origin", web.address, "--seconds", patience]
+    words += [word for name, value in more.items() for word in (f"--{name}", value)]
+    told = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=patience + 60,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {bench.load_core}))
+    if told.returncode:
+        raise RuntimeError(f"replay: {told.stderr.strip()}")
+    return list(map(float, told.stdout.split())), told.stderr.strip()
 
 
 class HitRatio:
@@ -66,8 +94,7 @@ class HitRatio:
     def measure(self):
         """By name; ringhold once for each policy."""
         web = Web(self.bench, self.programs["web-origin"], self.objects)
-        self.wait(web)
-        self.set = web.status()[2]
+        self.set = web.wait()[2]
         self.memory = self.set // SHARE >> 20
         self.say(f"hit ratio: {self.objects:,} URLs of {self.set / (1 << 30):.2f} GiB, a cache of {self.memory:,} MiB")
         starts = self.starts(web)
@@ -87,14 +114,6 @@ class HitRatio:
             memory = int(memory * taken / hits.memory)
             hits = self.alone(web, start(memory))
         return hits
-
-    def wait(self, web):
-        for _ in range(100):
-            try:
-                return web.status()
-            except OSError:
-                subprocess.run(["sleep", "0.1"])
-        raise RuntimeError("web-origin does not answer")
 
     def starts(self, web):
         """How each is started with so many MiB, by its name in the table."""
@@ -123,7 +142,7 @@ class HitRatio:
         return hits
 
     def alone(self, web, subject):
-        wrong = subject.ready(f"http://{web.address}/z/1", self.size_of_first(web))
+        wrong = subject.ready(f"http://{web.address}/z/1", web.size_of_first())
         if wrong:
             raise RuntimeError(f"{subject.name}: {wrong}\n{self.bench.output(subject.name)[-1000:]}")
         with Files(self.bench.memory, subject) as files:
@@ -136,30 +155,17 @@ class HitRatio:
                     resident(subject.children), files.mean())
         self.bench.stop(subject.children)
         # What it kept in files must not be there when it starts again.
-        shutil.rmtree(os.path.join(self.bench.memory, subject.name), ignore_errors=True)
+        shutil.rmtree(os.path.join(self.bench.memory, f"{subject.name}-store"), ignore_errors=True)
         self.say(f"hit ratio, {subject.name}: objects {hits.objects:.2%}, bytes {hits.bytes:.2%}, {hits.rate:,.0f}/s, "
                  f"{hits.errors} errors, {hits.memory >> 20:,} MiB, {hits.in_files >> 20:,} MiB in files")
         return hits
 
-    def size_of_first(self, web):
-        connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=5)
-        connection.request("HEAD", "/z/1")
-        size = int(connection.getresponse().headers["Content-Length"])
-        connection.close()
-        return size
-
     def replay(self, web, subject, skip):
-        words = [self.programs["replay"], "--proxy", f"127.0.0.1:{subject.port}", "--origin", web.address,
-                 "--objects", self.objects, "--skip", skip, "--requests", self.half, "--connections", CONNECTIONS,
-                 "--seconds", PATIENCE]
-        pin = lambda: os.sched_setaffinity(0, {self.bench.load_core})
-        told = subprocess.run(list(map(str, words)), capture_output=True, text=True, preexec_fn=pin,
-                              timeout=PATIENCE + 60)
-        if told.returncode:
-            raise RuntimeError(f"replay: {told.stderr.strip()}")
-        if told.stderr:
-            self.say(f"{subject.name}: {told.stderr.strip()}")
-        return list(map(float, told.stdout.split()))
+        told, complaint = replay(self.bench, self.programs["replay"], web, subject, PATIENCE, objects=self.objects, skip=skip,
+                                 requests=self.half, connections=CONNECTIONS)
+        if complaint:
+            self.say(f"{subject.name}: {complaint}")
+        return told[:4]
 
     def report(self, found):
         rows = [[name, f"{hits.objects:.2%}", f"{hits.bytes:.2%}", f"{hits.rate:,.0f}", f"{hits.memory + hits.in_files >> 20:,} MiB"]

@@ -23,6 +23,7 @@ class Run:
 
 QUIET_SECONDS = 2
 
+
 def ticks(core):
     """Busy, idle and stolen time of a core so far."""
     with open("/proc/stat") as file:
@@ -86,9 +87,13 @@ class Load:
         self.random(port, kind, 1)
 
     def measure(self, port, kind, seconds):
+        return self.watched(lambda: self.random(port, kind, seconds))
+
+    def watched(self, ask):
+        """What `ask` says (requests, seconds, errors, p50, p99), and what the machine and the origin did meanwhile."""
         cores = self.bench.server_core, self.bench.load_core
         reached, before = self.origin.requests(), [ticks(core) for core in cores]
-        requests, took, errors, p50, p99 = self.random(port, kind, seconds)
+        requests, took, errors, p50, p99 = ask()
         after = [ticks(core) for core in cores]
         reached = self.origin.requests() - reached - 1
         (server, stolen), (load, stolen_too) = map(shares, before, after)

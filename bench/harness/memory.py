@@ -24,9 +24,10 @@ class PerObject:
 RESERVED = ["haproxy"]
 
 
-def per_object(load, subject, objects, reserved, say):
-    """Stores that many objects of 1 KiB, and asks for all again to see whether it still holds them."""
-    load.once(subject.port, "c/k1", 100)
+def per_object(load, subject, objects, reserved, say, first=100):
+    """Stores that many objects of 1 KiB, and asks for all again to see whether it still holds them. What the `first` of them
+    take does not count."""
+    load.once(subject.port, "c/k1", first)
     before = 0 if reserved else resident(subject.children)
     patience = max(30, objects // 2000)
     load.once(subject.port, "c/k1", objects, patience)
@@ -35,7 +36,7 @@ def per_object(load, subject, objects, reserved, say):
     reached = load.origin.requests()
     requests = load.once(subject.port, "c/k1", objects, patience)
     held = 1 - (load.origin.requests() - reached - 1) / max(requests, 1)
-    found = PerObject(objects, grown / (objects * held) if held > 0 else float("nan"), held)
+    found = PerObject(objects, grown / ((objects - first) * held) if held > 0 else float("nan"), held)
     say(f"memory, {subject.name}: {found.bytes:,.0f} bytes an object, {found.held:.1%} of {objects:,} held")
     return found
 
@@ -45,16 +46,18 @@ def settled():
 
 
 def idle_connections(origin, subject, count, say):
+    ask = f"GET {origin.url('c/k1', 1)} HTTP/1.1\r\nHost: {origin.address}\r\n\r\n"
+    return idle(subject, lambda: socket.create_connection(("127.0.0.1", subject.port), timeout=10), ask, count, say)
+
+
+def idle(subject, connect, ask, count, say):
     """Bytes a connection that has asked once and waits."""
-    before = resident(subject.children)
-    address = origin.address
-    ask = f"GET {origin.url('c/k1', 1)} HTTP/1.1\r\nHost: {address}\r\n\r\n".encode()
-    sockets = []
+    before, sockets = resident(subject.children), []
     try:
         for _ in range(count):
-            client = socket.create_connection(("127.0.0.1", subject.port), timeout=10)
+            client = connect()
             sockets.append(client)
-            client.sendall(ask)
+            client.sendall(ask.encode())
             answered(client)
         settled()
         cost = (resident(subject.children) - before) / count
@@ -65,10 +68,13 @@ def idle_connections(origin, subject, count, say):
     return cost
 
 
-def answered(client):
+def answered(client, size=None):
+    """Reads an answer to its end; with `size` it has to be a 200 with a body of that many bytes."""
     response = http.client.HTTPResponse(client)
     response.begin()
-    response.read()
+    length = len(response.read())
+    if size is not None and (response.status, length) != (200, size):
+        raise ValueError(f"it answers {response.status} with {length} bytes")
 
 
 def transfer(origin, subject, say):

@@ -11,15 +11,17 @@ LARGE = ("g1", 1 << 30)
 
 
 class Origin:
-    def __init__(self, bench, bare_origin):
-        self.port = bench.port()
+    """`tls`: lines for nginx, by which it speaks TLS on `tls_port` too."""
+
+    def __init__(self, bench, bare_origin, name="origin", tls=""):
+        self.port, self.tls_port = bench.port(), bench.port()
         self.address = f"127.0.0.1:{self.port}"
         self.program = "nginx" if shutil.which("nginx") else "bare-origin"
         if self.program == "nginx":
-            words = nginx(bench, self.port)
+            words = nginx(bench, name, self.port, tls and f"listen 127.0.0.1:{self.tls_port} ssl backlog=4096; {tls}")
         else:
             words = [bare_origin, "--listen", self.address]
-        self.child = bench.start("origin", words, core=bench.load_core)
+        self.child = bench.start(name, words, core=bench.load_core)
 
     def url(self, kind, number):
         return f"http://{self.address}/{kind}/{number}"
@@ -33,8 +35,8 @@ class Origin:
         return int(counts[1])
 
 
-def nginx(bench, port):
-    room = bench.room("origin")
+def nginx(bench, name, port, more):
+    room = bench.room(name)
     files = os.path.join(room, "files")
     os.makedirs(files, exist_ok=True)
     for name, size in SIZES.items():
@@ -51,6 +53,7 @@ def nginx(bench, port):
         default_type application/octet-stream;
         server {{
             listen 127.0.0.1:{port} backlog=4096;
+            {more}
             root {files};
             location = /status {{ stub_status; }}
             {places} }}""")

@@ -10,15 +10,23 @@ from .origin import nginx_words
 from .subject import Subject
 
 # What has to be installed for each, in Debian's names, and how each tells its version.
-PACKAGES = {"squid": "squid", "traffic_server": "trafficserver", "varnishd": "varnish", "nginx": "nginx",
-            "haproxy": "haproxy"}
-VERSIONS = {"squid": "-v", "traffic_server": "--version", "varnishd": "-V", "nginx": "-v", "haproxy": "-v"}
+PACKAGES = {"squid": "squid-openssl", "traffic_server": "trafficserver", "varnishd": "varnish", "nginx": "nginx",
+            "haproxy": "haproxy", "mitmdump": "mitmproxy, of PyPI"}
+VERSIONS = {"squid": "-v", "traffic_server": "--version", "varnishd": "-V", "nginx": "-v", "haproxy": "-v",
+            "mitmdump": "--version"}
+# Where `bench/peers install` puts what is of PyPI.
+PYTHON = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringhold-bench", "bin")
+
+
+def found(program):
+    """Where a program is, or None."""
+    return shutil.which(program) or shutil.which(program, path=PYTHON)
 
 
 def version(program):
-    told = subprocess.run([program, VERSIONS[program]], capture_output=True, text=True)
-    found = re.search(r"\d+\.\d+[\w.+-]*", told.stdout + told.stderr)
-    return found[0] if found else "?"
+    told = subprocess.run([found(program), VERSIONS[program]], capture_output=True, text=True)
+    number = re.search(r"\d+\.\d+[\w.+-]*", told.stdout + told.stderr)
+    return number[0] if number else "?"
 
 
 def write(path, text):
@@ -29,20 +37,22 @@ def write(path, text):
 
 class Peers:
     """Starts them; `memory`, `files` (what nginx may keep, in memory too) and `largest` (object) are in MiB. `shared` gives
-    Squid the memory that several processes could use: unlike its own, that goes on taking new objects when it is full."""
+    Squid the memory that several processes could use: unlike its own, that goes on taking new objects when it is full.
+    `listen`: more about the port that they listen on, as each of them says it; `store`: where nginx keeps its files."""
 
-    def __init__(self, bench, origin, memory=256, files=1024, largest=2, shared=False):
+    def __init__(self, bench, origin, memory=256, files=1024, largest=2, shared=False, listen="", store=None):
         self.bench, self.origin, self.memory, self.files, self.largest = bench, origin, memory, files, largest
-        self.shared = "on" if shared else "off"
+        self.shared, self.listen, self.store = "on" if shared else "off", listen, store or bench.memory
 
-    def nginx(self, name, port):
-        store = self.bench.room(name, self.bench.memory)
+    def nginx(self, name, port, more=""):
+        store = self.bench.room(f"{name}-store", self.store)
         return self.bench.start(name, nginx_words(self.bench.room(name), f"""
             proxy_cache_path {store} levels=1:2 keys_zone=c:64m max_size={self.files}m inactive=1d manager_files=10000 manager_threshold=2s
                 use_temp_path=off;
             upstream origin {{ server {self.origin.address}; keepalive 64; }}
+            {more}
             server {{
-                listen 127.0.0.1:{port} backlog=4096;
+                listen 127.0.0.1:{port} backlog=4096 {self.listen};
                 location / {{
                     proxy_pass http://origin; proxy_http_version 1.1;
                     proxy_set_header Connection ""; proxy_set_header Host $http_host;
@@ -60,10 +70,10 @@ class Peers:
                     proxy_set_header Connection ""; proxy_set_header Host $http_host;
                 }} }}"""))
 
-    def squid(self, name, port, more=""):
+    def squid(self, name, port, more="", mode=("-N",)):
         room = self.bench.room(name)
         path = write(f"{room}/squid.conf", f"""
-http_port 127.0.0.1:{port}
+http_port 127.0.0.1:{port} {self.listen}
 http_access allow all
 cache_mem {self.memory} MB
 maximum_object_size {max(self.largest, 4)} MB
@@ -79,7 +89,7 @@ shutdown_lifetime 1 second
 visible_hostname {name}
 {more}
 """)
-        return self.bench.start(name, ["squid", "-N", "-n", re.sub(r"\W", "", name), "-f", path])
+        return self.bench.start(name, ["squid", *mode, "-n", re.sub(r"\W", "", name), "-f", path])
 
     def squid_front(self, name, port, nodes):
         parents = "\n".join(
@@ -116,7 +126,7 @@ defaults
   max-object-size 2000000
   max-age 36000
 frontend f
-  bind 127.0.0.1:{port}
+  bind 127.0.0.1:{port} {self.listen}
   default_backend b
 backend b
   http-request cache-use c
@@ -134,12 +144,13 @@ backend b
   http-reuse always
 {servers}""")
 
-    def traffic_server(self, name, port):
-        return self.bench.start(name, ["traffic_server", f"--run-root={traffic_server_root(self.bench, name, port)}"])
+    def traffic_server(self, name, port, memory=512, files=512, store=None):
+        root = traffic_server_root(self.bench, name, port, memory, files, store)
+        return self.bench.start(name, ["traffic_server", f"--run-root={root}"])
 
 
-def traffic_server_root(bench, name, port):
-    """A tree of its own, so that nothing under /etc or /var is touched."""
+def traffic_server_root(bench, name, port, memory, files, store):
+    """A tree of its own, so that nothing under /etc or /var is touched; memory and what files may take (in `store`) in MiB."""
     room = bench.room(name)
     etc = bench.room("etc", room)
     for folder in ["cache", "log", "run"]:
@@ -147,12 +158,12 @@ def traffic_server_root(bench, name, port):
     for file in os.listdir("/etc/trafficserver"):
         if file not in ("records.config", "storage.config") and os.path.isfile(f"/etc/trafficserver/{file}"):
             shutil.copy(f"/etc/trafficserver/{file}", etc)
-    write(f"{etc}/storage.config", f"{room}/cache 512M\n")
+    write(f"{etc}/storage.config", f"{store or f'{room}/cache'} {files}M\n")
     settings = {
         "http.server_ports STRING": f"{port}:ip-in=127.0.0.1", "admin.user_id STRING": "#-1",
         "url_remap.remap_required INT": 0, "reverse_proxy.enabled INT": 0, "log.logging_enabled INT": 0,
         "exec_thread.autoconfig INT": 0, "exec_thread.limit INT": 1,
-        "cache.ram_cache.size INT": 512 << 20, "dns.nameservers STRING": "127.0.0.1",
+        "cache.ram_cache.size INT": memory << 20, "dns.nameservers STRING": "127.0.0.1",
         "crash_log_helper STRING": "NULL",
     }
     with open("/etc/trafficserver/records.config") as file:
@@ -201,4 +212,8 @@ PEERS = {
 
 def missing(name):
     """The packages without which a peer cannot be measured."""
-    return [PACKAGES[program] for program in PEERS[name][0] if not shutil.which(program)]
+    return lacking(PEERS[name][0])
+
+
+def lacking(programs):
+    return [PACKAGES[program] for program in programs if not found(program)]

@@ -21,7 +21,7 @@ class Bench:
 
     def __init__(self, server_core=0, load_core=1):
         self.server_core, self.load_core = server_core, load_core
-        self.children, self.folders = [], []
+        self.children, self.folders, self.group = [], [], None
         self.next_port = 21000
 
     def __enter__(self):
@@ -71,7 +71,7 @@ class Bench:
         pin = self.server_core if core is None else core
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(env or {})},
-            start_new_session=True, preexec_fn=lambda: settle(pin))
+            start_new_session=True, preexec_fn=lambda: settle(pin, self.group))
         self.children.append(child)
         return child
 
@@ -85,8 +85,11 @@ class Bench:
             return file.read().strip()
 
 
-def settle(core):
-    """In the child: on its core, and gone when we are."""
+def settle(core, group=None):
+    """In the child: on its core, in its control group, and gone when we are."""
+    if group:
+        with open(os.path.join(group, "cgroup.procs"), "w") as file:
+            file.write(str(os.getpid()))
     os.sched_setaffinity(0, {core})
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -127,6 +130,22 @@ def end(child, patience=4):
 
 def alive(pid):
     return os.path.exists(f"/proc/{pid}")
+
+
+def transferred(children):
+    """Bytes that the processes have read from devices and written for them so far; and how many of those were dropped while only
+    the page cache had them."""
+    total = [0, 0, 0]
+    for child in children:
+        for pid in family(child.pid):
+            try:
+                with open(f"/proc/{pid}/io") as file:
+                    numbers = dict(line.split(": ") for line in file)
+            except OSError:
+                continue
+            for place, name in enumerate(["read_bytes", "write_bytes", "cancelled_write_bytes"]):
+                total[place] += int(numbers[name])
+    return total
 
 
 def resident(children):
