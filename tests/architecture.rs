@@ -48,6 +48,9 @@ const PURE: &[&str] = &[
     "src/net/serve/answer.rs",
     "src/net/serve/demands.rs",
     "src/net/serve/end.rs",
+    "src/net/serve/http2/answered.rs",
+    "src/net/serve/http2/fields.rs",
+    "src/net/serve/http2/frames.rs",
     "src/net/serve/limits.rs",
     "src/net/serve/manners.rs",
     "src/net/serve/says.rs",
@@ -124,6 +127,8 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("rcgen", &["src/proxy/https/ca.rs", "src/proxy/https/leaf.rs"]),
     ("murmur3", &["src/ring/hash.rs"]),
     ("percent_encoding", &["src/wire/percent.rs", "src/wire/target.rs"]),
+    // The last one names the protocol.
+    ("h2", &["src/net/serve/http2", "src/net/serve/streamed.rs", "src/wire/client_hello.rs"]),
     ("httparse", &["src/wire/answer", "src/net/serve/head.rs"]),
     ("hyper_util", &["src/cli", "src/cluster/link.rs", "src/node/upgrade.rs"]),
     ("ipnet", &["src/config", "src/net"]),

@@ -95,7 +95,7 @@ fn tunnel(front: &Cluster, authority: &str) -> Connection {
 fn a_listed_host_is_answered_in_its_name_and_from_the_cache() {
     let stage = Stage::new();
     stage.origin.on("/page", |x| x.reply(200, &format!("{KEEP}Alt-Svc: h3=\":443\"\r\n"), "page"));
-    let config = Arc::new(stage.client(&["h2", "http/1.1"]));
+    let config = Arc::new(stage.client(&["http/1.1"]));
     for hit in [false, true] {
         let mut client = stage.inside(&config);
         for again in [false, true] {
@@ -241,7 +241,7 @@ fn what_is_not_ours_to_answer_is_tunnelled_with_every_byte() {
     let stage = Stage::new();
     stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
     // The origin's own certificate is seen: a client of its authority is content.
-    let protocols = Arc::new(stage.authority.client(&["h2"]));
+    let protocols = Arc::new(stage.authority.client(&["h3"]));
     assert!(stage.tunnel().secure(&protocols, "localhost").is_ok());
     assert!(stage.passed("protocol"));
     let other_name = Arc::new(stage.authority.client(&[]));

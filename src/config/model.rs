@@ -195,6 +195,8 @@ pub struct Limits {
     pub head: u64,
     /// Field lines of a message; default 100.
     pub fields: usize,
+    /// Requests at once on one connection of HTTP/2; default 100.
+    pub streams: usize,
     /// Connections to one origin from one node; default 1024.
     pub origin_connections: usize,
     /// Connections from one worker to one node; default 1024.

@@ -100,6 +100,7 @@ tables! {
         connections: WholeNumber<1, 1_048_576> = WholeNumber(16_384),
         head: Spanned<Size> = nowhere(Size(64 * KIB)),
         fields: WholeNumber<1, 4_096> = WholeNumber(100),
+        streams: WholeNumber<1, 1_000> = WholeNumber(100),
         origin_connections: WholeNumber<1, 65_536> = WholeNumber(1_024),
         node_connections: WholeNumber<1, 65_536> = WholeNumber(1_024),
         queue: WholeNumber<0, 1_048_576> = WholeNumber(4_096),

@@ -116,6 +116,7 @@ fn limits(raw: raw::RawLimits) -> Limits {
         connections: raw.connections.0 as usize,
         head: raw.head.into_inner().0,
         fields: raw.fields.0 as usize,
+        streams: raw.streams.0 as usize,
         origin_connections: raw.origin_connections.0 as usize,
         node_connections: raw.node_connections.0 as usize,
         queue: raw.queue.0 as usize,

@@ -1,4 +1,4 @@
-//! The HTTP/1 server: one connection from its first byte to its last, with time limits, and an answer to whatever comes.
+//! The server: one connection of HTTP/1 (of HTTP/2: [`http2`]) from its first byte to its last, with time limits, and an answer to whatever comes.
 
 mod answer;
 mod body;
@@ -9,6 +9,7 @@ mod end;
 mod forced;
 mod head;
 mod held;
+mod http2;
 mod interim;
 mod io;
 mod left;
@@ -20,6 +21,7 @@ mod payload;
 mod says;
 mod service;
 mod state;
+mod streamed;
 mod sweep;
 #[cfg(test)]
 mod tests;

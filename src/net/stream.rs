@@ -62,6 +62,10 @@ impl Stream {
             s.say_goodbye();
         }
     }
+    /// Whether both ends have agreed on HTTP/2 (RFC 9113 section 3.2).
+    pub fn is_http2(&self) -> bool {
+        matches!(self, Stream::Tls(s) if s.is_http2())
+    }
     /// Whether bytes can go into its socket as they are: what [`Stream::poll_write_more`] and [`Stream::poll_send`] need.
     pub fn is_plain(&self) -> bool {
         !matches!(self, Stream::Tls(_))

@@ -116,7 +116,11 @@ pub fn config() -> Config {
 }
 
 pub fn shared(config: &Config) -> Rc<Shared> {
-    let via = [HeaderValue::from_static("1.0 test"), HeaderValue::from_static("1.1 test")];
+    let via = [
+        HeaderValue::from_static("1.0 test"),
+        HeaderValue::from_static("1.1 test"),
+        HeaderValue::from_static("2.0 test"),
+    ];
     Shared::new(config, Arc::new(FrontCounters::default()), via)
 }
 

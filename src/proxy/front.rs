@@ -13,7 +13,7 @@ pub struct Front {
     /// Among several fronts; `None`: it is the only one.
     pub id: Option<String>,
     /// Our member of `Via`, by version of the message.
-    pub via: [HeaderValue; 2],
+    pub via: [HeaderValue; 3],
     /// Where it listens, with the real ports.
     pub listen: Vec<SocketAddr>,
     pub admin: SocketAddr,
@@ -40,7 +40,7 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
 impl Front {
     pub fn new(pseudonym: &str, listen: Vec<SocketAddr>, admin: SocketAddr) -> Front {
         // The configuration admits only tokens.
-        let via = ["1.0", "1.1"].map(|version| {
+        let via = ["1.0", "1.1", "2.0"].map(|version| {
             HeaderValue::try_from(format!("{version} {pseudonym}"))
                 .unwrap_or_else(|_| HeaderValue::from_static("1.1 ringhold"))
         });

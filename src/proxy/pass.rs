@@ -120,7 +120,7 @@ impl Pass {
             }
         };
         let client = &self.client;
-        if answer.head.challenges {
+        if answer.head.challenges && self.version < Version::HTTP_2 {
             client.ties.make(&self.key);
         }
         if self.special {

@@ -19,7 +19,7 @@ use crate::wire::target::{Key, Target};
 use crate::wire::{connection_auth, hop, target, via};
 use http::header::{CONNECTION, HOST, HeaderValue, VIA};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Version};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -147,7 +147,7 @@ async fn connect(
         Some(Ok(listed)) => {
             let serve = |stream, client: Rc<Client>| {
                 let connections = client.worker.connections.clone();
-                connections.serve(stream, FrontService(client));
+                connections.serve_agreed(stream, FrontService(client));
             };
             Ok(listed.take(upgrade, record.take(), serve))
         }
@@ -170,6 +170,8 @@ async fn forward(
     let hop = hop::strip(&mut request.headers);
     let (framing, expect) = upload::framing(&request, &body);
     let has_content = !matches!(framing, BodyLength::None | BodyLength::Sized(0));
+    // Of HTTP/2 nobody logs in on a connection ([`crate::net::serve`]).
+    let can_tie = request.version < Version::HTTP_2;
     let tie = match connection_auth::is_in_request(&request.headers) {
         true => Some(client.ties.make(&key)),
         false => client.ties.get(&key),
@@ -182,7 +184,7 @@ async fn forward(
         true => onward.ask(client).await?,
         false => onward.ask_to_its_end(client).await?,
     };
-    if answer.head.challenges {
+    if answer.head.challenges && can_tie {
         client.ties.make(&key);
     }
     let capture = watch.capture(client, &key, || Some(request), &answer, &pool);

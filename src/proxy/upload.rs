@@ -17,7 +17,7 @@ pub fn framing(request: &Parts, body: &ClientBody) -> (BodyLength, bool) {
     }
     let framing = body.size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Sized);
     let expects = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    let expect = request.version == Version::HTTP_11 && request.headers.get_all(EXPECT).iter().any(expects);
+    let expect = request.version > Version::HTTP_10 && request.headers.get_all(EXPECT).iter().any(expects);
     (framing, expect)
 }
 

@@ -29,8 +29,10 @@ pub struct ClientHello {
     pub program: u64,
 }
 
-/// The one protocol that is spoken in TLS, to clients and to origins, by its name there (RFC 7301 section 6).
+/// What is spoken in TLS to clients and to origins, by its name there (RFC 7301 section 6).
 pub const HTTP: &[u8] = b"http/1.1";
+/// HTTP/2 over TLS (RFC 9113 section 3.2), to clients alone.
+pub const HTTP2: &[u8] = b"h2";
 
 const RECORD: usize = 5;
 const HANDSHAKE: u8 = 22;
@@ -45,9 +47,10 @@ const TLS_1_2: u16 = 0x0303;
 const TLS_1_3: u16 = 0x0304;
 
 impl ClientHello {
-    /// Whether it can be answered in HTTP/1.1. Who names no protocol speaks that.
-    pub fn speaks_http1(&self) -> bool {
-        self.protocols.as_ref().is_none_or(|all| all.iter().any(|protocol| **protocol == *HTTP))
+    /// Whether it can be answered in HTTP/2 or HTTP/1.1. Who names no protocol speaks the latter.
+    pub fn speaks_http(&self) -> bool {
+        let is_ours = |protocol: &[u8]| protocol == HTTP || protocol == HTTP2;
+        self.protocols.as_ref().is_none_or(|all| all.iter().any(|protocol| is_ours(protocol)))
     }
 }
 
@@ -268,7 +271,7 @@ mod tests {
             }
             let HelloRead::Hello(hello) = read(&sent) else { panic!("it is whole") };
             assert_eq!(hello.host.as_deref(), Some("files.example"));
-            assert!(hello.speaks_http1() && hello.is_current);
+            assert!(hello.speaks_http() && hello.is_current);
             let more = [&sent[..], b"early data"].concat();
             assert_eq!(read(&more), HelloRead::Hello(hello));
         }
@@ -288,16 +291,17 @@ mod tests {
 
     #[test]
     fn what_it_speaks_is_what_it_says_and_without_a_word_http_1() {
-        for (extensions, http1, current) in [
+        for (extensions, http, current) in [
             (vec![], true, true),
-            (vec![protocols(&["h2"])], false, true),
+            (vec![protocols(&["h2"])], true, true),
+            (vec![protocols(&["h3", "h2c"])], false, true),
             (vec![protocols(&["http/1.0", "http/1.1"])], true, true),
             (vec![versions(&[0x0302, 0x0301])], true, false),
             (vec![versions(&[TLS_1_2])], true, true),
             (vec![versions(&[0x0305, 0x7f1c])], true, false),
         ] {
             let hello = hello(&[0x1301], &extensions);
-            assert_eq!((hello.speaks_http1(), hello.is_current), (http1, current), "{extensions:?}");
+            assert_eq!((hello.speaks_http(), hello.is_current), (http, current), "{extensions:?}");
             assert_eq!(hello.host, None);
         }
         let old = read(&hello_in(1 << 14, 0x0301, &[0x002f], &[]));

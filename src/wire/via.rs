@@ -36,8 +36,8 @@ fn protocol_version(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "0.9",
         Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
+        Version::HTTP_2 => "2.0",
+        Version::HTTP_3 => "3.0",
         _ => "1.1",
     }
 }

@@ -4,7 +4,7 @@ use super::PATIENCE;
 use super::framing::{Framing, Trailers};
 use super::head::{self, Head, cut};
 use super::wire::Wire;
-use rustls::ClientConfig;
+use rustls::{ClientConfig, ClientConnection};
 use std::io::{self, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -100,6 +100,17 @@ impl Connection {
     pub fn secure_in_pieces(self, config: &Arc<ClientConfig>, host: &str, piece: usize) -> io::Result<Connection> {
         let socket = self.stream().try_clone()?;
         Ok(Connection { reader: BufReader::with_capacity(16 * 1024, Wire::connect(config, host, socket, piece)?) })
+    }
+
+    /// What is under it, where it is a client's TLS and nothing was read ahead.
+    pub fn into_tls(self) -> (ClientConnection, TcpStream) {
+        match self.reader.into_inner() {
+            Wire::Client(tls) => {
+                let tls = *tls;
+                (tls.conn, tls.sock)
+            }
+            Wire::Plain(_) | Wire::Server(_) => panic!("it is no client's TLS"),
+        }
     }
 
     pub fn wire(&self) -> &Wire {

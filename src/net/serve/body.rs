@@ -5,6 +5,7 @@ use super::interim::Interim;
 use super::io::{Io, Upgrade};
 use super::says::Says;
 use super::state::{ConnState, Half};
+use super::streamed::StreamContent;
 use crate::account::Hold;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::fault::Blame;
@@ -13,7 +14,7 @@ use crate::wire::link;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -36,27 +37,55 @@ pub struct ClientBody {
     upgrade: Option<Upgrade>,
 }
 
+/// What a request comes by.
+#[derive(Clone, Copy)]
+pub(super) enum Carrier<'a> {
+    /// A connection of HTTP/1.
+    Connection(&'a Rc<RefCell<Io>>),
+    /// A stream of HTTP/2, and its content.
+    Stream(&'a Cell<Option<StreamContent>>),
+}
+
 #[derive(Debug)]
 struct BodySource {
-    /// Gone when the connection is.
-    io: Weak<RefCell<Io>>,
     half: Half,
-    content: Content,
     /// The client waits for `100 Continue` (RFC 9110 section 10.1.1).
     expects: bool,
+    content: BodyContent,
+}
+
+#[derive(Debug)]
+enum BodyContent {
+    Connection(ConnContent),
+    Stream(Box<StreamContent>),
+}
+
+/// Content that is read from a connection.
+#[derive(Debug)]
+struct ConnContent {
+    /// Gone when the connection is.
+    io: Weak<RefCell<Io>>,
+    content: Content,
     buffer: BytesMut,
 }
 
 /// Of the exchange that is about to begin.
 impl ClientBody {
-    pub(super) fn new(says: &Says, io: &Rc<RefCell<Io>>, state: &Arc<ConnState>, limit: usize) -> ClientBody {
-        let source = (says.content != BodyLength::None).then(|| BodySource {
-            io: Rc::downgrade(io),
-            half: Half::begin(state),
-            content: Content::new(says.content, limit),
-            expects: says.expects,
-            buffer: BytesMut::new(),
-        });
+    pub(super) fn new(says: &Says, carrier: Carrier<'_>, state: &Arc<ConnState>, limit: usize) -> ClientBody {
+        let content = match carrier {
+            _ if says.content == BodyLength::None => None,
+            Carrier::Connection(io) => Some(BodyContent::Connection(ConnContent {
+                io: Rc::downgrade(io),
+                content: Content::new(says.content, limit),
+                buffer: BytesMut::new(),
+            })),
+            Carrier::Stream(stream) => stream.take().map(|mut stream| {
+                stream.set_length(says.content);
+                BodyContent::Stream(Box::new(stream))
+            }),
+        };
+        let half = || Half::begin(state);
+        let source = content.map(|content| BodySource { half: half(), expects: says.expects, content });
         state.set_uploading(source.is_some());
         state.set_uploads(source.is_some());
         ClientBody { source, interim: Interim::of_next(state), upgrade: None }
@@ -80,6 +109,47 @@ impl ClientBody {
 
 impl BodySource {
     fn poll_frame(&mut self, interim: &Interim, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let expects = &mut self.expects;
+        let mut asks = || {
+            if std::mem::take(expects) {
+                interim.go_on();
+            }
+        };
+        match &mut self.content {
+            BodyContent::Connection(content) => content.poll_frame(asks, cx),
+            BodyContent::Stream(content) => {
+                let polled = content.poll_frame(cx);
+                if polled.is_pending() {
+                    asks();
+                }
+                polled
+            }
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.content {
+            BodyContent::Connection(content) => content.content.is_over(),
+            BodyContent::Stream(content) => content.is_over(),
+        }
+    }
+
+    /// What is to come.
+    fn length(&self) -> Option<u64> {
+        match &self.content {
+            BodyContent::Connection(content) => content.content.length(),
+            BodyContent::Stream(content) => content.length(),
+        }
+    }
+}
+
+impl ConnContent {
+    /// `asks`: more has to be read than has come.
+    fn poll_frame(
+        &mut self,
+        mut asks: impl FnMut(),
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             let Some(io) = self.io.upgrade() else { return Poll::Ready(Some(Err("the client has left".into()))) };
             let mut io = io.borrow_mut();
@@ -90,9 +160,7 @@ impl BodySource {
                 Ok(Piece::More) => {}
                 Err(why) => return Poll::Ready(Some(Err(why.into()))),
             }
-            if std::mem::take(&mut self.expects) {
-                interim.go_on();
-            }
+            asks();
             self.buffer.reserve(self.content.length().map_or(READ, |left| left.clamp(1, READ as u64) as usize));
             // The future of `read_buf` keeps no state between polls: it may be made anew for each.
             let read = ready!(pin!(io.stream.read_buf(&mut self.buffer)).poll(cx))?;
@@ -118,7 +186,7 @@ impl Body for ClientBody {
             Poll::Ready(frame) => {
                 state.body_moved();
                 let failed = matches!(frame, Some(Err(_)));
-                if failed || source.content.is_over() {
+                if failed || source.is_over() {
                     state.body_ended(failed);
                     this.source = None;
                 }
@@ -130,7 +198,7 @@ impl Body for ClientBody {
         self.source.is_none()
     }
     fn size_hint(&self) -> SizeHint {
-        let length = self.source.as_ref().map_or(Some(0), |source| source.content.length());
+        let length = self.source.as_ref().map_or(Some(0), BodySource::length);
         length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

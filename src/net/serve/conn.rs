@@ -1,7 +1,7 @@
 //! The life of one connection: requests are read one after the other, asked of the service, and answered.
 
 use super::answer::{BodyPiece, Rest};
-use super::body::ServerReply;
+use super::body::{Carrier, ServerReply};
 use super::end::ConnEnd;
 use super::head::{self, HeadRefusal, Read};
 use super::held::{self, WaitingHead};
@@ -248,8 +248,7 @@ impl<S: Service> ServerConn<'_, S> {
         let Ok(room) = held::wait(self.watch.source(), length, limits.copies) else {
             return First::Refused(HeadRefusal::NoRoom);
         };
-        let (io, state) = (&self.io, self.watch.state());
-        let asked = ServiceRequest::new(&head, io, state, limits);
+        let asked = ServiceRequest::new(&head, Carrier::Connection(&self.io), self.watch.state(), limits);
         match self.service.begin(&asked, out) {
             ServiceStep::Answer(head, body) => {
                 // What came behind it is still in the input.

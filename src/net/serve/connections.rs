@@ -2,6 +2,7 @@
 
 use super::conn::connection;
 use super::end::ConnEnd;
+use super::http2;
 use super::service::Service;
 use super::sweep::Sweeper;
 use crate::net::listen::Stream;
@@ -54,6 +55,20 @@ impl Connections {
             match connection(stream, &service, &sweeper).await {
                 ConnEnd::Closed | ConnEnd::Upgraded => {}
                 end => tracing::debug!("a connection ended: {end}"),
+            }
+        })
+    }
+
+    /// The same by the version of HTTP that its TLS has agreed on.
+    pub fn serve_agreed<S: Service + 'static>(&self, stream: Stream, service: S) -> AbortHandle {
+        if !stream.is_http2() {
+            return self.serve(stream, service);
+        }
+        let sweeper = self.0.sweeper.clone();
+        self.spawn(async move {
+            match http2::connection(stream, service, &sweeper).await {
+                ConnEnd::Closed => {}
+                end => tracing::debug!("a connection of HTTP/2 ended: {end}"),
             }
         })
     }

@@ -143,7 +143,11 @@ impl<'a> RequestHead<'a> {
         RequestHead { method: self.method.clone(), target, fields, ids, traits, bytes, says }
     }
     pub fn version(&self) -> Version {
-        if self.says.old { Version::HTTP_10 } else { Version::HTTP_11 }
+        match self.says {
+            Says { two: true, .. } => Version::HTTP_2,
+            Says { old: true, .. } => Version::HTTP_10,
+            _ => Version::HTTP_11,
+        }
     }
     /// All of it.
     pub fn bytes(&self) -> &'a [u8] {

@@ -21,6 +21,8 @@ pub struct ServerLimits {
     pub head: usize,
     /// Fields of a head.
     pub fields: usize,
+    /// Requests at once on a connection of HTTP/2.
+    pub streams: usize,
     /// A peer that has closed its half behind a request still gets the answer (RFC 9112 section 9.6). Not a front: it closes
     /// when nobody waits any more.
     pub half_close: bool,
@@ -39,6 +41,7 @@ impl ServerLimits {
             stall: Some(config.timeouts.client_silence),
             head: config.limits.head.try_into().unwrap_or(usize::MAX),
             fields: config.limits.fields,
+            streams: config.limits.streams,
             half_close: true,
             copies: 2,
             date: true,

@@ -8,6 +8,8 @@ use crate::wire::{authority, list};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Says {
     pub(super) old: bool,
+    /// It came as HTTP/2.
+    pub(super) two: bool,
     pub(super) connect: bool,
     pub(super) head: bool,
     pub(super) close: bool,

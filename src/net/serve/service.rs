@@ -1,10 +1,10 @@
 //! What a connection asks of whoever answers its requests: first what needs no waiting, then what is waited for.
 
-use super::body::{ClientBody, Counted};
+use super::body::{Carrier, ClientBody, Counted};
 use super::end::BoxError;
 use super::head::{HeadRefusal, RequestHead};
 use super::interim::Interim;
-use super::io::{Io, Upgrade};
+use super::io::Upgrade;
 use super::limits::ServerLimits;
 use super::payload::Payload;
 use super::state::ConnState;
@@ -13,11 +13,10 @@ use crate::wire::fault::Fault;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
@@ -63,7 +62,7 @@ pub enum Finished<B> {
 /// A request, as the service is given it.
 pub struct ServiceRequest<'a> {
     head: &'a RequestHead<'a>,
-    io: &'a Rc<RefCell<Io>>,
+    carrier: Carrier<'a>,
     state: &'a Arc<ConnState>,
     limits: &'a ServerLimits,
     offer: Cell<Option<Offer>>,
@@ -74,11 +73,11 @@ pub(super) type Offer = oneshot::Sender<(Stream, Bytes)>;
 impl<'a> ServiceRequest<'a> {
     pub(super) fn new(
         head: &'a RequestHead<'a>,
-        io: &'a Rc<RefCell<Io>>,
+        carrier: Carrier<'a>,
         state: &'a Arc<ConnState>,
         limits: &'a ServerLimits,
     ) -> ServiceRequest<'a> {
-        ServiceRequest { head, io, state, limits, offer: Cell::default() }
+        ServiceRequest { head, carrier, state, limits, offer: Cell::default() }
     }
 
     /// Who is to be given the connection, where it may be taken for another protocol.
@@ -98,7 +97,7 @@ impl<'a> Deref for ServiceRequest<'a> {
 impl ServiceRequest<'_> {
     /// Its content, and what else belongs to its exchange. To be called once, where the answer is waited for.
     pub fn body(&self) -> ClientBody {
-        let body = ClientBody::new(&self.head.says, self.io, self.state, self.limits.head);
+        let body = ClientBody::new(&self.head.says, self.carrier, self.state, self.limits.head);
         if !self.head.says.connect && !self.head.says.upgrade {
             return body;
         }
@@ -110,7 +109,7 @@ impl ServiceRequest<'_> {
     /// The same with another target.
     pub fn aimed<T>(&self, target: &[u8], ask: impl FnOnce(&ServiceRequest<'_>) -> T) -> T {
         let aimed = self.head.aimed(target);
-        let other = ServiceRequest::new(&aimed, self.io, self.state, self.limits);
+        let other = ServiceRequest::new(&aimed, self.carrier, self.state, self.limits);
         let asked = ask(&other);
         self.offer.set(other.take_offer());
         asked

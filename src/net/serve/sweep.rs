@@ -62,6 +62,9 @@ pub(super) enum Order {
 
 pub(super) struct SweepEntry {
     pub(super) state: Arc<ConnState>,
+    /// The connection, where this is one of its streams.
+    conn: Option<Rc<SweepEntry>>,
+    listed: Cell<bool>,
     /// Open for as long as the entry is listed; after that nobody asks.
     socket: RawFd,
     source: ClientId,
@@ -99,12 +102,21 @@ impl Sweeper {
         found.inspect(|entry| entry.give(Order::GiveWay)).is_some()
     }
     pub(super) fn register(&self, stream: &Stream) -> SweepPlace {
-        let mut entries = self.0.entries.borrow_mut();
-        let order = if self.0.draining.get() { Order::Drain } else { Order::None };
+        let (socket, source) = (stream.as_fd().as_raw_fd(), stream.peer().map_or(ClientId::OURS, ClientId::at));
+        SweepPlace::new(&self.0, None, socket, source)
+    }
+}
+
+impl SweepPlace {
+    fn new(swept: &Rc<SweepCounts>, conn: Option<Rc<SweepEntry>>, socket: RawFd, source: ClientId) -> SweepPlace {
+        let mut entries = swept.entries.borrow_mut();
+        let order = if swept.draining.get() { Order::Drain } else { Order::None };
         let entry = Rc::new(SweepEntry {
             state: Arc::default(),
-            socket: stream.as_fd().as_raw_fd(),
-            source: stream.peer().map_or(ClientId::OURS, ClientId::at),
+            conn,
+            listed: Cell::new(true),
+            socket,
+            source,
             untaken: Cell::new(0),
             index: Cell::new(entries.len()),
             since: Cell::new(tick()),
@@ -112,7 +124,18 @@ impl Sweeper {
             waker: RefCell::new(Waker::noop().clone()),
         });
         entries.push(entry.clone());
-        SweepPlace { swept: self.0.clone(), entry }
+        SweepPlace { swept: swept.clone(), entry }
+    }
+    /// Of one of its streams: it is kept to the same limits by itself.
+    pub(super) fn beside(&self) -> SweepPlace {
+        SweepPlace::new(&self.swept, Some(self.entry.clone()), self.entry.socket, self.entry.source)
+    }
+    /// The peer has kept it waiting for too long, and so all of its streams.
+    pub(super) fn stalls(&self) {
+        let entries = self.swept.entries.borrow();
+        let is_of_it = |entry: &&Rc<SweepEntry>| entry.conn.as_ref().is_some_and(|conn| Rc::ptr_eq(conn, &self.entry));
+        entries.iter().filter(is_of_it).for_each(|entry| entry.state.stalls());
+        self.entry.state.stalls();
     }
 }
 
@@ -258,7 +281,8 @@ impl SweepEntry {
         match self.state.phase() {
             ServerPhase::Idle if age >= limits.idle => Order::IdleTooLong,
             ServerPhase::Head if age >= limits.header => Order::HeadTooSlow,
-            ServerPhase::Busy if limits.half_close && self.is_gone(age) => Order::Gone,
+            // Of a stream, its connection sees that.
+            ServerPhase::Busy if self.conn.is_none() && limits.half_close && self.is_gone(age) => Order::Gone,
             _ => Order::None,
         }
     }
@@ -294,7 +318,9 @@ impl SweepEntry {
     }
     /// A socket becomes writable only when much of its queue is gone; a slow reader is heard by the queue alone.
     fn takes_slowly(&self) -> bool {
-        if !self.state.write_waits() {
+        // A stream may wait for its client's window, whatever the socket takes of others.
+        let is_waiting = |entry: &SweepEntry| entry.listed.get() && entry.state.write_waits();
+        if !is_waiting(self) || !self.conn.as_deref().is_none_or(is_waiting) {
             return false;
         }
         // SAFETY: the connection takes its entry off the list before its socket is closed or handed to anyone.
@@ -337,6 +363,7 @@ impl SweepPlace {
 
 impl Drop for SweepPlace {
     fn drop(&mut self) {
+        self.entry.listed.set(false);
         let mut entries = self.swept.entries.borrow_mut();
         let index = self.entry.index.get();
         entries.swap_remove(index);

@@ -52,6 +52,7 @@ fn limits() -> ServerLimits {
         stall: Some(LONG),
         head: 16 * 1024,
         fields: 20,
+        streams: 100,
         half_close: false,
         copies: 1,
         date: false,

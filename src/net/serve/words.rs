@@ -24,7 +24,8 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Answers with `fault` and closes.
 pub async fn speak(mut stream: Stream, fault: &Fault) {
-    let answer = answer(fault);
+    let (head, text) = answer(fault);
+    let answer = [head, text].concat();
     let _ = tokio::time::timeout(PATIENCE, async {
         if stream.write_all(&answer).await.is_ok() {
             drain(&mut stream, PATIENCE).await;
@@ -72,7 +73,8 @@ pub fn text(fault: &Fault) -> String {
     format!("{}\n", fault.detail)
 }
 
-fn answer(fault: &Fault) -> Vec<u8> {
+/// The head of such an answer, and its content.
+pub(super) fn answer(fault: &Fault) -> (Vec<u8>, Vec<u8>) {
     let status = fault.status;
     let reason = status.canonical_reason().unwrap_or("Error");
     let text = text(fault);
@@ -81,8 +83,8 @@ fn answer(fault: &Fault) -> Vec<u8> {
     head.extend_from_slice(b"\r\nProxy-Status: ");
     head.extend_from_slice(proxy_status("ringhold", fault).as_bytes());
     head.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");
-    head.extend_from_slice(format!("{}\r\n\r\n{text}", text.len()).as_bytes());
-    head
+    head.extend_from_slice(format!("{}\r\n\r\n", text.len()).as_bytes());
+    (head, text.into())
 }
 
 /// What to answer to a head that did not come in time.

@@ -2,7 +2,7 @@
 
 use super::client::provider;
 use super::session::TlsSession;
-use crate::wire::client_hello::HTTP;
+use crate::wire::client_hello::{HTTP, HTTP2};
 use bytes::Bytes;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -62,7 +62,7 @@ fn config(provider: Arc<CryptoProvider>) -> Result<ServerConfig, Error> {
     let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     // Of nobody: each connection has its own host's.
     let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-    config.alpn_protocols = vec![HTTP.to_vec()];
+    config.alpn_protocols = vec![HTTP2.to_vec(), HTTP.to_vec()];
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
     Ok(config)
 }

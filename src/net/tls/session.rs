@@ -1,6 +1,7 @@
 //! One TLS connection over one socket.
 
 use super::held::HeldSession;
+use crate::wire::client_hello::HTTP2;
 use bytes::Bytes;
 use rustix::net::RecvFlags;
 use rustls::{Connection, HandshakeKind};
@@ -47,6 +48,10 @@ impl TlsSession {
     /// Whether it goes on with an earlier one: nobody had to show a certificate.
     pub fn is_resumed(&self) -> bool {
         self.tls.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.tls.alpn_protocol() == Some(HTTP2)
     }
 
     /// Brings the handshake to its end. Takes as long as the peer does.

@@ -85,7 +85,7 @@ impl Interception {
         if hello.host.as_ref().is_some_and(|host| *host != asked.host) {
             return Err(Passed::OtherName);
         }
-        if !hello.speaks_http1() {
+        if !hello.speaks_http() {
             return Err(Passed::Protocol);
         }
         if !hello.is_current {

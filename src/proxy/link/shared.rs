@@ -23,8 +23,8 @@ pub struct Shared {
     pub counters: Arc<FrontCounters>,
     /// Where we have no file left for a connection.
     pub relief: Relief,
-    /// The member of `Via` that we add, by version of the message: `1.0 name` and `1.1 name`.
-    pub via: [http::HeaderValue; 2],
+    /// The member of `Via` that we add, by version of the message: `1.0 name`, `1.1 name` and `2.0 name`.
+    pub via: [http::HeaderValue; 3],
     /// Of the head of an answer; the time is kept by the sweep.
     pub http: http1::ClientLimits,
     /// Connections that are tied to clients and in no use.
@@ -34,7 +34,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(config: &Config, counters: Arc<FrontCounters>, via: [http::HeaderValue; 2]) -> Rc<Shared> {
+    pub fn new(config: &Config, counters: Arc<FrontCounters>, via: [http::HeaderValue; 3]) -> Rc<Shared> {
         let bounds = Bounds { bytes: config.limits.head as usize + 4096, fields: config.limits.fields + 32 };
         let http = http1::ClientLimits::of(bounds);
         let write = RefCell::new(Vec::with_capacity(2048));
@@ -53,6 +53,6 @@ impl Shared {
     }
     /// The member of `Via` for a message of this version.
     pub fn via(&self, version: http::Version) -> &http::HeaderValue {
-        &self.via[usize::from(version != http::Version::HTTP_10)]
+        &self.via[usize::from(version >= http::Version::HTTP_11) + usize::from(version >= http::Version::HTTP_2)]
     }
 }

@@ -1,0 +1,235 @@
+//! The life of one connection: each request on a stream and a task of its own, and what holds for all of them.
+
+use super::exchange::{StreamEnd, exchange};
+use super::frames::FrameWatch;
+use crate::net::listen::Stream;
+use crate::net::serve::end::ConnEnd;
+use crate::net::serve::limits::ServerLimits;
+use crate::net::serve::service::Service;
+use crate::net::serve::state::{ConnState, Half};
+use crate::net::serve::sweep::{Order, SweepPlace, Sweeper};
+use crate::net::serve::words;
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::{Builder, Connection};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::JoinSet;
+
+/// So much of a request's content a client may send ahead, and of all on a connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const WINDOW: u32 = 1024 * 1024;
+/// So much of one answer waits for the socket. What waits for its client's window waits at its stream's task.
+const SEND: usize = 64 * 1024;
+/// So many streams may end by errors of the client's that it has to be told.
+const ERRORS: usize = 256;
+/// So many more requests than were answered may be given up, for each that may run.
+const GIVEN_UP: usize = 2;
+
+/// Serves `stream` until it ends, as [`crate::net::serve::Connections`] has it.
+pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweeper: &Sweeper) -> ConnEnd {
+    let watch = sweeper.register(&stream);
+    let socket = WatchedStream { stream, state: watch.state().clone(), frames: FrameWatch::new() };
+    let mut shaking = pin!(builder(watch.limits()).handshake::<_, Bytes>(socket));
+    let shaken = poll_fn(|cx| {
+        watch.listen(cx.waker());
+        match watch.take_order() {
+            Order::IdleTooLong | Order::GiveWay => Poll::Ready(Err(ConnEnd::IdleTooLong)),
+            Order::HeadTooSlow => Poll::Ready(Err(ConnEnd::Refused(words::too_slow(watch.limits())))),
+            Order::Stalled => Poll::Ready(Err(ConnEnd::Stalled)),
+            Order::Gone => Poll::Ready(Err(ConnEnd::Closed)),
+            Order::None | Order::Drain => shaking.as_mut().poll(cx).map_err(|e| ConnEnd::Broken(e.into())),
+        }
+    });
+    let (conn, service) = match shaken.await {
+        Ok(conn) => (conn, Rc::new(service)),
+        Err(end) => return end,
+    };
+    let streams = JoinSet::new();
+    let mut http2 =
+        Http2Conn { conn, watch: &watch, service, streams, busy: None, given_up: 0, last: false, end: None };
+    poll_fn(|cx| http2.poll(cx)).await
+}
+
+fn builder(limits: &ServerLimits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_concurrent_streams(limits.streams as u32)
+        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND)
+        .max_pending_accept_reset_streams(limits.streams)
+        .max_local_error_reset_streams(Some(ERRORS));
+    builder
+}
+
+struct Http2Conn<'a, S> {
+    conn: Connection<WatchedStream, Bytes>,
+    watch: &'a SweepPlace,
+    service: Rc<S>,
+    streams: JoinSet<StreamEnd>,
+    /// While there are streams.
+    busy: Option<Half>,
+    /// So many more requests than were answered their client has given up.
+    given_up: usize,
+    /// The client was told that there is no next request.
+    last: bool,
+    /// What it was ended for.
+    end: Option<ConnEnd>,
+}
+
+impl<S: Service + 'static> Http2Conn<'_, S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnEnd> {
+        if let Some(end) = self.heed(cx) {
+            return Poll::Ready(end);
+        }
+        loop {
+            self.reap(cx);
+            if self.streams.len() >= self.watch.limits().streams {
+                // Read on for what there is; the next request waits.
+                return self.conn.poll_closed(cx).map(|closed| self.ended(closed.err()));
+            }
+            match self.conn.poll_accept(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(self.ended(None)),
+                Poll::Ready(Some(Err(e))) => return Poll::Ready(self.ended(Some(e))),
+                Poll::Ready(Some(Ok(asked))) => {
+                    let state = self.watch.state();
+                    let (place, service) = (self.watch.beside(), self.service.clone());
+                    self.busy.get_or_insert_with(|| Half::begin(state));
+                    self.streams.spawn_local(exchange(asked, service, place));
+                }
+            }
+        }
+    }
+
+    /// Takes what has ended.
+    fn reap(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Some(ended)) = self.streams.poll_join_next(cx) {
+            self.given_up = match ended {
+                Ok(StreamEnd::GivenUp) => self.given_up + 1,
+                Ok(StreamEnd::Answered) | Err(_) => self.given_up.saturating_sub(1),
+            };
+        }
+        if self.streams.is_empty() {
+            self.busy = None;
+        }
+        if self.given_up > GIVEN_UP * self.watch.limits().streams {
+            self.end(Reason::ENHANCE_YOUR_CALM, ConnEnd::Broken("the client gives up what it has asked".into()));
+        }
+    }
+
+    /// Takes the sweeper's orders.
+    fn heed(&mut self, cx: &mut Context<'_>) -> Option<ConnEnd> {
+        self.watch.listen(cx.waker());
+        let state = self.watch.state();
+        let is_over = !self.last && self.service.poll_over(cx).is_ready();
+        match self.watch.take_order() {
+            // Told once already, and deaf since.
+            Order::IdleTooLong | Order::GiveWay | Order::HeadTooSlow if self.end.is_some() => return self.end.take(),
+            Order::IdleTooLong | Order::GiveWay if self.busy.is_none() => {
+                self.end(Reason::NO_ERROR, ConnEnd::IdleTooLong);
+            }
+            Order::HeadTooSlow if self.busy.is_none() => {
+                let fault = words::too_slow(self.watch.limits());
+                self.service.refused(&fault);
+                self.end(Reason::ENHANCE_YOUR_CALM, ConnEnd::Refused(fault));
+            }
+            Order::Stalled if state.waits_for_peer() => {
+                self.watch.stalls();
+                return Some(ConnEnd::Stalled);
+            }
+            Order::Gone => return Some(ConnEnd::Broken("the client left before it had its answers".into())),
+            Order::Drain => self.leave(),
+            _ if is_over => self.leave(),
+            _ => {}
+        }
+        None
+    }
+
+    /// What runs is brought to its end, and nothing else begun.
+    fn leave(&mut self) {
+        if !std::mem::replace(&mut self.last, true) {
+            self.conn.graceful_shutdown();
+        }
+    }
+
+    /// The client is told why, and nothing more.
+    fn end(&mut self, reason: Reason, end: ConnEnd) {
+        if self.end.is_none() {
+            (self.end, self.last) = (Some(end), true);
+            self.conn.abrupt_shutdown(reason);
+        }
+    }
+
+    fn ended(&mut self, error: Option<h2::Error>) -> ConnEnd {
+        let broken = |e: h2::Error| ConnEnd::Broken(e.into());
+        self.end.take().unwrap_or_else(|| error.map_or(ConnEnd::Closed, broken))
+    }
+}
+
+/// The socket, for the library; the sweeper sees how it goes.
+struct WatchedStream {
+    stream: Stream,
+    state: Arc<ConnState>,
+    frames: FrameWatch,
+}
+
+impl WatchedStream {
+    fn wrote<T>(&self, buf: &[u8], written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &written {
+            Poll::Pending => self.state.write_pending(buf),
+            // Else it is no progress of a message: an idle client may be pinging.
+            Poll::Ready(_) if self.state.write_waits() => self.state.written(),
+            Poll::Ready(_) => {}
+        }
+        written
+    }
+}
+
+impl AsyncRead for WatchedStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let read = &buf.filled()[before..];
+        if !read.is_empty() {
+            this.frames.read(read);
+            match this.frames.is_in_fields() {
+                true => this.state.received(read.len()),
+                false => this.state.head_is_complete(),
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for WatchedStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(buf, written)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| buf), written)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
