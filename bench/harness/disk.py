@@ -67,7 +67,7 @@ class Disk:
         self.urls, self.cache = int(URLS * scale), int(CACHE * scale)
         self.memory = max(int(MEMORY * scale), LEAST_MEMORY)
         self.objects = int(objects * scale) // OBJECTS
-        self.whole, self.hits, self.device, self.each, self.left_out = {}, {}, [], {}, {}
+        self.whole, self.hits, self.device, self.each, self.left_out, self.versions = {}, {}, [], {}, {}, {}
 
     def measure(self):
         try:
@@ -109,6 +109,7 @@ class Disk:
             self.say(f"{name} is left out: {wrong}\n{self.bench.output(subject.name)[-1000:]}")
             self.bench.stop(subject.children)
             return None
+        self.versions[name] = subject.version
         return subject
 
     def replay(self, subject, **more):
@@ -225,8 +226,8 @@ open = ["127.0.0.0/8"]
         rows = [["the device, past the page cache", "", "", "", *shown(self.device), "", ""]]
         for name, runs in self.hits.items():
             whole, each = self.whole[name], self.each.get(name)
-            rows.append([name, f"{whole.objects:.2%}", f"{whole.bytes:.2%}", f"{whole.files >> 20:,} MiB", *shown(runs),
-                         f"{whole.written:.2f}", f"{each.bytes:,.0f} B" if each else ""])
+            rows.append([f"{name} {self.versions[name]}".strip(), f"{whole.objects:.2%}", f"{whole.bytes:.2%}",
+                         f"{whole.files >> 20:,} MiB", *shown(runs), f"{whole.written:.2f}", f"{each.bytes:,.0f} B" if each else ""])
         text += table(["", "objects", "bytes", "on disk", "hits/s", "p99", "read/s", "written a byte stored",
                        "memory an object"], rows)
         text += "\n(o) more than 1 % of these came to the origin; (e) some failed\n"

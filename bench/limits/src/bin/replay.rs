@@ -37,13 +37,15 @@ fn number(name: &str) -> u64 {
 }
 
 fn main() -> io::Result<()> {
-    let started = Instant::now();
     let objects = number("--objects");
-    let order: Box<dyn Iterator<Item = u64>> = match given("--each") {
+    let mut order: Box<dyn Iterator<Item = u64>> = match given("--each") {
         Some(_) => Box::new(1..=objects),
         None => Box::new(Order::new(objects)),
     };
-    let order = order.skip(number("--skip") as usize).take(number("--requests") as usize);
+    // Before the time counts.
+    order.by_ref().take(number("--skip") as usize).for_each(drop);
+    let order = order.take(number("--requests") as usize);
+    let started = Instant::now();
     let replay = Rc::new(Replay {
         proxy: argument("--proxy", USAGE),
         origin: argument("--origin", USAGE),
