@@ -1,7 +1,7 @@
 # `make test` runs every test; `cargo test` runs those that need nothing but Rust and names the others.
 
 # Programs that only the tests use, each with the Debian package that has it.
-TOOLS = certutil:libnss3-tools chromium:chromium curl:curl git:git ip:iproute2 java:default-jdk-headless node:nodejs npm:npm openssl:openssl python3:python3
+TOOLS = certutil:libnss3-tools chromium:chromium curl:curl git:git go:golang-go ip:iproute2 java:default-jdk-headless node:nodejs npm:npm openssl:openssl python3:python3
 
 .PHONY: build test drills check tools
 

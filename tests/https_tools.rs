@@ -1,75 +1,21 @@
-//! Package managers that fetch by https through the cluster, from origins on this machine that have the real names of a preset: a
-//! hosts file says where those are, in a mount namespace of the test's own.
+//! Clients that fetch by https through the cluster, from origins on this machine that have the real names of a preset, or a name of
+//! their own: a hosts file says where those are, in a mount namespace of the cluster's own. What a client has of the cluster is what
+//! `eval "$(ringhold ca env)"` gives its shell.
 #![allow(clippy::disallowed_methods)]
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use support::cluster::program;
-use support::relay::Relay;
-use support::tools::{command, left_out, run, succeed, wanted};
+#[path = "https_tools/builders.rs"]
+mod builders;
+#[path = "https_tools/fetchers.rs"]
+mod fetchers;
+#[path = "https_tools/stage.rs"]
+mod stage;
+
+use stage::Stage;
+use std::path::Path;
+use support::tools::{command, succeed, wanted};
 use support::*;
-use tempfile::TempDir;
-
-/// Origins by their real names, and a cluster that knows where they are.
-struct Stage {
-    origin: Origin,
-    cluster: Cluster,
-    folder: TempDir,
-    /// What a client's shell has after `ringhold ca env`.
-    variables: Vec<(String, String)>,
-    _port: Relay,
-}
-
-impl Stage {
-    /// `None` (and a line that says so) where no mount namespace can be made, or the port is not to be had.
-    fn with(test: &str, preset: &str, names: &[&str], ip: &str) -> Option<Stage> {
-        let may = run(command("unshare").args(["--mount", "true"]), PATIENCE).status.success();
-        if !may || std::net::TcpListener::bind(format!("{ip}:443")).is_err() {
-            left_out(test, "it needs a mount namespace and port 443, and so root");
-            return None;
-        }
-        let folder = TempDir::with_prefix("rh").unwrap();
-        let authority = Authority::new();
-        let origin = Origin::secure(authority.issue(names).server());
-        let port = Relay::from(&format!("{ip}:443"), &origin.address.to_string());
-        let hosts = folder.path().join("hosts");
-        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{ip} {}\n", names.join(" "))).unwrap();
-        let roots = authority.write(&folder.path().join("roots.pem")).display().to_string();
-        let setup = Setup::default().unhurried().nodes(2).set("https", "hosts", vec![preset]);
-        let mount = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
-        let prefix = ["unshare", "--mount", "sh", "-c", mount, "sh", hosts.to_str().unwrap()].map(str::to_owned);
-        let cluster = setup.set("https", "roots", vec![roots]).start_by(&prefix);
-        let variables = variables(&cluster);
-        Some(Stage { origin, cluster, folder, variables, _port: port })
-    }
-
-    /// A tool in such a shell, with nothing else of the tester's.
-    fn tool(&self, program: &str) -> Command {
-        let mut tool = command(program);
-        tool.env("HOME", self.folder.path()).current_dir(self.folder.path()).envs(self.variables.iter().cloned());
-        tool
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-}
-
-fn variables(cluster: &Cluster) -> Vec<(String, String)> {
-    let words = format!("ca env --config cluster.toml --proxy {}", cluster.proxy);
-    let script = format!("eval \"$('{}' {words})\" && env -0", program());
-    let text =
-        succeed(command("sh").args(["-c", &script]).current_dir(cluster.folder()).env_clear().env("PATH", path()));
-    let text = String::from_utf8(text).unwrap();
-    let pairs = text.split('\0').filter_map(|line| line.split_once('='));
-    pairs.filter(|(name, _)| *name != "PWD").map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-}
-
-fn path() -> String {
-    std::env::var("PATH").unwrap_or_default()
-}
 
 #[test]
 fn pip_downloads_twice_and_the_origin_sends_the_wheel_once() {
