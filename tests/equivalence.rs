@@ -1,6 +1,6 @@
 //! Whatever way a request takes, its answer is the same, and so is what the origin is asked, what is counted and what is
 //! logged: a table of cases is played in every column (answered by its bytes where these are enough or the long way, HTTP/1.1 or
-//! 1.0, hot copy, recent-hit filter and access log on or off, from memory or from disk, through the front or straight to a node), and each is compared
+//! 1.0, in clear or inside the TLS of an intercepted tunnel, hot copy, recent-hit filter and access log on or off, from memory or from disk, through the front or straight to a node), and each is compared
 //! with the first.
 //!
 //! `RINGHOLD_CELLS=text` plays only the cases that have the text in their name, and shows what was seen.
@@ -45,7 +45,7 @@ use support::{Connection, Gate, tools};
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(table::cases);
 
 /// Not one is left out unnoticed.
-const CELLS: usize = 5758;
+const CELLS: usize = 10544;
 /// The switch for the route is in test builds alone (src/net/serve/forced.rs).
 const SWITCH: bool = cfg!(any(debug_assertions, feature = "forced-route"));
 
@@ -111,13 +111,26 @@ fn summary(failures: &[Failure]) -> String {
     shown.collect::<Vec<_>>().join("\n")
 }
 
+/// The cells that are compared: of a case all, or of one that is another inside TLS those there and the others.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    case: usize,
+    is_of_inside: bool,
+}
+
+impl Row {
+    fn of(column: &Column, number: usize, case: &Case) -> Row {
+        Row { case: number, is_of_inside: column.is_inside() && case.inside.is_some() }
+    }
+}
+
 struct Run {
     only: Option<String>,
     stage: Stage,
     hold: Gate,
-    first: Mutex<BTreeMap<usize, Vec<Line>>>,
+    first: Mutex<BTreeMap<Row, Vec<Line>>>,
     /// What the first column with an access log has there.
-    logged: Mutex<BTreeMap<usize, Vec<Line>>>,
+    logged: Mutex<BTreeMap<Row, Vec<Line>>>,
     failures: Mutex<Vec<Failure>>,
 }
 
@@ -140,19 +153,34 @@ impl Run {
         (played.len(), lacking.len())
     }
 
-    /// The first column, which has to be as the table says.
+    /// The first column, which has to be as the table says; and the first inside TLS, where the table says something else of
+    /// that.
     fn first(&self) {
-        let column = Column::all()[0];
-        let mut running = Running::start(column.place);
-        for (number, case) in self.cases() {
-            let cell = play::play(&mut running, &self.stage, (number, case), (0, column), None);
-            let wrong = expected::wrong(case, &cell);
+        let mut columns = Column::all().into_iter().enumerate();
+        self.reference(columns.next().expect("there is one"), |_| true);
+        self.reference(columns.find(|(_, column)| column.is_inside()).expect("there is one"), |case| {
+            case.inside.is_some()
+        });
+    }
+
+    fn reference(&self, column: (usize, Column), is_of: fn(&Case) -> bool) {
+        let mut running = Running::start(column.1.place, &self.stage);
+        for (number, case) in self.cases().filter(|(_, case)| is_of(case)) {
+            let cell = play::play(&mut running, &self.stage, (number, case), column, None);
             self.show(&cell.lines);
+            let mut wrong = expected::wrong(column.1.expects(case), &cell);
+            let mut first = self.first.lock().unwrap();
+            let outside = first.get(&Row { case: number, is_of_inside: false }).cloned();
+            if let (Some(inside), Some(outside)) = (&case.inside, outside)
+                && apart(&column.1, case, cell.lines.clone(), outside).is_empty()
+            {
+                wrong.push(format!("as outside, though the table says that {}", inside.why));
+            }
             if !wrong.is_empty() {
-                let failure = Failure { case: case.name, column: "the table".into(), apart: wrong };
+                let failure = Failure { case: case.name, column: format!("the table, {}", column.1), apart: wrong };
                 self.failures.lock().unwrap().push(failure);
             }
-            self.first.lock().unwrap().insert(number, cell.lines);
+            first.insert(Row::of(&column.1, number, case), cell.lines);
         }
     }
 
@@ -163,7 +191,7 @@ impl Run {
     }
 
     fn place(&self, place: Place) {
-        let mut running = Running::start(place);
+        let mut running = Running::start(place, &self.stage);
         let columns: Vec<_> = Column::all().into_iter().enumerate().skip(1).filter(|(_, c)| c.place == place).collect();
         let (held, free): (Vec<_>, Vec<_>) = columns.into_iter().partition(|(_, column)| column.held);
         free.into_iter().for_each(|column| self.column(&mut running, column));
@@ -181,7 +209,7 @@ impl Run {
 
     fn column(&self, running: &mut Running, column: (usize, Column)) {
         for (number, case) in self.cases().filter(|(_, case)| column.1.lacks(case).is_none()) {
-            let reference = self.first.lock().unwrap()[&number].clone();
+            let reference = self.first.lock().unwrap()[&Row::of(&column.1, number, case)].clone();
             let counts: Vec<Line> = reference.iter().filter(|line| line.starts_with("count ")).cloned().collect();
             let alike = |seen: &[Line]| apart(&column.1, case, seen.to_vec(), counts.clone()).is_empty();
             let cell: Cell = play::play(running, &self.stage, (number, case), column, Some(&alike));
@@ -200,7 +228,8 @@ impl Run {
             return Vec::new();
         }
         difference::level(column, case, &mut logged, &mut Vec::new());
-        seen::apart(self.logged.lock().unwrap().entry(number).or_insert_with(|| logged.clone()), &logged)
+        let row = Row::of(column, number, case);
+        seen::apart(self.logged.lock().unwrap().entry(row).or_insert_with(|| logged.clone()), &logged)
     }
 }
 

@@ -28,9 +28,18 @@ pub struct Case {
     pub new_only: Option<&'static str>,
     /// What is never written to a disk, and why.
     pub memory_only: Option<&'static str>,
+    /// What comes of it inside TLS, where that is something else on purpose.
+    pub inside: Option<Inside>,
 }
 
-/// A request. Texts may have `{url}` (which is the cell's alone), `{host}`, `{path}` and `{v}` (the version).
+/// Inside TLS these hold in the first column that is there, and all others there are compared with that.
+pub struct Inside {
+    pub why: &'static str,
+    pub expect: Vec<Expect>,
+}
+
+/// A request. Texts may have `{url}` (which is the cell's alone; inside TLS its path, as servers are asked), `{scheme}`, `{host}`,
+/// `{path}` and `{v}` (the version).
 #[derive(Clone)]
 pub struct Ask {
     pub method: &'static str,
@@ -95,6 +104,7 @@ pub fn case(name: &'static str, asks: Vec<Ask>, origin: Script, expect: Vec<Expe
         front_only: None,
         new_only: None,
         memory_only: None,
+        inside: None,
     }
 }
 
@@ -133,6 +143,10 @@ impl Case {
 
     pub fn memory_only(self, why: &'static str) -> Case {
         Case { memory_only: Some(why), ..self }
+    }
+
+    pub fn inside(self, why: &'static str, expect: Vec<Expect>) -> Case {
+        Case { inside: Some(Inside { why, expect }), ..self }
     }
 
     pub fn open_ended(self) -> Case {

@@ -1,6 +1,6 @@
 //! The columns: ways on which the same request comes to the same answer. A new edge or tier is one more dimension here.
 
-use super::case::Case;
+use super::case::{Case, Expect};
 use std::fmt;
 
 /// Whom the client speaks to.
@@ -27,10 +27,19 @@ pub enum Version {
     Old,
 }
 
+/// How a client speaks to whom it speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Edge {
+    Clear,
+    /// With TLS, inside a tunnel to the origin that the front answers for.
+    Tls,
+}
+
 /// What has to be started for a column; several share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub front: bool,
+    pub edge: Edge,
     pub route: Route,
     pub hot: bool,
     pub log: bool,
@@ -74,18 +83,32 @@ impl Column {
             _ => None,
         }
     }
+
+    /// What has to come of a case in the first of such columns.
+    pub fn expects<'a>(&self, case: &'a Case) -> &'a [Expect] {
+        match &case.inside {
+            Some(inside) if self.is_inside() => &inside.expect,
+            _ => &case.expect,
+        }
+    }
+
+    pub fn is_inside(&self) -> bool {
+        self.place.edge == Edge::Tls
+    }
 }
 
 impl Place {
     pub fn all() -> Vec<Place> {
         let mut all = Vec::new();
-        for route in [Route::Short, Route::Long] {
+        let routes = [Route::Short, Route::Long];
+        for (edge, route) in [Edge::Clear, Edge::Tls].iter().flat_map(|edge| routes.map(|route| (*edge, route))) {
             for hot in [false, true] {
-                all.extend([false, true].map(|log| Place { front: true, route, hot, log, disk: false }));
+                all.extend([false, true].map(|log| Place { front: true, edge, route, hot, log, disk: false }));
             }
         }
         for (front, disk) in [(false, false), (true, true)] {
-            all.extend([Route::Short, Route::Long].map(|route| Place { front, route, hot: false, log: false, disk }));
+            let place = |route| Place { front, edge: Edge::Clear, route, hot: false, log: false, disk };
+            all.extend(routes.map(place));
         }
         all
     }
@@ -93,11 +116,12 @@ impl Place {
 
 impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Column { way, place: Place { route, hot, log, disk, .. }, held, version } = self;
-        let way = match way {
-            Way::Front => "front",
-            Way::Node => "node, as a client",
-            Way::Link => "node, as a front",
+        let Column { way, place: Place { edge, route, hot, log, disk, .. }, held, version } = self;
+        let way = match (way, edge) {
+            (Way::Front, Edge::Clear) => "front",
+            (Way::Front, Edge::Tls) => "front, inside TLS",
+            (Way::Node, _) => "node, as a client",
+            (Way::Link, _) => "node, as a front",
         };
         let version = match version {
             Version::New => "1.1",

@@ -32,11 +32,48 @@ pub fn level(column: &Column, case: &Case, seen: &mut Vec<Line>, reference: &mut
     }
 }
 
-pub static DIFFERENCES: [Difference; 21] = [
+pub static DIFFERENCES: [Difference; 25] = [
     Difference::new(
         "the access log names the front's own copy where that has answered",
         |column, _| column.place.hot && column.place.log,
         |seen, _| replace(seen, "\"source\":\"hot\"", "\"source\":\"node\""),
+    ),
+    Difference::new(
+        "the access log has the URL, and that it came inside TLS",
+        |column, _| column.is_inside(),
+        |seen, _| {
+            replace(seen, "\"https://ORIGIN", "\"http://ORIGIN");
+            replace(seen, "\"tls\":\"hit\",", "");
+        },
+    ),
+    Difference::new(
+        "docs/https.md: of https no cookie is stored",
+        |column, case| column.is_inside() && case.name.starts_with("Set-Cookie") && !case.name.ends_with("not stored"),
+        |_, reference| {
+            let is_hit = |n: usize| format!("{n} field cache-status: n1; hit;");
+            each_round(&reference.clone(), |n| {
+                if reference.iter().any(|line| line.starts_with(&is_hit(n))) {
+                    drop_where(reference, |line| line.starts_with(&format!("{n} field set-cookie")));
+                }
+            });
+        },
+    ),
+    Difference::new(
+        "docs/https.md: of https no other service is named, which would lead around the proxy",
+        |column, case| column.is_inside() && case.name == "another service for the same",
+        |_, reference| drop_where(reference, |line| line[1..].starts_with(" field alt-svc")),
+    ),
+    Difference::new(
+        "KNOWN, RFC 9110 section 9.3.8: inside TLS TRACE shows the URL that the target stands for, not the path that was received",
+        |column, case| column.is_inside() && case.name.starts_with("TRACE"),
+        |seen, reference| {
+            let (http, https) = (" body \"TRACE http://ORIGIN/@", " body \"TRACE https://ORIGIN/@");
+            let longer = seen.iter().filter(|line| line[1..].starts_with(https)).count() as i64;
+            each_round(&reference.clone(), |n| add(reference, &format!("{n} field content-length: "), 1));
+            add(reference, "count front body_bytes: ", longer);
+            replace(seen, https, http);
+            replace(seen, "{\"bytes\":99,", "{\"bytes\":98,");
+        },
     ),
     Difference::new(
         "docs/disk.md: what is answered from disk says so",

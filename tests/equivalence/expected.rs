@@ -1,12 +1,12 @@
 //! What has to be seen whatever the columns agree on, so that a rule that is missing everywhere is missed.
 
-use super::case::{Case, Expect};
+use super::case::Expect;
 use super::play::{Cell, Round};
 use crate::support::head::{all, latin1};
 
-/// What of the case's expectations does not hold.
-pub fn wrong(case: &Case, cell: &Cell) -> Vec<String> {
-    let wrong = case.expect.iter().filter(|expect| !holds(expect, cell));
+/// What of a case's expectations does not hold.
+pub fn wrong(expect: &[Expect], cell: &Cell) -> Vec<String> {
+    let wrong = expect.iter().filter(|expect| !holds(expect, cell));
     wrong.map(|expect| format!("expected {expect:?}, seen:\n      {}", cell.lines.join("\n      "))).collect()
 }
 

@@ -1,16 +1,20 @@
-//! What runs for some columns: a front with a node, or a node alone; and what it counts and logs.
+//! What runs for some columns: a front with a node, or a node alone; how clients reach it; and what it counts and logs.
 
-use super::column::{Place, Route, Way};
+use super::column::{Column, Edge, Place, Route, Way};
 use super::seen::Line;
 use super::stage::{OTHER, Stage};
 use crate::support::standalone::Standalone;
-use crate::support::{Cluster, Connection, PATIENCE, Setup, cluster, until, until_true};
+use crate::support::{Cluster, Connection, PATIENCE, Response, Setup, cluster, tls, until, until_true};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The program that was built with the tests: a release has no switch for the route.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ringhold");
@@ -18,25 +22,36 @@ const FORCED: &str = "RINGHOLD_ROUTE: every request takes the long way";
 
 pub struct Running {
     place: Place,
-    node: Standalone,
+    /// `None`: the front has spawned it, since nobody may hear what it is asked by https (docs/https.md).
+    node: Option<StandaloneNode>,
     front: Option<Cluster>,
     /// Kept for the questions that are no cells.
     to_admin: Option<Connection>,
-    to_node: Connection,
     admin: String,
+    /// What clients believe that speak TLS with the front.
+    trust: Option<Arc<ClientConfig>>,
     /// What was counted when the last cell was over.
     pub last: Option<Counts>,
     log: Option<(File, Vec<String>)>,
     /// How many pages have taken the place of what memory had.
     others: usize,
+    /// How many tunnels the clients of cells have asked for.
+    tunnels: i64,
+}
+
+struct StandaloneNode {
+    process: Standalone,
+    /// Kept for the questions that are no cells.
+    connection: Connection,
 }
 
 pub type Counts = BTreeMap<String, i64>;
 
 impl Running {
-    pub fn start(place: Place) -> Running {
+    pub fn start(place: Place, stage: &Stage) -> Running {
+        let spawned = usize::from(place.edge == Edge::Tls);
         let setup = Setup::default()
-            .nodes(0)
+            .nodes(spawned)
             .set("proxy", "workers", 1)
             .set("proxy", "pseudonym", "ringhold")
             .set("hot", "memory", if place.hot { "16MiB" } else { "0" })
@@ -46,30 +61,29 @@ impl Running {
             .set("timeouts", "expect_continue", "1min")
             .set("timeouts", "small_body", "5s")
             .set("timeouts", "slow_hit", "0s")
-            .set("timeouts", "probe", "2min");
+            .set("timeouts", "probe", "2min")
+            .set("timeouts", "first_byte", "10min");
         let setup = if place.disk { on_disk(setup) } else { setup };
-        let node = Standalone::start_as(
-            |folder, words| {
-                let mut command = cluster::prepared(&[PROGRAM], folder, words);
-                force(&mut command, place.route);
-                command
-            },
-            Ipv4Addr::LOCALHOST.into(),
-            "n1",
-            &setup,
-        );
-        let address = node.address;
+        let setup = if place.edge == Edge::Tls { answering_for(setup, place, stage) } else { setup };
+        let node = (spawned == 0).then(|| StandaloneNode::start(place, &setup));
         let front = place.front.then(|| {
-            let setup = setup.node_at("n1", &address.to_string());
+            let setup = match &node {
+                Some(node) => setup.node_at("n1", &node.process.address.to_string()),
+                None => setup,
+            };
             setup.start_as(Some(Path::new(PROGRAM)), |command| force(command, place.route))
+        });
+        let trust = front.as_ref().filter(|_| place.edge == Edge::Tls).map(|front| {
+            let ours = CertificateDer::pem_file_iter(front.folder().join("state/ca/ca.pem")).expect("it has made one");
+            Arc::new(tls::client_of(ours.map(|root| root.expect("a certificate")), &["http/1.1"]))
         });
         let log = front.as_ref().filter(|_| place.log).map(|front| {
             (File::open(front.folder().join("stdout")).expect("its standard output is a file"), Vec::new())
         });
         let to_admin = front.as_ref().map(|front| Connection::to(front.admin));
         let admin = front.as_ref().map(|front| front.admin.to_string()).unwrap_or_default();
-        let to_node = Connection::to(address);
-        let mut running = Running { place, last: None, admin, to_node, node, front, to_admin, log, others: 0 };
+        let mut running =
+            Running { place, last: None, admin, trust, node, front, to_admin, log, others: 0, tunnels: 0 };
         if place.disk {
             until_true("the disk is on", PATIENCE, || running.of_node()["disk_state"] == 2);
         }
@@ -80,23 +94,32 @@ impl Running {
     pub fn leave_to_disk(&mut self, stage: &Stage) {
         for _ in 0..2 {
             self.others += 1;
-            let (url, host) = (stage.other(self.others), self.node.address);
-            self.to_node.send(format!("GET {url} HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("the node listens");
-            assert_eq!(self.to_node.response("GET").expect("the node answers").status, 200);
+            let answer = self.node.as_mut().expect("it is on its own").ask(&stage.other(self.others));
+            assert_eq!(answer.status, 200);
         }
     }
 
     fn of_node(&mut self) -> Value {
-        let host = self.node.address;
-        self.to_node.send(format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("the node listens");
-        self.to_node.response("GET").expect("the node answers").json()
+        self.node.as_mut().expect("it is on its own").ask("/metrics").json()
     }
 
     pub fn address(&self, way: Way) -> SocketAddr {
-        match (way, &self.front) {
-            (Way::Front, Some(front)) => front.proxy,
-            _ => self.node.address,
+        match (way, &self.front, &self.node) {
+            (Way::Front, Some(front), _) | (_, Some(front), None) => front.proxy,
+            (.., Some(node)) => node.process.address,
+            (.., None, None) => unreachable!("something runs"),
         }
+    }
+
+    /// A connection on which what the origin has is asked for.
+    pub fn connect(&mut self, way: Way, origin: &str) -> Connection {
+        let mut connection = Connection::to(self.address(way));
+        let Some(trust) = &self.trust else { return connection };
+        self.tunnels += 1;
+        connection.send(format!("CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n\r\n")).expect("the front listens");
+        assert_eq!(connection.head().expect("the front answers").word(1), "200");
+        let (host, _) = origin.rsplit_once(':').expect("it has a port");
+        connection.secure(trust, host).expect("the front answers in the origin's name")
     }
 
     pub fn admin(&self) -> &str {
@@ -111,6 +134,8 @@ impl Running {
         {
             counts.entry(format!("node {name}")).and_modify(|count| *count -= (self.others * each) as i64);
         }
+        // The 200 of a CONNECT is an answer too.
+        counts.entry("front answers{class=\"2xx\"}".to_owned()).and_modify(|count| *count -= self.tunnels);
         counts
     }
 
@@ -129,8 +154,11 @@ impl Running {
     pub fn purge(&mut self, url: &str) {
         let (Some(admin), Some(front)) = (&mut self.to_admin, &self.front) else { return };
         let request = format!("DELETE /v1/cache?url={url} HTTP/1.1\r\nHost: {}\r\n\r\n", front.admin);
-        admin.send(request).expect("admin listens");
-        assert_eq!(admin.response("DELETE").expect("admin answers").status, 200);
+        // 202 while the machine is so busy that a node has not yet said that it has done it.
+        until_true("it is forgotten", PATIENCE, || {
+            admin.send(&request).expect("admin listens");
+            admin.response("DELETE").expect("admin answers").status == 200
+        });
     }
 
     /// The access lines of a cell, of which there have to be so many.
@@ -152,7 +180,8 @@ impl Running {
 
     /// What it was asked to be.
     pub fn check(&mut self) {
-        let said = self.front.as_ref().map(Cluster::said).unwrap_or_default() + &self.node.said();
+        let of_node = self.node.as_ref().map(|node| node.process.said()).unwrap_or_default();
+        let said = self.front.as_ref().map(Cluster::said).unwrap_or_default() + &of_node;
         let forced = said.matches(FORCED).count();
         let expected = if self.place.route == Route::Long { 1 + usize::from(self.place.front) } else { 0 };
         assert_eq!(forced, expected, "{:?}: the route is the one of the column", self.place);
@@ -170,6 +199,32 @@ impl Running {
             );
         }
     }
+}
+
+impl StandaloneNode {
+    fn start(place: Place, setup: &Setup) -> StandaloneNode {
+        let made = |folder: &Path, words: &[&str]| {
+            let mut command = cluster::prepared(&[PROGRAM], folder, words);
+            force(&mut command, place.route);
+            command
+        };
+        let process = Standalone::start_as(made, Ipv4Addr::LOCALHOST.into(), "n1", setup);
+        let connection = Connection::to(process.address);
+        StandaloneNode { process, connection }
+    }
+
+    fn ask(&mut self, target: &str) -> Response {
+        let host = self.process.address;
+        self.connection.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).expect("the node listens");
+        self.connection.response("GET").expect("the node answers")
+    }
+}
+
+/// The origins of all cells that are played there.
+fn answering_for(setup: Setup, place: Place, stage: &Stage) -> Setup {
+    let columns = Column::all().into_iter().enumerate().filter(|(_, column)| column.place == place);
+    let hosts = columns.flat_map(|(column, _)| stage.hosts(column)).collect::<Vec<_>>();
+    setup.set("https", "hosts", hosts).set("https", "roots", vec![stage.roots()])
 }
 
 /// Memory has room for one page of any cell, and the disk for all.

@@ -1,6 +1,6 @@
 //! Plays one cell: asks what the case says in the way of the column, and writes down what was seen.
 
-use super::case::{Ask, Case, Content, End};
+use super::case::{Ask, Case, Content, End, get};
 use super::column::{Column, Version, Way};
 use super::place::{Counts, Running};
 use super::seen::{self, Line};
@@ -45,14 +45,16 @@ pub fn play(
     let cell = format!("{place:02}-{number:03}");
     let play = stage.play(&cell);
     let host = stage.host(place, number);
-    let url = format!("http://{host}/{cell}/x");
+    let url = format!("{}://{host}/{cell}/x", scheme(column));
     let mut primed = None;
     if column.held {
         play.priming.store(true, Ordering::SeqCst);
-        let mut client = Connection::to(running.address(column.way));
+        let mut client = running.connect(column.way, &host);
         primed = Some(answers(&running.counts()) + 2);
+        let ask = encoded(&get(""), &url, Column { version: Version::New, ..column }).concat();
         for _ in 0..2 {
-            assert_eq!(client.get(&url).text(), "primed", "{}", case.name);
+            client.send(&ask).expect("it takes requests");
+            assert_eq!(client.response("GET").expect("an answer").text(), "primed", "{}", case.name);
         }
         running.purge(&url);
         play.priming.store(false, Ordering::SeqCst);
@@ -70,7 +72,7 @@ pub fn play(
     let mut client = None;
     if case.pipelined {
         let all: Vec<u8> = case.asks.iter().flat_map(|ask| asks(ask).concat()).collect();
-        let mut connection = Connection::to(running.address(column.way));
+        let mut connection = running.connect(column.way, &host);
         connection.send(all).expect("it takes requests");
         client = Some(connection);
     }
@@ -78,7 +80,7 @@ pub fn play(
         if column.place.disk && i > 0 && !case.pipelined {
             running.leave_to_disk(stage);
         }
-        let mut connection = client.take().unwrap_or_else(|| Connection::to(running.address(column.way)));
+        let mut connection = client.take().unwrap_or_else(|| running.connect(column.way, &host));
         let (mut round, lines) = converse(&mut connection, ask, &asks(ask), case.pipelined, column);
         round.asked = play.begun();
         seen.lines.extend(lines.into_iter().map(|line| format!("{} {line}", i + 1)));
@@ -156,16 +158,24 @@ fn settled(
     }
 }
 
+fn scheme(column: Column) -> &'static str {
+    if column.is_inside() { "https" } else { "http" }
+}
+
 /// The parts of a request: all but an awaited body are sent at once.
 fn encoded(ask: &Ask, url: &str, column: Column) -> [Vec<u8>; 2] {
-    let rest = url.trim_start_matches("http://");
+    let (scheme, rest) = url.split_once("://").expect("a URL");
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let target = if column.is_inside() { path } else { url };
     let version = match column.version {
         Version::New => "1.1",
         Version::Old => "1.0",
     };
-    let filled =
-        |text: &str| text.replace("{url}", url).replace("{host}", host).replace("{path}", path).replace("{v}", version);
+    let capitals = scheme.to_ascii_uppercase();
+    let names =
+        [("url", target), ("scheme", scheme), ("SCHEME", &capitals), ("host", host), ("path", path), ("v", version)];
+    let fill = |text: String, (name, by): &(&str, &str)| text.replace(&format!("{{{name}}}"), by);
+    let filled = |text: &str| names.iter().fold(text.to_owned(), fill);
     let mut head = format!("{} {}{}", ask.method, filled(ask.line), filled(ask.fields));
     if column.way == Way::Link {
         head += &format!("Via: {version} ringhold\r\nRinghold-Client: local\r\n");

@@ -1,21 +1,28 @@
-//! The origin of all cells: each plays its case's script under a path of its own, and what it was asked is kept.
+//! The origin of all cells, in clear and by TLS: each plays its case's script under a path of its own, and what it was asked is kept.
 
 use super::case::Case;
+use super::column::Column;
 use super::seen::{self, Line};
 use crate::support::exchange::Exchange;
 use crate::support::framing::Trailers;
-use crate::support::{Gate, Head, Origin, PATIENCE, until_true};
-use std::collections::HashMap;
+use crate::support::{Authority, Gate, Head, Origin, PATIENCE, until_true};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
 
 /// Bytes of a page that is none of a cell.
 pub const OTHER: usize = 210 << 10;
 
 pub struct Stage {
     pub origin: Origin,
+    /// The same with TLS, for the cells of a column each; and what its authority is known by.
+    secure: BTreeMap<usize, Origin>,
+    folder: TempDir,
+    /// How many cases there are.
+    cases: usize,
     plays: Arc<Mutex<HashMap<String, Arc<Play>>>>,
 }
 
@@ -38,14 +45,26 @@ struct Asked {
 
 impl Stage {
     pub fn new(cases: &'static [Case], hold: Gate) -> Stage {
-        let (origin, plays) =
-            (Origin::at(Ipv4Addr::UNSPECIFIED.into()), Arc::new(Mutex::new(HashMap::<String, Arc<Play>>::new())));
-        let found = plays.clone();
-        origin.on("/*", move |x| {
-            let (cell, case) = cell_of(x.target());
-            let play = found.lock().unwrap().get(cell).cloned().expect("the cell is played");
-            answer(x, &play, &cases[case])
+        let plays = Arc::new(Mutex::new(HashMap::<String, Arc<Play>>::new()));
+        let (authority, folder) = (Authority::new(), TempDir::with_prefix("rh").expect("a temporary folder"));
+        authority.write(&folder.path().join("roots.pem"));
+        let everywhere = Ipv4Addr::UNSPECIFIED.into();
+        let origin = Origin::at(everywhere);
+        let inside = Column::all().into_iter().enumerate().filter(|(_, column)| column.is_inside());
+        let secure = inside.map(|(column, _)| {
+            let names: Vec<_> = (0..cases.len()).map(|case| ip(column, case)).collect();
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            (column, Origin::secure_at(everywhere, authority.issue(&names).server()))
         });
+        let secure: BTreeMap<usize, Origin> = secure.collect();
+        for origin in secure.values().chain([&origin]) {
+            let found = plays.clone();
+            origin.on("/*", move |x| {
+                let (cell, case) = cell_of(x.target());
+                let play = found.lock().unwrap().get(cell).cloned().expect("the cell is played");
+                answer(x, &play, &cases[case])
+            });
+        }
         origin.on("/hold", move |x| {
             // For as long as the columns take that want it.
             (0..10).find(|_| hold.wait().is_ok());
@@ -53,12 +72,23 @@ impl Stage {
         });
         // Too brief to be written to a disk.
         origin.on("/other/*", |x| x.reply(200, "Cache-Control: max-age=50\r\n", "o".repeat(OTHER)));
-        Stage { origin, plays }
+        Stage { origin, secure, folder, cases: cases.len(), plays }
     }
 
     /// Each cell has an origin of its own, so that no connection is kept for another.
     pub fn host(&self, column: usize, case: usize) -> String {
-        format!("127.{}.{}.1:{}", 100 + column, 100 + case, self.origin.address.port())
+        let origin = self.secure.get(&column).unwrap_or(&self.origin);
+        format!("{}:{}", ip(column, case), origin.address.port())
+    }
+
+    /// Those of all cells of a column.
+    pub fn hosts(&self, column: usize) -> impl Iterator<Item = String> {
+        (0..self.cases).map(move |case| self.host(column, case))
+    }
+
+    /// The file of what there is to be believed of the origin with TLS.
+    pub fn roots(&self) -> String {
+        self.folder.path().join("roots.pem").display().to_string()
     }
 
     /// What takes as long as the test.
@@ -76,6 +106,10 @@ impl Stage {
         self.plays.lock().unwrap().insert(cell.to_owned(), play.clone());
         play
     }
+}
+
+fn ip(column: usize, case: usize) -> String {
+    format!("127.{}.{}.1", 100 + column, 100 + case)
 }
 
 /// `COLUMN-CASE` in `/COLUMN-CASE/…`, and the number of the case.

@@ -14,6 +14,8 @@ const NO_CHUNKS: &str = "HTTP/1.0 has no transfer codings (RFC 9112 section 6.1)
 const ONE_BY_ONE: &str = "without `keep-alive` a connection of HTTP/1.0 ends with its first answer";
 const CONTROL: &str = "what has no absolute target is control at a node (docs/link.md)";
 const PARTS: &str = "parts of a representation are not written to a disk (docs/disk.md)";
+const ONE_HOST: &str = "inside a tunnel there is one host, and 421 for others (docs/https.md)";
+const COOKIES: &str = "of https is kept for others what says so, where the request had a cookie (docs/https.md)";
 const CHECKED: &str = "a node leaves it to its front to refuse that";
 
 fn store(x: &mut Exchange, n: usize) -> Done {
@@ -93,7 +95,8 @@ fn plain() -> Vec<Case> {
                 Sent("Accept-Encoding: gzip, deflate"),
                 SentNot("connection"),
             ],
-        ),
+        )
+        .inside(COOKIES, vec![Asked(&[1, 2, 3, 4]), Sent("Cookie: session=0123; theme=dark"), SentNot("connection")]),
         case(
             "20 KiB, stored",
             four(get("")),
@@ -166,7 +169,7 @@ fn requests() -> Vec<Case> {
         ),
         case(
             "a scheme in capitals",
-            to("HTTP://{host}{path} HTTP/{v}\r\nHost: {host}\r\n"),
+            to("{SCHEME}://{host}{path} HTTP/{v}\r\nHost: {host}\r\n"),
             store,
             vec![Asked(&[1; 4])],
         ),
@@ -175,19 +178,22 @@ fn requests() -> Vec<Case> {
             to("{url} HTTP/{v}\r\nHost: other.example\r\n"),
             store,
             vec![Asked(&[1; 4])],
-        ),
+        )
+        .inside(ONE_HOST, vec![Status(&[421; 4]), Asked(&[0; 4])]),
         case("no Host", to("{url} HTTP/{v}\r\n"), store, vec![Status(&[400; 4])])
             .new_only("HTTP/1.0 may do without (RFC 9112 section 3.2)"),
         case("two Hosts", to("{url} HTTP/{v}\r\nHost: {host}\r\nHost: {host}\r\n"), store, vec![Status(&[400; 4])]),
         case(
             "user information",
-            to("http://me@{host}{path} HTTP/{v}\r\nHost: {host}\r\n"),
+            to("{scheme}://me@{host}{path} HTTP/{v}\r\nHost: {host}\r\n"),
             store,
             vec![Asked(&[0; 4])],
         )
-        .front_only(CHECKED),
+        .front_only(CHECKED)
+        .inside(ONE_HOST, vec![Status(&[421; 4]), Asked(&[0; 4])]),
         case("a path alone", to("{path} HTTP/{v}\r\nHost: {host}\r\n"), store, vec![Asked(&[0; 4])])
-            .front_only(CONTROL),
+            .front_only(CONTROL)
+            .inside("a path is what servers are asked for", vec![Status(&[200; 4]), Asked(&[1; 4])]),
         case(
             "lines that end with LF",
             four(get("X-A: b\n").line("{url} HTTP/{v}\nHost: {host}\n")),
@@ -252,6 +258,19 @@ fn credentials() -> Vec<Case> {
             four(get("Cookie: a=b\r\nCookie: c=d\r\n")),
             store,
             vec![Asked(&[1; 4]), Sent("cookie: a=b"), Sent("cookie: c=d")],
+        )
+        .inside(COOKIES, vec![Asked(&[1, 2, 3, 4]), Sent("cookie: a=b"), Sent("cookie: c=d")]),
+        case(
+            "cookies, and an answer for everybody",
+            four(get("Cookie: a=b\r\nCookie: c=d\r\n")),
+            |x, n| x.reply(200, "Cache-Control: public, max-age=1000\r\n", format!("answer {n}")),
+            vec![Asked(&[1; 4]), Sent("cookie: a=b")],
+        ),
+        case(
+            "cookies, and an answer for caches",
+            four(get("Cookie: a=b\r\n")),
+            |x, n| x.reply(200, "Cache-Control: s-maxage=1000\r\n", format!("answer {n}")),
+            vec![Asked(&[1; 4]), Sent("cookie: a=b")],
         ),
         case(
             "Set-Cookie",
@@ -263,7 +282,25 @@ fn credentials() -> Vec<Case> {
                     format!("answer {n}"),
                 )
             },
-            vec![Has(1, "set-cookie: a=1"), Has(1, "set-cookie: b=2")],
+            vec![Has(1, "set-cookie: a=1"), Has(1, "set-cookie: b=2"), Has(4, "set-cookie: a=1")],
+        ),
+        case(
+            "Set-Cookie, not stored",
+            four(get("")),
+            |x, n| x.reply(200, "Cache-Control: no-store\r\nSet-Cookie: a=1\r\n", format!("answer {n}")),
+            vec![Has(1, "set-cookie: a=1"), Has(4, "set-cookie: a=1")],
+        ),
+        case(
+            "Set-Cookie when it is found to be the same",
+            vec![get(""), get("Cache-Control: no-cache\r\n"), get("Cache-Control: no-cache\r\n"), get("")],
+            |x, n| {
+                let fields = format!("Cache-Control: max-age=1000\r\nETag: \"a\"\r\nSet-Cookie: a={n}\r\n");
+                match x.head.has("if-none-match") {
+                    true => x.reply_empty(304, &fields),
+                    false => x.reply(200, &fields, "answer"),
+                }
+            },
+            vec![Asked(&[1, 2, 3, 3]), Has(1, "set-cookie: a=0"), Has(2, "set-cookie: a=1"), Has(4, "set-cookie: a=2")],
         ),
         case(
             "Proxy-Authorization",
@@ -383,7 +420,8 @@ fn directives() -> Vec<Case> {
             ["Cookie: a\r\n", "Cookie: b\r\n", "Cookie: a\r\n", "Cookie: b\r\n"].map(get).to_vec(),
             |x, n| x.reply(200, "Cache-Control: max-age=1000\r\nVary: Cookie\r\n", format!("answer {n}")),
             vec![Asked(&[1, 2, 2, 2])],
-        ),
+        )
+        .inside(COOKIES, vec![Asked(&[1, 2, 3, 4])]),
     ]
 }
 
@@ -569,6 +607,12 @@ fn fields() -> Vec<Case> {
                 x.reply(200, &format!("Cache-Control: max-age=1000\r\n{fields}"), format!("answer {n}"))
             },
             vec![Has(4, "via: 1.1 cdn"), Has(4, "proxy-status: cdn; received-status=200")],
+        ),
+        case(
+            "another service for the same",
+            four(get("")),
+            |x, n| x.reply(200, "Cache-Control: max-age=1000\r\nAlt-Svc: h3=\":443\"\r\n", format!("answer {n}")),
+            vec![Has(1, "alt-svc: h3=\":443\""), Has(4, "alt-svc: h3=\":443\""), Asked(&[1; 4])],
         ),
         case(
             "values in odd spaces, in an answer",

@@ -46,7 +46,11 @@ impl Origin {
 
     /// With TLS.
     pub fn secure(config: ServerConfig) -> Origin {
-        Origin::launch(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(Arc::new(config)))
+        Origin::secure_at(IpAddr::V4(Ipv4Addr::LOCALHOST), config)
+    }
+
+    pub fn secure_at(ip: IpAddr, config: ServerConfig) -> Origin {
+        Origin::launch(ip, Some(Arc::new(config)))
     }
 
     fn launch(ip: IpAddr, tls: Option<Arc<ServerConfig>>) -> Origin {
