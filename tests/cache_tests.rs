@@ -1,4 +1,5 @@
-//! The HTTP working group's cache-tests, through a running ringhold, held against `tests/cache-tests/scoreboard.txt`.
+//! The HTTP working group's cache-tests, through a running ringhold, held against `tests/cache-tests/SUITE.scoreboard.txt`: in clear, and
+//! inside the TLS of tunnels that it answers in the origin's name.
 //! `make test` installs them (`npm ci --prefix tests/cache-tests`); `RINGHOLD_RECORD_SCOREBOARD=1` records what is new.
 #![allow(clippy::disallowed_methods)]
 
@@ -7,9 +8,12 @@ mod scoreboard;
 mod support;
 
 use scoreboard::{Line, Scoreboard};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Setup, tools};
+use support::{Authority, Setup, tools};
+use tempfile::TempDir;
 
 /// It pauses for 3 s, several times in some tests, and all its tests run at once.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -39,6 +43,37 @@ fn run(setup: Setup, suite: &str) -> Vec<Line> {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     said.lines().map(Line::of_json).collect()
+}
+
+/// The same with an origin that has a certificate, in tunnels that are answered in its name.
+fn run_inside(setup: Setup, suite: &str) -> Vec<Line> {
+    let (authority, files) = (Authority::new(), TempDir::with_prefix("rh").unwrap());
+    authority.issue(&["localhost"]).write(files.path(), "origin");
+    let roots = authority.write(&files.path().join("roots.pem")).display().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let setup = setup.set("https", "hosts", vec![host]).set("https", "roots", vec![roots]);
+    // What takes long here are handshakes with the suite's single thread.
+    let setup = setup.unhurried().set("timeouts", "connect", "20s");
+    let cluster = setup.nodes(3).start();
+    std::fs::copy(cluster.folder().join("state/ca/ca.pem"), files.path().join("ca.pem")).unwrap();
+    let mut command = tools::command("node");
+    command.arg("run.mjs").arg(cluster.proxy.to_string()).args(["--suite", suite, "--tls"]).arg(files.path());
+    let output = tools::run_with(command.current_dir(folder()), OwnedFd::from(listener).into(), LIMIT);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said.lines().map(Line::of_json).collect()
+}
+
+/// Every line of the scoreboard, but for those that it says are others there.
+fn hold_inside(name: &str, setup: Setup, suite: &str) {
+    if !wanted(name) {
+        return;
+    }
+    let found = run_inside(setup, suite);
+    eprintln!("{}", scoreboard::table(name, &found));
+    let apart = Scoreboard::read(&folder().join(format!("{suite}.scoreboard.txt"))).inside().compare(&found);
+    assert!(apart.is_empty(), "{name}: other than the scoreboard says:\n{}", apart.join("\n"));
 }
 
 fn hold(name: &str, setup: Setup, suite: &str) {
@@ -71,6 +106,24 @@ fn the_suite_passes_without_the_hot_copy() {
 #[test]
 fn targeted_fields_are_obeyed_where_configured() {
     // Surrogate-Control is older than RFC 9213; the suite's tests of it fit all the same.
-    let fields = vec!["CDN-Cache-Control", "Surrogate-Control"];
-    hold("targeted fields", Setup::default().set("cache", "targeted", fields), "targeted");
+    hold("targeted fields", targeted(), "targeted");
+}
+
+fn targeted() -> Setup {
+    Setup::default().set("cache", "targeted", vec!["CDN-Cache-Control", "Surrogate-Control"])
+}
+
+#[test]
+fn the_suite_passes_inside_tls_with_the_hot_copy() {
+    hold_inside("inside TLS, with the hot copy", Setup::default().set("hot", "memory", "128MiB"), "default");
+}
+
+#[test]
+fn the_suite_passes_inside_tls_without_the_hot_copy() {
+    hold_inside("inside TLS, without the hot copy", Setup::default(), "default");
+}
+
+#[test]
+fn targeted_fields_are_obeyed_inside_tls_where_configured() {
+    hold_inside("targeted fields inside TLS", targeted(), "targeted");
 }

@@ -1,10 +1,15 @@
 // Runs the HTTP working group's cache-tests through a forward proxy; prints one line of JSON for each test.
 //
-//   node run.mjs PROXY_HOST:PORT [--suite default|targeted] [--test ID]…
+//   node run.mjs PROXY_HOST:PORT [--suite default|targeted] [--test ID]… [--tls FOLDER]
 //
-// The suite's client sends origin-form to a base URL; `ThroughProxy` is the whole of the adaption.
+// The suite's client sends origin-form to a base URL; `ThroughProxy` and `InsideTls` are the whole of the adaption. With --tls
+// the client asks inside TLS, in tunnels to the origin, and believes FOLDER/ca.pem alone; the origin shows FOLDER/origin.pem, of
+// which the key is FOLDER/origin.key, and listens on the socket that is the standard input: the proxy has to know its port.
 
+import fs from 'node:fs'
 import http from 'node:http'
+import https from 'node:https'
+import tls from 'node:tls'
 import fetch from 'node-fetch'
 import { setBaseUrl, setFetch } from 'http-cache-tests/client/config.mjs'
 import { makeCacheTest, testResults } from 'http-cache-tests/client/test.mjs'
@@ -19,8 +24,8 @@ import targeted from './targeted.mjs'
 
 const SUITES = { default: [...published, newer], targeted: [targeted, surrogate] }
 // So many at a time: the pauses of 3 s that many tests make overlap, and no burst makes a test wait until what it has
-// just stored for 2 s is stale.
-const AT_ONCE = 64
+// just stored for 2 s is stale. Inside TLS each takes longer.
+const AT_ONCE = { clear: 64, tls: 32 }
 
 /** Connects to the proxy, and names the origin in the request line. */
 class ThroughProxy extends http.Agent {
@@ -35,18 +40,44 @@ class ThroughProxy extends http.Agent {
   }
 }
 
+/** Asks the proxy for a tunnel to the origin, and speaks TLS inside. */
+class InsideTls extends https.Agent {
+  constructor (host, port, ca) {
+    super({ keepAlive: true, maxSockets: Infinity })
+    this.proxy = { host, port }
+    this.ca = ca
+  }
+
+  createConnection (options, done) {
+    const path = `${options.host}:${options.port}`
+    const request = http.request({ ...this.proxy, method: 'CONNECT', path, headers: { host: path }, agent: false })
+    request.on('error', done)
+    request.on('connect', (response, socket) => {
+      if (response.statusCode !== 200) return done(new Error(`no tunnel: ${response.statusCode}`))
+      const secure = tls.connect({ socket, servername: options.host, ca: this.ca, ALPNProtocols: ['http/1.1'] })
+      secure.once('error', done)
+      secure.once('secureConnect', () => {
+        secure.off('error', done)
+        done(null, secure)
+      })
+    })
+    request.end()
+  }
+}
+
 /** The suite's own server, on a port of its own. What it logs would mix with the results. */
-async function startOrigin () {
+async function startOrigin (identity) {
   const parts = { config: handleConfig, state: handleState, test: handleTest }
-  const server = http.createServer((request, response) => {
+  const answer = (request, response) => {
     response.on('finish', () => { if (endsWithConnection(response)) request.socket.end() })
     const [, part, ...rest] = new URL(request.url, 'http://origin').pathname.split('/')
     if (part in parts) parts[part](rest, request, response)
     else response.writeHead(404).end()
-  })
+  }
+  const server = identity ? https.createServer(identity, answer) : http.createServer(answer)
   server.keepAliveTimeout = 300_000
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
-  return `http://127.0.0.1:${server.address().port}`
+  await new Promise(resolve => server.listen(identity ? { fd: 0 } : { port: 0, host: '127.0.0.1' }, resolve))
+  return identity ? `https://localhost:${server.address().port}` : `http://127.0.0.1:${server.address().port}`
 }
 
 /** With a transfer coding that does not exist only the end of the connection ends a body (RFC 9112 section 6.3). Node
@@ -56,10 +87,10 @@ function endsWithConnection (response) {
 }
 
 /** Runs all of them; a test never rejects. */
-async function run (tests) {
+async function run (tests, atOnce) {
   const queue = [...tests]
   const worker = async () => { while (queue.length) await makeCacheTest(queue.shift()) }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  await Promise.all(Array.from({ length: atOnce }, worker))
 }
 
 /** As the suite's site shows it: a test counts only when what it depends on holds. */
@@ -76,6 +107,7 @@ function arguments_ (argv) {
   const wanted = { suite: 'default', ids: [] }
   for (let i = 3; i < argv.length; i += 2) {
     if (argv[i] === '--suite') wanted.suite = argv[i + 1]
+    else if (argv[i] === '--tls') wanted.folder = argv[i + 1]
     else if (argv[i] === '--test') wanted.ids.push(argv[i + 1])
     else throw new Error(`unknown argument ${argv[i]}`)
   }
@@ -83,8 +115,9 @@ function arguments_ (argv) {
   return { host, port: Number(port), ...wanted }
 }
 
-const { host, port, suite, ids } = arguments_(process.argv)
-const agent = new ThroughProxy(host, port)
+const { host, port, suite, ids, folder } = arguments_(process.argv)
+const read = name => fs.readFileSync(`${folder}/${name}`)
+const agent = folder ? new InsideTls(host, port, read('ca.pem')) : new ThroughProxy(host, port)
 const tests = new Map([...SUITES.default, ...SUITES.targeted].flatMap(group => group.tests.map(test => [test.id, test])))
 const needed = id => [id, ...(tests.get(id).depends_on ?? []).flatMap(needed)]
 const groups = SUITES[suite]
@@ -93,12 +126,12 @@ const chosen = [...tests.values()].filter(test => also.has(test.id) && !test.bro
 for (const id of ids) tests.get(id).dump = true
 for (const [id, [second]] of Object.entries(superseded)) tests.get(id).requests[1] = second
 
-const base = await startOrigin()
+const base = await startOrigin(folder && { key: read('origin.key'), cert: read('origin.pem') })
 const print = console.log
 if (!ids.length) console.log = () => {}
 setFetch((url, init) => fetch(url, { ...init, agent }))
 setBaseUrl(base)
-await run(chosen)
+await run(chosen, folder ? AT_ONCE.tls : AT_ONCE.clear)
 for (const group of groups) {
   for (const test of group.tests.filter(test => chosen.includes(test))) {
     const [result, why] = outcome(test, tests, testResults)

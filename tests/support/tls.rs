@@ -19,6 +19,7 @@ pub struct Authority {
 
 /// A certificate with its key.
 pub struct Identity {
+    pem: String,
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
@@ -63,7 +64,7 @@ impl Authority {
         let mut params = CertificateParams::new(names).expect("these are names");
         change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
-        Identity { chain: vec![certificate.der().clone()], key }
+        Identity { pem: certificate.pem(), chain: vec![certificate.der().clone()], key }
     }
 
     /// A client that believes this authority alone.
@@ -101,6 +102,13 @@ impl Identity {
     /// A server that shows this to everybody, by any version of TLS that is safe.
     pub fn server(&self) -> ServerConfig {
         self.server_of(rustls::DEFAULT_VERSIONS)
+    }
+
+    /// For servers that are other people's programs: `NAME.pem` with the certificate, and `NAME.key` with its key.
+    pub fn write(&self, folder: &Path, name: &str) {
+        for (end, text) in [("pem", &self.pem), ("key", &self.key.serialize_pem())] {
+            fs::write(folder.join(format!("{name}.{end}")), text).expect("a file can be written");
+        }
     }
 
     pub fn server_of(&self, versions: &[&'static rustls::SupportedProtocolVersion]) -> ServerConfig {

@@ -46,7 +46,12 @@ pub fn command(program: &str) -> Command {
 
 /// Runs a command to its end; kills it and fails when that takes too long.
 pub fn run(command: &mut Command, limit: Duration) -> Output {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    run_with(command, Stdio::null(), limit)
+}
+
+/// The same with something to read from.
+pub fn run_with(command: &mut Command, stdin: Stdio, limit: Duration) -> Output {
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
     let deadline = Instant::now() + limit;
