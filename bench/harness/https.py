@@ -19,7 +19,7 @@ from .origin import SIZES, Origin
 from .peers import Peers, found, lacking, version, write
 from .report import table, verdict
 from .subject import Subject
-from .throughput import HIT_REACHED, Cell
+from .throughput import HIT_REACHED, Cell, remarks
 
 HOST = "localhost"
 KINDS = [("k1", "1 KiB hit", "c/k1"), ("k100", "100 KiB hit", "c/k100")]
@@ -267,9 +267,8 @@ ssl_bump bump all""")
 
     def report(self):
         names = [name for name in STARTS if any((name, what) in self.cells for what in TITLES)]
-        shown = lambda name, what: (f"{self.cells[name, what].rate:,.0f} ±{self.cells[name, what].spread:.0%}"
-                                    if (name, what) in self.cells else "")
-        rows = [[f"{name} {self.versions[name]}".strip(), *(shown(name, what) for what in TITLES),
+        seen = set()
+        rows = [[f"{name} {self.versions[name]}".strip(), *(self.shown(name, what, seen) for what in TITLES),
                  f"{self.idle[name] / 1024:.1f} KiB" if name in self.idle else ""] for name in names]
         text = (f"A second; medians of {self.rounds} rounds of {self.seconds} s, ± half the range. TLS 1.3, AES-128-GCM, "
                 f"X25519, keys on P-256; ringhold, squid and mitmproxy through CONNECT with certificates that they make, nginx "
@@ -281,10 +280,11 @@ ssl_bump bump all""")
         if self.not_resumed:
             text += f"\nSessions were not always gone on with: {', '.join(sorted(self.not_resumed))}.\n"
         text += "".join(f"\n{name} is left out: {why}.\n" for name, why in self.left_out.items())
-        bad = {f"{name}, {TITLES[what]}: {errors:,}" for (name, what), cell in self.cells.items()
-               if (errors := sum(run.errors for run in cell.runs))}
-        text += f"\nRequests that failed: {'; '.join(sorted(bad))}.\n" if bad else ""
-        return text + "\n" + self.targets()
+        return text + remarks(seen) + "\n" + self.targets()
+
+    def shown(self, name, what, seen):
+        cell = self.cells.get((name, what))
+        return cell.shown(True, seen) if cell else ""
 
     def targets(self):
         rows = []

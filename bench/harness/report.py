@@ -1,7 +1,7 @@
 """The measurements as Markdown."""
 
 from .latency import ENOUGH, KINDS, OTHERS, SECONDS, STILL, ratio
-from .throughput import REMARKS
+from .throughput import remarks
 
 OBJECT, CONNECTION, TRANSFER, P999 = 1.6 * 1024, 12 * 1024, 4 << 20, 2000
 CACHES = ["squid", "traffic-server", "nginx", "haproxy", "varnish"]
@@ -46,12 +46,7 @@ def throughput(cells, names, workloads, rounds, seconds):
 
     def shown(name, workload):
         cell = cells.get((name, workload.name))
-        if not cell:
-            return ""
-        letters = cell.remarks(workload.cached)
-        seen.update(letters)
-        spread = f" ±{cell.spread:.0%}" if rounds > 1 else ""
-        return f"{cell.rate:,.0f}{spread}" + (f" ({letters})" if letters else "")
+        return cell.shown(workload.cached, seen) if cell else ""
     rows = [[name] + [shown(name, workload) for workload in workloads] for name in names]
     stolen = max((run.stolen for cell in cells.values() for run in cell.runs), default=0)
     text = (f"Requests a second, 64 connections, 1,000 URLs; {f'median of {rounds} rounds' if rounds > 1 else 'one round'} "
@@ -60,7 +55,7 @@ def throughput(cells, names, workloads, rounds, seconds):
     text += table([""] + [workload.title for workload in workloads], rows)
     text += ("\nAsked by eager (bench/limits), which reads and checks heads and has the kernel count bodies and throw them "
              "away: wrk copies all that it reads, 8 KiB at a time, and would be the limit of the fastest.\n")
-    return text + "".join(f"\n({letter}) {REMARKS[letter]}\n" for letter in REMARKS if letter in seen)
+    return text + remarks(seen)
 
 
 def targets(cells, workloads):

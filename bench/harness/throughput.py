@@ -46,12 +46,24 @@ class Cell:
         waiting = statistics.median(run.server_busy for run in self.runs) < SATURATED
         return "".join(letter for letter, holds in [("e", errors), ("o", wrong), ("w", waiting)] if holds)
 
+    def shown(self, cached, seen):
+        """In a table; the letters are added to those that were `seen`."""
+        letters = self.remarks(cached)
+        seen.update(letters)
+        spread = f" ±{self.spread:.0%}" if len(self.runs) > 1 else ""
+        return f"{self.rate:,.0f}{spread}" + (f" ({letters})" if letters else "")
+
 
 REMARKS = {
     "e": "some requests failed",
     "o": "not all were what the title says (hits that reached the origin, or the other way round)",
     "w": "the servers' core was not fully used: the load or the origin was the limit, the server can do more",
 }
+
+
+def remarks(seen):
+    """What the letters below a table mean."""
+    return "".join(f"\n({letter}) {REMARKS[letter]}\n" for letter in REMARKS if letter in seen)
 
 
 def measure(load, subjects, workloads, rounds, seconds, say):
