@@ -56,6 +56,7 @@ const PURE: &[&str] = &[
     "src/net/serve/says.rs",
     "src/net/serve/written.rs",
     "src/cluster/health/flapping.rs",
+    "src/cluster/health/missed.rs",
     "src/cluster/health/outlier.rs",
     "src/cluster/health/state.rs",
     "src/cluster/membership/members.rs",

@@ -18,6 +18,8 @@ use tokio::time::sleep;
 #[derive(Default)]
 pub struct FakeNode {
     pub boot: AtomicU64,
+    /// 0: it has no disk.
+    pub lineage: AtomicU64,
     /// Accepts and reads, but says nothing.
     pub silent: AtomicBool,
     /// The status of everything but probes; 0: 200.
@@ -73,7 +75,11 @@ async fn answer(fake: Arc<FakeNode>, request: Request<Incoming>) -> Result<Respo
     }
     let (status, answer) = if head.uri.path() == "/healthz" {
         fake.probes.fetch_add(1, Ordering::Relaxed);
-        (200, format!(r#"{{"id":"fake","boot":{},"version":"0"}}"#, fake.boot.load(Ordering::Relaxed)))
+        let lineage = match fake.lineage.load(Ordering::Relaxed) {
+            0 => String::new(),
+            lineage => format!(r#","lineage":{lineage}"#),
+        };
+        (200, format!(r#"{{"id":"fake","boot":{},"version":"0"{lineage}}}"#, fake.boot.load(Ordering::Relaxed)))
     } else {
         fake.said.lock().unwrap().push(format!("{} {} {body}", head.method, head.uri).trim_end().to_owned());
         (fake.status.load(Ordering::Relaxed), r#"{"hits":3}"#.to_owned())

@@ -381,20 +381,20 @@ async fn read_reports(
     invalid: mpsc::Sender<Invalid>,
 ) {
     let mut incoming = incoming.lock().await;
-    let missed_by_all_but = |one: Option<&str>| {
+    let missed_by_all_but = |one: Option<&str>, what: Option<&[Arc<[Outdated]>]>| {
         let nodes = cluster.nodes();
-        nodes.iter().filter(|node| Some(&*node.id) != one).for_each(|node| cluster.health.missed(node));
+        nodes.iter().filter(|node| Some(&*node.id) != one).for_each(|node| cluster.health.missed(node, what));
     };
     while let Some(heard) = incoming.next().await {
         match heard {
             Heard::Report(Report::Refused(node)) => cluster.health.refused(&node, false),
             Heard::Report(Report::Suspect(node)) => cluster.health.look(&node),
             Heard::Report(Report::Invalidated { what, by, told }) => {
-                if invalid.try_send(Invalid { what, by: by.id.clone(), told }).is_err() {
-                    missed_by_all_but(Some(&by.id));
+                if let Err(full) = invalid.try_send(Invalid { what, by: by.id.clone(), told }) {
+                    missed_by_all_but(Some(&by.id), Some(&[full.into_inner().what.into()]));
                 }
             }
-            Heard::LostInvalidation => missed_by_all_but(None),
+            Heard::LostInvalidation => missed_by_all_but(None, None),
         }
     }
 }

@@ -136,11 +136,13 @@ async fn invalidate(node: &CacheNode, request: Request<ClientBody>) -> Response<
         return answer::text(StatusCode::BAD_REQUEST, "a JSON array of URLs and groups is expected\n");
     };
     let count = told.iter().filter(|told| told.is_heeded(node)).count();
-    node.until_kept().await;
+    // With ZooKeeper the next process doubts all by itself.
+    let kept = node.until_kept().await || node.config.zookeeper.is_some();
     if told.iter().any(|told| matches!(told, NodeNews::Groups { .. })) {
         node.later().await;
     }
-    json(StatusCode::OK, &json!({"invalidated": count}))
+    let status = if kept { StatusCode::OK } else { StatusCode::ACCEPTED };
+    json(status, &json!({"invalidated": count, "kept": kept}))
 }
 
 /// What became invalid through another node.

@@ -2,6 +2,7 @@
 //! writes down here what it learnt.
 
 use super::flapping::Relapses;
+use super::missed::MissedNews;
 use super::outlier::{Evidence, OutlierChange, Pace, Usual};
 use super::state::{Action, Event, HealthVerdict, NodeStanding, suspects_at_most};
 use crate::clock::Tick;
@@ -31,6 +32,8 @@ pub struct Watched {
     relapses: Relapses,
     /// By which token of [`super::stale::Doubts`] it owes a promise, or has given it.
     pub heeded: Option<u64>,
+    /// What it missed, as far as it owes that.
+    pub news: MissedNews,
 }
 
 impl Board {
@@ -81,6 +84,7 @@ impl Watched {
             returned: None,
             relapses: Relapses::default(),
             heeded: None,
+            news: MissedNews::default(),
         }
     }
 
@@ -159,7 +163,9 @@ impl Watched {
     /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.
     pub fn note_doubt(&self, event: Event, action: Action) {
         match (event, action) {
-            (Event::Missed, _) | (_, Action::Revalidate | Action::PassOver(_)) => self.node.set_doubtful(true),
+            (Event::Missed { .. }, _) | (_, Action::Revalidate | Action::CatchUp | Action::PassOver(_)) => {
+                self.node.set_doubtful(true)
+            }
             // Another process, or one that owes nothing.
             (Event::Answered { .. } | Event::Revalidated { .. }, _) => self.node.set_doubtful(false),
             _ => {}

@@ -3,10 +3,11 @@
 //!
 //! - `state` (PURE): is a node up? `outlier` (PURE): is it slow? `flapping` (PURE): does it come and go?
 //! - `probe`, [`monitor`]: who asks; `board`: what is believed, and the marks
-//! - [`stale`]: who missed an invalidation; `undelivered`: the same on disk
+//! - [`stale`]: who missed an invalidation; `undelivered`: the same on disk; `missed` (PURE): what it was
 
 mod board;
 mod flapping;
+mod missed;
 pub mod monitor;
 pub mod outlier;
 mod probe;

@@ -1,12 +1,13 @@
 //! Who answers: a probe task a node, what workers and the supervisor report, and the marks that workers route by.
 
 use super::board::{Board, Watched};
+use super::missed::MissedNews;
 use super::probe::ProbeConn;
 use super::stale::Doubts;
 use super::state::{Action, Event, PassedOver};
 use crate::clock::tick;
 use crate::cluster::link::Link;
-use crate::cluster::views::Node;
+use crate::cluster::views::{Node, Outdated};
 use crate::cluster::vital;
 use crate::config::Config;
 use http::{Method, StatusCode};
@@ -126,8 +127,11 @@ impl Health {
         }
     }
 
-    fn heeded(&self, node: &Arc<Node>) -> Option<u64> {
-        self.board().of(node)?.heeded
+    /// By which token it owes what it is told now, and what it has missed.
+    fn debt(&self, node: &Arc<Node>) -> (Option<u64>, MissedNews) {
+        self.board()
+            .of(node)
+            .map_or_else(Default::default, |watched| (watched.heeded, std::mem::take(&mut watched.news)))
     }
 
     /// What it owed by this token is paid; but where it could not write that down, whoever takes its place owes it.
@@ -164,22 +168,40 @@ impl Health {
         }
     }
 
-    /// The node was not told of an invalidation: it will be asked to validate all that it holds.
-    pub fn missed(&self, node: &Arc<Node>) {
+    /// The node was not told of these (`None`: of nobody knows what): it will be asked to validate all that it holds, or told of
+    /// them where another process takes its place.
+    pub fn missed(&self, node: &Arc<Node>, what: Option<&[Arc<[Outdated]>]>) {
         let token = self.doubts.note(&node.id, node.memory.load(Ordering::Acquire));
+        let mut board = self.board();
+        let mut listed = false;
         // Who was never met is doubted when it is.
-        if let Some(watched) = self.board().of(node).filter(|watched| watched.verdict.boot() != 0) {
+        if let Some(watched) = board.of(node).filter(|watched| watched.verdict.boot() != 0) {
             watched.heeded = Some(token);
+            listed = watched.news.note(what);
         }
-        self.apply(node, Event::Missed);
+        self.act(&mut board, node, Event::Missed { listed });
+        drop(board);
         if node.is_up() {
             self.look(node);
         }
     }
 
+    /// The node heeds what it was told, and whoever takes its place may not.
+    pub fn unkept(&self, node: &Arc<Node>) {
+        let token = self.doubts.note(&node.id, 0);
+        let mut board = self.board();
+        if let Some(watched) = board.of(node) {
+            watched.heeded = Some(token);
+        }
+        self.act(&mut board, node, Event::Unkept);
+    }
+
     /// Takes note of an event and acts on the marks; what remains to be done is answered.
     fn apply(&self, node: &Arc<Node>, event: Event) -> Action {
-        let mut board = self.board();
+        self.act(&mut self.board(), node, event)
+    }
+
+    fn act(&self, board: &mut Board, node: &Arc<Node>, event: Event) -> Action {
         let may_suspect = board.has_room_besides(&node.id);
         let left_out = matches!(event, Event::Answered { boot, .. } if board.is_left_out(&node.id, boot, tick()));
         let Some(watched) = board.of(node).filter(|_| !left_out) else { return Action::Nothing };
@@ -197,6 +219,10 @@ impl Health {
             watched.heed(memory, self.doubts.owed(&node.id, memory));
         }
         let action = watched.verdict.on(event, may_suspect);
+        if matches!(event, Event::Answered { .. }) && !action.tells() {
+            // It owes nothing: what is listed was missed by what is gone.
+            watched.news = MissedNews::default();
+        }
         watched.note_return(before, action, self.handover, tick());
         watched.note_doubt(event, action);
         self.mark(watched, action);
@@ -221,7 +247,7 @@ impl Health {
                 tracing::warn!(node = id, "node {what}: its keys go to the next owner");
                 watched.node.set_up(false);
             }
-            Action::Nothing | Action::Revalidate => {}
+            Action::Nothing | Action::Revalidate | Action::CatchUp => {}
         }
     }
 
@@ -281,9 +307,12 @@ async fn watch_over(health: Arc<Health>, node: Arc<Node>, poke: Arc<Notify>) {
             continue;
         };
         let mut action = health.apply(&node, event);
-        while action == Action::Revalidate {
-            let token = health.heeded(&node);
-            let told = revalidate(&health.link, &node).await;
+        while action.tells() {
+            let (token, news) = health.debt(&node);
+            let told = match news.batches().filter(|_| action == Action::CatchUp) {
+                Some(batches) => catch_up(&health.link, &node, &news, batches).await,
+                None => revalidate(&health.link, &node).await,
+            };
             health.promised(&node, told, token);
             action = health.apply(&node, told);
         }
@@ -351,6 +380,27 @@ async fn probe(health: &Health, node: &Arc<Node>, line: &mut ProbeConn, why: &mu
     Some(Event::Silent { whole: false })
 }
 
+/// Tells it what the process before it has missed.
+async fn catch_up(link: &Link, node: &Arc<Node>, news: &MissedNews, batches: Vec<Vec<&Outdated>>) -> Event {
+    let mut kept = true;
+    for batch in batches {
+        let body = serde_json::to_vec(&batch).unwrap_or_default().into();
+        match link.call(node, Method::POST, "/invalidate", Some(body), REVALIDATE).await {
+            Ok((status, _)) if status.is_success() => kept &= status != StatusCode::ACCEPTED,
+            Ok((status, _)) => {
+                tracing::warn!(node = node.id, %status, "node was not told what it missed while it was away, it will validate everything");
+                return Event::NotRevalidated;
+            }
+            Err(trouble) => {
+                tracing::debug!(node = node.id, "catching up: {trouble}");
+                return Event::NotRevalidated;
+            }
+        }
+    }
+    tracing::info!(node = node.id, "node was told what it missed while it was away: {} URLs and groups", news.count());
+    Event::Revalidated { kept }
+}
+
 async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {
     match link.call(node, Method::POST, "/revalidate", None, REVALIDATE).await {
         Ok((StatusCode::ACCEPTED, _)) => Event::Revalidated { kept: false },
@@ -366,6 +416,9 @@ async fn revalidate(link: &Link, node: &Arc<Node>) -> Event {
     }
 }
 
+#[cfg(test)]
+#[path = "away_tests.rs"]
+mod away;
 #[cfg(test)]
 #[path = "monitor_tests.rs"]
 mod tests;

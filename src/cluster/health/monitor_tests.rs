@@ -97,7 +97,7 @@ fn a_node_that_missed_something_is_told_and_stays_up() {
         let bench = Bench::new();
         let (fake, _listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
-        bench.health.missed(&node);
+        bench.health.missed(&node, None);
         until("told", || fake.said() == ["POST /revalidate"]).await;
         assert!(node.is_up());
     });
@@ -225,11 +225,11 @@ fn a_node_that_missed_something_is_doubtful_until_it_has_promised_to_validate_or
         let bench = Bench::new();
         let (fake, _listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
-        bench.health.missed(&node);
+        bench.health.missed(&node, None);
         assert!(node.is_up() && node.is_doubtful());
         until("it has promised", || !node.is_doubtful()).await;
         assert_eq!(fake.said(), ["POST /revalidate"]);
-        bench.health.missed(&node);
+        bench.health.missed(&node, None);
         fake.boot.store(8, Ordering::Relaxed);
         until("another process owes nothing", || !node.is_doubtful()).await;
         assert_eq!(fake.said().len(), 1);
@@ -243,7 +243,7 @@ fn a_node_that_cannot_write_down_what_it_promised_is_used_and_the_next_process_i
         let (fake, listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
         fake.status.store(202, Ordering::Relaxed);
-        bench.health.missed(&node);
+        bench.health.missed(&node, None);
         until("it has promised", || !node.is_doubtful()).await;
         bench.health.heed();
         assert!(!node.is_doubtful(), "this process has promised");
@@ -281,7 +281,7 @@ fn a_node_that_missed_something_before_it_was_ever_met_validates() {
     on_control_thread(async {
         let bench = Bench::new();
         let (fake, _listening, node) = bench.node("n1", 7);
-        bench.health.missed(&node);
+        bench.health.missed(&node, None);
         until("up", || node.is_up()).await;
         assert_eq!(fake.said(), ["POST /revalidate"]);
     });

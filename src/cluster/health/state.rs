@@ -32,7 +32,7 @@ pub enum Event {
     Refused,
     /// A probe has no answer, although its time is over; `whole`: once more the time of a probe has passed.
     Silent { whole: bool },
-    /// The node has promised to validate whatever it holds.
+    /// The node has promised to validate whatever it holds, or was told what it had missed.
     Revalidated {
         /// Also what it may have on a disk when another process takes its place.
         kept: bool,
@@ -41,7 +41,12 @@ pub enum Event {
     NotRevalidated,
     /// It was not told of an invalidation or a purge. It stays as up as it was: whoever routes asks it last, and for
     /// nothing that it holds ([`crate::cluster::views::Node::is_doubtful`]), until it has promised to validate.
-    Missed,
+    Missed {
+        /// Of what is remembered, with all else that it has missed.
+        listed: bool,
+    },
+    /// It was told of one, and has heeded it, but could not write that down for who takes its place.
+    Unkept,
 }
 
 /// What to do about it.
@@ -52,6 +57,26 @@ pub enum Action {
     PassOver(PassedOver),
     /// Send `POST /revalidate` and report how that went.
     Revalidate,
+    /// Send what it has missed, and report how that went.
+    CatchUp,
+}
+
+impl Action {
+    /// Whether the node is told something, and what came of it reported.
+    pub fn tells(self) -> bool {
+        matches!(self, Action::Revalidate | Action::CatchUp)
+    }
+}
+
+/// What a process has to be told before it is asked for anything that it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Debt {
+    #[default]
+    Nothing,
+    /// What the process before it missed, which is remembered.
+    News,
+    /// To validate all.
+    Validation,
 }
 
 /// So many whole probes in a row without an answer are no suspicion any more, however many nodes are silent.
@@ -70,10 +95,13 @@ pub struct HealthVerdict {
     boot: u64,
     /// And what it holds, where that is known.
     memory: u64,
-    /// That process may hold what has been invalidated meanwhile.
-    owes: bool,
+    /// That process may hold what has been invalidated meanwhile. One that was asked while others stood in for it, or was
+    /// absent, may hold also what these have renewed.
+    owed: Debt,
     /// What it holds, in whatever process, missed something.
-    missed: bool,
+    missed: Debt,
+    /// That process was never asked for anything: what it holds comes from disk, and of that it asks by itself who stood in.
+    is_fresh: bool,
     /// What it may have on a disk missed something, and the process that promised could not write that down.
     unkept: bool,
     /// Whole probes without an answer since the last one that had one.
@@ -86,7 +114,7 @@ impl HealthVerdict {
         if memory != 0 {
             self.memory = memory;
         }
-        (self.owes, self.missed) = (true, true);
+        (self.owed, self.missed) = (Debt::Validation, Debt::Validation);
     }
 
     /// 0: not known.
@@ -110,8 +138,18 @@ impl HealthVerdict {
                 self.unkept = !kept;
                 self.put_up_or_revalidate()
             }
-            Event::NotRevalidated | Event::Missed => {
-                (self.owes, self.missed) = (true, true);
+            Event::NotRevalidated => {
+                (self.owed, self.missed) = (Debt::Validation, Debt::Validation);
+                Action::Nothing
+            }
+            Event::Missed { listed } => {
+                let news = if listed { Debt::News } else { Debt::Validation };
+                self.missed = self.missed.max(news);
+                self.owed = self.owed.max(if self.is_fresh { news } else { Debt::Validation });
+                Action::Nothing
+            }
+            Event::Unkept => {
+                self.unkept = true;
                 Action::Nothing
             }
             Event::Refused => self.pass_over(PassedOver::Refused),
@@ -132,8 +170,11 @@ impl HealthVerdict {
         // A new process has an empty cache, or what one before it had on disk; of that it asks by itself who stood in for it.
         if boot != self.boot {
             self.boot = boot;
-            self.missed &= memory == 0 || memory == self.memory;
-            self.owes = self.missed || self.unkept;
+            self.is_fresh = true;
+            if memory != 0 && memory != self.memory {
+                self.missed = Debt::Nothing;
+            }
+            self.owed = if self.unkept { Debt::Validation } else { self.missed };
         }
         if memory != 0 {
             self.memory = memory;
@@ -143,11 +184,16 @@ impl HealthVerdict {
 
     fn put_up_or_revalidate(&mut self) -> Action {
         // Paid in advance: what it misses while it is being told counts anew.
-        self.missed = false;
-        if std::mem::take(&mut self.owes) { Action::Revalidate } else { self.put_up() }
+        self.missed = Debt::Nothing;
+        match std::mem::take(&mut self.owed) {
+            Debt::Nothing => self.put_up(),
+            Debt::News => Action::CatchUp,
+            Debt::Validation => Action::Revalidate,
+        }
     }
 
     fn put_up(&mut self) -> Action {
+        self.is_fresh = false;
         match std::mem::replace(&mut self.standing, NodeStanding::Up) {
             NodeStanding::Up => Action::Nothing,
             NodeStanding::New | NodeStanding::Down(_) => Action::PutUp,
@@ -157,7 +203,7 @@ impl HealthVerdict {
     fn pass_over(&mut self, why: PassedOver) -> Action {
         match std::mem::replace(&mut self.standing, NodeStanding::Down(why)) {
             NodeStanding::Up => {
-                self.owes = true;
+                self.owed = Debt::Validation;
                 Action::PassOver(why)
             }
             NodeStanding::New => {
@@ -184,6 +230,8 @@ mod tests {
     const REVALIDATED: Event = Revalidated { kept: true };
     const IN_MEMORY: Event = Revalidated { kept: false };
     const SILENT: Event = Silent { whole: true };
+    const MISSED: Event = Missed { listed: false };
+    const LISTED: Event = Missed { listed: true };
 
     #[test]
     fn a_node_goes_up_and_down_by_what_is_learnt_of_it() {
@@ -220,7 +268,7 @@ mod tests {
             ),
             (
                 "missed a purge while up",
-                &[(A, PutUp), (Missed, Nothing), (A, Revalidate), (REVALIDATED, Nothing), (A, Nothing)],
+                &[(A, PutUp), (MISSED, Nothing), (A, Revalidate), (REVALIDATED, Nothing), (A, Nothing)],
             ),
             (
                 "missed a purge while it was told to revalidate",
@@ -228,28 +276,93 @@ mod tests {
                     (A, PutUp),
                     (Refused, PassOver(PassedOver::Refused)),
                     (A, Revalidate),
-                    (Missed, Nothing),
+                    (MISSED, Nothing),
                     (REVALIDATED, Revalidate),
                     (REVALIDATED, PutUp),
                 ],
             ),
-            ("missed a purge and died", &[(A, PutUp), (Missed, Nothing), (B, Nothing)]),
+            ("missed a purge and died", &[(A, PutUp), (MISSED, Nothing), (B, Nothing)]),
             ("born again with its disk", &[(D1, PutUp), (Refused, PassOver(PassedOver::Refused)), (D2, PutUp)]),
             (
                 "missed a purge and was born again with its disk",
                 &[
                     (D1, PutUp),
-                    (Missed, Nothing),
+                    (MISSED, Nothing),
                     (Refused, PassOver(PassedOver::Refused)),
                     (D2, Revalidate),
                     (REVALIDATED, PutUp),
                 ],
             ),
             (
+                "missed what is remembered and was born again with its disk",
+                &[
+                    (D1, PutUp),
+                    (LISTED, Nothing),
+                    (Refused, PassOver(PassedOver::Refused)),
+                    (LISTED, Nothing),
+                    (D2_READS, CatchUp),
+                    (LISTED, Nothing),
+                    (REVALIDATED, CatchUp),
+                    (REVALIDATED, PutUp),
+                    (D2, Nothing),
+                ],
+            ),
+            (
+                "missed more than is remembered and was born again with its disk",
+                &[
+                    (D1, PutUp),
+                    (Refused, PassOver(PassedOver::Refused)),
+                    (LISTED, Nothing),
+                    (MISSED, Nothing),
+                    (D2, Revalidate),
+                    (REVALIDATED, PutUp),
+                ],
+            ),
+            (
+                "missed what is remembered and is the same process: others have stood in for it",
+                &[
+                    (D1, PutUp),
+                    (LISTED, Nothing),
+                    (D1, Revalidate),
+                    (REVALIDATED, Nothing),
+                    (SILENT, PassOver(PassedOver::Silent)),
+                    (LISTED, Nothing),
+                    (D1, Revalidate),
+                    (REVALIDATED, PutUp),
+                ],
+            ),
+            (
+                "could not be told what it had missed",
+                &[
+                    (D1, PutUp),
+                    (Refused, PassOver(PassedOver::Refused)),
+                    (LISTED, Nothing),
+                    (D2, CatchUp),
+                    (NotRevalidated, Nothing),
+                    (Answered { boot: 3, memory: 9 }, Revalidate),
+                    (REVALIDATED, PutUp),
+                ],
+            ),
+            (
+                "heeded a purge, could not write that down, and died",
+                &[
+                    (D1, PutUp),
+                    (Unkept, Nothing),
+                    (D1, Nothing),
+                    (Refused, PassOver(PassedOver::Refused)),
+                    (D2, Revalidate),
+                    (REVALIDATED, PutUp),
+                ],
+            ),
+            (
+                "missed what is remembered and was born again with another disk",
+                &[(D1, PutUp), (Refused, PassOver(PassedOver::Refused)), (LISTED, Nothing), (B, PutUp)],
+            ),
+            (
                 "missed a purge, could not write that to its disk, and died",
                 &[
                     (Answered { boot: 1, memory: 0 }, PutUp),
-                    (Missed, Nothing),
+                    (MISSED, Nothing),
                     (Answered { boot: 1, memory: 0 }, Revalidate),
                     (IN_MEMORY, Nothing),
                     (Answered { boot: 1, memory: 0 }, Nothing),
@@ -266,7 +379,7 @@ mod tests {
                 &[
                     (D1, PutUp),
                     (Refused, PassOver(PassedOver::Refused)),
-                    (Missed, Nothing),
+                    (MISSED, Nothing),
                     (D2_READS, Revalidate),
                     (NotRevalidated, Nothing),
                     (D2, Revalidate),

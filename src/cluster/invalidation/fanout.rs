@@ -98,7 +98,7 @@ impl ControlPlane {
                     if node.is_up() {
                         lines.tell(&cluster.health, node, Item { what: what.clone(), due, _told: settled.clone() });
                     } else {
-                        cluster.health.missed(node);
+                        cluster.health.missed(node, Some(std::slice::from_ref(&what)));
                     }
                 }
                 drop(settled);
@@ -123,15 +123,16 @@ impl ControlPlane {
         let mut purged = Purged { waits: unsure.is_some(), unsure, ..Purged::default() };
         let path = format!("/cache?url={}", percent::encode(key.as_str()));
         let nodes = self.to_be_told();
-        self.purge_nodes(&mut purged, nodes.clone(), &path).await;
+        let what: Arc<[Outdated]> = Arc::new([Outdated::Url(key.as_str().to_owned())]);
+        self.purge_nodes(&mut purged, nodes.clone(), &path, &what).await;
         // Who came while the others were told may have got it from one of those.
         let newcomers = self.to_be_told().into_iter().filter(|node| !nodes.iter().any(|n| Arc::ptr_eq(n, node)));
-        self.purge_nodes(&mut purged, newcomers.collect(), &path).await;
+        self.purge_nodes(&mut purged, newcomers.collect(), &path, &what).await;
         self.purge_departed(&mut purged, &path).await;
         if !purged.missed.is_empty() || purged.unsure.is_some() {
             self.until_kept().await;
         }
-        for (id, hearing) in self.tell_fronts(&[Outdated::Url(key.as_str().to_owned())], true).await {
+        for (id, hearing) in self.tell_fronts(&what, true).await {
             purged.waits |= matches!(hearing, Hearing::Apart | Hearing::Missed(_));
             match hearing {
                 Hearing::Told => purged.fronts.push(id),
@@ -142,12 +143,12 @@ impl ControlPlane {
         purged
     }
 
-    async fn purge_nodes(&self, purged: &mut Purged, nodes: Vec<Arc<Node>>, path: &str) {
+    async fn purge_nodes(&self, purged: &mut Purged, nodes: Vec<Arc<Node>>, path: &str, what: &Arc<[Outdated]>) {
         for (node, result) in everywhere(self.health.link(), nodes, Method::DELETE, path).await {
             match result {
                 Ok(said) => purged.heard(&node, &said),
                 Err(trouble) => {
-                    self.health.missed(&node);
+                    self.health.missed(&node, Some(std::slice::from_ref(what)));
                     purged.missed.push((node.id.clone(), trouble.to_string()));
                 }
             }

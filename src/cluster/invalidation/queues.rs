@@ -7,7 +7,7 @@ use crate::cluster::health::monitor::Health;
 use crate::cluster::views::{Node, Outdated};
 use crate::config::ClusterConfig as Secrets;
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,8 +103,9 @@ impl QueuedLines<Arc<Node>> {
             tokio::spawn(tell_node(items, health.clone(), node.clone()));
             node.clone()
         };
+        let what = item.what.clone();
         if !self.put(&node.id, item, |known| Arc::ptr_eq(known, node), begin) {
-            health.missed(node);
+            health.missed(node, Some(&[what]));
         }
     }
 }
@@ -138,13 +139,14 @@ async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: A
         let due = batch.iter().map(|item| item.due.0).min().unwrap_or_default();
         let left = Duration::from_millis(due.saturating_sub(tick().0));
         match said(batch.iter().map(|item| &*item.what)) {
-            Some(_) if left.is_zero() || !node.is_up() => health.missed(&node),
+            Some(_) if left.is_zero() || !node.is_up() => health.missed(&node, Some(&whats(&batch))),
             Some(body) => {
                 let asked = health.link().call(&node, Method::POST, "/invalidate", Some(body), left).await;
                 match asked {
+                    Ok((StatusCode::ACCEPTED, _)) => health.unkept(&node),
                     Ok((status, _)) if status.is_success() => {}
-                    Ok((status, _)) => not_told(&health, &node, &format!("status {status}")),
-                    Err(trouble) => not_told(&health, &node, &trouble.to_string()),
+                    Ok((status, _)) => not_told(&health, &node, &batch, &format!("status {status}")),
+                    Err(trouble) => not_told(&health, &node, &batch, &trouble.to_string()),
                 }
             }
             None => {}
@@ -168,7 +170,14 @@ pub(super) fn said<'a>(batch: impl Iterator<Item = &'a [Outdated]>) -> Option<By
     (!what.is_empty()).then(|| serde_json::to_vec(&what).unwrap_or_default().into())
 }
 
-fn not_told(health: &Health, node: &Arc<Node>, why: &str) {
-    tracing::warn!(node = node.id, "node was not told of an invalidation, it will validate everything: {why}");
-    health.missed(node);
+fn whats(batch: &[Item]) -> Vec<Arc<[Outdated]>> {
+    batch.iter().map(|item| item.what.clone()).collect()
+}
+
+fn not_told(health: &Health, node: &Arc<Node>, batch: &[Item], why: &str) {
+    tracing::warn!(
+        node = node.id,
+        "node was not told of an invalidation, it will validate everything, or catch up as a new process: {why}"
+    );
+    health.missed(node, Some(&whats(batch)));
 }
