@@ -3,6 +3,8 @@
 
 #[path = "disk/away.rs"]
 mod away;
+#[path = "disk/explained.rs"]
+mod explained;
 #[path = "disk/faults.rs"]
 mod faults;
 #[path = "disk/killed.rs"]

@@ -13,9 +13,7 @@ pub fn sentences(answer: &Value) -> String {
         Some(stored) if !stored.is_empty() => lines.extend(stored.iter().map(entry)),
         _ => lines.push("Stored: nothing.".into()),
     }
-    if answer["on_disk"] == true {
-        lines.push("It is on disk too, and survives a restart.".into());
-    }
+    lines.push(on_disk(answer));
     if answer["being_fetched"] == true {
         lines.push("It is being fetched at this moment.".into());
     }
@@ -82,6 +80,37 @@ fn entry(entry: &Value) -> String {
     line + selected
 }
 
+/// Where it lies besides memory, or why it does not. Nothing where the node has no disk.
+fn on_disk(answer: &Value) -> String {
+    let (disk, is_stored) = (&answer["disk"], answer["stored"].as_array().is_some_and(|stored| !stored.is_empty()));
+    let why = disk["why"].as_str();
+    if disk["there"] == true {
+        let place = if answer["in_memory"] == true {
+            "in memory and on disk"
+        } else {
+            "on disk alone, until this asked for it"
+        };
+        let (bytes, since) = (text(&disk["bytes"]), ago(disk["since"].as_u64().unwrap_or(0)));
+        let validated = why.map(|why| format!(". It is validated before it is answered with: {why}"));
+        let validated = validated.unwrap_or_default();
+        return format!("It lies {place}: {bytes} bytes of a segment that was begun {since} ago{validated}.");
+    }
+    match why {
+        Some(why) => format!("It is not on disk: {why}."),
+        None if is_stored && !disk.is_null() => "It is not on disk.".into(),
+        None => String::new(),
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 fn verdict(answer: &Value) -> String {
     let why = text(&answer["why"]);
     match answer["does"].as_str() {
@@ -116,6 +145,25 @@ fn not_stored(answer: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn where_it_lies_on_disk_is_a_sentence() {
+        let said = |disk: Value, in_memory| on_disk(&json!({"disk": disk, "in_memory": in_memory, "stored": [{}]}));
+        let there = |why: Value| json!({"there": true, "bytes": 640, "since": 10_900, "why": why});
+        for (disk, in_memory, expected) in [
+            (Value::Null, true, ""),
+            (json!({"there": false}), true, "It is not on disk."),
+            (json!({"there": false, "why": "x"}), true, "It is not on disk: x."),
+            (there(Value::Null), true, "It lies in memory and on disk: 640 bytes of a segment that was begun 3 h ago."),
+            (
+                there("y".into()),
+                false,
+                "It lies on disk alone, until this asked for it: 640 bytes of a segment that was begun 3 h ago. It is validated before it is answered with: y.",
+            ),
+        ] {
+            assert_eq!(said(disk, in_memory), expected);
+        }
+    }
 
     #[test]
     fn an_empty_answer_is_no_panic() {

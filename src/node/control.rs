@@ -93,8 +93,10 @@ async fn explain(node: &Rc<CacheNode>, request: &Request<ClientBody>) -> Respons
         answer::text(StatusCode::BAD_REQUEST, "a header is name:value\n")
     });
     let Some(ask) = asked else { return read };
-    let brought = from_disk::where_missing(node, &ask, node.lookup(&ask).is_none()).await;
-    json(StatusCode::OK, &explain::answer(node, &ask, brought))
+    let held = node.lookup(&ask);
+    let disk = node.disk.as_ref().map(|disk| disk.said_of(&ask.key, held.as_deref()));
+    let brought = from_disk::where_missing(node, &ask, held.is_none()).await;
+    json(StatusCode::OK, &explain::answer(node, &ask, brought, disk))
 }
 
 fn describe(entry: &Entry) -> Value {

@@ -2,6 +2,7 @@
 //! all costs hits, and never a request.
 
 mod life;
+mod said;
 
 use super::counters::add;
 use super::disk_threads::{News, Readers, Told, machine, start};
@@ -83,6 +84,8 @@ pub struct Tier {
     /// When the folder was opened, or was tried to be.
     begun: Cell<Timestamp>,
     trouble: DiskTrouble,
+    /// When all that lay there was last found not to be believed, and why.
+    doubted: Cell<Option<(Timestamp, &'static str)>>,
     counts: DiskCounts,
 }
 
@@ -131,6 +134,7 @@ impl Tier {
             lineage: Cell::default(),
             begun: Cell::new(clock::now()),
             trouble: DiskTrouble::default(),
+            doubted: Cell::default(),
             counts: DiskCounts::default(),
         };
         tier.begin();
@@ -200,6 +204,7 @@ impl Tier {
     }
 
     pub fn doubt_all(&self) {
+        self.doubted.replace(Some((clock::now(), "this node was away, or was not told of something")));
         self.note(Disk::doubt_all);
     }
 
@@ -363,16 +368,9 @@ impl Tier {
 
     pub fn metrics(&self, all: &mut Map<String, Value>) {
         let disk = self.disk.borrow();
-        let state = match self.state.get() {
-            DiskState::Off => 0,
-            DiskState::Reading => 1,
-            DiskState::On => 2,
-            DiskState::Full => 3,
-            DiskState::Failed => 4,
-        };
         let counts = &self.counts;
         let mut put = |name: &str, value: u64| _ = all.insert(format!("disk_{name}"), value.into());
-        put("state", state);
+        put("state", self.state.get() as u64);
         put("bytes", disk.bytes());
         put("behind_bytes", disk.behind());
         put("objects", disk.objects() as u64);

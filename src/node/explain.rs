@@ -41,9 +41,10 @@ pub fn question(key: &Key, query: &str) -> Option<Ask> {
     Some(Ask { hop, ..Ask::new(key.clone(), head, Asker::Front, true) })
 }
 
-/// `brought`: what was read from disk for it.
-pub fn answer(node: &CacheNode, ask: &Ask, brought: Option<Shelf>) -> Value {
+/// `brought`: what was read from disk for it; `disk`: where it lay there before that.
+pub fn answer(node: &CacheNode, ask: &Ask, brought: Option<Shelf>, disk: Option<Value>) -> Value {
     let now = clock::now();
+    let from_disk = brought.is_some();
     let shelf = brought.or_else(|| node.store.get(&ask.key));
     let selected = shelf.as_ref().and_then(|shelf| node.selected(ask, shelf));
     let entries = shelf.as_ref().map_or(&[][..], |shelf| shelf.entries());
@@ -52,7 +53,9 @@ pub fn answer(node: &CacheNode, ask: &Ask, brought: Option<Shelf>) -> Value {
         "key": ask.key.as_str(),
         "node": node.id,
         "stored": entries,
+        "in_memory": !from_disk && !entries.is_empty(),
         "on_disk": node.on_disk(&ask.key),
+        "disk": disk,
         "answer": verdict(node, ask, shelf.as_ref(), selected.as_deref(), now),
         "not_stored": node.uncacheable.why(&ask.key).map(|why| why.reason()),
         "remedy": node.uncacheable.why(&ask.key).and_then(|why| why.remedy()),

@@ -104,6 +104,7 @@ impl Tier {
         let (folder, objects, room) = (self.folder.display(), disk.objects(), size(self.plan.size));
         tracing::info!("disk: {objects} URLs are in {folder}, of at most {room}");
         if let Some(why) = doubted {
+            self.doubted.set(Some((now, why)));
             tracing::warn!("disk: all that is in {folder} is validated before it is reused, because {why}");
         }
         if let Some(why) = emptied {

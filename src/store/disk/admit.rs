@@ -31,6 +31,18 @@ pub enum Skipped {
 }
 
 impl Skipped {
+    /// For people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Skipped::TooLarge => "it is larger than [disk] max_object, or than half a segment (docs/disk.md)",
+            Skipped::Brief => "it is of use for less than a minute, fresh or stale, and has no validator",
+            Skipped::First => "it came for the first time lately, and is written the second time ([disk] admit)",
+            Skipped::Budget => "[disk] writes was used up when it came",
+            Skipped::Behind => "too much waited to be written when it came",
+            Skipped::Off => "the disk could not be written when it came",
+        }
+    }
+
     /// In their order: a count of each has its place by that.
     pub const ALL: [(Skipped, &str); 6] = [
         (Skipped::TooLarge, "too_large"),

@@ -10,7 +10,7 @@ use super::admit::{AdmissionGate, Skipped};
 use super::going::GoingSegment;
 use super::index::{Id, Index};
 use super::journal::Frame;
-use super::notes::{Counts, DiskLookup, ForgottenUrl, Meanwhile, Pending};
+use super::notes::{Counts, DiskAccount, DiskLookup, ForgottenUrl, Meanwhile, Pending, SkippedLately};
 use super::place::{IndexSlot, room};
 use super::plan::DiskPlan;
 use super::record::{Previous, RecordHead};
@@ -69,6 +69,7 @@ pub struct Disk {
     room: u64,
     /// Counts what is forgotten and put, of URLs that share a place here.
     stamps: Box<[u32]>,
+    lately: SkippedLately,
     pub counts: Counts,
 }
 
@@ -98,6 +99,7 @@ impl Disk {
             refused: 0,
             room,
             stamps: vec![0; STAMPS].into(),
+            lately: SkippedLately::default(),
             counts: Counts::default(),
         }
     }
@@ -203,6 +205,15 @@ impl Disk {
         Some(DiskLookup { slot, entries, read: next })
     }
 
+    /// What is known of a URL.
+    pub fn account(&self, hash: u64) -> DiskAccount {
+        let id = Id::of(hash);
+        let Some(slot) = self.index.get(id) else { return DiskAccount::Absent(self.lately.of(id)) };
+        let segment = self.segments.get(&slot.segment(self.next));
+        let begun = Timestamp(segment.map_or(0, |segment| segment.begun));
+        DiskAccount::There { bytes: slot.length(), begun, slot }
+    }
+
     /// Whether what was looked up is still what there is.
     pub fn is_current(&self, hash: u64, slot: IndexSlot) -> bool {
         self.index.get(Id::of(hash)).is_some_and(|now| now.place() == slot.place())
@@ -271,6 +282,7 @@ impl Disk {
         now: Timestamp,
     ) -> Result<(), Skipped> {
         let put = self.try_put(hash, entry, before, now);
+        self.lately.note(Id::of(hash), put.err());
         put.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
     }
 

@@ -29,7 +29,7 @@ pub use deciding::Disk;
 pub use files::{Denied, Folder};
 pub use inspect::{FolderReport, look, verify, wipe};
 pub use mark::{Ended, FolderMark, machine as boot_of_machine};
-pub use notes::{DiskLookup, ForgottenUrl};
+pub use notes::{DiskAccount, DiskLookup, ForgottenUrl};
 pub use place::IndexSlot;
 pub use plan::DiskPlan;
 pub use read::{Unread, read};

@@ -5,6 +5,7 @@ use super::index::Id;
 use super::place::IndexSlot;
 use super::record::Previous;
 use crate::store::entry::Entry;
+use crate::wire::date::Timestamp;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -31,6 +32,43 @@ pub enum Pending {
     Entry(Arc<Entry>, Option<Previous>),
     /// It lies here until then.
     Moved(Previous),
+}
+
+/// What people want to know of a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskAccount {
+    /// Its newest record, which takes so many bytes of a segment that was begun then.
+    There { bytes: u64, begun: Timestamp, slot: IndexSlot },
+    /// And why, where it came not long ago.
+    Absent(Option<Skipped>),
+}
+
+/// Places in which it is noted why a URL was not written; those that share one take it from each other.
+const LATELY: usize = 1024;
+
+/// Why URLs were not written lately.
+#[derive(Debug)]
+pub struct SkippedLately(Box<[Option<(Id, Skipped)>]>);
+
+impl Default for SkippedLately {
+    fn default() -> SkippedLately {
+        SkippedLately(vec![None; LATELY].into())
+    }
+}
+
+impl SkippedLately {
+    /// `None`: it was written.
+    pub fn note(&mut self, id: Id, why: Option<Skipped>) {
+        let place = &mut self.0[id.0 as usize % LATELY];
+        match why {
+            Some(why) => *place = Some((id, why)),
+            None => *place = place.filter(|(of, _)| *of != id),
+        }
+    }
+
+    pub fn of(&self, id: Id) -> Option<Skipped> {
+        self.0[id.0 as usize % LATELY].filter(|(of, _)| *of == id).map(|(_, why)| why)
+    }
 }
 
 /// So many URLs are remembered while the journal is not read; where there are more, all are doubted.
