@@ -114,7 +114,8 @@ fn a_purge_names_who_has_done_it_and_who_has_not() {
         let purged = bench.cluster.purge(&key("http://h/x?y")).await;
         assert_eq!(purged.done, ["a"]);
         let missed: Vec<_> = purged.missed.iter().map(|(id, why)| (id.as_str(), why.as_str())).collect();
-        assert_eq!(missed, [("b", "it answered with status 500"), ("c", "it is down")]);
+        let said = r#"it answered with status 500: {"hits":3}"#;
+        assert_eq!(missed, [("b", said), ("c", "it is down")]);
         assert_eq!(bench.fakes[0].0.said(), ["DELETE /cache?url=http%3A%2F%2Fh%2Fx%3Fy"]);
         bench.fakes[1].0.status.store(0, Ordering::Relaxed);
         let asked = |i: usize| bench.fakes[i].0.said().contains(&"POST /revalidate".to_owned());
