@@ -1,4 +1,10 @@
 //! HTTP/2 inside the TLS of a host that is answered for: the same requests and answers as by HTTP/1.1 (RFC 9113).
+#![allow(clippy::disallowed_methods)]
+
+#[path = "http2/bounds.rs"]
+mod bounds;
+#[path = "http2/table.rs"]
+mod table;
 
 mod support;
 
@@ -29,6 +35,8 @@ fn a_client_of_http_2_is_answered_from_the_cache() {
     let via = asked.get("via").unwrap();
     assert!(via.starts_with("2.0 ringhold-"), "{via}");
     stage.until_logged(&format!("GET {} HTTP/2.0", stage.url("/page")));
+    let metrics = stage.cluster.manage("GET", "/metrics", "").text();
+    assert!(metrics.contains("ringhold_front_tls_connections_total{http_version=\"2\"} 2\n"), "{metrics}");
     // The same URL by absolute form and HTTP/1.1 is the same.
     assert!(stage.cluster.get(&stage.url("/page")).is_hit());
 }

@@ -48,6 +48,8 @@ pub struct FrontCounters {
     pub tunnel_bytes: Count,
     /// With clients of listed hosts, by [`Handshake`].
     pub tls_handshakes: [Count; 4],
+    /// Those that came about, by what is spoken inside: HTTP/1.1, HTTP/2.
+    pub tls_versions: [Count; 2],
     /// Tunnels to listed hosts, by [`Passed`].
     pub tls_passed: [Count; Passed::ALL.len()],
     pub link_opened: Count,
@@ -174,6 +176,13 @@ const FAMILIES: &[FamilySpec] = &[
             ("refused", |c| &c.tls_handshakes[Handshake::Refused as usize]),
             ("failed", |c| &c.tls_handshakes[Handshake::Failed as usize]),
         ],
+    ),
+    (
+        "ringhold_front_tls_connections_total",
+        "Connections inside the TLS of listed hosts, by the version of HTTP that is spoken there.",
+        MetricKind::Counter,
+        "http_version",
+        &[("1.1", |c| &c.tls_versions[0]), ("2", |c| &c.tls_versions[1])],
     ),
     one("ringhold_front_tunnels", "Tunnels open.", MetricKind::Gauge, &[("", |c| &c.tunnels_open)]),
     one(

@@ -45,6 +45,10 @@ impl Service for FrontService {
         }
     }
 
+    fn agreed(&self) {
+        self.0.greeted.iter().for_each(Greeted::asks);
+    }
+
     fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.ties.poll_ended(cx)
     }

@@ -305,7 +305,11 @@ impl AsyncWrite for AsyncTls {
 }
 
 /// The same by its frames, as they are (RFC 9113 section 4).
-pub struct Frames(pub Connection);
+pub struct Frames {
+    pub connection: Connection,
+    /// Nothing came for as long as its reads wait.
+    pub is_silent: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawFrame {
@@ -367,28 +371,40 @@ pub fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
 impl Frames {
     /// With the client's preface and no settings.
     pub fn over(connection: Connection) -> Frames {
-        let mut frames = Frames(connection);
+        let mut frames = Frames::silent(connection);
         frames.send(PREFACE);
         frames.send(frame(SETTINGS, 0, 0, &[]));
         frames
     }
 
+    /// Without a word.
+    pub fn silent(connection: Connection) -> Frames {
+        Frames { connection, is_silent: false }
+    }
+
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // Who is refused may hear of it by a broken pipe.
-        _ = self.0.send(bytes);
+        _ = self.connection.send(bytes);
     }
 
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.0.send(bytes)
+        self.connection.send(bytes)
     }
 
     /// The next; `None`: the connection has ended.
     pub fn next(&mut self) -> Option<RawFrame> {
-        let head = self.0.read_exact(9).ok()?;
+        let head = self.read(9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        let content = self.0.read_exact(length).ok()?;
+        let content = self.read(length)?;
         Some(RawFrame { kind: head[3], flags: head[4], stream, content })
+    }
+
+    fn read(&mut self, n: usize) -> Option<Vec<u8>> {
+        let read = self.connection.read_exact(n);
+        let is_silence = |e: &io::Error| matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut);
+        self.is_silent = read.as_ref().is_err_and(is_silence);
+        read.ok()
     }
 
     /// The next that is one of these; what comes before is dropped.

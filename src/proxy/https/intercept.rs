@@ -142,7 +142,9 @@ impl Task {
     fn open(mut self, stream: Stream, greeted: Greeted, serve: impl FnOnce(Stream, Rc<Client>)) {
         let resumed = matches!(&stream, Stream::Tls(session) if session.is_resumed());
         let how = if resumed { Handshake::Resumed } else { Handshake::Full };
-        self.tunnel.client.worker.shared.counters.handshake(how);
+        let counters = &self.tunnel.client.worker.shared.counters;
+        counters.handshake(how);
+        counters.tls_versions[usize::from(stream.is_http2())].add(1);
         if let Some(record) = &mut self.record {
             record.tls("hit");
             record.end(AnswerEnd::Complete);

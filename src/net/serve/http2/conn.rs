@@ -50,6 +50,7 @@ pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweepe
         Ok(conn) => (conn, Rc::new(service)),
         Err(end) => return end,
     };
+    service.agreed();
     let streams = JoinSet::new();
     let mut http2 =
         Http2Conn { conn, watch: &watch, service, streams, busy: None, given_up: 0, last: false, end: None };

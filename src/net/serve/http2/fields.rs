@@ -12,7 +12,7 @@
 use crate::wire::target::Key;
 use http::header::{COOKIE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri};
 
 const SCHEME: &str = "https";
 
@@ -27,7 +27,7 @@ pub(super) fn head(request: &Parts, ends: bool) -> Result<Vec<u8>, &'static str>
         if uri.scheme_str().is_some_and(|scheme| scheme != SCHEME) {
             return Err("its :scheme is not that of its connection, https");
         }
-        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        let path = if has_path(uri) { uri.path_and_query().map_or("", |path| path.as_str()) } else { "" };
         if !(path.starts_with('/') || path == "*" && *method == Method::OPTIONS) {
             return Err("its :path is none");
         }
@@ -52,6 +52,11 @@ pub(super) fn head(request: &Parts, ends: bool) -> Result<Vec<u8>, &'static str>
     }
     out.extend_from_slice(b"\r\n");
     Ok(out)
+}
+
+/// Without an authority the library asks for none.
+fn has_path(uri: &Uri) -> bool {
+    uri.authority().is_some() || uri.clone().into_parts().path_and_query.is_some()
 }
 
 fn cookie(headers: &HeaderMap, out: &mut Vec<u8>) {
