@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
+use std::fs;
+use std::path::Path;
 use support::tools::{command, succeed, wanted};
 use support::*;
 use tempfile::TempDir;
@@ -35,10 +37,12 @@ fn site(origin: &Origin) {
     serve("/image/*", "image/png", PIXEL.to_vec());
 }
 
-/// Visits the page with a profile that was never used before; what the page was in the end.
-fn visit(browser: &str, cluster: &Cluster, url: &str) -> String {
+/// Visits the page with a profile that was never used before; what the page was in the end. `home`: where its user's store of
+/// authorities is.
+fn visit(browser: &str, cluster: &Cluster, url: &str, home: &Path) -> String {
     let profile = TempDir::new().unwrap();
     let mut chromium = command(browser);
+    chromium.env("HOME", home).env_remove("XDG_DATA_HOME");
     chromium.args([
         "--headless",
         "--disable-gpu",
@@ -56,24 +60,56 @@ fn visit(browser: &str, cluster: &Cluster, url: &str) -> String {
     head::latin1(&succeed(chromium.arg(url)))
 }
 
+/// What it is called here, where it is to be tested.
+fn chromium(more: &[&str]) -> Option<&'static str> {
+    let browser = ["chromium", "chromium-browser"].into_iter().find(|name| tools::is_there(name));
+    let all: Vec<&str> = more.iter().copied().chain([browser.unwrap_or("chromium")]).collect();
+    browser.filter(|_| wanted("chromium", &all))
+}
+
 #[test]
 fn chromium_loads_a_page_and_a_second_visit_costs_the_origin_nothing() {
-    let Some(browser) = ["chromium", "chromium-browser"].into_iter().find(|name| tools::is_there(name)) else {
-        wanted("chromium", &["chromium"]);
+    let Some(browser) = chromium(&[]) else {
+        _ = wanted("chromium", &["chromium"]);
         return;
     };
-    if !wanted("chromium", &[browser]) {
-        return;
-    }
     let (origin, cluster) = (Origin::start(), Cluster::start());
     site(&origin);
+    visit_twice(browser, &origin, &cluster, &origin.url("/"), TempDir::new().unwrap().path());
+}
+
+#[test]
+fn chromium_loads_a_page_by_http_2_of_a_host_that_is_answered_for() {
+    let Some(browser) = chromium(&["certutil"]) else {
+        _ = wanted("chromium", &["chromium", "certutil"]);
+        return;
+    };
+    let stage = Intercepted::new();
+    site(&stage.origin);
+    let home = TempDir::new().unwrap();
+    // Chromium has moved it.
+    for store in [".pki/nssdb", ".local/share/pki/nssdb"] {
+        let folder = home.path().join(store);
+        fs::create_dir_all(&folder).unwrap();
+        let store = format!("sql:{}", folder.display());
+        succeed(command("certutil").args(["-d", &store, "-N", "--empty-password"]));
+        succeed(command("certutil").args(["-d", &store, "-A", "-t", "C,,", "-n", "ringhold", "-i"]).arg(stage.ca()));
+    }
+    visit_twice(browser, &stage.origin, &stage.cluster, &stage.url("/"), home.path());
+    let (said, asked) = (stage.cluster.said(), format!("\"GET {}", stage.url("/")));
+    let lines: Vec<_> = said.lines().filter(|line| line.contains(&asked)).collect();
+    assert!(lines.len() >= 2 * (IMAGES + 3), "{} requests", lines.len());
+    assert!(lines.iter().all(|line| line.contains(" HTTP/2.0\" ") && line.ends_with("tls=hit")), "{lines:#?}");
+}
+
+fn visit_twice(browser: &str, origin: &Origin, cluster: &Cluster, url: &str, home: &Path) {
     let seen = "data-seen=\"30 images, rgb(1, 2, 3)\"";
-    let first = visit(browser, &cluster, &origin.url("/"));
+    let first = visit(browser, cluster, url, home);
     assert!(first.contains(seen), "{first}");
     let heads = origin.heads("*");
     assert!(heads.len() >= IMAGES + 3, "{} requests", heads.len());
     assert!(heads.iter().all(|head| head.all("via").join("").contains("ringhold-")), "something went past the proxy");
-    let second = visit(browser, &cluster, &origin.url("/"));
+    let second = visit(browser, cluster, url, home);
     assert!(second.contains(seen), "{second}");
     let again: Vec<_> = origin.heads("*").into_iter().skip(heads.len()).map(|head| head.line).collect();
     assert!(again.is_empty(), "the second visit asked the origin for {again:?}");
