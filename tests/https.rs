@@ -353,7 +353,7 @@ fn what_is_https_is_said_in_clear_to_no_node_by_tcp() {
     for n in 0..8 {
         let answer = stage.cluster.get(&origin.url(&format!("/page?{n}")));
         assert_eq!(answer.status, 403, "{}", answer.text());
-        assert!(answer.text().contains("CONNECT") && answer.text().contains("not encrypted"), "{}", answer.text());
+        assert!(answer.text().contains("CONNECT") && answer.text().contains("[cluster] secret"), "{}", answer.text());
     }
     assert_eq!(origin.connections(), 0);
     let mut front = Connection::to(node.address);

@@ -279,7 +279,8 @@ fn who_waits_for_the_other_end_to_speak_is_tunnelled() {
 
 #[test]
 fn where_a_node_is_asked_in_clear_https_is_tunnelled() {
-    let stage = Stage::with(|setup, _| setup.node_at("r1", "127.0.0.1:1"));
+    let stage =
+        Stage::with(|setup, _| setup.node_at("r1", "127.0.0.1:1").set("cluster", "secret", "a-long-secret-word"));
     stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
     let config = Arc::new(stage.authority.client(&[]));
     let mut client = stage.inside(&config);

@@ -146,7 +146,12 @@ impl Follower {
             self.keeper.save(&mut saved).await;
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
-                changed = health.changed() => if changed.is_err() { return },
+                changed = health.changed() => match changed {
+                    // All nodes may have been found to speak TLS.
+                    Ok(()) if self.keeper.view().can_be_private() => self.keeper.on(WorldEvent::Later),
+                    Ok(()) => {}
+                    Err(_) => return,
+                },
                 Some(news) = heard.recv() => self.hear(news),
                 () = until(self.keeper.view().handover.as_ref().and_then(Handover::next_end)) => {
                     self.keeper.on(WorldEvent::Later);

@@ -36,9 +36,17 @@ impl Link {
         Link(Arc::new(cluster.clone()))
     }
 
+    pub fn has_secret(&self) -> bool {
+        self.0.secret.is_some()
+    }
+
     /// Connects to a node. Waits while its queue of connections is full: it is busy or stopped.
     pub async fn connect(&self, node: &Node) -> io::Result<Stream> {
-        prove::reach(&node.address, &node.id, &self.0, || true).await
+        let stream = prove::reach(&node.address, &node.id, &self.0, || true).await?;
+        if let Stream::Tls(_) = stream {
+            node.set_encrypted();
+        }
+        Ok(stream)
     }
 
     /// One request, answered within `limit`.
@@ -63,17 +71,22 @@ impl Link {
         timeout(limit, answered).await.unwrap_or(Err(LinkTrouble::Late(limit)))
     }
 
-    /// One request to another front, which proves itself in what it answers. `proof`: ours, for the head.
+    /// One request to another front, which proves itself in what it answers; inside TLS, where its id is given, before it hears
+    /// anything. `proof`: ours, for the head.
     pub async fn tell(
         &self,
         address: &str,
+        in_tls: Option<&str>,
         path: &str,
         proof: Option<String>,
         body: Bytes,
         limit: Duration,
     ) -> Result<(StatusCode, Bytes), LinkTrouble> {
         let answered = async {
-            let stream = Stream::Tcp(TcpStream::connect(address).await?);
+            let stream = match in_tls {
+                Some(id) => prove::connect_front(address, id, &self.0).await?,
+                None => Stream::Tcp(TcpStream::connect(address).await?),
+            };
             exchange(stream, Method::POST, path, proof, Some(body)).await
         };
         timeout(limit, answered).await.unwrap_or(Err(LinkTrouble::Late(limit)))

@@ -143,7 +143,7 @@ impl ControlPlane {
         }
         self.listen(incoming);
         let cluster = self.clone();
-        let ends = vital::keep("the end of hand-overs", move || cluster.clone().end_handovers());
+        let ends = vital::keep("the end of hand-overs", move || cluster.clone().renew_views());
         self.tasks().push(ends.abort_handle());
     }
 

@@ -240,7 +240,7 @@ impl ControlPlane {
 
     fn publish(&self) {
         let (view, old) = (self.members().view(), self.view());
-        if view.epoch != old.epoch {
+        if view.epoch != old.epoch || view.beside.len() != old.beside.len() {
             view.nodes.iter().zip(view.ring.members()).for_each(|(node, member)| node.set_weight(member.weight));
             self.views.send_replace(Arc::new(view.after(&old, clock::tick().0, self.handover())));
         }
@@ -251,19 +251,28 @@ impl ControlPlane {
         self.config.ring.handover.as_millis().try_into().unwrap_or(Millis::MAX)
     }
 
-    /// Publishes the view anew whenever a hand-over has ended, so that nobody has to look at the clock for that.
-    pub(super) async fn end_handovers(self: Arc<ControlPlane>) {
-        let mut views = self.views.subscribe();
+    /// Publishes the view anew whenever a hand-over has ended, so that nobody has to look at the clock for that; and when the
+    /// last of its nodes has been found to speak TLS.
+    pub(super) async fn renew_views(self: Arc<ControlPlane>) {
+        let (mut views, mut health) = (self.views.subscribe(), self.health.changes());
         loop {
             let ends = views.borrow_and_update().handover.as_ref().and_then(Handover::next_end);
             tokio::select! {
                 changed = views.changed() => if changed.is_err() { return },
-                () = until(ends) => drop(self.views.send_if_modified(|view| {
-                    let next = view.without_ended(clock::tick().0, self.handover());
-                    next.map(|next| *view = Arc::new(next)).is_some()
-                })),
+                changed = health.changed() => match changed {
+                    Ok(()) => self.renew_view(),
+                    Err(_) => return,
+                },
+                () = until(ends) => self.renew_view(),
             }
         }
+    }
+
+    fn renew_view(&self) {
+        self.views.send_if_modified(|view| {
+            let next = view.renewed(clock::tick().0, self.handover());
+            next.map(|next| *view = Arc::new(next)).is_some()
+        });
     }
 
     pub(super) async fn wait_until_up(&self, node: &Node) {
@@ -338,6 +347,7 @@ async fn leave(cluster: Arc<ControlPlane>, id: String, drain: Duration) {
     let next = cluster.members().with(Change::Forget(id.clone()));
     if let Ok(next) = next {
         *cluster.members() = next;
+        cluster.publish();
     }
     tracing::info!(node = id, "node is gone");
 }

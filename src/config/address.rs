@@ -62,8 +62,8 @@ impl Address {
         }
     }
 
-    /// What is said there is heard by nobody else: it is a Unix socket. What came encrypted is said in clear nowhere else, not on
-    /// loopback TCP either.
+    /// What is said there is heard by nobody else, however it is said: it is a Unix socket. On TCP, loopback included, that takes
+    /// TLS.
     pub fn is_private(&self) -> bool {
         matches!(self, Address::Unix(_))
     }

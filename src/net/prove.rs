@@ -1,11 +1,13 @@
 //! The front's side of a new TCP connection to a node: where the cluster has a secret, both prove that they know it
-//! (`docs/link.md`, Trust on TCP).
+//! (`docs/link.md`, Trust on TCP), inside TLS where both can.
 
+use super::able;
 use super::http1::ByteStream;
 use super::http1::brief::{self, odd};
 use super::listen::Stream;
+use super::tls::{TlsSession, link as tls};
 use crate::config::{Address, ClusterConfig, check_id};
-use crate::wire::proof::{self, HELLO, Hello, Hex, Nonce, PROVE, Party, Prove, Proved, Side};
+use crate::wire::proof::{self, Binding, HELLO, Hello, Hex, LINK, Nonce, PROVE, Party, Prove, Proved, Side};
 use serde::de::DeserializeOwned;
 use std::io::{self, Error, ErrorKind};
 use std::time::Duration;
@@ -34,7 +36,7 @@ pub async fn reach(
     may_answer: impl Fn() -> bool,
 ) -> io::Result<Stream> {
     let path = match address {
-        Address::Tcp(address) => return Ok(Stream::Tcp(connect(address, id, cluster).await?)),
+        Address::Tcp(address) => return connect(address, id, cluster).await,
         Address::Unix(path) => path,
     };
     loop {
@@ -47,18 +49,66 @@ pub async fn reach(
 
 /// Connects to the node `id`. Takes as long as it takes. A node that proves nothing, or is another one, is
 /// `PermissionDenied`. Without a secret nothing is known of what listens there.
-pub async fn connect(address: &str, id: &str, cluster: &ClusterConfig) -> io::Result<TcpStream> {
+pub async fn connect(address: &str, id: &str, cluster: &ClusterConfig) -> io::Result<Stream> {
     let mut secrets = cluster.secrets().peekable();
     if secrets.peek().is_none() {
-        return open(address).await;
+        return Ok(Stream::Tcp(open(address).await?));
     }
+    let only_tls = cluster.secrets().any(|secret| able::has(secret, id));
     for secret in secrets {
-        let mut stream = open(address).await?;
-        if over(&mut stream, id, secret).await? == ProofReply::Trusted {
+        // Boxed: without a secret, and on a Unix socket, nobody carries room for it.
+        if let Some(stream) = Box::pin(proved(address, id, secret, only_tls)).await? {
             return Ok(stream);
         }
     }
-    Err(denied("it does not accept our proof: set the same `[cluster] secret` here and there"))
+    Err(unaccepted())
+}
+
+/// Connects to the front `id` where its clients do, and has it take TLS up: what is told there is said in no other way.
+pub async fn connect_front(address: &str, id: &str, cluster: &ClusterConfig) -> io::Result<Stream> {
+    for secret in cluster.secrets() {
+        let mut socket = open(address).await?;
+        let asks = format!("GET {HELLO} HTTP/1.1\r\nHost: ringhold\r\nConnection: upgrade\r\nUpgrade: {LINK}\r\n\r\n");
+        match brief::ask(&mut socket, asks.as_bytes()).await? {
+            answer if answer.status == 101 => {}
+            answer => return Err(odd(&format!("status {}", answer.status))),
+        }
+        if let Some(session) = encrypted(socket, id, secret).await? {
+            return Ok(Stream::Tls(Box::new(session)));
+        }
+    }
+    Err(unaccepted())
+}
+
+fn unaccepted() -> Error {
+    denied("it does not accept our proof: set the same `[cluster] secret` here and there")
+}
+
+/// By one of the secrets. `None`: the node does not take our proof by that.
+async fn proved(address: &str, id: &str, secret: &str, only_tls: bool) -> io::Result<Option<Stream>> {
+    if !only_tls {
+        let mut socket = open(address).await?;
+        let hello = greet(&mut socket, id).await?;
+        // What it says of itself is in both proofs: in clear, one that can does not take ours.
+        if !hello.nonce.is_of_able() {
+            let reply = exchange(&mut socket, &hello, secret, None).await?;
+            return Ok((reply == ProofReply::Trusted).then_some(Stream::Tcp(socket)));
+        }
+    }
+    let session = encrypted(open(address).await?, id, secret).await?;
+    Ok(session.map(|session| {
+        able::note(secret, id);
+        Stream::Tls(Box::new(session))
+    }))
+}
+
+/// Shakes hands, and proves inside.
+async fn encrypted(socket: TcpStream, id: &str, secret: &str) -> io::Result<Option<TlsSession>> {
+    let mut session = tls::connect(socket).await.map_err(unencrypted)?;
+    let binding = session.binding()?;
+    let hello = greet(&mut session, id).await?;
+    let reply = exchange(&mut session, &hello, secret, Some(&binding)).await?;
+    Ok((reply == ProofReply::Trusted).then_some(session))
 }
 
 /// Whether an attempt to connect has shown that no node of ours is to be reached there: it was refused, there is no way, or
@@ -77,16 +127,23 @@ async fn open(address: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// One secret on one connection.
-async fn over(stream: &mut impl ByteStream, id: &str, secret: &str) -> io::Result<ProofReply> {
+/// Who is there, and what is to be answered.
+async fn greet(stream: &mut impl ByteStream, id: &str) -> io::Result<Hello> {
     let hello: Hello = match brief::ask(stream, &request("GET", HELLO, "")).await? {
         answer if answer.status == 200 => read(&answer.body)?,
         answer => return Err(odd(&format!("status {}", answer.status))),
     };
-    if hello.id != id {
-        return Err(another(&hello.id, id));
-    }
-    let (own, node) = (nonce()?, Party { id, boot: hello.boot });
+    if hello.id == id { Ok(hello) } else { Err(another(&hello.id, id)) }
+}
+
+/// One secret on one connection.
+async fn exchange(
+    stream: &mut impl ByteStream,
+    hello: &Hello,
+    secret: &str,
+    tls: Option<&Binding>,
+) -> io::Result<ProofReply> {
+    let (own, node) = (challenge()?, Party { id: &hello.id, boot: hello.boot, tls });
     let prove = Prove { nonce: own, mac: proof::prove(secret, Side::Front, node, &hello.nonce, &own) };
     let answer = brief::ask(stream, &request("POST", PROVE, &serde_json::to_string(&prove)?)).await?;
     match answer.status {
@@ -112,6 +169,27 @@ fn another(said: &str, meant: &str) -> Error {
         "the node that answers there has the id `{said}`, not `{meant}`: name each node by the id that it was \
                      started with (--id), and look at what listens at its address"
     ))
+}
+
+/// Nothing is said in clear to who can speak TLS, or has said so.
+fn unencrypted(error: io::Error) -> Error {
+    let what = match error.kind() {
+        ErrorKind::InvalidData => "what listens there does not, though the node has said or proved before that it can",
+        _ => "the connection ended within its handshake",
+    };
+    let kind = error.kind();
+    Error::new(
+        kind,
+        format!(
+            "this link is spoken in TLS alone, and {what} ({error}): look at what is between the two; where an older version \
+             was put back there, start this process anew"
+        ),
+    )
+}
+
+/// A number that nobody has seen before, of who can speak TLS.
+pub fn challenge() -> io::Result<Nonce> {
+    nonce().map(Nonce::of_able)
 }
 
 /// A number that nobody has seen before, from the system.
@@ -220,7 +298,8 @@ mod tests {
         let proofs: Vec<Prove> =
             [&heard[1], &heard[3]].map(|h| serde_json::from_str(h.split_once("\r\n\r\n").unwrap().1).unwrap()).to_vec();
         for (prove, secret) in proofs.iter().zip(["new", "old"]) {
-            let node = Party { id: "n1", boot: 7 };
+            let node = Party { id: "n1", boot: 7, tls: None };
+            assert!(prove.nonce.is_of_able(), "a node that can as well is not to take it");
             assert!(proof::holds(&prove.mac, secret, Side::Front, node, &Hex([0; 16]), &prove.nonce), "{secret}");
         }
         assert_ne!(proofs[0].nonce, proofs[1].nonce);

@@ -66,6 +66,10 @@ impl Stream {
     pub fn is_http2(&self) -> bool {
         matches!(self, Stream::Tls(s) if s.is_http2())
     }
+    /// What is said on it is heard by nobody else. Who is at the other end is another question.
+    pub fn is_private(&self) -> bool {
+        !matches!(self, Stream::Tcp(_))
+    }
     /// Whether bytes can go into its socket as they are: what [`Stream::poll_write_more`] and [`Stream::poll_send`] need.
     pub fn is_plain(&self) -> bool {
         !matches!(self, Stream::Tls(_))

@@ -8,6 +8,7 @@ use super::peer::RemotePeer;
 use super::{answer, collapse};
 use crate::clock;
 use crate::cluster::membership::heirs::{Adopt, Adopted, Giver, HeldAnswer, Takers};
+use crate::config::Address;
 use crate::net::serve::ClientBody;
 use crate::policy::Decision;
 use crate::store::Entry;
@@ -39,17 +40,17 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>) -> Respon
     let Ok(Adopt { id, address, held }) = serde_json::from_slice(&body.to_bytes()) else {
         return answer::text(StatusCode::BAD_REQUEST, "an id, an address and a list are expected\n");
     };
-    let Ok(address) = address.parse() else {
+    let Ok(address) = address.parse::<Address>() else {
         return answer::text(StatusCode::BAD_REQUEST, "that is not an address\n");
     };
-    let (peer, queue) = (RemotePeer { id: id.into(), address, owns: false }, Rc::new(RefCell::new(held.into_iter())));
+    let (from, queue) = (Rc::new((id, address)), Rc::new(RefCell::new(held.into_iter())));
     let done = Rc::new(Cell::new(0));
     let work = || {
-        let (node, peer, queue, done) = (node.clone(), peer.clone(), queue.clone(), done.clone());
+        let (node, from, queue, done) = (node.clone(), from.clone(), queue.clone(), done.clone());
         async move {
             loop {
                 let Some(held) = queue.borrow_mut().next() else { return };
-                let is_here = adopt(&node, &peer, &held).await;
+                let is_here = adopt(&node, &from, &held).await;
                 done.set(done.get() + usize::from(is_here));
             }
         }
@@ -62,13 +63,15 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>) -> Respon
 }
 
 /// Whether it is here in the end.
-async fn adopt(node: &Rc<CacheNode>, peer: &RemotePeer, held: &HeldAnswer) -> bool {
-    let Some(ask) = question(peer, held) else { return false };
+async fn adopt(node: &Rc<CacheNode>, (id, address): &(String, Address), held: &HeldAnswer) -> bool {
+    let Some(key) = Key::parse(&held.url).ok() else { return false };
+    let peer = RemotePeer::at(id, address.clone(), &key);
+    let Some(ask) = question(key, &peer, held) else { return false };
     for _ in 0..TRIES {
         if is_fresh(node, &ask) {
             return true;
         }
-        if !node.peers.is_left_alone(peer) && !node.fills.runs(&ask.key) {
+        if !node.peers.is_left_alone(&peer) && !node.fills.runs(&ask.key) {
             return collapse::adopt(node, &ask).await;
         }
         sleep(PAUSE).await;
@@ -97,8 +100,7 @@ pub async fn hand_over(node: &Rc<CacheNode>, request: Request<ClientBody>) -> Re
 }
 
 /// A request that selects it.
-fn question(peer: &RemotePeer, held: &HeldAnswer) -> Option<Ask> {
-    let key = Key::parse(&held.url).ok()?;
+fn question(key: Key, peer: &RemotePeer, held: &HeldAnswer) -> Option<Ask> {
     let mut request = Request::get(key.as_str()).body(()).ok()?;
     for (name, value) in held.selecting.split('\n').filter_map(|line| line.split_once(':')) {
         request.headers_mut().append(name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?);

@@ -5,32 +5,29 @@ use super::answer;
 use super::answer::json;
 use super::body::NodeBody;
 use super::counters::add;
+use crate::net::challenge::{Challenge, PROOF_LIMIT};
 use crate::net::http1::Pins;
-use crate::net::listen::Peer;
-use crate::net::prove::nonce;
+use crate::net::listen::{Peer, Stream};
 use crate::net::serve::ClientBody;
 use crate::net::shares::Seat;
 pub use crate::net::trust::Standing;
 use crate::net::{trust, web};
 use crate::wire::fault::Fault;
-use crate::wire::proof::{self, HELLO, Hello, Nonce, PROVE, Party, Prove, Proved, Side};
+use crate::wire::proof::{HELLO, PROVE};
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use serde_json::json;
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 use tokio::time::timeout;
-
-/// A proof has 120 bytes or so.
-const PROOF_LIMIT: usize = 1024;
 
 /// One a connection: what was proved on one says nothing of the next from the same address.
 pub struct Caller {
     peer: Peer,
-    /// What the next proof has to answer; each is good for one.
-    challenge: Cell<Option<Nonce>>,
+    challenge: Challenge,
     proved: Cell<bool>,
     standing: Cell<Standing>,
     /// Connections to origins that belong to this one.
@@ -76,6 +73,11 @@ impl Caller {
         self.standing.get()
     }
 
+    /// Takes TLS up where it begins so. For who has to prove who it is.
+    pub async fn meet(&self, stream: Stream) -> io::Result<Stream> {
+        self.challenge.meet(stream).await
+    }
+
     /// Why a request in origin-form is not answered although its peer is trusted. Whatever has come through a proxy comes
     /// from whoever uses that; and who is trusted for its address alone may be a browser.
     pub fn objection<B: Body>(&self, request: &Request<B>) -> Option<&'static str> {
@@ -97,9 +99,9 @@ impl Caller {
         self.peer.addr.is_none() || self.proved.get()
     }
 
-    /// Nobody else hears what is said here.
+    /// Nobody else hears what is said here. Whom TLS was agreed on with is known once it has proved itself.
     pub fn is_unheard(&self) -> bool {
-        self.peer.addr.is_none()
+        self.peer.addr.is_none() || self.proved.get() && self.challenge.is_in_tls()
     }
 
     /// Connections to origins that end with this one.
@@ -116,11 +118,8 @@ impl Caller {
     }
 
     fn hello(&self, node: &CacheNode) -> Response<NodeBody> {
-        match nonce() {
-            Ok(nonce) => {
-                self.challenge.set(Some(nonce));
-                json(StatusCode::OK, &json!(Hello { nonce, id: node.id.clone(), boot: node.boot }))
-            }
+        match self.challenge.hello(&node.id, node.boot) {
+            Ok(hello) => json(StatusCode::OK, &json!(hello)),
             Err(e) => {
                 tracing::error!("no random numbers: {e}");
                 self.refuse(node, "this node has no random numbers, so nobody can prove anything to it")
@@ -133,10 +132,7 @@ impl Caller {
         let body = Limited::new(request.into_body(), PROOF_LIMIT).collect();
         let body = timeout(node.config.timeouts.header, body).await.ok().and_then(Result::ok);
         let prove = body.and_then(|body| serde_json::from_slice(&body.to_bytes()).ok());
-        let proved = match (self.challenge.take(), prove) {
-            (Some(challenge), Some(prove)) => proved(node, &challenge, &prove),
-            _ => None,
-        };
+        let proved = self.challenge.answer(&node.config.cluster, &node.id, node.boot, prove.as_ref());
         let Some(proved) = proved else {
             return self
                 .refuse(node, "this proves nothing: set the same `[cluster] secret` on the front and on this node");
@@ -164,14 +160,6 @@ impl Caller {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
-}
-
-/// Our own proof, by the secret that theirs holds for.
-fn proved(node: &CacheNode, challenge: &Nonce, prove: &Prove) -> Option<Proved> {
-    let mut secrets = node.config.cluster.secrets();
-    let own = Party { id: &node.id, boot: node.boot };
-    let secret = secrets.find(|secret| proof::holds(&prove.mac, secret, Side::Front, own, challenge, &prove.nonce))?;
-    Some(Proved { mac: proof::prove(secret, Side::Node, own, &prove.nonce, challenge) })
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use super::super::{run, service};
 use super::*;
 use crate::config::{Address, ClusterConfig, Config, Secret};
 use crate::net::drain::Shutdown;
-use crate::net::http1::brief;
+use crate::net::http1::{self, brief};
 use crate::net::listen::Listener;
 use crate::net::prove;
 use crate::net::serve::{Connections, ServerLimits, Sweeper};
-use crate::wire::proof::{Hex, Tag};
+use crate::wire::proof::{self, Hello, Hex, Party, Prove, Side, Tag};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,7 +44,8 @@ fn listen(cluster: ClusterConfig, same_machine: bool) -> String {
             let (stream, peer) = listener.accept().await;
             let has_secret = node.config.cluster.secret.is_some();
             let (node, caller) = (node.clone(), Rc::new(Caller::new(Peer { same_machine, ..peer }, has_secret)));
-            connections.serve(stream, service::NodeService::new(node, caller));
+            let service = service::NodeService::new(node, caller.clone());
+            connections.serve_once(async move { caller.meet(stream).await }, service);
         }
     });
     address
@@ -58,7 +59,7 @@ fn post(target: &str, body: &str) -> String {
     format!("POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn ask(stream: &mut TcpStream, request: &str) -> (u16, String, bool) {
+async fn ask(stream: &mut impl http1::ByteStream, request: &str) -> (u16, String, bool) {
     let answer = brief::ask(stream, request.as_bytes()).await.unwrap();
     (answer.status, String::from_utf8(answer.body.to_vec()).unwrap(), answer.keep)
 }
@@ -70,7 +71,7 @@ async fn hello(stream: &mut TcpStream) -> Hello {
 }
 
 fn proof(hello: &Hello) -> String {
-    let (own, node) = (Hex([7; 16]), Party { id: &hello.id, boot: hello.boot });
+    let (own, node) = (Hex([7; 16]), Party { id: &hello.id, boot: hello.boot, tls: None });
     let prove = Prove { nonce: own, mac: proof::prove(SECRET, Side::Front, node, &hello.nonce, &own) };
     post("/prove", &serde_json::to_string(&prove).unwrap())
 }

@@ -50,6 +50,9 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: 
 
 fn health(node: &CacheNode) -> Value {
     let mut health = json!({"id": node.id, "boot": node.boot, "version": env!("CARGO_PKG_VERSION")});
+    if node.config.cluster.secret.is_some() {
+        health["tls"] = true.into();
+    }
     // With ZooKeeper a node doubts all that it has before it registers: it stands for nothing that was.
     if let Some(disk) = node.disk.as_ref().filter(|_| node.config.zookeeper.is_none()) {
         health["lineage"] = disk.lineage().into();

@@ -36,7 +36,10 @@ impl IncomingRequest {
         let upgrade = body.take_upgrade();
         let (asker, same_machine) = who(&head, standing);
         if asker == Asker::Front && key.scheme() == "https" && !caller.is_unheard() {
-            return Err(Fault::denied("https URLs are asked for by Unix sockets alone: TCP is not encrypted"));
+            return Err(Fault::denied(
+                "https URLs are asked for where nobody else hears it: by a Unix socket, or inside TLS by who has proved the \
+                 `[cluster] secret`",
+            ));
         }
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other.

@@ -89,6 +89,10 @@ impl PeerLink {
     async fn open(&self) -> Result<Conn, ExchangeError> {
         let RemotePeer { address, id, .. } = &self.peer;
         match prove::reach(address, id, &self.limits.cluster, || true).await {
+            Ok(stream) if self.peer.privately && !stream.is_private() => {
+                let what = "the other node does not speak TLS, and https is asked for on no connection in clear";
+                Err(ExchangeError::Unconnected(Fault::node(Kind::ConnectionRefused, what)))
+            }
             Ok(stream) => Ok(Conn::new(stream, Reach::Anyone)),
             Err(e) => {
                 self.lacking.set(descriptors::is_our_lack(&e));

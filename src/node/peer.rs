@@ -21,15 +21,21 @@ pub struct RemotePeer {
     pub address: Address,
     /// It is the owner, in whose place this node is asked: it renews for both.
     pub owns: bool,
+    /// It is asked where nobody else hears that, or not at all: for what is https.
+    pub privately: bool,
 }
 
 impl RemotePeer {
-    /// From `Ringhold-Peer` and `Ringhold-Owner`. What is https is asked of none that others could hear.
+    /// From `Ringhold-Peer` and `Ringhold-Owner`.
     pub fn read(headers: &HeaderMap, key: &Key) -> Option<RemotePeer> {
         let (id, address) = link::introduced(headers.get(link::PEER)?.as_bytes())?;
-        let address: Address = address.parse().ok()?;
-        let may_hear = key.scheme() != "https" || address.is_private();
-        may_hear.then(|| RemotePeer { id: id.into(), address, owns: headers.contains_key(link::OWNER) })
+        let named = RemotePeer::at(id, address.parse().ok()?, key);
+        Some(RemotePeer { owns: headers.contains_key(link::OWNER), ..named })
+    }
+
+    /// One that holds what is asked for, and owns nothing.
+    pub fn at(id: &str, address: Address, key: &Key) -> RemotePeer {
+        RemotePeer { id: id.into(), address, owns: false, privately: key.scheme() == "https" }
     }
 }
 
@@ -53,18 +59,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_others_could_hear_is_asked_for_no_https() {
-        for (url, address, asked) in [
-            ("http://a.example/", "10.0.0.1:1", true),
-            ("http://a.example/", "unix:/n2", true),
+    fn a_node_is_asked_for_https_where_nobody_else_hears_it() {
+        for (url, address, privately) in [
+            ("http://a.example/", "10.0.0.1:1", false),
+            ("http://a.example/", "unix:/n2", false),
             ("https://a.example/", "unix:/n2", true),
-            ("https://a.example/", "10.0.0.1:1", false),
-            ("https://a.example/", "127.0.0.1:1", false),
+            ("https://a.example/", "10.0.0.1:1", true),
+            ("https://a.example/", "127.0.0.1:1", true),
         ] {
             let named = link::introduction("n2", address).unwrap().parse().unwrap();
             let headers = HeaderMap::from_iter([(link::PEER, named)]);
-            let peer = RemotePeer::read(&headers, &Key::parse(url).unwrap());
-            assert_eq!(peer.is_some(), asked, "{url} of {address}");
+            let peer = RemotePeer::read(&headers, &Key::parse(url).unwrap()).unwrap();
+            assert_eq!(peer.privately, privately, "{url} of {address}");
         }
     }
 }

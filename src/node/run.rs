@@ -121,12 +121,14 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
             () = ending.begun() => break,
         };
         let is_stranger = stranger.is_some();
-        let caller = Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger);
-        let (node, caller) = (node.clone(), Rc::new(caller));
-        let watched = caller.clone();
-        let connection = connections.serve(stream, NodeService::new(node, caller));
+        let caller = Rc::new(Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger));
+        let service = NodeService::new(node.clone(), caller.clone());
         if is_stranger {
-            door.watch(&watched, connection);
+            let met = caller.clone();
+            let connection = connections.serve_once(async move { met.meet(stream).await }, service);
+            door.watch(&caller, connection);
+        } else {
+            connections.serve(stream, service);
         }
     }
     drop(listener);

@@ -16,15 +16,16 @@ pub fn stranger() -> Fault {
 /// What a client hears that asks for an https URL where a node could only be asked for it in clear.
 pub fn in_clear() -> Fault {
     Fault::denied(
-        "https:// is fetched for a client only where all cache nodes are reached by Unix sockets, and some here are reached \
-         by TCP, which is not encrypted. Ask through a tunnel (CONNECT): set https_proxy to this proxy's http:// address.",
+        "https:// is fetched for a client only where nobody else hears what cache nodes are asked, and some here are reached by TCP \
+         and have not been found to speak TLS with this proxy: give all of them, and it, the same [cluster] secret. Or ask \
+         through a tunnel (CONNECT): set https_proxy to this proxy's http:// address.",
     )
 }
 
 /// The same inside the TLS of a host, where a node has joined that can be asked in clear alone (RFC 9110 section 15.5.20).
 pub fn in_clear_inside() -> Fault {
-    let detail = "A cache node has joined that is reached by TCP, which is not encrypted: ask again on a new connection, which will \
-                  be a tunnel to the host itself.";
+    let detail = "A cache node has joined that is reached by TCP and has not been found to speak TLS: ask again on a new connection, \
+                  which will be a tunnel to the host itself.";
     Fault::client(StatusCode::MISDIRECTED_REQUEST, Kind::HttpRequestDenied, detail)
 }
 

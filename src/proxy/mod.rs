@@ -4,7 +4,7 @@
 //! - `acceptor`, `thread`, `worker`: one thread accepts, one runtime a thread serves
 //! - `service`: THE SPINE; `own`, `pages`: what is answered here; `access`: who may ask for what
 //! - `route`: which nodes, in order; `relay`: asks them; `link`: how one is asked; `upload`: the body that goes along
-//! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`: what other fronts say of it
+//! - `hot`, `copied`: what everyone asks for, kept here; `hit`: answers of it at once; `pass`: what is passed on by its bytes; `told`, `fellow`: what other fronts say of it, and how
 //! - `tunnel`: CONNECT and Upgrade; `https`: CONNECT that is answered in the host's name
 //! - `answer`: what the client gets; `effects`: what others are told of it; `reply`: its way; `record`, `outcome`: what became of it; `accesslog`, [`metrics`]: who reads of it
 
@@ -20,6 +20,7 @@ pub mod admin;
 mod answer;
 mod copied;
 mod effects;
+mod fellow;
 mod front;
 mod held;
 mod hit;

@@ -140,7 +140,7 @@ impl Candidate {
 /// none of those that [`View::may_carry`] speaks of.
 pub fn peer<'a>(view: &'a View, key: &Key, place: Where, asked: Candidate) -> Option<&'a Node> {
     let owner = view.nodes.get(asked.index)?;
-    let may_hear = |node: &Node| key.scheme() != "https" || node.address.is_private();
+    let may_hear = |node: &Node| key.scheme() != "https" || node.is_private();
     let is_fit = |node: &Node| may_hear(node) && is_fit(node, owner, place);
     if let Some(instead_of) = asked.instead_of {
         return view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node));
@@ -296,7 +296,7 @@ mod tests {
         let stays = (0..).map(|i| Key::parse(&format!("http://b.example/{i}")).unwrap());
         let stays = stays.into_iter().find(|key| order(&view, key.as_str())[0] != 5).unwrap();
         assert_eq!(named(&view, &stays, order(&view, stays.as_str())[0]), None, "nothing moved");
-        let ended = view.without_ended(1000, 1000).unwrap();
+        let ended = view.renewed(1000, 1000).unwrap();
         assert_eq!(named(&ended, &key, owner), None, "the hand-over is over");
     }
 

@@ -10,7 +10,7 @@ use super::pass::Pass;
 use super::record::Record;
 use super::reply::{Reply, ReplyContent};
 use super::worker::Client;
-use super::{access, copied, hit, own, pages, told, tunnel, upload};
+use super::{access, copied, fellow, hit, own, pages, told, tunnel, upload};
 use crate::net::dial::Dialer;
 use crate::net::serve::{self, ClientBody, Finished, Noted, Service, ServiceRequest, ServiceStep, Upgrade};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
@@ -93,16 +93,21 @@ async fn finish(client: Rc<Client>, request: Request<ClientBody>) -> Finished<Re
 
 /// Answers one request of a client that may not use the proxy; another front may speak from anywhere.
 pub async fn turn_away(client: Rc<Client>, request: Request<ClientBody>) -> Response<Reply> {
-    let (request, body) = request.into_parts();
+    let (request, mut body) = request.into_parts();
     let head_only = request.method == Method::HEAD;
-    let record = client.record(&request);
+    let mut record = Some(client.record(&request));
+    if fellow::is_greeting(&client, &request)
+        && let Ok(taken) = fellow::take_up(&client, body.take_upgrade(), &mut record)
+    {
+        return taken;
+    }
     let heard = match told::is_telling(&client, &request) {
         true => told::hear(&client, &request, body).await,
         false => Err(access::stranger()),
     };
     let mut answer = match heard {
-        Ok(page) => own_answer(page, None, false, Some(record)),
-        Err(fault) => answer::fault(&client, &fault, head_only, Some(record)),
+        Ok(page) => own_answer(page, None, false, record),
+        Err(fault) => answer::fault(&client, &fault, head_only, record),
     };
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
@@ -128,6 +133,9 @@ async fn answer(
         Target::Authority { host, port } => {
             let upgrade = body.take_upgrade();
             return connect(client, (&host, port), upgrade, record).await;
+        }
+        Target::Origin if fellow::is_greeting(client, &request) => {
+            return fellow::take_up(client, body.take_upgrade(), record);
         }
         Target::Origin => {
             let (page, blame) = to_the_proxy_itself(client, &request);

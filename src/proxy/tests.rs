@@ -1,5 +1,6 @@
 //! A worker between a client and fake nodes, all over real sockets.
 
+mod fellow;
 mod hot;
 mod https;
 
@@ -77,11 +78,13 @@ impl Stage {
         let (trigger, shutdown) = Shutdown::channel();
         let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
         let address: SocketAddr = listener.address().to_string().parse().unwrap();
+        let front = Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap());
+        let front = Front { id: config.cluster.secret.as_ref().map(|_| "front-1".to_owned()), ..front };
         let start = Start {
             hot,
             https,
             config: Arc::new(config),
-            front: Arc::new(Front::new("ringhold-test", vec![address], "127.0.0.1:9".parse().unwrap())),
+            front: Arc::new(front),
             membership: Membership { views, health, reports },
             log: None,
             shutdown: shutdown.clone(),

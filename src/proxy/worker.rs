@@ -247,10 +247,12 @@ impl Worker {
 }
 
 impl Routing {
-    /// Pools of nodes that stay are kept.
+    /// Pools of nodes that stay are kept; but where nothing is said in clear any more, what was opened before is not used.
     fn new(view: Arc<View>, shared: &Rc<Shared>, known: &[Rc<NodePool>]) -> Routing {
         let pool = |node: &Arc<_>| {
-            let kept = known.iter().find(|pool| Arc::ptr_eq(&pool.node, node)).cloned();
+            let is_as_now =
+                |pool: &&Rc<NodePool>| Arc::ptr_eq(&pool.node, node) && pool.is_private == node.is_private();
+            let kept = known.iter().find(is_as_now).cloned();
             kept.unwrap_or_else(|| NodePool::new(node.clone(), shared.clone()))
         };
         let pools = view.nodes.iter().map(pool).collect();

@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ struct State {
     /// So many milliseconds later everything gets back.
     late: AtomicU64,
     over: AtomicBool,
+    /// What has gone either way, where it is recorded.
+    tape: Option<Mutex<Vec<u8>>>,
 }
 
 impl Relay {
@@ -32,9 +34,23 @@ impl Relay {
 
     /// The same on an address of its own.
     pub fn from(listen: &str, servers: &str) -> Relay {
+        Relay::start(listen, servers, State::default())
+    }
+
+    /// The same, and whoever listens on the way writes everything down.
+    pub fn recording(servers: &str) -> Relay {
+        Relay::start("127.0.0.1:0", servers, State { tape: Some(Mutex::default()), ..State::default() })
+    }
+
+    /// What was written down so far.
+    pub fn tape(&self) -> Vec<u8> {
+        self.state.tape.as_ref().map_or_else(Vec::new, |tape| tape.lock().unwrap().clone())
+    }
+
+    fn start(listen: &str, servers: &str, state: State) -> Relay {
         let servers: Vec<SocketAddr> = servers.split(',').map(|s| s.parse().unwrap()).collect();
         let listener = TcpListener::bind(listen).unwrap_or_else(|e| panic!("{listen}: {e}"));
-        let (address, state) = (listener.local_addr().unwrap(), Arc::new(State::default()));
+        let (address, state) = (listener.local_addr().unwrap(), Arc::new(state));
         let shared = state.clone();
         thread::spawn(move || {
             for (i, client) in listener.incoming().flatten().enumerate() {
@@ -98,6 +114,9 @@ fn pump(
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {
+                if let Some(tape) = &state.tape {
+                    tape.lock().unwrap().extend_from_slice(&buffer[..n]);
+                }
                 thread::sleep(Duration::from_millis(late(state)));
                 while cut(state).load(Ordering::Relaxed) && !state.over.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_millis(20));

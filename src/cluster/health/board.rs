@@ -30,6 +30,8 @@ pub struct Watched {
     /// When it came back.
     returned: Option<Tick>,
     relapses: Relapses,
+    /// It was told that nobody hears what is said there.
+    is_private: bool,
     /// By which token of [`super::stale::Doubts`] it owes a promise, or has given it.
     pub heeded: Option<u64>,
     /// What it missed, as far as it owes that.
@@ -83,6 +85,7 @@ impl Watched {
             complaint: String::new(),
             returned: None,
             relapses: Relapses::default(),
+            is_private: false,
             heeded: None,
             news: MissedNews::default(),
         }
@@ -150,6 +153,11 @@ impl Watched {
         let recently = self.returned.is_some_and(|since| now.since(since) < time);
         self.node.set_returned(recently);
         self.returned = self.returned.filter(|_| recently);
+    }
+
+    /// Whether it has become private since this was asked last.
+    pub fn becomes_private(&mut self) -> bool {
+        self.node.is_private() && !std::mem::replace(&mut self.is_private, self.node.is_private())
     }
 
     /// What it missed, as others say, or said before a restart.

@@ -15,6 +15,18 @@ struct ProbeReply {
     boot: u64,
     /// Where it has a disk: see [`Event::Answered`].
     lineage: Option<u64>,
+    /// It can speak TLS, where both ends have the secret.
+    #[serde(default)]
+    tls: bool,
+}
+
+/// What a node says of itself.
+#[derive(Debug, PartialEq, Eq)]
+struct ProbeSaid {
+    event: Event,
+    /// Its connection may be used again.
+    keep: bool,
+    tls: bool,
 }
 
 /// The connection for the probes of one node.
@@ -26,34 +38,43 @@ impl ProbeConn {
     pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<Event, LinkTrouble> {
         if let Some(mut kept) = self.0.take() {
             // A node may have closed a kept connection, or be gone: a new one will tell.
-            if let Ok((answered, keep)) = exchange(&mut kept).await {
-                self.0 = keep.then_some(kept);
-                return Ok(answered);
+            if let Ok(said) = exchange(&mut kept).await {
+                return self.heard(kept, said, link);
             }
         }
         let mut stream = link.connect(node).await?;
-        let (answered, keep) = exchange(&mut stream).await?;
-        self.0 = keep.then_some(stream);
-        Ok(answered)
+        let said = exchange(&mut stream).await?;
+        self.heard(stream, said, link)
+    }
+
+    /// What it says here and what it has proved are the same: in clear, nobody who can speak TLS has proved anything.
+    fn heard(&mut self, stream: Stream, said: ProbeSaid, link: &Link) -> Result<Event, LinkTrouble> {
+        if said.tls && link.has_secret() && !stream.is_private() {
+            let what = "it can speak TLS, and its connection is in clear: look at what is between it and here";
+            return Err(LinkTrouble::Odd(what.to_owned()));
+        }
+        self.0 = said.keep.then_some(stream);
+        Ok(said.event)
     }
 }
 
 /// Which process it is that answers on this connection: its boot id.
 pub async fn boot(stream: &mut impl ByteStream) -> io::Result<u64> {
     match exchange(stream).await {
-        Ok((Event::Answered { boot, .. }, _)) => Ok(boot),
+        Ok(ProbeSaid { event: Event::Answered { boot, .. }, .. }) => Ok(boot),
         Err(LinkTrouble::Io(e)) => Err(e),
         other => Err(brief::odd(&format!("{other:?}"))),
     }
 }
 
-async fn exchange(stream: &mut impl ByteStream) -> Result<(Event, bool), LinkTrouble> {
+async fn exchange(stream: &mut impl ByteStream) -> Result<ProbeSaid, LinkTrouble> {
     let answer = brief::ask(stream, REQUEST).await?;
     match answer.status {
         200 => {
-            let ProbeReply { boot, lineage } =
+            let ProbeReply { boot, lineage, tls } =
                 serde_json::from_slice(&answer.body).map_err(|e| brief::odd(&e.to_string()))?;
-            Ok((Event::Answered { boot, memory: lineage.unwrap_or(boot) }, answer.keep))
+            let event = Event::Answered { boot, memory: lineage.unwrap_or(boot) };
+            Ok(ProbeSaid { event, keep: answer.keep, tls })
         }
         403 => Err(LinkTrouble::Odd("it does not trust this front (status 403): set `[cluster] secret` here".into())),
         status => Err(brief::odd(&format!("status {status}")).into()),
@@ -65,7 +86,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    async fn probed(answer: &str) -> Result<(Event, bool), LinkTrouble> {
+    async fn probed(answer: &str) -> Result<ProbeSaid, LinkTrouble> {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(answer.as_bytes()).await.unwrap();
         let probed = exchange(&mut ours).await;
@@ -78,10 +99,11 @@ mod tests {
     #[tokio::test]
     async fn a_node_says_which_process_it_is_and_what_it_holds() {
         let whole = |text: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let said = |memory, tls| ProbeSaid { event: Event::Answered { boot: 123, memory }, keep: true, tls };
         let plain = probed(&whole(r#"{"id":"n1","boot":123}"#)).await.unwrap();
-        assert_eq!(plain, (Event::Answered { boot: 123, memory: 123 }, true));
-        let with_disk = probed(&whole(r#"{"id":"n1","boot":123,"lineage":7}"#)).await.unwrap();
-        assert_eq!(with_disk, (Event::Answered { boot: 123, memory: 7 }, true));
+        assert_eq!(plain, said(123, false));
+        let with_disk = probed(&whole(r#"{"id":"n1","boot":123,"lineage":7,"tls":true}"#)).await.unwrap();
+        assert_eq!(with_disk, said(7, true));
     }
 
     #[tokio::test]

@@ -109,6 +109,8 @@ pub struct FrontListener {
     pub address: Option<String>,
     /// Its session has ended: it may be dead, or cut off.
     pub past: bool,
+    /// It is told inside TLS, and in no other way.
+    pub tls: bool,
 }
 
 /// What became of telling a front.
@@ -155,10 +157,16 @@ pub async fn tell(
 
 async fn one(health: &Health, secrets: &Secrets, listener: &FrontListener, what: Vec<Outdated>) -> Hearing {
     let Some(address) = &listener.address else { return Hearing::Apart };
+    // One that is told in clear has no copy of what is https: its nodes are none that were to be asked for that.
+    let what: Vec<Outdated> = what.into_iter().filter(|what| listener.tls || !what.is_https()).collect();
+    if what.is_empty() {
+        return Hearing::Told;
+    }
     let mut tries: Vec<Option<&str>> = secrets.secrets().map(Some).collect();
     if tries.is_empty() {
         tries.push(None);
     }
+    let in_tls = listener.tls.then_some(&*listener.id);
     let mut hearing = Hearing::Apart;
     for secret in tries {
         let Ok(nonce) = nonce() else { return Hearing::Missed("there are no random numbers".to_owned()) };
@@ -166,7 +174,7 @@ async fn one(health: &Health, secrets: &Secrets, listener: &FrontListener, what:
         let sealed = Sealed::by(Who::Teller, secret, serde_json::to_string(&told).unwrap_or_default());
         let body = serde_json::to_vec(&sealed).unwrap_or_default();
         let proof = secret.map(|secret| announcement(secret, &listener.id, &nonce, body.len() as u64));
-        hearing = match health.link().tell(address, PATH, proof, body.into(), LIMIT).await {
+        hearing = match health.link().tell(address, in_tls, PATH, proof, body.into(), LIMIT).await {
             Ok((status, body)) => heard(status, &body, &told, secrets),
             Err(trouble) if trouble.is_refusal() && listener.past => return Hearing::Ended,
             Err(trouble) => return Hearing::Missed(trouble.to_string()),

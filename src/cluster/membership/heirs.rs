@@ -151,11 +151,6 @@ impl Heirs {
             let owner = std::str::from_utf8(entry.key()).ok().and_then(|key| self.ring.owner(self.ring.position(key)));
             let Some(Some((node, share))) = owner.and_then(|owner| shares.get_mut(owner)) else { continue };
             let address = &node.address;
-            // What came encrypted goes on no link in clear: neither its URL to the heir, nor its body from here.
-            let is_private = address.is_private() && own.is_private();
-            if entry.key().starts_with(b"https://") && !is_private {
-                continue;
-            }
             // What only this machine may have is for a node on this machine.
             if entry.mark == Mark::Anyone || address.host() == own.host() || (address.is_local() && own.is_local()) {
                 share.push(entry);
@@ -167,7 +162,15 @@ impl Heirs {
 
 /// Has one of them fetch its share; how much of it is there then.
 async fn hand(link: Link, id: String, heir: Arc<Node>, own: String, entries: Vec<Arc<Entry>>) -> usize {
-    let (mut rest, mut done) = (entries.into_iter().filter_map(|entry| name(&entry)).peekable(), 0);
+    let is_https = |entry: &Arc<Entry>| entry.key().starts_with(b"https://");
+    // What came encrypted is named on no link in clear, and the heir asks for it on none. Whether this one is, is known once it
+    // was there.
+    let may_hear = heir.is_private()
+        || entries.iter().any(is_https)
+            && matches!(timeout(PATIENCE, link.connect(&heir)).await, Ok(Ok(_)))
+            && heir.is_private();
+    let named = entries.into_iter().filter(|entry| may_hear || !is_https(entry)).filter_map(|entry| name(&entry));
+    let (mut rest, mut done) = (named.peekable(), 0);
     while rest.peek().is_some() {
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < BATCH

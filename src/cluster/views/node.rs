@@ -19,6 +19,8 @@ pub struct Node {
     pub same_machine: bool,
     /// Requests are sent there. False: refused, dead or silent, passed over.
     up: AtomicBool,
+    /// It has proved itself inside TLS: no connection to it is in clear any more.
+    encrypted: AtomicBool,
     /// It may hold what has been purged or made invalid, until it has been told to validate.
     doubtful: AtomicBool,
     /// It has been away, not long ago: whoever stood in for it holds what it lacks.
@@ -48,6 +50,7 @@ impl Node {
             weight: AtomicU32::new(weight),
             same_machine,
             up: AtomicBool::new(false),
+            encrypted: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
             returned: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -56,6 +59,13 @@ impl Node {
             load: AtomicU32::new(0),
             pace: Gauge::default(),
         }
+    }
+    /// What is said there is heard by nobody else, on each connection that is opened from now on.
+    pub fn is_private(&self) -> bool {
+        self.address.is_private() || self.encrypted.load(Ordering::Acquire)
+    }
+    pub fn set_encrypted(&self) {
+        self.encrypted.store(true, Ordering::Release);
     }
     /// Told by whoever publishes a view in which it changed.
     pub(in crate::cluster) fn set_weight(&self, weight: u32) {

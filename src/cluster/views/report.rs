@@ -34,6 +34,12 @@ pub enum Outdated {
 }
 
 impl Outdated {
+    /// Not to be said in clear.
+    pub fn is_https(&self) -> bool {
+        let (Outdated::Url(url) | Outdated::Renewed { renewed: url } | Outdated::Groups { origin: url, .. }) = self;
+        url.starts_with("https:")
+    }
+
     /// Of its URLs and names.
     pub fn bytes(&self) -> usize {
         match self {

@@ -24,14 +24,14 @@ pub struct View {
 
 impl View {
     pub fn new(epoch: u64, ring: Ring, nodes: Vec<Arc<Node>>) -> View {
-        let is_private = nodes.iter().all(|node| node.address.is_private());
+        let is_private = are_private(&nodes);
         View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None, is_private }
     }
 
     /// With those of `all` that are not on its ring.
     pub fn beside(mut self, all: impl Iterator<Item = Arc<Node>>) -> View {
         self.beside = all.filter(|node| self.ring.index_of(&node.id).is_none()).collect();
-        self.is_private &= self.beside.iter().all(|node| node.address.is_private());
+        self.is_private &= are_private(&self.beside);
         self
     }
 
@@ -46,22 +46,28 @@ impl View {
         self
     }
 
-    /// The same without what has ended by now. `None`: nothing has.
-    pub fn without_ended(&self, now: Millis, time: Millis) -> Option<View> {
-        let ends = self.handover.as_ref()?.next_end()?;
-        (ends <= now).then(|| View {
+    /// The same without what has ended by now, and private where it has become so. `None`: it is as it was.
+    pub fn renewed(&self, now: Millis, time: Millis) -> Option<View> {
+        let has_ended = || self.handover.as_ref().and_then(Handover::next_end).is_some_and(|ends| ends <= now);
+        (has_ended() || self.can_be_private()).then(|| View {
             epoch: self.epoch,
             ring: self.ring.clone(),
             nodes: self.nodes.clone(),
             beside: self.beside.clone(),
             handover: self.handover.as_ref().and_then(|handover| handover.at(now, time)),
-            is_private: self.is_private,
+            is_private: self.is_private || self.can_be_private(),
         })
     }
 
-    /// Whether what is said to its nodes is heard by nobody else ([`crate::config::Address::is_private`]).
+    /// Whether what is said to its nodes is heard by nobody else ([`Node::is_private`]). It stays what it was when the view was
+    /// made: so whoever keeps connections for a view knows that these were opened later.
     pub fn is_private(&self) -> bool {
         self.is_private
+    }
+
+    /// All of its nodes have been found to be so since.
+    pub fn can_be_private(&self) -> bool {
+        !self.is_private && are_private(&self.nodes) && are_private(&self.beside)
     }
 
     /// Whether they may be asked for a key: https is for those that nobody else hears. To be asked of the view that they are
@@ -73,6 +79,10 @@ impl View {
     pub fn node(&self, id: &str) -> Option<Arc<Node>> {
         self.nodes.get(self.ring.index_of(id)?).cloned()
     }
+}
+
+fn are_private(nodes: &[Arc<Node>]) -> bool {
+    nodes.iter().all(|node| node.is_private())
 }
 
 /// What a worker needs of the control plane. Cheap to clone; nothing here blocks.

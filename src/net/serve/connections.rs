@@ -10,6 +10,7 @@ use crate::net::shares::ClientId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -51,10 +52,22 @@ impl Connections {
     /// Serves a connection on a task of its own.
     pub fn serve<S: Service + 'static>(&self, stream: Stream, service: S) -> AbortHandle {
         let sweeper = self.0.sweeper.clone();
+        self.spawn(served(stream, service, sweeper))
+    }
+
+    /// The same for a stream that has to be made first; without one, it has ended.
+    pub fn serve_once<S: Service + 'static>(
+        &self,
+        made: impl Future<Output = io::Result<Stream>> + 'static,
+        service: S,
+    ) -> AbortHandle {
+        let sweeper = self.0.sweeper.clone();
+        // Boxed: it is over before the connection begins, which is to carry no room for it.
+        let made = Box::pin(made);
         self.spawn(async move {
-            match connection(stream, &service, &sweeper).await {
-                ConnEnd::Closed | ConnEnd::Upgraded => {}
-                end => tracing::debug!("a connection ended: {end}"),
+            match made.await {
+                Ok(stream) => served(stream, service, sweeper).await,
+                Err(e) => tracing::debug!("a connection ended before its first request: {e}"),
             }
         })
     }
@@ -103,6 +116,16 @@ impl Connections {
     async fn empty(&self) {
         while self.count() > 0 {
             self.0.ended.notified().await;
+        }
+    }
+}
+
+#[allow(clippy::manual_async_fn)] // which would hold its arguments twice
+fn served<S: Service>(stream: Stream, service: S, sweeper: Sweeper) -> impl Future<Output = ()> {
+    async move {
+        match connection(stream, &service, &sweeper).await {
+            ConnEnd::Closed | ConnEnd::Upgraded => {}
+            end => tracing::debug!("a connection ended: {end}"),
         }
     }
 }

@@ -1,10 +1,12 @@
-//! TLS: the only folder that names rustls. [`TlsSession`] is one connection, [`TlsClient`] what speaks to origins, [`Server`] to clients.
+//! TLS: the only folder that names rustls. [`TlsSession`] is one connection, [`TlsClient`] what speaks to origins, [`Server`] to clients;
+//! [`link`] is what the cluster's processes speak to each other.
 //!
 //! A session is driven on the socket itself: what it says that is not the application's (tickets, key updates, alerts) is
 //! handled where the application reads or writes.
 
 mod client;
 mod held;
+pub mod link;
 mod roots;
 mod server;
 mod session;

@@ -2,6 +2,7 @@
 
 use super::held::HeldSession;
 use crate::wire::client_hello::HTTP2;
+use crate::wire::proof::Binding;
 use bytes::Bytes;
 use rustix::net::RecvFlags;
 use rustls::{Connection, HandshakeKind};
@@ -52,6 +53,12 @@ impl TlsSession {
 
     pub fn is_http2(&self) -> bool {
         self.tls.alpn_protocol() == Some(HTTP2)
+    }
+
+    /// What its two ends know and nobody between them has on both sides ("tls-exporter", RFC 9266). Hands are shaken.
+    pub fn binding(&self) -> io::Result<Binding> {
+        let exported = self.tls.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]));
+        exported.map_err(io::Error::other)
     }
 
     /// Brings the handshake to its end. Takes as long as the peer does.

@@ -114,7 +114,8 @@ mod tests {
     fn together(proxies: &[(&str, bool)], advertised: &str, host: &str) -> String {
         let peer = |(proxy, own): &(&str, bool)| {
             let (admin, version) = (String::new(), String::new());
-            let record = FrontRecord { proxy: (*proxy).to_owned(), admin, epoch: 1, leads: false, boot: 0, version };
+            let record =
+                FrontRecord { proxy: (*proxy).to_owned(), admin, epoch: 1, leads: false, boot: 0, tls: false, version };
             FrontPeer { id: "f".to_owned(), record, own: *own }
         };
         let fronts: Vec<FrontPeer> = proxies.iter().map(peer).collect();

@@ -79,8 +79,8 @@ impl Admin {
 }
 
 /// Why no node has to do with an https URL.
-const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached, because not all nodes are reached by \
-                         Unix sockets, and TCP is not encrypted";
+const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached, because a node is reached by TCP and has \
+                         not been found to speak TLS: give all fronts and nodes the same [cluster] secret";
 
 /// No node owns it.
 fn tunnelled(key: &Key) -> Value {

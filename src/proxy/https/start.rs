@@ -4,7 +4,7 @@ use super::ca::{AuthorityTrouble, CertificateAuthority, make};
 use super::folder::{AuthorityFolder, Which};
 use super::leaf::Leaves;
 use crate::clock;
-use crate::config::{Config, HttpsConfig};
+use crate::config::{Config, HttpsConfig, NodePlace};
 use crate::wire::date::Timestamp;
 use crate::wire::https::name::Name;
 use crate::wire::https::{HostEntry, HostList};
@@ -19,6 +19,7 @@ pub fn open(config: &Config, now: Timestamp) -> Result<Option<Leaves>, Authority
     if !https.list.is_on() {
         return Ok(None);
     }
+    can_be_asked(config)?;
     let folder = AuthorityFolder::at(&https.ca);
     let mut authorities = folder.load()?;
     if authorities.is_empty() {
@@ -47,11 +48,31 @@ fn check(config: &Config, now: Timestamp) -> Result<Vec<String>, AuthorityTroubl
     if !https.list.is_on() {
         return Ok(Vec::new());
     }
+    can_be_asked(config)?;
     let authorities = AuthorityFolder::at(&https.ca).load()?;
     if authorities.is_empty() {
         return is_missing(https).map(|()| Vec::new());
     }
     judge(&https.list, &authorities, now)
+}
+
+/// Where some node could be asked in clear alone, all https would be tunnelled for ever.
+fn can_be_asked(config: &Config) -> Result<(), AuthorityTrouble> {
+    if config.cluster.secret.is_some() {
+        return Ok(());
+    }
+    let by_tcp = config.nodes.iter().find_map(|node| match &node.place {
+        NodePlace::At(address) if !address.is_private() => Some(format!("node `{}` at {address}", node.id)),
+        _ => None,
+    });
+    let by_tcp = by_tcp.or_else(|| config.zookeeper.as_ref().map(|_| "each node that ZooKeeper names".to_owned()));
+    by_tcp.map_or(Ok(()), |who| {
+        Err(AuthorityTrouble(format!(
+            "{}: [https] hosts is set, and {who} is reached by TCP, where https is asked for inside TLS alone, which takes a \
+             secret: set the same [cluster] secret here and at the nodes (openssl rand -hex 32)",
+            config.source
+        )))
+    })
 }
 
 fn is_missing(https: &HttpsConfig) -> Result<(), AuthorityTrouble> {

@@ -23,6 +23,8 @@ const SAMPLES: u32 = 4;
 /// See the module.
 pub struct NodePool {
     pub node: Arc<Node>,
+    /// Nobody else hears what is said on any of its connections.
+    pub is_private: bool,
     pub shared: Rc<Shared>,
     /// The last returned is the first taken, so that what is not needed grows old and is closed.
     idle: RefCell<Vec<KeptConn>>,
@@ -72,6 +74,7 @@ pub enum Swept {
 impl NodePool {
     pub fn new(node: Arc<Node>, shared: Rc<Shared>) -> Rc<NodePool> {
         Rc::new(NodePool {
+            is_private: node.is_private(),
             node,
             shared,
             idle: RefCell::default(),

@@ -118,7 +118,7 @@ impl Keeper {
         let here = is_local(&self.host) || id.starts_with(&id_on(&self.host, ""));
         // One that listens for its own machine alone has published no address.
         let reachable = !record.proxy.is_empty() && (here || host.is_some_and(|host| !is_local(&host)));
-        FrontListener { id, address: reachable.then(|| record.proxy.clone()), past }
+        FrontListener { id, address: reachable.then(|| record.proxy.clone()), past, tls: record.tls }
     }
 
     pub fn has_to_share(&self) -> bool {

@@ -334,8 +334,10 @@ impl Builder {
         let seat = |m: &Member| self.seats.get(&m.id);
         let same_node = |(m, node): (&Member, &Arc<Node>)| seat(m).is_some_and(|s| Arc::ptr_eq(&s.node, node));
         let unheard = self.unheard();
-        if same_ring && unheard.is_empty() && members.iter().zip(&self.view.nodes).all(same_node) {
-            if let Some(view) = self.view.without_ended(now, time) {
+        let stays = |node: &Arc<Node>| self.seats.values().any(|seat| Arc::ptr_eq(&seat.node, node));
+        let nobody_has_gone = self.view.beside.iter().all(stays);
+        if same_ring && nobody_has_gone && unheard.is_empty() && members.iter().zip(&self.view.nodes).all(same_node) {
+            if let Some(view) = self.view.renewed(now, time) {
                 self.view = Arc::new(view);
             }
             return;

@@ -15,7 +15,10 @@ fn formed(nodes: u64) -> World {
 
 fn front_with(epoch: u64) -> Records<FrontRecord> {
     let (proxy, admin, version) = ("h:1".to_owned(), "h:2".to_owned(), "0".to_owned());
-    Records::from([("evil".to_owned(), FrontRecord { proxy, admin, epoch, leads: false, boot: 0, version })])
+    Records::from([(
+        "evil".to_owned(),
+        FrontRecord { proxy, admin, epoch, leads: false, boot: 0, tls: false, version },
+    )])
 }
 
 #[test]

@@ -268,6 +268,7 @@ impl Keeper {
             epoch: builder.view().epoch,
             leads: builder.leads(),
             boot: self.boot,
+            tls: self.cluster.secret.is_some(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -105,6 +105,10 @@ pub struct FrontRecord {
     /// It holds the lock and writes the ring.
     #[serde(default)]
     pub leads: bool,
+    /// It takes TLS up where another front asks for that, and is told nothing in any other way. What who can write to ZooKeeper
+    /// takes away breaks the seal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
     pub version: String,
 }
 

@@ -180,6 +180,7 @@ impl World {
             epoch,
             leads: false,
             boot: 0,
+            tls: false,
             version: "0".into(),
         };
         let told = self.fronts.iter().enumerate();
