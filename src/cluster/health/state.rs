@@ -171,9 +171,11 @@ impl HealthVerdict {
         if boot != self.boot {
             self.boot = boot;
             self.is_fresh = true;
-            if memory != 0 && memory != self.memory {
+            // One that has not said what it holds may have held what the next one does.
+            if memory != 0 && self.memory != 0 && memory != self.memory {
                 self.missed = Debt::Nothing;
             }
+            self.memory = memory;
             self.owed = if self.unkept { Debt::Validation } else { self.missed };
         }
         if memory != 0 {
