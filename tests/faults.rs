@@ -5,6 +5,8 @@ mod support;
 
 #[path = "faults/attribution.rs"]
 mod attribution;
+#[path = "faults/contended.rs"]
+mod contended;
 #[path = "faults/framing.rs"]
 mod framing;
 #[path = "faults/membership.rs"]

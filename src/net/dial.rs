@@ -8,6 +8,7 @@ use super::listen::Stream;
 use super::lookups::Unresolved;
 use super::own::OwnAddresses;
 use super::rules::{self, Reach, reach};
+use super::shares::ClientId;
 use super::tls::TlsClient;
 use crate::clock::tick;
 use crate::config::Config;
@@ -77,13 +78,13 @@ impl Dialer {
         &self.relief
     }
 
-    /// Resolves and connects within `timeouts.connect`. `same_machine`: the client is on this machine.
+    /// Resolves and connects within `timeouts.connect`, for this client. `same_machine`: it is on this machine.
     /// Faults: `destination_ip_prohibited` (403) when every address is forbidden to this client, DNS errors,
     /// refused, timed out: all the origin's.
-    pub async fn dial(&self, host: &str, port: u16, same_machine: bool) -> Result<Dialed, Fault> {
+    pub async fn dial(&self, host: &str, port: u16, same_machine: bool, of: ClientId) -> Result<Dialed, Fault> {
         let stage = Cell::new(Stage::Resolving);
         let attempt = async {
-            let found = self.resolve(host, &stage).await.map_err(|e| unresolved(host, &e))?;
+            let found = self.resolve(host, of, &stage).await.map_err(|e| unresolved(host, &e))?;
             let addresses = self.permitted(host, found.iter().map(|ip| SocketAddr::new(*ip, port)), same_machine)?;
             self.race(host, port, &addresses, &stage).await.map_err(|e| unconnected(host, port, e))
         };
@@ -107,11 +108,11 @@ impl Dialer {
         &self,
         host: Host<'_>,
         port: u16,
-        same_machine: bool,
+        (same_machine, of): (bool, ClientId),
         client: &TlsClient,
     ) -> Result<Dialed, Fault> {
         let (began, name) = (tick(), host.to_string());
-        let dialed = self.dial(&name, port, same_machine).await?;
+        let dialed = self.dial(&name, port, same_machine, of).await?;
         let Stream::Tcp(socket) = dialed.stream else {
             return Err(unconnected(&name, port, ErrorKind::Unsupported.into()));
         };
@@ -145,9 +146,9 @@ impl Dialer {
     }
 
     /// Without a file the resolver finds nothing, and says that it does not know why.
-    async fn resolve(&self, host: &str, stage: &Cell<Stage>) -> Result<Arc<[IpAddr]>, Unresolved> {
+    async fn resolve(&self, host: &str, of: ClientId, stage: &Cell<Stage>) -> Result<Arc<[IpAddr]>, Unresolved> {
         loop {
-            match self.dns.resolve(host).await {
+            match self.dns.resolve(host, of).await {
                 Err(_) if !descriptors::are_left() => self.lack(stage).await,
                 found => {
                     stage.set(Stage::Resolving);
@@ -331,9 +332,9 @@ mod tests {
         let (_listener, port) = origin().await;
         let dialer = dialer(|_| {});
         for host in ["127.0.0.1", "localhost", "127.1", "0x7f.1", "2130706433", "0.0.0.0", "::ffff:127.0.0.1"] {
-            let dialed = dialer.dial(host, port, true).await.expect(host);
+            let dialed = dialer.dial(host, port, true, ClientId::OURS).await.expect(host);
             assert_eq!(dialed.reach, Reach::SameMachine, "{host}");
-            let fault = dialer.dial(host, port, false).await.expect_err(host);
+            let fault = dialer.dial(host, port, false, ClientId::OURS).await.expect_err(host);
             assert_eq!((fault.kind, fault.status.as_u16()), (Kind::DestinationIpProhibited, 403), "{host}");
             assert!(fault.detail.contains(host) && fault.detail.contains("[access] open"), "{}", fault.detail);
         }
@@ -343,7 +344,7 @@ mod tests {
     async fn nobody_reaches_metadata() {
         let dialer = dialer(|_| {});
         for host in ["169.254.169.254", "0xa9fea9fe", "::ffff:169.254.169.254", "[fd00:ec2::254]"] {
-            let fault = dialer.dial(host, 80, true).await.expect_err(host);
+            let fault = dialer.dial(host, 80, true, ClientId::OURS).await.expect_err(host);
             assert_eq!(fault.kind, Kind::DestinationIpProhibited, "{host}");
         }
     }
@@ -352,7 +353,7 @@ mod tests {
     async fn an_opened_network_is_for_everyone() {
         let (_listener, port) = origin().await;
         let dialer = dialer(|c| c.access.open = vec!["127.0.0.0/8".parse().unwrap()]);
-        let dialed = dialer.dial("127.0.0.1", port, false).await.unwrap();
+        let dialed = dialer.dial("127.0.0.1", port, false, ClientId::OURS).await.unwrap();
         assert_eq!(dialed.reach, Reach::Anyone);
         assert!(dialed.reach.allows(false));
     }
@@ -361,14 +362,14 @@ mod tests {
     async fn a_port_where_nobody_listens_is_the_origins_refusal() {
         let (listener, port) = origin().await;
         drop(listener);
-        let fault = dialer(|_| {}).dial("localhost", port, true).await.unwrap_err();
+        let fault = dialer(|_| {}).dial("localhost", port, true, ClientId::OURS).await.unwrap_err();
         assert_eq!((fault.whose, fault.kind, fault.status.as_u16()), (Whose::Origin, Kind::ConnectionRefused, 502));
         assert!(fault.detail.contains(&format!("localhost refuses connections on port {port}")), "{}", fault.detail);
     }
 
     #[tokio::test]
     async fn a_name_that_does_not_resolve_is_a_dns_error() {
-        let fault = dialer(|_| {}).dial("a..invalid", 80, true).await.unwrap_err();
+        let fault = dialer(|_| {}).dial("a..invalid", 80, true, ClientId::OURS).await.unwrap_err();
         assert_eq!((fault.kind, fault.status.as_u16()), (Kind::DnsError, 502));
     }
 
@@ -376,7 +377,7 @@ mod tests {
     async fn a_silent_address_is_given_up_in_time() {
         let (_socket, _queued, silent) = crate::net::eyeballs::tests::silent().await;
         let dialer = dialer(|c| c.timeouts.connect = Duration::from_millis(50));
-        let fault = dialer.dial("127.0.0.1", silent.port(), true).await.unwrap_err();
+        let fault = dialer.dial("127.0.0.1", silent.port(), true, ClientId::OURS).await.unwrap_err();
         assert_eq!((fault.kind, fault.status.as_u16()), (Kind::ConnectionTimeout, 504));
     }
 }

@@ -1,6 +1,7 @@
 //! Names to addresses: the system's resolver behind a short, bounded cache. Lookups of one name at one time are one.
 
 use super::lookups::{Lookup, LookupAnswer, LookupResult, Lookups, Unresolved};
+use super::shares::ClientId;
 use crate::clock::tick;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,21 +30,25 @@ impl Dns {
     }
 
     /// The addresses of `host`, in the order in which the system prefers them; never empty. A literal (IPv6 with or
-    /// without brackets) costs no lookup.
-    pub(super) async fn resolve(&self, host: &str) -> LookupResult {
+    /// without brackets) costs no lookup. `of`: whose share of the lookups it takes from.
+    pub(super) async fn resolve(&self, host: &str, of: ClientId) -> LookupResult {
         if let Some(ip) = literal(host) {
             return Ok(Arc::from([ip]));
         }
-        let mut lookup = self.lookup(host);
+        let mut lookup = self.lookup(host, of);
         let answer = lookup.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
         answer.map_or_else(|| Err(Unresolved("the lookup broke off".into())), |a| a.found)
     }
 
     /// The lookup that answers a question asked now: one that is kept, one under way, or a new one.
-    fn lookup(&self, host: &str) -> watch::Receiver<Option<LookupAnswer>> {
+    fn lookup(&self, host: &str, of: ClientId) -> watch::Receiver<Option<LookupAnswer>> {
         let mut names = self.names.borrow_mut();
         if let Some(known) = names.get(host).filter(|known| self.usable(known)) {
-            return known.clone();
+            let known = known.clone();
+            if known.borrow().is_none() {
+                Lookups::join(&self.lookups, host, of);
+            }
+            return known;
         }
         if names.len() >= self.room {
             names.retain(|_, known| self.usable(known));
@@ -58,7 +63,7 @@ impl Dns {
         let (tx, rx) = watch::channel(None);
         names.insert(host.into(), rx.clone());
         drop(names);
-        Lookups::begin(&self.lookups, Lookup::new(host, tx));
+        Lookups::begin(&self.lookups, Lookup::new(host, of, tx));
         rx
     }
 
@@ -87,7 +92,7 @@ mod tests {
         let dns = Dns::new(KEEP);
         for (host, ip) in [("192.0.2.1", "192.0.2.1"), ("2001:db8::1", "2001:db8::1"), ("[2001:db8::1]", "2001:db8::1")]
         {
-            assert_eq!(dns.resolve(host).await.unwrap()[..], [ip.parse::<IpAddr>().unwrap()]);
+            assert_eq!(dns.resolve(host, ClientId::OURS).await.unwrap()[..], [ip.parse::<IpAddr>().unwrap()]);
         }
         assert!(dns.names.borrow().is_empty());
     }
@@ -95,8 +100,8 @@ mod tests {
     #[tokio::test]
     async fn askers_at_one_time_and_later_share_one_lookup() {
         let dns = Dns::new(KEEP);
-        let (a, b) = tokio::join!(dns.resolve("localhost"), dns.resolve("localhost"));
-        let (a, b, c) = (a.unwrap(), b.unwrap(), dns.resolve("localhost").await.unwrap());
+        let (a, b) = tokio::join!(dns.resolve("localhost", ClientId::OURS), dns.resolve("localhost", ClientId::OURS));
+        let (a, b, c) = (a.unwrap(), b.unwrap(), dns.resolve("localhost", ClientId::OURS).await.unwrap());
         assert!(Arc::ptr_eq(&a, &b) && Arc::ptr_eq(&b, &c));
         assert!(!a.is_empty());
     }
@@ -104,24 +109,30 @@ mod tests {
     #[tokio::test]
     async fn an_asker_who_leaves_takes_nothing_from_the_next() {
         let dns = Dns::new(KEEP);
-        let mut left = Box::pin(dns.resolve("localhost"));
+        let mut left = Box::pin(dns.resolve("localhost", ClientId::OURS));
         assert!(std::future::poll_fn(|cx| std::task::Poll::Ready(left.as_mut().poll(cx).is_pending())).await);
         drop(left);
-        dns.resolve("localhost").await.unwrap();
+        dns.resolve("localhost", ClientId::OURS).await.unwrap();
         assert_eq!(dns.names.borrow().len(), 1);
     }
 
     #[tokio::test]
     async fn an_answer_that_is_too_old_is_asked_for_again() {
         let dns = Dns::new(Duration::ZERO);
-        let (a, b) = (dns.resolve("localhost").await.unwrap(), dns.resolve("localhost").await.unwrap());
+        let (a, b) = (
+            dns.resolve("localhost", ClientId::OURS).await.unwrap(),
+            dns.resolve("localhost", ClientId::OURS).await.unwrap(),
+        );
         assert!(!Arc::ptr_eq(&a, &b));
     }
 
     #[tokio::test]
     async fn a_name_that_is_none_is_an_error_that_is_remembered() {
         let dns = Dns::new(KEEP);
-        let (a, b) = (dns.resolve("a..invalid").await.unwrap_err(), dns.resolve("a..invalid").await.unwrap_err());
+        let (a, b) = (
+            dns.resolve("a..invalid", ClientId::OURS).await.unwrap_err(),
+            dns.resolve("a..invalid", ClientId::OURS).await.unwrap_err(),
+        );
         assert!(Arc::ptr_eq(&a.0, &b.0), "{a}");
     }
 
@@ -129,7 +140,7 @@ mod tests {
     async fn the_cache_does_not_grow_beyond_its_room() {
         let dns = Dns { room: 3, ..Dns::new(KEEP) };
         for i in 0..9 {
-            let _ = dns.resolve(&format!("a..{i}")).await;
+            let _ = dns.resolve(&format!("a..{i}"), ClientId::OURS).await;
             assert!(dns.names.borrow().len() <= 3);
         }
     }

@@ -9,6 +9,7 @@ pub mod brief;
 mod conn;
 mod exchange;
 mod pins;
+mod places;
 mod pool;
 #[cfg(test)]
 mod tests;

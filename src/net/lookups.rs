@@ -1,13 +1,14 @@
 //! Lookups under way. The system's resolver takes a thread for each, for as long as the servers of a name let it wait, and
-//! cannot be told to stop: so that names whose servers are silent hold up no other, there is a bound for all, one for each
-//! domain, and a turn for who comes new.
+//! cannot be told to stop: so that names whose servers are silent hold up no other, there is a bound for all and one for each
+//! domain, of both a share for each client, and a turn for who comes new.
 //!
 //! A lookup is *young* for a second, and counts among few; later it counts among the *old*, of which there are many. So
-//! another gets its turn within a second, unless more than 40 names of other silent servers come in each. Who waits is taken
-//! from the domain that has the fewest under way, the last to come first: the one before has waited in vain for longer, and
-//! may be gone.
+//! another gets its turn within a second. Who waits is taken of the client that has the fewest under way, so that one who asks for
+//! names of ever new silent servers waits for himself alone; then from the domain that has the fewest, the last to come first: the one
+//! before has waited in vain for longer, and may be gone.
 
 use super::hosts::Hosts;
+use super::shares::{ClientId, gives_way, may_have_more};
 use crate::clock::{Tick, tick};
 use std::collections::HashMap;
 use std::fmt;
@@ -43,6 +44,8 @@ const MOST: usize = 440;
 const OF_DOMAIN: usize = 16;
 /// Who waits for a turn.
 const WAITING: usize = 8192;
+/// Of those who wait for one name, whose shares it may take from.
+const ASKERS: usize = 8;
 const YOUTH: Duration = Duration::from_secs(1);
 
 /// Of one thread.
@@ -53,15 +56,26 @@ pub(super) struct Lookups(Mutex<LookupState>);
 struct LookupState {
     young: usize,
     running: usize,
-    domains: HashMap<Box<str>, usize>,
+    clients: HashMap<ClientId, ClientLookups>,
+    /// For whom those are that each domain has.
+    domains: HashMap<Box<str>, Vec<ClientId>>,
     waiting: Vec<Lookup>,
     hosts: Hosts,
+}
+
+/// What one client has under way.
+#[derive(Clone, Copy, Default)]
+struct ClientLookups {
+    young: usize,
+    running: usize,
 }
 
 /// One name to look up.
 pub(super) struct Lookup {
     host: Box<str>,
     domain: Box<str>,
+    /// Who asks for it, the first one first.
+    askers: Vec<ClientId>,
     tell: watch::Sender<Option<LookupAnswer>>,
 }
 
@@ -69,12 +83,13 @@ pub(super) struct Lookup {
 struct RunningLookup {
     lookups: Arc<Lookups>,
     domain: Box<str>,
+    of: ClientId,
     is_young: bool,
 }
 
 impl Lookup {
-    pub(super) fn new(host: &str, tell: watch::Sender<Option<LookupAnswer>>) -> Lookup {
-        Lookup { host: host.into(), domain: domain(host).into(), tell }
+    pub(super) fn new(host: &str, of: ClientId, tell: watch::Sender<Option<LookupAnswer>>) -> Lookup {
+        Lookup { host: host.into(), domain: domain(host).into(), askers: vec![of], tell }
     }
 
     /// Nobody waits for it but the cache that it would be kept in.
@@ -92,15 +107,34 @@ impl Lookups {
             tokio::spawn(look_up(lookup.host, lookup.tell));
             return;
         }
+        // Those who wait had to when the last lookup began or ended, so none of them is before it.
+        if let Some((_, of)) = state.turn(&lookup) {
+            let running = this.run(&mut state, &lookup, of);
+            drop(state);
+            tokio::spawn(follow(running, lookup));
+            return;
+        }
         if state.waiting.len() >= WAITING {
             state.waiting.retain(|lookup| !lookup.is_abandoned());
         }
         if state.waiting.len() >= WAITING {
-            state.waiting.remove(0);
+            let held: Vec<ClientId> =
+                state.waiting.iter().filter_map(|lookup| lookup.askers.first().copied()).collect();
+            let of = lookup.askers.first().copied().unwrap_or(ClientId::NOBODY);
+            state.waiting.remove(gives_way(&held, WAITING, of).unwrap_or(0));
         }
         state.waiting.push(lookup);
-        drop(state);
-        this.go_on();
+    }
+
+    /// One more asks for a name that is being looked up: where that waits for its turn, it may take this one's.
+    pub(super) fn join(this: &Arc<Lookups>, host: &str, of: ClientId) {
+        let mut state = this.state();
+        let Some(lookup) = state.waiting.iter_mut().find(|lookup| *lookup.host == *host) else { return };
+        if lookup.askers.len() < ASKERS && !lookup.askers.contains(&of) {
+            lookup.askers.push(of);
+            drop(state);
+            this.go_on();
+        }
     }
 
     /// Gives those their turn that there is room for.
@@ -112,11 +146,17 @@ impl Lookups {
 
     fn next(self: &Arc<Lookups>) -> Option<(RunningLookup, Lookup)> {
         let mut state = self.state();
-        let next = state.next()?;
+        let (next, of) = state.next()?;
+        Some((self.run(&mut state, &next, of), next))
+    }
+
+    fn run(self: &Arc<Lookups>, state: &mut LookupState, next: &Lookup, of: ClientId) -> RunningLookup {
         state.young += 1;
         state.running += 1;
-        *state.domains.entry(next.domain.clone()).or_default() += 1;
-        Some((RunningLookup { lookups: self.clone(), domain: next.domain.clone(), is_young: true }, next))
+        let own = state.clients.entry(of).or_default();
+        (own.young, own.running) = (own.young + 1, own.running + 1);
+        state.domains.entry(next.domain.clone()).or_default().push(of);
+        RunningLookup { lookups: self.clone(), domain: next.domain.clone(), of, is_young: true }
     }
 
     fn state(&self) -> MutexGuard<'_, LookupState> {
@@ -125,15 +165,30 @@ impl Lookups {
 }
 
 impl LookupState {
-    fn next(&mut self) -> Option<Lookup> {
+    /// With whose share it takes from.
+    fn next(&mut self) -> Option<(Lookup, ClientId)> {
         if self.young >= YOUNG || self.running >= MOST || self.waiting.is_empty() {
             return None;
         }
         self.waiting.retain(|lookup| !lookup.is_abandoned());
-        let under_way = |lookup: &Lookup| self.domains.get(&lookup.domain).copied().unwrap_or(0);
-        let last_first = self.waiting.iter().enumerate().rev().map(|(at, lookup)| (under_way(lookup), at));
-        let (_, at) = last_first.filter(|(n, _)| *n < OF_DOMAIN).min_by_key(|(n, _)| *n)?;
-        Some(self.waiting.remove(at))
+        let last_first = self.waiting.iter().enumerate().rev();
+        let may = last_first.filter_map(|(at, lookup)| self.turn(lookup).map(|(turn, of)| (turn, at, of)));
+        let (_, at, of) = may.min_by_key(|(turn, ..)| *turn)?;
+        Some((self.waiting.remove(at), of))
+    }
+
+    /// The least is the first to have its turn: what its client has under way, and its domain. `None`: one of them has its share.
+    fn turn(&self, lookup: &Lookup) -> Option<((usize, usize), ClientId)> {
+        let of_domain = self.domains.get(&lookup.domain).map_or(&[][..], |of| of);
+        let may = |of: &ClientId| {
+            let own = self.clients.get(of).copied().unwrap_or_default();
+            let here = of_domain.iter().filter(|other| *other == of).count();
+            let may = may_have_more(*of, own.young, YOUNG - self.young)
+                && may_have_more(*of, own.running, MOST - self.running)
+                && may_have_more(*of, here, OF_DOMAIN.saturating_sub(of_domain.len()));
+            may.then_some(((own.running, of_domain.len()), *of))
+        };
+        lookup.askers.iter().filter_map(may).min_by_key(|(turn, _)| *turn)
     }
 }
 
@@ -156,7 +211,12 @@ async fn look_up(host: Box<str>, tell: watch::Sender<Option<LookupAnswer>>) {
 impl RunningLookup {
     fn grows_old(&mut self) {
         if std::mem::take(&mut self.is_young) {
-            self.lookups.state().young -= 1;
+            let mut state = self.lookups.state();
+            state.young -= 1;
+            if let Some(own) = state.clients.get_mut(&self.of) {
+                own.young -= 1;
+            }
+            drop(state);
             self.lookups.go_on();
         }
     }
@@ -167,9 +227,18 @@ impl Drop for RunningLookup {
         let mut state = self.lookups.state();
         state.young -= usize::from(self.is_young);
         state.running -= 1;
-        if let Some(n) = state.domains.get_mut(&self.domain) {
-            *n -= 1;
-            if *n == 0 {
+        if let Some(own) = state.clients.get_mut(&self.of) {
+            own.young -= usize::from(self.is_young);
+            own.running -= 1;
+            if own.running == 0 {
+                state.clients.remove(&self.of);
+            }
+        }
+        if let Some(of_domain) = state.domains.get_mut(&self.domain) {
+            if let Some(at) = of_domain.iter().position(|of| *of == self.of) {
+                of_domain.swap_remove(at);
+            }
+            if of_domain.is_empty() {
                 state.domains.remove(&self.domain);
             }
         }
@@ -232,17 +301,45 @@ mod tests {
     #[test]
     fn the_next_is_of_the_domain_with_the_fewest_under_way_the_last_to_come_first() {
         let mut state = LookupState::default();
-        state.domains.insert("a.test".into(), 3);
-        state.domains.insert("full.test".into(), OF_DOMAIN);
+        state.domains.insert("a.test".into(), vec![ClientId::OURS; 3]);
+        state.domains.insert("full.test".into(), vec![ClientId::OURS; OF_DOMAIN]);
         let mut askers = Vec::new();
         for host in ["1.a.test", "1.b.test", "2.b.test", "1.full.test", "gone.c.test"] {
             let (tx, rx) = watch::channel(None);
-            state.waiting.push(Lookup::new(host, tx));
+            state.waiting.push(Lookup::new(host, ClientId::OURS, tx));
             askers.extend((host != "gone.c.test").then(|| rx.clone()));
             askers.push(rx);
         }
-        let order: Vec<_> = std::iter::from_fn(|| state.next()).map(|next| next.host.to_string()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| state.next()).map(|(next, _)| next.host.to_string()).collect();
         assert_eq!(order, ["2.b.test", "1.b.test", "1.a.test"]);
         assert_eq!(state.waiting.len(), 1, "that of the domain which has its share");
+    }
+
+    #[test]
+    fn the_next_is_of_the_client_with_the_fewest_under_way_and_none_takes_all() {
+        let (greedy, other) = (ClientId::told(1), ClientId::told(2));
+        let (lookups, mut askers, mut running) = (Arc::new(Lookups::default()), Vec::new(), Vec::new());
+        let mut wait = |host: String, of| {
+            let (tx, rx) = watch::channel(None);
+            lookups.state().waiting.push(Lookup::new(&host, of, tx));
+            askers.extend([rx.clone(), rx]);
+        };
+        wait("first.other.test".into(), other);
+        (0..100).for_each(|n| wait(format!("a.silent{n}.test"), greedy));
+        wait("shared.test".into(), greedy);
+        running.extend(std::iter::from_fn(|| lookups.next()));
+        let of_other = running.iter().filter(|(running, _)| running.of == other).count();
+        assert_eq!((running.len() - of_other, of_other), (YOUNG - 5, 1), "the share of one of two");
+        let mut later = |of| {
+            let (tx, rx) = watch::channel(None);
+            lookups.state().waiting.push(Lookup::new("later.other.test", of, tx));
+            askers.extend([rx.clone(), rx]);
+            lookups.next()
+        };
+        assert!(later(greedy).is_none());
+        assert!(later(other).is_some_and(|(running, _)| running.of == other), "though it came last of all");
+        drop(running);
+        let state = lookups.state();
+        assert!(state.clients.is_empty() && state.domains.is_empty(), "all is given back");
     }
 }

@@ -3,8 +3,9 @@
 
 use super::listen::Peer;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// A client has at most so many times what is free: alone seven eighths, two of them seven fifteenths each.
@@ -45,6 +46,27 @@ pub enum Taken {
 impl ClientId {
     /// What is our own has no share to keep to.
     pub const OURS: ClientId = ClientId(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+
+    /// Of whom nobody knows who it is, or that nobody waits for.
+    pub const NOBODY: ClientId = ClientId(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+
+    /// Whom somebody else calls so ([`ClientId::called`]); no network has such an address.
+    pub fn told(name: u64) -> ClientId {
+        ClientId(Ipv6Addr::from_bits(name.into()).into())
+    }
+
+    /// A name that tells it from others and says nothing of its address, in eight digits; `None`: it is nobody's.
+    pub fn called(self) -> Option<[u8; 8]> {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        match (self.0, self) {
+            (_, ClientId::OURS | ClientId::NOBODY) => None,
+            (IpAddr::V6(told), _) if told.to_bits() >> 64 == 0 => Some((told.to_bits() as u64).to_be_bytes()),
+            (ip, _) => {
+                let hash = KEY.hash_one(ip);
+                Some(std::array::from_fn(|at| b"0123456789abcdef"[(hash >> (4 * at)) as usize & 15]))
+            }
+        }
+    }
 
     /// One client has an IPv4 address, or the network that an IPv6 address is of (64 bits, RFC 4291 section 2.5.4). What
     /// comes by a Unix socket is ours.
@@ -195,6 +217,18 @@ mod tests {
         );
         drop(kept);
         assert!(seats.take_many(source("10.0.0.3"), 1000).is_ok(), "all is given back");
+    }
+
+    #[test]
+    fn a_client_has_a_name_of_its_own_that_does_not_tell_its_address() {
+        let (a, b) = (source("10.0.0.1"), source("10.0.0.2"));
+        assert_eq!(a.called(), source("10.0.0.1").called());
+        assert_ne!(a.called(), b.called());
+        let name = a.called().unwrap();
+        assert!(name.iter().all(u8::is_ascii_hexdigit));
+        let told = ClientId::told(u64::from_be_bytes(name));
+        assert_eq!((told.called(), told == a), (Some(name), false), "it is passed on as it was told");
+        assert_eq!([ClientId::OURS.called(), ClientId::NOBODY.called(), ClientId::told(0).called()], [None; 3]);
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Answered {
             pathless: ask.pathless,
             headers,
             same_machine: ask.same_machine,
+            of: ask.of,
             pins: ask.pins.as_ref(),
         };
         let OriginReply { response, ends, reach } = node.origins.exchange(&request, upload, &interim).await?;

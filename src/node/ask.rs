@@ -3,6 +3,7 @@
 use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::Interim;
+use crate::net::shares::ClientId;
 use crate::policy::{self, Terms};
 use crate::wire::hop::Hop;
 use crate::wire::target::Key;
@@ -30,6 +31,8 @@ pub struct Ask {
     pub interim: Option<Interim>,
     /// The client (not only the peer) is on this machine.
     pub same_machine: bool,
+    /// Whose share of what there is little it takes from.
+    pub of: ClientId,
     /// The node to be asked before the origin.
     pub peer: Option<RemotePeer>,
     /// Another node asks, for what is here.
@@ -82,6 +85,7 @@ impl Ask {
             asker,
             interim: None,
             same_machine,
+            of: ClientId::NOBODY,
             peer: None,
             from_node: false,
             background: false,

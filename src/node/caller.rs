@@ -9,7 +9,7 @@ use crate::net::challenge::{Challenge, PROOF_LIMIT};
 use crate::net::http1::Pins;
 use crate::net::listen::{Peer, Stream};
 use crate::net::serve::ClientBody;
-use crate::net::shares::Seat;
+use crate::net::shares::{ClientId, Seat};
 pub use crate::net::trust::Standing;
 use crate::net::{trust, web};
 use crate::wire::fault::Fault;
@@ -102,6 +102,11 @@ impl Caller {
     /// Nobody else hears what is said here. Whom TLS was agreed on with is known once it has proved itself.
     pub fn is_unheard(&self) -> bool {
         self.peer.addr.is_none() || self.proved.get() && self.challenge.is_in_tls()
+    }
+
+    /// Who asks here for itself.
+    pub fn client(&self) -> ClientId {
+        Some(ClientId::of(&self.peer)).filter(|client| *client != ClientId::OURS).unwrap_or(ClientId::NOBODY)
     }
 
     /// Connections to origins that end with this one.

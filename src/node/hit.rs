@@ -106,7 +106,7 @@ fn is_for_this_machine(request: &RequestHead<'_>, standing: Standing) -> Option<
 
 /// By what `Ringhold-Client` says first, where it is there.
 pub fn said(client: Option<&[u8]>, standing: Standing) -> Option<bool> {
-    let is_local = client.map(|client| client == link::LOCAL.as_bytes());
+    let is_local = client.map(link::is_local);
     match standing {
         Standing::SameMachine => is_local,
         Standing::Front => is_local.map(|_| false),

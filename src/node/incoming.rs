@@ -5,6 +5,7 @@ use super::caller::{Caller, Standing};
 use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Noted, Upgrade};
+use crate::net::shares::ClientId;
 use crate::wire::fault::Fault;
 use crate::wire::hop::{self};
 use crate::wire::target::{Key, Target, classify};
@@ -35,6 +36,10 @@ impl IncomingRequest {
         let (mut head, mut body) = request.into_parts();
         let upgrade = body.take_upgrade();
         let (asker, same_machine) = who(&head, standing);
+        let of = match (asker, head.headers.get(link::CLIENT)) {
+            (Asker::Front, Some(said)) => ClientId::told(link::client_name(said.as_bytes())),
+            _ => caller.client(),
+        };
         if asker == Asker::Front && key.scheme() == "https" && !caller.is_unheard() {
             return Err(Fault::denied(
                 "https URLs are asked for where nobody else hears it: by a Unix socket, or inside TLS by who has proved the \
@@ -59,6 +64,7 @@ impl IncomingRequest {
         let ask = Ask {
             hop,
             interim,
+            of,
             peer,
             from_node,
             pins,
@@ -87,7 +93,7 @@ fn pinned(head: &request::Parts, asker: Asker, own: &Rc<Pins>, key: &Key) -> Opt
 /// `Ringhold-Client` is believed from trusted peers only (docs/link.md), and from another machine it never means this one.
 fn who(head: &request::Parts, standing: Standing) -> (Asker, bool) {
     match (head.headers.get(link::CLIENT), standing) {
-        (Some(said), Standing::SameMachine) => (Asker::Front, said == link::LOCAL),
+        (Some(said), Standing::SameMachine) => (Asker::Front, link::is_local(said.as_bytes())),
         (Some(_), Standing::Front) => (Asker::Front, false),
         (None, Standing::SameMachine) => (Asker::Client, true),
         (None, Standing::Front) | (_, Standing::Stranger) => (Asker::Client, false),
@@ -103,6 +109,7 @@ mod tests {
         use Standing::{Front, SameMachine, Stranger};
         let rows = [
             (SameMachine, Some("local"), Asker::Front, true),
+            (SameMachine, Some("local 0123abcd"), Asker::Front, true),
             (SameMachine, Some("remote"), Asker::Front, false),
             (SameMachine, Some("anything"), Asker::Front, false),
             (SameMachine, None, Asker::Client, true),

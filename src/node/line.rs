@@ -4,6 +4,7 @@ use super::peer::{PeerLimits, RemotePeer};
 use crate::clock::Tick;
 use crate::net::http1::{self, Answer, Conn, ConnWant, ExchangeError, Exchanged, Pool, Question, Room};
 use crate::net::rules::Reach;
+use crate::net::shares::ClientId;
 use crate::net::{descriptors, prove};
 use crate::wire::fault::{Fault, Kind};
 use std::cell::Cell;
@@ -79,7 +80,7 @@ impl PeerLink {
 
     /// Sends a request (absolute-form, without a body) and waits for the head of the answer. Dropping it closes the connection.
     pub async fn exchange(&self, question: &Question<'_>) -> Result<Answer, ExchangeError> {
-        let want = ConnWant { pool: &self.pool, pins: None, same_machine: true };
+        let want = ConnWant { pool: &self.pool, of: ClientId::OURS, pins: None, same_machine: true };
         match http1::ask(&want, question, None, async |_| self.open().await).await? {
             Exchanged::Answer(answer) => Ok(*answer),
             Exchanged::Message(_) => Err(ExchangeError::Unread("no message was to be made of it")),

@@ -13,6 +13,7 @@ use crate::net::http1::{
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
+use crate::net::shares::ClientId;
 use crate::net::tls::{self, Roots, TlsTrouble};
 use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
@@ -52,6 +53,7 @@ pub struct OriginRequest<'a> {
     pub pathless: bool,
     pub headers: &'a HeaderMap,
     pub same_machine: bool,
+    pub of: ClientId,
     /// On connections of one client alone.
     pub pins: Option<&'a Rc<Pins>>,
 }
@@ -98,7 +100,7 @@ impl Origins {
         upload: Option<Box<Upload>>,
         interim: &dyn Fn(Head),
     ) -> Result<OriginReply, Fault> {
-        let OriginRequest { key, method, pathless, headers, same_machine, pins } = *request;
+        let OriginRequest { key, method, pathless, headers, same_machine, of, pins } = *request;
         let target = if pathless { "*" } else { key.path_and_query() };
         let head = http1::head(method, target, headers, upload.as_deref());
         let question = Question {
@@ -109,8 +111,8 @@ impl Origins {
             message: None,
         };
         let pool = self.pools.get(key.root());
-        let want = ConnWant { pool: &pool, pins, same_machine };
-        let dial = async |again| self.dial(key, same_machine, again).await;
+        let want = ConnWant { pool: &pool, of, pins, same_machine };
+        let dial = async |again| self.dial(key, (same_machine, of), again).await;
         let reply = match self.ask(&want, &question, upload, dial).await? {
             Exchanged::Answer(answer) => self.reply(*answer),
             Exchanged::Message(_) => return Err(self.blame(Kind::ConnectionTerminated)),
@@ -132,12 +134,13 @@ impl Origins {
         &self,
         pool: &Rc<Pool>,
         url: &[u8],
-        same_machine: bool,
+        (same_machine, of): (bool, ClientId),
         question: &Question<'_>,
     ) -> Result<Exchanged, Fault> {
-        let want = ConnWant { pool, pins: None, same_machine };
-        let dial =
-            async |again| self.dial(&self::url(url).map_err(ExchangeError::Unconnected)?, same_machine, again).await;
+        let want = ConnWant { pool, of, pins: None, same_machine };
+        let dial = async |again| {
+            self.dial(&self::url(url).map_err(ExchangeError::Unconnected)?, (same_machine, of), again).await
+        };
         self.ask(&want, question, None, dial).await
     }
 
@@ -153,11 +156,11 @@ impl Origins {
     }
 
     /// `again`: in place of one on which the request has gone out already.
-    async fn dial(&self, key: &Key, same_machine: bool, again: bool) -> Result<Conn, ExchangeError> {
+    async fn dial(&self, key: &Key, (same_machine, of): (bool, ClientId), again: bool) -> Result<Conn, ExchangeError> {
         let (host, port) = (key.host(), key.port());
         let dialed = match key.scheme() {
-            "https" => self.dialer.dial_tls(host, port, same_machine, self.tls()?).await,
-            _ => self.dialer.dial(&host.to_string(), port, same_machine).await,
+            "https" => self.dialer.dial_tls(host, port, (same_machine, of), self.tls()?).await,
+            _ => self.dialer.dial(&host.to_string(), port, same_machine, of).await,
         };
         let dialed = dialed.map_err(ExchangeError::Unconnected)?;
         add(&self.counters.origin_connections, 1);

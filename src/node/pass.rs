@@ -17,6 +17,7 @@ use crate::clock;
 use crate::net::http1::{Answer, Exchanged, Message, Pool, Question};
 use crate::net::rules::Reach;
 use crate::net::serve::{Finished, Interim, RequestHead as Request, ServiceRequest, room_for_message};
+use crate::net::shares::ClientId;
 use crate::policy;
 use crate::store::{Mark, Then};
 use crate::wire::answer::decode::Head;
@@ -42,6 +43,7 @@ pub struct NodePass {
     text: Box<[u8]>,
     url: usize,
     same_machine: bool,
+    of: ClientId,
     /// Why the last answer was not stored.
     why: Unstored,
     interim: Interim,
@@ -75,9 +77,10 @@ impl NodePass {
         text.extend_from_slice(b" HTTP/1.1\r\n");
         let said = lines(request, authority, &mut text)?;
         let same_machine = hit::said(said, standing)?;
+        let of = ClientId::told(said.map_or(0, link::client_name));
         text.extend_from_slice(b"\r\n");
         let (text, url, interim) = (text.into_boxed_slice(), request.target().len(), request.interim());
-        Some(NodePass { node, pool, text, url, same_machine, why, interim })
+        Some(NodePass { node, pool, text, url, same_machine, of, why, interim })
     }
 
     /// Asks the origin.
@@ -92,7 +95,7 @@ impl NodePass {
             interim: &|head: Head| pass_on(&self.interim, head.status, head.fields.map()),
             message: Some(&|head, reach, content| self.message(head, reach, content)),
         };
-        match node.origins.pass(&self.pool, &self.text[..self.url], self.same_machine, &question).await {
+        match node.origins.pass(&self.pool, &self.text[..self.url], (self.same_machine, self.of), &question).await {
             Ok(Exchanged::Message((message, head))) => Finished::Message(message, head),
             Ok(Exchanged::Answer(answer)) => {
                 Finished::Response(answer::begun(node, self.long(*answer, began, sent), true, Else::Nothing).await)
@@ -153,7 +156,7 @@ impl NodePass {
         let mut head = Request::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
         head.uri = Uri::try_from(key.as_str()).unwrap_or_default();
         let interim = Some(self.interim.clone());
-        Ok(Ask { interim, ..Ask::new(key, head, Asker::Front, self.same_machine) })
+        Ok(Ask { interim, of: self.of, ..Ask::new(key, head, Asker::Front, self.same_machine) })
     }
 }
 

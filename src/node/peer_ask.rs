@@ -103,8 +103,10 @@ fn question(node: &CacheNode, ask: &Ask, peer: &RemotePeer) -> Vec<u8> {
         headers.insert(header::HOST, host);
     }
     // The other node believes `local` only from its own machine, so nothing leaves it that is not for others.
-    let client = if ask.same_machine { link::LOCAL } else { link::REMOTE };
-    headers.insert(link::CLIENT, HeaderValue::from_static(client));
+    let said = link::client_said(ask.same_machine, ask.of.called());
+    if let Ok(said) = HeaderValue::from_bytes(&said) {
+        headers.insert(link::CLIENT, said);
+    }
     if let Ok(id) = HeaderValue::from_str(&node.id) {
         headers.insert(link::ASKER, id);
     }

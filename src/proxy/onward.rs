@@ -50,7 +50,7 @@ impl Onward {
             said: Said::Map(&request.headers),
             version: request.version,
             from: client.source,
-            local: client.peer.same_machine,
+            client: &client.said,
             te_trailers: hop.te_trailers,
             upgrade: protocol.as_ref(),
             framing,

@@ -169,7 +169,7 @@ impl Pass {
             said: Said::Lines(&self.lines),
             version: self.version,
             from: client.source,
-            local: client.peer.same_machine,
+            client: &client.said,
             te_trailers: false,
             upgrade: None,
             framing: BodyLength::None,

@@ -55,7 +55,7 @@ pub async fn pass(client: &Rc<Client>, near: Stream, said: Bytes, (host, port): 
 }
 
 async fn dial(client: &Client, host: &str, port: u16) -> Result<Stream, Fault> {
-    let dialed = client.worker.dialer.dial(host, port, client.peer.same_machine).await?;
+    let dialed = client.worker.dialer.dial(host, port, client.peer.same_machine, client.source).await?;
     refuse_ours(&client.worker, dialed.address, dialed.is_own)?;
     Ok(dialed.stream)
 }

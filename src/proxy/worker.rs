@@ -19,6 +19,7 @@ use crate::net::serve::{Connections, RequestHead, ServerLimits, Sweeper};
 use crate::net::shares::{ClientId, Seat};
 use crate::ring::HotKeys;
 use crate::wire::fault::Fault;
+use crate::wire::link as wire_link;
 use crate::wire::target::Key;
 use crate::{account, alloc, clock};
 use http::{Method, Version};
@@ -79,6 +80,8 @@ pub struct Client {
     pub ties: Ties,
     /// Whose share of what is limited it takes from.
     pub source: ClientId,
+    /// What nodes are told of it ([`wire_link::client_line`]).
+    pub said: Rc<[u8]>,
     /// As the log shows it, where there is one.
     shown: Option<Arc<str>>,
     /// The host that it speaks TLS with, as it believes.
@@ -273,19 +276,21 @@ impl Client {
     pub fn new(worker: Rc<Worker>, peer: Peer, place: ClientPlace) -> Client {
         let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| LogSink::client(addr.ip()));
         let (ties, source, place) = (Ties::default(), ClientId::of(&peer), Occupied::Itself(place));
-        Client { worker, peer, ties, source, shown, inside: None, greeted: None, place }
+        let said = wire_link::client_line(peer.same_machine, source.called()).into();
+        Client { worker, peer, ties, source, said, shown, inside: None, greeted: None, place }
     }
 
     /// The same client, as what it says inside the TLS with a host.
     pub fn within(outer: Rc<Client>, inside: Inside, greeted: Greeted) -> Client {
         let (worker, peer, source, shown) = (outer.worker.clone(), outer.peer, outer.source, outer.shown.clone());
+        let said = outer.said.clone();
         let (ties, inside, place) = (Ties::default(), Some(inside), Occupied::Outer(outer));
         worker.insides.add(ties.ending());
         // It was private when the handshake began.
         if !worker.routing().view.is_private() {
             ties.ending().come();
         }
-        Client { worker, peer, ties, source, shown, inside, greeted: Some(greeted), place }
+        Client { worker, peer, ties, source, said, shown, inside, greeted: Some(greeted), place }
     }
 
     /// What a request is answered that nodes may not be asked ([`View::may_carry`]). Inside the TLS of a host its connection

@@ -6,7 +6,7 @@ use http::header::HeaderName;
 /// What all of them begin with; both ends remove every such field before a message leaves the link.
 pub const PREFIX: &str = "ringhold-";
 
-/// To the node: `local` or `remote`, whether the client runs on the front's machine.
+/// To the node: `local` or `remote`, whether the client runs on the front's machine; behind that, what it is called.
 pub const CLIENT: HeaderName = HeaderName::from_static("ringhold-client");
 
 /// To the front: `local`, the answer came from an address that only clients on the same machine may reach.
@@ -62,8 +62,50 @@ pub const LOCAL: &str = "local";
 /// The value of [`CLIENT`] for a client on another machine.
 pub const REMOTE: &str = "remote";
 
+/// The value of [`CLIENT`] for a client that is called so.
+pub fn client_said(is_local: bool, name: Option<[u8; 8]>) -> Vec<u8> {
+    let place = if is_local { LOCAL } else { REMOTE }.as_bytes();
+    name.map_or_else(|| place.to_vec(), |name| [place, b" ", &name].concat())
+}
+
+/// The same as a line.
+pub fn client_line(is_local: bool, name: Option<[u8; 8]>) -> Vec<u8> {
+    [CLIENT.as_str().as_bytes(), b": ", &client_said(is_local, name), b"\r\n"].concat()
+}
+
+/// Whether [`CLIENT`] says that the client is on the machine of who sends it.
+pub fn is_local(said: &[u8]) -> bool {
+    said.strip_prefix(LOCAL.as_bytes()).is_some_and(|rest| matches!(rest.first(), None | Some(b' ')))
+}
+
+/// What the client is called there; 0: it is not said.
+pub fn client_name(said: &[u8]) -> u64 {
+    let name = said.iter().position(|byte| *byte == b' ').and_then(|blank| said.get(blank + 1..blank + 9));
+    name.and_then(|name| name.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_is_said_of_a_client_is_understood() {
+        for (local, name, line) in [
+            (true, None, "ringhold-client: local\r\n"),
+            (false, Some(*b"0123abcd"), "ringhold-client: remote 0123abcd\r\n"),
+            (true, Some(*b"ffffffff"), "ringhold-client: local ffffffff\r\n"),
+        ] {
+            let written = super::client_line(local, name);
+            assert_eq!(String::from_utf8_lossy(&written), line);
+            let said = line.trim_end().split_once(": ").unwrap().1.as_bytes();
+            assert_eq!((super::is_local(said), super::client_name(said)), (local, name.map_or(0, u64::from_be_bytes)));
+        }
+        for odd in ["", "locally", "local ", "local abc", "remote"] {
+            assert_eq!(
+                (super::is_local(odd.as_bytes()), super::client_name(odd.as_bytes())),
+                (odd.starts_with("local") && odd != "locally", 0)
+            );
+        }
+    }
+
     #[test]
     fn every_field_of_the_link_begins_with_the_prefix() {
         let all = [super::CLIENT, super::REACH, super::PEER, super::OWNER, super::AGE, super::ASKER];

@@ -7,6 +7,7 @@ use super::pool::{Lease, Pool};
 use super::upload::Upload;
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
+use crate::net::shares::ClientId;
 use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::Length;
 use crate::wire::fault::Whose;
@@ -21,6 +22,8 @@ use std::task::{Poll, ready};
 /// Which connections will do.
 pub struct ConnWant<'a, S = Stream> {
     pub pool: &'a Rc<Pool<S>>,
+    /// Whose share of them it takes from.
+    pub of: ClientId,
     /// Those of one client alone.
     pub pins: Option<&'a Rc<Pins<S>>>,
     /// The client is on this machine.
@@ -52,15 +55,15 @@ pub async fn ask<S: ByteStream>(
     let allowed = |reach: Reach| reach.allows(want.same_machine);
     // Nobody is logged in on another connection.
     let repeatable = question.idempotent && upload.is_none() && want.pins.is_none();
-    let lease = match want.pool.kept(want.pins, allowed)? {
+    let lease = match want.pool.kept(want.of, want.pins, allowed)? {
         Some(lease) => lease,
         // What is rare is boxed: a future is as large as the largest that it may wait for.
-        None => Box::pin(want.pool.open(want.pins, false, allowed, async || dial(false).await)).await?,
+        None => Box::pin(want.pool.open(want.of, want.pins, false, allowed, async || dial(false).await)).await?,
     };
     let reused = lease.reused;
     match on(lease, question, upload).await {
         Err(ExchangeError::Ended { heard: false, .. }) if reused && repeatable => {
-            let lease = Box::pin(want.pool.open(want.pins, true, allowed, async || dial(true).await)).await?;
+            let lease = Box::pin(want.pool.open(want.of, want.pins, true, allowed, async || dial(true).await)).await?;
             on(lease, question, None).await
         }
         result => result,

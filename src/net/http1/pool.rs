@@ -2,15 +2,15 @@
 
 use super::conn::{ByteStream, ClientLimits, Conn, ExchangeError};
 use super::pins::{Pinned, Pins};
+use super::places::{ServerPlace, ServerPlaces};
 use crate::clock::tick;
 use crate::net::listen::Stream;
 use crate::net::rules::Reach;
+use crate::net::shares::ClientId;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Idle connections that are kept to one server.
@@ -39,13 +39,12 @@ pub struct Pools<S = Stream> {
     limits: Rc<ClientLimits>,
 }
 
-/// Connections to one server. A permit is held by each that is in use; one that is idle needs none, because a new one is
-/// opened only when none is idle.
+/// Connections to one server. Each that is in use has a place; one that is idle needs none, because a new one is opened only
+/// when none is idle.
 pub struct Pool<S = Stream> {
     name: Box<str>,
     idle: RefCell<Vec<Conn<S>>>,
-    permits: Arc<Semaphore>,
-    waiting: Cell<usize>,
+    places: Rc<ServerPlaces>,
     room: Room,
     limits: Rc<ClientLimits>,
     all: Weak<Pools<S>>,
@@ -60,7 +59,7 @@ pub struct Lease<S = Stream> {
     /// Whom it belongs to, where it is one client's alone; from the first answer on.
     pins: Option<Rc<Pins<S>>>,
     pinned: Option<Pinned<S>>,
-    _permit: OwnedSemaphorePermit,
+    _place: ServerPlace,
 }
 
 impl<S: ByteStream> Pools<S> {
@@ -127,9 +126,8 @@ impl<S: ByteStream> Pools<S> {
 impl<S: ByteStream> Pool<S> {
     /// For itself.
     pub fn new(name: &str, room: Room, limits: Rc<ClientLimits>) -> Pool<S> {
-        let permits = Arc::new(Semaphore::new(room.connections));
-        let (idle, waiting) = Default::default();
-        Pool { name: name.into(), idle, permits, waiting, room, limits, all: Weak::new() }
+        let (idle, places) = (RefCell::default(), ServerPlaces::new(room.connections, room.queue));
+        Pool { name: name.into(), idle, places, room, limits, all: Weak::new() }
     }
 
     /// Whether it is that of this server.
@@ -149,29 +147,31 @@ impl<S: ByteStream> Pool<S> {
         idle.len()
     }
 
-    /// A connection that is there, and may be used at once. `pins`: only one of theirs will do.
+    /// A connection that is there, and may be used at once. `of`: whose share it takes from. `pins`: only one of theirs will do.
     pub(super) fn kept(
         self: &Rc<Self>,
+        of: ClientId,
         pins: Option<&Rc<Pins<S>>>,
         allowed: impl Fn(Reach) -> bool,
     ) -> Result<Option<Lease<S>>, ExchangeError> {
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else { return Ok(None) };
-        Ok(self.take(pins, allowed)?.map(|conn| self.lease(conn, true, pins, permit)))
+        let Some(place) = self.places.take(of) else { return Ok(None) };
+        Ok(self.take(pins, allowed)?.map(|conn| self.lease(conn, true, pins, place)))
     }
 
     /// The same, as soon as there may be one more, or else a new one. `new`: a kept one has just turned out to be dead.
     pub(super) async fn open(
         self: &Rc<Self>,
+        of: ClientId,
         pins: Option<&Rc<Pins<S>>>,
         new: bool,
         allowed: impl Fn(Reach) -> bool,
         dial: impl AsyncFnOnce() -> Result<Conn<S>, ExchangeError>,
     ) -> Result<Lease<S>, ExchangeError> {
-        let permit = self.permit().await?;
+        let place = self.place(of).await?;
         if let Some(conn) = if new { None } else { self.take(pins, allowed)? } {
-            return Ok(self.lease(conn, true, pins, permit));
+            return Ok(self.lease(conn, true, pins, place));
         }
-        Ok(self.lease((dial().await?, None), false, pins, permit))
+        Ok(self.lease((dial().await?, None), false, pins, place))
     }
 
     fn lease(
@@ -179,9 +179,9 @@ impl<S: ByteStream> Pool<S> {
         (conn, pinned): (Conn<S>, Option<Pinned<S>>),
         reused: bool,
         pins: Option<&Rc<Pins<S>>>,
-        permit: OwnedSemaphorePermit,
+        place: ServerPlace,
     ) -> Lease<S> {
-        Lease { conn, pool: self.clone(), reused, pins: pins.cloned(), pinned, _permit: permit }
+        Lease { conn, pool: self.clone(), reused, pins: pins.cloned(), pinned, _place: place }
     }
 
     /// What comes on a quiet one, or that it was closed, is found out here.
@@ -207,16 +207,13 @@ impl<S: ByteStream> Pool<S> {
         }
     }
 
-    async fn permit(&self) -> Result<OwnedSemaphorePermit, ExchangeError> {
-        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(permit);
+    async fn place(&self, of: ClientId) -> Result<ServerPlace, ExchangeError> {
+        if let Some(place) = self.places.take(of) {
+            return Ok(place);
         }
-        if self.waiting.get() >= self.room.queue {
-            return Err(ExchangeError::Full);
-        }
-        let _waiting = Waiting::new(&self.waiting);
-        match timeout(self.room.queue_time, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+        let place = self.places.wait(of).ok_or(ExchangeError::Full)?;
+        match timeout(self.room.queue_time, place).await {
+            Ok(Ok(place)) => Ok(place),
             _ => Err(ExchangeError::Full),
         }
     }
@@ -262,18 +259,3 @@ impl<S: ByteStream> Lease<S> {
 
 /// With whom it belongs to, where it is one client's alone. `None`: there is none.
 type TakenConn<S> = Result<Option<(Conn<S>, Option<Pinned<S>>)>, ExchangeError>;
-
-struct Waiting<'a>(&'a Cell<usize>);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a Cell<usize>) -> Waiting<'a> {
-        count.set(count.get() + 1);
-        Waiting(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}

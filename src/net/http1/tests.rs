@@ -3,6 +3,7 @@
 use super::*;
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
+use crate::net::shares::ClientId;
 use crate::wire::answer::decode::Bounds;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
@@ -87,7 +88,7 @@ impl Server {
             interim: &|head| interim.borrow_mut().push(head.status.as_u16()),
             message: None,
         };
-        let want = ConnWant { pool: &self.pool, pins, same_machine: true };
+        let want = ConnWant { pool: &self.pool, of: ClientId::OURS, pins, same_machine: true };
         let heard = ask(&want, &question, upload.map(Box::new), async |_| self.dial().await).await?;
         let Exchanged::Answer(answer) = heard else { panic!("nobody makes messages here") };
         let (response, _) = answer.into_response(Whose::Origin);

@@ -14,6 +14,8 @@ use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+/// A link on which a node cannot get rid of anything has so much at least.
+const FULL: usize = 64 * 1024;
 /// A node has cut a reader that is too slow for its memory.
 const UNTAKEN: Blame = Blame { whose: Whose::Client, kind: Kind::ConnectionWriteTimeout };
 
@@ -28,8 +30,8 @@ pub struct LinkBody {
     /// A request body that is still on its way: who answers early may do so while it reads on.
     upload: Option<Box<Upload>>,
     process: NodeProcess,
-    /// The client has left it lying for a while, and nobody has had to wait for the node since.
-    untaken: bool,
+    /// How much has come since the client had left it lying for a while, where nobody has had to wait for the node since.
+    untaken: Option<usize>,
     /// The connection is lost, and whose fault that was is being found out.
     looking: Option<Pin<Box<dyn Future<Output = LinkError>>>>,
     _load: InFlight,
@@ -42,7 +44,7 @@ impl LinkBody {
         conn.link.control.enter(Phase::Resting);
         let process = NodeProcess::of(&conn.slot.pool().node);
         let (conn, keep, buf) = (Some(conn), head.keep, BytesMut::new());
-        LinkBody { conn, keep, content, input, buf, upload, process, untaken: false, looking: None, _load: load }
+        LinkBody { conn, keep, content, input, buf, upload, process, untaken: None, looking: None, _load: load }
     }
 
     /// The next piece, trailers, or `None` at the end.
@@ -64,7 +66,7 @@ impl LinkBody {
         self.content = Content::Over;
         let shared = self.conn.take().map(|conn| conn.slot.pool().shared.clone());
         match (broken, shared) {
-            (lost @ LinkError::Died { .. }, Some(shared)) if self.untaken => {
+            (lost @ LinkError::Died { .. }, Some(shared)) if self.untaken.is_some_and(|bytes| bytes >= FULL) => {
                 let process = self.process.clone();
                 let look = async move { if process.has_gone(&shared).await { lost } else { LinkError::Told(UNTAKEN) } };
                 self.looking.insert(Box::pin(look)).as_mut().poll(cx)
@@ -106,10 +108,12 @@ impl LinkBody {
             self.keep &= upload.is_done();
             self.upload = None;
         }
-        self.untaken |= conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0;
+        if conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0 {
+            self.untaken = self.untaken.or(Some(0));
+        }
         match conn.poll_piece(cx, &mut self.buf, None) {
             Poll::Pending => {
-                self.untaken = false;
+                self.untaken = None;
                 let phase = if self.upload.is_some() { Phase::Sending } else { Phase::Body };
                 if conn.link.control.phase() != phase {
                     conn.link.control.enter(phase);
@@ -118,8 +122,9 @@ impl LinkBody {
             }
             Poll::Ready(Ok(0)) if matches!(self.content, Content::UntilClose) => Poll::Ready(Ok(false)),
             Poll::Ready(Ok(0)) => Poll::Ready(Err(conn.died(None, false))),
-            Poll::Ready(Ok(_)) => {
+            Poll::Ready(Ok(read)) => {
                 conn.link.control.enter(Phase::Resting);
+                self.untaken = self.untaken.map(|bytes| bytes + read);
                 self.input = self.buf.split().freeze();
                 Poll::Ready(Ok(true))
             }

@@ -43,8 +43,8 @@ pub struct Request<'a> {
     pub version: Version,
     /// Whose share of the connections to the node it takes from.
     pub from: ClientId,
-    /// The client runs on this machine.
-    pub local: bool,
+    /// What the node is told of the client, as a line.
+    pub client: &'a [u8],
     pub te_trailers: bool,
     pub upgrade: Option<&'a HeaderValue>,
     pub framing: BodyLength,
@@ -82,7 +82,7 @@ impl Request<'_> {
             }
         }
         field(out, b"via", via.as_bytes());
-        out.extend_from_slice(if self.local { b"ringhold-client: local\r\n" } else { b"ringhold-client: remote\r\n" });
+        out.extend_from_slice(self.client);
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
             field(out, b"ringhold-peer", introduction.as_bytes());
             if self.instead {
@@ -163,7 +163,7 @@ mod tests {
             said: Said::Map(&headers),
             version: Version::HTTP_11,
             from: ClientId::OURS,
-            local: false,
+            client: b"ringhold-client: remote\r\n",
             te_trailers: true,
             upgrade: None,
             framing: BodyLength::Chunked,

@@ -47,7 +47,7 @@ impl Asked {
             said: Said::Map(&self.headers),
             version: Version::HTTP_11,
             from: crate::net::shares::ClientId::OURS,
-            local: true,
+            client: b"ringhold-client: local\r\n",
             te_trailers: true,
             upgrade: self.upgrade.as_ref(),
             framing: self.framing,
