@@ -9,6 +9,8 @@ mod explained;
 mod faults;
 #[path = "disk/killed.rs"]
 mod killed;
+#[path = "disk/large.rs"]
+mod large;
 mod support;
 use rustix::process::Signal;
 use std::fs;

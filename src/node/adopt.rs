@@ -114,7 +114,10 @@ fn question(key: Key, peer: &RemotePeer, held: &HeldAnswer) -> Option<Ask> {
 pub fn held(node: &CacheNode) -> Vec<Arc<Entry>> {
     let now = clock::now();
     let is_good = |entry: &Entry| {
-        entry.part().is_none() && entry.terms.fresh_until > now && entry.terms.received >= node.doubted_before.get()
+        entry.part().is_none()
+            && !entry.body().is_far()
+            && entry.terms.fresh_until > now
+            && entry.terms.received >= node.doubted_before.get()
     };
     let mut all: Vec<_> = node.store.all().filter(|entry| is_good(entry)).collect();
     all.sort_by_key(|entry| Reverse(entry.used()));

@@ -3,6 +3,7 @@
 use super::CacheNode;
 use super::ask::Ask;
 use super::fill::FillHead;
+use super::large;
 use super::origin::{OriginBody, OriginReply, OriginRequest};
 use super::outgoing::pass_on;
 use super::settled::{Settled, Unstored, mark};
@@ -145,8 +146,12 @@ impl<B> Answered<B> {
         if ask.is_secure() {
             policy::cookies::allow(&ask.head, &terms).map_err(Unstored::Policy)?;
         }
-        too_much(node, length).map_or(Ok(()), Err)?;
-        if !node.store.could_hold(&ask.key, &self.head.headers, length.unwrap_or(0)) {
+        let on_disk = |bytes| large::could_hold(node, self.head.status, mark(self.reach), bytes);
+        if let Some(why) = too_much(node, length).filter(|_| !length.is_some_and(on_disk)) {
+            return Err(why);
+        }
+        let in_memory = length.filter(|length| *length <= node.config.cache.max_object);
+        if !node.store.could_hold(&ask.key, &self.head.headers, in_memory.unwrap_or(0)) {
             return Err(Unstored::TooLarge);
         }
         // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.

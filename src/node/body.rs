@@ -1,17 +1,17 @@
 //! The bodies that pass through a node.
 
+use super::far::blame_of;
 use super::fill::Reader;
 use super::origin::OriginBody;
 use crate::account::Hold;
 use crate::net::serve::{BoxError, Counted, ToldFault};
-use crate::store::Entry;
+use crate::store::{Entry, FarGone, StoredBody};
 use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,11 +24,7 @@ pub enum NodeBody {
     /// Taken when sent.
     Whole(Option<Bytes>),
     /// Of an entry, from a position to an end.
-    Stored {
-        entry: Arc<Entry>,
-        at: u64,
-        end: u64,
-    },
+    Stored(StoredBody),
     /// Parts of an entry and what frames them.
     Pieces(VecDeque<PartsPiece>),
     /// Of a fill that is running.
@@ -42,7 +38,7 @@ pub enum NodeBody {
 /// A part of a body in several parts.
 pub enum PartsPiece {
     Text(Bytes),
-    Of(Arc<Entry>, Range<u64>),
+    Of(StoredBody),
 }
 
 impl NodeBody {
@@ -51,13 +47,18 @@ impl NodeBody {
     }
     /// Whether it may end before its end.
     pub fn may_break(&self) -> bool {
-        matches!(self, NodeBody::Filling(_) | NodeBody::Through(_))
+        match self {
+            NodeBody::Filling(_) | NodeBody::Through(_) => true,
+            NodeBody::Stored(body) => body.may_break(),
+            NodeBody::Pieces(pieces) => pieces.iter().any(PartsPiece::may_break),
+            _ => false,
+        }
     }
     /// The whole body of an entry.
     pub fn of(entry: &Arc<Entry>) -> NodeBody {
         match entry.body().whole() {
             Some(bytes) => NodeBody::Whole(Some(bytes)),
-            None => NodeBody::Stored { at: 0, end: entry.body().len(), entry: entry.clone() },
+            None => NodeBody::Stored(StoredBody::whole(entry)),
         }
     }
 }
@@ -81,8 +82,8 @@ impl Body for NodeBody {
         match self.get_mut() {
             NodeBody::Empty => Poll::Ready(None),
             NodeBody::Whole(bytes) => Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b)))),
-            NodeBody::Stored { entry, at, end } => Poll::Ready(next_piece(entry, at, *end).map(|b| Ok(Frame::data(b)))),
-            NodeBody::Pieces(pieces) => Poll::Ready(next_of(pieces).map(|b| Ok(Frame::data(b)))),
+            NodeBody::Stored(body) => body.poll_piece(cx).map(framed),
+            NodeBody::Pieces(pieces) => poll_next(pieces, cx).map(framed),
             NodeBody::Filling(reader) => reader.poll_frame(cx),
             NodeBody::Through(body) => Pin::new(body).poll_frame(cx),
             NodeBody::Begun(begun) => begun.poll_frame(cx),
@@ -93,7 +94,7 @@ impl Body for NodeBody {
         match self {
             NodeBody::Empty => true,
             NodeBody::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            NodeBody::Stored { at, end, .. } => at >= end,
+            NodeBody::Stored(body) => body.left() == 0,
             NodeBody::Pieces(pieces) => pieces.is_empty(),
             NodeBody::Filling(reader) => reader.is_end_stream(),
             NodeBody::Through(body) => body.is_end_stream(),
@@ -105,7 +106,7 @@ impl Body for NodeBody {
         match self {
             NodeBody::Empty => SizeHint::with_exact(0),
             NodeBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            NodeBody::Stored { at, end, .. } => SizeHint::with_exact(end.saturating_sub(*at)),
+            NodeBody::Stored(body) => SizeHint::with_exact(body.left()),
             NodeBody::Pieces(pieces) => SizeHint::with_exact(pieces.iter().map(PartsPiece::len).sum()),
             NodeBody::Filling(reader) => reader.length().map_or_else(SizeHint::default, SizeHint::with_exact),
             NodeBody::Through(body) => body.size_hint(),
@@ -118,33 +119,39 @@ impl PartsPiece {
     fn len(&self) -> u64 {
         match self {
             PartsPiece::Text(text) => text.len() as u64,
-            PartsPiece::Of(_, part) => part.end.saturating_sub(part.start),
+            PartsPiece::Of(body) => body.left(),
         }
+    }
+    fn may_break(&self) -> bool {
+        matches!(self, PartsPiece::Of(body) if body.may_break())
     }
 }
 
-fn next_of(pieces: &mut VecDeque<PartsPiece>) -> Option<Bytes> {
-    match pieces.front_mut()? {
-        PartsPiece::Of(entry, part) if part.start < part.end => {
-            let piece = next_piece(entry, &mut part.start, part.end);
-            if part.start >= part.end {
-                pieces.pop_front();
+type StoredPiece = Option<Result<Bytes, FarGone>>;
+
+fn poll_next(pieces: &mut VecDeque<PartsPiece>, cx: &mut Context<'_>) -> Poll<StoredPiece> {
+    loop {
+        match pieces.front_mut() {
+            Some(PartsPiece::Of(body)) if body.left() > 0 => {
+                let piece = body.poll_piece(cx);
+                if let Poll::Ready(Some(Err(_))) = piece {
+                    pieces.clear();
+                }
+                return piece;
             }
-            piece
+            Some(PartsPiece::Text(text)) => {
+                let text = std::mem::take(text);
+                pieces.pop_front();
+                return Poll::Ready(Some(Ok(text)));
+            }
+            Some(PartsPiece::Of(_)) => _ = pieces.pop_front(),
+            None => return Poll::Ready(None),
         }
-        _ => match pieces.pop_front() {
-            Some(PartsPiece::Text(text)) => Some(text),
-            _ => next_of(pieces),
-        },
     }
 }
 
-fn next_piece(entry: &Entry, at: &mut u64, end: u64) -> Option<Bytes> {
-    let left = usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX);
-    let mut piece = entry.body().piece(*at);
-    piece.truncate(left);
-    *at += piece.len() as u64;
-    (!piece.is_empty()).then_some(piece)
+fn framed(piece: StoredPiece) -> Option<Result<Frame<Bytes>, BoxError>> {
+    piece.map(|piece| piece.map(Frame::data).map_err(|gone| blame_of(gone).into()))
 }
 
 pub fn respond(status: StatusCode, headers: HeaderMap, body: NodeBody) -> Response<NodeBody> {

@@ -6,6 +6,7 @@ use super::exchange;
 use super::fill::Sharing;
 use super::fill::{self, Fate, Fill, FillHead, FillStage, Presumed, Reader, Ticket};
 use super::forgotten::FetchMoment;
+use super::large;
 use super::origin::OriginBody;
 use super::peer_ask;
 use super::pump::{FillGuard, pump};
@@ -162,6 +163,7 @@ pub fn keep(
     node.uncacheable.forget(&ask.key);
     let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
     fill.set_fate(fate);
+    large::begin(node, &fill, &head);
     fill.settle(FillStage::Streaming(head.clone()));
     let ending = FillGuard::new(node, &fill, &ask.key);
     fill.set_apart(!policy::requests::may_lead(&ask.head));
@@ -258,6 +260,7 @@ async fn fetch(
                 fill.set_fate(Fate::Forget);
             }
             let head = Rc::new(head);
+            large::begin(&node, &fill, &head);
             fill.settle(FillStage::Streaming(head.clone()));
             // Made before the body moves: what is not to be stored any more is let go as soon as nobody reads it.
             let reader = fill.reader(&head);
@@ -288,6 +291,7 @@ pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
     };
     node.uncacheable.forget(&ask.key);
     let head = Rc::new(head);
+    large::begin(node, &fill, &head);
     fill.settle(FillStage::Streaming(head.clone()));
     pump(ending, head, FillSource::Peer(body)).await;
     fill.is_whole()

@@ -1,12 +1,15 @@
 //! The node's disk: its threads, what waits for them, and how it fares. A disk that is full, slow, failing or not there at
 //! all costs hits, and never a request.
 
+mod bodies;
 mod life;
 mod said;
 
 use super::counters::add;
+use super::disk_bodies::BodyJob;
 use super::disk_threads::{News, Readers, Told, machine, start};
 use super::disk_trouble::{DiskTrouble, Lateness};
+use super::far::{BodyAccess, BodyNews, DiskBody, PATIENCE};
 use super::random::random;
 use crate::clock::{self, tick};
 use crate::config::{Config, size};
@@ -67,6 +70,8 @@ pub struct Tier {
     state: Cell<DiskState>,
     writer: RefCell<Option<Sender<Told>>>,
     readers: RefCell<Option<Readers>>,
+    /// To bodies that lie in files of their own.
+    access: RefCell<Option<Arc<BodyAccess>>>,
     news: RefCell<Option<mpsc::UnboundedReceiver<News>>>,
     /// What has to be in the journal before somebody is answered: how much was noted, and how much is there.
     noted: Cell<u64>,
@@ -122,6 +127,7 @@ impl Tier {
             state: Cell::new(DiskState::Off),
             writer: RefCell::default(),
             readers: RefCell::default(),
+            access: RefCell::default(),
             news: RefCell::default(),
             noted: Cell::default(),
             kept: Cell::default(),
@@ -147,6 +153,7 @@ impl Tier {
             return;
         }
         let jobs = disk.take_jobs();
+        disk.take_gone().into_iter().for_each(|number| self.tell_bodies(BodyJob::Remove(number)));
         if let Some(writer) = self.writer.borrow().as_ref().filter(|_| !jobs.is_empty()) {
             // A writer that has ended is seen by who listens.
             let _ = writer.send(jobs);
@@ -294,7 +301,7 @@ impl Tier {
             match timeout(self.limit.saturating_sub(tick().since(begun)), told).await {
                 Ok(Ok(Ok(more))) => {
                     self.trouble.reads.in_time();
-                    found.extend(more.into_iter().map(Arc::new));
+                    found.extend(more.into_iter().filter_map(|read| self.with_body(read)).map(Arc::new));
                 }
                 Ok(Ok(Err(Unread::Bad(why)))) => {
                     tracing::debug!("disk: {why:?} where {} was to be", key.as_str());
@@ -372,7 +379,9 @@ impl Tier {
         let mut put = |name: &str, value: u64| _ = all.insert(format!("disk_{name}"), value.into());
         put("state", self.state.get() as u64);
         put("bytes", disk.bytes());
-        put("behind_bytes", disk.behind());
+        put("behind_bytes", disk.behind() + self.bodies_behind());
+        put("bodies", disk.large().0 as u64);
+        put("body_bytes", disk.large().1);
         put("objects", disk.objects() as u64);
         put("hits", counts.hits.get());
         put("reads", counts.reads.get());

@@ -1,10 +1,12 @@
 //! The threads that wait for the disk, so that the node's own never does: one writes, in order, and three read.
 
+use super::disk_bodies::BodyThread;
 use super::random::random;
-use crate::store::Entry;
 use crate::store::disk::{
-    Denied, DiskJob, Folder, FolderMark, JobDone, Opening, Previous, Recovered, Unread, boot_of_machine, open, read,
+    BodyFile, Denied, DiskJob, Files, Folder, FolderMark, JobDone, Opening, Previous, ReadRecord, Recovered, Unread,
+    boot_of_machine, open, read, read_apart,
 };
+use bytes::Bytes;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,49 +142,72 @@ fn cure(path: &Path, cause: &io::Error) -> String {
     format!("{} cannot be used ({cause}): {cure}", path.display())
 }
 
-type ReadAnswer = Result<Vec<Entry>, Unread>;
+/// An open file of a folder.
+pub type OpenBody = <Folder as Files>::Open;
 
-struct ReadQuestion {
-    lineage: u64,
-    key: Box<[u8]>,
-    from: Previous,
-    told: oneshot::Sender<ReadAnswer>,
-    /// Held until it is read, whoever still waits for that.
-    room: OwnedSemaphorePermit,
+type ReadAnswer = Result<Vec<ReadRecord>, Unread>;
+/// And the file, for whoever goes on.
+pub type BodyAnswer = Result<(Bytes, OpenBody), Unread>;
+
+enum ReadQuestion {
+    Record { lineage: u64, key: Box<[u8]>, from: Previous, told: oneshot::Sender<ReadAnswer> },
+    Body { file: BodyFile, open: Option<OpenBody>, at: u64, told: oneshot::Sender<BodyAnswer> },
+}
+
+impl ReadQuestion {
+    fn answer(self, folder: &Folder) {
+        // Who has asked may have gone, or given up.
+        match self {
+            ReadQuestion::Record { lineage, key, from, told } if !told.is_closed() => {
+                let _ = told.send(read(folder, lineage, &key, from));
+            }
+            ReadQuestion::Body { file, open, at, told } if !told.is_closed() => {
+                let open = open.map_or_else(|| folder.open(file.name()), Ok).map_err(Unread::System);
+                let piece = open.and_then(|open| Ok((read_apart(folder, &open, file, at)?, open)));
+                let _ = told.send(piece);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The threads that read. They end with it.
 pub struct Readers {
-    ask: SyncSender<ReadQuestion>,
-    room: Arc<Semaphore>,
+    asker: ReadAsker,
+    /// To the thread that writes bodies into files of their own.
+    bodies: BodyThread,
     mark: Arc<FolderMark<Folder>>,
 }
 
 impl Readers {
     fn start(folder: &Arc<Folder>, mark: Arc<FolderMark<Folder>>) -> io::Result<Readers> {
-        let (ask, asked) = sync_channel::<ReadQuestion>(WAITING);
+        let (ask, asked) = sync_channel::<(ReadQuestion, OwnedSemaphorePermit)>(WAITING);
         let asked = Arc::new(Mutex::new(asked));
         for _ in 0..READERS {
             let (folder, asked) = (folder.clone(), asked.clone());
             let answer = move || {
                 loop {
                     let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(ReadQuestion { lineage, key, from, told, room }) = next else { return };
-                    // Who has asked may have gone, or given up.
-                    if !told.is_closed() {
-                        let _ = told.send(read(&*folder, lineage, &key, from));
-                    }
-                    drop(room);
+                    // Room is held until it is read, whoever still waits for that.
+                    let Ok((question, _room)) = next else { return };
+                    question.answer(&folder);
                 }
             };
             thread::Builder::new().name("disk-reader".to_owned()).spawn(answer)?;
         }
-        Ok(Readers { ask, room: Arc::new(Semaphore::new((ROOM / BLOCK) as usize)), mark })
+        let bodies = BodyThread::start(folder)?;
+        let asker = ReadAsker { ask, room: Arc::new(Semaphore::new((ROOM / BLOCK) as usize)) };
+        Ok(Readers { asker, bodies, mark })
     }
 
     /// Where to ask.
     pub fn asker(&self) -> ReadAsker {
-        ReadAsker { ask: self.ask.clone(), room: self.room.clone() }
+        self.asker.clone()
+    }
+
+    /// Where bodies are written.
+    pub fn bodies(&self) -> &BodyThread {
+        &self.bodies
     }
 
     /// Has the folder say that it is not to be believed, by a thread that waits for nobody; `done` says that it does.
@@ -196,19 +221,36 @@ impl Readers {
 }
 
 /// Asks the threads that read.
+#[derive(Clone)]
 pub struct ReadAsker {
-    ask: SyncSender<ReadQuestion>,
+    ask: SyncSender<(ReadQuestion, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
 }
 
 impl ReadAsker {
     /// Waits until there is room for it. `None`: too many wait already, or nobody reads any more.
     pub async fn ask(self, lineage: u64, key: Box<[u8]>, from: Previous) -> Option<oneshot::Receiver<ReadAnswer>> {
-        let blocks = from.slot.length().min(ROOM).div_ceil(BLOCK) as u32;
-        let room = self.room.acquire_many_owned(blocks).await.ok()?;
         let (told, answer) = oneshot::channel();
-        self.ask.try_send(ReadQuestion { lineage, key, from, told, room }).ok()?;
+        self.put(from.slot.length(), ReadQuestion::Record { lineage, key, from, told }).await?;
         Some(answer)
+    }
+
+    /// The same for a piece of a body that lies in a file of its own.
+    pub async fn ask_apart(
+        self,
+        file: BodyFile,
+        open: Option<OpenBody>,
+        at: u64,
+    ) -> Option<oneshot::Receiver<BodyAnswer>> {
+        let (told, answer) = oneshot::channel();
+        self.put(2 * BLOCK, ReadQuestion::Body { file, open, at, told }).await?;
+        Some(answer)
+    }
+
+    async fn put(self, bytes: u64, question: ReadQuestion) -> Option<()> {
+        let blocks = bytes.min(ROOM).div_ceil(BLOCK) as u32;
+        let room = self.room.acquire_many_owned(blocks).await.ok()?;
+        self.ask.try_send((question, room)).ok()
     }
 }
 
@@ -233,7 +275,7 @@ mod tests {
             let from = Previous { segment: 1, slot: IndexSlot::new(1, 0, length) };
             readers.asker().ask(7, b"http://a.example/".as_slice().into(), from)
         };
-        let all = readers.room.clone().acquire_many_owned((ROOM / BLOCK) as u32).await.unwrap();
+        let all = readers.asker.room.clone().acquire_many_owned((ROOM / BLOCK) as u32).await.unwrap();
         assert!(timeout(Duration::from_millis(20), ask(64)).await.is_err());
         drop(all);
         // One that is longer than all the room is read too, and then the next.

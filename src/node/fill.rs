@@ -7,6 +7,9 @@
 //! ```
 //! A node has one thread, so state changes need no lock: what is checked and then done without an `await` between is one step.
 
+mod apart;
+mod reader;
+
 use super::flow::{FillEnd, FillFlow};
 use crate::account::{self, Hold};
 use crate::clock::{Tick, tick};
@@ -27,6 +30,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+
+pub use reader::Reader;
 
 /// A fill with this much left, or less, goes on when its last reader has gone.
 const NEARLY_DONE: u64 = 256 * 1024;
@@ -122,6 +127,8 @@ pub struct Fill {
     /// It was asked for in a way that is one request's own: nobody joins it.
     apart: Cell<bool>,
     asks_peer: Cell<bool>,
+    /// The disk does not take its body into a file.
+    was_refused: Cell<bool>,
     flow: RefCell<FillFlow>,
     interested: Cell<usize>,
     task: RefCell<Option<AbortHandle>>,
@@ -142,6 +149,7 @@ impl Fill {
             fate: Cell::new(Fate::Store),
             apart: Cell::new(false),
             asks_peer: Cell::new(false),
+            was_refused: Cell::new(false),
             flow: RefCell::new(FillFlow::new()),
             interested: Cell::new(0),
             task: RefCell::new(None),
@@ -233,6 +241,9 @@ impl Fill {
         flow.received += piece.len() as u64;
         self.moved.set(tick());
         let piece = flow.hold.piece(piece);
+        if let Some(spill) = &flow.spill {
+            spill.write(&piece);
+        }
         flow.pieces.push_back(piece);
         flow.wake();
     }
@@ -278,6 +289,9 @@ impl Fill {
             return Poll::Ready(());
         }
         let mut flow = self.flow.borrow_mut();
+        if flow.is_spilled() {
+            return Poll::Ready(());
+        }
         let starving = flow.positions.iter().flatten().any(|&at| at == flow.received);
         let slowest = flow.positions.iter().flatten().min().copied().unwrap_or(flow.received);
         let kept_from = if starving { slowest.max(flow.received.saturating_sub(lag)) } else { slowest };
@@ -302,7 +316,7 @@ impl Fill {
     /// A reader from the first byte. `None` when the beginning is no longer there.
     pub fn reader(self: &Rc<Fill>, head: &FillHead) -> Option<Reader> {
         let mut flow = self.flow.borrow_mut();
-        if flow.base > 0 {
+        if flow.base > 0 && !flow.is_spilled() {
             return None;
         }
         let free = flow.positions.iter().position(Option::is_none);
@@ -313,7 +327,7 @@ impl Fill {
         }
         let hold = flow.hold.clone();
         drop(flow);
-        Some(Reader { ticket: self.ticket(), hold, number, at: 0, piece: 0, length: head.length, over: false })
+        Some(Reader::new(self.ticket(), hold, number, head.length))
     }
 
     /// Nobody waits any more: go on only when nearly done.
@@ -342,98 +356,6 @@ impl Drop for Ticket {
         self.0.interested.set(left);
         if left == 0 {
             self.0.deserted();
-        }
-    }
-}
-
-/// Reads a fill's body from its first byte, as it arrives; from the entry once that is there.
-pub struct Reader {
-    ticket: Ticket,
-    hold: Arc<Hold>,
-    number: usize,
-    at: u64,
-    /// Index into the pieces, while they stand from the first byte.
-    piece: usize,
-    length: Option<u64>,
-    over: bool,
-}
-
-impl Reader {
-    pub fn fate(&self) -> Fate {
-        self.ticket.0.fate()
-    }
-    /// Keeps the fill alive until its body has ended, without reading it; whether it was whole.
-    pub async fn follow_to_the_end(mut self) -> bool {
-        loop {
-            match poll_fn(|cx| self.poll_frame(cx)).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) => return false,
-                None => return true,
-            }
-        }
-    }
-    /// What counts the pieces that it reads.
-    pub fn hold(&self) -> &Arc<Hold> {
-        &self.hold
-    }
-    pub fn length(&self) -> Option<u64> {
-        self.length.map(|length| length.saturating_sub(self.at))
-    }
-    pub fn is_end_stream(&self) -> bool {
-        self.over || self.length == Some(self.at)
-    }
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.over {
-            return Poll::Ready(None);
-        }
-        let fill = &self.ticket.0;
-        let mut flow = fill.flow.borrow_mut();
-        if let Some(piece) = flow.piece(self.at, &mut self.piece) {
-            self.at += piece.len() as u64;
-            flow.positions[self.number] = Some(self.at);
-            if flow.end.is_some() && fill.fate() == Fate::Forget {
-                flow.let_go_behind_all();
-            }
-            if let Some(pump) = flow.pump.take() {
-                pump.wake();
-            }
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        match &flow.end {
-            _ if self.at < flow.base => {
-                self.over = true;
-                let (reader, at, base) = (self.number, self.at, flow.base);
-                tracing::debug!(url = %fill.key, reader, at, base, "cut off: too far behind the other readers");
-                // Too far behind the other readers of a body that is too large to keep.
-                Poll::Ready(Some(Err(Blame::new(Whose::Client, Kind::ConnectionWriteTimeout).into())))
-            }
-            None => {
-                flow.readers.push(cx.waker().clone());
-                Poll::Pending
-            }
-            Some(FillEnd::Complete(_, trailers)) => {
-                self.over = true;
-                Poll::Ready(trailers.clone().map(|t| Ok(Frame::trailers(t))))
-            }
-            Some(FillEnd::Broken(blame)) => {
-                let blame = *blame;
-                self.over = true;
-                Poll::Ready(Some(Err(blame.into())))
-            }
-        }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let mut flow = self.ticket.0.flow.borrow_mut();
-        flow.positions[self.number] = None;
-        // At once: or another reader would be cut for what this one held.
-        if self.ticket.0.fate() == Fate::Forget {
-            flow.let_go_behind_all();
-        }
-        if let Some(pump) = flow.pump.take() {
-            pump.wake();
         }
     }
 }

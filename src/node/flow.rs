@@ -1,13 +1,16 @@
 //! The body of a fill on its way: the pieces that have come and are kept, and where each reader is.
 
+use super::far::DiskBodyReader;
+use super::spill::Spill;
 use crate::account::{self, Hold};
-use crate::store::Entry;
+use crate::store::{Entry, FarGone, FarReader};
 use crate::wire::fault::Blame;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 /// How a body ended.
 pub enum FillEnd {
@@ -31,6 +34,10 @@ pub struct FillFlow {
     pub positions: Vec<Option<u64>>,
     /// The pump, when it waits for room.
     pub pump: Option<Waker>,
+    /// The file of the disk that it is written to.
+    pub spill: Option<Rc<Spill>>,
+    /// It is more than memory keeps.
+    pub is_large: bool,
 }
 
 impl FillFlow {
@@ -44,6 +51,8 @@ impl FillFlow {
             readers: Vec::new(),
             positions: Vec::new(),
             pump: None,
+            spill: None,
+            is_large: false,
         }
     }
     /// Readers have the entry in their place.
@@ -53,24 +62,45 @@ impl FillFlow {
         pieces.shrink_to_fit();
     }
     /// What stands at `at`: from the entry when there is one, else from the pieces. `index` is where the reader was among them.
-    pub fn piece(&self, at: u64, index: &mut usize) -> Option<Bytes> {
+    pub fn piece(&self, at: u64, index: &mut u32) -> Option<Bytes> {
         if let Some(FillEnd::Complete(Some(entry), _)) = &self.end {
             return Some(entry.body().piece(at)).filter(|piece| !piece.is_empty());
         }
-        if self.base == 0 {
+        if self.base == 0 && *index < u32::MAX {
             // Readers take whole pieces, so while none has been let go the position is the boundary before `index`.
-            let piece = self.pieces.get(*index)?.clone();
+            let piece = self.pieces.get(*index as usize)?.clone();
             *index += 1;
             return Some(piece);
         }
-        let mut start = self.base;
-        for piece in &self.pieces {
-            if start == at {
-                return Some(piece.clone());
+        // Most are near the end.
+        let mut start = self.received;
+        for piece in self.pieces.iter().rev() {
+            start -= piece.len() as u64;
+            if start <= at {
+                return Some(piece.slice((at - start) as usize..)).filter(|piece| !piece.is_empty());
             }
-            start += piece.len() as u64;
         }
         None
+    }
+    /// Whether all that comes is written to a file.
+    pub fn is_spilled(&self) -> bool {
+        self.spill.as_ref().is_some_and(|spill| spill.is_alive())
+    }
+    /// Bytes from the begin that the file has.
+    pub fn readable(&self) -> u64 {
+        self.spill.as_ref().map_or(0, |spill| spill.readable())
+    }
+    /// What stands at `at` in the file.
+    pub fn poll_file(
+        &self,
+        at: u64,
+        file: &mut Option<Box<DiskBodyReader>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Bytes, FarGone>> {
+        let Some(spill) = &self.spill else { return Poll::Ready(Err(FarGone::Lost)) };
+        let reader = file.get_or_insert_with(|| spill.reader());
+        reader.is_longer(spill.readable());
+        reader.poll_piece(at, cx)
     }
     pub fn wake(&mut self) {
         self.readers.drain(..).for_each(Waker::wake);

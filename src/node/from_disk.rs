@@ -1,10 +1,14 @@
 //! What memory does not have and the disk may: read before a request is decided, and put into memory again.
 
 use super::CacheNode;
-use super::ask::Ask;
+use super::ask::{Ask, Asker};
+use super::begun::{self, Else};
+use super::body::NodeBody;
 use super::collapse;
 use super::fill::Fate;
-use crate::store::Shelf;
+use crate::store::{Entry, FarGone, Shelf};
+use crate::wire::fault::Kind;
+use http::Response;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,6 +19,32 @@ pub async fn where_missing(node: &Rc<CacheNode>, ask: &Ask, is_missing: bool) ->
         true => Box::pin(bring(node, ask)).await,
         false => None,
     }
+}
+
+/// An answer whose body lies in a file, as far as it can be begun.
+pub async fn begun(
+    node: &CacheNode,
+    ask: &Ask,
+    entry: &Arc<Entry>,
+    response: Response<NodeBody>,
+) -> Result<Response<NodeBody>, FarGone> {
+    let disk = node.disk.as_ref().ok_or(FarGone::Lost)?;
+    if !entry.far().is_some_and(|far| disk.has_body(&ask.key, far.number())) {
+        node.store.take_out(&ask.key, entry);
+        return Err(FarGone::Lost);
+    }
+    disk.used(&ask.key);
+    // Its first piece is there by then, or late.
+    let wait = 2 * node.config.timeouts.disk;
+    let begun = begun::begin(&node.id, response, ask.asker == Asker::Front, wait, Else::Another).await;
+    begun.map_err(|fault| match fault.kind {
+        Kind::ConnectionReadTimeout => FarGone::Late,
+        _ => {
+            node.store.take_out(&ask.key, entry);
+            disk.body_is_gone(&ask.key, entry);
+            FarGone::Lost
+        }
+    })
 }
 
 /// As far as it may be answered with; of many who ask one reads. `None`: nothing lies there.
@@ -45,7 +75,9 @@ async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
             Some(shelf) => shelf.with(entry.clone(), node.config.limits.variants),
             None => Shelf::One(Arc::clone(&entry)),
         });
-        node.store.put(&ask.key, entry);
+        if entry.body().is_far() || entry.body().len() <= node.config.cache.max_object {
+            node.store.put(&ask.key, entry);
+        }
     }
     shelf
 }

@@ -4,7 +4,9 @@
 //! (who fetches), `exchange` (the question to the origin; `answered`: may its answer be stored? `confirm`: what a 304 means),
 //! `pump` (the body, into the store), `answer`. `refresh` renews what was served stale; `hit` answers at once what is fresh;
 //! `pass` passes on what is never stored. `peer_ask` asks another node before the origin; `asked` answers one; `adopt` takes
-//! over from one that ends. `disk` keeps what is stored over a restart (`disk_threads` wait for it, `disk_trouble` gives up), `from_disk` brings it back. What they share stands in leaves: `ask`, `fill`, `settled`, `body`, `peer`.
+//! over from one that ends. `disk` keeps what is stored over a restart (`disk_threads` wait for it, `disk_trouble` gives up), `from_disk` brings it back;
+//! `large`: bodies that lie in files of their own (`spill`: on their way there, written by `disk_bodies`; `far`: read from there; `filed`: copied from memory; `midway`:
+//! a part of one that still comes). What they share stands in leaves: `ask`, `fill`, `settled`, `body`, `peer`.
 
 mod adopt;
 mod answer;
@@ -21,11 +23,14 @@ mod confirm;
 mod control;
 mod counters;
 mod disk;
+mod disk_bodies;
 mod disk_threads;
 mod disk_trouble;
 mod door;
 mod exchange;
 mod explain;
+mod far;
+mod filed;
 mod fill;
 mod fills;
 mod flow;
@@ -34,7 +39,9 @@ mod forward;
 mod from_disk;
 mod hit;
 mod incoming;
+mod large;
 mod line;
+mod midway;
 mod origin;
 mod outgoing;
 mod pass;
@@ -51,6 +58,7 @@ pub mod run;
 mod service;
 mod settled;
 mod source;
+mod spill;
 mod upgrade;
 
 use crate::clock;
@@ -221,12 +229,30 @@ impl CacheNode {
 
     /// Stores it, in place of what was superseded.
     fn keep(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
-        self.store.put(key, entry.clone());
+        self.keep_in_memory(key, entry);
         if let Some(disk) = &self.disk {
-            let selecting = (!entry.vary().is_empty() && entry.part().is_none()).then(|| entry.selecting());
-            let outdated = before.is_none() && disk.outdates(key, selecting);
-            let before = if outdated { disk.forget(key) } else { before };
-            disk.put(key, entry, before);
+            let before = self.replaced(key, entry, before);
+            match filed::is_to_be_copied(disk, entry) {
+                true => filed::copy(disk, key, entry, before),
+                false => disk.put(key, entry, before),
+            }
+        }
+    }
+
+    /// What is larger than it may be in memory is on disk alone.
+    fn keep_in_memory(&self, key: &Key, entry: &Arc<Entry>) {
+        match entry.body().is_far() || entry.body().len() <= self.config.cache.max_object {
+            true => self.store.put(key, entry.clone()),
+            false => _ = self.store.remove(key),
+        }
+    }
+
+    /// What is on disk is forgotten for it, where it has not been.
+    fn replaced(&self, key: &Key, entry: &Entry, before: Option<ForgottenUrl>) -> Option<ForgottenUrl> {
+        let selecting = (!entry.vary().is_empty() && entry.part().is_none()).then(|| entry.selecting());
+        match &self.disk {
+            Some(disk) if before.is_none() && disk.outdates(key, selecting) => disk.forget(key),
+            _ => before,
         }
     }
 

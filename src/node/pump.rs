@@ -4,6 +4,7 @@ use super::CacheNode;
 use super::body::blame;
 use super::counters::add;
 use super::fill::{Fate, Fill, FillHead, FillStage, PartPlace};
+use super::large;
 use super::settled::Unstored;
 use super::source::FillSource;
 use crate::account;
@@ -35,7 +36,7 @@ pub async fn pump(ending: FillGuard, head: Rc<FillHead>, body: FillSource) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     let before = supersede(&node, &fill, &head).await;
     match flow(&node, &fill, &head, body).await {
-        Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers, before),
+        Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers, before).await,
         ended => {
             add(&node.counters.broken_fills, 1);
             // A body that ends in order, but not where it should, is the origin's too.
@@ -67,10 +68,13 @@ async fn flow(
     while let Some(frame) = next {
         match frame?.into_data().map_err(Frame::into_trailers) {
             Ok(data) => {
-                if fill.received() + data.len() as u64 > node.config.cache.max_object {
+                if fill.received() + data.len() as u64 > large::most(node, fill) {
                     forget(node, fill);
                 }
                 copy(&data, &mut block, head.length, fill);
+                if node.disk.is_some() && large::tend(node, fill, head) == Fate::Forget {
+                    forget(node, fill);
+                }
                 if account::is_over() {
                     drop(data);
                     node.make_room().await;
@@ -146,7 +150,13 @@ fn forget(node: &CacheNode, fill: &Fill) {
 }
 
 /// The body is whole: what is still wanted is stored, and everyone reads on from the entry.
-fn finish(node: &CacheNode, fill: &Fill, head: &FillHead, trailers: Option<HeaderMap>, before: Option<ForgottenUrl>) {
+async fn finish(
+    node: &Rc<CacheNode>,
+    fill: &Fill,
+    head: &FillHead,
+    trailers: Option<HeaderMap>,
+    before: Option<ForgottenUrl>,
+) {
     let Ok(key) = Key::parse(&fill.key) else { return fill.complete(None, trailers) };
     if fill.fate() == Fate::Forget {
         return fill.complete(None, trailers);
@@ -154,11 +164,31 @@ fn finish(node: &CacheNode, fill: &Fill, head: &FillHead, trailers: Option<Heade
     let mut headers = head.headers.clone();
     // Trailers went to those who read along; they are not stored (RFC 9111 section 3.1 allows it).
     headers.remove(http::header::TRAILER);
+    if fill.is_large() {
+        let entry = large::stored(node, fill, head, (&key, &headers), before).await;
+        add(&node.counters.stored, u64::from(entry.is_some()));
+        return fill.complete(entry, trailers);
+    }
     let Some(entry) = entry(fill, head, &key, headers) else { return fill.complete(None, trailers) };
     let entry = Arc::new(entry);
-    node.keep(&key, &entry, before);
     add(&node.counters.stored, 1);
-    fill.complete(Some(entry), trailers);
+    match fill.spill() {
+        // It is not asked twice for one answer.
+        None if fill.was_refused() => {
+            node.keep_in_memory(&key, &entry);
+            node.replaced(&key, &entry, before);
+            fill.complete(Some(entry), trailers);
+        }
+        None => {
+            node.keep(&key, &entry, before);
+            fill.complete(Some(entry), trailers);
+        }
+        Some(spill) => {
+            node.keep_in_memory(&key, &entry);
+            fill.complete(Some(entry.clone()), trailers);
+            large::kept(node, fill, &key, &entry, (&spill, before)).await;
+        }
+    }
 }
 
 /// `None` for a 206 whose content is not what its `Content-Range` says.

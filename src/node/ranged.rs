@@ -5,7 +5,7 @@ use super::random::random;
 use super::settled::stored;
 use crate::policy::ranges::{content_range, multipart};
 use crate::policy::{Part, Ranged, parts};
-use crate::store::Entry;
+use crate::store::{Entry, StoredBody};
 use crate::wire::date::Timestamp;
 use crate::wire::link;
 use http::header::{self, HeaderValue};
@@ -22,7 +22,7 @@ pub fn answer(entry: &Arc<Entry>, mut headers: HeaderMap, wanted: Ranged) -> Res
         Ranged::Part(part) => {
             set(&mut headers, header::CONTENT_RANGE, content_range(Some(&part), length));
             headers.remove(header::CONTENT_LENGTH);
-            let body = NodeBody::Stored { entry: entry.clone(), at: part.start, end: part.end };
+            let body = NodeBody::Stored(StoredBody::new(entry, part.clone()));
             Ok(respond(StatusCode::PARTIAL_CONTENT, headers, body))
         }
         Ranged::Parts(parts) => Ok(several(entry, headers, &parts)),
@@ -56,7 +56,7 @@ pub fn of_part(
     let wanted = parts::wanted(req, &stored(entry), part, now).unwrap_or_else(|| part.at.clone());
     set(&mut headers, header::CONTENT_RANGE, content_range(Some(&wanted), part.whole));
     let (at, end) = (wanted.start - part.at.start, wanted.end - part.at.start);
-    let body = NodeBody::Stored { entry: entry.clone(), at, end };
+    let body = NodeBody::Stored(StoredBody::new(entry, at..end));
     respond(StatusCode::PARTIAL_CONTENT, headers, body)
 }
 
@@ -69,7 +69,7 @@ fn several(entry: &Arc<Entry>, mut headers: HeaderMap, parts: &[Range<u64>]) -> 
     let mut pieces = VecDeque::with_capacity(parts.len() * 2 + 1);
     for (head, part) in frame.heads.into_iter().zip(parts) {
         pieces.push_back(PartsPiece::Text(head.into()));
-        pieces.push_back(PartsPiece::Of(entry.clone(), part.clone()));
+        pieces.push_back(PartsPiece::Of(StoredBody::new(entry, part.clone())));
     }
     pieces.push_back(PartsPiece::Text(frame.tail.into()));
     respond(StatusCode::PARTIAL_CONTENT, headers, NodeBody::Pieces(pieces))

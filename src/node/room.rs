@@ -28,6 +28,10 @@ impl CacheNode {
             && account::held(AccountKind::Fills) >= account::limit() / 2
             && let Some(fill) = self.fills.first_to_go(tick())
         {
+            if fill.is_spilled() {
+                fill.grows_large();
+                continue;
+            }
             if let Ok(key) = Key::parse(&fill.key) {
                 self.uncacheable.note(&key, Unstored::Busy, Then::AsBefore);
             }
@@ -41,7 +45,7 @@ impl CacheNode {
 impl Fills {
     /// The slowest of those that have more than their own share, or else of an origin that has, or else of all.
     fn first_to_go(&self, now: Tick) -> Option<Rc<Fill>> {
-        let all: Vec<_> = self.all().into_iter().filter(|fill| is_storing(fill)).collect();
+        let all: Vec<_> = self.all().into_iter().filter(|fill| is_storing(fill) && !fill.is_large()).collect();
         let mut of_origins: HashMap<&str, u64> = HashMap::new();
         all.iter().for_each(|fill| *of_origins.entry(origin(&fill.key)).or_default() += fill.held());
         let limit = account::limit();

@@ -136,6 +136,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     // What is still in flight has been so since the end began.
     connections.drained(drain.saturating_sub(tick().since(begun))).await;
     if let (Some(disk), Some(caring)) = (&node.disk, caring) {
+        super::large::flush(&node, drain.saturating_sub(tick().since(begun))).await;
         disk.finish(node.store.all(), drain.saturating_sub(tick().since(begun))).await;
         caring.abort();
     }

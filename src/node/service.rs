@@ -10,13 +10,13 @@ use super::counters::add;
 use super::hit::{self, Look};
 use super::incoming::IncomingRequest;
 use super::pass::NodePass;
-use super::{answer, asked, begun, control, forward, from_disk, refresh, upgrade};
+use super::{answer, asked, begun, control, forward, from_disk, midway, refresh, upgrade};
 use crate::clock;
 use crate::net::http1::Pool;
 use crate::net::serve::{self, ClientBody, Finished, Service, ServiceRequest, ServiceStep, Upgrade, outlive};
 use crate::net::web;
 use crate::policy::{self, Decision, Failure};
-use crate::store::Entry;
+use crate::store::{Entry, FarGone};
 use crate::wire::fault::{Fault, Whose};
 use crate::wire::status::{CacheStatus, Fwd};
 use http::header::{CONNECTION, HeaderValue};
@@ -158,7 +158,16 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
         let now = clock::now();
         let mut meanwhile = None;
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
-            Decision::Serve { ttl } => return hit(node, &ask, entry, ttl, from),
+            Decision::Serve { ttl } => match hit(node, &ask, entry.as_ref(), ttl, from)? {
+                response if response.body().may_break() => {
+                    match begun_hit(node, &ask, entry.as_ref(), response).await {
+                        Ok(response) => return Ok(response),
+                        Err(FarGone::Lost) => continue,
+                        Err(FarGone::Late) => break,
+                    }
+                }
+                response => return Ok(response),
+            },
             // The owner may have served a newer one by now, unless it could not be renewed.
             Decision::ServeStale { ttl } if ask.is_instead() && !refresh::rests(node, &ask, entry.as_deref()) => {
                 meanwhile = Some(ttl);
@@ -166,7 +175,7 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             }
             Decision::ServeStale { ttl } => {
                 entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));
-                return hit(node, &ask, entry, ttl, from);
+                return hit(node, &ask, entry.as_ref(), ttl, from);
             }
             Decision::OnlyIfCached => return Ok(answer::only_if_cached(node)),
             Decision::Validate { fwd, .. } => (entry, fwd),
@@ -175,11 +184,14 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
                 None => (None, fwd),
             },
         };
+        if let Some(response) = midway::answer(node, &ask) {
+            return Ok(response);
+        }
         let got = Box::pin(fetch(node, &ask, stale.clone(), shares)).await;
         let in_place = |failed| match meanwhile {
             Some(ttl) => {
                 refresh::failed(node, &ask, stale.as_deref());
-                hit(node, &ask, stale.clone(), ttl, from).ok()
+                hit(node, &ask, stale.as_ref(), ttl, from).ok()
             }
             None => instead(node, &ask, failed, stale.as_ref(), fwd),
         };
@@ -263,6 +275,18 @@ fn may_stand_in<'a>(
     Some((entry, ttl))
 }
 
+/// A hit whose body is read while it is sent.
+async fn begun_hit(
+    node: &Rc<CacheNode>,
+    ask: &Ask,
+    entry: Option<&Arc<Entry>>,
+    response: Response<NodeBody>,
+) -> Result<Response<NodeBody>, FarGone> {
+    let entry = entry.ok_or(FarGone::Lost)?;
+    // It is rare, and a future is as large as the largest that it may wait for.
+    Box::pin(from_disk::begun(node, ask, entry, response)).await
+}
+
 /// Where a stored response was when it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CameFrom {
@@ -273,7 +297,7 @@ enum CameFrom {
 fn hit(
     node: &CacheNode,
     ask: &Ask,
-    entry: Option<Arc<Entry>>,
+    entry: Option<&Arc<Entry>>,
     ttl: i64,
     from: CameFrom,
 ) -> Result<Response<NodeBody>, Fault> {
@@ -281,10 +305,10 @@ fn hit(
     add(&node.counters.hits, 1);
     let now = clock::now();
     entry.touch(now.seconds());
-    let detail = (from == CameFrom::Disk).then(|| "disk".into());
+    let detail = (from == CameFrom::Disk || entry.body().is_far()).then(|| "disk".into());
     if let Some(disk) = node.disk.as_ref().filter(|_| detail.is_some()) {
         disk.count_hit();
     }
     let status = CacheStatus { hit: true, ttl: Some(ttl), detail, ..CacheStatus::default() };
-    Ok(answer::stored(node, ask, &entry, &status, now))
+    Ok(answer::stored(node, ask, entry, &status, now))
 }

@@ -57,9 +57,9 @@ impl Unstored {
     pub fn remedy(self) -> Option<&'static str> {
         match self {
             Unstored::Policy(not_stored) => not_stored.remedy(),
-            Unstored::TooLarge => {
-                Some("raise cache.max_object, and cache.memory and cache.in_flight where they are less")
-            }
+            Unstored::TooLarge => Some(
+                "raise cache.max_object, and cache.memory and cache.in_flight where they are less; or give the nodes a disk ([disk] size, max_object)",
+            ),
             Unstored::Busy => Some("raise cache.in_flight"),
             Unstored::NoLength => {
                 Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds")

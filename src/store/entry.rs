@@ -3,12 +3,16 @@
 //! A `HeaderMap` alone costs more memory than a small body; here a field costs two or three bytes and its value, or no
 //! value where many have the same.
 
+mod body;
+
+use super::far::FarBody;
 use super::values;
 use crate::account::{AccountKind, Hold};
 use crate::policy::{Part, Terms};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
+use body::{EntryBody, blocks};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -26,8 +30,6 @@ const OVERHEAD: usize = 464;
 const OF_PIECE: usize = 192;
 /// Smaller pieces of a body, on average, are put together.
 const SMALL_PIECE: usize = 4096;
-/// Into blocks of so many bytes.
-const BLOCK: usize = 256 * 1024;
 
 /// Who may be answered with an entry (README, Safe by default).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ struct Rare {
     hold: Option<Arc<Hold>>,
     /// What the body is of the whole, where it is not all of it.
     part: Option<Part>,
+    /// A body that is not in memory.
+    far: Option<Arc<dyn FarBody>>,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 104, "with its counts, an `Arc` of it takes 128 bytes of the heap");
@@ -95,10 +99,6 @@ impl From<Vec<Bytes>> for EntryContent {
         EntryContent { pieces, hold: None }
     }
 }
-
-/// The body of an entry, to be sent.
-#[derive(Clone, Copy, Debug)]
-pub struct EntryBody<'a>(&'a Entry);
 
 impl Entry {
     /// `selecting` is [`crate::policy::variants::selecting`]'s value for the request that this answered.
@@ -135,11 +135,12 @@ impl Entry {
                 (hold.follow(blob), Some(Rare { hold: Some(hold), ..Rare::default() }))
             }
             (false, Some(hold)) if size / body.len().max(1) >= SMALL_PIECE => {
-                (blob.into(), Some(Rare { pieces: body.into_boxed_slice(), part: None, hold: Some(hold) }))
+                (blob.into(), Some(Rare { pieces: body.into_boxed_slice(), hold: Some(hold), ..Rare::default() }))
             }
             (false, _) => {
                 let hold = Hold::new(AccountKind::Readers);
-                (blob.into(), Some(Rare { pieces: blocks(&body, size, &hold), part: None, hold: Some(hold) }))
+                let pieces = blocks(&body, size, &hold);
+                (blob.into(), Some(Rare { pieces, hold: Some(hold), ..Rare::default() }))
             }
         };
         Entry {
@@ -173,6 +174,17 @@ impl Entry {
         self
     }
 
+    /// The same, with a body that is not in memory.
+    pub fn with_far(mut self, far: Arc<dyn FarBody>) -> Entry {
+        self.rare.get_or_insert_default().far = Some(far);
+        self
+    }
+
+    /// Its body, where that is not in memory.
+    pub fn far(&self) -> Option<&Arc<dyn FarBody>> {
+        self.rare.as_ref()?.far.as_ref()
+    }
+
     /// What counts its body, where that may outlive it.
     pub fn hold(&self) -> Option<&Arc<Hold>> {
         self.rare.as_ref()?.hold.as_ref()
@@ -184,11 +196,14 @@ impl Entry {
         let mark = self.mark.and(mark);
         let hold = self.hold().filter(|_| !self.pieces().is_empty()).cloned();
         let body = EntryContent { pieces: self.body().pieces(), hold };
-        let entry = Entry::new(key, self.status, headers, selecting, terms, mark, body);
-        match self.part() {
-            Some(part) => entry.part_of_whole(part.clone()),
-            None => entry,
+        let mut entry = Entry::new(key, self.status, headers, selecting, terms, mark, body);
+        if let Some(Rare { part, far, .. }) =
+            self.rare.as_deref().filter(|rare| rare.part.is_some() || rare.far.is_some())
+        {
+            let rare = entry.rare.get_or_insert_default();
+            (rare.part, rare.far) = (part.clone(), far.clone());
         }
+        entry
     }
 
     pub fn key(&self) -> &[u8] {
@@ -265,6 +280,10 @@ impl Entry {
         let length = length(&self.blob, &mut at);
         at..at + length
     }
+    /// Whether its body lies behind its head.
+    fn is_together(&self) -> bool {
+        self.rare.as_ref().is_none_or(|rare| rare.pieces.is_empty() && rare.far.is_none())
+    }
     fn pieces(&self) -> &[Bytes] {
         self.rare.as_ref().map_or(&[], |rare| &rare.pieces)
     }
@@ -285,76 +304,6 @@ impl FieldView for Entry {
     fn ids(&self) -> impl Iterator<Item = FieldId> {
         self.lines().map(|line| if line.id == FieldId::Other { FieldId::of(line.name) } else { line.id })
     }
-}
-
-impl<'a> EntryBody<'a> {
-    pub fn len(&self) -> u64 {
-        self.0.pieces().iter().map(|p| p.len() as u64).sum::<u64>() + self.in_blob().len() as u64
-    }
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-    /// What stands at `at`, as far as it lies in one piece; empty at the end.
-    pub fn piece(&self, at: u64) -> Bytes {
-        let entry = self.0;
-        if entry.pieces().is_empty() {
-            let start = (entry.body_at as usize).saturating_add(usize::try_from(at).unwrap_or(usize::MAX));
-            return self.share(start.min(entry.blob.len()));
-        }
-        let mut before = 0u64;
-        for piece in entry.pieces() {
-            let end = before + piece.len() as u64;
-            if at < end {
-                return piece.slice((at - before) as usize..);
-            }
-            before = end;
-        }
-        Bytes::new()
-    }
-    /// All of it, in one piece or several.
-    pub fn pieces(&self) -> Vec<Bytes> {
-        self.whole().map_or_else(|| self.0.pieces().to_vec(), |whole| vec![whole])
-    }
-    /// The whole body, when it lies in one piece.
-    pub fn whole(&self) -> Option<Bytes> {
-        match self.0.pieces() {
-            [] => Some(self.share(self.0.body_at as usize)),
-            [whole] => Some(whole.clone()),
-            _ => None,
-        }
-    }
-    /// The whole body, where it is so small that it is best copied.
-    pub fn small(self) -> Option<&'a [u8]> {
-        let body = self.in_blob();
-        (self.0.pieces().is_empty() && body.len() <= COPIED).then_some(body)
-    }
-    /// The blob from `start` on.
-    fn share(&self, start: usize) -> Bytes {
-        let blob = &self.0.blob;
-        if blob.len() - start > COPIED { blob.slice(start..) } else { Bytes::copy_from_slice(&blob[start..]) }
-    }
-    fn in_blob(&self) -> &'a [u8] {
-        &self.0.blob[self.0.body_at as usize..]
-    }
-}
-
-/// The same bytes in few large pieces, counted by `hold`.
-fn blocks(pieces: &[Bytes], size: usize, hold: &Arc<Hold>) -> Box<[Bytes]> {
-    let mut left = size;
-    let mut blocks = Vec::with_capacity(size.div_ceil(BLOCK));
-    let mut block = Vec::with_capacity(left.min(BLOCK));
-    for mut piece in pieces.iter().cloned() {
-        while !piece.is_empty() {
-            let room = block.capacity() - block.len();
-            block.extend_from_slice(&piece.split_to(piece.len().min(room)));
-            if block.len() == block.capacity() {
-                left -= block.len();
-                let full = std::mem::replace(&mut block, Vec::with_capacity(left.min(BLOCK)));
-                blocks.push(hold.follow(full));
-            }
-        }
-    }
-    blocks.into_boxed_slice()
 }
 
 /// A field line in a blob: [`FieldId::code`] of its name (and the name where it has no other), then the value; or its

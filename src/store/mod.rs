@@ -3,13 +3,17 @@
 mod cache;
 pub mod disk;
 mod entry;
+mod far;
 mod parts;
+mod polled;
 mod shelf;
 mod values;
 mod weigh;
 
 pub use cache::{Bounded, Store, Then, Uncacheable};
 pub use entry::{Entry, EntryContent, Mark};
+pub use far::{FarBody, FarGone, FarReader};
+pub use polled::StoredBody;
 pub use shelf::Shelf;
 pub use weigh::Weigh;
 

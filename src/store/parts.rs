@@ -24,6 +24,9 @@ pub fn joined(new: Arc<Entry>, stored: &[Arc<Entry>]) -> Arc<Entry> {
 
 fn join(new: &Entry, old: &Entry) -> Option<Entry> {
     let (ours, theirs) = (new.part()?, old.part()?);
+    if new.body().is_far() || old.body().is_far() {
+        return None;
+    }
     let both = ours.joined(theirs).filter(|both| both != ours && are_alike(new, old))?;
     let key = Key::parse(std::str::from_utf8(new.key()).ok()?).ok()?;
     let body = match ours.at.start <= theirs.at.start {

@@ -83,6 +83,7 @@ impl Tier {
                 disk.note_time(now);
             }
             drop(disk);
+            self.heed_bodies();
             self.send();
         }
         self.give_up();
@@ -97,6 +98,7 @@ impl Tier {
         self.distrusted.borrow().store(false, Ordering::Release);
         self.lineage.set(found.lineage & ((1 << 53) - 1));
         self.disk.borrow_mut().adopt(found);
+        *self.access.borrow_mut() = Some(BodyAccess::new(readers.asker(), self.limit));
         *self.readers.borrow_mut() = Some(readers);
         self.send();
         self.turn(DiskState::On);
@@ -113,9 +115,7 @@ impl Tier {
     }
 
     fn done(&self, done: JobDone) {
-        let now = clock::now();
-        let was_full = self.disk.borrow().is_full();
-        self.disk.borrow_mut().done(&done, now);
+        self.with_room(|disk, now| disk.done(&done, now));
         match done {
             JobDone::Settled(ticket) => {
                 if let Some((noted, waits)) = self.tickets.borrow_mut().remove(&ticket) {
@@ -129,6 +129,12 @@ impl Tier {
             JobDone::NoRoom(_) | JobDone::Stored(..) | JobDone::Lost(..) => {}
             JobDone::Drafted | JobDone::Journal(_) | JobDone::Synced => {}
         }
+    }
+
+    /// Something after which there may be no room, or room again.
+    pub(super) fn with_room(&self, change: impl FnOnce(&mut Disk, Timestamp)) {
+        let was_full = self.disk.borrow().is_full();
+        change(&mut self.disk.borrow_mut(), clock::now());
         let is_full = self.disk.borrow().is_full();
         if is_full && !was_full {
             let (folder, wanted) = (self.folder.display(), size(self.plan.size));
@@ -169,6 +175,7 @@ impl Tier {
     fn give_up(&self) {
         *self.writer.borrow_mut() = None;
         *self.readers.borrow_mut() = None;
+        *self.access.borrow_mut() = None;
         self.disk.borrow_mut().leave();
         self.tickets.borrow_mut().clear();
     }

@@ -24,6 +24,8 @@ const GAUGES: &[&str] = &[
     "disk_bytes",
     "disk_objects",
     "disk_behind_bytes",
+    "disk_bodies",
+    "disk_body_bytes",
     "disk_recovery_milliseconds",
 ];
 

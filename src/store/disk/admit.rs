@@ -34,7 +34,7 @@ impl Skipped {
     /// For people.
     pub fn sentence(self) -> &'static str {
         match self {
-            Skipped::TooLarge => "it is larger than [disk] max_object, or than half a segment (docs/disk.md)",
+            Skipped::TooLarge => "it is larger than [disk] max_object, or than half the disk (docs/disk.md)",
             Skipped::Brief => "it is of use for less than a minute, fresh or stale, and has no validator",
             Skipped::First => "it came for the first time lately, and is written the second time ([disk] admit)",
             Skipped::Budget => "[disk] writes was used up when it came",

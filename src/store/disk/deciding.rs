@@ -4,9 +4,12 @@
 //! A URL has one slot: the place of its newest record, which names the one of another variant before it. As soon as memory
 //! has another version of a URL, or none, its slot is dead, and the journal says so before a client has its answer.
 
+mod large;
 mod segments;
 
 use super::admit::{AdmissionGate, Skipped};
+use super::apart::BodyFile;
+use super::bodies::{Bodies, BodyPlace};
 use super::going::GoingSegment;
 use super::index::{Id, Index};
 use super::journal::Frame;
@@ -16,7 +19,7 @@ use super::plan::DiskPlan;
 use super::record::{Previous, RecordHead};
 use super::recover::{Recovered, Segment};
 use super::writer::{DiskJob, JobDone, StoreJob};
-use crate::policy::Marks;
+use crate::policy::{Marks, Terms};
 use crate::store::entry::Entry;
 use crate::wire::date::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +30,8 @@ const SECOND_CHANCE: u64 = 4;
 /// So many bytes may wait to be written.
 const BEHIND: u64 = 8 * 1024 * 1024;
 const FRAME: u64 = 24;
+/// A record may be so many times as long as the longest body that is in one.
+const RECORD: u64 = 2;
 /// So many parts of the index are drafted at a time, or fewer with so many frames.
 const PARTS: usize = 32;
 const FRAMES: usize = 8_192;
@@ -44,6 +49,7 @@ pub struct Disk {
     gate: AdmissionGate,
     index: Index,
     segments: BTreeMap<u64, Segment>,
+    bodies: Bodies,
     /// The segment that is written, and how far it is taken.
     active: Option<(u64, u64)>,
     next: u64,
@@ -83,6 +89,7 @@ impl Disk {
             gate,
             index: Index::default(),
             segments: BTreeMap::new(),
+            bodies: Bodies::default(),
             active: None,
             next: 0,
             going: None,
@@ -107,10 +114,12 @@ impl Disk {
     /// What was found in the folder, but for what has been taken away since.
     pub fn adopt(&mut self, found: Recovered) {
         let Some(meanwhile) = self.meanwhile.take() else { return };
-        let Recovered { index, segments, next, lineage, journal, .. } = found;
+        let Recovered { index, segments, bodies, next, lineage, journal, .. } = found;
         (self.index, self.segments, self.next, self.lineage, self.journal) = (index, segments, next, lineage, journal);
+        self.bodies = bodies;
         for id in meanwhile.gone {
             if self.index.remove(id).is_some() {
+                self.bodies.loosen(id);
                 self.jobs.push(DiskJob::Note(Frame::Gone(id)));
             }
         }
@@ -243,6 +252,7 @@ impl Disk {
             return None;
         }
         let slot = self.index.remove(id)?;
+        self.bodies.loosen(id);
         self.jobs.push(DiskJob::Note(Frame::Gone(id)));
         Some(ForgottenUrl { slot, stamp })
     }
@@ -281,22 +291,41 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        let put = self.try_put(hash, entry, before, now);
+        let put = self.try_put(hash, entry, entry.far().map(|far| far.number()), before, now);
         self.lately.note(Id::of(hash), put.err());
         put.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
+    }
+
+    /// The same where its body has been written into the file of this number.
+    pub fn put_apart(
+        &mut self,
+        hash: u64,
+        entry: &Arc<Entry>,
+        file: u64,
+        before: Option<ForgottenUrl>,
+        now: Timestamp,
+    ) -> Result<(), Skipped> {
+        let put = self.try_put(hash, entry, Some(file), before, now);
+        self.lately.note(Id::of(hash), put.err());
+        put.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
+    }
+
+    fn may_write(&self, now: Timestamp) -> bool {
+        self.is_read() && (self.full_since == 0 || now.0 >= self.full_since.saturating_add(TRY_AGAIN))
     }
 
     fn try_put(
         &mut self,
         hash: u64,
         entry: &Arc<Entry>,
+        file: Option<u64>,
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        if !self.is_read() || (self.full_since > 0 && now.0 < self.full_since.saturating_add(TRY_AGAIN)) {
+        let id = Id::of(hash);
+        if !self.may_write(now) || file.is_some_and(|number| !self.bodies.may_be_named(id, number)) {
             return Err(Skipped::Off);
         }
-        let id = Id::of(hash);
         let stamp = self.stamp(id);
         let before = match before {
             // What has been there since may be a newer one of what lies before: then nothing before counts.
@@ -304,16 +333,19 @@ impl Disk {
             None => self.index.get(id),
         };
         let previous = before.filter(|_| !entry.vary().is_empty()).and_then(|slot| self.before(slot));
-        let head = RecordHead::of(entry, hash, self.lineage, previous).ok_or(Skipped::Off)?;
+        let head = RecordHead::of(entry, hash, self.lineage, previous, file).ok_or(Skipped::Off)?;
         let length = head.length();
-        if head.body > self.plan.max_object || room(length) > self.plan.longest() {
+        if head.body > self.plan.max_object || room(length) > RECORD * self.plan.longest() {
             return Err(Skipped::TooLarge);
         }
         if self.behind > 0 && self.behind + length > BEHIND {
             return Err(Skipped::Behind);
         }
-        let turns_over = self.turns_over(now);
-        self.gate.judge(hash, &entry.terms, length, turns_over, now)?;
+        // A file was judged when it was begun.
+        if file.is_none_or(|number| !self.bodies.is_written(number)) {
+            let turns_over = self.turns_over(now);
+            self.gate.judge(hash, &entry.terms, length, turns_over, now)?;
+        }
         let (segment, slot) = self.place(length, now).ok_or(Skipped::Off)?;
         let is_grouped =
             entry.terms.marks.has(Marks::GROUPED) || previous.is_some_and(|p| p.slot.has(IndexSlot::GROUPED));
@@ -323,8 +355,14 @@ impl Disk {
         self.index.set(id, slot);
         self.pending.insert(slot.place(), Pending::Entry(entry.clone(), previous));
         self.behind += slot.length();
-        let body = entry.body().pieces();
-        self.jobs.push(DiskJob::Store(StoreJob { id, segment, slot, hash, head: head.bytes, body }));
+        if previous.is_none() {
+            self.bodies.loosen(id);
+        }
+        let (place, length, begun) = (slot.place(), entry.body().len(), now.0);
+        let file = file.map(|number| BodyPlace { id, number, place, length, begun });
+        file.iter().for_each(|file| self.bodies.name(*file));
+        let body = if file.is_some() { Vec::new() } else { entry.body().pieces() };
+        self.jobs.push(DiskJob::Store(StoreJob { id, segment, slot, hash, head: head.bytes, body, file }));
         Ok(())
     }
 
@@ -351,6 +389,7 @@ impl Disk {
             }
             JobDone::Lost(id, slot) => {
                 self.settled(*slot);
+                self.bodies.at(*id, slot.place()).iter().for_each(|body| self.bodies.drop(body.number));
                 // Nothing in the journal names it.
                 if self.index.get(*id).is_some_and(|current| current.place() == slot.place()) {
                     self.index.remove(*id);
@@ -375,7 +414,8 @@ impl Disk {
         if !self.is_read() {
             return;
         }
-        let needed = (self.index.len() + self.segments.len() + 1) as u64 * FRAME;
+        self.bodies.tidy(now);
+        let needed = (self.index.len() + self.segments.len() + 2 * self.bodies.count() + 1) as u64 * FRAME;
         if self.drafting.is_none() && !self.draft_waits && self.journal > self.plan.short() + 2 * needed {
             self.draft_anew();
         }
@@ -387,7 +427,11 @@ impl Disk {
         {
             // What waits to be written is noted when it is.
             let written = slots.filter(|(_, slot)| !self.pending.contains_key(&slot.place()));
-            frames.extend(written.map(|(id, slot)| Frame::Stored(id, slot.without(IndexSlot::USED))));
+            for (id, slot) in written {
+                let bodies = self.bodies.of(id).filter(|body| !self.pending.contains_key(&body.place));
+                frames.extend(bodies.map(|body| Frame::Body(*body)));
+                frames.push(Frame::Stored(id, slot.without(IndexSlot::USED)));
+            }
             part += 1;
         }
         self.jobs.push(DiskJob::Draft { frames, first: false });

@@ -4,6 +4,7 @@
 use crate::private;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, openat, unlinkat};
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
@@ -21,6 +22,8 @@ pub enum FileName {
     /// A journal that is not whole yet.
     Draft(u64),
     Segment(u64),
+    /// A body that is too long for a record.
+    Body(u64),
     /// While it is there, a process has the folder or has died with it; see [`super::mark`].
     Mark,
 }
@@ -31,6 +34,7 @@ impl FileName {
             FileName::Journal(number) => format!("{number:016x}.journal"),
             FileName::Draft(number) => format!("{number:016x}.draft"),
             FileName::Segment(number) => format!("{number:016x}.seg"),
+            FileName::Body(number) => format!("{number:016x}.body"),
             FileName::Mark => "mark".to_owned(),
         }
     }
@@ -45,6 +49,7 @@ impl FileName {
             "journal" => FileName::Journal(number),
             "draft" => FileName::Draft(number),
             "seg" => FileName::Segment(number),
+            "body" => FileName::Body(number),
             _ => return None,
         };
         (name.text() == text).then_some(name)
@@ -54,12 +59,22 @@ impl FileName {
 /// The files of one folder. Where nothing says otherwise, what was written is there for every process at once, and after a
 /// power cut perhaps, or in part.
 pub trait Files: Send + Sync + 'static {
+    /// An open file: it stays what it is when its name is gone.
+    type Open: Clone + fmt::Debug + Send + Sync + 'static;
     fn list(&self) -> io::Result<Vec<(FileName, u64)>>;
     /// Makes a file anew, empty, and takes room for `length` bytes.
     fn create(&self, name: FileName, length: u64) -> io::Result<()>;
-    fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()>;
+    fn open(&self, name: FileName) -> io::Result<Self::Open>;
+    fn write_to(&self, file: &Self::Open, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// As much as is there, up to the length of `into`.
-    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize>;
+    fn read_from(&self, file: &Self::Open, at: u64, into: &mut [u8]) -> io::Result<usize>;
+    fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_to(&self.open(name)?, at, bytes)
+    }
+    /// See [`Files::read_from`].
+    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.read_from(&self.open(name)?, at, into)
+    }
     /// Returns when its bytes outlive a power cut. One that has failed says nothing ever after: it is not tried again.
     fn sync(&self, name: FileName) -> io::Result<()>;
     /// The same for which files there are.
@@ -129,7 +144,11 @@ impl Folder {
         if private::lock(&lock)? { Ok(Folder { _lock: Some(lock), ..self }) } else { Err(Denied::InUse) }
     }
 
+    /// Those of bodies are many, and each is whoever's that reads or writes it.
     fn file(&self, name: FileName) -> io::Result<Arc<File>> {
+        if let FileName::Body(_) = name {
+            return Ok(Arc::new(open_at(&self.folder, &name.text(), OFlags::RDWR)?));
+        }
         if let Some(file) = self.files().get(&name) {
             return Ok(file.clone());
         }
@@ -169,6 +188,8 @@ fn open_at(folder: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
 }
 
 impl Files for Folder {
+    type Open = Arc<File>;
+
     fn list(&self) -> io::Result<Vec<(FileName, u64)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
@@ -190,16 +211,21 @@ impl Files for Folder {
                 return Err(cause.into());
             }
         }
-        self.keep(name, &Arc::new(file));
+        if !matches!(name, FileName::Body(_)) {
+            self.keep(name, &Arc::new(file));
+        }
         Ok(())
     }
 
-    fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file(name)?.write_all_at(bytes, at)
+    fn open(&self, name: FileName) -> io::Result<Arc<File>> {
+        self.file(name)
     }
 
-    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
-        let file = self.file(name)?;
+    fn write_to(&self, file: &Arc<File>, at: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, at)
+    }
+
+    fn read_from(&self, file: &Arc<File>, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < into.len() {
             match file.read_at(&mut into[done..], at + done as u64) {

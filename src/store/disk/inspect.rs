@@ -1,5 +1,6 @@
 //! A folder as people want to know it, while no node has it or beside the one that has. Nothing is changed but by [`wipe`].
 
+use super::apart::{BodyFile, read_apart};
 use super::files::{FileName, Files};
 use super::index::Id;
 use super::mark::{self, Ended};
@@ -53,13 +54,28 @@ pub fn verify(files: &impl Files) -> io::Result<RecordsReport> {
     let found = all(files)?.found;
     let mut report = RecordsReport::default();
     for (id, slot) in found.index.all() {
-        let entry = entry_at(files, found.lineage, slot.segment(found.next), slot);
-        match entry.is_ok_and(|entry| Id::of(xxh3_64(entry.key())) == id) {
+        let read = entry_at(files, found.lineage, slot.segment(found.next), slot);
+        match read.is_ok_and(|read| {
+            Id::of(xxh3_64(read.entry.key())) == id && read.file.is_none_or(|file| is_whole(files, file))
+        }) {
             true => report.whole += 1,
             false => report.damaged += 1,
         }
     }
     Ok(report)
+}
+
+/// Reads all of a body that lies in a file of its own.
+fn is_whole(files: &impl Files, file: BodyFile) -> bool {
+    let Ok(open) = files.open(file.name()) else { return false };
+    let mut at = 0;
+    while at < file.length {
+        match read_apart(files, &open, file, at) {
+            Ok(piece) => at += piece.len() as u64,
+            Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Removes all that is stored: the journal first, without which nothing of the rest counts.

@@ -1,6 +1,7 @@
 //! PURE. The journal: what the folder holds, frame by frame, in the order in which it became so. It is the only truth:
 //! what no frame names is not there.
 
+use super::bodies::BodyPlace;
 use super::index::Id;
 use super::place::IndexSlot;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -9,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 pub const FORMAT: u32 = 1;
 pub const HEADER: usize = 64;
 /// No frame is longer.
-pub const LONGEST: usize = HEAD + 24;
+pub const LONGEST: usize = HEAD + 40;
 /// Frames begin at multiples of so many bytes.
 const STEP: usize = 8;
 /// Sum (4), kind (1), nothing (1), length of what follows (2).
@@ -33,6 +34,8 @@ pub enum Frame {
     SegmentGone(u64),
     /// The time, in milliseconds since 1970.
     Time(u64),
+    /// The record of a URL that stands in the next frames, or is there, has its body in a file.
+    Body(BodyPlace),
 }
 
 impl Frame {
@@ -79,14 +82,15 @@ pub fn read_header(header: &[u8]) -> Option<SumSeed> {
 
 /// Appends a frame that is to stand at `at` in its journal.
 pub fn write(frame: Frame, seed: SumSeed, at: u64, out: &mut Vec<u8>) {
-    let (kind, words): (u8, [Option<u64>; 3]) = match frame {
-        Frame::Stored(id, slot) => (1, [Some(id.0), Some(slot.0), None]),
-        Frame::Gone(id) => (2, [Some(id.0), None, None]),
-        Frame::Grouped => (3, [None; 3]),
-        Frame::Doubt => (4, [None; 3]),
-        Frame::Segment(number, length, begun) => (5, [Some(number), Some(length), Some(begun)]),
-        Frame::SegmentGone(number) => (6, [Some(number), None, None]),
-        Frame::Time(at) => (7, [Some(at), None, None]),
+    let (kind, words): (u8, [Option<u64>; 5]) = match frame {
+        Frame::Stored(id, slot) => (1, words([id.0, slot.0])),
+        Frame::Gone(id) => (2, words([id.0])),
+        Frame::Grouped => (3, words([])),
+        Frame::Doubt => (4, words([])),
+        Frame::Segment(number, length, begun) => (5, words([number, length, begun])),
+        Frame::SegmentGone(number) => (6, words([number])),
+        Frame::Time(at) => (7, words([at])),
+        Frame::Body(BodyPlace { id, number, place, length, begun }) => (8, words([id.0, number, place, length, begun])),
     };
     let length = words.iter().flatten().count() as u16 * 8;
     let start = out.len();
@@ -95,6 +99,12 @@ pub fn write(frame: Frame, seed: SumSeed, at: u64, out: &mut Vec<u8>) {
     words.iter().flatten().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
     let sum = sum(&out[start + 4..], seed, at);
     out[start..start + 4].copy_from_slice(&sum);
+}
+
+fn words<const N: usize>(of: [u64; N]) -> [Option<u64>; 5] {
+    let mut words = [None; 5];
+    words.iter_mut().zip(of).for_each(|(place, word)| *place = Some(word));
+    words
 }
 
 /// Where a frame stands is part of its sum: one that was moved is none.
@@ -121,6 +131,10 @@ fn read(bytes: &[u8], seed: SumSeed, at: u64) -> Option<(Frame, usize)> {
         (5, 24) => Frame::Segment(word(0)?, word(1)?, word(2)?),
         (6, 8) => Frame::SegmentGone(word(0)?),
         (7, 8) => Frame::Time(word(0)?),
+        (8, 40) => {
+            let (id, number, place, length, begun) = (Id::of(word(0)?), word(1)?, word(2)?, word(3)?, word(4)?);
+            Frame::Body(BodyPlace { id, number, place, length, begun })
+        }
         _ => return None,
     };
     Some((frame, HEAD + length))
@@ -198,6 +212,9 @@ mod tests {
             any::<[u64; 3]>().prop_map(|[a, b, c]| Frame::Segment(a, b, c)),
             any::<u64>().prop_map(Frame::SegmentGone),
             any::<u64>().prop_map(Frame::Time),
+            any::<[u64; 5]>().prop_map(|[id, number, place, length, begun]| {
+                Frame::Body(BodyPlace { id: Id::of(id), number, place, length, begun })
+            }),
         ]
     }
 

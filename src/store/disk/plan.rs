@@ -8,8 +8,8 @@ const MIB: u64 = 1024 * 1024;
 const SEGMENTS: u64 = 1024;
 const SEGMENT: (u64, u64) = (16 * MIB, LONGEST_SEGMENT);
 const FEWEST: u64 = 8;
-/// A record is at most this part of a segment.
-const OF_SEGMENT: u64 = 2;
+/// A body that is longer than this part of a segment lies in a file of its own.
+const OF_SEGMENT: u64 = 16;
 /// This part of the disk is left to journals.
 const OF_JOURNAL: u64 = 32;
 /// By which objects are guessed from bytes.
@@ -47,7 +47,7 @@ impl DiskPlan {
         (self.size / 128).clamp(64 * 1024, 16 * MIB)
     }
 
-    /// A longer record is not written.
+    /// A longer body lies in a file of its own.
     pub fn longest(&self) -> u64 {
         self.segment() / OF_SEGMENT
     }

@@ -22,8 +22,10 @@ pub const HEADER: usize = 128;
 /// A sum is kept for so many bytes of a body.
 pub const BLOCK: u64 = 64 * 1024;
 const MAGIC: &[u8; 4] = b"RHR1";
-/// The whole of a representation, its body with it. Room for others.
+/// The whole of a representation, its body with it.
 const WHOLE: u8 = 1;
+/// One whose body lies in a file of its own. Room for others.
+const APART: u8 = 2;
 /// Of the header: what its sum is not over.
 const SUM: Range<usize> = HEADER - 8..HEADER;
 
@@ -38,12 +40,19 @@ pub struct Previous {
 /// A record's head: header, key, selecting fields and field lines.
 pub struct RecordHead {
     pub bytes: Vec<u8>,
+    /// Bytes of the body that stands behind it.
     pub body: u64,
 }
 
 impl RecordHead {
-    /// `hash` is the key's.
-    pub fn of(entry: &Entry, hash: u64, lineage: u64, previous: Option<Previous>) -> Option<RecordHead> {
+    /// `hash` is the key's; `file`: where the body lies in one.
+    pub fn of(
+        entry: &Entry,
+        hash: u64,
+        lineage: u64,
+        previous: Option<Previous>,
+        file: Option<u64>,
+    ) -> Option<RecordHead> {
         if !entry.may_lie_on_disk() {
             return None;
         }
@@ -62,7 +71,7 @@ impl RecordHead {
             at += what.len();
         };
         put(MAGIC);
-        put(&[WHOLE, terms.source.code()]);
+        put(&[file.map_or(WHOLE, |_| APART), terms.source.code()]);
         put(&entry.status.as_u16().to_le_bytes());
         put(&u32::try_from(key.len()).ok()?.to_le_bytes());
         put(&u32::try_from(selecting.len()).ok()?.to_le_bytes());
@@ -76,9 +85,10 @@ impl RecordHead {
         }
         put(&segment.to_le_bytes());
         put(&slot.0.to_le_bytes());
+        put(&file.unwrap_or(0).to_le_bytes());
         let sum = sum_of_head(&bytes);
         bytes[SUM].copy_from_slice(&sum.to_le_bytes());
-        Some(RecordHead { bytes, body })
+        Some(RecordHead { bytes, body: if file.is_some() { 0 } else { body } })
     }
 
     /// Of the whole record, in bytes.
@@ -99,7 +109,7 @@ fn sums(body: u64) -> u64 {
     body.div_ceil(BLOCK)
 }
 
-fn sum(block: &[u8], hash: u64, number: u64) -> u64 {
+pub fn sum(block: &[u8], hash: u64, number: u64) -> u64 {
     xxh3_64_with_seed(block, hash ^ number.rotate_left(40))
 }
 
@@ -130,6 +140,8 @@ pub struct DiskRecord<'a> {
     status: StatusCode,
     terms: Terms,
     pub previous: Option<Previous>,
+    /// The number of the file that has its body, and the length of that.
+    pub apart: Option<(u64, u64)>,
 }
 
 impl<'a> DiskRecord<'a> {
@@ -154,8 +166,10 @@ impl<'a> DiskRecord<'a> {
         if sum_of_head(&bytes[..fields.end]) != long(SUM.start) {
             return Err(BadRecord::Damaged);
         }
-        let body = section(long(32)).ok_or(BadRecord::Damaged)?;
-        section(sums(long(32)) * 8).ok_or(BadRecord::Damaged)?;
+        let apart = (header[4] == APART).then(|| (long(104), long(32)));
+        let inside = if apart.is_some() { 0 } else { long(32) };
+        let body = section(inside).ok_or(BadRecord::Damaged)?;
+        section(sums(inside) * 8).ok_or(BadRecord::Damaged)?;
         if long(48) != lineage {
             return Err(BadRecord::Other);
         }
@@ -169,9 +183,12 @@ impl<'a> DiskRecord<'a> {
             source: LifetimeSource::of_code(header[5]).ok_or(BadRecord::Damaged)?,
             marks: Marks::of_bits(short(20)),
         };
-        let status = StatusCode::from_u16(short(6)).ok().filter(|_| header[4] == WHOLE).ok_or(BadRecord::Damaged)?;
+        let status = StatusCode::from_u16(short(6))
+            .ok()
+            .filter(|_| [WHOLE, APART].contains(&header[4]))
+            .ok_or(BadRecord::Damaged)?;
         let previous = (short(22) != 0).then(|| Previous { segment: long(88), slot: IndexSlot(long(96)) });
-        Ok(DiskRecord { bytes, hash: long(40), key, selecting, fields, body, status, terms, previous })
+        Ok(DiskRecord { bytes, hash: long(40), key, selecting, fields, body, status, terms, previous, apart })
     }
 
     pub fn key(&self) -> &'a [u8] {
@@ -183,7 +200,8 @@ impl<'a> DiskRecord<'a> {
         &self.bytes[..self.body.end + sums(self.body.len() as u64) as usize * 8]
     }
 
-    /// Checks the body. `doubtful`: it is not to be reused without validation.
+    /// Checks the body, but for one that lies apart, which the entry does not have either. `doubtful`: it is not to be reused
+    /// without validation.
     pub fn entry(&self, doubtful: bool) -> Result<Entry, BadRecord> {
         let body = &self.bytes[self.body.clone()];
         let sums =
@@ -253,7 +271,7 @@ mod tests {
     }
 
     fn written(entry: &Entry) -> Vec<u8> {
-        let head = RecordHead::of(entry, 7, LINEAGE, None).unwrap();
+        let head = RecordHead::of(entry, 7, LINEAGE, None, None).unwrap();
         let (length, mut bytes) = (head.length(), head.bytes);
         write_body(&entry.body().pieces(), 7, &mut bytes);
         assert_eq!(bytes.len() as u64, length);
@@ -308,8 +326,8 @@ mod tests {
     fn what_only_this_machine_may_have_has_no_record() {
         let mut local = entry(1, false);
         local.mark = Mark::SameMachine;
-        assert!(RecordHead::of(&local, 7, LINEAGE, None).is_none());
+        assert!(RecordHead::of(&local, 7, LINEAGE, None, None).is_none());
         let part = entry(1, false).part_of_whole(Part { at: 0..1, whole: 2 });
-        assert!(RecordHead::of(&part, 7, LINEAGE, None).is_none());
+        assert!(RecordHead::of(&part, 7, LINEAGE, None, None).is_none());
     }
 }

@@ -1,12 +1,14 @@
 //! What a folder holds, read from its journal alone: no segment is looked into.
 
+use super::apart::length_of_file;
+use super::bodies::Bodies;
 use super::files::{FileName, Files};
 use super::index::{Id, Index};
 use super::journal::{self, Frame, JournalScan, SumSeed};
 use super::mark::{Ended, FolderMark};
 use super::place::IndexSlot;
 use super::writer::{DiskWriter, Journal};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ pub struct Segment {
 pub struct Recovered {
     pub index: Index,
     pub segments: BTreeMap<u64, Segment>,
+    pub bodies: Bodies,
     /// The number of the next segment.
     pub next: u64,
     pub lineage: u64,
@@ -131,19 +134,32 @@ pub fn replayed(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     found.lineage = seed.lineage;
     found.segments = replay.segments;
     found.segments.retain(|number, _| there.contains_key(&FileName::Segment(*number)));
+    found.index = replay.index;
+    found.bodies = replay.bodies;
+    let (next, index, segments) = (found.next, &mut found.index, &found.segments);
+    found.bodies.retain(|body| {
+        let is_whole =
+            there.get(&FileName::Body(body.number)).is_some_and(|length| *length >= length_of_file(body.length));
+        let slot = index.get(body.id);
+        if !is_whole && slot.is_some_and(|slot| slot.place() == body.place) {
+            index.remove(body.id);
+        }
+        is_whole && slot.is_some() && segments.contains_key(&body.segment(next))
+    });
     // It may be smaller than it was: the oldest go, before anything is looked for.
-    let mut over = found.segments.values().map(|segment| segment.length).sum::<u64>().saturating_sub(opening.room);
     let mut dropped = Vec::new();
-    while over > 0
-        && let Some((number, segment)) = found.segments.pop_first()
+    let taken = |found: &Recovered| found.segments.values().map(|s| s.length).sum::<u64>() + found.bodies.bytes();
+    while taken(&found) > opening.room
+        && let Some((number, _)) = found.segments.pop_first()
     {
-        over = over.saturating_sub(segment.length);
+        found.bodies.retain(|body| body.segment(next) != number);
         dropped.push(number);
     }
-    found.index = replay.index;
-    let next = found.next;
-    let is_there = |slot: IndexSlot| found.segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
+    let segments = &found.segments;
+    let is_there = |slot: IndexSlot| segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
     found.index.update(|_, slot| is_there(slot).then_some(slot));
+    // A number that an old record may name has another body never.
+    found.bodies.number_from(opening.now);
     if replay.time > opening.now.saturating_add(SLACK) {
         found.doubted = Some("the clock was set back");
     }
@@ -172,6 +188,7 @@ fn scan(files: &impl Files, name: FileName, seed: SumSeed, mut heed: impl FnMut(
 struct Replay {
     index: Index,
     segments: BTreeMap<u64, Segment>,
+    bodies: Bodies,
     next: u64,
     /// The latest that was noted.
     time: u64,
@@ -191,7 +208,10 @@ impl Replay {
                 }
                 self.all_doubtful = false;
             }
-            Frame::Gone(id) => _ = self.index.remove(id),
+            Frame::Gone(id) => {
+                self.index.remove(id);
+                self.bodies.forget(id);
+            }
             Frame::Grouped => {
                 for id in std::mem::take(&mut self.grouped) {
                     let slot = self.index.get(id).filter(|slot| slot.has(IndexSlot::GROUPED));
@@ -210,6 +230,7 @@ impl Replay {
             }
             Frame::SegmentGone(number) => _ = self.segments.remove(&number),
             Frame::Time(at) => self.time = self.time.max(at),
+            Frame::Body(body) => self.bodies.name(body),
         }
     }
 }
@@ -226,6 +247,7 @@ fn rewritten(files: &impl Files, found: &Recovered, old: Option<SumSeed>, openin
     for (number, Segment { length, begun }) in &found.segments {
         draft.note(Frame::Segment(*number, *length, *begun));
     }
+    found.bodies.all().for_each(|body| draft.note(Frame::Body(*body)));
     for (id, slot) in found.index.all() {
         draft.note(Frame::Stored(id, slot));
         if draft.unwritten() > CHUNK {
@@ -237,9 +259,11 @@ fn rewritten(files: &impl Files, found: &Recovered, old: Option<SumSeed>, openin
 
 /// Removes what is not named.
 fn tidy(files: &impl Files, found: &Recovered, journal: &Journal) -> io::Result<()> {
+    let bodies: BTreeSet<u64> = found.bodies.all().map(|body| body.number).collect();
     for (name, _) in files.list()? {
         let is_named = match name {
             FileName::Segment(number) => found.segments.contains_key(&number),
+            FileName::Body(number) => bodies.contains(&number),
             FileName::Journal(_) | FileName::Draft(_) => name == journal.name(),
             FileName::Mark => true,
         };

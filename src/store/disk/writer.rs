@@ -1,6 +1,7 @@
 //! What was decided, done in order: records into segments, then the frames that name them into the journal. Nothing else
 //! writes to the folder. It waits for the system as long as that takes, so it has a thread of its own.
 
+use super::bodies::BodyPlace;
 use super::files::{FileName, Files};
 use super::index::Id;
 use super::journal::{self, Frame, SumSeed};
@@ -26,6 +27,7 @@ pub enum DiskJob {
         id: Id,
         from: (u64, IndexSlot),
         to: (u64, IndexSlot),
+        body: Option<BodyPlace>,
     },
     Drop(u64),
     /// Of a journal that is to take the place of this one. What else is noted meanwhile goes into both. `first`: it is begun.
@@ -55,6 +57,8 @@ pub struct StoreJob {
     pub hash: u64,
     pub head: Vec<u8>,
     pub body: Vec<Bytes>,
+    /// Where it has been written into one.
+    pub file: Option<BodyPlace>,
 }
 
 /// What came of it.
@@ -156,6 +160,8 @@ pub struct DiskWriter<F: Files> {
     /// Tickets of those that wait until what is noted is written, and until it is synced.
     unwritten: Vec<u64>,
     unsynced: Vec<u64>,
+    /// Files that those name.
+    named: Vec<BodyPlace>,
     done: Vec<JobDone>,
     is_broken: bool,
     mark: Arc<FolderMark<F>>,
@@ -163,7 +169,7 @@ pub struct DiskWriter<F: Files> {
 
 impl<F: Files> DiskWriter<F> {
     pub fn new(files: Arc<F>, journal: Journal, reserve: u64, mark: Arc<FolderMark<F>>) -> DiskWriter<F> {
-        let (draft, buffer, begins, waiting, unwritten, unsynced, done, is_broken) = Default::default();
+        let (draft, buffer, begins, waiting, named, unwritten, unsynced, done, is_broken) = Default::default();
         DiskWriter {
             files,
             journal,
@@ -172,6 +178,7 @@ impl<F: Files> DiskWriter<F> {
             buffer,
             begins,
             waiting,
+            named,
             unwritten,
             unsynced,
             done,
@@ -234,7 +241,7 @@ impl<F: Files> DiskWriter<F> {
                 Err(cause) => self.done.extend([JobDone::Failed(cause), JobDone::NoRoom(number)]),
             },
             DiskJob::Store(store) => self.store(store),
-            DiskJob::Move { id, from, to } => self.again(id, from, to),
+            DiskJob::Move { id, from, to, body } => self.again(id, from, to, body),
             DiskJob::Drop(number) => {
                 self.note(Frame::SegmentGone(number));
                 self.flush()?;
@@ -271,15 +278,16 @@ impl<F: Files> DiskWriter<F> {
         self.draft.iter_mut().for_each(|draft| draft.note(frame));
     }
 
-    fn store(&mut self, StoreJob { id, segment, slot, hash, head, body }: StoreJob) {
+    fn store(&mut self, StoreJob { id, segment, slot, hash, head, body, file }: StoreJob) {
         let start = self.place(segment, slot.at());
         self.buffer.extend_from_slice(&head);
         record::write_body(&body, hash, &mut self.buffer);
         debug_assert!((self.buffer.len() - start) as u64 <= slot.length());
         self.waiting.push((id, slot));
+        self.named.extend(file);
     }
 
-    fn again(&mut self, id: Id, (segment, slot): (u64, IndexSlot), to: (u64, IndexSlot)) {
+    fn again(&mut self, id: Id, (segment, slot): (u64, IndexSlot), to: (u64, IndexSlot), body: Option<BodyPlace>) {
         let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
         let read = self.files.read(FileName::Segment(segment), slot.at(), &mut bytes);
         // Sums go with it, and are checked by whoever reads it.
@@ -292,6 +300,7 @@ impl<F: Files> DiskWriter<F> {
                 self.place(to.0, to.1.at());
                 self.buffer.extend_from_slice(record.whole());
                 self.waiting.push((id, to.1));
+                self.named.extend(body);
             }
             None => self.done.push(JobDone::Lost(id, to.1)),
         }
@@ -318,9 +327,13 @@ impl<F: Files> DiskWriter<F> {
         }
         let (segment, at) = self.begins;
         let written = self.files.write(FileName::Segment(segment), at, &self.buffer);
-        let waiting = std::mem::take(&mut self.waiting);
+        let (waiting, named) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.named));
         match written {
             Ok(()) => {
+                for body in named {
+                    self.journal.note(Frame::Body(body));
+                    self.draft.iter_mut().for_each(|draft| draft.note(Frame::Body(body)));
+                }
                 let each = self.buffer.len() as u64 / waiting.len() as u64;
                 for (id, slot) in waiting {
                     self.journal.note(Frame::Stored(id, slot));

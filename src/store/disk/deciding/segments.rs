@@ -9,7 +9,7 @@ impl Disk {
     }
 
     pub(super) fn taken(&self) -> u64 {
-        self.segments.values().map(|segment| segment.length).sum()
+        self.segments.values().map(|segment| segment.length).sum::<u64>() + self.bodies.bytes()
     }
 
     /// Room for a record, in the segment that is written or a new one.
@@ -35,37 +35,35 @@ impl Disk {
         let mut again = Vec::new();
         let mut dropped = Vec::new();
         while self.taken() + length > self.room
-            && let Some((oldest, _)) = self.segments.pop_first()
+            && let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number)
         {
+            if self.evict_unused(oldest) {
+                continue;
+            }
+            self.segments.remove(&oldest);
             again.extend(self.empty(oldest));
             dropped.push(oldest);
         }
         // Its files stay until what is used has been copied; but where there is no room for one more they go first.
         if self.is_full() {
             again.clear();
+            dropped.iter().for_each(|number| self.drop_bodies(*number));
             self.jobs.extend(dropped.drain(..).map(DiskJob::Drop));
         }
         let number = self.next;
         self.next = self.next.saturating_add(1);
         self.segments.insert(number, Segment { length, begun: now.0 });
         self.jobs.push(DiskJob::Begin(number, length, now.0));
-        let mut filled = 0;
+        self.active = Some((number, 0));
         for (id, from) in again {
-            let needed = room(from.slot.length());
-            let to = IndexSlot::new(number, filled, from.slot.length());
-            let to = to.with(from.slot.noted(IndexSlot::GROUPED | IndexSlot::DOUBTFUL) | from.slot.variants());
-            filled += needed;
-            self.index.set(id, to);
-            self.pending.insert(to.place(), Pending::Moved(from));
-            self.counts.rewritten += needed;
-            self.jobs.push(DiskJob::Move { id, from: (from.segment, from.slot), to: (number, to) });
+            self.give_again(id, from);
         }
-        self.active = Some((number, filled));
+        dropped.iter().for_each(|number| self.drop_bodies(*number));
         self.jobs.extend(dropped.into_iter().map(DiskJob::Drop));
     }
 
     /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance.
-    fn empty(&mut self, number: u64) -> Vec<(Id, Previous)> {
+    pub(super) fn empty(&mut self, number: u64) -> Vec<(Id, Previous)> {
         let going = self.going.take().filter(|going| going.number() == number);
         let going = going.unwrap_or_else(|| GoingSegment::new(number)).ids(&self.index, self.next);
         let (mut left, mut again) = (self.plan.segment() / SECOND_CHANCE, Vec::new());
@@ -101,6 +99,7 @@ impl Disk {
     fn drop_oldest(&mut self) -> bool {
         let Some((oldest, _)) = self.segments.pop_first() else { return false };
         self.empty(oldest);
+        self.drop_bodies(oldest);
         self.active = self.active.filter(|(number, _)| *number != oldest);
         self.jobs.push(DiskJob::Drop(oldest));
         true

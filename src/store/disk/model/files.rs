@@ -131,6 +131,8 @@ fn absent() -> io::Error {
 }
 
 impl Files for Model {
+    type Open = usize;
+
     fn list(&self) -> io::Result<Vec<(FileName, u64)>> {
         let state = self.state();
         Ok(state.names.iter().map(|(name, inode)| (*name, state.inodes[*inode].now.len() as u64)).collect())
@@ -151,12 +153,21 @@ impl Files for Model {
     }
 
     fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
+        let state = self.state();
         if state.failing == Some(name) {
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
-        let inode = *state.names.get(&name).ok_or_else(absent)?;
-        let inode = &mut state.inodes[inode];
+        drop(state);
+        self.write_to(&self.open(name)?, at, bytes)
+    }
+
+    fn open(&self, name: FileName) -> io::Result<usize> {
+        self.state().names.get(&name).copied().ok_or_else(absent)
+    }
+
+    fn write_to(&self, inode: &usize, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = &mut state.inodes[*inode];
         let (start, end) = (at as usize, at as usize + bytes.len());
         inode.now.resize(inode.now.len().max(end), 0);
         inode.now[start..end].copy_from_slice(bytes);
@@ -164,10 +175,9 @@ impl Files for Model {
         Ok(())
     }
 
-    fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
+    fn read_from(&self, inode: &usize, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let state = self.state();
-        let inode = *state.names.get(&name).ok_or_else(absent)?;
-        let there = state.inodes[inode].now.get(at as usize..).unwrap_or_default();
+        let there = state.inodes[*inode].now.get(at as usize..).unwrap_or_default();
         let length = there.len().min(into.len());
         into[..length].copy_from_slice(&there[..length]);
         Ok(length)

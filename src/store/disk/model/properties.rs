@@ -28,6 +28,10 @@ enum ModelStep {
     PurgeLater {
         url: u64,
     },
+    /// A body of which a part is written.
+    Abort {
+        url: u64,
+    },
     Doubt,
     Groups,
     Work,
@@ -39,7 +43,7 @@ enum ModelStep {
 
 fn step() -> impl Strategy<Value = ModelStep> {
     let url = 0..URLS;
-    let size = prop_oneof![4 => 1..2_000_usize, 1 => 20_000..60_000_usize];
+    let size = prop_oneof![8 => 1..2_000_usize, 2 => 6_000..60_000_usize, 1 => 60_000..200_000_usize];
     prop_oneof![
         8 => (url.clone(), 0..3_u8, prop::bool::weighted(0.3), size)
             .prop_map(|(url, variant, grouped, size)| ModelStep::Put { url, variant, grouped, size }),
@@ -47,6 +51,7 @@ fn step() -> impl Strategy<Value = ModelStep> {
         2 => url.clone().prop_map(|url| ModelStep::Forget { url }),
         2 => url.clone().prop_map(|url| ModelStep::Purge { url }),
         2 => url.prop_map(|url| ModelStep::PurgeLater { url }),
+        1 => (0..URLS).prop_map(|url| ModelStep::Abort { url }),
         1 => Just(ModelStep::Doubt),
         1 => Just(ModelStep::Groups),
         3 => Just(ModelStep::Work),
@@ -147,6 +152,14 @@ fn play(steps: Vec<ModelStep>) {
                 truth.waiting.insert(rig.ask(true), (n, truth.version));
                 rig.write();
                 truth.forgotten.insert(n, truth.version);
+            }
+            ModelStep::Abort { url: n } => {
+                let page = page(&url(n), 0, u64::MAX, Marks::NONE, 70_000);
+                let begun = rig.disk.begin_body(hash(page.key()), &page.terms, 200_000, Timestamp(NOW));
+                if let Ok(file) = begun {
+                    let mut writer = BodyWriter::begin(rig.files.clone(), file, 200_000).unwrap();
+                    writer.write(&body(&page)).unwrap();
+                }
             }
             ModelStep::Doubt => {
                 rig.disk.doubt_all();

@@ -1,0 +1,160 @@
+//! Reading bodies that lie in files of their own, piece by piece, through the threads that wait for the disk.
+
+use super::disk_threads::{BodyAnswer, OpenBody, ReadAsker};
+use crate::account::{AccountKind, Hold};
+use crate::store::disk::{BodyFile, Unread};
+use crate::store::{FarBody, FarGone, FarReader};
+use crate::wire::fault::{Blame, Kind, Whose};
+use bytes::Bytes;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// A body whose head has gone out is waited for so many times as long as anything else of the disk: nothing can take its place.
+pub const PATIENCE: u32 = 20;
+
+/// What came of reading bodies, for who decides how the disk fares.
+pub enum BodyNews {
+    Late,
+    /// What this file has is not what was written.
+    Bad(u64),
+    System(io::Error),
+}
+
+/// The way to such files, for as long as the disk is in use.
+pub struct BodyAccess {
+    asker: ReadAsker,
+    limit: Duration,
+    news: Mutex<Vec<BodyNews>>,
+    reads: AtomicU64,
+}
+
+impl BodyAccess {
+    pub fn new(asker: ReadAsker, limit: Duration) -> Arc<BodyAccess> {
+        Arc::new(BodyAccess { asker, limit, news: Mutex::default(), reads: AtomicU64::new(0) })
+    }
+
+    /// What has come of it since this was asked last, and how many pieces were read.
+    pub fn take_news(&self) -> (Vec<BodyNews>, u64) {
+        let news = std::mem::take(&mut *self.news.lock().unwrap_or_else(PoisonError::into_inner));
+        (news, self.reads.swap(0, Ordering::Relaxed))
+    }
+
+    fn tell(&self, news: BodyNews) {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).push(news);
+    }
+}
+
+impl fmt::Debug for BodyAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BodyAccess")
+    }
+}
+
+/// A body in a file of its own.
+#[derive(Debug)]
+pub struct DiskBody {
+    file: BodyFile,
+    access: Weak<BodyAccess>,
+}
+
+impl DiskBody {
+    pub fn new(file: BodyFile, access: &Arc<BodyAccess>) -> DiskBody {
+        DiskBody { file, access: Arc::downgrade(access) }
+    }
+}
+
+impl FarBody for DiskBody {
+    fn length(&self) -> u64 {
+        self.file.length
+    }
+
+    fn number(&self) -> u64 {
+        self.file.number
+    }
+
+    fn reader(&self) -> Box<dyn FarReader> {
+        Box::new(DiskBodyReader::new(self.file, self.access.clone()))
+    }
+}
+
+/// What cannot be read any more is our fault, not the origin's.
+pub fn blame_of(gone: FarGone) -> Blame {
+    let kind = if gone == FarGone::Late { Kind::ConnectionReadTimeout } else { Kind::ProxyInternalError };
+    Blame::new(Whose::Us, kind)
+}
+
+type Asking = Pin<Box<dyn Future<Output = Result<(Bytes, OpenBody), FarGone>>>>;
+
+/// Reads such a body. It keeps the file open, so that what is removed meanwhile is read to its end.
+pub struct DiskBodyReader {
+    file: BodyFile,
+    access: Weak<BodyAccess>,
+    open: Option<OpenBody>,
+    asking: Option<(u64, Asking)>,
+    hold: Arc<Hold>,
+}
+
+impl DiskBodyReader {
+    pub fn new(file: BodyFile, access: Weak<BodyAccess>) -> DiskBodyReader {
+        let hold = Hold::new(AccountKind::Readers);
+        DiskBodyReader { file, access, open: None, asking: None, hold }
+    }
+
+    /// So much of it is there by now.
+    pub fn is_longer(&mut self, length: u64) {
+        self.file = self.file.with_length(length);
+    }
+}
+
+impl FarReader for DiskBodyReader {
+    fn poll_piece(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<Result<Bytes, FarGone>> {
+        let (file, access, open) = (self.file, &self.access, &self.open);
+        let ask = || (at, Box::pin(piece(access.clone(), file, open.clone(), at)) as Asking);
+        let (asked, asking) = self.asking.get_or_insert_with(ask);
+        debug_assert_eq!(*asked, at);
+        let Poll::Ready(read) = asking.as_mut().poll(cx) else { return Poll::Pending };
+        self.asking = None;
+        Poll::Ready(match read {
+            Ok((piece, open)) if !piece.is_empty() => {
+                self.open = Some(open);
+                Ok(self.hold.follow(piece))
+            }
+            Ok(_) => Err(FarGone::Lost),
+            Err(gone) => Err(gone),
+        })
+    }
+}
+
+async fn piece(
+    access: Weak<BodyAccess>,
+    file: BodyFile,
+    open: Option<OpenBody>,
+    at: u64,
+) -> Result<(Bytes, OpenBody), FarGone> {
+    let access = access.upgrade().ok_or(FarGone::Lost)?;
+    let limit = if open.is_some() { access.limit * PATIENCE } else { access.limit };
+    let read = timeout(limit, async { access.asker.clone().ask_apart(file, open, at).await?.await.ok() });
+    let answer: BodyAnswer = match read.await {
+        Ok(answer) => answer.ok_or(FarGone::Lost)?,
+        Err(_) => {
+            access.tell(BodyNews::Late);
+            return Err(FarGone::Late);
+        }
+    };
+    access.reads.fetch_add(1, Ordering::Relaxed);
+    answer.map_err(|why| {
+        match why {
+            Unread::Bad(_) => access.tell(BodyNews::Bad(file.number)),
+            // It may have been removed before anybody opened it.
+            Unread::System(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Unread::System(cause) => access.tell(BodyNews::System(cause)),
+        }
+        FarGone::Lost
+    })
+}

@@ -1,0 +1,40 @@
+//! What memory has of a large body, written into a file of the disk.
+
+use super::disk::Tier;
+use super::spill::Spill;
+use crate::store::Entry;
+use crate::store::disk::ForgottenUrl;
+use crate::wire::target::Key;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+/// Whether its body is to lie in a file of its own, and is in memory alone.
+pub fn is_to_be_copied(disk: &Tier, entry: &Entry) -> bool {
+    let body = entry.body();
+    entry.may_lie_on_disk() && !body.is_far() && body.len() > disk.longest()
+}
+
+/// What memory has is written into a file, beside all else: of an answer that was confirmed, or was put together of parts.
+pub fn copy(disk: &Rc<Tier>, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
+    let (disk, key, entry) = (disk.clone(), key.clone(), entry.clone());
+    drop(tokio::task::spawn_local(async move { copied(&disk, &key, &entry, before).await }));
+}
+
+pub async fn copied(disk: &Rc<Tier>, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
+    let since = disk.stamp(key);
+    let Some(spill) = Spill::begin(disk, key, &entry.terms, entry.body().len()) else { return };
+    for piece in entry.body().pieces() {
+        spill.write(&piece);
+        if timeout(disk.patience(), spill.until_less_waits()).await.is_err() {
+            return;
+        }
+    }
+    // What was purged or replaced meanwhile is not stored.
+    if spill.finish(disk.patience()).await
+        && disk.stamp(key) == since
+        && disk.put_apart(key, entry, spill.number(), before)
+    {
+        spill.keep();
+    }
+}
