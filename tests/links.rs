@@ -261,7 +261,7 @@ fn who_takes_from_a_node_what_says_that_it_can_speak_tls_is_refused() {
         let (mut from, mut to, tape) = (client.try_clone().unwrap(), server.try_clone().unwrap(), tape.clone());
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(n) = from.read(&mut buffer).map(|n| n.max(0)) {
+            while let Ok(n) = from.read(&mut buffer) {
                 tape.lock().unwrap().extend_from_slice(&buffer[..n]);
                 if n == 0 || to.write_all(&buffer[..n]).is_err() {
                     return;

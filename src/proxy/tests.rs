@@ -145,11 +145,15 @@ fn a_request_goes_to_its_owner_and_the_answer_back() {
         ] {
             assert_eq!(text.contains(field), there, "{field} in {text}");
         }
+        let heard = stage.nodes[0].heard(0);
+        let (fields, tag) = heard.trim_end().rsplit_once(' ').unwrap();
         assert_eq!(
-            stage.nodes[0].heard(0),
+            fields,
             "GET http://a.example/x HTTP/1.1\r\nhost: a.example\r\naccept: */*\r\nvia: 1.1 ringhold-test\r\n\
-             ringhold-client: local\r\n\r\n"
+             ringhold-client: local"
         );
+        let is_tag = tag.len() == 8 && tag.bytes().all(|digit| digit.is_ascii_hexdigit());
+        assert!(is_tag, "the client's name is told as {tag}");
     });
 }
 

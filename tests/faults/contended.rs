@@ -40,7 +40,7 @@ fn requests_of_one_client_that_an_origin_does_not_answer_leave_connections_to_it
         origin.on("/hello*", |x| x.whole_body().and_then(|_| x.reply(200, "Cache-Control: no-store\r\n", "hello")));
         let ask = |n: usize| {
             let mut client = Connection::from(GREEDY, cluster.proxy);
-            let (method, body) = if n % 3 == 0 { ("POST", &b"x"[..]) } else { ("GET", &b""[..]) };
+            let (method, body) = if n.is_multiple_of(3) { ("POST", &b"x"[..]) } else { ("GET", &b""[..]) };
             client.request(method, &origin.url(&format!("/long?{n}")), "", body).unwrap();
             client
         };
