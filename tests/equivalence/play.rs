@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 /// By then all is counted, or it is not at all.
 const LATEST: Duration = Duration::from_secs(2);
+/// What the origin answers before a cell begins.
+const PRIMED: &str = "primed";
 
 /// One cell, or rather what was seen of it.
 #[derive(Default)]
@@ -50,11 +52,12 @@ pub fn play(
     if column.held {
         play.priming.store(true, Ordering::SeqCst);
         let mut client = running.connect(column.way, &host);
-        primed = Some(answers(&running.counts()) + 2);
+        let counts = running.counts();
+        primed = Some((answers(&counts) + 2, bytes(&counts) + 2 * PRIMED.len() as i64));
         let ask = encoded(&get(""), &url, Column { version: Version::New, ..column }).concat();
         for _ in 0..2 {
             client.send(&ask).expect("it takes requests");
-            assert_eq!(client.response("GET").expect("an answer").text(), "primed", "{}", case.name);
+            assert_eq!(client.response("GET").expect("an answer").text(), PRIMED, "{}", case.name);
         }
         running.purge(&url);
         play.priming.store(false, Ordering::SeqCst);
@@ -65,7 +68,7 @@ pub fn play(
     }
     let before = match running.last.take() {
         Some(last) if !column.held => last,
-        _ => counted_so_far(running, primed.unwrap_or(0)),
+        _ => counted_so_far(running, primed.unwrap_or_default()),
     };
     let asks = |ask: &Ask| encoded(ask, &url, column);
     let mut seen = Cell::default();
@@ -120,12 +123,16 @@ fn answers(counts: &Counts) -> i64 {
     counts.iter().filter(|(name, _)| name.starts_with("front answers")).map(|(_, n)| n).sum()
 }
 
-/// The counts once there are so many answers.
-fn counted_so_far(running: &mut Running, least: i64) -> Counts {
+fn bytes(counts: &Counts) -> i64 {
+    counts.get("front body_bytes").copied().unwrap_or_default()
+}
+
+/// The counts once there are so many answers, and so many bytes of them: a CONNECT is an answer too, and has none.
+fn counted_so_far(running: &mut Running, least: (i64, i64)) -> Counts {
     let deadline = Instant::now() + LATEST;
     loop {
         let counts = running.counts();
-        if answers(&counts) >= least || Instant::now() > deadline {
+        if (answers(&counts) >= least.0 && bytes(&counts) >= least.1) || Instant::now() > deadline {
             return counts;
         }
     }

@@ -54,6 +54,8 @@ fn press(cluster: &Cluster, origin: &Origin) -> Vec<Connection> {
 fn is_cut(scene: &Scene<'_>, client: &mut Connection, url: &str, version: &str, others: &mut Vec<Connection>) -> Got {
     client.send(format!("GET {url} HTTP/{version}\r\nHost: {}\r\n\r\n", client::host_of(url))).unwrap();
     let (head, _) = client.final_head().unwrap();
+    // For longer than anybody who comes now, and than a front takes to see that it lies there.
+    std::thread::sleep(Duration::from_millis(500));
     *others = press(scene.cluster, scene.origin);
     Got::of(&head, client.body("GET", &head, |_| {}).is_ok())
 }
