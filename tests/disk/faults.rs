@@ -1,4 +1,4 @@
-//! A device that fails or hangs under a node that runs: it goes on from memory, and says so.
+//! A device or file system that fails, hangs, is full or read-only: the node goes on from memory, and says so.
 
 use super::*;
 use tempfile::TempDir;
@@ -158,4 +158,56 @@ fn where_the_journal_cannot_be_synced_a_purge_says_so_and_all_is_validated_by_th
     kill(&cluster, "n1");
     let again = cluster.get(&url);
     assert!(!again.is_hit() && again.text() != first, "{}", again.cache_status());
+}
+
+#[test]
+fn a_full_file_system_costs_hits_and_no_request() {
+    let test = "a_full_file_system_costs_hits_and_no_request";
+    let script = "mkdir disk && mount -t tmpfs -o size=2m,mode=700 none disk && exec \"$@\"";
+    if !has_mounts() {
+        return tools::left_out(test, "no mount namespace can be made here");
+    }
+    let prefix = ["unshare", "-m", "sh", "-c", script, "sh"].map(str::to_owned);
+    let setup = with_disk(1)
+        .set("disk", "size", "4MiB")
+        .set("disk", "admit", "always")
+        .set("cache", "memory", "1MiB")
+        .set("cache", "max_object", "256KiB");
+    let (origin, cluster) = (Origin::start(), setup.start_by(&prefix));
+    until_on(&cluster);
+    origin.on("*", |x| {
+        x.begin_sized(KEEP, 100_000)?;
+        x.noise(x.target().len() as u64, 100_000)
+    });
+    for n in 0..150 {
+        assert_eq!(cluster.get(&origin.url(&format!("/{n}"))).status, 200);
+    }
+    until_written(&cluster, &origin.url("/149"));
+    kill(&cluster, "n1");
+    // The newest first: what has to be fetched is written, and takes the place of the oldest.
+    let hits = (0..150).rev().filter(|n| is_from_disk(&cluster.get(&origin.url(&format!("/{n}"))))).count();
+    assert!((2..150).contains(&hits), "{hits} of 150 in 2 MiB");
+    assert!(cluster.said().contains("is full before 4 MiB are taken"), "{}", cluster.said());
+}
+
+#[test]
+fn a_file_system_that_is_read_only_is_named_and_memory_has_to_do() {
+    let test = "a_file_system_that_is_read_only_is_named_and_memory_has_to_do";
+    let script = "mkdir disk && mount -t tmpfs -o ro,size=2m none disk && exec \"$@\"";
+    if !has_mounts() {
+        return tools::left_out(test, "no mount namespace can be made here");
+    }
+    let prefix = ["unshare", "-m", "sh", "-c", script, "sh"].map(str::to_owned);
+    let (origin, cluster) = (counting(KEEP), with_disk(1).start_by(&prefix));
+    until_true("it says why", PATIENCE, || cluster.said().contains("mount its file system for writing"));
+    let url = origin.url("/page");
+    assert_eq!(cluster.get(&url).status, 200);
+    assert!(cluster.get(&url).is_hit());
+    assert_eq!(cluster.metric("ringhold_node_disk_state"), 0);
+    assert_eq!(cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "").status, 202);
+}
+
+fn has_mounts() -> bool {
+    let tried = Command::new("unshare").args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k none /tmp"]).output();
+    tried.is_ok_and(|tried| tried.status.success())
 }

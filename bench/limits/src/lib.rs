@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod head;
 pub mod latency;
 pub mod serve;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! How the loads speak TLS 1.3: straight to a server, or through a proxy's tunnel. One suite, one group and one key's kind
 //! for all servers; whose certificate it is nobody asks, for the harness has asked before.
 
-use crate::client::Head;
+use crate::head::Head;
 use crate::serve::{argument, given};
 use ring::aead::{AES_128_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::error::Unspecified;

@@ -2,17 +2,15 @@
 //! the other end is proved inside, by the cluster's secret and what binds that proof to this very connection
 //! ([`TlsSession::binding`]).
 
+use super::anyone::Anyone;
 use super::client::provider;
 use super::session::TlsSession;
 use bytes::Bytes;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::client::Resumption;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection};
-use rustls::{PeerIncompatible, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use std::io;
 use std::sync::{Arc, LazyLock};
 use tokio::net::TcpStream;
@@ -71,46 +69,6 @@ fn server() -> Result<ServerConfig, String> {
     let mut config = builder.with_single_cert(vec![certificate.der().clone()], key).map_err(|e| e.to_string())?;
     config.send_tls13_tickets = 0;
     Ok(config)
-}
-
-/// Believes whatever certificate it is shown, as long as its key is there.
-#[derive(Debug)]
-struct Anyone(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    /// Neither end speaks it.
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
 
 #[cfg(test)]

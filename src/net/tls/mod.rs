@@ -4,6 +4,7 @@
 //! A session is driven on the socket itself: what it says that is not the application's (tickets, key updates, alerts) is
 //! handled where the application reads or writes.
 
+mod anyone;
 mod client;
 mod held;
 pub mod link;

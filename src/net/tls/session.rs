@@ -266,53 +266,16 @@ impl Write for TlsSocket<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::anyone::Anyone;
     use super::*;
     use rcgen::{CertificateParams, KeyPair};
-    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::CryptoProvider;
-    use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-    use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, ServerConfig, ServerConnection};
-    use rustls::{SignatureScheme, StreamOwned};
+    use rustls::StreamOwned;
+    use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
     use std::io::Read;
     use std::sync::Arc;
     use std::thread;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    /// Believes whatever certificate it is shown.
-    #[derive(Debug)]
-    struct Trusting(CryptoProvider);
-
-    impl ServerCertVerifier for Trusting {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, rustls::Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-        fn verify_tls12_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn verify_tls13_signature(
-            &self,
-            _: &[u8],
-            _: &CertificateDer<'_>,
-            _: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, rustls::Error> {
-            Ok(HandshakeSignatureValid::assertion())
-        }
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
-    }
 
     type Peer = StreamOwned<ClientConnection, std::net::TcpStream>;
 
@@ -327,8 +290,9 @@ mod tests {
         let mut config = config.with_single_cert(vec![certificate.der().clone()], key).unwrap();
         config.send_tls13_tickets = 0;
         let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions();
+        let anyone = Arc::new(Anyone(provider().signature_verification_algorithms));
         let builder = builder.unwrap().dangerous();
-        let believes = builder.with_custom_certificate_verifier(Arc::new(Trusting(provider()))).with_no_client_auth();
+        let believes = builder.with_custom_certificate_verifier(anyone).with_no_client_auth();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = thread::spawn(move || {

@@ -2,7 +2,8 @@
 //! kernel and thrown away there (MSG_TRUNC), for a load that copies large bodies is the limit before the server is. Of TLS
 //! they are not decrypted.
 
-use limits::client::{Asker, Head, number, watched};
+use limits::client::{Asker, number, watched};
+use limits::head::Head;
 use limits::latency::Latencies;
 use limits::serve::given;
 use limits::tls::{Opener, Sealer, config};

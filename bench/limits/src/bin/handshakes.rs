@@ -1,7 +1,8 @@
 //! New connections to a TLS server, as fast as it makes them: a handshake, one request, and the next connection once that is
 //! answered. Nothing lingers: a connection that was answered is reset, or ports would run out.
 
-use limits::client::{Head, number, watched};
+use limits::client::{number, watched};
+use limits::head::Head;
 use limits::latency::Latencies;
 use limits::serve::{argument, given};
 use limits::tls::{Way, config, opened};
