@@ -38,5 +38,7 @@ class Group:
 
 
 def write(path, text):
-    with open(path, "w") as file:
+    """To a file that is there: where a hierarchy is not mounted, its root may be a folder like others, and one made in it holds
+    nobody to anything."""
+    with open(os.open(path, os.O_WRONLY), "w") as file:
         file.write(text)
