@@ -5,6 +5,7 @@ use super::api::connect;
 use super::args::{Field, GetArgs};
 use super::done::CommandFailure;
 use crate::config::{ClusterConfig, Config, ZookeeperConfig};
+use crate::wire::written;
 use bytes::Bytes;
 use http::{Request, Response, Uri, Version, header};
 use http_body_util::{BodyExt, Empty};
@@ -140,10 +141,7 @@ fn print_head(answer: &Response<Incoming>) -> Result<(), CommandFailure> {
     let version = if answer.version() == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
     let mut head = format!("{version} {}\r\n", answer.status()).into_bytes();
     for (name, value) in answer.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
+        written::field(&mut head, name.as_str().as_bytes(), value.as_bytes());
     }
     head.extend_from_slice(b"\r\n");
     std::io::stdout().write_all(&head)?;

@@ -116,7 +116,7 @@ pub fn held(node: &CacheNode) -> Vec<Arc<Entry>> {
     let is_good = |entry: &Entry| {
         entry.part().is_none()
             && !entry.body().is_far()
-            && entry.terms.fresh_until > now
+            && entry.terms.is_reusable(now)
             && entry.terms.received >= node.doubted_before.get()
     };
     let mut all: Vec<_> = node.store.all().filter(|entry| is_good(entry)).collect();

@@ -15,7 +15,6 @@
 
 use crate::wire::target::Key;
 use std::collections::HashMap;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// A point on the steady clock, in milliseconds.
 type SteadyMillis = u64;
@@ -53,7 +52,7 @@ impl Barred {
 
 /// The hash of a URL's origin, which is no URL's.
 pub fn origin(key: &Key) -> u64 {
-    xxh3_64(format!("origin of {}://{}", key.scheme(), key.authority()).as_bytes())
+    key.origin_hash()
 }
 
 #[cfg(test)]

@@ -345,7 +345,7 @@ impl Tier {
             // The variants of a URL come one after the other.
             let mut of = None;
             for entry in all.filter(|entry| entry.may_lie_on_disk()) {
-                let hash = xxhash_rust::xxh3::xxh3_64(entry.key());
+                let hash = Key::hash_of(entry.key());
                 let was_there = of.filter(|(last, _)| *last == hash).map(|(_, was_there)| was_there);
                 let was_there = was_there.unwrap_or_else(|| self.disk.borrow().has(hash));
                 of = Some((hash, was_there));

@@ -1,8 +1,10 @@
 //! A fresh hit, answered as the request is read.
 
 use super::CacheNode;
+use super::ask::Asker;
 use super::caller::Standing;
 use super::counters::add;
+use super::incoming::who;
 use super::settled::stored;
 use crate::clock;
 use crate::net::serve::{Payload, RequestHead};
@@ -11,8 +13,9 @@ use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::link;
-use crate::wire::status::CacheStatus;
+use crate::wire::target::Key;
 use crate::wire::view::FieldView;
+use crate::wire::written::{field, put, status_line};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 
@@ -28,7 +31,7 @@ pub enum Look {
 
 /// Answers a request that what is stored and fresh answers, as a whole or by saying that it has not changed.
 pub fn look(node: &CacheNode, request: &RequestHead<'_>, standing: Standing, out: &mut Vec<u8>) -> Look {
-    let hash = xxhash_rust::xxh3::xxh3_64(request.target());
+    let hash = Key::hash_of(request.target());
     // Only a target that is its own key is found so.
     let Some(shelf) = node.store.at(hash, request.target()) else { return Look::Absent(hash) };
     let hit = is_for_this_machine(request, standing).and_then(|local| answer(node, request, local, &shelf, out));
@@ -68,29 +71,19 @@ fn answer(
 /// `length` of the body; `None`: 304.
 fn write(node: &CacheNode, entry: &Entry, length: Option<u64>, (now, ttl): (Timestamp, i64), head: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
-    let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
     let status = length.map_or(StatusCode::NOT_MODIFIED, |_| entry.status);
-    put(&[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes()]);
-    put(&[b"\r\n"]);
+    status_line(head, status, None);
     // RFC 9110 section 8.6: not beside a 204.
     if let Some(length) = length.filter(|_| status != StatusCode::NO_CONTENT) {
-        put(&[b"content-length: ", number.format(length).as_bytes(), b"\r\n"]);
+        field(head, b"content-length", number.format(length).as_bytes());
     }
-    put(&[b"age: ", number.format(entry.terms.age(now)).as_bytes(), b"\r\n"]);
+    field(head, b"age", number.format(entry.terms.age(now)).as_bytes());
     if entry.mark == Mark::SameMachine {
-        put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
+        put(head, &[link::REACH_LINE]);
     }
     let without_body = if length.is_some() { Traits::NONE } else { Traits::NOT_IN_304 };
     entry.write_fields(Traits::ANEW.and(without_body), head);
-    head.extend_from_slice(&node.hit);
-    head.extend_from_slice(number.format(ttl).as_bytes());
-    head.extend_from_slice(b"\r\n\r\n");
-}
-
-/// The beginning of the `Cache-Status` line of a hit, up to its number of seconds.
-pub fn cache_status(id: &str) -> Box<[u8]> {
-    let status = CacheStatus { hit: true, ..CacheStatus::default() }.to_value(id);
-    [b"cache-status: ", status.as_bytes(), b"; ttl="].concat().into()
+    put(head, &[&node.hit, number.format(ttl).as_bytes(), b"\r\n\r\n"]);
 }
 
 /// Whether the client of the front that asks is on this machine. `None`: it is not a front that asks, or the answer is not
@@ -106,11 +99,9 @@ fn is_for_this_machine(request: &RequestHead<'_>, standing: Standing) -> Option<
 
 /// By what `Ringhold-Client` says first, where it is there.
 pub fn said(client: Option<&[u8]>, standing: Standing) -> Option<bool> {
-    let is_local = client.map(link::is_local);
-    match standing {
-        Standing::SameMachine => is_local,
-        Standing::Front => is_local.map(|_| false),
-        Standing::Stranger => None,
+    match who(client, standing) {
+        (Asker::Front, same_machine) => Some(same_machine),
+        (Asker::Client, _) => None,
     }
 }
 

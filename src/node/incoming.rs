@@ -7,8 +7,10 @@ use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Noted, Upgrade};
 use crate::net::shares::ClientId;
 use crate::wire::fault::Fault;
+use crate::wire::field::FieldId;
 use crate::wire::hop::{self};
 use crate::wire::target::{Key, Target, classify};
+use crate::wire::view::FieldView;
 use crate::wire::{connection_auth, link};
 use http::{Request, request};
 use http_body::Body;
@@ -35,9 +37,10 @@ impl IncomingRequest {
         };
         let (mut head, mut body) = request.into_parts();
         let upgrade = body.take_upgrade();
-        let (asker, same_machine) = who(&head, standing);
-        let of = match (asker, head.headers.get(link::CLIENT)) {
-            (Asker::Front, Some(said)) => ClientId::told(link::client_name(said.as_bytes())),
+        let said = head.headers.first(FieldId::LinkClient);
+        let (asker, same_machine) = who(said, standing);
+        let of = match (asker, said) {
+            (Asker::Front, Some(said)) => ClientId::told(link::client_name(said)),
             _ => caller.client(),
         };
         if asker == Asker::Front && key.scheme() == "https" && !caller.is_unheard() {
@@ -56,8 +59,7 @@ impl IncomingRequest {
         let mut hop = hop::strip(&mut head.headers);
         hop.upgrade = hop.upgrade.as_ref().and_then(hop::known_protocol);
         hop::strip_link(&mut head.headers);
-        // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
-        let interim = (head.version > http::Version::HTTP_10).then(|| body.interim());
+        let interim = Some(body.interim());
         let body = (!body.is_end_stream()).then_some(body);
         let upgrade = upgrade.filter(|_| hop.upgrade.is_some());
         let (has_content, pathless) = (body.is_some(), noted.pathless);
@@ -90,10 +92,10 @@ fn pinned(head: &request::Parts, asker: Asker, own: &Rc<Pins>, key: &Key) -> Opt
     }
 }
 
-/// `Ringhold-Client` is believed from trusted peers only (docs/link.md), and from another machine it never means this one.
-fn who(head: &request::Parts, standing: Standing) -> (Asker, bool) {
-    match (head.headers.get(link::CLIENT), standing) {
-        (Some(said), Standing::SameMachine) => (Asker::Front, link::is_local(said.as_bytes())),
+/// Who asks, and whether the client is on this machine. `said`: what `Ringhold-Client` says first, where it is there. It is believed from trusted peers only (docs/link.md), and from another machine it never means this one.
+pub fn who(said: Option<&[u8]>, standing: Standing) -> (Asker, bool) {
+    match (said, standing) {
+        (Some(said), Standing::SameMachine) => (Asker::Front, link::is_local(said)),
         (Some(_), Standing::Front) => (Asker::Front, false),
         (None, Standing::SameMachine) => (Asker::Client, true),
         (None, Standing::Front) | (_, Standing::Stranger) => (Asker::Client, false),
@@ -120,9 +122,7 @@ mod tests {
             (Stranger, None, Asker::Client, false),
         ];
         for (standing, said, asker, same_machine) in rows {
-            let request = said.into_iter().fold(Request::get("http://a/"), |r, said| r.header(link::CLIENT, said));
-            let (head, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(who(&head, standing), (asker, same_machine), "{standing:?} {said:?}");
+            assert_eq!(who(said.map(str::as_bytes), standing), (asker, same_machine), "{standing:?} {said:?}");
         }
     }
 }

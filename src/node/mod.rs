@@ -83,7 +83,7 @@ struct CacheNode {
     id: String,
     /// A random number, new at every start.
     boot: u64,
-    /// See [`hit::cache_status`].
+    /// See [`crate::wire::status::hit_line`].
     hit: Box<[u8]>,
     /// In the `Via` of requests that did not come through a front.
     pseudonym: String,

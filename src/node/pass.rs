@@ -26,7 +26,8 @@ use crate::wire::date::Timestamp;
 use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::status::Fwd;
-use crate::wire::target::Key;
+use crate::wire::target::{self, Key, Spelt};
+use crate::wire::written::{field, put};
 use crate::wire::{connection_auth, link};
 use http::{Method, Response, Uri, Version};
 use std::cell::RefCell;
@@ -63,7 +64,8 @@ impl NodePass {
         if !is_plain || !request.is_alone() || request.takes_trailers() {
             return None;
         }
-        let (origin, authority, path) = parts(request.target())?;
+        // Any other spelling goes the long way.
+        let Spelt { root: origin, authority, path } = target::spelt(request.target())?;
         // An origin that is known was once asked by a key, so its authority is as keys write it.
         let pool = last.borrow().clone().filter(|pool| pool.is_of(origin));
         let pool = match pool {
@@ -114,12 +116,11 @@ impl NodePass {
         let status = answer::not_stored(node, FWD, Unstored::Policy(why));
         let mut message = room_for_message(128 + origins.fields.len() + status.len() + content.len());
         begin(origins.status, &origins.fields, &mut message)?;
-        let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| message.extend_from_slice(part));
-        put(&[b"cache-status: ", status.as_bytes(), b"\r\n"]);
+        field(&mut message, b"cache-status", status.as_bytes());
         if mark(reach) == Mark::SameMachine {
-            put(&[link::REACH.as_str().as_bytes(), b": ", link::LOCAL.as_bytes(), b"\r\n"]);
+            put(&mut message, &[link::REACH_LINE]);
         }
-        put(&[b"\r\n"]);
+        message.extend_from_slice(b"\r\n");
         let head = message.len();
         message.extend_from_slice(content);
         self.note(Unstored::Policy(why));
@@ -160,16 +161,6 @@ impl NodePass {
     }
 }
 
-/// Origin, its authority, and path of a target that may be its own key; any other spelling goes the long way.
-fn parts(target: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let rest = target.strip_prefix(b"http://").or_else(|| target.strip_prefix(b"https://"))?;
-    let at = rest.iter().position(|byte| *byte == b'/')?;
-    let (authority, path) = rest.split_at(at);
-    // That it is visible was seen when it was parsed.
-    let origin = &target[..target.len() - path.len()];
-    (target.is_ascii() && !path.contains(&b'#')).then_some((origin, authority, path))
-}
-
 /// Appends the lines that go to the origin; what `Ringhold-Client` says, where it is there. `None`: more is to be
 /// understood. Who wants credentials or its own `Via` to be heeded is heard by the origin; the answer is not stored anyway.
 fn lines<'a>(request: &Request<'a>, authority: &[u8], out: &mut Vec<u8>) -> Option<Option<&'a [u8]>> {
@@ -202,7 +193,7 @@ fn line(head: &[u8], name: &str, value: &[u8], out: &mut Vec<u8>) {
         .filter(|line| line.get(name.len()..name.len() + 2) == Some(b": ") && line.ends_with(value));
     match as_is {
         Some(line) => out.extend_from_slice(line),
-        None => [name.as_bytes(), b": ", value].iter().for_each(|part| out.extend_from_slice(part)),
+        None => return field(out, name.as_bytes(), value),
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -212,26 +203,6 @@ mod tests {
     use super::*;
     use crate::net::serve::with_head;
     use crate::wire::link::LOCAL;
-
-    #[test]
-    fn only_a_target_that_may_be_its_own_key_has_parts() {
-        for (target, expected) in [
-            ("http://a/b?c", Some(("a", "/b?c"))),
-            ("http://a:81/", Some(("a:81", "/"))),
-            ("http://a", None),
-            ("http://a?b", None),
-            ("/b", None),
-            ("https://a/b", Some(("a", "/b"))),
-            ("ftp://a/b", None),
-            ("http://a/b#c", None),
-            ("http://a/\u{e9}", None),
-        ] {
-            let expected = expected.map(|(authority, path)| {
-                (&target.as_bytes()[..target.len() - path.len()], authority.as_bytes(), path.as_bytes())
-            });
-            assert_eq!(parts(target.as_bytes()), expected, "{target}");
-        }
-    }
 
     #[test]
     fn the_origin_is_sent_what_is_not_of_a_hop_or_the_link() {

@@ -124,7 +124,7 @@ fn useful(
     if !status::last_member(response.headers()).is_some_and(status::is_from_cache) {
         return None;
     }
-    let local = response.headers().get(link::REACH).is_some_and(|reach| reach == link::LOCAL);
+    let local = response.headers().get(link::REACH).is_some_and(|said| link::is_reach_local(said.as_bytes()));
     let reach = if local { Reach::SameMachine } else { Reach::Anyone };
     // A node says how long its bodies are: one that ends with its connection is one that was cut off.
     let answered = Answered::new(response, ends, reach, sent);

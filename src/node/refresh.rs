@@ -12,7 +12,7 @@ use crate::store::Entry;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::Xxh3;
 
 /// Begins one for what this request was answered with, unless it is not its turn.
 pub fn begin(node: &Rc<CacheNode>, ask: &Ask, stale: &Arc<Entry>) {
@@ -72,5 +72,5 @@ fn variant(ask: &Ask, entry: &Entry) -> Variant {
         hash.update(text);
     }
     hash.update(&[entry.mark as u8]);
-    Variant { hash: hash.digest(), origin: xxh3_64(ask.key.root().as_bytes()) }
+    Variant { hash: hash.digest(), origin: ask.key.origin_hash() }
 }

@@ -8,7 +8,7 @@ use super::fills::Fills;
 use super::random::random;
 use super::refreshes::Refreshes;
 use super::service::NodeService;
-use super::{CacheNode, adopt, hit, origin, peers};
+use super::{CacheNode, adopt, origin, peers};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
 use crate::config::{Address, Config, ZookeeperConfig, authority, machine};
@@ -20,6 +20,7 @@ use crate::net::tls::Roots;
 use crate::policy::{Groups, Rules};
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
+use crate::wire::status;
 use crate::{account, alloc};
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
@@ -207,7 +208,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Ca
     let boot = random() & ((1 << 53) - 1);
     let disk = Tier::start(&config, &id).map(Rc::new);
     CacheNode {
-        hit: hit::cache_status(&id),
+        hit: status::hit_line(&id),
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
         id,
         boot,

@@ -76,10 +76,7 @@ pub fn stored(entry: &Entry) -> Stored<'_, Entry> {
 
 /// Who may be answered with what came from there.
 pub fn mark(reach: Reach) -> Mark {
-    match reach {
-        Reach::Anyone => Mark::Anyone,
-        _ => Mark::SameMachine,
-    }
+    Mark::of(reach != Reach::Anyone)
 }
 
 /// What was stored, as a 304 leaves it.

@@ -12,7 +12,7 @@ use crate::wire::view::{FieldView, ResponseView};
 use http::Method;
 use std::cmp::Ordering;
 use std::collections::HashMap;
-use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// So many members of a field are read; RFC 9875 section 2 asks for 32.
 const MOST: usize = 128;
@@ -105,5 +105,5 @@ impl Named {
 
 /// Groups are the same when their origins and all their characters are (RFC 9875 section 2.1).
 fn hash(of: &Key, name: &str) -> u64 {
-    xxh3_64_with_seed(name.as_bytes(), xxh3_64(of.root().as_bytes()))
+    xxh3_64_with_seed(name.as_bytes(), of.origin_hash())
 }

@@ -49,7 +49,7 @@ pub fn decide<F: FieldView + ?Sized>(
     now: Timestamp,
 ) -> Decision {
     match stored.map(|stored| stored.terms) {
-        Some(terms) if now < terms.fresh_until && is_plain(req) => Decision::Serve { ttl: terms.ttl(now) },
+        Some(terms) if terms.is_reusable(now) && is_plain(req) => Decision::Serve { ttl: terms.ttl(now) },
         terms => judge(req, terms, now).0,
     }
 }
@@ -122,7 +122,7 @@ enum Reuse {
 }
 
 fn reuse(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
-    let fresh = now < terms.fresh_until;
+    let fresh = terms.is_reusable(now);
     let fwd = if fresh { Fwd::Request } else { Fwd::Stale };
     // RFC 8246 section 2: a fresh immutable response is validated for `no-cache` only.
     let max_age = wishes.max_age.filter(|_| !(fresh && terms.marks.has(Marks::IMMUTABLE)));

@@ -175,6 +175,11 @@ impl Terms {
         now.millis_since(self.expires())
     }
 
+    /// Whether it may be reused without validation, where the request asks for nothing else (section 4).
+    pub fn is_reusable(&self, now: Timestamp) -> bool {
+        now < self.fresh_until
+    }
+
     /// Whether it is within its freshness lifetime (section 4.2), whatever else it says.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.expires()

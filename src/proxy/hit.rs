@@ -6,6 +6,7 @@ use super::pass::Pass;
 use super::worker::Client;
 use crate::net::serve::{Payload, ServiceRequest};
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::target::Key;
 use crate::wire::view::FieldView;
 use http::Method;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ pub fn at_once(client: &Rc<Client>, request: &ServiceRequest<'_>, out: &mut Vec<
     let worker = &client.worker;
     let hot = worker.hot.as_ref()?;
     // Only a target that is its own key is found so.
-    let hash = xxhash_rust::xxh3::xxh3_64(request.target());
+    let hash = Key::hash_of(request.target());
     let is_fit = client.ties.is_empty()
         && !worker.unlikely.has(hash)
         && matches!(*request.method(), Method::GET | Method::HEAD)

@@ -17,11 +17,12 @@ use crate::policy::{self, Groups, Marks, Rules};
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
 use crate::wire::field::FieldId;
-use crate::wire::status::CacheStatus;
+use crate::wire::status;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
+use crate::wire::written::{field, status_line};
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -44,8 +45,7 @@ const SEEN: usize = 8192;
 /// How many invalidated groups are remembered one by one.
 const GROUPS: usize = 4096;
 /// How the fixed part of a head ends, without the name of the node.
-const SAID: &[u8] = b"hit; ttl=";
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const SAID: &[u8] = status::HIT.as_bytes();
 
 /// See the module.
 pub struct Hot {
@@ -253,13 +253,13 @@ impl Hot {
         let terms =
             policy::storable(&self.rules, &request, &response, asked, clock::moment(asked)).ok()?.as_told(asked, ttl);
         let selecting = policy::variants::selecting(&response.headers, &request.headers)?;
-        if now >= terms.fresh_until {
+        if !terms.is_reusable(now) {
             return None;
         }
-        drop_last_cache_status(&mut response.headers);
+        // It says how the node answered just then; ours takes its place. What other caches said stays.
+        status::drop_last_line(&mut response.headers);
         response.headers.remove(header::AGE);
-        let mark = if local { Mark::SameMachine } else { Mark::Anyone };
-        let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, mark, body);
+        let new = |body| Entry::new(&key, response.status, &response.headers, &selecting, terms, Mark::of(local), body);
         let (entry, lasting) = match body() {
             HotBody::In(pieces) => (new(pieces), None),
             HotBody::At(lasting, hold) => (new(Vec::new()).with_body_at(lasting.bytes().clone(), hold), Some(lasting)),
@@ -283,22 +283,14 @@ impl Hot {
     fn head(&self, entry: &Entry, node: &str, headers: &HeaderMap) -> Option<Bytes> {
         entry.body().whole()?;
         let mut head = Vec::with_capacity(512);
-        head.extend_from_slice(b"HTTP/1.1 ");
-        head.extend_from_slice(entry.status.as_str().as_bytes());
-        head.push(b' ');
-        head.extend_from_slice(entry.status.canonical_reason().unwrap_or("").as_bytes());
-        head.extend_from_slice(b"\r\n");
+        status_line(&mut head, entry.status, None);
         for (name, value) in headers.iter().filter(|(name, _)| **name != header::CONTENT_LENGTH) {
-            line(&mut head, name.as_str(), value.as_bytes());
+            field(&mut head, name.as_str().as_bytes(), value.as_bytes());
         }
-        line(&mut head, "via", self.via.as_bytes());
-        line(&mut head, "content-length", entry.body().len().to_string().as_bytes());
-        let status = CacheStatus { hit: true, ..CacheStatus::default() }.to_value(node);
-        head.extend_from_slice(b"cache-status: ");
-        head.extend_from_slice(status.as_bytes());
+        field(&mut head, b"via", self.via.as_bytes());
+        field(&mut head, b"content-length", entry.body().len().to_string().as_bytes());
         // What follows is written for each answer: the rest of Cache-Status, and Age.
-        head.extend_from_slice(b"; ttl=");
-        debug_assert!(head.ends_with(SAID));
+        head.extend_from_slice(&status::hit_line(node));
         Some(head.into_boxed_slice().into())
     }
 }
@@ -315,7 +307,7 @@ impl Copy {
     /// the request was HEAD.
     pub fn write(&self, now: Timestamp, bodiless: bool, head: &mut Vec<u8>) -> Option<(usize, Payload)> {
         let (entry, fixed, start) = (self.entry(), self.head.as_ref()?, head.len());
-        if now >= entry.terms.fresh_until {
+        if !entry.terms.is_reusable(now) {
             return None;
         }
         let small = entry.body().small().filter(|_| !bodiless);
@@ -379,23 +371,6 @@ fn due_after(hash: u64, made: u64) -> u64 {
     // Fibonacci hashing: the upper bits of the product are spread evenly (Knuth, TAOCP 3, section 6.4).
     let spread = (hash ^ made).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
     STANDS - AHEAD - spread % (SPREAD + 1)
-}
-
-fn line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
-    head.extend_from_slice(name.as_bytes());
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
-    head.extend_from_slice(b"\r\n");
-}
-
-/// The node's own member says how it answered just then; ours takes its place. What other caches said stays.
-fn drop_last_cache_status(headers: &mut HeaderMap) {
-    let mut lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();
-    lines.pop();
-    headers.remove(CACHE_STATUS);
-    for line in lines {
-        headers.append(CACHE_STATUS, line);
-    }
 }
 
 /// Which answers are worth a copy at all.

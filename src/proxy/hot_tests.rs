@@ -1,4 +1,5 @@
 use super::*;
+use http::header::HeaderName;
 
 fn hot(memory: u64) -> Arc<Hot> {
     let mut config = crate::proxy::fake::config();

@@ -40,11 +40,11 @@ impl Onward {
     /// Asks; when this is done, whoever may hold what the answer has changed knows that.
     pub async fn ask(self, client: &Client) -> Result<OnwardRequest, Fault> {
         let Onward { key, request, hop, framing, expect, pathless, interim, tie, mut upload } = self;
-        // RFC 9110 sections 7.8 and 15.2: HTTP/1.0 knows neither.
-        let is_new = request.version > Version::HTTP_10;
-        let protocol = hop.upgrade.as_ref().filter(|_| upload.is_none() && is_new).and_then(hop::known_protocol);
+        // RFC 9110 section 7.8: HTTP/1.0 does not know it.
+        let may_upgrade = upload.is_none() && request.version > Version::HTTP_10;
+        let protocol = hop.upgrade.as_ref().filter(|_| may_upgrade).and_then(hop::known_protocol);
         let asked = link::Request {
-            interim: Some(&interim).filter(|_| is_new),
+            interim: Some(&interim),
             method: &request.method,
             key: &key,
             said: Said::Map(&request.headers),

@@ -1,6 +1,7 @@
 //! Requests that end here although their target is a URL.
 
 use super::front::Front;
+use super::pages;
 use crate::net::dial::Dialer;
 use crate::net::rules;
 use crate::wire::fault::{Fault, Kind};
@@ -12,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Whose address a URL has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhoseAddress {
+enum WhoseAddress {
     Admin,
     Proxy,
     Other,
@@ -25,7 +26,17 @@ pub enum Hops {
     Here,
 }
 
-pub fn whose(key: &Key, front: &Front) -> WhoseAddress {
+/// Why a request for this URL goes no further: its address is ours, or one that only clients here may reach.
+pub fn refusal(key: &Key, front: &Front, dialer: &Dialer, same_machine: bool) -> Option<Fault> {
+    match whose(key, front) {
+        WhoseAddress::Admin => Some(pages::use_noproxy(&front.admin.to_string())),
+        WhoseAddress::Proxy => Some(looped()),
+        WhoseAddress::Other if same_machine => None,
+        WhoseAddress::Other => of_machine(key, dialer).map(Dialer::refuse_ours),
+    }
+}
+
+fn whose(key: &Key, front: &Front) -> WhoseAddress {
     let port = key.port();
     if port == front.admin.port() && is_at(key, front.admin) {
         WhoseAddress::Admin

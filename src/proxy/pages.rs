@@ -3,6 +3,7 @@
 use super::reply::ReplyContent;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status;
+use crate::wire::written::field;
 use bytes::Bytes;
 use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -100,7 +101,7 @@ pub fn trace(request: &http::request::Parts) -> Response<ReplyContent> {
     let mut echo = format!("TRACE {} {:?}\r\n", request.uri, request.version).into_bytes();
     for (name, value) in &request.headers {
         if !matches!(name.as_str(), "authorization" | "proxy-authorization" | "cookie") && !value.is_sensitive() {
-            echo.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+            field(&mut echo, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     echo.extend_from_slice(b"\r\n");

@@ -12,7 +12,6 @@ use super::worker::Client;
 use super::{answer, effects, own, relay};
 use crate::clock;
 use crate::net::serve::{Finished, Interim, Payload, RequestHead, ServiceRequest as Asking};
-use crate::store::Mark;
 use crate::wire::connection_auth;
 use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
@@ -68,9 +67,7 @@ impl Pass {
         let mut pass = Pass::new(client.clone(), request, watch)?;
         let interim = request.interim();
         let record = client.record_of(request).of_client(interim.clone());
-        // RFC 9110 section 15.2: HTTP/1.0 knows no interim responses.
-        pass.interim = Some(interim).filter(|_| pass.version > Version::HTTP_10);
-        (pass.special, pass.record) = (special, Some(record));
+        (pass.special, pass.interim, pass.record) = (special, Some(interim), Some(record));
         Some(pass)
     }
 
@@ -82,8 +79,7 @@ impl Pass {
     fn new(client: Rc<Client>, request: &RequestHead<'_>, watch: impl FnOnce(&Key) -> Watch) -> Option<Pass> {
         let worker = &client.worker;
         let key = Key::read(request.target()).ok()?;
-        let is_refused = || !client.peer.same_machine && own::of_machine(&key, &worker.dialer).is_some();
-        if own::whose(&key, &worker.front) != own::WhoseAddress::Other || is_refused() {
+        if own::refusal(&key, &worker.front, &worker.dialer, client.peer.same_machine).is_some() {
             return None;
         }
         let watch = watch(&key);
@@ -201,7 +197,7 @@ impl Pass {
     /// asked in the ordinary way.
     async fn again(&self, copy: &Copy, asked: &link::Request<'_>, place: RingQuery) -> Option<PassAnswer> {
         let client = &self.client;
-        let tag = copy.tag().filter(|_| client.peer.same_machine || copy.entry().mark == Mark::Anyone)?;
+        let tag = copy.tag().filter(|_| copy.entry().mark.allows(client.peer.same_machine))?;
         let mut lines = self.lines.clone();
         Said::line(IF_NONE_MATCH.as_str(), tag, &mut lines);
         let asked = link::Request { said: Said::Lines(&lines), held: true, ..*asked };

@@ -11,7 +11,6 @@ use super::record::Record;
 use super::reply::{Reply, ReplyContent};
 use super::worker::Client;
 use super::{access, copied, fellow, hit, own, pages, told, tunnel, upload};
-use crate::net::dial::Dialer;
 use crate::net::serve::{self, ClientBody, Finished, Noted, Service, ServiceRequest, ServiceStep, Upgrade};
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
@@ -212,16 +211,8 @@ fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
 
 /// What of absolute-form is not relayed: our own addresses, and requests that end here.
 fn page_of_ours(client: &Client, key: &Key, request: &mut Parts) -> Result<Option<Response<ReplyContent>>, Fault> {
-    match own::whose(key, &client.worker.front) {
-        own::WhoseAddress::Admin => return Err(pages::use_noproxy(&client.worker.front.admin.to_string())),
-        own::WhoseAddress::Proxy => return Err(looped()),
-        own::WhoseAddress::Other => {}
-    }
-    if !client.peer.same_machine
-        && let Some(ip) = own::of_machine(key, &client.worker.dialer)
-    {
-        return Err(Dialer::refuse_ours(ip));
-    }
+    let worker = &client.worker;
+    own::refusal(key, &worker.front, &worker.dialer, client.peer.same_machine).map_or(Ok(()), Err)?;
     Ok(match own::last_hop(request) {
         own::Hops::Onward => None,
         own::Hops::Here if request.method == Method::TRACE => Some(pages::trace(request)),

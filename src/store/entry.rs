@@ -12,6 +12,7 @@ use crate::policy::{Part, Terms};
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
+use crate::wire::written;
 use body::{EntryBody, blocks};
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -40,6 +41,14 @@ pub enum Mark {
 }
 
 impl Mark {
+    /// `local`: only this machine reaches where it came from.
+    pub fn of(local: bool) -> Mark {
+        if local { Mark::SameMachine } else { Mark::Anyone }
+    }
+    /// Whether a client may be answered with it.
+    pub fn allows(self, same_machine: bool) -> bool {
+        same_machine || self == Mark::Anyone
+    }
     /// Who may be answered with something that came from both.
     pub fn and(self, other: Mark) -> Mark {
         match (self, other) {
@@ -256,10 +265,7 @@ impl Entry {
     /// Appends its fields as they stand in a head, but for those of these traits.
     pub fn write_fields(&self, except: Traits, out: &mut Vec<u8>) {
         for line in self.lines().filter(|line| !line.id.is(except)) {
-            out.extend_from_slice(line.name());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(line.value.of(&self.blob));
-            out.extend_from_slice(b"\r\n");
+            written::field(out, line.name(), line.value.of(&self.blob));
         }
     }
     pub fn touch(&self, seconds: u64) {

@@ -1,6 +1,6 @@
 //! What is stored under one URL: one entry, or several that `Vary` tells apart (RFC 9111 section 4.1).
 
-use super::entry::{Entry, Mark};
+use super::entry::Entry;
 use super::parts::{self, is_same_variant};
 use super::weigh::Weigh;
 use crate::account::Hold;
@@ -148,5 +148,5 @@ fn replaces(new: &Entry, old: &Entry) -> bool {
 
 /// What only clients on the same machine may reach is there for nobody else.
 fn is_for(entry: &Entry, same_machine: bool) -> bool {
-    same_machine || entry.mark == Mark::Anyone
+    entry.mark.allows(same_machine)
 }

@@ -1,6 +1,7 @@
 //! The fields that only the link carries (`docs/link.md`).
 
 use super::fault::Blame;
+use super::written;
 use http::header::HeaderName;
 
 /// What all of them begin with; both ends remove every such field before a message leaves the link.
@@ -59,6 +60,8 @@ pub fn introduced(value: &[u8]) -> Option<(&str, &str)> {
 
 /// The value of [`CLIENT`] and [`REACH`] that says: on this machine only.
 pub const LOCAL: &str = "local";
+/// [`REACH`] as a line that says so.
+pub const REACH_LINE: &[u8] = b"ringhold-reach: local\r\n";
 /// The value of [`CLIENT`] for a client on another machine.
 pub const REMOTE: &str = "remote";
 
@@ -70,7 +73,14 @@ pub fn client_said(is_local: bool, name: Option<[u8; 8]>) -> Vec<u8> {
 
 /// The same as a line.
 pub fn client_line(is_local: bool, name: Option<[u8; 8]>) -> Vec<u8> {
-    [CLIENT.as_str().as_bytes(), b": ", &client_said(is_local, name), b"\r\n"].concat()
+    let mut line = Vec::with_capacity(48);
+    written::field(&mut line, CLIENT.as_str().as_bytes(), &client_said(is_local, name));
+    line
+}
+
+/// Whether [`REACH`] says that the origin is reached from the machine of who sends it alone.
+pub fn is_reach_local(said: &[u8]) -> bool {
+    said == LOCAL.as_bytes()
 }
 
 /// Whether [`CLIENT`] says that the client is on the machine of who sends it.

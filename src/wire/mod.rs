@@ -22,4 +22,5 @@ mod structured;
 pub mod target;
 pub mod via;
 pub mod view;
+pub mod written;
 pub mod x509;

@@ -62,6 +62,17 @@ impl CacheStatus {
     }
 }
 
+/// What a member says of a hit, up to its number of seconds.
+pub const HIT: &str = "hit; ttl=";
+
+/// The beginning of the `Cache-Status` line of a hit, up to its number of seconds.
+pub fn hit_line(cache: &str) -> Box<[u8]> {
+    // Of any number, all but its one digit.
+    let member = CacheStatus { hit: true, ttl: Some(0), ..CacheStatus::default() }.to_value(cache);
+    let member = member.as_bytes().strip_suffix(b"0").unwrap_or_default();
+    [CACHE_STATUS.as_str().as_bytes(), b": ", member].concat().into()
+}
+
 /// `ringhold; error=connection_timeout; details="…"` for an error answer that we make.
 pub fn proxy_status(proxy: &str, fault: &Fault) -> HeaderValue {
     structured::value(&ProxyMember { proxy, fault })

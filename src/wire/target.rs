@@ -44,10 +44,12 @@ impl Key {
     }
     /// From the bytes of a target.
     pub fn read(target: &[u8]) -> Result<Key, Fault> {
-        if let Some(authority) = normal(target)
+        if let Some(spelt) = spelt(target)
             && let Ok(text) = std::str::from_utf8(target)
         {
-            return Ok(Key { text: text.into(), authority, hash: xxh3_64(target) });
+            let end = spelt.root.len();
+            let authority = (end - spelt.authority.len()) as u32..end as u32;
+            return Ok(Key { text: text.into(), authority, hash: Key::hash_of(target) });
         }
         match std::str::from_utf8(target) {
             Ok(url) => Key::parse(url),
@@ -84,6 +86,15 @@ impl Key {
     pub fn hash(&self) -> u64 {
         self.hash
     }
+    /// The same of a text that may be a key's.
+    #[inline]
+    pub fn hash_of(text: &[u8]) -> u64 {
+        xxh3_64(text)
+    }
+    /// The same of scheme, host and port, for tables of origins. No URL has it: each has a path.
+    pub fn origin_hash(&self) -> u64 {
+        xxh3_64(self.root().as_bytes())
+    }
     /// Same scheme, host and port.
     pub fn same_origin(&self, other: &Key) -> bool {
         self.scheme() == other.scheme() && self.authority() == other.authority()
@@ -105,8 +116,17 @@ impl fmt::Display for Key {
 /// As long as the `http` crate takes a URI, so that every key can be sent on.
 const LONGEST: usize = u16::MAX as usize - 1;
 
-/// Where the authority is in a target that is the text of its own key, as nearly all are. `None`: it has to be parsed.
-fn normal(target: &[u8]) -> Option<std::ops::Range<u32>> {
+/// What a target in absolute-form is made of.
+pub struct Spelt<'a> {
+    /// Scheme and authority.
+    pub root: &'a [u8],
+    pub authority: &'a [u8],
+    /// Path and query.
+    pub path: &'a [u8],
+}
+
+/// Takes apart a target that is the text of its own key, as nearly all are. `None`: it has to be parsed.
+pub fn spelt(target: &[u8]) -> Option<Spelt<'_>> {
     let http = target.strip_prefix(b"http://").map(|rest| (rest, &b":80"[..]));
     let known = http.or_else(|| target.strip_prefix(b"https://").map(|rest| (rest, &b":443"[..])));
     let (rest, default_port) = known.filter(|_| target.len() <= LONGEST)?;
@@ -119,8 +139,7 @@ fn normal(target: &[u8]) -> Option<std::ops::Range<u32>> {
         && name.iter().all(is_name)
         && is_normal_port(port, default_port)
         && path.iter().all(is_in_path);
-    let start = target.len() - rest.len();
-    is_normal.then(|| start as u32..(start + end) as u32)
+    is_normal.then(|| Spelt { root: &target[..target.len() - path.len()], authority, path })
 }
 
 /// `:` and a number that is written as we write it, and not the default.
@@ -172,7 +191,7 @@ fn build(scheme: &str, default_port: u16, authority: &Authority, path_and_query:
             "the URL is longer than 65534 bytes",
         ));
     }
-    let hash = xxh3_64(text.as_bytes());
+    let hash = Key::hash_of(text.as_bytes());
     Ok(Key { text: text.into_boxed_str(), authority: start as u32..end as u32, hash })
 }
 

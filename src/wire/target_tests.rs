@@ -288,3 +288,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn only_a_target_that_is_its_own_key_is_taken_apart() {
+    for (target, expected) in [
+        ("http://a/b?c", Some(("a", "/b?c"))),
+        ("http://a:81/", Some(("a:81", "/"))),
+        ("https://a/b", Some(("a", "/b"))),
+        ("http://a", None),
+        ("http://a?b", None),
+        ("http://A/b", None),
+        ("http://a:80/b", None),
+        ("http://a/b|c", None),
+        ("/b", None),
+        ("ftp://a/b", None),
+        ("http://a/b#c", None),
+        ("http://a/\u{e9}", None),
+    ] {
+        let expected = expected.map(|(authority, path)| {
+            let (root, path) = (target.len() - path.len(), path.as_bytes());
+            (&target.as_bytes()[..root], authority.as_bytes(), path)
+        });
+        let got = super::spelt(target.as_bytes()).map(|spelt| (spelt.root, spelt.authority, spelt.path));
+        assert_eq!(got, expected, "{target}");
+    }
+}

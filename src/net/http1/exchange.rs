@@ -12,6 +12,7 @@ use crate::wire::answer::decode::Head;
 use crate::wire::answer::fields::Length;
 use crate::wire::fault::Whose;
 use crate::wire::length::BodyLength;
+use crate::wire::written::{field, put};
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Response};
 use hyper::ext::ReasonPhrase;
@@ -139,15 +140,14 @@ impl<S: ByteStream> Answer<S> {
 /// The head of a request.
 pub fn head(method: &Method, target: &str, headers: &HeaderMap, upload: Option<&Upload>) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + target.len() + 48 * headers.len());
-    let mut put = |parts: [&[u8]; 4]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put([method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
+    put(&mut out, &[method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
     let frames = |name: &HeaderName| upload.is_some() && (*name == CONTENT_LENGTH || *name == TRANSFER_ENCODING);
     for (name, value) in headers.iter().filter(|(name, _)| !frames(name)) {
-        put([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        field(&mut out, name.as_str().as_bytes(), value.as_bytes());
     }
     match upload.map(Upload::length) {
-        Some(Some(length)) => put([b"content-length: ", length.to_string().as_bytes(), b"\r\n", b""]),
-        Some(None) => put([b"transfer-encoding: chunked\r\n", b"", b"", b""]),
+        Some(Some(length)) => field(&mut out, b"content-length", length.to_string().as_bytes()),
+        Some(None) => field(&mut out, b"transfer-encoding", b"chunked"),
         None => {}
     }
     out.extend_from_slice(b"\r\n");

@@ -1,7 +1,7 @@
 //! A request's body on its way to a server: pumped beside the reading of the answer.
 
 use crate::net::serve::BoxError;
-use crate::wire::hop;
+use crate::wire::{hop, written};
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body;
@@ -158,11 +158,11 @@ impl Upload {
         trailers.iter_mut().for_each(hop::strip_trailers);
         if self.chunked {
             self.head.extend_from_slice(b"0\r\n");
+            let mut lines = Vec::new();
             for (name, value) in trailers.iter().flatten() {
-                for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                    self.head.extend_from_slice(part);
-                }
+                written::field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
             }
+            self.head.extend_from_slice(&lines);
             self.tail = b"\r\n";
         }
     }

@@ -4,6 +4,7 @@ use super::body::told;
 use super::end::BoxError;
 use super::written;
 use crate::wire::length::BodyLength;
+use crate::wire::written::field;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
@@ -100,7 +101,7 @@ impl Rest {
                 *self = Rest::Nothing;
                 head.extend_from_slice(b"0\r\n");
                 for (name, value) in trailers.iter().flatten() {
-                    written::field(head, name.as_str(), value.as_bytes());
+                    field(head, name.as_str().as_bytes(), value.as_bytes());
                 }
                 Ok((data, b"\r\n"))
             }

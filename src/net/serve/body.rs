@@ -88,7 +88,7 @@ impl ClientBody {
         let source = content.map(|content| BodySource { half: half(), expects: says.expects, content });
         state.set_uploading(source.is_some());
         state.set_uploads(source.is_some());
-        ClientBody { source, interim: Interim::of_next(state), upgrade: None }
+        ClientBody { source, interim: Interim::of_next(state, says), upgrade: None }
     }
 
     pub(super) fn with_upgrade(mut self, upgrade: Upgrade) -> ClientBody {

@@ -1,7 +1,8 @@
 //! Interim responses (RFC 9110 section 15.2). They are optional, and the connection writes them before anything else.
 
+use super::says::Says;
 use super::state::ConnState;
-use super::written;
+use crate::wire::written::{field, status_line};
 use http::header::{CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
@@ -13,12 +14,14 @@ pub struct Interim {
     state: Arc<ConnState>,
     /// Which request of the connection it was.
     exchange: u32,
+    /// Whether its sender knows them: HTTP/1.0 has none (RFC 9110 section 15.2).
+    known: bool,
 }
 
 impl Interim {
     /// For the exchange that is about to begin.
-    pub(super) fn of_next(state: &Arc<ConnState>) -> Interim {
-        Interim { state: state.clone(), exchange: state.exchange().wrapping_add(1) }
+    pub(super) fn of_next(state: &Arc<ConnState>, says: &Says) -> Interim {
+        Interim { state: state.clone(), exchange: state.exchange().wrapping_add(1), known: !says.old }
     }
 
     /// Whether the connection was ended because its peer took nothing, or sent nothing, for too long.
@@ -33,7 +36,7 @@ impl Interim {
 
     /// `status` is 1xx, but not 101.
     pub fn send(&self, status: StatusCode, headers: &HeaderMap) {
-        if status.is_informational() {
+        if self.known && status.is_informational() {
             self.state.say_meanwhile(self.exchange, || message(status, headers));
         }
     }
@@ -46,15 +49,11 @@ impl Interim {
 
 fn message(status: StatusCode, headers: &HeaderMap) -> Vec<u8> {
     let mut message = Vec::with_capacity(256);
-    message.extend_from_slice(b"HTTP/1.1 ");
-    message.extend_from_slice(status.as_str().as_bytes());
-    message.push(b' ');
-    message.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
-    message.extend_from_slice(b"\r\n");
+    status_line(&mut message, status, None);
     // RFC 9110 section 8.6, RFC 9112 section 6.1: there is nothing whose end they could tell.
     let is_framing = |name: &HeaderName| *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
     for (name, value) in headers.iter().filter(|(name, _)| !is_framing(name)) {
-        written::field(&mut message, name.as_str(), value.as_bytes());
+        field(&mut message, name.as_str().as_bytes(), value.as_bytes());
     }
     message.extend_from_slice(b"\r\n");
     message

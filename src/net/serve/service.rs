@@ -120,7 +120,7 @@ impl ServiceRequest<'_> {
 
     /// What sends interim responses to it.
     pub fn interim(&self) -> Interim {
-        Interim::of_next(self.state)
+        Interim::of_next(self.state, &self.head.says)
     }
 
     /// The same as a request that lives on.

@@ -8,6 +8,7 @@ use crate::net::stream::untaken;
 use crate::wire::date;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::status::proxy_status;
+use crate::wire::written::{field, status_line};
 use http::StatusCode;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -76,14 +77,14 @@ pub fn text(fault: &Fault) -> String {
 /// The head of such an answer, and its content.
 pub(super) fn answer(fault: &Fault) -> (Vec<u8>, Vec<u8>) {
     let status = fault.status;
-    let reason = status.canonical_reason().unwrap_or("Error");
-    let text = text(fault);
-    let mut head = format!("HTTP/1.1 {} {reason}\r\nConnection: close\r\nDate: ", status.as_u16()).into_bytes();
-    head.extend_from_slice(&date::format(clock::wall()));
-    head.extend_from_slice(b"\r\nProxy-Status: ");
-    head.extend_from_slice(proxy_status("ringhold", fault).as_bytes());
-    head.extend_from_slice(b"\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ");
-    head.extend_from_slice(format!("{}\r\n\r\n", text.len()).as_bytes());
+    let (text, mut head) = (text(fault), Vec::with_capacity(512));
+    status_line(&mut head, status, status.canonical_reason().is_none().then_some(b"Error"));
+    field(&mut head, b"Connection", b"close");
+    field(&mut head, b"Date", &date::format(clock::wall()));
+    field(&mut head, b"Proxy-Status", proxy_status("ringhold", fault).as_bytes());
+    field(&mut head, b"Content-Type", b"text/plain; charset=utf-8");
+    field(&mut head, b"Content-Length", text.len().to_string().as_bytes());
+    head.extend_from_slice(b"\r\n");
     (head, text.into())
 }
 

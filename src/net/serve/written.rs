@@ -1,6 +1,7 @@
 //! PURE. How the head of an answer is written (RFC 9112).
 
 use crate::wire::length::BodyLength;
+use crate::wire::written::{field, status_line};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode, response};
 use hyper::ext::ReasonPhrase;
@@ -27,12 +28,8 @@ pub(super) struct Shape {
 /// Appends the head of an answer. `date`: added where the service set none.
 pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[u8]>, out: &mut Vec<u8>) {
     let Shape { framing, close, keep, hands_over, .. } = shape;
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(answer.status.as_str().as_bytes());
-    out.push(b' ');
     let said = answer.extensions.get::<ReasonPhrase>().map(ReasonPhrase::as_bytes);
-    out.extend_from_slice(said.or(answer.status.canonical_reason().map(str::as_bytes)).unwrap_or_default());
-    out.extend_from_slice(b"\r\n");
+    status_line(out, answer.status, said);
     let sized = matches!(framing, BodyLength::None | BodyLength::Sized(_))
         && answer.status != StatusCode::NO_CONTENT
         && !hands_over;
@@ -45,10 +42,10 @@ pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[
             CONNECTION => closes = closes || says_close(&answer.headers),
             _ => {}
         }
-        field(out, name.as_str(), value.as_bytes());
+        field(out, name.as_str().as_bytes(), value.as_bytes());
     }
     match framing {
-        BodyLength::Sized(n) if !length => field(out, "content-length", itoa::Buffer::new().format(n).as_bytes()),
+        BodyLength::Sized(n) if !length => field(out, b"content-length", itoa::Buffer::new().format(n).as_bytes()),
         BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         _ => {}
     }
@@ -58,16 +55,8 @@ pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[
         out.extend_from_slice(b"connection: keep-alive\r\n");
     }
     if let Some(date) = date.filter(|_| !dated) {
-        field(out, "date", date);
+        field(out, b"date", date);
     }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a field line.
-pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 

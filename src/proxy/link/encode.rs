@@ -8,6 +8,7 @@ use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
 use crate::wire::link;
 use crate::wire::target::Key;
+use crate::wire::written::{field, put};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -126,16 +127,6 @@ impl Request<'_> {
             (true, false) => out.extend_from_slice(b"te: trailers\r\nconnection: te\r\n"),
             (true, true) => out.extend_from_slice(b"te: trailers\r\nconnection: upgrade, te\r\n"),
         }
-    }
-}
-
-fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    put(out, &[name, b": ", value, b"\r\n"]);
-}
-
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    for part in parts {
-        out.extend_from_slice(part);
     }
 }
 

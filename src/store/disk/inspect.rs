@@ -7,8 +7,8 @@ use super::mark::{self, Ended};
 use super::place::IndexSlot;
 use super::read::entry_at;
 use super::recover::{Opening, Replayed, replayed};
+use crate::wire::target::Key;
 use std::io;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// What a folder holds, by its journal.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub fn verify(files: &impl Files) -> io::Result<RecordsReport> {
     for (id, slot) in found.index.all() {
         let read = entry_at(files, found.lineage, slot.segment(found.next), slot);
         match read.is_ok_and(|read| {
-            Id::of(xxh3_64(read.entry.key())) == id && read.file.is_none_or(|file| is_whole(files, file))
+            Id::of(Key::hash_of(read.entry.key())) == id && read.file.is_none_or(|file| is_whole(files, file))
         }) {
             true => report.whole += 1,
             false => report.damaged += 1,

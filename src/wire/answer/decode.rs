@@ -223,7 +223,7 @@ impl<'b> Framing<'b> {
             FieldId::Connection => self.connection(value),
             FieldId::TransferEncoding => self.transfer_encoding(value),
             FieldId::WwwAuthenticate => self.challenges |= connection_auth::challenges(value),
-            FieldId::LinkReach => self.local |= value == link::LOCAL.as_bytes(),
+            FieldId::LinkReach => self.local |= link::is_reach_local(value),
             FieldId::LinkLength => self.told_length = decimal(value),
             FieldId::LinkFault => self.blame = Blame::read(value),
             _ => {}

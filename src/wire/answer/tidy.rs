@@ -2,6 +2,8 @@
 //! same (RFC 9112 sections 2.2, 5.1 and 5.2): a blank before the colon is removed, a folded line is unfolded, and a line that
 //! is none is left out. What could tell where the body ends is not guessed: it is an error.
 
+use crate::wire::written;
+
 /// Longer than the limit.
 pub const TOO_LONG: &str = "head too long";
 /// Why a head cannot be made tidy.
@@ -111,9 +113,7 @@ fn field(line: &[u8], folded: bool, out: &mut Vec<u8>) -> Result<(), &'static st
     if is_framing(line) && (folded || name != said) {
         return Err(ODD_FRAMING);
     }
-    for part in [name, b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
+    written::field(out, name, value);
     Ok(())
 }
 

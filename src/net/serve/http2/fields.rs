@@ -10,6 +10,7 @@
 //! | content without `content-length` | `Transfer-Encoding: chunked` |
 
 use crate::wire::target::Key;
+use crate::wire::written::{field, put};
 use http::header::{COOKIE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
@@ -39,16 +40,18 @@ pub(super) fn head(request: &Parts, ends: bool) -> Result<Vec<u8>, &'static str>
             if headers.get_all(HOST).iter().any(|host| !is_same(host.as_bytes(), authority.as_bytes())) {
                 return Err("its host field is not its :authority");
             }
-            field(&mut out, HOST.as_str(), authority.as_bytes());
+            field(&mut out, HOST.as_str().as_bytes(), authority.as_bytes());
         }
-        None => headers.get_all(HOST).iter().for_each(|host| field(&mut out, HOST.as_str(), host.as_bytes())),
+        None => {
+            headers.get_all(HOST).iter().for_each(|host| field(&mut out, HOST.as_str().as_bytes(), host.as_bytes()))
+        }
     }
     for (name, value) in headers.iter().filter(|(name, _)| **name != HOST && **name != COOKIE) {
-        field(&mut out, name.as_str(), value.as_bytes());
+        field(&mut out, name.as_str().as_bytes(), value.as_bytes());
     }
     cookie(headers, &mut out);
     if !ends && !headers.contains_key(http::header::CONTENT_LENGTH) {
-        field(&mut out, "transfer-encoding", b"chunked");
+        field(&mut out, b"transfer-encoding", b"chunked");
     }
     out.extend_from_slice(b"\r\n");
     Ok(out)
@@ -75,14 +78,6 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
         Key::read(&url).ok().filter(|key| key.path_and_query() == "/").map(|key| key.root().to_owned())
     };
     a == b || root(a).is_some_and(|a| root(b) == Some(a))
-}
-
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
-    parts.iter().for_each(|part| out.extend_from_slice(part));
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    put(out, &[name.as_bytes(), b": ", value, b"\r\n"]);
 }
 
 #[cfg(test)]
