@@ -302,6 +302,23 @@ fn the_oldest_go_and_what_was_used_is_kept() {
 }
 
 #[test]
+fn for_a_byte_that_is_stored_less_than_1_3_are_written_where_all_that_goes_was_used() {
+    let mut rig = Rig::new(16 * SMALL);
+    for n in 0..12_000 {
+        rig.put(&page(&url(n), 0, n, Marks::NONE, 3_000)).unwrap();
+        rig.disk.used(hash(url(n).as_bytes()));
+        if n % 50 == 0 {
+            rig.work();
+        }
+    }
+    rig.work();
+    let counts = &rig.disk.counts;
+    let stored = (counts.written - counts.rewritten) as f64;
+    let of_it = counts.written as f64 / stored;
+    assert!((1.1..1.26).contains(&of_it), "{of_it:.3}, and what the journal takes: {} bytes", rig.files.bytes());
+}
+
+#[test]
 fn a_long_journal_is_written_anew_and_says_the_same() {
     let mut rig = Rig::new(16 * SMALL);
     for round in 0..60 {
