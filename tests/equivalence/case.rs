@@ -26,6 +26,8 @@ pub struct Case {
     pub front_only: Option<&'static str>,
     /// What HTTP/1.0 cannot say, and why.
     pub new_only: Option<&'static str>,
+    /// What HTTP/2 cannot say, and why.
+    pub text_only: Option<&'static str>,
     /// What is never written to a disk, and why.
     pub memory_only: Option<&'static str>,
     /// What comes of it inside TLS, where that is something else on purpose.
@@ -103,6 +105,7 @@ pub fn case(name: &'static str, asks: Vec<Ask>, origin: Script, expect: Vec<Expe
         open_ended: false,
         front_only: None,
         new_only: None,
+        text_only: None,
         memory_only: None,
         inside: None,
     }
@@ -139,6 +142,10 @@ impl Case {
 
     pub fn new_only(self, why: &'static str) -> Case {
         Case { new_only: Some(why), ..self }
+    }
+
+    pub fn text_only(self, why: &'static str) -> Case {
+        Case { text_only: Some(why), ..self }
     }
 
     pub fn memory_only(self, why: &'static str) -> Case {

@@ -25,6 +25,18 @@ pub enum Route {
 pub enum Version {
     New,
     Old,
+    /// HTTP/2, which is spoken inside TLS alone.
+    Two,
+}
+
+impl Version {
+    pub fn number(self) -> &'static str {
+        match self {
+            Version::New => "1.1",
+            Version::Old => "1.0",
+            Version::Two => "2",
+        }
+    }
 }
 
 /// How a client speaks to whom it speaks to.
@@ -67,7 +79,9 @@ impl Column {
                 if held && (!place.front || place.disk) {
                     continue; // A node has no such filter; and what it is asked so is answered from memory alone.
                 }
-                all.extend([Version::New, Version::Old].map(|version| Column { way, place, held, version }));
+                let versions = [Version::New, Version::Old, Version::Two].into_iter();
+                let spoken = versions.filter(|version| *version != Version::Two || place.edge == Edge::Tls);
+                all.extend(spoken.map(|version| Column { way, place, held, version }));
             }
         }
         all
@@ -78,6 +92,7 @@ impl Column {
         match (self.version, self.way) {
             (Version::Old, Way::Link) => Some("the link is HTTP/1.1 (docs/link.md)"),
             (Version::Old, _) if case.new_only.is_some() => case.new_only,
+            (Version::Two, _) if case.text_only.is_some() => case.text_only,
             _ if self.place.disk && case.memory_only.is_some() => case.memory_only,
             (_, Way::Node | Way::Link) if case.front_only.is_some() => case.front_only,
             _ => None,
@@ -123,11 +138,7 @@ impl fmt::Display for Column {
             (Way::Node, _) => "node, as a client",
             (Way::Link, _) => "node, as a front",
         };
-        let version = match version {
-            Version::New => "1.1",
-            Version::Old => "1.0",
-        };
-        write!(f, "{way}, {route:?}, HTTP/{version}")?;
+        write!(f, "{way}, {route:?}, HTTP/{}", version.number())?;
         [(hot, "hot"), (held, "held"), (log, "log"), (disk, "disk")]
             .iter()
             .filter(|(is, _)| **is)

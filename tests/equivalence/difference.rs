@@ -32,7 +32,7 @@ pub fn level(column: &Column, case: &Case, seen: &mut Vec<Line>, reference: &mut
     }
 }
 
-pub static DIFFERENCES: [Difference; 25] = [
+pub static DIFFERENCES: [Difference; 29] = [
     Difference::new(
         "the access log names the front's own copy where that has answered",
         |column, _| column.place.hot && column.place.log,
@@ -157,6 +157,43 @@ pub static DIFFERENCES: [Difference; 25] = [
         },
     ),
     Difference::new(
+        "RFC 9110 section 7.6.3, for HTTP/2: Via tells the version of the message as it was received",
+        |column, _| column.version == Version::Two,
+        |seen, _| {
+            for line in seen.iter_mut().filter(|line| line.starts_with("question ") && line.contains(" field via")) {
+                *line = line.replace(": 2.0 ringhold", ": 1.1 ringhold");
+            }
+        },
+    ),
+    Difference::new(
+        "RFC 9113 section 8.3.2: an answer has a status, and neither a version nor a reason",
+        |column, _| column.version == Version::Two,
+        |_, reference| {
+            for line in
+                reference.iter_mut().filter(|line| line.contains(" line HTTP/1.1 ") && !line.starts_with("question "))
+            {
+                let (before, after) = line.split_once("HTTP/1.1 ").expect("it is there");
+                *line = format!("{before}HTTP/2 {}", after.split(' ').next().unwrap_or(""));
+            }
+        },
+    ),
+    Difference::new(
+        "RFC 9113 section 8.2.2: nothing is said of the connection, which goes on; an answer ends with its stream",
+        |column, _| column.version == Version::Two,
+        |_, reference| {
+            each_round(&reference.clone(), |n| {
+                takes(reference, &format!("{n} field connection: close"));
+                takes(reference, &format!("{n} field transfer-encoding: chunked"));
+                replace(reference, &format!("{n} end Closed"), &format!("{n} end Kept"));
+            });
+        },
+    ),
+    Difference::new(
+        "RFC 9113 section 8.2.3: several lines of cookies are one",
+        |column, case| column.version == Version::Two && case.name.starts_with("cookies"),
+        |_, reference| join_cookies(reference),
+    ),
+    Difference::new(
         "RFC 9110 section 15.2: HTTP/1.0 knows no interim answers",
         |column, _| column.version == Version::Old,
         |_, reference| drop_where(reference, |line| line[1..].starts_with(" interim ")),
@@ -236,8 +273,11 @@ pub static DIFFERENCES: [Difference; 25] = [
     ),
     Difference::new(
         "RFC 9110 section 9.3.8: TRACE shows the message as it was received",
-        |column, case| column.version == Version::Old && case.name.starts_with("TRACE"),
-        |seen, _| replace(seen, " HTTP/1.0\\r\\n", " HTTP/1.1\\r\\n"),
+        |column, case| column.version != Version::New && case.name.starts_with("TRACE"),
+        |seen, _| {
+            let received = [" HTTP/1.0\\r\\n", " HTTP/2.0\\r\\n"];
+            received.iter().for_each(|version| replace(seen, version, " HTTP/1.1\\r\\n"));
+        },
     ),
     Difference::new(
         "KNOWN, RFC 9110 section 7.6.2: a node that is asked by clients themselves counts no Max-Forwards",
@@ -252,6 +292,17 @@ pub static DIFFERENCES: [Difference; 25] = [
         },
     ),
 ];
+
+/// Of each question.
+fn join_cookies(lines: &mut Vec<Line>) {
+    let more: Vec<Line> = lines.iter().filter(|line| line.contains(" field cookie (line 2): ")).cloned().collect();
+    for line in more {
+        let (question, value) = line.split_once(" field cookie (line 2): ").expect("it is there");
+        let first = format!("{question} field cookie: ");
+        takes(lines, &line);
+        lines.iter_mut().filter(|line| line.starts_with(&first)).for_each(|line| *line += &format!("; {value}"));
+    }
+}
 
 /// Of an answer.
 fn is_our_via(line: &str) -> bool {

@@ -1,6 +1,6 @@
 //! What runs for some columns: a front with a node, or a node alone; how clients reach it; and what it counts and logs.
 
-use super::column::{Column, Edge, Place, Route, Way};
+use super::column::{Column, Edge, Place, Route, Version, Way};
 use super::seen::Line;
 use super::stage::{OTHER, Stage};
 use crate::support::standalone::Standalone;
@@ -28,8 +28,8 @@ pub struct Running {
     /// Kept for the questions that are no cells.
     to_admin: Option<Connection>,
     admin: String,
-    /// What clients believe that speak TLS with the front.
-    trust: Option<Arc<ClientConfig>>,
+    /// What clients believe that speak TLS with the front, and HTTP/1 or HTTP/2 inside.
+    trust: Option<[Arc<ClientConfig>; 2]>,
     /// What was counted when the last cell was over.
     pub last: Option<Counts>,
     log: Option<(File, Vec<String>)>,
@@ -74,8 +74,10 @@ impl Running {
             setup.start_as(Some(Path::new(PROGRAM)), |command| force(command, place.route))
         });
         let trust = front.as_ref().filter(|_| place.edge == Edge::Tls).map(|front| {
-            let ours = CertificateDer::pem_file_iter(front.folder().join("state/ca/ca.pem")).expect("it has made one");
-            Arc::new(tls::client_of(ours.map(|root| root.expect("a certificate")), &["http/1.1"]))
+            let ours = front.folder().join("state/ca/ca.pem");
+            let ours = CertificateDer::pem_file_iter(ours).expect("it has made one");
+            let ours: Vec<_> = ours.map(|root| root.expect("a certificate")).collect();
+            ["http/1.1", "h2"].map(|protocol| Arc::new(tls::client_of(ours.clone(), &[protocol])))
         });
         let log = front.as_ref().filter(|_| place.log).map(|front| {
             (File::open(front.folder().join("stdout")).expect("its standard output is a file"), Vec::new())
@@ -112,9 +114,10 @@ impl Running {
     }
 
     /// A connection on which what the origin has is asked for.
-    pub fn connect(&mut self, way: Way, origin: &str) -> Connection {
-        let mut connection = Connection::to(self.address(way));
-        let Some(trust) = &self.trust else { return connection };
+    pub fn connect(&mut self, column: Column, origin: &str) -> Connection {
+        let mut connection = Connection::to(self.address(column.way));
+        let Some([text, two]) = &self.trust else { return connection };
+        let trust = if column.version == Version::Two { two } else { text };
         self.tunnels += 1;
         connection.send(format!("CONNECT {origin} HTTP/1.1\r\nHost: {origin}\r\n\r\n")).expect("the front listens");
         assert_eq!(connection.head().expect("the front answers").word(1), "200");

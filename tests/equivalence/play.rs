@@ -1,13 +1,13 @@
 //! Plays one cell: asks what the case says in the way of the column, and writes down what was seen.
 
-use super::case::{Ask, Case, Content, End, get};
+use super::asking::Client;
+use super::case::{Ask, Case, End, get};
 use super::column::{Column, Version, Way};
 use super::place::{Counts, Running};
 use super::seen::{self, Line};
 use super::stage::Stage;
-use crate::support::framing::{Framing, Trailers};
+use super::text;
 use crate::support::head::all;
-use crate::support::{Connection, Head, PATIENCE};
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -51,10 +51,11 @@ pub fn play(
     let mut primed = None;
     if column.held {
         play.priming.store(true, Ordering::SeqCst);
-        let mut client = running.connect(column.way, &host);
+        let new = Column { version: Version::New, ..column };
+        let mut client = running.connect(new, &host);
         let counts = running.counts();
         primed = Some((answers(&counts) + 2, bytes(&counts) + 2 * PRIMED.len() as i64));
-        let ask = encoded(&get(""), &url, Column { version: Version::New, ..column }).concat();
+        let ask = text::encoded(&get(""), &url, new).concat();
         for _ in 0..2 {
             client.send(&ask).expect("it takes requests");
             assert_eq!(client.response("GET").expect("an answer").text(), PRIMED, "{}", case.name);
@@ -70,28 +71,21 @@ pub fn play(
         Some(last) if !column.held => last,
         _ => counted_so_far(running, primed.unwrap_or_default()),
     };
-    let asks = |ask: &Ask| encoded(ask, &url, column);
     let mut seen = Cell::default();
-    let mut client = None;
-    if case.pipelined {
-        let all: Vec<u8> = case.asks.iter().flat_map(|ask| asks(ask).concat()).collect();
-        let mut connection = running.connect(column.way, &host);
-        connection.send(all).expect("it takes requests");
-        client = Some(connection);
-    }
+    let mut client = case.pipelined.then(|| Client::pipelining(running, &case.asks, (&host, &url), column));
     for (i, ask) in case.asks.iter().enumerate() {
         if column.place.disk && i > 0 && !case.pipelined {
             running.leave_to_disk(stage);
         }
-        let mut connection = client.take().unwrap_or_else(|| running.connect(column.way, &host));
-        let (mut round, lines) = converse(&mut connection, ask, &asks(ask), case.pipelined, column);
+        let mut asking = client.take().unwrap_or_else(|| Client::new(running, &host, column));
+        let (mut round, lines) = asking.converse(ask, &url, column);
         round.asked = play.begun();
         seen.lines.extend(lines.into_iter().map(|line| format!("{} {line}", i + 1)));
         if case.background == 0 && !case.pipelined {
             seen.lines.push(format!("{} asked {}", i + 1, round.asked));
         }
         if round.end == Some(End::Kept) {
-            client = Some(connection);
+            client = Some(asking);
         }
         seen.rounds.push(round);
     }
@@ -167,135 +161,6 @@ fn settled(
 
 fn scheme(column: Column) -> &'static str {
     if column.is_inside() { "https" } else { "http" }
-}
-
-/// The parts of a request: all but an awaited body are sent at once.
-fn encoded(ask: &Ask, url: &str, column: Column) -> [Vec<u8>; 2] {
-    let (scheme, rest) = url.split_once("://").expect("a URL");
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let target = if column.is_inside() { path } else { url };
-    let version = match column.version {
-        Version::New => "1.1",
-        Version::Old => "1.0",
-    };
-    let capitals = scheme.to_ascii_uppercase();
-    let names =
-        [("url", target), ("scheme", scheme), ("SCHEME", &capitals), ("host", host), ("path", path), ("v", version)];
-    let fill = |text: String, (name, by): &(&str, &str)| text.replace(&format!("{{{name}}}"), by);
-    let filled = |text: &str| names.iter().fold(text.to_owned(), fill);
-    let mut head = format!("{} {}{}", ask.method, filled(ask.line), filled(ask.fields));
-    if column.way == Way::Link {
-        head += &format!("Via: {version} ringhold\r\nRinghold-Client: local\r\n");
-    }
-    let (mut body, mut later) = (String::new(), String::new());
-    match ask.content {
-        Content::None => {}
-        Content::Sized(text) => {
-            head += &format!("Content-Length: {}\r\n", text.len());
-            body += text;
-        }
-        Content::Awaited(text) => {
-            head += &format!("Content-Length: {}\r\nExpect: 100-continue\r\n", text.len());
-            let place = if column.version == Version::New { &mut later } else { &mut body };
-            *place += text;
-        }
-        Content::Chunked(chunks, trailers) => {
-            head += "Transfer-Encoding: chunked\r\n";
-            body.extend(chunks.iter().map(|chunk| format!("{:x}\r\n{chunk}\r\n", chunk.len())));
-            body += &format!("0\r\n{trailers}\r\n");
-        }
-    }
-    [latin1(&format!("{head}\r\n{body}")), later.into_bytes()]
-}
-
-/// Texts of the table are bytes of the same number.
-fn latin1(text: &str) -> Vec<u8> {
-    text.chars().map(|c| u8::try_from(c).expect("a byte")).collect()
-}
-
-/// Sends a request, unless that was done, and reads its answer.
-fn converse(
-    connection: &mut Connection,
-    ask: &Ask,
-    parts: &[Vec<u8>; 2],
-    is_sent: bool,
-    column: Column,
-) -> (Round, Vec<Line>) {
-    connection.patience(PATIENCE);
-    let (mut round, mut lines) = (Round::default(), Vec::new());
-    if !is_sent {
-        let _ = connection.send(&parts[0]);
-    }
-    let mut later = &parts[1][..];
-    let head = loop {
-        let head = match connection.head() {
-            Ok(head) => head,
-            Err(e) => {
-                assert!(!is_late(&e), "no answer in time");
-                round.end = Some(End::Unanswered);
-                lines.push("end Unanswered".to_owned());
-                return (round, lines);
-            }
-        };
-        let status = status(&head);
-        if status == 100 {
-            let _ = connection.send(std::mem::take(&mut later));
-        }
-        if !(100..200).contains(&status) || status == 101 {
-            break head;
-        }
-        round.interim.push(status);
-        lines.push(format!("interim {} line {}", round.interim.len(), head.line));
-        lines.extend(seen::fields(&format!("interim {} field", round.interim.len()), &head.fields));
-    };
-    (round.status, round.fields) = (status(&head), head.fields.clone());
-    lines.push(format!("line {}", head.line));
-    lines.extend(seen::fields("field", &head.fields));
-    let framing = Framing::of_response(ask.method, round.status, &head);
-    let mut body = Vec::new();
-    let read = connection.body(ask.method, &head, |piece| body.extend_from_slice(piece));
-    lines.push(format!("body {}", seen::body(&body)));
-    round.body = body;
-    let end = match read {
-        Ok((_, trailers)) => {
-            lines.extend(trailer_lines(&trailers));
-            ended(connection, &head, framing, !later.is_empty(), column)
-        }
-        Err(e) => {
-            assert!(!is_late(&e), "the rest of the answer does not come in time");
-            End::Cut
-        }
-    };
-    lines.push(format!("end {end:?}"));
-    round.end = Some(end);
-    (round, lines)
-}
-
-fn trailer_lines(trailers: &Trailers) -> Vec<Line> {
-    seen::fields("trailer", trailers)
-}
-
-/// Whether the connection goes on as the head says (RFC 9112 section 9.3). A request whose body was not sent leaves it in
-/// nobody's hands.
-fn ended(connection: &mut Connection, head: &Head, framing: Framing, unsent: bool, column: Column) -> End {
-    let says = |option| head.lists("connection", option);
-    let keeps = match column.version {
-        Version::New => !says("close"),
-        Version::Old => says("keep-alive"),
-    };
-    if keeps && !unsent && framing != Framing::ToTheEnd {
-        return End::Kept;
-    }
-    assert!(connection.closes_within(PATIENCE), "a connection of which the last was said is closed: {head:?}");
-    End::Closed
-}
-
-fn status(head: &Head) -> u16 {
-    head.word(1).parse().unwrap_or_else(|_| panic!("no status line: {}", head.line))
-}
-
-fn is_late(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }
 
 /// What the access log says otherwise than the client has seen it.

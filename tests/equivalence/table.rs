@@ -12,6 +12,12 @@ type Done = io::Result<()>;
 const TRUSTED: &str = "on loopback a node believes whoever asks to be a front (docs/link.md, Trust on TCP)";
 const NO_CHUNKS: &str = "HTTP/1.0 has no transfer codings (RFC 9112 section 6.1)";
 const ONE_BY_ONE: &str = "without `keep-alive` a connection of HTTP/1.0 ends with its first answer";
+const STREAMS: &str = "HTTP/2 has a stream for each request, and nothing to wait in line for";
+const NO_LINES: &str =
+    "HTTP/2 has fields by their length, not lines of text, and tells no version (RFC 9113 section 8)";
+const NO_HOP: &str =
+    "HTTP/2 has no fields of a hop: who sends one is reset (RFC 9113 section 8.2.2; tests/http2/table.rs)";
+const AUTHORITY: &str = "HTTP/2 has `:authority`, once (RFC 9113 section 8.3.1; tests/http2/table.rs)";
 const CONTROL: &str = "what has no absolute target is control at a node (docs/link.md)";
 const PARTS: &str = "parts of a representation are not written to a disk (docs/disk.md)";
 const ONE_HOST: &str = "inside a tunnel there is one host, and 421 for others (docs/https.md)";
@@ -121,8 +127,14 @@ fn plain() -> Vec<Case> {
             |x, _| x.reply(200, "Cache-Control: max-age=1000\r\n", ""),
             vec![Body(&[""; 4]), Asked(&[1; 4])],
         ),
-        case("pipelined", four(get("")), store, vec![Body(&["answer 0"; 4])]).pipelined().new_only(ONE_BY_ONE),
-        case("pipelined and not stored", four(get("")), pass, vec![Status(&[200; 4])]).pipelined().new_only(ONE_BY_ONE),
+        case("pipelined", four(get("")), store, vec![Body(&["answer 0"; 4])])
+            .text_only(STREAMS)
+            .pipelined()
+            .new_only(ONE_BY_ONE),
+        case("pipelined and not stored", four(get("")), pass, vec![Status(&[200; 4])])
+            .text_only(STREAMS)
+            .pipelined()
+            .new_only(ONE_BY_ONE),
     ]
 }
 
@@ -181,8 +193,10 @@ fn requests() -> Vec<Case> {
         )
         .inside(ONE_HOST, vec![Status(&[421; 4]), Asked(&[0; 4])]),
         case("no Host", to("{url} HTTP/{v}\r\n"), store, vec![Status(&[400; 4])])
+            .text_only(AUTHORITY)
             .new_only("HTTP/1.0 may do without (RFC 9112 section 3.2)"),
-        case("two Hosts", to("{url} HTTP/{v}\r\nHost: {host}\r\nHost: {host}\r\n"), store, vec![Status(&[400; 4])]),
+        case("two Hosts", to("{url} HTTP/{v}\r\nHost: {host}\r\nHost: {host}\r\n"), store, vec![Status(&[400; 4])])
+            .text_only(AUTHORITY),
         case(
             "user information",
             to("{scheme}://me@{host}{path} HTTP/{v}\r\nHost: {host}\r\n"),
@@ -199,21 +213,25 @@ fn requests() -> Vec<Case> {
             four(get("X-A: b\n").line("{url} HTTP/{v}\nHost: {host}\n")),
             store,
             vec![Asked(&[1; 4]), Sent("x-a: b")],
-        ),
+        )
+        .text_only(NO_LINES),
         case(
             "values in odd spaces",
             four(get("X-A:b\r\nX-B: \t b  c \t\r\nX-C:\r\nX-D: \"a, b\"\r\nX-E: \u{e9}\u{ff}\r\n")),
             pass,
             vec![Sent("x-a: b"), Sent("x-b: b  c"), Sent("x-c: "), Sent("x-e: \u{e9}\u{ff}")],
-        ),
+        )
+        .text_only(NO_LINES),
         case(
             "lines of one name",
             four(get("X-A: 1\r\nX-B: 2\r\nx-a: 3\r\n")),
             pass,
             vec![Sent("x-a: 1"), Sent("x-a: 3")],
         ),
-        case("a space before the colon", vec![get("X-A : b\r\n"); 2], pass, vec![Status(&[400; 2])]).uncounted(2),
-        case("no colon", vec![get("nothing\r\n"); 2], pass, vec![Status(&[400; 2])]).uncounted(2),
+        case("a space before the colon", vec![get("X-A : b\r\n"); 2], pass, vec![Status(&[400; 2])])
+            .text_only(NO_LINES)
+            .uncounted(2),
+        case("no colon", vec![get("nothing\r\n"); 2], pass, vec![Status(&[400; 2])]).text_only(NO_LINES).uncounted(2),
         case("80 fields", four(get(EIGHTY)), pass, vec![Status(&[200; 4]), Sent("x: y")]),
         case(
             "a version that does not exist",
@@ -221,6 +239,7 @@ fn requests() -> Vec<Case> {
             pass,
             vec![],
         )
+        .text_only(NO_LINES)
         .uncounted(2)
         .new_only("it has a version of its own"),
     ]
@@ -505,33 +524,33 @@ fn fields() -> Vec<Case> {
             Asked(&[1; 4]),
             SentNot("connection"),
             Ends(1, End::Closed),
-        ]),
+        ]).text_only(NO_HOP),
         case("Connection: keep-alive", four(get("Connection: Keep-Alive\r\nKeep-Alive: timeout=5\r\n")), store, vec![
             Asked(&[1; 4]),
             SentNot("connection"),
             SentNot("keep-alive"),
             Ends(1, End::Kept),
-        ]),
-        case("Proxy-Connection", four(get("Proxy-Connection: keep-alive\r\n")), pass, vec![SentNot("proxy-connection")]),
+        ]).text_only(NO_HOP),
+        case("Proxy-Connection", four(get("Proxy-Connection: keep-alive\r\n")), pass, vec![SentNot("proxy-connection")]).text_only(NO_HOP),
         case("Connection names a field", four(get("Connection: keep-alive, X-Gone\r\nX-Gone: a\r\nX-Here: b\r\n")), pass, vec![
             SentNot("x-gone"),
             Sent("x-here: b"),
-        ]),
+        ]).text_only(NO_HOP),
         case(
             "Connection names what is for everyone",
             four(get("Connection: Host, Cache-Control, Via\r\nCache-Control: no-store\r\nVia: 1.1 other\r\n")),
             store,
             vec![Sent("cache-control: no-store"), Sent("via: 1.1 other"), Asked(&[1, 2, 3, 4])],
-        ),
+        ).text_only(NO_HOP),
         case("Connection names what was decided by", four(get("Connection: Authorization\r\nAuthorization: Basic a\r\n")), store, vec![
             SentNot("authorization"),
-        ]),
-        case("TE", four(get("TE: trailers, gzip\r\nConnection: TE\r\n")), pass, vec![Status(&[200; 4])]),
+        ]).text_only(NO_HOP),
+        case("TE", four(get("TE: trailers, gzip\r\nConnection: TE\r\n")), pass, vec![Status(&[200; 4])]).text_only(NO_HOP),
         case("Upgrade that nobody knows", four(get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n")), pass, vec![
             SentNot("upgrade"),
             SentNot("http2-settings"),
-        ]),
-        case("Keep-Alive alone", four(get("Keep-Alive: 5\r\n")), pass, vec![SentNot("keep-alive")]),
+        ]).text_only(NO_HOP),
+        case("Keep-Alive alone", four(get("Keep-Alive: 5\r\n")), pass, vec![SentNot("keep-alive")]).text_only(NO_HOP),
         case("Via of another", four(get("Via: 1.0 other (a, b)\r\n")), store, vec![Sent("via: 1.0 other (a, b)")]),
         case("a loop", vec![get("Via: 1.1 other, 1.1 Ringhold\r\n"); 2], store, vec![Status(&[502; 2]), Asked(&[0, 0])])
             .front_only(CHECKED),
@@ -851,13 +870,16 @@ fn uploads() -> Vec<Case> {
             vec![Status(&[413; 2])],
         )
         .early(),
-        case("both a length and a coding", both(), echo, vec![Status(&[400; 2]), Asked(&[0, 0])]).new_only(NO_CHUNKS),
+        case("both a length and a coding", both(), echo, vec![Status(&[400; 2]), Asked(&[0, 0])])
+            .text_only(NO_HOP)
+            .new_only(NO_CHUNKS),
         case(
             "a coding that is not chunked",
             vec![ask("POST", "Transfer-Encoding: gzip, chunked\r\n").content(Sized("")); 2],
             echo,
             vec![Asked(&[0, 0])],
         )
+        .text_only(NO_HOP)
         .new_only(NO_CHUNKS),
     ]
 }

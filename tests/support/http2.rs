@@ -1,6 +1,6 @@
 //! A client of HTTP/2 on a connection with TLS: its requests and answers, and, where a test wants them, its frames.
 
-use super::client::{Connection, Response};
+use super::client::{Connection, Response, status_of};
 use super::framing::{Framing, Trailers};
 use super::head::Head;
 use super::wire::Wire;
@@ -8,7 +8,7 @@ use super::{PATIENCE, until};
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use rustls::ClientConnection;
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
@@ -159,24 +159,31 @@ impl Http2Stream {
         self.upload.send_reset(Reason::CANCEL);
     }
 
+    /// The next interim answer; `None`: the next is the answer itself.
+    pub fn interim(&mut self) -> Result<Option<Head>, h2::Error> {
+        let answer = &mut self.answer;
+        let early = wait(&self.runtime, poll_fn(|cx| answer.poll_informational(cx))).transpose()?;
+        Ok(early.map(|early| head_of(early.status(), early.headers())))
+    }
+
     /// Waits for the head of the answer.
-    pub fn answer(self) -> Result<Http2Answer, h2::Error> {
-        let (mut answer, mut interim) = (self.answer, Vec::new());
-        let response = wait(&self.runtime, async {
-            while let Some(early) = poll_fn(|cx| answer.poll_informational(cx)).await {
-                interim.push(early?.status().as_u16());
-            }
-            answer.await
-        })?;
-        let (parts, content) = response.into_parts();
-        let mut text = format!("HTTP/2 {}\r\n", parts.status);
-        for (name, value) in &parts.headers {
-            text += &format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes()));
+    pub fn answer(mut self) -> Result<Http2Answer, h2::Error> {
+        let mut interim = Vec::new();
+        while let Some(early) = self.interim()? {
+            interim.push(status_of(&early));
         }
-        text += "\r\n";
-        let head = Head::read(&mut text.as_bytes()).unwrap().unwrap();
+        let (parts, content) = wait(&self.runtime, self.answer)?.into_parts();
+        let head = head_of(parts.status, &parts.headers);
         Ok(Http2Answer { runtime: self.runtime, head, status: parts.status.as_u16(), interim, content })
     }
+}
+
+fn head_of(status: StatusCode, fields: &HeaderMap) -> Head {
+    Head { line: format!("HTTP/2 {}", status.as_u16()), fields: lines(fields) }
+}
+
+fn lines(fields: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    fields.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect()
 }
 
 impl Http2Answer {
@@ -192,15 +199,18 @@ impl Http2Answer {
         })
     }
 
+    /// Those behind the last piece.
+    pub fn trailers(&mut self) -> Result<Trailers, h2::Error> {
+        let content = &mut self.content;
+        Ok(wait(&self.runtime, content.trailers())?.as_ref().map(lines).unwrap_or_default())
+    }
+
     pub fn whole(mut self) -> Result<Response, h2::Error> {
         let mut body = Vec::new();
         while let Some(piece) = self.piece()? {
             body.extend_from_slice(&piece);
         }
-        let content = &mut self.content;
-        let fields = wait(&self.runtime, content.trailers())?;
-        let text = |value: &http::HeaderValue| value.as_bytes().to_vec();
-        let trailers = fields.iter().flatten().map(|(name, value)| (name.to_string(), text(value))).collect();
+        let trailers = self.trailers()?;
         let Http2Answer { head, status, interim, .. } = self;
         Ok(Response { status, head, body, trailers, framing: Framing::ToTheEnd, interim })
     }
