@@ -2,9 +2,8 @@
 #![allow(clippy::disallowed_methods)]
 
 mod support;
-use std::fs;
 use std::path::Path;
-use support::tools::{command, succeed, wanted};
+use support::tools::{succeed, wanted};
 use support::*;
 use tempfile::TempDir;
 
@@ -40,21 +39,7 @@ fn site(origin: &Origin) {
 /// Visits the page with a profile that was never used before; what the page was in the end. `home`: where its user's store of
 /// authorities is.
 fn visit(browser: &str, cluster: &Cluster, url: &str, home: &Path) -> String {
-    let profile = TempDir::new().unwrap();
-    let mut chromium = command(browser);
-    chromium.env("HOME", home).env_remove("XDG_DATA_HOME");
-    chromium.args([
-        "--headless",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-    ]);
-    chromium.args(["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--dump-dom"]);
-    if rustix::process::getuid().is_root() {
-        chromium.arg("--no-sandbox");
-    }
-    chromium.arg(format!("--user-data-dir={}", profile.path().display()));
+    let (mut chromium, _profile) = chromium::dumping(browser, home);
     // Without the second of these Chromium goes to loopback directly.
     chromium.arg(format!("--proxy-server=http://{}", cluster.proxy)).arg("--proxy-bypass-list=<-loopback>");
     head::latin1(&succeed(chromium.arg(url)))
@@ -62,7 +47,7 @@ fn visit(browser: &str, cluster: &Cluster, url: &str, home: &Path) -> String {
 
 /// What it is called here, where it is to be tested.
 fn chromium(more: &[&str]) -> Option<&'static str> {
-    let browser = ["chromium", "chromium-browser"].into_iter().find(|name| tools::is_there(name));
+    let browser = chromium::chromium();
     let all: Vec<&str> = more.iter().copied().chain([browser.unwrap_or("chromium")]).collect();
     browser.filter(|_| wanted("chromium", &all))
 }
@@ -87,14 +72,7 @@ fn chromium_loads_a_page_by_http_2_of_a_host_that_is_answered_for() {
     let stage = Intercepted::new();
     site(&stage.origin);
     let home = TempDir::new().unwrap();
-    // Chromium has moved it.
-    for store in [".pki/nssdb", ".local/share/pki/nssdb"] {
-        let folder = home.path().join(store);
-        fs::create_dir_all(&folder).unwrap();
-        let store = format!("sql:{}", folder.display());
-        succeed(command("certutil").args(["-d", &store, "-N", "--empty-password"]));
-        succeed(command("certutil").args(["-d", &store, "-A", "-t", "C,,", "-n", "ringhold", "-i"]).arg(stage.ca()));
-    }
+    chromium::trust(home.path(), &stage.ca());
     visit_twice(browser, &stage.origin, &stage.cluster, &stage.url("/"), home.path());
     let (said, asked) = (stage.cluster.said(), format!("\"GET {}", stage.url("/")));
     let lines: Vec<_> = said.lines().filter(|line| line.contains(&asked)).collect();

@@ -1,9 +1,11 @@
 //! Other people's TLS clients, each asked whether it takes a server for a host.
 
+use super::support::chromium;
 use super::support::tools::{command, is_there, run, succeed};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -57,13 +59,20 @@ pub fn trusting(roots: &Path) -> Trust {
 /// How a client takes a server for a host: what it says where it refuses.
 pub type Client = fn(host: &str, server: &Server, trust: &Trust) -> Result<(), String>;
 
-/// Each with the programs that it needs.
-pub const CLIENTS: &[(&str, &[&str], Client)] = &[
+/// A client, and the programs that it needs.
+pub type Tool = (&'static str, &'static [&'static str], Client);
+
+/// Those that are told by variables whom to trust.
+pub const CLIENTS: &[Tool] = &[
     ("curl", &["curl"], curl),
     ("Python, strict", &["python3"], python),
     ("Node", &["node"], node),
+    ("Go", &["go"], go),
     ("Java", &["java", "keytool"], java),
 ];
+
+/// It trusts what is in its user's store.
+pub const CHROMIUM: Tool = ("Chromium", &["chromium", "certutil"], browser);
 
 fn ended(command: &mut Command, trust: &Trust) -> Result<(), String> {
     let output = run(command.env_remove("SSL_CERT_DIR").envs(trust.iter().cloned()), PATIENCE);
@@ -106,6 +115,53 @@ socket.on('error', (error) => { console.error(error.code); process.exit(1); });
 
 fn node(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
     ended(command("node").args(["-e", NODE, host, &server.port.to_string()]), trust)
+}
+
+const GO: &str = r#"
+package main
+
+import (
+    "crypto/tls"
+    "fmt"
+    "os"
+)
+
+func main() {
+    c, err := tls.Dial("tcp", "127.0.0.1:"+os.Args[2], &tls.Config{ServerName: os.Args[1]})
+    if err != nil {
+        fmt.Println(err)
+        os.Exit(1)
+    }
+    c.Close()
+}
+"#;
+
+fn go(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
+    static BUILT: OnceLock<TempDir> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("client.go"), GO).unwrap();
+        let mut go = command("go");
+        go.current_dir(folder.path()).env("HOME", folder.path()).env("GOCACHE", folder.path().join("cache"));
+        succeed(go.env("GO111MODULE", "off").args(["build", "-o", "client", "client.go"]));
+        folder
+    });
+    ended(command(folder.path().join("client").to_str().unwrap()).args([host, &server.port.to_string()]), trust)
+}
+
+fn browser(host: &str, server: &Server, trust: &Trust) -> Result<(), String> {
+    let home = TempDir::new().unwrap();
+    let roots = trust.iter().find(|(name, _)| name == "SSL_CERT_FILE").expect("it is one of them");
+    chromium::trust(home.path(), Path::new(&roots.1));
+    let (mut chromium, _profile) = chromium::dumping(chromium::chromium().expect("it is there"), home.path());
+    chromium.arg("--no-proxy-server").arg(format!("--host-resolver-rules=MAP * 127.0.0.1:{}", server.port));
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let output = run(chromium.arg("--enable-logging=stderr").arg(format!("https://{host}/")), PATIENCE);
+    // Openssl's page of itself, or none at all.
+    match String::from_utf8_lossy(&output.stdout).contains("s_server") {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
 }
 
 const JAVA: &str = r#"

@@ -4,6 +4,7 @@
 
 pub mod across;
 pub mod cable;
+pub mod chromium;
 pub mod client;
 pub mod cluster;
 pub mod exchange;
