@@ -22,7 +22,7 @@ fn crowd(
 ) -> (Fronts, usize) {
     let _alone = alone();
     // As it is by default, but that a debug build takes longer.
-    let setup = if RELEASE { setup } else { setup.set("timeouts", "peer", "2s") };
+    let setup = if RELEASE { setup } else { setup.unhurried().set("timeouts", "peer", "2s") };
     let (origin, fronts) = (Origin::start(), Fronts::start(setup));
     origin.on("/page", |x| {
         std::thread::sleep(Duration::from_millis(400));

@@ -231,32 +231,51 @@ fn where_nothing_of_what_breaks_off_was_passed_on_the_origin_is_asked() {
 }
 
 #[test]
-fn who_is_asked_in_the_owners_place_goes_on_with_what_is_stale_while_it_cannot_be_renewed() {
+fn who_is_asked_in_the_owners_place_answers_with_what_the_owner_lends_and_with_nothing_else() {
     let (origin, cluster) = (Origin::start(), patient().start());
-    let fields = "Cache-Control: max-age=1, stale-while-revalidate=600\r\n";
-    for (path, fails) in [
-        ("/closes", (|x| x.reset()) as fn(&mut Exchange) -> std::io::Result<()>),
-        ("/errs", |x| x.reply(500, "", "trouble")),
-        ("/breaks", |x| {
-            x.raw("HTTP/1.1 200 OK\r\nCache-Control: max-age=1\r\nContent-Length: 9\r\n\r\n")?;
-            x.reset()
-        }),
+    origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=600, stale-while-revalidate=600\r\n", "origin"));
+    let (node, folder) = (socket(&cluster, "n1"), tempfile::tempdir().unwrap());
+    let owner = "Ringhold-Owner: only\r\n";
+    let lends = |fields: &'static str| {
+        let path = folder.path().join(fields.len().to_string());
+        (format!("n9 unix:{}", path.display()), impostor(&path, fields))
+    };
+    let sent_on = |got: &str| got.starts_with("http/1.1 504") && got.contains("ringhold-owner: ask\r\n");
+    // Stored here, but not lent; then nothing is, and the owner is down, or has nothing.
+    let url = origin.url("/own");
+    assert!(ask_naming(&node, &url, "", "").ends_with("origin"));
+    let (has_nothing, _) = lends("HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n");
+    for (url, peer) in [
+        (&url, "n9 127.0.0.1:1"),
+        (&origin.url("/down"), "n9 127.0.0.1:1"),
+        (&origin.url("/nothing"), has_nothing.as_str()),
     ] {
-        origin.on(path, move |x| x.reply(200, fields, "stored"));
-        let (node, url) = (socket(&cluster, "n1"), origin.url(path));
-        // Nobody listens there: the owner is down.
-        let ask = || ask_naming(&node, &url, "n9 127.0.0.1:1", "Ringhold-Owner: yes\r\n");
-        assert!(ask().ends_with("stored"), "{path}");
-        origin.on(path, fails);
-        until_true("it is stale, and the origin has been asked", PATIENCE, || {
-            let answer = ask();
-            assert!(answer.starts_with("http/1.1 200") && answer.ends_with("stored"), "{path}: {answer}");
-            origin.count(path) > 1
-        });
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(300) {
-            assert!(ask().ends_with("stored"), "{path}");
-        }
-        assert!(origin.count(path) <= 3, "{path}: the origin was asked {} times", origin.count(path));
+        let got = ask_naming(&node, url, peer, owner);
+        assert!(sent_on(&got), "{url}: {got}");
+    }
+    assert_eq!(origin.count("/*"), 1, "who is asked in the owner's place asks no origin");
+    // What it lends is answered while it is fresh, asked for once, and then not stale.
+    let lent = "HTTP/1.1 200 OK\r\nCache-Status: n9; hit\r\nRinghold-Age: 9500\r\nContent-Length: 4\r\n\
+                Cache-Control: max-age=10, stale-while-revalidate=600\r\nAge: 9\r\n\r\nlent";
+    let ((peer, heard), url) = (lends(lent), origin.url("/lent"));
+    let begun = Instant::now();
+    assert!(ask_naming(&node, &url, &peer, owner).ends_with("lent"));
+    if ask_naming(&node, &url, "n9 127.0.0.1:1", owner).ends_with("lent") {
+        assert!(begun.elapsed() < Duration::from_millis(600), "it is fresh for half a second");
+    }
+    assert_eq!(heard.lock().unwrap().len(), 1);
+    until_true("it is stale", PATIENCE, || sent_on(&ask_naming(&node, &url, "n9 127.0.0.1:1", owner)));
+    assert!(begun.elapsed() >= Duration::from_millis(400));
+    // Asked by itself, it does not serve what was lent while it is renewed: the owner may have answered with a newer one.
+    assert!(ask_naming(&node, &url, "", "").ends_with("origin"));
+    // Of what the owner does not store the origin is asked, and nothing is kept but what it says of that.
+    let (passes, _) = lends("HTTP/1.1 504 Gateway Timeout\r\nRinghold-Owner: passes\r\nContent-Length: 0\r\n\r\n");
+    origin.on("/passed", |x| x.reply(200, "Cache-Control: no-store\r\n", "passed"));
+    assert!(ask_naming(&node, &origin.url("/passed"), &passes, owner).ends_with("passed"));
+    assert!(sent_on(&ask_naming(&node, &origin.url("/stored"), &passes, owner)));
+    origin.on("/passed", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "stored"));
+    for _ in 0..2 {
+        let got = ask_naming(&node, &origin.url("/passed"), "n9 127.0.0.1:1", owner);
+        assert!(sent_on(&got), "{got}");
     }
 }

@@ -145,6 +145,12 @@ pub fn only_if_cached(node: &CacheNode) -> Response<NodeBody> {
     response
 }
 
+/// To a front that asked in the owner's place, of which nothing is to be had: it asks the owner itself.
+pub fn ask_the_owner() -> Response<NodeBody> {
+    let headers = HeaderMap::from_iter([(link::OWNER, HeaderValue::from_static(link::ASK))]);
+    respond(StatusCode::GATEWAY_TIMEOUT, headers, NodeBody::Empty)
+}
+
 /// An error that we make: one sentence, and `Proxy-Status`.
 pub fn fault(node: &CacheNode, fault: &Fault) -> Response<NodeBody> {
     tracing::debug!(node = %node.id, kind = fault.kind.token(), %fault, "answered with an error");
@@ -226,6 +232,7 @@ pub fn got(node: &CacheNode, ask: &Ask, got: Got, fwd: Fwd) -> Option<Response<N
             add(&node.counters.forwarded, 1);
             through(node, ask, response, reach, fwd, why)
         }
+        Got::Owners => ask_the_owner(),
         Got::Again | Got::Released | Got::Erring(_) => return None,
     })
 }

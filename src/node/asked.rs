@@ -5,12 +5,14 @@ use super::CacheNode;
 use super::answer;
 use super::ask::Ask;
 use super::body::NodeBody;
-use super::collapse::{Collapsed, Got, fits, is_fresh, join_or_lead, may_fit};
+use super::collapse::{Collapsed, Got, join_or_lead};
 use super::counters::add;
 use super::fill::Sharing;
 use super::fill::{Fate, Fill, FillHead, FillStage, Reader};
+use super::fitting::{fits, is_fresh, may_fit};
 use super::from_disk;
 use super::peer::SIGN;
+use super::refresh;
 use super::settled::Confirmed;
 use crate::clock;
 use crate::policy::variants::Selection;
@@ -34,7 +36,7 @@ pub async fn serve(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Response<NodeBody> {
         },
     };
     add(&node.counters.peer_answers, u64::from(found.is_some()));
-    found.unwrap_or_else(|| nothing(node))
+    found.unwrap_or_else(|| nothing(node, node.uncacheable.holds(&ask.key)))
 }
 
 /// `brought`: what was read from disk for it.
@@ -61,7 +63,15 @@ async fn renewed(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Option<Response<NodeBod
         return None;
     }
     let stale = node.lookup(ask);
-    match saying_so(ask, Box::pin(join_or_lead(node, ask, stale))).await?.ok()? {
+    // It was tried in vain just now: who asks this node itself may get what is stale.
+    if refresh::rests(node, ask, stale.as_deref()) {
+        return None;
+    }
+    let Ok(got) = saying_so(ask, Box::pin(join_or_lead(node, ask, stale.clone()))).await? else {
+        refresh::failed(node, ask, stale.as_deref());
+        return None;
+    };
+    match got {
         Got::Filling(head, reader, _) if reader.fate() == Fate::Store => {
             let response = answer::filling(node, ask, &head, reader, Fwd::Miss, Collapsed::Collapsed);
             Some(aged(response, &head.terms))
@@ -69,6 +79,14 @@ async fn renewed(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Option<Response<NodeBod
         Got::Validated(Confirmed { entry, kept: Sharing::Stored, .. }, _) => {
             let status = CacheStatus { collapsed: true, fwd: Some(Fwd::Stale), ..CacheStatus::default() };
             Some(aged(answer::stored(node, ask, &entry, &status, clock::now()), &entry.terms))
+        }
+        Got::Through(response, ..) if response.status().is_server_error() => {
+            refresh::failed(node, ask, stale.as_deref());
+            None
+        }
+        Got::Erring(_) => {
+            refresh::failed(node, ask, stale.as_deref());
+            None
         }
         _ => None,
     }
@@ -133,9 +151,12 @@ fn readable(fill: &Rc<Fill>, head: Rc<FillHead>, ask: &Ask) -> Option<(Rc<FillHe
     Some((head, reader))
 }
 
-/// Without a body, so that the connection is free again at once.
-fn nothing(node: &CacheNode) -> Response<NodeBody> {
+/// Without a body, so that the connection is free again at once. `passes`: nothing of the URL is stored here.
+fn nothing(node: &CacheNode, passes: bool) -> Response<NodeBody> {
     let mut response = answer::only_if_cached(node);
     *response.body_mut() = NodeBody::Empty;
+    if passes {
+        response.headers_mut().insert(link::OWNER, HeaderValue::from_static(link::PASSES));
+    }
     response
 }

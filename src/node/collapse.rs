@@ -5,18 +5,20 @@ use super::ask::Ask;
 use super::exchange;
 use super::fill::Sharing;
 use super::fill::{self, Fate, Fill, FillHead, FillStage, Presumed, Reader, Ticket};
+use super::fitting::{fits, is_fresh, may_fit, vary_of};
 use super::forgotten::FetchMoment;
 use super::large;
 use super::origin::OriginBody;
-use super::peer_ask;
+use super::outdone;
+use super::peer_ask::{self, PeerSaid};
 use super::pump::{FillGuard, pump};
 use super::settled::Confirmed;
 use super::settled::{Settled, Unstored};
 use super::source::FillSource;
-use crate::clock::{self, tick};
+use crate::clock::tick;
 use crate::net::rules::Reach;
+use crate::policy;
 use crate::policy::variants::Selection;
-use crate::policy::{self, Decision, Stored};
 use crate::store::{Entry, Shelf, Then};
 use crate::wire::fault::Fault;
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -41,6 +43,8 @@ pub enum Got {
     Released,
     /// It ended with this error, in whose place what is stored may be answered.
     Erring(StatusCode),
+    /// The owner has to be asked, by the front.
+    Owners,
 }
 
 /// Whether the fetch was this request's own.
@@ -59,6 +63,8 @@ const IMPATIENT: u32 = 4;
 /// is answered first answers all.
 pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let (limit, came) = (node.config.timeouts.collapse, tick());
+    // Who asks the owner waits for it as long as that says that it is at work: a second question would bring the same.
+    let slow = if ask.is_instead() { node.config.timeouts.first_byte } else { limit };
     // What is to be validated was looked up just now, not when others have been waited for.
     let began = node.begins();
     let mut rounds = 0;
@@ -67,7 +73,8 @@ pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc
     loop {
         let (mut asking, mut vary, mut is_quiet) = (Vec::new(), None, false);
         for fill in node.fills.of(&ask.key) {
-            if fill.same_machine != ask.same_machine || fill.fate() != Fate::Store {
+            let is_ours = fill.same_machine == ask.same_machine && fill.lent == ask.is_instead();
+            if !is_ours || fill.fate() != Fate::Store {
                 continue;
             }
             match fill.stage() {
@@ -86,7 +93,7 @@ pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc
                 _ => {}
             }
         }
-        let young = asking.iter().filter(|fill| fill.age() < limit).count();
+        let young = asking.iter().filter(|fill| fill.age() < slow).count();
         let may_ask = 1_u32.checked_shl(rounds).map_or(IMPATIENT, |n| (n / 2).min(IMPATIENT)) as usize;
         if young == 0 || young < may_ask {
             // What has come from the origin meanwhile is looked at first: it may be we who were late.
@@ -101,7 +108,7 @@ pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc
         // Taken before those of the last round are given back: a fill that nobody waits for ends.
         let tickets = asking.iter().map(Fill::ticket).collect();
         drop(std::mem::replace(&mut held, tickets));
-        let until = (limit * rounds).saturating_sub(tick().since(came));
+        let until = (slow * rounds).saturating_sub(tick().since(came));
         match timeout(until, any(&asking)).await {
             Ok((fill, stage)) => return joined(&fill, stage, ask),
             Err(_) => continue,
@@ -132,7 +139,18 @@ async fn any(fills: &[Rc<Fill>]) -> (Rc<Fill>, FillStage) {
 pub async fn alone(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>) -> Result<Got, Fault> {
     let began = node.begins();
     let settled = exchange::exchange(node, ask, None, stale.as_ref(), began).await?;
-    own(node, ask, settled, began)
+    own(node, ask, if ask.is_instead() { passed(node, ask, settled) } else { settled }, began)
+}
+
+/// In the owner's place an answer of the origin is passed on, and none that may be stored: of that the owner has another.
+pub fn passed(node: &CacheNode, ask: &Ask, settled: Settled) -> Settled {
+    match settled {
+        Settled::Through(..) => settled,
+        Settled::Validated(_) | Settled::Store(..) | Settled::Owners => {
+            node.uncacheable.forget(&ask.key);
+            Settled::Owners
+        }
+    }
 }
 
 /// What came of an exchange of one request's own, which began then.
@@ -149,6 +167,7 @@ pub fn own(node: &Rc<CacheNode>, ask: &Ask, settled: Settled, began: FetchMoment
             let (head, reader) = keep(node, ask, head, body, node.fate(began, &ask.key))?;
             Ok(Got::Filling(head, reader, Collapsed::Own))
         }
+        Settled::Owners => Ok(Got::Owners),
     }
 }
 
@@ -161,7 +180,7 @@ pub fn keep(
     fate: Fate,
 ) -> Result<(Rc<FillHead>, Reader), Fault> {
     node.uncacheable.forget(&ask.key);
-    let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, None));
+    let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, false, None));
     fill.set_fate(fate);
     large::begin(node, &fill, &head);
     fill.settle(FillStage::Streaming(head.clone()));
@@ -180,6 +199,8 @@ fn joined(fill: &Rc<Fill>, stage: FillStage, ask: &Ask) -> Result<Got, Fault> {
         // RFC 9111 section 4: what may be reused for nobody is its requester's alone, whom the origin may know by a cookie.
         FillStage::Streaming(head) if head.terms.is_for_each() => Ok(Got::Released),
         FillStage::Validated(entry, _) if entry.terms.is_for_each() => Ok(Got::Released),
+        // The owner may have said so before this request came, and may have answered others with a newer one since.
+        FillStage::Streaming(head) if fill.lent && !is_fresh(&head, ask) => Ok(Got::Again),
         // Asked for while this request waited, so it answers it, even where it is stale by now.
         FillStage::Streaming(head) if fits(&head, &Selection::of(&ask.head.headers)) && fill.fate() == Fate::Store => {
             match fill.reader(&head) {
@@ -193,6 +214,7 @@ fn joined(fill: &Rc<Fill>, stage: FillStage, ask: &Ask) -> Result<Got, Fault> {
             Ok(Got::Validated(Confirmed { entry, withheld: HeaderMap::new(), kept }, Collapsed::Collapsed))
         }
         FillStage::Released => Ok(Got::Released),
+        FillStage::Owners => Ok(Got::Owners),
         FillStage::Erring(status) => Ok(Got::Erring(status)),
         FillStage::Failed(fault) => Err(fill::same(&fault)),
         _ => Ok(Got::Again),
@@ -210,7 +232,7 @@ async fn lead(
     presumed: Option<Presumed>,
     others: Vec<Rc<Fill>>,
 ) -> Result<Got, Fault> {
-    let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed);
+    let fill = Fill::new(ask.key.as_str(), ask.same_machine, ask.is_instead(), presumed);
     let ticket: Ticket = fill.ticket();
     let (tx, rx) = oneshot::channel();
     let ending = FillGuard::new(node, &fill, &ask.key);
@@ -246,7 +268,8 @@ async fn fetch(
     leader: oneshot::Sender<Handed>,
 ) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
-    match question(&node, &ask, stale.as_ref(), &fill, (began, of_peer)).await {
+    let settled = question(&node, &ask, stale.as_ref(), &fill, (began, of_peer)).await;
+    match settled {
         Ok(Settled::Validated(confirmed)) => {
             fill.settle(match confirmed.kept {
                 Sharing::Alone(_) => FillStage::Released,
@@ -254,7 +277,19 @@ async fn fetch(
             });
             let _ = leader.send(Ok(Got::Validated(confirmed, Collapsed::Own)));
         }
+        Ok(Settled::Store(head, _)) if !fill.lent && outdone::by_what_comes(&node, &ask, &fill) => {
+            tracing::debug!(status = %head.status, "another answer was first for {}", ask.key.as_str());
+            fill.settle(FillStage::Gone);
+            let _ = leader.send(Ok(Got::Again));
+        }
         Ok(Settled::Store(head, body)) => {
+            let times = (fill.began(), head.terms.born);
+            let first = if fill.lent { None } else { outdone::by_stored(&node, &ask, stale.as_deref(), times) };
+            if let Some(entry) = first {
+                fill.settle(FillStage::Validated(entry.clone(), Sharing::Stored));
+                let confirmed = Confirmed { entry, withheld: HeaderMap::new(), kept: Sharing::Stored };
+                return drop(leader.send(Ok(Got::Validated(confirmed, Collapsed::Collapsed))));
+            }
             node.uncacheable.forget(&ask.key);
             if head.seed.is_some() && node.fate(began, &ask.key) == Fate::Forget {
                 fill.set_fate(Fate::Forget);
@@ -272,6 +307,10 @@ async fn fetch(
             fill.settle(through(&node, &ask, response.status(), why));
             let _ = leader.send(Ok(Got::Through(response, reach, why)));
         }
+        Ok(Settled::Owners) => {
+            fill.settle(FillStage::Owners);
+            let _ = leader.send(Ok(Got::Owners));
+        }
         Err(fault) => {
             fill.settle(FillStage::Failed(Rc::new(fill::same(&fault))));
             let _ = leader.send(Err(fault));
@@ -281,10 +320,10 @@ async fn fetch(
 
 /// Has what another node holds stored here too, without asking an origin; whether it is. Whoever wants it meanwhile waits.
 pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
-    let fill = Fill::new(ask.key.as_str(), ask.same_machine, presumed_by_store(node, ask));
+    let fill = Fill::new(ask.key.as_str(), ask.same_machine, false, presumed_by_store(node, ask));
     let ending = FillGuard::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
-    let Some((head, body)) = peer_ask::ask(node, ask, &fill).await else {
+    let PeerSaid::Has(head, body) = peer_ask::ask(node, ask, &fill).await else {
         // Nobody's question was given up.
         fill.settle(FillStage::Gone);
         return false;
@@ -309,9 +348,10 @@ fn through(node: &CacheNode, ask: &Ask, status: StatusCode, why: Unstored) -> Fi
     FillStage::Released
 }
 
-/// Asks the node that has it, perhaps, when nothing is stored here, or what is stored may have been made invalid while this
-/// node was away: whoever stood in for it knows; and the owner, where this node is asked in its place, also for what was fresh
-/// here: both must not renew it, or a client of both would see it go back in time. Else the origin.
+/// In the owner's place the owner is asked, and nobody else, unless it passes on what the origin answers as well: whatever came
+/// from elsewhere would be older than what the owner answers with, or newer. Else the node is asked that has it, perhaps, when
+/// nothing is stored here, or what is stored may have been made invalid while this node was away: whoever stood in for it knows.
+/// Then the origin.
 async fn question(
     node: &CacheNode,
     ask: &Ask,
@@ -319,35 +359,18 @@ async fn question(
     fill: &Fill,
     (began, of_peer): (FetchMoment, bool),
 ) -> Result<Settled, Fault> {
-    let was_fresh = |entry: &Entry| entry.terms.lifetime > 0 && !entry.terms.always_validate();
-    if of_peer
-        && stale.is_none_or(|entry| node.may_have_missed(entry) || (ask.is_instead() && was_fresh(entry)))
-        && let Some((head, body)) = peer_ask::ask(node, ask, fill).await
-    {
-        return Ok(Settled::Store(head, FillSource::Peer(body)));
+    let told = match ask.is_instead() || (of_peer && stale.is_none_or(|entry| node.may_have_missed(entry))) {
+        true => peer_ask::ask(node, ask, fill).await,
+        false => PeerSaid::Nothing,
+    };
+    match told {
+        PeerSaid::Has(head, body) => Ok(Settled::Store(head, FillSource::Peer(body))),
+        PeerSaid::Nothing if ask.is_instead() => Ok(Settled::Owners),
+        PeerSaid::Passes if ask.is_instead() => {
+            Ok(passed(node, ask, exchange::exchange(node, ask, None, None, began).await?))
+        }
+        PeerSaid::Nothing | PeerSaid::Passes => exchange::exchange(node, ask, None, stale, began).await,
     }
-    exchange::exchange(node, ask, None, stale, began).await
-}
-
-/// Whether the answer to a fill that is still asking can be expected to fit: yes, unless the known `Vary` says otherwise.
-pub fn may_fit(fill: &Fill, wanted: &Selection<'_>) -> bool {
-    let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
-    wanted.under(vary).is_some_and(|own| *own == **selecting)
-}
-
-pub fn fits(head: &FillHead, wanted: &Selection<'_>) -> bool {
-    wanted.under(&vary_of(head)).is_some_and(|own| *own == *head.selecting)
-}
-
-/// Whether a response that is still arriving may answer a request that came after its head.
-pub fn is_fresh(head: &FillHead, ask: &Ask) -> bool {
-    let stored = Stored { terms: &head.terms, status: head.status, fields: &head.headers };
-    matches!(policy::decide(&ask.head, Some(stored), clock::now()), Decision::Serve { .. })
-}
-
-fn vary_of(head: &FillHead) -> Vec<u8> {
-    let lines = head.headers.get_all(http::header::VARY).iter();
-    lines.map(|v| v.as_bytes()).collect::<Vec<_>>().join(&b','.to_owned())
 }
 
 fn presume(vary: &[u8], ask: &Ask) -> Option<Presumed> {

@@ -5,6 +5,7 @@ use super::answered::Answered;
 use super::ask::Ask;
 use super::counters::add;
 use super::fill::{Fate, Sharing};
+use super::outdone;
 use super::settled::{Confirmed, Unstored, mark};
 use crate::policy::{self, Freshened, HeadEffect, NotStored, Terms};
 use crate::store::{Entry, Then};
@@ -16,6 +17,10 @@ use std::sync::Arc;
 /// By a 304 to our own condition.
 pub fn by(node: &CacheNode, ask: &Ask, entry: &Entry, answered: &Answered, fate: Fate) -> Result<Confirmed, Fault> {
     let (sent, received) = (answered.sent, answered.received);
+    // What it confirms has been replaced, by an answer that came first.
+    if let Some(entry) = outdone::by_stored(node, ask, Some(entry), (sent, sent)) {
+        return Ok(Confirmed { entry, withheld: HeaderMap::new(), kept: Sharing::Stored });
+    }
     let (fields, cookies) = to_store(ask, &answered.head.headers);
     let mut headers = entry.headers(fields.len());
     let Freshened { terms, born, mut withheld } =

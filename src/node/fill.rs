@@ -12,11 +12,12 @@ mod reader;
 
 use super::flow::{FillEnd, FillFlow};
 use crate::account::{self, Hold};
-use crate::clock::{Tick, tick};
+use crate::clock::{self, Tick, tick};
 use crate::net::serve::BoxError;
 use crate::policy::groups::Named;
 use crate::policy::{NotStored, Terms};
 use crate::store::{Entry, EntryContent, Mark};
+use crate::wire::date::Timestamp;
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -91,6 +92,8 @@ pub enum FillStage {
     Erring(StatusCode),
     /// The answer may not be stored: fetch alone, at once.
     Released,
+    /// The owner has to be asked, by the front.
+    Owners,
     /// The fetch failed: so does everyone who waited for it.
     Failed(Rc<Fault>),
     /// Its leader vanished: look again.
@@ -119,6 +122,8 @@ pub struct Fill {
     pub key: Box<str>,
     /// Only clients that are alike in this share a fill (README, Safe by default).
     pub same_machine: bool,
+    /// It takes what the owner lends, and nothing else.
+    pub lent: bool,
     /// Where the `Vary` of this URL is known: who would select another variant need not wait.
     pub presumed: Option<Presumed>,
     stage: RefCell<FillStage>,
@@ -138,11 +143,12 @@ pub struct Fill {
 }
 
 impl Fill {
-    pub fn new(key: &str, same_machine: bool, presumed: Option<Presumed>) -> Rc<Fill> {
+    pub fn new(key: &str, same_machine: bool, lent: bool, presumed: Option<Presumed>) -> Rc<Fill> {
         let now = tick();
         Rc::new(Fill {
             key: key.into(),
             same_machine,
+            lent,
             presumed,
             stage: RefCell::new(FillStage::Asking),
             settled: Notify::new(),
@@ -158,6 +164,9 @@ impl Fill {
         })
     }
 
+    pub fn began(&self) -> Timestamp {
+        clock::time(self.began)
+    }
     pub fn age(&self) -> Duration {
         tick().since(self.began)
     }

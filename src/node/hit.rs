@@ -47,6 +47,11 @@ fn answer(
 ) -> Option<(usize, Payload)> {
     let now = clock::now();
     let entry = shelf.select(request, same_machine)?;
+    // In the owner's place nothing will do but what that one answers with too.
+    let is_instead = request.first(FieldId::LinkOwner).is_some_and(link::is_only);
+    if is_instead && !entry.terms.marks.has(Marks::LENT) {
+        return None;
+    }
     if entry.terms.marks.has(Marks::GROUPED) || node.may_have_missed(entry) || request.first(FieldId::Range).is_some() {
         return None;
     }

@@ -27,6 +27,7 @@ use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::status::Fwd;
 use crate::wire::target::{self, Key, Spelt};
+use crate::wire::view::FieldView;
 use crate::wire::written::{field, put};
 use crate::wire::{connection_auth, link};
 use http::{Method, Response, Uri, Version};
@@ -45,6 +46,8 @@ pub struct NodePass {
     url: usize,
     same_machine: bool,
     of: ClientId,
+    /// In the owner's place.
+    instead: bool,
     /// Why the last answer was not stored.
     why: Unstored,
     interim: Interim,
@@ -82,7 +85,8 @@ impl NodePass {
         let of = ClientId::told(said.map_or(0, link::client_name));
         text.extend_from_slice(b"\r\n");
         let (text, url, interim) = (text.into_boxed_slice(), request.target().len(), request.interim());
-        Some(NodePass { node, pool, text, url, same_machine, of, why, interim })
+        let instead = request.first(FieldId::LinkOwner).is_some_and(link::is_only);
+        Some(NodePass { node, pool, text, url, same_machine, of, instead, why, interim })
     }
 
     /// Asks the origin.
@@ -143,6 +147,7 @@ impl NodePass {
         let (node, ask) = (&self.node, self.ask()?);
         let reply = node.origins.reply(answer);
         let settled = Answered::new(reply.response, reply.ends, reply.reach, sent).asked_for(&ask)?.plainly(node, &ask);
+        let settled = if self.instead { collapse::passed(node, &ask, settled) } else { settled };
         let got = collapse::own(node, &ask, settled, began)?;
         answer::got(node, &ask, got, FWD).ok_or_else(fill::vanished)
     }

@@ -19,7 +19,7 @@ pub const SIGN: Duration = Duration::from_millis(150);
 pub struct RemotePeer {
     pub id: Box<str>,
     pub address: Address,
-    /// It is the owner, in whose place this node is asked: it renews for both.
+    /// It is the owner, in whose place this node is asked: nothing is answered but what it lends.
     pub owns: bool,
     /// It is asked where nobody else hears that, or not at all: for what is https.
     pub privately: bool,
@@ -30,7 +30,7 @@ impl RemotePeer {
     pub fn read(headers: &HeaderMap, key: &Key) -> Option<RemotePeer> {
         let (id, address) = link::introduced(headers.get(link::PEER)?.as_bytes())?;
         let named = RemotePeer::at(id, address.parse().ok()?, key);
-        Some(RemotePeer { owns: headers.contains_key(link::OWNER), ..named })
+        Some(RemotePeer { owns: headers.get(link::OWNER).is_some_and(|said| link::is_only(said.as_bytes())), ..named })
     }
 
     /// One that holds what is asked for, and owns nothing.

@@ -1,4 +1,5 @@
-//! Asking another node before the origin (docs/link.md, Peer ask): whom, when, and what its answer is good for.
+//! Asking another node before the origin (docs/link.md, Peer ask), or the owner in whose place this node is asked: whom, when,
+//! and what its answer is good for.
 
 use super::CacheNode;
 use super::answered::Answered;
@@ -21,15 +22,26 @@ use std::cell::Cell;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// What the named node has of what is asked for, or fetches where it is the owner, to be stored here as an origin's answer
-/// is. `None`: ask the origin.
-pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> Option<(FillHead, PeerBody)> {
-    let peer = ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head))?;
+/// What came of it.
+#[allow(clippy::large_enum_variant)] // mostly the large one, and looked at at once
+pub enum PeerSaid {
+    /// To be stored here as an origin's answer is.
+    Has(FillHead, PeerBody),
+    /// It is the owner, and stores nothing of it.
+    Passes,
+    Nothing,
+}
+
+/// What the named node has of what is asked for, or fetches where it is the owner.
+pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> PeerSaid {
+    let Some(peer) = ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head)) else {
+        return PeerSaid::Nothing;
+    };
     let barred = node.peers.barred(&ask.key);
     if barred.is_some() && !peer.owns {
-        return None;
+        return PeerSaid::Nothing;
     }
-    let line = node.peers.line(peer)?;
+    let Some(line) = node.peers.line(peer) else { return PeerSaid::Nothing };
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);
     let (sent, asked) = (crate::clock::now(), tick());
@@ -39,24 +51,30 @@ pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> Option<(FillHead, 
         tracing::debug!(peer = &*peer.id, "no answer to the question for {}", ask.key.as_str());
         line.failed(tick());
         add(&node.counters.peer_failures, 1);
-        return None;
+        return PeerSaid::Nothing;
     };
     line.answered();
     let (response, ends) = answer.into_response(Whose::Peer);
+    if peer.owns && response.headers().get(link::OWNER).is_some_and(|said| said == link::PASSES) {
+        return PeerSaid::Passes;
+    }
     let age = age(&response);
     // What it fetched before something became invalid here may be what it has not been told of yet.
     let is_later = |since: Tick| age.is_some_and(|age| asked.0.saturating_sub(age) > since.0);
     if !barred.is_none_or(is_later) {
-        return None;
+        return PeerSaid::Nothing;
     }
-    let (mut head, body) = useful(node, ask, response, ends, sent)?;
+    let Some((mut head, body)) = useful(node, ask, response, ends, sent) else { return PeerSaid::Nothing };
     // No later than there: or this one's would seem to be fresh when that one has a newer one.
     if let Some(age) = age {
         head.terms = head.terms.born_at(Timestamp(sent.0.saturating_sub(age)));
     }
+    if peer.owns {
+        head.terms = head.terms.lent();
+    }
     head.peer = Some(peer.id.clone());
     add(&node.counters.peer_hits, 1);
-    Some((head, body))
+    PeerSaid::Has(head, body)
 }
 
 /// In milliseconds, as the other node says.
@@ -70,8 +88,7 @@ async fn answer(node: &CacheNode, ask: &Ask, peer: &RemotePeer, line: &PeerLink)
     let question =
         Question { head: &head, bodiless: false, idempotent: true, interim: &|_| heard.set(tick().0), message: None };
     let exchanged = line.exchange(&question);
-    // Where nobody waits, a busy node has more time. So has an owner: who asks the origin beside it gives newer pages than it
-    // does, or older ones.
+    // Where nobody waits, a busy node has more time. So has an owner, who is asked by the front otherwise.
     let first = if ask.background || peer.owns { limits.sign.max(limits.answer) } else { limits.answer };
     timeout(limits.first_byte, hearing(exchanged, &heard, first, limits.sign)).await.ok().flatten()
 }

@@ -5,6 +5,7 @@ use super::body::blame;
 use super::counters::add;
 use super::fill::{Fate, Fill, FillHead, FillStage, PartPlace};
 use super::large;
+use super::outdone;
 use super::settled::Unstored;
 use super::source::FillSource;
 use crate::account;
@@ -158,7 +159,7 @@ async fn finish(
     before: Option<ForgottenUrl>,
 ) {
     let Ok(key) = Key::parse(&fill.key) else { return fill.complete(None, trailers) };
-    if fill.fate() == Fate::Forget {
+    if fill.fate() == Fate::Forget || (!fill.lent && outdone::at_its_end(node, &key, head)) {
         return fill.complete(None, trailers);
     }
     let mut headers = head.headers.clone();

@@ -156,7 +156,9 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             shelf = Some(found);
         }
         let now = clock::now();
-        let mut meanwhile = None;
+        if ask.is_instead() {
+            entry.take_if(|entry| !entry.terms.is_lent(now));
+        }
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
             Decision::Serve { ttl } => match hit(node, &ask, entry.as_ref(), ttl, from)? {
                 response if response.body().may_break() => {
@@ -168,11 +170,6 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
                 }
                 response => return Ok(response),
             },
-            // The owner may have served a newer one by now, unless it could not be renewed.
-            Decision::ServeStale { ttl } if ask.is_instead() && !refresh::rests(node, &ask, entry.as_deref()) => {
-                meanwhile = Some(ttl);
-                (entry, Fwd::Stale)
-            }
             Decision::ServeStale { ttl } => {
                 entry.iter().for_each(|entry| refresh::begin(node, &ask, entry));
                 return hit(node, &ask, entry.as_ref(), ttl, from);
@@ -188,20 +185,14 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             return Ok(response);
         }
         let got = Box::pin(fetch(node, &ask, stale.clone(), shares)).await;
-        let in_place = |failed| match meanwhile {
-            Some(ttl) => {
-                refresh::failed(node, &ask, stale.as_deref());
-                hit(node, &ask, stale.as_ref(), ttl, from).ok()
-            }
-            None => instead(node, &ask, failed, stale.as_ref(), fwd),
-        };
+        let in_place = |failed| instead(node, &ask, failed, stale.as_ref(), fwd);
         if let Some(response) = failure(&got).and_then(in_place) {
             return Ok(response);
         }
         shares &= !matches!(got, Ok(Got::Released | Got::Erring(_)));
         let of_peer = matches!(&got, Ok(Got::Filling(head, ..)) if head.peer.is_some());
         let Some(response) = answer::got(node, &ask, got?, fwd) else { continue };
-        let has_other = meanwhile.is_some() || may_stand_in(node, &ask, BROKE_OFF, stale.as_ref()).is_some();
+        let has_other = may_stand_in(node, &ask, BROKE_OFF, stale.as_ref()).is_some();
         if !of_peer && !has_other {
             return Ok(response);
         }
@@ -218,10 +209,16 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             }
             Whose::Peer => {
                 add(&node.counters.peer_failures, 1);
+                if ask.is_instead() {
+                    return Ok(answer::ask_the_owner());
+                }
                 ask = Rc::new(ask.without_peer());
             }
             _ => return Err(fault),
         }
+    }
+    if ask.is_instead() {
+        return Ok(answer::ask_the_owner());
     }
     let got = Box::pin(alone(node, &ask, None)).await?;
     answer::got(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)

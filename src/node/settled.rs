@@ -18,6 +18,8 @@ pub enum Settled {
     Store(FillHead, FillSource),
     /// It is for its requester alone.
     Through(Response<OriginBody>, Reach, Unstored),
+    /// Nothing: it was asked for in the owner's place, and the owner lent nothing.
+    Owners,
 }
 
 /// Why an answer is not stored.

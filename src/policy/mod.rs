@@ -2,7 +2,7 @@
 //!
 //! In the order of a request's life: [`decide`] (and [`explain`]) what answers it; [`Stored::validation`] what the origin is
 //! asked; [`storable`] and [`storable_fields`], [`freshen`], [`after_head`], [`invalidates`] what its answer means;
-//! [`stale_if_error`] what stands in for it, and [`outlasts`] it. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
+//! [`stale_if_error`] what stands in for it, and [`outlasts`] it; [`stands`] which of two answers stays. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
 
 pub mod cookies;
 mod freshness;
@@ -10,6 +10,7 @@ pub mod groups;
 mod head;
 mod invalidate;
 mod language;
+mod order;
 pub mod parts;
 pub mod ranges;
 mod reason;
@@ -30,6 +31,7 @@ mod tests;
 pub use groups::Groups;
 pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
+pub use order::stands;
 pub use parts::Part;
 pub use ranges::Ranged;
 pub use reason::{Decision, NotStored};

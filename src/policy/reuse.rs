@@ -157,6 +157,10 @@ fn reuse_stale(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
     let window = u64::from(terms.stale_while_revalidate) * 1000;
     // `min-fresh` asked for a fresh one, and so did `max-age` without a `max-stale` that is met (section 5.2.1.1).
     let wants_fresh = wishes.min_fresh.is_some() || wishes.max_age.is_some();
+    if window > 0 && stale <= window && !wants_fresh && terms.marks.has(Marks::LENT) {
+        let why = "it is stale, and the node that lent it may have answered with a newer one (docs/link.md, One owner)";
+        return Reuse::No(Fwd::Stale, why);
+    }
     if window > 0 && stale <= window && !wants_fresh {
         return Reuse::Meanwhile("it is stale, within its stale-while-revalidate (RFC 5861 section 3)");
     }

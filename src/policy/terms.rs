@@ -110,9 +110,12 @@ impl Marks {
     /// `public`: also where the request had `Authorization` (section 3.5).
     pub const PUBLIC: Marks = Marks(1 << 9);
 
+    /// It was lent by the node that owns its URL, which answers with it for as long as it is fresh (docs/link.md, One owner).
+    pub const LENT: Marks = Marks(1 << 10);
+
     /// Those that bear on reuse, by the name of what said it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Marks, &str); 8] = [
+        const NAMES: [(Marks, &str); 9] = [
             (Marks::NO_CACHE, "no-cache"),
             (Marks::INVALIDATED, "invalidated"),
             (Marks::MUST_REVALIDATE, "must-revalidate"),
@@ -121,6 +124,7 @@ impl Marks {
             (Marks::IMMUTABLE, "immutable"),
             (Marks::TARGETED, "targeted"),
             (Marks::GROUPED, "cache-groups"),
+            (Marks::LENT, "lent"),
         ];
         NAMES.into_iter().filter(move |(mark, _)| self.has(*mark)).map(|(_, name)| name)
     }
@@ -211,6 +215,16 @@ impl Terms {
     pub fn born_at(self, born: Timestamp) -> Terms {
         let until = Timestamp(born.0.saturating_add(self.lifetime));
         Terms { born, fresh_until: self.fresh_until.min(until), ..self }
+    }
+
+    /// The same, lent by the owner.
+    pub fn lent(self) -> Terms {
+        Terms { marks: self.marks.and(Marks::LENT), ..self }
+    }
+
+    /// Whether it may be answered where nothing will do but what the owner answers with as well.
+    pub fn is_lent(&self, now: Timestamp) -> bool {
+        self.marks.has(Marks::LENT) && now < self.fresh_until
     }
 
     /// The same, not to be reused without validation (section 4.4).

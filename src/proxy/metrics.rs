@@ -58,6 +58,8 @@ pub struct FrontCounters {
     pub failovers: Count,
     /// Requests sent on purpose to another node than the owner: the second owner of a hot key, or one with room.
     pub detours: Count,
+    /// Those of them that the other node sent on to the owner.
+    pub sent_on: Count,
     /// Reports to the control plane that did not fit.
     pub reports_lost: Count,
     pub log_lines_lost: Count,
@@ -209,6 +211,12 @@ const FAMILIES: &[FamilySpec] = &[
         "Requests for hot keys or by bounded loads that another node than the owner was asked.",
         MetricKind::Counter,
         &[("", |c| &c.detours)],
+    ),
+    one(
+        "ringhold_front_detours_sent_on_total",
+        "Of these, those that the other node sent on to the owner.",
+        MetricKind::Counter,
+        &[("", |c| &c.sent_on)],
     ),
     (
         LOST,

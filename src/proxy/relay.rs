@@ -69,6 +69,11 @@ pub async fn relay(
         }
         let request = &link::Request { peer, instead, doubtful, ..*request };
         let broken = match attempt(worker, pool, request, upload).await {
+            // It has nothing of the owner's, which comes next.
+            Ok(answer) if instead && answer.head.asks_owner => {
+                worker.shared.counters.sent_on.add(1);
+                continue;
+            }
             Ok(answer) => {
                 heed(client, request, &answer);
                 return Ok((answer, pool.clone()));
@@ -125,7 +130,10 @@ pub fn asked(client: &Client, request: &link::Request<'_>, plain: bool) -> RingQ
     let place = route::place(view, worker.dialer.known(request.key.host()));
     let position = view.ring.position(text);
     let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
-    RingQuery { position, place, heat, factor: worker.config.ring.load_factor }
+    // What the node could not ask the owner for would be stored there all the same.
+    let is_spilled = plain && is_get(request) || !matches!(*request.method, Method::GET | Method::HEAD);
+    let factor = if is_spilled { worker.config.ring.load_factor } else { 0.0 };
+    RingQuery { position, place, heat, factor, proved: worker.config.cluster.secret.is_some() }
 }
 
 /// What the owner holds, where it answered with a small hit lately (see [`link::held`]). `None`, at once or later: it has to be

@@ -56,6 +56,8 @@ pub struct RingQuery {
     pub heat: Option<u32>,
     /// Bounded loads; 0: off.
     pub factor: f64,
+    /// There is a `[cluster] secret`: without one a node heeds who is named on a Unix socket alone.
+    pub proved: bool,
 }
 
 /// How gladly a node is asked.
@@ -78,7 +80,8 @@ pub fn candidates(view: &View, asked: RingQuery) -> impl Iterator<Item = Candida
     let serves = move |index: &usize| view.nodes.get(*index).is_some_and(|node| node.is_up() && place.allows(node));
     let liked = move |index: &usize| view.nodes.get(*index).map_or(Liking::Doubtful, |node| liking(node, place));
     let first = first(view, asked, |index| serves(&index), |index| liked(&index));
-    let first_index = first.map(|first| first.index);
+    // Who was asked in the owner's place comes again where it stands, after the owner: then it answers by itself.
+    let first_index = first.filter(|first| first.instead_of.is_none()).map(|first| first.index);
     // The successors are worked out only when the first could not answer.
     let rest = move || {
         let mut others: Vec<_> = view.ring.successors(position).filter(|index| Some(*index) != first_index).collect();
@@ -103,7 +106,7 @@ fn first(
     serves: impl Fn(usize) -> bool,
     liked: impl Fn(usize) -> Liking,
 ) -> Option<Candidate> {
-    let RingQuery { position, heat, factor, .. } = asked;
+    let RingQuery { position, heat, factor, proved, .. } = asked;
     if let Some(owner) = view.ring.owner(position).filter(|index| serves(*index)) {
         // A slow one is sent a trickle of what it owns, to see whether it still is.
         let takes = match liked(owner) {
@@ -122,8 +125,9 @@ fn first(
     let choice = view.ring.choose(position, heat, factor, load)?;
     let instead_of = (choice.member != choice.owner).then_some(choice.owner);
     // Who cannot ask the owner would renew by itself, and its pages would be older than the owner's, or newer.
-    let asks = |owner: usize| is_fit(&view.nodes[owner], &view.nodes[choice.member], asked.place);
-    if factor <= 0.0 && instead_of.is_some_and(|owner| !asks(owner)) {
+    let other = &view.nodes[choice.member];
+    let asks = |owner: usize| (proved || other.address.is_private()) && is_fit(&view.nodes[owner], other, asked.place);
+    if instead_of.is_some_and(|owner| !asks(owner)) {
         return Some(Candidate::plain(choice.owner));
     }
     Some(Candidate { index: choice.member, instead_of })
@@ -195,7 +199,13 @@ mod tests {
 
     fn asked(view: &View, url: &str) -> RingQuery {
         let key = Key::parse(url).unwrap();
-        RingQuery { position: view.ring.position(key.as_str()), place: at(view, &key), heat: None, factor: 0.0 }
+        RingQuery {
+            position: view.ring.position(key.as_str()),
+            place: at(view, &key),
+            heat: None,
+            factor: 0.0,
+            proved: true,
+        }
     }
 
     #[test]
@@ -368,7 +378,7 @@ mod tests {
         let bounded: Vec<_> = candidates(&view, RingQuery { factor: 1.25, ..asked(&view, url) }).collect();
         assert_ne!(bounded[0].index, owner);
         assert_eq!(bounded[0].instead_of, Some(owner));
-        assert_eq!(bounded.len(), 5, "it is still there to fall back on");
+        assert_eq!((bounded.len(), bounded[1].index), (6, owner), "then the owner; then all others, who was first too");
         assert!(bounded[1..].iter().all(|candidate| candidate.instead_of.is_none()));
     }
 
@@ -380,7 +390,16 @@ mod tests {
         let first = || candidates(&view, hot).next().unwrap();
         assert_eq!(first(), Candidate::plain(order[0]));
         view.nodes[order[0]].load.store(1, Ordering::Relaxed);
-        assert_eq!(first(), Candidate { index: order[1], instead_of: Some(order[0]) });
+        let second = Candidate { index: order[1], instead_of: Some(order[0]) };
+        assert_eq!(first(), second);
+        let then: Vec<_> = candidates(&view, hot).map(|candidate| candidate.index).collect();
+        assert_eq!(
+            then[..3],
+            [order[1], order[0], order[1]],
+            "which is asked again when it has sent on to the owner in vain"
+        );
+        let unheeded = RingQuery { proved: false, ..hot };
+        assert_eq!(candidates(&view, unheeded).next(), Some(Candidate::plain(order[0])), "it could not ask the owner");
         let key = Key::parse("http://127.0.0.1/").unwrap();
         let asks = |place: Where| peer(&view, &key, place, Candidate { index: 0, instead_of: Some(1) });
         assert_eq!(

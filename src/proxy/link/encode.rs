@@ -87,7 +87,7 @@ impl Request<'_> {
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
             field(out, b"ringhold-peer", introduction.as_bytes());
             if self.instead {
-                out.extend_from_slice(b"ringhold-owner: yes\r\n");
+                field(out, link::OWNER.as_str().as_bytes(), link::ONLY.as_bytes());
             }
         }
         if self.tie.is_some() {

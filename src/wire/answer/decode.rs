@@ -37,6 +37,8 @@ pub struct Head<B = Bytes> {
     pub told_length: Option<u64>,
     /// `Ringhold-Fault`: whose fault it is, where the node knows already.
     pub blame: Option<Blame>,
+    /// `Ringhold-Owner: ask`: the owner is to be asked.
+    pub asks_owner: bool,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -89,8 +91,9 @@ pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&
 impl Head<&[u8]> {
     /// With its text in `head`, which is the same.
     pub fn kept(self, head: Bytes) -> Head {
-        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame } = self;
-        Head { status, version, fields: fields.kept(head), ends, keep, local, challenges, told_length, blame }
+        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner } = self;
+        let fields = fields.kept(head);
+        Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner }
     }
 }
 
@@ -138,6 +141,7 @@ fn parse<'b>(
         challenges: false,
         told_length: None,
         blame: None,
+        asks_owner: false,
     };
     let mut end = starts(0);
     for (n, field) in response.headers.iter().enumerate() {
@@ -192,6 +196,7 @@ struct Framing<'b> {
     challenges: bool,
     told_length: Option<u64>,
     blame: Option<Blame>,
+    asks_owner: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -226,6 +231,7 @@ impl<'b> Framing<'b> {
             FieldId::LinkReach => self.local |= link::is_reach_local(value),
             FieldId::LinkLength => self.told_length = decimal(value),
             FieldId::LinkFault => self.blame = Blame::read(value),
+            FieldId::LinkOwner => self.asks_owner |= value == link::ASK.as_bytes(),
             _ => {}
         }
         Ok(())
@@ -294,9 +300,9 @@ impl<'b> Framing<'b> {
         } else {
             self.ends(version)?
         };
-        let Framing { fields, closes, persists, local, challenges, told_length, blame, .. } = self;
+        let Framing { fields, closes, persists, local, challenges, told_length, blame, asks_owner, .. } = self;
         let keep = persists && !closes;
-        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame })
+        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner })
     }
 
     fn ends(&mut self, version: Version) -> Result<BodyLength, &'static str> {

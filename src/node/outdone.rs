@@ -1,0 +1,55 @@
+//! Several fetches of one URL may run at one time (`collapse`): the answer that came first stands while it is fresh, since other
+//! nodes and clients have it, and an older one never takes the place of a younger one.
+
+use super::CacheNode;
+use super::ask::Ask;
+use super::fill::{Fate, Fill, FillHead, FillStage};
+use super::fitting::{fits, is_fresh};
+use crate::clock;
+use crate::policy::variants::Selection;
+use crate::policy::{self, Decision};
+use crate::store::Entry;
+use crate::wire::date::Timestamp;
+use crate::wire::target::Key;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What is stored now and answers in place of what has come for a question of `sent`, generated at `born`. Not what that
+/// question was to validate.
+pub fn by_stored(
+    node: &CacheNode,
+    ask: &Ask,
+    validated: Option<&Entry>,
+    (sent, born): (Timestamp, Timestamp),
+) -> Option<Arc<Entry>> {
+    let is_other = |entry: &Arc<Entry>| !validated.is_some_and(|validated| std::ptr::eq(validated, &**entry));
+    let entry = node.lookup(ask).filter(|entry| entry.part().is_none() && is_other(entry))?;
+    let is_served = || matches!(node.decide(ask, Some(&entry), None, clock::now()), Decision::Serve { .. });
+    let answers = policy::requests::may_ask_peer(&ask.head) && is_served();
+    policy::stands(&entry.terms, answers, sent, born).then_some(entry)
+}
+
+/// Whether another answer is on its way that may be read along.
+pub fn by_what_comes(node: &CacheNode, ask: &Ask, own: &Rc<Fill>) -> bool {
+    let (wanted, limit) = (Selection::of(&ask.head.headers), node.config.timeouts.collapse);
+    let is_like = |fill: &Rc<Fill>| {
+        !Rc::ptr_eq(fill, own)
+            && (fill.same_machine, fill.lent) == (own.same_machine, own.lent)
+            && fill.fate() == Fate::Store
+            && !fill.is_quiet(limit)
+    };
+    let is_of_use = |fill: &Rc<Fill>| match fill.stage() {
+        FillStage::Streaming(head) => fits(&head, &wanted) && is_fresh(&head, ask),
+        _ => false,
+    };
+    policy::requests::may_ask_peer(&ask.head)
+        && node.fills.of(&ask.key).iter().any(|fill| is_like(fill) && is_of_use(fill))
+}
+
+/// Whether what is whole now is older than what was stored while it came.
+pub fn at_its_end(node: &CacheNode, key: &Key, head: &FillHead) -> bool {
+    let Some(shelf) = node.store.get(key) else { return false };
+    let same = |entry: &&Arc<Entry>| entry.part().is_none() && *entry.selecting() == *head.selecting;
+    let is_older = |entry: &Arc<Entry>| policy::stands(&entry.terms, false, head.terms.received, head.terms.born);
+    shelf.entries().iter().filter(same).any(is_older)
+}
