@@ -86,6 +86,10 @@ fn a_loopback_page_fetched_by_a_local_client_is_403_for_one_elsewhere() {
             assert_eq!(status(&remote), "403", "{}", latin1(&remote));
             assert!(!latin1(&remote).contains("the secret"));
         }
+        for name in ["localhost", "localhost.", "127.0.0.1"] {
+            let remote = elsewhere.send(proxy, &get(&format!("http://{name}:{}/secret", origin.address.port())));
+            assert_eq!(status(&remote), "403", "{name}: {}", latin1(&remote));
+        }
         let claims = elsewhere.send(proxy, &get(&url).replace("Host", "Ringhold-Client: local\r\nHost"));
         assert_eq!(status(&claims), "403", "who is local is not for the client to say");
         assert_eq!(origin.count("/secret"), asked);

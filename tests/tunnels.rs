@@ -34,6 +34,26 @@ fn a_tunnel_carries_bytes_both_ways() {
     assert!(!answer.head.has("via"), "nobody looks inside");
 }
 
+/// RFC 1034 section 3.1: with a dot at its end it is the same name. To the origin it is said as it was written.
+#[test]
+fn a_name_may_have_a_dot_at_its_end() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    origin.on("/page", |x| {
+        let host = x.head.get("host").unwrap_or_default();
+        x.reply(200, "", host)
+    });
+    for name in ["localhost", "localhost.", "LocalHost."] {
+        let to = format!("{name}:{}", origin.address.port());
+        let mut client = cluster.connect();
+        client.send(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n")).unwrap();
+        assert_eq!(client.head().unwrap().word(1), "200", "{to}");
+        client.send(format!("GET /page HTTP/1.1\r\nHost: {to}\r\n\r\n")).unwrap();
+        assert_eq!(client.response("GET").unwrap().text(), to);
+        let answer = cluster.get(&format!("http://{to}/page"));
+        assert_eq!((answer.status, answer.text()), (200, to.to_ascii_lowercase()));
+    }
+}
+
 #[test]
 fn bytes_that_come_with_the_connect_are_not_lost() {
     let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());

@@ -107,6 +107,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_with_a_dot_at_its_end_has_the_addresses_of_the_name() {
+        let dns = Dns::new(KEEP);
+        for name in ["localhost.", "LOCALHOST."] {
+            let (dotted, plain) =
+                (dns.resolve(name, ClientId::OURS).await, dns.resolve("localhost", ClientId::OURS).await);
+            assert_eq!(dotted.unwrap(), plain.unwrap(), "{name}");
+        }
+    }
+
+    #[tokio::test]
     async fn an_asker_who_leaves_takes_nothing_from_the_next() {
         let dns = Dns::new(KEEP);
         let mut left = Box::pin(dns.resolve("localhost", ClientId::OURS));

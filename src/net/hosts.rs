@@ -1,6 +1,7 @@
 //! Which names the hosts file has, and their addresses: they are resolved without any server.
 
 use crate::clock::{Tick, tick};
+use crate::wire::authority::without_root;
 use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
@@ -22,16 +23,16 @@ pub(super) struct Hosts {
 }
 
 impl Hosts {
-    /// In any letter case. Where there is no such file nobody is in it.
+    /// In any letter case, with a dot at its end or without. Where there is no such file nobody is in it.
     pub(super) fn has(&mut self, host: &str) -> bool {
         self.heed();
-        self.names.contains_key(&*host.to_ascii_lowercase())
+        self.names.contains_key(&*without_root(host).to_ascii_lowercase())
     }
 
-    /// The address of a name that is written as keys write it.
+    /// The address of a name that is written as keys write it, with a dot at its end or without.
     pub(super) fn address(&mut self, host: &str) -> Option<IpAddr> {
         self.heed();
-        self.names.get(host).copied().flatten()
+        self.names.get(without_root(host)).copied().flatten()
     }
 
     fn heed(&mut self) {

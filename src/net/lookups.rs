@@ -10,6 +10,7 @@
 use super::hosts::Hosts;
 use super::shares::{ClientId, gives_way, may_have_more};
 use crate::clock::{Tick, tick};
+use crate::wire::authority::without_root;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -103,8 +104,8 @@ impl Lookups {
     pub(super) fn begin(this: &Arc<Lookups>, lookup: Lookup) {
         let mut state = this.state();
         if state.hosts.has(&lookup.host) {
-            // Needs no server.
-            tokio::spawn(look_up(lookup.host, lookup.tell));
+            // Needs no server. The system's resolver does not find a name there that ends with a dot.
+            tokio::spawn(look_up(without_root(&lookup.host).into(), lookup.tell));
             return;
         }
         // Those who wait had to when the last lookup began or ended, so none of them is before it.
@@ -253,7 +254,7 @@ impl Drop for RunningLookup {
 
 /// The part of a name that one owner has, as far as its form tells: two labels, three below a country's `co`, `com` and so on.
 fn domain(host: &str) -> &str {
-    let host = host.strip_suffix('.').unwrap_or(host);
+    let host = without_root(host);
     let mut labels = host.rsplit('.');
     let (top, second) = (labels.next().unwrap_or(""), labels.next().unwrap_or(""));
     let depth = if top.len() == 2 && second.len() <= 3 { 3 } else { 2 };

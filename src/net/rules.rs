@@ -1,5 +1,6 @@
 //! PURE. Which destinations a client may reach, decided on the address that is really connected to.
 
+use crate::wire::authority::without_root;
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -90,7 +91,7 @@ fn reach_v6(a: Ipv6Addr) -> Reach {
 /// (RFC 6761 section 6.3), and what inet_aton(3) reads, `127.1`, `0x7f.1` or `2130706433`; each also with a dot at its end.
 pub fn spelled(name: &str) -> Option<IpAddr> {
     const LOCALHOST: &str = "localhost";
-    let name = name.strip_suffix('.').unwrap_or(name);
+    let name = without_root(name);
     let before = name.len().checked_sub(LOCALHOST.len()).filter(|at| name.is_char_boundary(*at));
     if let Some((sub, last)) = before.map(|at| name.split_at(at))
         && last.eq_ignore_ascii_case(LOCALHOST)

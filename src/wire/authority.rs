@@ -67,6 +67,12 @@ impl<'a> Authority<'a> {
     }
 }
 
+/// A name without the dot at its end, which says that it is not to be searched for and that it is complete: the same name (RFC 1034
+/// section 3.1). To a cache it is another key, since an origin may see the difference.
+pub fn without_root(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// Host and port of an authority that [`Authority::write`] has written.
 pub fn read_written(authority: &str) -> (Host<'_>, Option<u16>) {
     let (host, port) = split_written(authority);
