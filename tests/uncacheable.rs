@@ -81,7 +81,11 @@ const ROWS: &[Row] = &[
         x.raw("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early\r\nLink: a\r\nConnection: x\r\nX: y\r\n\r\n")?;
         x.reply(200, NO_STORE, "hello")
     }),
-    ("malformed", |x| x.raw("HTTP/1.1 200 X\r\nno colon\r\n\r\n")),
+    // What is left says no length, so its body ends with the connection.
+    ("malformed", |x| {
+        x.hang_up();
+        x.raw("HTTP/1.1 200 X\r\nno colon\r\n\r\n")
+    }),
     ("not HTTP", |x| x.raw("220 mail.example.com ESMTP\r\n")),
     ("two lengths", |x| {
         x.raw(format!("HTTP/1.1 200 X\r\n{NO_STORE}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"))
