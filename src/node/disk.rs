@@ -7,7 +7,7 @@ mod said;
 
 use super::counters::add;
 use super::disk_bodies::BodyJob;
-use super::disk_threads::{News, Readers, Told, machine, start};
+use super::disk_threads::{News, ReadAnswer, Readers, Told, machine, start};
 use super::disk_trouble::{DiskTrouble, Lateness};
 use super::far::{BodyAccess, BodyNews, DiskBody, PATIENCE};
 use super::random::random;
@@ -15,7 +15,7 @@ use crate::clock::{self, tick};
 use crate::config::{Config, size};
 use crate::store::Entry;
 use crate::store::disk::{
-    Disk, DiskLookup, DiskPlan, ForgottenUrl, IndexSlot, JobDone, Opening, Recovered, Skipped, Unread,
+    Disk, DiskLookup, DiskPlan, ForgottenUrl, IndexSlot, JobDone, Opening, Previous, Recovered, Skipped, Unread,
 };
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -98,6 +98,8 @@ pub struct Tier {
 struct DiskCounts {
     hits: Cell<u64>,
     reads: Cell<u64>,
+    /// That a thread had to wait for.
+    waited: Cell<u64>,
     late: Cell<u64>,
     busy: Cell<u64>,
     errors: Cell<u64>,
@@ -281,41 +283,33 @@ impl Tier {
     pub async fn read(self: &Rc<Tier>, key: &Key) -> Option<(Vec<Arc<Entry>>, DiskReading)> {
         let hash = key.hash();
         let DiskLookup { slot, entries, read } = self.disk.borrow_mut().find(hash, key.as_str().as_bytes())?;
-        self.reading.borrow_mut().insert(hash, Rc::default());
-        let reading = DiskReading(self.clone(), hash);
+        let reading = DiskReading::begin(self, hash);
         let mut found = entries;
-        let waits_for = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
-        if let Some(from) = waits_for {
-            let (begun, lineage) = (tick(), self.disk.borrow().lineage());
-            let asker = self.readers.borrow().as_ref()?.asker();
-            let asked = timeout(self.limit, asker.ask(lineage, key.as_str().as_bytes().into(), from)).await;
-            let Ok(asked) = asked else {
-                self.late(&self.trouble.reads, "reads are not back in time");
-                return None;
+        let lies = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
+        if let Some(from) = lies {
+            let lineage = self.disk.borrow().lineage();
+            let at_once = self.readers.borrow().as_ref()?.at_once(lineage, key.as_str().as_bytes(), from);
+            let answer = match at_once {
+                Some(answer) => Some(answer),
+                None => self.waited_for(lineage, key, from).await?,
             };
-            let Some(told) = asked else {
-                add(&self.counts.busy, 1);
-                return None;
-            };
-            add(&self.counts.reads, 1);
-            match timeout(self.limit.saturating_sub(tick().since(begun)), told).await {
-                Ok(Ok(Ok(more))) => {
-                    self.trouble.reads.in_time();
+            add(&self.counts.reads, u64::from(answer.is_some()));
+            match answer {
+                Some(Ok(more)) => {
                     found.extend(more.into_iter().filter_map(|read| self.with_body(read)).map(Arc::new));
                 }
-                Ok(Ok(Err(Unread::Bad(why)))) => {
+                Some(Err(Unread::Bad(why))) => {
                     tracing::debug!("disk: {why:?} where {} was to be", key.as_str());
                     self.bad(hash, slot, &found);
                 }
-                Ok(Ok(Err(Unread::System(cause)))) => {
+                Some(Err(Unread::System(cause))) => {
                     // Its segment may have gone meanwhile.
                     if cause.kind() != std::io::ErrorKind::NotFound {
                         self.failed(&cause.to_string());
                     }
                     self.bad(hash, slot, &found);
                 }
-                Ok(Err(_)) => {}
-                Err(_) => self.late(&self.trouble.reads, "reads are not back in time"),
+                None => {}
             }
         }
         if !self.disk.borrow().is_current(hash, slot) {
@@ -324,6 +318,33 @@ impl Tier {
         let latest = clock::now().0 + AHEAD;
         found.retain(|entry| entry.terms.received.0 <= latest);
         Some((found, reading))
+    }
+
+    /// What a thread that may wait for the device reads; in it `None` where that was not back in time. `None`: nobody was asked.
+    async fn waited_for(&self, lineage: u64, key: &Key, from: Previous) -> Option<Option<ReadAnswer>> {
+        let begun = tick();
+        let asker = self.readers.borrow().as_ref()?.asker();
+        let asked = timeout(self.limit, asker.ask(lineage, key.as_str().as_bytes().into(), from)).await;
+        let Ok(asked) = asked else {
+            self.late(&self.trouble.reads, "reads are not back in time");
+            return None;
+        };
+        let Some(told) = asked else {
+            add(&self.counts.busy, 1);
+            return None;
+        };
+        add(&self.counts.waited, 1);
+        match timeout(self.limit.saturating_sub(tick().since(begun)), told).await {
+            Ok(Ok(answer)) => {
+                if answer.is_ok() {
+                    self.trouble.reads.in_time();
+                }
+                return Some(Some(answer));
+            }
+            Ok(Err(_)) => {}
+            Err(_) => self.late(&self.trouble.reads, "reads are not back in time"),
+        }
+        Some(None)
     }
 
     /// What lies behind that which is not written yet may be gone.
@@ -385,6 +406,7 @@ impl Tier {
         put("objects", disk.objects() as u64);
         put("hits", counts.hits.get());
         put("reads", counts.reads.get());
+        put("not_cached_reads", counts.waited.get());
         put("written_bytes", disk.counts.written);
         put("rewritten_bytes", disk.counts.rewritten);
         put("bad_records", disk.counts.bad);
@@ -401,6 +423,13 @@ impl Tier {
 
 /// A read that others wait for.
 pub struct DiskReading(Rc<Tier>, u64);
+
+impl DiskReading {
+    fn begin(disk: &Rc<Tier>, hash: u64) -> DiskReading {
+        disk.reading.borrow_mut().insert(hash, Rc::default());
+        DiskReading(disk.clone(), hash)
+    }
+}
 
 impl Drop for DiskReading {
     fn drop(&mut self) {

@@ -3,8 +3,8 @@
 use super::disk_bodies::BodyThread;
 use super::random::random;
 use crate::store::disk::{
-    BodyFile, Denied, DiskJob, Files, Folder, FolderMark, JobDone, Opening, Previous, ReadRecord, Recovered, Unread,
-    boot_of_machine, open, read, read_apart,
+    BodyFile, Denied, DiskJob, Files, Folder, FolderMark, JobDone, Opening, Previous, ReadPace, ReadRecord, Recovered,
+    Unread, boot_of_machine, open, read, read_apart,
 };
 use bytes::Bytes;
 use std::io;
@@ -145,7 +145,7 @@ fn cure(path: &Path, cause: &io::Error) -> String {
 /// An open file of a folder.
 pub type OpenBody = <Folder as Files>::Open;
 
-type ReadAnswer = Result<Vec<ReadRecord>, Unread>;
+pub type ReadAnswer = Result<Vec<ReadRecord>, Unread>;
 /// And the file, for whoever goes on.
 pub type BodyAnswer = Result<(Bytes, OpenBody), Unread>;
 
@@ -159,7 +159,7 @@ impl ReadQuestion {
         // Who has asked may have gone, or given up.
         match self {
             ReadQuestion::Record { lineage, key, from, told } if !told.is_closed() => {
-                let _ = told.send(read(folder, lineage, &key, from));
+                let _ = told.send(read(folder, lineage, &key, from, ReadPace::Waiting));
             }
             ReadQuestion::Body { file, open, at, told } if !told.is_closed() => {
                 let open = open.map_or_else(|| folder.open(file.name()), Ok).map_err(Unread::System);
@@ -173,6 +173,7 @@ impl ReadQuestion {
 
 /// The threads that read. They end with it.
 pub struct Readers {
+    folder: Arc<Folder>,
     asker: ReadAsker,
     /// To the thread that writes bodies into files of their own.
     bodies: BodyThread,
@@ -197,7 +198,16 @@ impl Readers {
         }
         let bodies = BodyThread::start(folder)?;
         let asker = ReadAsker { ask, room: Arc::new(Semaphore::new((ROOM / BLOCK) as usize)) };
-        Ok(Readers { asker, bodies, mark })
+        Ok(Readers { folder: folder.clone(), asker, bodies, mark })
+    }
+
+    /// What the system has in memory, read by who asks. `None`: it has to be waited for.
+    pub fn at_once(&self, lineage: u64, key: &[u8], from: Previous) -> Option<ReadAnswer> {
+        if !ReadPace::AtOnce.suits(from.slot) {
+            return None;
+        }
+        let read = read(&*self.folder, lineage, key, from, ReadPace::AtOnce);
+        Some(read).filter(|read| !read.as_ref().is_err_and(Unread::is_only_not_at_once))
     }
 
     /// Where to ask.

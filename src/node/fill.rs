@@ -284,7 +284,7 @@ impl Fill {
     }
 
     /// The pieces of a whole body, for the entry.
-    pub fn pieces(&self) -> EntryContent {
+    pub fn pieces(&self) -> EntryContent<'static> {
         let flow = self.flow.borrow();
         EntryContent::held(flow.pieces.iter().cloned().collect(), flow.hold.clone())
     }

@@ -90,39 +90,50 @@ struct Rare {
 const _: () = assert!(size_of::<Entry>() <= 104, "with its counts, an `Arc` of it takes 128 bytes of the heap");
 
 /// What the body of a new entry is made of.
-pub struct EntryContent {
+pub struct EntryContent<'a> {
     pieces: Vec<Bytes>,
     /// What counts them already.
     hold: Option<Arc<Hold>>,
+    /// What stands before them, and is lent.
+    lent: &'a [u8],
 }
 
-impl EntryContent {
+impl EntryContent<'_> {
     /// Pieces that are counted by `hold`.
-    pub fn held(pieces: Vec<Bytes>, hold: Arc<Hold>) -> EntryContent {
-        EntryContent { pieces, hold: Some(hold) }
+    pub fn held(pieces: Vec<Bytes>, hold: Arc<Hold>) -> Self {
+        EntryContent { pieces, hold: Some(hold), lent: &[] }
     }
 }
 
-impl From<Vec<Bytes>> for EntryContent {
-    fn from(pieces: Vec<Bytes>) -> EntryContent {
-        EntryContent { pieces, hold: None }
+impl From<Vec<Bytes>> for EntryContent<'_> {
+    fn from(pieces: Vec<Bytes>) -> Self {
+        EntryContent { pieces, hold: None, lent: &[] }
+    }
+}
+
+impl<'a> From<&'a [u8]> for EntryContent<'a> {
+    fn from(lent: &'a [u8]) -> Self {
+        EntryContent { pieces: Vec::new(), hold: None, lent }
     }
 }
 
 impl Entry {
     /// `selecting` is [`crate::policy::variants::selecting`]'s value for the request that this answered.
-    pub fn new(
+    pub fn new<'a>(
         key: &Key,
         status: StatusCode,
         headers: &HeaderMap,
         selecting: &[u8],
         terms: Terms,
         mark: Mark,
-        body: impl Into<EntryContent>,
+        body: impl Into<EntryContent<'a>>,
     ) -> Entry {
-        let EntryContent { pieces: body, hold } = body.into();
-        let size: usize = body.iter().map(Bytes::len).sum();
+        let EntryContent { pieces: mut body, hold, lent } = body.into();
+        let size = lent.len() + body.iter().map(Bytes::len).sum::<usize>();
         let together = size <= TOGETHER;
+        if !together && !lent.is_empty() {
+            body.insert(0, Bytes::copy_from_slice(lent));
+        }
         let mut head = Vec::with_capacity(head_bound(key, headers, selecting));
         put(key.as_str().as_bytes(), &mut head);
         put(&joined_lines(headers, &http::header::VARY), &mut head);
@@ -133,6 +144,7 @@ impl Entry {
         let mut blob = Vec::with_capacity(body_at + if together { size } else { 0 });
         blob.extend_from_slice(&head);
         if together {
+            blob.extend_from_slice(lent);
             body.iter().for_each(|piece| blob.extend_from_slice(piece));
         }
         let blob = blob.into_boxed_slice();
@@ -204,7 +216,7 @@ impl Entry {
     pub fn renewed(&self, headers: &HeaderMap, terms: Terms, mark: Mark, key: &Key, selecting: &[u8]) -> Entry {
         let mark = self.mark.and(mark);
         let hold = self.hold().filter(|_| !self.pieces().is_empty()).cloned();
-        let body = EntryContent { pieces: self.body().pieces(), hold };
+        let body = EntryContent { pieces: self.body().pieces(), hold, lent: &[] };
         let mut entry = Entry::new(key, self.status, headers, selecting, terms, mark, body);
         if let Some(Rare { part, far, .. }) =
             self.rare.as_deref().filter(|rare| rare.part.is_some() || rare.far.is_some())

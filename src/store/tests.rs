@@ -31,7 +31,7 @@ fn entry(
     url: &str,
     lines: &[(&'static str, &'static str)],
     request: &HeaderMap,
-    body: impl Into<EntryContent>,
+    body: impl Into<EntryContent<'static>>,
     at: u64,
 ) -> Entry {
     let fields = headers(lines);

@@ -22,6 +22,13 @@ pub enum Unread {
     System(io::Error),
 }
 
+impl Unread {
+    /// It may be there all the same: who waits for it is told.
+    pub fn is_only_not_at_once(&self) -> bool {
+        matches!(self, Unread::System(cause) if cause.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
 /// What names such a file, and believes nothing else in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyFile {

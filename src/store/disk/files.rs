@@ -2,14 +2,16 @@
 //! folder.
 
 use crate::private;
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, fallocate, openat, unlinkat};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, fadvise, fallocate, openat, unlinkat};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// So many files are kept open at most.
@@ -75,6 +77,16 @@ pub trait Files: Send + Sync + 'static {
     fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
         self.read_from(&self.open(name)?, at, into)
     }
+    /// The same into memory of its own.
+    fn read_new(&self, name: FileName, at: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        let read = self.read(name, at, &mut bytes)?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+    /// The same as [`Files::read`] without waiting for a device: all of `into`, or [`io::ErrorKind::WouldBlock`], also where the
+    /// file is not open or the system cannot tell.
+    fn read_at_once(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize>;
     /// Returns when its bytes outlive a power cut. One that has failed says nothing ever after: it is not tried again.
     fn sync(&self, name: FileName) -> io::Result<()>;
     /// The same for which files there are.
@@ -90,6 +102,8 @@ pub struct Folder {
     path: PathBuf,
     folder: File,
     open: Mutex<HashMap<FileName, Arc<File>>>,
+    /// Its file system has not said yet that it cannot read without waiting.
+    reads_at_once: AtomicBool,
     /// Its lock is let go with it.
     _lock: Option<File>,
 }
@@ -136,7 +150,8 @@ impl Folder {
         if !private::is_own_folder(&folder.metadata()?) {
             return Err(Denied::NotPrivate);
         }
-        Ok(Folder { path: path.to_owned(), folder, open: Mutex::default(), _lock: None })
+        let (open, reads_at_once) = (Mutex::default(), AtomicBool::new(true));
+        Ok(Folder { path: path.to_owned(), folder, open, reads_at_once, _lock: None })
     }
 
     fn locked(self, flags: OFlags) -> Result<Folder, Denied> {
@@ -158,6 +173,11 @@ impl Folder {
     }
 
     fn keep(&self, name: FileName, file: &Arc<File>) {
+        if let FileName::Segment(_) = name {
+            // Of a record all is read and nothing besides: in one piece, and what lies behind it is another URL's. A system that
+            // does not take the advice reads more.
+            let _ = fadvise(file, 0, None, Advice::Random);
+        }
         let mut open = self.files();
         if open.len() >= OPEN {
             open.clear();
@@ -205,7 +225,7 @@ impl Files for Folder {
         let file = open_at(&self.folder, &name.text(), OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
         match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length.max(1)) {
             // Not every file system can.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) | Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => {}
             Err(cause) => {
                 let _ = self.remove(name);
                 return Err(cause.into());
@@ -238,6 +258,23 @@ impl Files for Folder {
         Ok(done)
     }
 
+    fn read_at_once(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let not_now = || io::Error::from(io::ErrorKind::WouldBlock);
+        // To open one may take as long as to read it.
+        let file = self.files().get(&name).cloned().filter(|_| self.reads_at_once.load(Ordering::Relaxed));
+        let length = into.len();
+        let read = preadv2(file.ok_or_else(not_now)?, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT);
+        match read {
+            Ok(read) if read == length => Ok(read),
+            // overlayfs and tmpfs of old kernels, ext2, gVisor: they will say no other.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+                self.reads_at_once.store(false, Ordering::Relaxed);
+                Err(not_now())
+            }
+            Ok(_) | Err(_) => Err(not_now()),
+        }
+    }
+
     fn sync(&self, name: FileName) -> io::Result<()> {
         self.file(name)?.sync_data()
     }
@@ -258,8 +295,35 @@ impl Files for Folder {
     fn remove(&self, name: FileName) -> io::Result<()> {
         self.files().remove(&name);
         match unlinkat(&self.folder, name.text(), AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(cause) => Err(cause.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_has_is_read_at_once_and_all_else_is_left_to_who_waits() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::open(&path.path().join("n1"), "n1").unwrap();
+        let name = FileName::Segment(1);
+        folder.create(name, 4096).unwrap();
+        folder.write(name, 0, &[7; 100]).unwrap();
+        let at_once = |name, length: usize| {
+            let mut into = vec![0; length];
+            folder.read_at_once(name, 0, &mut into).map(|read| into[..read].to_vec()).map_err(|cause| cause.kind())
+        };
+        let first = at_once(name, 100);
+        // Not every file system can.
+        if folder.reads_at_once.load(Ordering::Relaxed) {
+            assert_eq!(first, Ok(vec![7; 100]));
+        }
+        assert_eq!(at_once(name, 101), Err(io::ErrorKind::WouldBlock), "half of it is of no use");
+        assert_eq!(at_once(FileName::Segment(2), 1), Err(io::ErrorKind::WouldBlock), "it is not open");
+        assert_eq!(folder.read_new(name, 0, 101).unwrap(), [7; 100]);
+        assert_eq!(folder.read_new(name, 50, 10).unwrap(), [7; 10]);
     }
 }

@@ -36,7 +36,7 @@ pub use mark::{Ended, FolderMark, machine as boot_of_machine};
 pub use notes::{DiskAccount, DiskLookup, ForgottenUrl};
 pub use place::IndexSlot;
 pub use plan::DiskPlan;
-pub use read::{ReadRecord, read};
+pub use read::{ReadPace, ReadRecord, read};
 pub use record::Previous;
 pub use recover::{Opening, Recovered, open};
 pub use writer::{DiskJob, JobDone, is_full};

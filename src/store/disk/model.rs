@@ -146,7 +146,10 @@ impl Rig {
         };
         let mut found: Vec<Entry> = entries.iter().map(|entry| copy(entry)).collect();
         if let Some(from) = from {
-            match read(&*self.files, self.disk.lineage(), url.as_bytes(), from) {
+            let read = |pace| read(&*self.files, self.disk.lineage(), url.as_bytes(), from, pace);
+            let found_now = read(ReadPace::AtOnce);
+            let waits = found_now.as_ref().is_err_and(Unread::is_only_not_at_once);
+            match if waits { read(ReadPace::Waiting) } else { found_now } {
                 Ok(more) => {
                     // Who finds the body gone asks the origin, and what is older is not looked at.
                     for read in more {

@@ -7,6 +7,7 @@
 //! codes and numbers that may change with the program are not in it.
 
 use super::place::IndexSlot;
+use crate::account::Hold;
 use crate::policy::{LifetimeSource, Marks, Terms};
 use crate::store::entry::{Entry, Mark};
 use crate::wire::date::Timestamp;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use std::ops::Range;
+use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub const HEADER: usize = 128;
@@ -131,7 +133,7 @@ pub enum BadRecord {
 /// A record that was read: its head is believed, its body is not yet.
 #[derive(Debug)]
 pub struct DiskRecord<'a> {
-    bytes: &'a Bytes,
+    bytes: &'a [u8],
     pub hash: u64,
     key: Range<usize>,
     selecting: Range<usize>,
@@ -146,7 +148,7 @@ pub struct DiskRecord<'a> {
 
 impl<'a> DiskRecord<'a> {
     /// Of a folder with this lineage. `bytes` may be longer than the record.
-    pub fn read(bytes: &'a Bytes, lineage: u64) -> Result<DiskRecord<'a>, BadRecord> {
+    pub fn read(bytes: &'a [u8], lineage: u64) -> Result<DiskRecord<'a>, BadRecord> {
         let header: &[u8; HEADER] =
             bytes.first_chunk().filter(|header| header.starts_with(MAGIC)).ok_or(BadRecord::Damaged)?;
         let short = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
@@ -201,8 +203,8 @@ impl<'a> DiskRecord<'a> {
     }
 
     /// Checks the body, but for one that lies apart, which the entry does not have either. `doubtful`: it is not to be reused
-    /// without validation.
-    pub fn entry(&self, doubtful: bool) -> Result<Entry, BadRecord> {
+    /// without validation. `held`: the bytes that this was read from, and what counts them; the body stays there then.
+    pub fn entry(&self, doubtful: bool, held: Option<(&Bytes, &Arc<Hold>)>) -> Result<Entry, BadRecord> {
         let body = &self.bytes[self.body.clone()];
         let sums =
             self.bytes[self.body.end..].chunks(8).map(|sum| sum.first_chunk().map(|sum| u64::from_le_bytes(*sum)));
@@ -214,9 +216,12 @@ impl<'a> DiskRecord<'a> {
             std::str::from_utf8(self.key()).ok().and_then(|key| Key::parse(key).ok()).ok_or(BadRecord::Damaged)?;
         let headers = fields(&self.bytes[self.fields.clone()]).ok_or(BadRecord::Damaged)?;
         let terms = if doubtful { self.terms.invalidated() } else { self.terms };
-        let body = vec![self.bytes.slice(self.body.clone())];
         let selecting = &self.bytes[self.selecting.clone()];
-        Ok(Entry::new(&key, self.status, &headers, selecting, terms, Mark::Anyone, body))
+        let entry = |lent: &[u8]| Entry::new(&key, self.status, &headers, selecting, terms, Mark::Anyone, lent);
+        Ok(match held {
+            Some((bytes, hold)) => entry(&[]).with_body_at(bytes.slice(self.body.clone()), hold.clone()),
+            None => entry(body),
+        })
     }
 }
 
@@ -238,6 +243,7 @@ fn fields(mut lines: &[u8]) -> Option<HeaderMap> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::AccountKind;
     use crate::policy::Part;
     use crate::wire::view::FieldView;
     use proptest::prelude::*;
@@ -290,20 +296,22 @@ mod tests {
             let entry = entry(body, vary);
             let bytes = written(&entry);
             let padded = [bytes.clone(), vec![0; 64]].concat();
-            let padded = Bytes::from(padded);
+            let hold = Hold::new(AccountKind::Readers);
+            let padded = hold.follow(padded);
             let record = DiskRecord::read(&padded, LINEAGE).unwrap();
             prop_assert_eq!(record.whole(), &bytes[..]);
-            alike(&record.entry(false).unwrap(), &entry);
-            let doubtful = record.entry(true).unwrap();
+            alike(&record.entry(false, None).unwrap(), &entry);
+            alike(&record.entry(false, Some((&padded, &hold))).unwrap(), &entry);
+            let doubtful = record.entry(true, None).unwrap();
             prop_assert!(doubtful.terms.always_validate() && doubtful.first(crate::wire::field::FieldId::CacheControl).is_some());
-            prop_assert_eq!(DiskRecord::read(&Bytes::from(bytes), LINEAGE + 1).err(), Some(BadRecord::Other));
+            prop_assert_eq!(DiskRecord::read(&bytes, LINEAGE + 1).err(), Some(BadRecord::Other));
         }
 
         #[test]
         fn no_bytes_can_panic_it(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let with_magic = [MAGIC, &bytes[..]].concat();
             for bytes in [bytes, with_magic] {
-                let _ = DiskRecord::read(&bytes.into(), LINEAGE).and_then(|record| record.entry(false));
+                let _ = DiskRecord::read(&bytes, LINEAGE).and_then(|record| record.entry(false, None));
             }
         }
     }
@@ -314,11 +322,11 @@ mod tests {
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            let read = DiskRecord::read(&bad.into(), LINEAGE).and_then(|record| record.entry(false));
+            let read = DiskRecord::read(&bad, LINEAGE).and_then(|record| record.entry(false, None));
             assert!(read.is_err(), "bit {bit}");
         }
         for length in 0..good.len() {
-            assert!(DiskRecord::read(&Bytes::copy_from_slice(&good[..length]), LINEAGE).is_err(), "{length} bytes");
+            assert!(DiskRecord::read(&good[..length], LINEAGE).is_err(), "{length} bytes");
         }
     }
 

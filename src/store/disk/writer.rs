@@ -288,12 +288,9 @@ impl<F: Files> DiskWriter<F> {
     }
 
     fn again(&mut self, id: Id, (segment, slot): (u64, IndexSlot), to: (u64, IndexSlot), body: Option<BodyPlace>) {
-        let mut bytes = vec![0; usize::try_from(slot.length()).unwrap_or(0)];
-        let read = self.files.read(FileName::Segment(segment), slot.at(), &mut bytes);
+        let read = self.files.read_new(FileName::Segment(segment), slot.at(), slot.length());
         // Sums go with it, and are checked by whoever reads it.
-        let lineage = self.journal.seed.lineage;
-        bytes.truncate(read.unwrap_or(0));
-        let bytes = Bytes::from(bytes);
+        let (bytes, lineage) = (read.unwrap_or_default(), self.journal.seed.lineage);
         let whole = DiskRecord::read(&bytes, lineage).ok().filter(|record| Id::of(record.hash) == id);
         match whole {
             Some(record) => {

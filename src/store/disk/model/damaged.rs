@@ -86,7 +86,8 @@ fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
         };
         let (name, start) = (FileName::Segment(from.segment), from.slot.at());
         let read = |rig: &Rig| -> Vec<Entry> {
-            let read = read(&*rig.files, rig.disk.lineage(), url(n).as_bytes(), from).unwrap_or_default();
+            let read =
+                read(&*rig.files, rig.disk.lineage(), url(n).as_bytes(), from, ReadPace::Waiting).unwrap_or_default();
             read.into_iter().map(|read| read.entry).collect()
         };
         assert!(!read(&rig).is_empty());

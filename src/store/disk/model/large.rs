@@ -219,7 +219,7 @@ impl Rig {
     fn disk_body(&mut self, n: u64) -> u64 {
         self.work();
         let slot = self.disk.find(hash(url(n).as_bytes()), url(n).as_bytes()).unwrap().read.unwrap();
-        let read = read(&*self.files, self.disk.lineage(), url(n).as_bytes(), slot).unwrap();
+        let read = read(&*self.files, self.disk.lineage(), url(n).as_bytes(), slot, ReadPace::Waiting).unwrap();
         read[0].file.unwrap().number
     }
 }
