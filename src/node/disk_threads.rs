@@ -7,11 +7,12 @@ use crate::store::disk::{
     Unread, boot_of_machine, open, read, read_apart,
 };
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -171,6 +172,53 @@ impl ReadQuestion {
     }
 }
 
+/// With the room that it takes.
+type ReadTurn = (ReadQuestion, OwnedSemaphorePermit);
+
+/// What waits to be read. For each question one thread is woken: a channel that several receive from wakes one to receive and
+/// another to wait in its place.
+#[derive(Default)]
+struct ReadQueue {
+    waiting: Mutex<(VecDeque<ReadTurn>, bool)>,
+    more: Condvar,
+}
+
+impl ReadQueue {
+    fn waiting(&self) -> MutexGuard<'_, (VecDeque<ReadTurn>, bool)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None`: too many wait already.
+    fn put(&self, question: ReadQuestion, room: OwnedSemaphorePermit) -> Option<()> {
+        let mut waiting = self.waiting();
+        if waiting.0.len() >= WAITING {
+            return None;
+        }
+        waiting.0.push_back((question, room));
+        drop(waiting);
+        self.more.notify_one();
+        Some(())
+    }
+
+    /// Waits for the next; `None`: there will be none.
+    fn next(&self) -> Option<ReadTurn> {
+        let is_idle = |(waiting, is_over): &mut (VecDeque<ReadTurn>, bool)| waiting.is_empty() && !*is_over;
+        let mut waiting = self.more.wait_while(self.waiting(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        waiting.0.pop_front()
+    }
+}
+
+/// Who may ask; when it is dropped nothing more is asked.
+#[derive(Default)]
+struct ReadQueueEnd(Arc<ReadQueue>);
+
+impl Drop for ReadQueueEnd {
+    fn drop(&mut self) {
+        self.0.waiting().1 = true;
+        self.0.more.notify_all();
+    }
+}
+
 /// The threads that read. They end with it.
 pub struct Readers {
     folder: Arc<Folder>,
@@ -182,22 +230,20 @@ pub struct Readers {
 
 impl Readers {
     fn start(folder: &Arc<Folder>, mark: Arc<FolderMark<Folder>>) -> io::Result<Readers> {
-        let (ask, asked) = sync_channel::<(ReadQuestion, OwnedSemaphorePermit)>(WAITING);
-        let asked = Arc::new(Mutex::new(asked));
+        let end = ReadQueueEnd::default();
+        let questions = end.0.clone();
         for _ in 0..READERS {
-            let (folder, asked) = (folder.clone(), asked.clone());
+            let (folder, questions) = (folder.clone(), questions.clone());
             let answer = move || {
-                loop {
-                    let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    // Room is held until it is read, whoever still waits for that.
-                    let Ok((question, _room)) = next else { return };
+                // Room is held until it is read, whoever still waits for that.
+                while let Some((question, _room)) = questions.next() {
                     question.answer(&folder);
                 }
             };
             thread::Builder::new().name("disk-reader".to_owned()).spawn(answer)?;
         }
         let bodies = BodyThread::start(folder)?;
-        let asker = ReadAsker { ask, room: Arc::new(Semaphore::new((ROOM / BLOCK) as usize)) };
+        let asker = ReadAsker { queue: Arc::new(end), room: Arc::new(Semaphore::new((ROOM / BLOCK) as usize)) };
         Ok(Readers { folder: folder.clone(), asker, bodies, mark })
     }
 
@@ -233,7 +279,7 @@ impl Readers {
 /// Asks the threads that read.
 #[derive(Clone)]
 pub struct ReadAsker {
-    ask: SyncSender<(ReadQuestion, OwnedSemaphorePermit)>,
+    queue: Arc<ReadQueueEnd>,
     room: Arc<Semaphore>,
 }
 
@@ -260,7 +306,7 @@ impl ReadAsker {
     async fn put(self, bytes: u64, question: ReadQuestion) -> Option<()> {
         let blocks = bytes.min(ROOM).div_ceil(BLOCK) as u32;
         let room = self.room.acquire_many_owned(blocks).await.ok()?;
-        self.ask.try_send((question, room)).ok()
+        self.queue.0.put(question, room)
     }
 }
 
