@@ -90,6 +90,21 @@ fn what_a_killed_node_had_is_a_hit_again() {
 }
 
 #[test]
+fn what_is_asked_for_again_is_written_also_where_memory_answers_it() {
+    let (origin, cluster) = (counting(KEEP), with_disk(1).set("disk", "admit", "second").start());
+    until_on(&cluster);
+    let [once, twice] = ["/once", "/twice"].map(|page| origin.url(page));
+    cluster.get(&once);
+    cluster.get(&twice);
+    assert!(cluster.get(&twice).is_hit());
+    until_written(&cluster, &twice);
+    assert_eq!(cluster.metric("ringhold_node_disk_objects"), 1);
+    kill(&cluster, "n1");
+    assert!(is_from_disk(&cluster.get(&twice)) && !cluster.get(&once).is_hit());
+    assert_eq!((origin.count("/twice"), origin.count("/once")), (1, 2));
+}
+
+#[test]
 fn a_restart_of_the_service_costs_the_origin_nothing() {
     let (origin, cluster) = (counting(KEEP), with_disk(3).start());
     until_on(&cluster);

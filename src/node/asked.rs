@@ -44,7 +44,7 @@ fn stored(node: &CacheNode, ask: &Ask, brought: Option<&Shelf>) -> Option<Respon
     let entry = brought.and_then(|shelf| node.selected(ask, shelf)).or_else(|| node.lookup(ask))?;
     let now = clock::now();
     let Decision::Serve { ttl } = node.decide(ask, Some(&entry), None, now) else { return None };
-    entry.touch(now.seconds());
+    node.touch(&entry, now);
     let status = CacheStatus { hit: true, ttl: Some(ttl), ..CacheStatus::default() };
     Some(aged(answer::stored(node, ask, &entry, &status, now), &entry.terms))
 }

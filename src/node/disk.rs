@@ -203,7 +203,14 @@ impl Tier {
         if !entry.may_lie_on_disk() {
             return;
         }
-        let _ = self.try_put(key.hash(), entry, before);
+        if self.try_put(key.hash(), entry, before) == Err(Skipped::First) {
+            entry.wait_for_second();
+        }
+    }
+
+    /// It is answered with from memory once more, so it did not come for once alone.
+    pub fn put_second(&self, entry: &Arc<Entry>) {
+        let _ = self.try_put(xxhash_rust::xxh3::xxh3_64(entry.key()), entry, None);
     }
 
     fn try_put(&self, hash: u64, entry: &Arc<Entry>, before: Option<ForgottenUrl>) -> Result<(), Skipped> {

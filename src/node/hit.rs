@@ -67,7 +67,7 @@ fn answer(
     write(node, entry, (!unchanged).then(|| entry.body().len()), (now, ttl), out);
     let head = out.len() - start;
     out.extend_from_slice(small.unwrap_or_default());
-    entry.touch(now.seconds());
+    node.touch(entry, now);
     add(&node.counters.requests, 1);
     add(&node.counters.hits, 1);
     Some((head, body.into()))

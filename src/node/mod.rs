@@ -241,6 +241,14 @@ impl CacheNode {
         }
     }
 
+    /// It is answered with.
+    fn touch(&self, entry: &Arc<Entry>, now: Timestamp) {
+        entry.touch(now.seconds());
+        if entry.waited_for_second() {
+            self.disk.iter().for_each(|disk| disk.put_second(entry));
+        }
+    }
+
     /// What is larger than it may be in memory is on disk alone.
     fn keep_in_memory(&self, key: &Key, entry: &Arc<Entry>) {
         match entry.body().is_far() || entry.body().len() <= self.config.cache.max_object {

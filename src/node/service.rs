@@ -301,7 +301,7 @@ fn hit(
     let entry = entry.ok_or_else(super::fill::vanished)?;
     add(&node.counters.hits, 1);
     let now = clock::now();
-    entry.touch(now.seconds());
+    node.touch(entry, now);
     let detail = (from == CameFrom::Disk || entry.body().is_far()).then(|| "disk".into());
     if let Some(disk) = node.disk.as_ref().filter(|_| detail.is_some()) {
         disk.count_hit();

@@ -19,7 +19,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Bodies up to this many bytes are copied to sit behind their head; larger ones keep the pieces they arrived in.
 const TOGETHER: usize = 1024 * 1024;
@@ -66,6 +66,8 @@ pub struct Entry {
     pub mark: Mark,
     /// When it was last served, in seconds of the steady clock: the least recently used variant gives way.
     used: AtomicU32,
+    /// The disk takes it when it is asked for again.
+    waits_for_second: AtomicBool,
     /// Where the body begins in `blob`. Before it stand key, `Vary` and selecting fields, each behind its length, and the
     /// field lines.
     body_at: u32,
@@ -169,6 +171,7 @@ impl Entry {
             status,
             mark,
             used: AtomicU32::new((terms.received.seconds() & u64::from(u32::MAX)) as u32),
+            waits_for_second: AtomicBool::new(false),
             body_at: body_at as u32,
             fields,
             blob,
@@ -282,6 +285,14 @@ impl Entry {
     }
     pub fn touch(&self, seconds: u64) {
         self.used.store((seconds & u64::from(u32::MAX)) as u32, Ordering::Relaxed);
+    }
+    /// It came for the first time: the disk takes it when it is asked for again.
+    pub fn wait_for_second(&self) {
+        self.waits_for_second.store(true, Ordering::Relaxed);
+    }
+    /// Whether it did, which is told once.
+    pub fn waited_for_second(&self) -> bool {
+        self.waits_for_second.load(Ordering::Relaxed) && self.waits_for_second.swap(false, Ordering::Relaxed)
     }
     pub fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)
