@@ -78,6 +78,13 @@ impl Stage {
         metrics.lines().any(|said| said.starts_with(&line))
     }
 
+    /// What `ringhold explain` says of its URL.
+    fn explained(&self) -> String {
+        let (url, admin) = (self.url("/page"), self.cluster.admin.to_string());
+        // Elsewhere: what the cluster says is in files of its folder.
+        cluster::run(TempDir::new().unwrap().path(), &["explain", &url, "--admin", &admin]).1
+    }
+
     fn until_logged(&self, what: &str) {
         until_true(&format!("the log has {what}"), PATIENCE, || self.cluster.said().contains(what));
     }
@@ -204,6 +211,9 @@ fn a_client_that_does_not_believe_us_is_tunnelled_at_its_next_try() {
     drop(client);
     stage.until_logged("tls=refused");
     stage.until_logged("tls=passed:refused");
+    let said = stage.explained();
+    assert!(said.contains("is intercepted: ") && said.contains("(passed:refused) for client programs"), "{said}");
+    assert!(said.contains("our certificate: 127.0.0.1 (for another "), "{said}");
     // Another program at the same address, by its extensions, is not meant.
     let mut other = stage.inside(&Arc::new(stage.client(&[])));
     assert_eq!(stage.get(&mut other, "/page").text(), "page");
@@ -222,6 +232,25 @@ fn a_client_that_leaves_behind_each_handshake_is_tunnelled_in_the_end() {
     stage.until_logged("has left again and again when it had our certificate for localhost");
     assert!(stage.tunnel().secure(&config, "localhost").is_err(), "it sees another's certificate");
     assert!(stage.passed("refused"));
+}
+
+#[test]
+fn a_client_that_says_what_is_no_request_is_not_taken_for_one_that_does_not_believe_us() {
+    let stage = Stage::new();
+    stage.origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    let config = Arc::new(stage.client(&["http/1.1"]));
+    for said in ["GET / HTTP/1.1\r\nno field\r\n\r\n", "\0\0\0\r\n\r\n", "GET /page HT"] {
+        for _ in 0..4 {
+            let mut client = stage.inside(&config);
+            client.send(said).unwrap();
+            if said.ends_with("\n") {
+                assert_eq!(client.response("GET").unwrap().status, 400);
+            }
+        }
+    }
+    let mut client = stage.inside(&config);
+    assert_eq!(stage.get(&mut client, "/page").text(), "page");
+    assert!(!stage.passed("refused"), "{}", stage.cluster.said());
 }
 
 #[test]
@@ -369,6 +398,8 @@ fn an_origin_that_does_not_prove_who_it_is_is_502_inside_and_then_shows_its_cert
     assert!(stage.passed("origin"));
     drop(client);
     stage.until_logged("tls=passed:origin");
+    let said = stage.explained();
+    assert!(said.contains("passes untouched (passed:origin): [https] hosts has "), "{said}");
     assert_eq!(stage.cluster.said().matches("tunnelled for 300s").count(), 1, "warned of once");
 }
 

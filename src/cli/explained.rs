@@ -3,10 +3,15 @@
 use super::show::text;
 use serde_json::Value;
 
+/// So many clients are named.
+const SHOWN: usize = 8;
+
 /// `/v1/explain`'s answer, for people.
 pub fn sentences(answer: &Value) -> String {
     if answer["answer"]["does"] == "tunnel" {
-        return format!("{}\n{}: no node has to do with it.", text(&answer["key"]), text(&answer["answer"]["why"]));
+        let passed = answer["tunnel"]["passed"].as_str().map(|why| format!(" (passed:{why})")).unwrap_or_default();
+        let why = text(&answer["answer"]["why"]);
+        return format!("{}\n{why}{passed}: no node has to do with it.", text(&answer["key"]));
     }
     let mut lines = vec![text(&answer["key"]), tunnel(&answer["tunnel"]), placed(answer)];
     match answer["stored"].as_array() {
@@ -40,9 +45,32 @@ fn placed(answer: &Value) -> String {
 fn tunnel(tunnel: &Value) -> String {
     match tunnel["intercepted"].as_bool() {
         None => String::new(),
-        Some(true) => format!("A tunnel to it (CONNECT) is intercepted: {}.", text(&tunnel["why"])),
-        Some(false) => format!("A tunnel to it (CONNECT) passes untouched: {}.", text(&tunnel["why"])),
+        Some(true) => format!("A tunnel to it (CONNECT) is intercepted: {}.{}", text(&tunnel["why"]), refused(tunnel)),
+        Some(false) => {
+            let passed = tunnel["passed"].as_str().map(|why| format!(" (passed:{why})")).unwrap_or_default();
+            format!("A tunnel to it (CONNECT) passes untouched{passed}: {}.", text(&tunnel["why"]))
+        }
     }
+}
+
+/// Whose tunnels pass untouched all the same.
+fn refused(tunnel: &Value) -> String {
+    let by = tunnel["refused_by"].as_array().map_or(&[][..], |all| all);
+    if by.is_empty() {
+        return String::new();
+    }
+    let who = |refused: &Value| {
+        let address = refused["address"].as_str().unwrap_or("a Unix socket");
+        format!("{address} (for another {})", ago(refused["seconds"].as_u64().unwrap_or(0)))
+    };
+    let mut all: Vec<String> = by.iter().take(SHOWN).map(who).collect();
+    if by.len() > SHOWN {
+        all.push(format!("{} more", by.len() - SHOWN));
+    }
+    format!(
+        " It passes untouched (passed:refused) for client programs that have refused our certificate: {}.",
+        all.join(", ")
+    )
 }
 
 fn entry(entry: &Value) -> String {
@@ -162,6 +190,29 @@ mod tests {
             ),
         ] {
             assert_eq!(said(disk, in_memory), expected);
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_a_tunnel_is_named_as_in_the_log() {
+        let refused = json!([{"address": "10.0.0.1", "seconds": 500}, {"address": null, "seconds": 9}]);
+        for (said, expected) in [
+            (Value::Null, ""),
+            (json!({"intercepted": true, "why": "x"}), "A tunnel to it (CONNECT) is intercepted: x."),
+            (
+                json!({"intercepted": true, "why": "x", "refused_by": refused}),
+                "A tunnel to it (CONNECT) is intercepted: x. It passes untouched (passed:refused) for client programs that have refused our certificate: 10.0.0.1 (for another 8 min), a Unix socket (for another 9 s).",
+            ),
+            (
+                json!({"intercepted": false, "passed": null, "why": "x"}),
+                "A tunnel to it (CONNECT) passes untouched: x.",
+            ),
+            (
+                json!({"intercepted": false, "passed": "origin", "why": "x"}),
+                "A tunnel to it (CONNECT) passes untouched (passed:origin): x.",
+            ),
+        ] {
+            assert_eq!(tunnel(&said), expected);
         }
     }
 

@@ -108,15 +108,15 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
         membership: cluster.membership(),
         log,
         hot: hot.clone(),
-        https,
+        https: https.clone(),
         shutdown: shutdown.clone(),
     };
     let workers = start_workers(start)?;
     let counters: Vec<_> = workers.iter().map(|worker| worker.counters.clone()).collect();
     for listener in admin_listeners {
         let (cluster, counters, bound, shutdown) = (cluster.clone(), counters.clone(), bound.clone(), shutdown.clone());
-        let (hot, leaves) = (hot.clone(), front.leaves.clone());
-        spawn_local(async move { admin::serve(listener, cluster, counters, hot, leaves, &bound, shutdown).await });
+        let (hot, https) = (hot.clone(), https.clone());
+        spawn_local(async move { admin::serve(listener, cluster, counters, hot, https, &bound, shutdown).await });
     }
     let seats = Seats::new(config.limits.connections);
     let accepting: Vec<_> = listeners

@@ -44,7 +44,7 @@ impl Service for FrontService {
         }
     }
 
-    fn agreed(&self) {
+    fn heard(&self) {
         self.0.greeted.iter().for_each(Greeted::asks);
     }
 

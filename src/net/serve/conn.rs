@@ -77,6 +77,9 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
             break left;
         }
     };
+    if !conn.partial.is_empty() || matches!(left, Left::Refused(_)) {
+        service.heard();
+    }
     if let Left::Refused(fault) = &left {
         service.refused(fault);
     }

@@ -28,8 +28,8 @@ pub trait Service {
     /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
     fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Self::Body>;
 
-    /// The client has said first what HTTP/2 begins with: it takes the connection for what it is to be.
-    fn agreed(&self) {}
+    /// The client has said something that is no request, or not yet: whatever it is, it takes the other end for whom it wants.
+    fn heard(&self) {}
 
     /// What came is no request, or came too slowly: the connection answers with this, and ends.
     fn refused(&self, _: &Fault) {}

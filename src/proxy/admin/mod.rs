@@ -15,7 +15,7 @@ mod route;
 mod tests;
 
 use super::hot::Hot;
-use super::https::leaf::Leaves;
+use super::https::interception::Interception;
 use super::https::{folder, start};
 use super::metrics::FrontCounters;
 use super::pages::CERTIFICATE;
@@ -53,8 +53,8 @@ struct Admin {
     cluster: Arc<ControlPlane>,
     counters: Vec<Arc<FrontCounters>>,
     hot: Option<Arc<Hot>>,
-    /// What signs for hosts; `None`: no https is intercepted.
-    leaves: Option<Arc<Leaves>>,
+    /// `None`: no https is intercepted.
+    https: Option<Arc<Interception>>,
     config: Config,
     /// Where the API is reached, as bound.
     address: String,
@@ -66,7 +66,7 @@ pub async fn serve(
     cluster: Arc<ControlPlane>,
     counters: Vec<Arc<FrontCounters>>,
     hot: Option<Arc<Hot>>,
-    leaves: Option<Arc<Leaves>>,
+    https: Option<Arc<Interception>>,
     config: &Config,
     mut shutdown: Shutdown,
 ) {
@@ -74,7 +74,7 @@ pub async fn serve(
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
     let seats = Seats::new(MAX_CONNECTIONS);
     let address = listener.address().to_string();
-    let admin = Rc::new(Admin { cluster, counters, hot, leaves, config: config.clone(), address });
+    let admin = Rc::new(Admin { cluster, counters, hot, https, config: config.clone(), address });
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept_with(async || connections.close_longest_idle(None)) => accepted,
@@ -150,9 +150,9 @@ impl Admin {
     }
 
     fn roots(&self) -> Result<AdminReply, Problem> {
-        match &self.leaves {
+        match &self.https {
             None => Err(Problem::new(StatusCode::NOT_FOUND, "no https is cached here: set [https] hosts")),
-            Some(leaves) => Ok(reply(StatusCode::OK, CERTIFICATE, folder::roots(leaves.authorities()))),
+            Some(https) => Ok(reply(StatusCode::OK, CERTIFICATE, folder::roots(https.leaves().authorities()))),
         }
     }
 
@@ -166,7 +166,7 @@ impl Admin {
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
         }
         let mut ready = json!({"status": "ready", "up": readiness.up, "nodes": readiness.nodes});
-        let authorities = self.leaves.iter().flat_map(|leaves| start::ends(leaves.authorities(), clock::wall()));
+        let authorities = self.https.iter().flat_map(|https| start::ends(https.leaves().authorities(), clock::wall()));
         let notes: Vec<String> = authorities.collect();
         if !notes.is_empty() {
             ready["notes"] = notes.into();

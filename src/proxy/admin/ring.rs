@@ -1,6 +1,7 @@
 //! `/v1/ring`, and who owns what.
 
-use super::super::https::listed;
+use super::super::https::listed::{self, TunnelSaid};
+use super::super::https::passed::Passed;
 use super::problem::{AdminReply, Problem, json};
 use super::{Admin, query};
 use crate::clock;
@@ -40,7 +41,9 @@ impl Admin {
         let (key, fields) = query::key_and_fields(query)?;
         let view = self.cluster.view();
         if !view.may_carry(&key) {
-            return Ok(json(StatusCode::OK, &tunnelled(&key)));
+            let mut explained = tunnelled(&key);
+            explained["tunnel"] = json!({"intercepted": false, "passed": Passed::Nodes.token(), "why": TUNNELLED});
+            return Ok(json(StatusCode::OK, &explained));
         }
         let mut explained = placed(&view, &key);
         let serving = successors(&view, &key).into_iter().find(|node| node.is_up());
@@ -63,9 +66,20 @@ impl Admin {
         if key.scheme() != "https" {
             return None;
         }
-        let (list, now) = (&self.config.https.list, clock::wall());
-        let (intercepted, why) = listed::said(list, self.leaves.as_deref(), &key.host().to_string(), key.port(), now);
-        Some(json!({"intercepted": intercepted, "why": why}))
+        let (host, port) = (key.host().to_string(), key.port());
+        // As a CONNECT has it.
+        let host = host.trim_matches(['[', ']']);
+        let TunnelSaid { intercepted, passed, why } = match &self.https {
+            Some(https) => https.said(host, port),
+            None => listed::said(&self.config.https.list, None, host, port, clock::wall()),
+        };
+        let refused = self.https.iter().flat_map(|https| https.refused_by(host, port));
+        let refused: Vec<Value> = refused
+            .map(|(address, left)| json!({"address": address.map(|a| a.to_canonical()), "seconds": left.as_secs()}))
+            .collect();
+        Some(
+            json!({"intercepted": intercepted, "passed": passed.map(Passed::token), "why": why, "refused_by": refused}),
+        )
     }
 
     async fn said_of(&self, node: &Node, key: &Key, fields: &[String]) -> Result<Map<String, Value>, Problem> {

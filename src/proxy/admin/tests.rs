@@ -2,6 +2,7 @@ use super::*;
 use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
 use crate::config::{Address, NodeConfig, NodePlace, Secret};
 use crate::proxy::https::ca::{CertificateAuthority, make};
+use crate::proxy::https::leaf::Leaves;
 use crate::wire::date::Timestamp;
 use http_body_util::Full;
 use hyper::client::conn::http1;
@@ -42,7 +43,8 @@ async fn bench_with(token: Option<&str>, leaves: Option<Arc<Leaves>>) -> Bench {
     let (trigger, shutdown) = Shutdown::channel();
     let counters = vec![Arc::new(FrontCounters::default())];
     let serving = cluster.clone();
-    tokio::task::spawn_local(async move { serve(listener, serving, counters, None, leaves, &config, shutdown).await });
+    let https = leaves.map(|leaves| Arc::new(Interception::new(&config, leaves).unwrap()));
+    tokio::task::spawn_local(async move { serve(listener, serving, counters, None, https, &config, shutdown).await });
     Bench { address, cluster, fakes, folder, _trigger: trigger }
 }
 

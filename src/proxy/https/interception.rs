@@ -2,6 +2,7 @@
 
 use super::leaf::{Leaf, Leaves, Unsigned};
 use super::learned::{InVain, Learned, Refusal};
+use super::listed::{self, TunnelSaid};
 use super::passed::Passed;
 use crate::clock::{self, Tick, tick};
 use crate::config::Config;
@@ -147,6 +148,35 @@ impl Interception {
         if distrusted.note(hash(host, port), now, after(now, time)) {
             tracing::warn!("TLS with {host}:{port} has failed, see the answer's detail: tunnelled for {time:?}");
         }
+    }
+
+    pub fn leaves(&self) -> &Leaves {
+        &self.leaves
+    }
+
+    /// What becomes of a tunnel now, for people.
+    pub fn said(&self, host: &str, port: u16) -> TunnelSaid {
+        let said = listed::said(&self.list, Some(&self.leaves), host, port, clock::wall());
+        let distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
+        match distrusted.left(&hash(host, port), tick()).filter(|_| said.intercepted) {
+            None => said,
+            Some(left) => {
+                let left = left.as_secs();
+                let why = format!(
+                    "{}, but TLS with it has failed: clients see its certificate for another {left} s",
+                    said.why
+                );
+                TunnelSaid { intercepted: false, passed: Some(Passed::Origin), why }
+            }
+        }
+    }
+
+    /// The addresses of client programs that have refused our certificate for a host and get tunnels for it, and for how long.
+    pub fn refused_by(&self, host: &str, port: u16) -> Vec<(Option<IpAddr>, Duration)> {
+        let host = hash(host, port);
+        let learned = self.learned();
+        let here = learned.all(tick()).filter(|(refusal, _)| refusal.host == host);
+        here.map(|(refusal, left)| (refusal.address, left)).collect()
     }
 
     fn is_distrusted(&self, asked: &TunnelRequest) -> bool {

@@ -5,6 +5,7 @@ use crate::clock::Tick;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// So much of a kind is remembered; what ends first makes room.
 const MOST: usize = 4096;
@@ -49,6 +50,16 @@ impl<K: Copy + Eq + Hash> Learned<K> {
 
     pub fn has(&self, what: &K, now: Tick) -> bool {
         self.0.get(what).is_some_and(|until| *until > now)
+    }
+
+    /// For so long.
+    pub fn left(&self, what: &K, now: Tick) -> Option<Duration> {
+        self.0.get(what).filter(|until| **until > now).map(|until| until.since(now))
+    }
+
+    /// What still counts, and for how long.
+    pub fn all(&self, now: Tick) -> impl Iterator<Item = (&K, Duration)> {
+        self.0.iter().filter(move |(_, until)| **until > now).map(move |(what, until)| (what, until.since(now)))
     }
 
     #[cfg(test)]

@@ -1,20 +1,30 @@
 //! What becomes of a tunnel to a host, by the list and the authority, in a sentence for people.
 
 use super::leaf::Leaves;
+use super::passed::Passed;
 use crate::wire::date::Timestamp;
 use crate::wire::https::{HostList, Listing};
 
-/// Whether it is intercepted, and why or why not. A client that has refused our certificate is passed on all the same.
-pub fn said(list: &HostList, leaves: Option<&Leaves>, host: &str, port: u16, now: Timestamp) -> (bool, String) {
+/// Whether it is intercepted, and why or why not.
+pub struct TunnelSaid {
+    pub intercepted: bool,
+    /// As the log has it, where it is listed.
+    pub passed: Option<Passed>,
+    pub why: String,
+}
+
+/// See [`TunnelSaid`]. A client that has refused our certificate is passed on all the same.
+pub fn said(list: &HostList, leaves: Option<&Leaves>, host: &str, port: u16, now: Timestamp) -> TunnelSaid {
+    let not = |passed, why| TunnelSaid { intercepted: false, passed, why };
     let line = match list.decide(host, port) {
-        Listing::NotListed if !list.is_on() => return (false, "[https] hosts names no host".to_owned()),
-        Listing::NotListed => return (false, "no line of [https] hosts has its host and port".to_owned()),
-        Listing::Passed(line) => return (false, format!("[https] pass has {line}")),
+        Listing::NotListed if !list.is_on() => return not(None, "[https] hosts names no host".to_owned()),
+        Listing::NotListed => return not(None, "no line of [https] hosts has its host and port".to_owned()),
+        Listing::Passed(line) => return not(Some(Passed::Listed), format!("[https] pass has {line}")),
         Listing::Intercepted(line) => line,
     };
     match leaves.and_then(|leaves| leaves.why_not(host, now)) {
-        Some(why) => (false, format!("[https] hosts has {line}, but {why}")),
-        None => (true, format!("[https] hosts has {line}")),
+        Some(why) => not(Some(Passed::Unsigned), format!("[https] hosts has {line}, but {why}")),
+        None => TunnelSaid { intercepted: true, passed: None, why: format!("[https] hosts has {line}") },
     }
 }
 
@@ -42,7 +52,11 @@ mod tests {
         let leaves =
             Leaves::new(vec![CertificateAuthority::open(make(&names, NOW).unwrap(), "test").unwrap()]).unwrap();
         let narrow = Leaves::new(vec![CertificateAuthority::open(make(&[], NOW).unwrap(), "test").unwrap()]).unwrap();
-        let of = |list: &HostList, leaves, host, port| said(list, Some(leaves), host, port, NOW);
+        let of = |list: &HostList, leaves, host, port| {
+            let TunnelSaid { intercepted, passed, why } = said(list, Some(leaves), host, port, NOW);
+            assert!(passed.is_none() || !intercepted);
+            (intercepted, why)
+        };
         assert_eq!(
             of(&list, &leaves, "a.example", 443),
             (true, "[https] hosts has \"a.example\" (a.toml:hosts)".to_owned())

@@ -12,6 +12,7 @@ use crate::net::serve::words;
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -34,7 +35,9 @@ const GIVEN_UP: usize = 2;
 /// Serves `stream` until it ends, as [`crate::net::serve::Connections`] has it.
 pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweeper: &Sweeper) -> ConnEnd {
     let watch = sweeper.register(&stream);
-    let socket = WatchedStream { stream, state: watch.state().clone(), frames: FrameWatch::new() };
+    let heard = Rc::new(Cell::new(false));
+    let (state, frames) = (watch.state().clone(), FrameWatch::new());
+    let socket = WatchedStream { stream, state, frames, heard: heard.clone() };
     let mut shaking = pin!(builder(watch.limits()).handshake::<_, Bytes>(socket));
     let shaken = poll_fn(|cx| {
         watch.listen(cx.waker());
@@ -46,11 +49,14 @@ pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweepe
             Order::None | Order::Drain => shaking.as_mut().poll(cx).map_err(|e| ConnEnd::Broken(e.into())),
         }
     });
-    let (conn, service) = match shaken.await {
+    let shaken = shaken.await;
+    if heard.get() {
+        service.heard();
+    }
+    let (conn, service) = match shaken {
         Ok(conn) => (conn, Rc::new(service)),
         Err(end) => return end,
     };
-    service.agreed();
     let streams = JoinSet::new();
     let mut http2 =
         Http2Conn { conn, watch: &watch, service, streams, busy: None, given_up: 0, last: false, end: None };
@@ -180,6 +186,8 @@ struct WatchedStream {
     stream: Stream,
     state: Arc<ConnState>,
     frames: FrameWatch,
+    /// Anything at all.
+    heard: Rc<Cell<bool>>,
 }
 
 impl WatchedStream {
@@ -201,6 +209,7 @@ impl AsyncRead for WatchedStream {
         let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
         let read = &buf.filled()[before..];
         if !read.is_empty() {
+            this.heard.set(true);
             this.frames.read(read);
             match this.frames.is_in_fields() {
                 true => this.state.received(read.len()),
