@@ -1,5 +1,7 @@
 //! TCP links between the processes of one cluster: what who listens on the way hears, and what who meddles gets.
 
+#[path = "links/carried.rs"]
+mod carried;
 mod support;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,6 +29,8 @@ struct World {
     plain: Origin,
     secure: Origin,
     setup: Setup,
+    /// That of the one with TLS.
+    authority: Authority,
     _folder: TempDir,
 }
 
@@ -37,7 +41,7 @@ impl World {
         let setup = Setup::default().unhurried().nodes(0).set("cluster", "secret", SECRET);
         let setup = setup.set("https", "roots", vec![file]).set("log", "access", "text");
         let (plain, secure) = (Origin::start(), Origin::secure(authority.issue(&NAMES).server()));
-        World { plain, secure, setup, _folder: folder }
+        World { plain, secure, setup, authority, _folder: folder }
     }
 
     fn listed(&self) -> Setup {
