@@ -35,6 +35,19 @@ const GIVEN_UP: usize = 2;
 /// Serves `stream` until it ends, as [`crate::net::serve::Connections`] has it.
 pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweeper: &Sweeper) -> ConnEnd {
     let watch = sweeper.register(&stream);
+    // Both boxed, so that a connection that is idle carries no room for the handshake, nor for itself where it is moved.
+    let conn = match Box::pin(shake_hands(stream, &watch, &service)).await {
+        Ok(conn) => conn,
+        Err(end) => return end,
+    };
+    let (service, streams) = (Rc::new(service), JoinSet::new());
+    let mut http2 =
+        Http2Conn { conn, watch: &watch, service, streams, busy: None, given_up: 0, last: false, end: None };
+    poll_fn(|cx| http2.poll(cx)).await
+}
+
+/// Up to the client's preface.
+async fn shake_hands(stream: Stream, watch: &SweepPlace, service: &impl Service) -> Result<Box<Library>, ConnEnd> {
     let heard = Rc::new(Cell::new(false));
     let (state, frames) = (watch.state().clone(), FrameWatch::new());
     let socket = WatchedStream { stream, state, frames, heard: heard.clone() };
@@ -53,15 +66,11 @@ pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweepe
     if heard.get() {
         service.heard();
     }
-    let (conn, service) = match shaken {
-        Ok(conn) => (conn, Rc::new(service)),
-        Err(end) => return end,
-    };
-    let streams = JoinSet::new();
-    let mut http2 =
-        Http2Conn { conn, watch: &watch, service, streams, busy: None, given_up: 0, last: false, end: None };
-    poll_fn(|cx| http2.poll(cx)).await
+    shaken.map(Box::new)
 }
+
+/// What keeps the protocol.
+type Library = Connection<WatchedStream, Bytes>;
 
 fn builder(limits: &ServerLimits) -> Builder {
     let mut builder = Builder::new();
@@ -77,7 +86,7 @@ fn builder(limits: &ServerLimits) -> Builder {
 }
 
 struct Http2Conn<'a, S> {
-    conn: Connection<WatchedStream, Bytes>,
+    conn: Box<Library>,
     watch: &'a SweepPlace,
     service: Rc<S>,
     streams: JoinSet<StreamEnd>,
