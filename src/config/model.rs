@@ -244,6 +244,8 @@ pub struct Timeouts {
     pub peer: Duration,
     /// For the disk to bring what it has, before the origin is asked; 250 ms.
     pub disk: Duration,
+    /// For a later piece of a body that is read from the disk while it is sent, and for the last of one to be written; 5 s.
+    pub disk_body: Duration,
     /// A request that waits for another's answer from the origin asks as well after so long; 1 s.
     pub collapse: Duration,
     /// DNS answers are kept for so long at most; 30 s (failures 1 s).

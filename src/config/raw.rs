@@ -125,6 +125,7 @@ tables! {
         small_body: Time<0> = millis(10),
         peer: Time<1> = millis(50),
         disk: Time<1> = millis(250),
+        disk_body: Time<1> = seconds(5),
         collapse: Time<0> = seconds(1),
         dns: Time<0> = seconds(30),
     }

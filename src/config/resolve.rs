@@ -148,6 +148,7 @@ fn timeouts(raw: raw::RawTimeouts) -> Timeouts {
         small_body: raw.small_body.0,
         peer: raw.peer.0,
         disk: raw.disk.0,
+        disk_body: raw.disk_body.0,
         collapse: raw.collapse.0,
         dns: raw.dns.0,
     }

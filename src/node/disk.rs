@@ -9,7 +9,7 @@ use super::counters::add;
 use super::disk_bodies::BodyJob;
 use super::disk_threads::{News, ReadAnswer, Readers, Told, machine, start};
 use super::disk_trouble::{DiskTrouble, Lateness};
-use super::far::{BodyAccess, BodyNews, DiskBody, PATIENCE};
+use super::far::{BodyAccess, BodyNews, DiskBody, ReadLimits};
 use super::random::random;
 use crate::clock::{self, tick};
 use crate::config::{Config, size};
@@ -61,6 +61,8 @@ pub struct Tier {
     folder: PathBuf,
     id: String,
     limit: Duration,
+    /// `timeouts.disk_body`.
+    patience: Duration,
     policy: u64,
     /// Of this boot of the machine.
     machine: u64,
@@ -121,6 +123,7 @@ impl Tier {
             folder: wanted.path.join(id),
             id: id.to_owned(),
             limit: config.timeouts.disk,
+            patience: config.timeouts.disk_body,
             policy: xxhash_rust::xxh3::xxh3_64(rules.as_bytes()),
             machine: machine(),
             started: clock::now(),

@@ -15,9 +15,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// A body whose head has gone out is waited for so many times as long as anything else of the disk: nothing can take its place.
-pub const PATIENCE: u32 = 20;
-
 /// What came of reading bodies, for who decides how the disk fares.
 pub enum BodyNews {
     Late,
@@ -26,17 +23,25 @@ pub enum BodyNews {
     System(io::Error),
 }
 
+/// How long a body is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    pub first: Duration,
+    /// Of one whose head has gone out, so that nothing can take its place.
+    pub later: Duration,
+}
+
 /// The way to such files, for as long as the disk is in use.
 pub struct BodyAccess {
     asker: ReadAsker,
-    limit: Duration,
+    limits: ReadLimits,
     news: Mutex<Vec<BodyNews>>,
     reads: AtomicU64,
 }
 
 impl BodyAccess {
-    pub fn new(asker: ReadAsker, limit: Duration) -> Arc<BodyAccess> {
-        Arc::new(BodyAccess { asker, limit, news: Mutex::default(), reads: AtomicU64::new(0) })
+    pub fn new(asker: ReadAsker, limits: ReadLimits) -> Arc<BodyAccess> {
+        Arc::new(BodyAccess { asker, limits, news: Mutex::default(), reads: AtomicU64::new(0) })
     }
 
     /// What has come of it since this was asked last, and how many pieces were read.
@@ -138,7 +143,7 @@ async fn piece(
     at: u64,
 ) -> Result<(Bytes, OpenBody), FarGone> {
     let access = access.upgrade().ok_or(FarGone::Lost)?;
-    let limit = if open.is_some() { access.limit * PATIENCE } else { access.limit };
+    let limit = if open.is_some() { access.limits.later } else { access.limits.first };
     let read = timeout(limit, async { access.asker.clone().ask_apart(file, open, at).await?.await.ok() });
     let answer: BodyAnswer = match read.await {
         Ok(answer) => answer.ok_or(FarGone::Lost)?,

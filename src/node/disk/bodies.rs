@@ -17,7 +17,7 @@ impl Tier {
 
     /// For how long a file may be waited for when all that it is to have has come.
     pub fn patience(&self) -> Duration {
-        self.limit * PATIENCE
+        self.patience
     }
 
     /// A file for a body of so many bytes, or of more.

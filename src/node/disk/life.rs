@@ -98,7 +98,8 @@ impl Tier {
         self.distrusted.borrow().store(false, Ordering::Release);
         self.lineage.set(found.lineage & ((1 << 53) - 1));
         self.disk.borrow_mut().adopt(found);
-        *self.access.borrow_mut() = Some(BodyAccess::new(readers.asker(), self.limit));
+        let limits = ReadLimits { first: self.limit, later: self.patience };
+        *self.access.borrow_mut() = Some(BodyAccess::new(readers.asker(), limits));
         *self.readers.borrow_mut() = Some(readers);
         self.send();
         self.turn(DiskState::On);
