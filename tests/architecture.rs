@@ -33,6 +33,7 @@ const PURE: &[&str] = &[
     "src/store/disk/deciding.rs",
     "src/store/disk/deciding/large.rs",
     "src/store/disk/deciding/segments.rs",
+    "src/store/disk/deciding/told.rs",
     "src/store/disk/going.rs",
     "src/store/disk/index.rs",
     "src/store/disk/journal.rs",

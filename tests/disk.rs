@@ -46,11 +46,16 @@ fn until_on(cluster: &Cluster) {
     until_true("the disks are on", PATIENCE, || cluster.metric("ringhold_node_disk_state") >= 2 * nodes);
 }
 
-/// Waits until the disk has a page, and all that waited before it.
+/// Whether a kill of its node leaves a page on the disk.
+fn is_written(cluster: &Cluster, url: &str) -> bool {
+    let explained = cluster.manage("GET", &format!("/v1/explain?url={url}"), "").json();
+    explained["on_disk"] == true && explained["disk"]["written"] == true
+}
+
+/// Waits until the disk has a page, and all that waited to be written.
 fn until_written(cluster: &Cluster, url: &str) {
     until_true("all is written", PATIENCE, || {
-        let explained = cluster.manage("GET", &format!("/v1/explain?url={url}"), "").json();
-        explained["on_disk"] == true && cluster.metric("ringhold_node_disk_behind_bytes") == 0
+        is_written(cluster, url) && cluster.metric("ringhold_node_disk_behind_bytes") == 0
     });
 }
 

@@ -118,6 +118,9 @@ fn on_disk(answer: &Value) -> String {
         } else {
             "on disk alone, until this asked for it"
         };
+        if disk["written"] == false {
+            return "It waits to be written to disk: until then a kill of the node loses it.".into();
+        }
         let (bytes, since) = (text(&disk["bytes"]), ago(disk["since"].as_u64().unwrap_or(0)));
         let validated = why.map(|why| format!(". It is validated before it is answered with: {why}"));
         let validated = validated.unwrap_or_default();
@@ -182,6 +185,11 @@ mod tests {
             (Value::Null, true, ""),
             (json!({"there": false}), true, "It is not on disk."),
             (json!({"there": false, "why": "x"}), true, "It is not on disk: x."),
+            (
+                json!({"there": true, "written": false, "bytes": 640, "since": 1}),
+                true,
+                "It waits to be written to disk: until then a kill of the node loses it.",
+            ),
             (there(Value::Null), true, "It lies in memory and on disk: 640 bytes of a segment that was begun 3 h ago."),
             (
                 there("y".into()),

@@ -39,11 +39,12 @@ impl Tier {
             return json!({"state": state.name(), "there": false, "why": why});
         }
         match self.disk.borrow().account(key.hash()) {
-            DiskAccount::There { bytes, begun, slot } => {
+            DiskAccount::There { bytes, begun, slot, is_written } => {
                 let validate = slot.has(IndexSlot::DOUBTFUL);
                 json!({
                     "state": state.name(),
                     "there": true,
+                    "written": is_written,
                     "bytes": bytes,
                     "since": now.millis_since(begun) / 1000,
                     "validate": validate,

@@ -6,6 +6,7 @@
 
 mod large;
 mod segments;
+mod told;
 
 use super::admit::{AdmissionGate, Skipped};
 use super::apart::BodyFile;
@@ -166,25 +167,6 @@ impl Disk {
         std::mem::take(&mut self.jobs)
     }
 
-    pub fn objects(&self) -> usize {
-        self.index.len()
-    }
-
-    #[cfg(test)]
-    pub fn index_bytes(&self) -> usize {
-        self.index.bytes()
-    }
-
-    /// Bytes that its files take.
-    pub fn bytes(&self) -> u64 {
-        self.taken() + self.journal
-    }
-
-    /// Bytes that wait to be written.
-    pub fn behind(&self) -> u64 {
-        self.behind
-    }
-
     pub fn has(&self, hash: u64) -> bool {
         self.index.get(Id::of(hash)).is_some()
     }
@@ -213,15 +195,6 @@ impl Disk {
         }
         self.index.set(Id::of(hash), slot.with(IndexSlot::USED));
         Some(DiskLookup { slot, entries, read: next })
-    }
-
-    /// What is known of a URL.
-    pub fn account(&self, hash: u64) -> DiskAccount {
-        let id = Id::of(hash);
-        let Some(slot) = self.index.get(id) else { return DiskAccount::Absent(self.lately.of(id)) };
-        let segment = self.segments.get(&slot.segment(self.next));
-        let begun = Timestamp(segment.map_or(0, |segment| segment.begun));
-        DiskAccount::There { bytes: slot.length(), begun, slot }
     }
 
     /// Whether what was looked up is still what there is.

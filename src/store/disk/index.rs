@@ -4,6 +4,7 @@
 use super::place::IndexSlot;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Each grows by itself, so that growing never takes long.
 const TABLES: usize = 1024;
@@ -16,6 +17,9 @@ pub struct Id(pub u64);
 impl Id {
     pub fn of(hash: u64) -> Id {
         Id(hash & (!(u64::MAX >> TABLE_BITS) | u64::from(u32::MAX)))
+    }
+    pub fn of_key(key: &[u8]) -> Id {
+        Id::of(xxh3_64(key))
     }
     fn table(self) -> usize {
         (self.0 >> (u64::BITS - TABLE_BITS)) as usize

@@ -231,8 +231,10 @@ fn what_was_written_is_there_after_a_kill_and_what_waited_is_not() {
     let mut rig = Rig::new(SMALL);
     (0..100).for_each(|n| put(&mut rig, n, n));
     assert_eq!(stored(&mut rig, 7), Some((7, false)), "from what waits");
+    assert_eq!(rig.disk.objects(), 0, "what waits is not counted");
     rig.work();
     put(&mut rig, 100, 100);
+    assert_eq!(rig.disk.objects(), 100);
     let mut rig = rig.again();
     assert_eq!((rig.found, rig.disk.objects()), ((None, None), 100));
     (0..100).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
