@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use support::{Authority, Setup, tools};
+use support::{Authority, PATIENCE, Setup, tools, until_true};
 use tempfile::TempDir;
 
 /// It pauses for 3 s, several times in some tests, and all its tests run at once.
@@ -34,9 +34,12 @@ fn wanted(test: &str) -> bool {
     true
 }
 
-/// Runs a suite through a cluster of three nodes.
+/// Runs a suite through a cluster of three nodes, or of one with a disk.
 fn run(setup: Setup, suite: &str) -> Vec<Line> {
-    let cluster = setup.nodes(3).start();
+    // An invalidation that other nodes are told of waits for a moment for their disks, which are as busy as this machine is.
+    let (nodes, has_disk) = if setup.has_disk() { (1, true) } else { (3, false) };
+    let cluster = setup.nodes(nodes).start();
+    until_true("the disk is on", PATIENCE, || !has_disk || cluster.metric("ringhold_node_disk_state") == 2);
     let mut command = tools::command("node");
     command.arg("run.mjs").arg(cluster.proxy.to_string()).args(["--suite", suite]).current_dir(folder());
     let output = tools::run(&mut command, LIMIT);
@@ -101,6 +104,14 @@ fn the_suite_passes_with_the_hot_copy() {
 #[test]
 fn the_suite_passes_without_the_hot_copy() {
     hold("the suite, without the hot copy", Setup::default(), "default");
+}
+
+/// Memory has room for nothing: what is stored is on disk, or nowhere.
+#[test]
+fn the_suite_passes_where_every_hit_comes_from_disk() {
+    let setup = Setup::default().unhurried().set("cache", "memory", "64").set("access", "open", vec!["127.0.0.1/32"]);
+    let setup = setup.set("disk", "size", "64MiB").set("disk", "path", "disk").set("disk", "admit", "always");
+    hold("the suite, from disk", setup.set("timeouts", "disk", "10s"), "default");
 }
 
 #[test]

@@ -11,6 +11,12 @@ mod faults;
 mod killed;
 #[path = "disk/large.rs"]
 mod large;
+#[path = "disk/many_readers.rs"]
+mod many_readers;
+#[path = "disk/renewed.rs"]
+mod renewed;
+#[path = "disk/slow.rs"]
+mod slow;
 mod support;
 use rustix::process::Signal;
 use std::fs;

@@ -150,8 +150,8 @@ impl<B> Answered<B> {
         if let Some(why) = too_much(node, length).filter(|_| !length.is_some_and(on_disk)) {
             return Err(why);
         }
-        let in_memory = length.filter(|length| *length <= node.config.cache.max_object);
-        if !node.store.could_hold(&ask.key, &self.head.headers, in_memory.unwrap_or(0)) {
+        let in_memory = length.filter(|length| *length <= node.config.cache.max_object).unwrap_or(0);
+        if !node.store.could_hold(&ask.key, &self.head.headers, in_memory) && !on_disk(in_memory) {
             return Err(Unstored::TooLarge);
         }
         // One that ends in order is whole (RFC 9112 section 8), but so it seems where an origin fails without a reset.

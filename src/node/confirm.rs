@@ -97,9 +97,9 @@ fn freshen_alike(node: &CacheNode, ask: &Ask, validated: &Entry, answered: &Answ
     }
 }
 
-/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5).
-pub fn heed(node: &CacheNode, ask: &Ask, answered: &Answered, fate: Fate) {
-    let Some(entry) = node.lookup(ask) else {
+/// What the answer to a HEAD says about the stored answer to a GET (RFC 9111 section 4.3.5). `stale`: what it was to validate.
+pub fn heed(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, answered: &Answered, fate: Fate) {
+    let Some(entry) = node.lookup(ask).or_else(|| stale.cloned()) else {
         // What is on disk alone was not read for it: whether it still holds is not known.
         if node.on_disk(&ask.key) {
             node.drop_stored(&ask.key);

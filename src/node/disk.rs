@@ -203,11 +203,16 @@ impl Tier {
 
     /// Writes what memory has; `before` is what was forgotten for it.
     pub fn put(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
-        if !entry.may_lie_on_disk() {
-            return;
-        }
-        if self.try_put(key.hash(), entry, before) == Err(Skipped::First) {
+        if entry.may_lie_on_disk() && self.try_put(key.hash(), entry, before) == Err(Skipped::First) {
             entry.wait_for_second();
+        }
+    }
+
+    /// The same where memory has no room for it.
+    pub fn put_only(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
+        if entry.may_lie_on_disk() {
+            let _ = self.disk.borrow_mut().put_only(key.hash(), entry, before, clock::now());
+            self.send();
         }
     }
 

@@ -14,9 +14,13 @@ use tokio::sync::Notify;
 pub enum BodyJob {
     /// With room for so many bytes.
     Begin(BodyFile, u64, Arc<BodyProgress>),
+    /// Goes on with one behind the blocks that it has.
+    Resume(BodyFile, Arc<BodyProgress>),
     Write(u64, Bytes),
     /// Nothing more comes.
     Finish(u64),
+    /// Nor is it to be whole: it stays as a record names it.
+    Leave(u64),
     /// It is removed, whether it is being written or not. Who has it open reads on.
     Remove(u64),
 }
@@ -32,6 +36,11 @@ pub struct BodyProgress {
 }
 
 impl BodyProgress {
+    /// Of one of which so many bytes are there.
+    pub fn from(readable: u64) -> BodyProgress {
+        BodyProgress { readable: AtomicU64::new(readable), ..BodyProgress::default() }
+    }
+
     /// Bytes of the body that can be read.
     pub fn readable(&self) -> u64 {
         self.readable.load(Ordering::Acquire)
@@ -70,6 +79,11 @@ impl BodyProgress {
 
     fn fail(&self, cause: io::Error) {
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
+        self.abandon();
+    }
+
+    /// No more of it is written, by no fault of the disk.
+    fn abandon(&self) {
         self.has_failed.store(true, Ordering::Release);
         self.changed.notify_waiters();
     }
@@ -112,6 +126,10 @@ fn write(folder: &Arc<Folder>, told: &Receiver<BodyJob>, behind: &AtomicU64) {
                 Ok(writer) => _ = open.insert(file.number, (writer, progress)),
                 Err(cause) => progress.fail(cause),
             },
+            BodyJob::Resume(file, progress) => match BodyWriter::resume(folder.clone(), file) {
+                Ok(writer) => _ = open.insert(file.number, (writer, progress)),
+                Err(cause) => progress.fail(cause),
+            },
             BodyJob::Write(number, piece) => {
                 behind.fetch_sub(piece.len() as u64, Ordering::Relaxed);
                 let Some((writer, progress)) = open.get_mut(&number) else { continue };
@@ -130,8 +148,9 @@ fn write(folder: &Arc<Folder>, told: &Receiver<BodyJob>, behind: &AtomicU64) {
                     Err(cause) => progress.fail(cause),
                 }
             }
+            BodyJob::Leave(number) => _ = open.remove(&number),
             BodyJob::Remove(number) => {
-                open.remove(&number);
+                open.remove(&number).iter().for_each(|(_, progress)| progress.abandon());
                 if let Err(cause) = folder.remove(FileName::Body(number)) {
                     tracing::debug!("disk: a body's file cannot be removed: {cause}");
                 }

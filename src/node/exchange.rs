@@ -38,7 +38,7 @@ pub async fn exchange(
     let validating = stale.filter(|entry| stored(entry).validation(&mut headers));
     let answered = Answered::to(node, ask, &headers, upload).await?;
     if ask.head.method == Method::HEAD && ask.pins.is_none() {
-        confirm::heed(node, ask, &answered, node.fate(began, &ask.key));
+        confirm::heed(node, ask, stale, &answered, node.fate(began, &ask.key));
         node.until_kept().await;
     }
     if answered.head.status == StatusCode::NOT_MODIFIED

@@ -11,6 +11,7 @@ mod apart;
 mod reader;
 
 use super::flow::{FillEnd, FillFlow};
+use super::spill::Spill;
 use crate::account::{self, Hold};
 use crate::clock::{self, Tick, tick};
 use crate::net::serve::BoxError;
@@ -70,6 +71,8 @@ pub struct FillHead {
 pub struct Seed {
     pub entry: Arc<Entry>,
     pub place: PartPlace,
+    /// Where the part lies in a file of the disk: what is fetched is written behind it.
+    pub spill: Option<Rc<Spill>>,
 }
 
 /// Where a stored part stands: before what is fetched, or behind it.

@@ -65,10 +65,12 @@ async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
     if node.fate(began, &ask.key) == Fate::Forget {
         return None;
     }
-    // The newest of each variant comes first; what memory has meanwhile is newer than that.
     let mut shelf = node.store.get(&ask.key);
-    for entry in found {
-        if shelf.as_ref().is_some_and(|shelf| shelf.has_variant(&entry)) {
+    let newer = shelf.clone();
+    // As they came: a whole takes the place of what was there of its variant, and a part is put to the parts that it touches.
+    for entry in found.into_iter().rev() {
+        // What memory has meanwhile is newer than what is found.
+        if newer.as_ref().is_some_and(|newer| newer.has_variant(&entry)) {
             continue;
         }
         shelf = Some(match shelf {

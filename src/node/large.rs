@@ -2,13 +2,15 @@
 
 use super::CacheNode;
 use super::filed::{copied, is_to_be_copied};
-use super::fill::{Fate, Fill, FillHead};
+use super::fill::{Fate, Fill, FillHead, FillStage};
 use super::settled::Unstored;
 use super::spill::Spill;
+use crate::policy::{Part, parts};
 use crate::store::disk::ForgottenUrl;
 use crate::store::{Entry, Mark, Then};
 use crate::wire::target::Key;
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRAILER};
 use http::{HeaderMap, StatusCode};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,13 +19,19 @@ use tokio::time::timeout;
 
 /// Whether the disk may keep an answer with so many bytes of body, of which memory does not keep all.
 pub fn could_hold(node: &CacheNode, status: StatusCode, mark: Mark, bytes: u64) -> bool {
-    let disk = node.disk.as_ref().filter(|_| status != StatusCode::PARTIAL_CONTENT && mark == Mark::Anyone);
-    disk.is_some_and(|disk| disk.could_hold(bytes))
+    let disk = node.disk.as_ref().filter(|_| mark == Mark::Anyone);
+    // Of a part no file is made while it comes.
+    disk.is_some_and(|disk| {
+        disk.could_hold(bytes) && (status != StatusCode::PARTIAL_CONTENT || bytes <= disk.longest())
+    })
 }
 
 /// Before anybody gets anything of it: of a body that is known to be longer than a record a file is begun. What neither memory nor
 /// disk can take is not stored.
 pub fn begin(node: &CacheNode, fill: &Fill, head: &FillHead) {
+    if let Some(begun) = head.seed.as_ref().and_then(|seed| seed.spill.as_ref()) {
+        return fill.resume(begun);
+    }
     let Some(length) = head.length.filter(|_| node.disk.is_some() && fill.fate() == Fate::Store) else { return };
     spill(node, fill, head, length);
     if length > node.config.cache.max_object {
@@ -104,6 +112,60 @@ pub async fn stored(
     spill.keep();
     node.keep_in_memory(key, &entry);
     Some(entry)
+}
+
+/// A body that has broken off, or that nobody waits for any more: what the disk has of it is kept as a part, where that can be
+/// completed (RFC 9111 section 3.3). Whether it is, by and by: until then others do not find the fill, and a purge does.
+pub fn keeps_begin(node: &Rc<CacheNode>, fill: &Rc<Fill>) -> bool {
+    let FillStage::Streaming(head) = fill.stage() else { return false };
+    let (Some(whole), Some(disk), Some(spill)) = (head.length, node.disk.clone(), fill.spill()) else { return false };
+    let Ok(key) = Key::parse(&fill.key) else { return false };
+    let is_of_use = fill.fate() == Fate::Store && !fill.is_whole() && head.status == StatusCode::OK;
+    let is_completable = parts::strong(&head.headers).is_some() && fill.received() < whole;
+    // What else is there may be a newer version.
+    let is_alone = (spill.is_resumed() || !disk.has(&key)) && !has_other(node, &key, &spill);
+    // A process that ends waits for nothing of that.
+    if node.shutdown.has_begun()
+        || !is_of_use
+        || !is_completable
+        || !is_alone
+        || !spill.is_alive()
+        || fill.received() <= disk.longest()
+    {
+        return false;
+    }
+    fill.set_apart(true);
+    let (node, fill) = (node.clone(), fill.clone());
+    drop(tokio::task::spawn_local(async move {
+        let since = disk.stamp(&key);
+        if spill.finish(disk.patience()).await
+            && fill.fate() == Fate::Store
+            && disk.stamp(&key) == since
+            && let Some(part) = begin_of(&head, &key, &spill, whole)
+            && disk.put_apart(&key, &part, spill.number(), None)
+        {
+            spill.keep();
+            node.keep_in_memory(&key, &part);
+        }
+        node.fills.remove(key.hash(), &fill);
+    }));
+    true
+}
+
+/// Whether memory has something of this URL but the part that was gone on with.
+fn has_other(node: &CacheNode, key: &Key, spill: &Spill) -> bool {
+    let is_it = |entry: &Arc<Entry>| entry.far().is_some_and(|far| far.number() == spill.number());
+    node.store.get(key).is_some_and(|shelf| !shelf.entries().iter().all(is_it))
+}
+
+fn begin_of(head: &FillHead, key: &Key, spill: &Spill, whole: u64) -> Option<Arc<Entry>> {
+    let body = spill.begin_of_body()?;
+    let part = Part { at: 0..body.length(), whole };
+    let mut headers = head.headers.clone();
+    [TRAILER, CONTENT_LENGTH].iter().for_each(|name| _ = headers.remove(name));
+    let none: Vec<Bytes> = Vec::new();
+    let entry = Entry::new(key, StatusCode::PARTIAL_CONTENT, &headers, &head.selecting, head.terms, head.mark, none);
+    (!part.at.is_empty() && !part.is_whole()).then(|| Arc::new(entry.part_of_whole(part).with_far(body)))
 }
 
 /// What memory has is kept on disk too, where it is still wanted when all of it is written.

@@ -236,7 +236,8 @@ impl CacheNode {
             let before = self.replaced(key, entry, before);
             match filed::is_to_be_copied(disk, entry) {
                 true => filed::copy(disk, key, entry, before),
-                false => disk.put(key, entry, before),
+                false if self.store.holds(key) => disk.put(key, entry, before),
+                false => disk.put_only(key, entry, before),
             }
         }
     }
@@ -268,10 +269,14 @@ impl CacheNode {
 
     /// The same where only fields and terms are new. To be followed by [`CacheNode::until_kept`].
     fn renew(&self, key: &Key, old: &Entry, new: &Arc<Entry>) {
-        match self.disk.is_some() && stays(&old.terms, &new.terms, clock::now()) {
-            true => self.store.put(key, new.clone()),
-            false => self.keep(key, new, None),
+        if self.disk.is_some() && stays(&old.terms, &new.terms, clock::now()) {
+            self.store.put(key, new.clone());
+            // Where memory does not take it, it is on the disk or nowhere.
+            if self.store.holds(key) {
+                return;
+            }
         }
+        self.keep(key, new, None);
     }
 
     /// Waits until what became invalid stays so if this process is killed; whether it does.

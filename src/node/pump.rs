@@ -49,7 +49,9 @@ pub async fn pump(ending: FillGuard, head: Rc<FillHead>, body: FillSource) {
 
 /// Before anybody gets anything of it: what is on disk must not come back when they have the last of it.
 async fn supersede(node: &CacheNode, fill: &Fill, head: &FillHead) -> Option<ForgottenUrl> {
-    if node.disk.is_none() || fill.fate() == Fate::Forget {
+    // What completes a part that is there is not newer than that.
+    let completes = head.seed.as_ref().is_some_and(|seed| seed.spill.is_some());
+    if node.disk.is_none() || fill.fate() == Fate::Forget || completes {
         return None;
     }
     let varies = head.headers.contains_key(http::header::VARY) && head.status != StatusCode::PARTIAL_CONTENT;
@@ -140,12 +142,17 @@ fn copy(mut data: &[u8], block: &mut BytesMut, length: Option<u64>, fill: &Fill)
     }
 }
 
-/// It turned out to be too large to store: the next request for it does not wait for this one.
+/// It turned out to be too large to store: the next request for it does not wait for this one. But where the disk gave up, the next
+/// may be stored.
 fn forget(node: &CacheNode, fill: &Fill) {
     if fill.fate() == Fate::Store
         && let Ok(key) = Key::parse(&fill.key)
     {
-        node.uncacheable.note(&key, Unstored::TooLarge, Then::Alone);
+        let (why, then) = match fill.spill() {
+            Some(_) => (Unstored::LeftByDisk, Then::AsBefore),
+            None => (Unstored::TooLarge, Then::Alone),
+        };
+        node.uncacheable.note(&key, why, then);
     }
     fill.set_fate(Fate::Forget);
 }
@@ -234,7 +241,9 @@ impl Drop for FillGuard {
         if self.fill.is_asking() {
             add(&self.node.counters.abandoned_fills, 1);
         }
-        self.node.fills.remove(self.hash, &self.fill);
+        if !large::keeps_begin(&self.node, &self.fill) {
+            self.node.fills.remove(self.hash, &self.fill);
+        }
         self.fill.settle(FillStage::Gone);
         self.fill.broken(Blame::new(Whose::Us, Kind::ProxyInternalError));
     }

@@ -30,6 +30,8 @@ pub enum Unstored {
     TooLarge,
     /// `cache.in_flight` is used up.
     Busy,
+    /// It is more than memory keeps, and the disk was too slow for it, had no room for all of it, or failed.
+    LeftByDisk,
     /// Delimited by the end of the connection, and without a word of the origin that it may be reused.
     NoLength,
     /// A 304 to the client's own condition, or a 101.
@@ -46,6 +48,9 @@ impl Unstored {
             Unstored::Policy(not_stored) => not_stored.reason(),
             Unstored::TooLarge => "longer than cache.max_object, or than cache.memory or cache.in_flight allow",
             Unstored::Busy => "cache.in_flight is used up",
+            Unstored::LeftByDisk => {
+                "longer than cache.max_object, and the disk was slower than the origin, had no room for all of it, or failed"
+            }
             Unstored::NoLength => {
                 "ends with its connection, and does not say how long it is fresh (RFC 9112 section 8)"
             }
@@ -63,6 +68,7 @@ impl Unstored {
                 "raise cache.max_object, and cache.memory and cache.in_flight where they are less; or give the nodes a disk ([disk] size, max_object)",
             ),
             Unstored::Busy => Some("raise cache.in_flight"),
+            Unstored::LeftByDisk => Some("ask again when the disk has less to do; the node's log says where it fails"),
             Unstored::NoLength => {
                 Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds")
             }

@@ -4,11 +4,12 @@ use super::disk::Tier;
 use super::disk_bodies::{BodyJob, BodyProgress};
 use super::far::{BodyAccess, DiskBody, DiskBodyReader};
 use crate::policy::Terms;
-use crate::store::FarBody;
 use crate::store::disk::BodyFile;
+use crate::store::{Entry, FarBody};
 use crate::wire::target::Key;
 use bytes::Bytes;
 use std::cell::Cell;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -32,6 +33,14 @@ pub struct Spill {
     counted: Cell<u64>,
     is_over: Cell<bool>,
     is_kept: Cell<bool>,
+    /// A record names it, with less.
+    was_there: bool,
+}
+
+impl fmt::Debug for Spill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Spill").field(&self.file).finish()
+    }
 }
 
 impl Spill {
@@ -40,16 +49,37 @@ impl Spill {
         let (file, access) = tier.begin_body(key, terms, bytes)?;
         let progress = Arc::<BodyProgress>::default();
         tier.tell_bodies(BodyJob::Begin(file, bytes, progress.clone()));
-        Some(Spill {
+        Some(Spill::new(tier, file, progress, &access, bytes, false))
+    }
+
+    /// Goes on with the begin of a body that a stored part has, until it is whole. `None`: it has none, or somebody does that already.
+    pub fn resume(tier: &Rc<Tier>, key: &Key, part: &Entry, whole: u64) -> Option<Spill> {
+        let number = part.far().filter(|_| part.part().is_some_and(|part| part.at.start == 0))?.number();
+        let (file, access) = tier.resume_body(key, number, whole)?;
+        let progress = Arc::new(BodyProgress::from(file.length));
+        tier.tell_bodies(BodyJob::Resume(file, progress.clone()));
+        Some(Spill::new(tier, file, progress, &access, whole, true))
+    }
+
+    fn new(
+        tier: &Rc<Tier>,
+        file: BodyFile,
+        progress: Arc<BodyProgress>,
+        access: &Arc<BodyAccess>,
+        bytes: u64,
+        was_there: bool,
+    ) -> Spill {
+        Spill {
             tier: tier.clone(),
             file,
+            given: Cell::new(progress.readable()),
             progress,
-            access: Arc::downgrade(&access),
-            given: Cell::new(0),
+            access: Arc::downgrade(access),
             counted: Cell::new(bytes),
             is_over: Cell::new(false),
             is_kept: Cell::new(false),
-        })
+            was_there,
+        }
     }
 
     /// The next piece. It is not written where this is given up: the disk fails, is too slow, or has no room for more.
@@ -124,13 +154,26 @@ impl Spill {
         whole && self.access.strong_count() > 0
     }
 
+    /// A record names its begin.
+    pub fn is_resumed(&self) -> bool {
+        self.was_there
+    }
+
     pub fn number(&self) -> u64 {
         self.file.number
     }
 
     /// The body, which is whole now. `None`: the disk is gone.
     pub fn body(&self) -> Option<Arc<dyn FarBody>> {
-        let file = self.file.with_length(self.readable());
+        self.body_of(self.file.with_length(self.readable()))
+    }
+
+    /// What of it can be gone on with.
+    pub fn begin_of_body(&self) -> Option<Arc<dyn FarBody>> {
+        self.body_of(self.file.with_length(self.readable()).in_whole_blocks())
+    }
+
+    fn body_of(&self, file: BodyFile) -> Option<Arc<dyn FarBody>> {
         Some(Arc::new(DiskBody::new(file, &self.access.upgrade()?)))
     }
 
@@ -143,8 +186,12 @@ impl Spill {
 impl Drop for Spill {
     fn drop(&mut self) {
         // Numbers of a disk that has been given up since may be another's.
-        if !self.is_kept.get() && self.access.strong_count() > 0 {
-            self.tier.drop_body(self.file.number);
+        if self.is_kept.get() || self.access.strong_count() == 0 {
+            return;
+        }
+        match self.was_there {
+            true => self.tier.leave_body(self.file.number),
+            false => self.tier.drop_body(self.file.number),
         }
     }
 }

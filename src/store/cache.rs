@@ -144,7 +144,12 @@ impl Store {
         self.at(key.hash(), key.as_str().as_bytes())
     }
 
-    /// The same by the parts of a key: its hash and its text.
+    /// Whether something is stored under its hash; it does not count as being asked for.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.cache.holds(key.hash())
+    }
+
+    /// The same as [`Store::get`] by the parts of a key: its hash and its text.
     pub fn at(&self, hash: u64, key: &[u8]) -> Option<Shelf> {
         let shelf = self.cache.get(hash)?;
         shelf.entries().first().is_some_and(|e| e.key() == key).then_some(shelf)

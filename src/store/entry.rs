@@ -243,9 +243,9 @@ impl Entry {
     pub fn part(&self) -> Option<&Part> {
         self.rare.as_ref()?.part.as_ref()
     }
-    /// A whole that everyone may have: nothing else is ever written to a disk.
+    /// Everyone may have it: nothing else is ever written to a disk.
     pub fn may_lie_on_disk(&self) -> bool {
-        self.mark == Mark::Anyone && self.part().is_none()
+        self.mark == Mark::Anyone
     }
     pub fn body(&self) -> EntryBody<'_> {
         EntryBody(self)

@@ -4,11 +4,11 @@ use super::*;
 use tempfile::TempDir;
 
 /// The library that has the system's calls fail, and what says how.
-struct FaultyCalls(TempDir);
+pub struct FaultyCalls(TempDir);
 
 impl FaultyCalls {
     /// `None`: there is no rustc here, or this machine loads no such library.
-    fn build() -> Option<FaultyCalls> {
+    pub fn build() -> Option<FaultyCalls> {
         let folder = TempDir::with_prefix("rh").unwrap();
         let library = folder.path().join("faulty.so");
         let words = ["--edition", "2021", "--crate-type", "cdylib", "-o", library.to_str()?, "tests/disk/faulty.rs"];
@@ -18,15 +18,15 @@ impl FaultyCalls {
         built.status.success().then_some(faulty)
     }
 
-    fn begin(&self, what: &str) {
+    pub fn begin(&self, what: &str) {
         fs::write(self.0.path().join("faults"), what).unwrap();
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         self.begin("");
     }
 
-    fn prefix(&self) -> [String; 3] {
+    pub fn prefix(&self) -> [String; 3] {
         let at = |name: &str| self.0.path().join(name).display().to_string();
         let (library, faults) = (at("faulty.so"), at("faults"));
         ["env".to_owned(), format!("LD_PRELOAD={library}"), format!("RINGHOLD_FAULTS={faults}")]

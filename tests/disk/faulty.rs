@@ -1,5 +1,6 @@
 //! Loaded before the program (`LD_PRELOAD`): reads, writes and syncs of a disk's files fail, hang or take long, as the file that
-//! `RINGHOLD_FAULTS` names says at that moment: `read 5` (an errno), `write 30`, `read hang`, `sync slow`. Built by rustc alone.
+//! `RINGHOLD_FAULTS` names says at that moment: `read 5` (an errno), `write 30`, `read hang`, `sync slow`; of one kind of files
+//! alone: `body write hang`. Built by rustc alone.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::time::Duration;
@@ -20,13 +21,15 @@ const SLOW: Duration = Duration::from_millis(20);
 /// The errno with which it is to fail; waits where it is to hang.
 fn fault(fd: c_int, what: &str) -> Option<c_int> {
     let file = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
-    let is_disks = ["seg", "journal", "draft"].iter().any(|kind| file.extension().is_some_and(|of| of == *kind));
-    if !is_disks && !file.ends_with("mark") {
+    let kind = file.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+    if !["seg", "journal", "draft", "body"].contains(&kind) && !file.ends_with("mark") {
         return None;
     }
     loop {
         let said = std::fs::read_to_string(std::env::var_os("RINGHOLD_FAULTS")?).ok()?;
-        match said.trim().strip_prefix(what)?.trim() {
+        let said = said.trim();
+        let said = said.strip_prefix(kind).unwrap_or(said).trim();
+        match said.strip_prefix(what)?.trim() {
             "hang" => std::thread::sleep(Duration::from_millis(5)),
             "slow" => {
                 std::thread::sleep(SLOW);

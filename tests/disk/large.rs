@@ -28,7 +28,11 @@ fn with_page(length: u64, cluster: &Arc<Cluster>) -> Origin {
     origin
 }
 
-fn paced(cluster: &Cluster, body: &[u8], mut send: impl FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
+pub fn paced(
+    cluster: &Cluster,
+    body: &[u8],
+    mut send: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     for piece in body.chunks(4 * MIB as usize) {
         send(piece)?;
         until_true("the disk keeps up", PATIENCE, || cluster.metric("ringhold_node_disk_behind_bytes") < MIB);
@@ -36,14 +40,14 @@ fn paced(cluster: &Cluster, body: &[u8], mut send: impl FnMut(&[u8]) -> std::io:
     Ok(())
 }
 
-fn until_a_file(cluster: &Cluster, files: u64) {
+pub fn until_a_file(cluster: &Cluster, files: u64) {
     until_true("its file has a record", PATIENCE, || {
         let written = cluster.metric("ringhold_node_disk_behind_bytes") == 0;
         written && cluster.metric("ringhold_node_disk_bodies") == files
     });
 }
 
-fn bodies(cluster: &Cluster) -> usize {
+pub fn bodies(cluster: &Cluster) -> usize {
     let files = fs::read_dir(cluster.folder().join("disk/n1")).unwrap().map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|kind| kind == "body")).count()
 }

@@ -52,6 +52,10 @@ impl Setup {
         self
     }
 
+    pub fn has_disk(&self) -> bool {
+        self.tables.contains_key("disk")
+    }
+
     /// Writes `cluster.toml` into a folder, with the state beside it.
     pub fn write_into(&self, folder: &Path) {
         let state = folder.join("state").display().to_string();

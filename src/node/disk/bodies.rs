@@ -3,6 +3,7 @@
 use super::*;
 use crate::policy::Terms;
 use crate::store::disk::{BodyFile, ReadRecord, is_full};
+use xxhash_rust::xxh3::xxh3_64;
 
 impl Tier {
     /// Bytes of a record: what is longer has its body in a file of its own.
@@ -26,6 +27,20 @@ impl Tier {
         let begun = self.disk.borrow_mut().begin_body(key.hash(), terms, bytes, clock::now());
         self.send();
         Some((begun.ok()?, access))
+    }
+
+    /// The file of a body of which the begin is there, to go on with until it has so many bytes.
+    pub fn resume_body(&self, key: &Key, number: u64, whole: u64) -> Option<(BodyFile, Arc<BodyAccess>)> {
+        let access = self.access.borrow().clone()?;
+        let file = self.disk.borrow_mut().resume_body(key.hash(), number, whole, clock::now());
+        self.send();
+        Some((file?, access))
+    }
+
+    /// It is left as its record names it.
+    pub fn leave_body(&self, number: u64) {
+        self.disk.borrow_mut().leave_body(number);
+        self.tell_bodies(BodyJob::Leave(number));
     }
 
     pub fn tell_bodies(&self, job: BodyJob) {
@@ -88,6 +103,8 @@ impl Tier {
     pub(super) fn with_body(&self, read: ReadRecord) -> Option<Entry> {
         let ReadRecord { entry, file } = read;
         match file {
+            // One of another variant may have gone before its record.
+            Some(file) if !self.disk.borrow().has_body(xxh3_64(entry.key()), file.number) => None,
             Some(file) => Some(entry.with_far(Arc::new(DiskBody::new(file, self.access.borrow().as_ref()?)))),
             None => Some(entry),
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 /// What was stored before is doubtful, and the reason is not remembered.
 const EARLIER: &str = "so it was when this process began";
 const GROUP: &str = "a group that its Cache-Groups names may have become invalid (RFC 9875 section 3)";
-const PRIVATE: &str = "what only clients on this machine may have is never written, nor are parts of a representation";
+const PRIVATE: &str = "what only clients on this machine may have is never written";
 
 impl DiskState {
     fn name(self) -> &'static str {

@@ -1,7 +1,6 @@
 //! A fill whose body is written to a file of the disk while it comes: memory need not have all of it then.
 
 use super::*;
-use crate::node::spill::Spill;
 
 /// Of such a body memory keeps so much of what came last, for those who read along.
 const WINDOW_KEPT: u64 = 4 * 1024 * 1024;
@@ -12,6 +11,13 @@ impl Fill {
         let mut flow = self.flow.borrow_mut();
         flow.pieces.iter().for_each(|piece| spill.write(piece));
         flow.spill = Some(Rc::new(spill));
+    }
+
+    /// What the file has is the begin of the body, and what comes is written behind it.
+    pub fn resume(&self, spill: &Rc<Spill>) {
+        let mut flow = self.flow.borrow_mut();
+        (flow.base, flow.received, flow.is_large) = (spill.readable(), spill.readable(), true);
+        flow.spill = Some(spill.clone());
     }
 
     /// The file that it is written to, also where that was given up.

@@ -83,6 +83,11 @@ impl AdmissionGate {
         if is_brief && !terms.marks.has(Marks::VALIDATOR) {
             return Err(Skipped::Brief);
         }
+        self.admit(hash, bytes, turns_over, now)
+    }
+
+    /// The same of what memory has no room for: however brief, it is on the disk or nowhere.
+    pub fn admit(&mut self, hash: u64, bytes: u64, turns_over: Option<u64>, now: Timestamp) -> Result<(), Skipped> {
         let second = match self.admit {
             Admit::Always => false,
             Admit::Second => true,

@@ -53,6 +53,11 @@ impl BodyFile {
     pub fn with_length(self, length: u64) -> BodyFile {
         BodyFile { length, ..self }
     }
+
+    /// The same as far as it can be gone on with.
+    pub fn in_whole_blocks(self) -> BodyFile {
+        self.with_length(self.length / BLOCK * BLOCK)
+    }
 }
 
 /// Bytes that the file of such a body has.
@@ -80,6 +85,13 @@ impl<F: Files> BodyWriter<F> {
         files.create(file.name(), length_of_file(reserve))?;
         let open = files.open(file.name())?;
         Ok(BodyWriter { files, open, seed: file.seed, at: 0, buffer: Vec::new(), blocks: 0, begun: 0 })
+    }
+
+    /// Goes on with one that has so many bytes, as a whole number of blocks.
+    pub fn resume(files: Arc<F>, file: BodyFile) -> io::Result<BodyWriter<F>> {
+        let open = files.open(file.name())?;
+        let blocks = file.length / BLOCK;
+        Ok(BodyWriter { files, open, seed: file.seed, at: blocks * STRIDE, buffer: Vec::new(), blocks, begun: 0 })
     }
 
     /// So many bytes of the body may be read after that.

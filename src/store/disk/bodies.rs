@@ -75,6 +75,22 @@ impl Bodies {
         number
     }
 
+    /// One that a record names is gone on with, and gets so many bytes more; not where somebody does that already.
+    pub fn resume(&mut self, id: Id, number: u64, more: u64) -> bool {
+        let may = self.named.contains_key(&(id.0, number)) && !self.is_written(number);
+        if may {
+            self.writing.insert(number, more);
+            self.count_again();
+        }
+        may
+    }
+
+    /// It is not gone on with: what its record names stays.
+    pub fn leave(&mut self, number: u64) {
+        self.writing.remove(&number);
+        self.count_again();
+    }
+
     /// One that is being written becomes longer than was thought.
     pub fn grow(&mut self, number: u64, bytes: u64) {
         self.writing.entry(number).and_modify(|counted| *counted = bytes.max(*counted));

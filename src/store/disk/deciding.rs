@@ -265,9 +265,18 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        let put = self.try_put(hash, entry, entry.far().map(|far| far.number()), before, now);
-        self.lately.note(Id::of(hash), put.err());
-        put.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
+        self.note(hash, |disk| disk.try_put((hash, entry), entry.far().map(|far| far.number()), false, before, now))
+    }
+
+    /// The same where memory has no room for it.
+    pub fn put_only(
+        &mut self,
+        hash: u64,
+        entry: &Arc<Entry>,
+        before: Option<ForgottenUrl>,
+        now: Timestamp,
+    ) -> Result<(), Skipped> {
+        self.note(hash, |disk| disk.try_put((hash, entry), entry.far().map(|far| far.number()), true, before, now))
     }
 
     /// The same where its body has been written into the file of this number.
@@ -279,20 +288,26 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        let put = self.try_put(hash, entry, Some(file), before, now);
-        self.lately.note(Id::of(hash), put.err());
-        put.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
+        self.note(hash, |disk| disk.try_put((hash, entry), Some(file), false, before, now))
+    }
+
+    /// Notes why something is not written.
+    fn note<T>(&mut self, hash: u64, work: impl FnOnce(&mut Disk) -> Result<T, Skipped>) -> Result<T, Skipped> {
+        let done = work(self);
+        self.lately.note(Id::of(hash), done.as_ref().err().copied());
+        done.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
     }
 
     fn may_write(&self, now: Timestamp) -> bool {
         self.is_read() && (self.full_since == 0 || now.0 >= self.full_since.saturating_add(TRY_AGAIN))
     }
 
+    /// `only`: memory does not have it.
     fn try_put(
         &mut self,
-        hash: u64,
-        entry: &Arc<Entry>,
+        (hash, entry): (u64, &Arc<Entry>),
         file: Option<u64>,
+        only: bool,
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
@@ -306,7 +321,8 @@ impl Disk {
             Some(before) => Some(before.slot).filter(|_| before.stamp.wrapping_add(1) == stamp),
             None => self.index.get(id),
         };
-        let previous = before.filter(|_| !entry.vary().is_empty()).and_then(|slot| self.before(slot));
+        let is_beside_others = !entry.vary().is_empty() || entry.part().is_some();
+        let previous = before.filter(|_| is_beside_others).and_then(|slot| self.before(slot));
         let head = RecordHead::of(entry, hash, self.lineage, previous, file).ok_or(Skipped::Off)?;
         let length = head.length();
         if head.body > self.plan.max_object || room(length) > RECORD * self.plan.longest() {
@@ -318,7 +334,10 @@ impl Disk {
         // A file was judged when it was begun.
         if file.is_none_or(|number| !self.bodies.is_written(number)) {
             let turns_over = self.turns_over(now);
-            self.gate.judge(hash, &entry.terms, length, turns_over, now)?;
+            match only {
+                true => self.gate.admit(hash, length, turns_over, now)?,
+                false => self.gate.judge(hash, &entry.terms, length, turns_over, now)?,
+            }
         }
         let (segment, slot) = self.place(length, now).ok_or(Skipped::Off)?;
         let is_grouped =

@@ -1,14 +1,14 @@
 //! PURE. A stored response as it lies on disk: all that is needed to answer with it, with sums over all of it.
 //!
 //! ```text
-//! header (128 bytes) | key | selecting fields | field lines | body | a sum for each 64 KiB of the body
+//! header (128 bytes) | of a part: where it begins, and how long the whole is | key | selecting fields | field lines | body | a sum for each 64 KiB of the body
 //! ```
 //! Lengths and numbers are believed only where the sum of the head is right. A record says what it is, wherever it lies:
 //! codes and numbers that may change with the program are not in it.
 
 use super::place::IndexSlot;
 use crate::account::Hold;
-use crate::policy::{LifetimeSource, Marks, Terms};
+use crate::policy::{LifetimeSource, Marks, Part, Terms};
 use crate::store::entry::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::field::Traits;
@@ -26,8 +26,12 @@ pub const BLOCK: u64 = 64 * 1024;
 const MAGIC: &[u8; 4] = b"RHR1";
 /// The whole of a representation, its body with it.
 const WHOLE: u8 = 1;
-/// One whose body lies in a file of its own. Room for others.
+/// One whose body lies in a file of its own.
 const APART: u8 = 2;
+/// With one of these: it is a part of a representation (206). Room for others.
+const PART: u8 = 4;
+/// Bytes behind the header that say which.
+const OF_PART: usize = 16;
 /// Of the header: what its sum is not over.
 const SUM: Range<usize> = HEADER - 8..HEADER;
 
@@ -60,6 +64,10 @@ impl RecordHead {
         }
         let (key, selecting, body) = (entry.key(), entry.selecting(), entry.body().len());
         let mut bytes = vec![0; HEADER];
+        if let Some(part) = entry.part() {
+            bytes.extend_from_slice(&part.at.start.to_le_bytes());
+            bytes.extend_from_slice(&part.whole.to_le_bytes());
+        }
         bytes.extend_from_slice(key);
         bytes.extend_from_slice(selecting);
         let fields_at = bytes.len();
@@ -73,7 +81,8 @@ impl RecordHead {
             at += what.len();
         };
         put(MAGIC);
-        put(&[file.map_or(WHOLE, |_| APART), terms.source.code()]);
+        let kind = file.map_or(WHOLE, |_| APART) | entry.part().map_or(0, |_| PART);
+        put(&[kind, terms.source.code()]);
         put(&entry.status.as_u16().to_le_bytes());
         put(&u32::try_from(key.len()).ok()?.to_le_bytes());
         put(&u32::try_from(selecting.len()).ok()?.to_le_bytes());
@@ -144,6 +153,7 @@ pub struct DiskRecord<'a> {
     pub previous: Option<Previous>,
     /// The number of the file that has its body, and the length of that.
     pub apart: Option<(u64, u64)>,
+    part: Option<Part>,
 }
 
 impl<'a> DiskRecord<'a> {
@@ -163,12 +173,15 @@ impl<'a> DiskRecord<'a> {
                 .filter(|end| *end <= bytes.len())?;
             Some(start..end)
         };
+        let is_part = header[4] & PART != 0;
+        let of_part = section(if is_part { OF_PART as u64 } else { 0 }).ok_or(BadRecord::Damaged)?;
         let mut lengths = || Some([section(word(8).into())?, section(word(12).into())?, section(word(16).into())?]);
         let [key, selecting, fields] = lengths().ok_or(BadRecord::Damaged)?;
         if sum_of_head(&bytes[..fields.end]) != long(SUM.start) {
             return Err(BadRecord::Damaged);
         }
-        let apart = (header[4] == APART).then(|| (long(104), long(32)));
+        let apart = (header[4] & !PART == APART).then(|| (long(104), long(32)));
+        let part = is_part.then(|| part(&bytes[of_part], long(32)).ok_or(BadRecord::Damaged)).transpose()?;
         let inside = if apart.is_some() { 0 } else { long(32) };
         let body = section(inside).ok_or(BadRecord::Damaged)?;
         section(sums(inside) * 8).ok_or(BadRecord::Damaged)?;
@@ -187,10 +200,10 @@ impl<'a> DiskRecord<'a> {
         };
         let status = StatusCode::from_u16(short(6))
             .ok()
-            .filter(|_| [WHOLE, APART].contains(&header[4]))
+            .filter(|_| [WHOLE, APART].contains(&(header[4] & !PART)))
             .ok_or(BadRecord::Damaged)?;
         let previous = (short(22) != 0).then(|| Previous { segment: long(88), slot: IndexSlot(long(96)) });
-        Ok(DiskRecord { bytes, hash: long(40), key, selecting, fields, body, status, terms, previous, apart })
+        Ok(DiskRecord { bytes, hash: long(40), key, selecting, fields, body, status, terms, previous, apart, part })
     }
 
     pub fn key(&self) -> &'a [u8] {
@@ -218,11 +231,23 @@ impl<'a> DiskRecord<'a> {
         let terms = if doubtful { self.terms.invalidated() } else { self.terms };
         let selecting = &self.bytes[self.selecting.clone()];
         let entry = |lent: &[u8]| Entry::new(&key, self.status, &headers, selecting, terms, Mark::Anyone, lent);
-        Ok(match held {
+        let entry = match held {
             Some((bytes, hold)) => entry(&[]).with_body_at(bytes.slice(self.body.clone()), hold.clone()),
             None => entry(body),
+        };
+        Ok(match &self.part {
+            Some(part) => entry.part_of_whole(part.clone()),
+            None => entry,
         })
     }
+}
+
+/// As it stands behind the header, of a body of so many bytes. Never nothing, and never all.
+fn part(said: &[u8], length: u64) -> Option<Part> {
+    let (start, whole) = said.split_first_chunk()?;
+    let (start, whole) = (u64::from_le_bytes(*start), u64::from_le_bytes(*whole.first_chunk()?));
+    let end = start.checked_add(length)?;
+    (length > 0 && length < whole && end <= whole).then_some(Part { at: start..end, whole })
 }
 
 /// Field lines, as [`Entry::write_fields`] writes them.
@@ -244,7 +269,6 @@ fn fields(mut lines: &[u8]) -> Option<HeaderMap> {
 mod tests {
     use super::*;
     use crate::account::AccountKind;
-    use crate::policy::Part;
     use crate::wire::view::FieldView;
     use proptest::prelude::*;
 
@@ -335,7 +359,25 @@ mod tests {
         let mut local = entry(1, false);
         local.mark = Mark::SameMachine;
         assert!(RecordHead::of(&local, 7, LINEAGE, None, None).is_none());
-        let part = entry(1, false).part_of_whole(Part { at: 0..1, whole: 2 });
-        assert!(RecordHead::of(&part, 7, LINEAGE, None, None).is_none());
+    }
+
+    #[test]
+    fn a_part_is_read_as_one_and_never_as_a_whole() {
+        let part = entry(300, true).part_of_whole(Part { at: 50..350, whole: 400 });
+        let good = written(&part);
+        let record = Bytes::from(good.clone());
+        let read = DiskRecord::read(&record, LINEAGE).unwrap().entry(false, None).unwrap();
+        alike(&read, &part);
+        assert_eq!(read.part(), part.part());
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            let read = DiskRecord::read(&bad, LINEAGE).and_then(|record| record.entry(false, None));
+            assert!(read.is_err(), "bit {bit}");
+        }
+        for (at, whole) in [(0..300, 300), (101..401, 400), (u64::MAX - 9..u64::MAX, u64::MAX)] {
+            let odd = written(&entry(300, true).part_of_whole(Part { at, whole }));
+            assert!(DiskRecord::read(&odd, LINEAGE).is_err(), "of {whole}");
+        }
     }
 }

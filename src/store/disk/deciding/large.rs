@@ -18,11 +18,7 @@ impl Disk {
 
     /// A file for a body of so many bytes, or of more where its length is not known.
     pub fn begin_body(&mut self, hash: u64, terms: &Terms, bytes: u64, now: Timestamp) -> Result<BodyFile, Skipped> {
-        let begun = self.try_begin(hash, terms, bytes, now);
-        if let Err(why) = begun {
-            self.lately.note(Id::of(hash), Some(why));
-        }
-        begun.inspect_err(|why| self.counts.skipped[*why as usize] += 1)
+        self.note(hash, |disk| disk.try_begin(hash, terms, bytes, now))
     }
 
     fn try_begin(&mut self, hash: u64, terms: &Terms, bytes: u64, now: Timestamp) -> Result<BodyFile, Skipped> {
@@ -40,6 +36,26 @@ impl Disk {
         let number = self.bodies.begin(bytes);
         self.make_room();
         Ok(BodyFile::new(number, 0, hash, self.lineage))
+    }
+
+    /// Goes on with a body of which a record has the begin, until it has so many bytes. `None`: it cannot be.
+    pub fn resume_body(&mut self, hash: u64, number: u64, whole: u64, now: Timestamp) -> Option<BodyFile> {
+        let id = Id::of(hash);
+        let there = self.bodies.of(id).find(|body| body.number == number).copied()?;
+        let more = whole.checked_sub(there.length)?;
+        let has_room = self.could_hold(whole) && self.bodies.unnamed().saturating_add(more) <= self.room / OF_DISK;
+        if !self.may_write(now) || !has_room || !self.bodies.resume(id, number, more) {
+            return None;
+        }
+        self.used(hash);
+        self.make_room();
+        let file = BodyFile::new(number, there.length, hash, self.lineage).in_whole_blocks();
+        self.bodies.is_written(number).then_some(file)
+    }
+
+    /// It is left as its record names it.
+    pub fn leave_body(&mut self, number: u64) {
+        self.bodies.leave(number);
     }
 
     /// One that is being written is longer than was known; false: too long.

@@ -1,6 +1,7 @@
 //! Bodies in files of their own.
 
 use super::*;
+use crate::policy::Part;
 
 const LARGE: usize = 100_000;
 
@@ -171,7 +172,85 @@ fn behind_the_newest_no_more_than_16_mib_of_variants_are_read() {
     assert_eq!(found, [7 << 20; 3]);
 }
 
+/// The begin of a page, as a part of it.
+fn begin_of(page: Arc<Entry>, whole: u64) -> Arc<Entry> {
+    let part = Part { at: 0..page.body().len(), whole };
+    Arc::new(Arc::into_inner(page).unwrap().part_of_whole(part))
+}
+
+#[test]
+fn the_begin_of_a_body_is_gone_on_with_by_one_and_a_kill_meanwhile_leaves_it_as_it_was() {
+    const WHOLE: usize = 300_000;
+    const BEGIN: usize = 131_072;
+    let mut rig = Rig::new(4 * SMALL);
+    let (hash, now) = (hash(url(1).as_bytes()), Timestamp(NOW));
+    let whole = page(&url(1), 0, 1, Marks::NONE, WHOLE);
+    let bytes = body(&whole);
+    let file = rig.disk.begin_body(hash, &whole.terms, WHOLE as u64, now).unwrap();
+    let mut writer = BodyWriter::begin(rig.files.clone(), file, WHOLE as u64).unwrap();
+    writer.write(&bytes[..150_000]).unwrap();
+    writer.finish().unwrap();
+    let begin = begin_of(page(&url(1), 0, 1, Marks::NONE, BEGIN), WHOLE as u64);
+    rig.disk.put_apart(hash, &begin, file.number, None, now).unwrap();
+    let mut rig = rig.worked().again();
+    let resume = |rig: &mut Rig| {
+        let known = rig.get(&url(1));
+        assert!(body(&known[0]) == bytes[..BEGIN] && known.len() == 1);
+        let number = rig.disk_body(1);
+        let file = rig.disk.resume_body(hash, number, WHOLE as u64, now).unwrap();
+        assert_eq!((file.length, rig.disk.large()), (BEGIN as u64, (1, WHOLE as u64)));
+        assert!(rig.disk.resume_body(hash, number, WHOLE as u64, now).is_none(), "by one at a time");
+        (number, BodyWriter::resume(rig.files.clone(), file).unwrap())
+    };
+    let (_, mut writer) = resume(&mut rig);
+    writer.write(&bytes[BEGIN..]).unwrap();
+    let mut rig = rig.again();
+    let (number, _) = resume(&mut rig);
+    rig.disk.leave_body(number);
+    assert_eq!(rig.disk.large(), (1, BEGIN as u64));
+    let (number, mut writer) = resume(&mut rig);
+    writer.write(&bytes[BEGIN..]).unwrap();
+    assert_eq!(writer.finish().unwrap(), WHOLE as u64);
+    let before = rig.disk.forget(hash);
+    rig.disk.put_apart(hash, &whole, number, before, now).unwrap();
+    let mut rig = rig.worked();
+    later(&mut rig);
+    for _ in 0..2 {
+        assert_eq!((stored(&mut rig, 1), rig.bodies()), (Some((1, false)), (1, 1)));
+        assert_eq!(rig.disk.large(), (1, WHOLE as u64));
+        rig = rig.again();
+    }
+}
+
+#[test]
+fn parts_lie_side_by_side_and_a_whole_takes_the_place_of_all_of_them() {
+    let mut rig = Rig::new(SMALL);
+    let (hash, now) = (hash(url(1).as_bytes()), Timestamp(NOW));
+    let part = |at: std::ops::Range<u64>| {
+        let page = page(&url(1), 0, 1, Marks::NONE, (at.end - at.start) as usize);
+        Arc::new(Arc::into_inner(page).unwrap().part_of_whole(Part { at, whole: 1_000 }))
+    };
+    for at in [0..100, 500..700] {
+        let before = rig.disk.forget(hash);
+        rig.disk.put(hash, &part(at), before, now).unwrap();
+    }
+    let mut rig = rig.worked();
+    for _ in 0..2 {
+        let found: Vec<_> = rig.get(&url(1)).iter().map(|entry| entry.part().unwrap().at.clone()).collect();
+        assert_eq!(found, [500..700, 0..100]);
+        rig = rig.again();
+    }
+    put(&mut rig, 1, 2);
+    rig.work();
+    assert_eq!((rig.get(&url(1)).len(), stored(&mut rig, 1)), (1, Some((2, false))));
+}
+
 impl Rig {
+    fn worked(mut self) -> Rig {
+        self.work();
+        self
+    }
+
     /// With its body in a file of its own.
     pub(super) fn put_apart(&mut self, entry: &Arc<Entry>, before: Option<ForgottenUrl>) -> Result<(), Skipped> {
         let (hash, length, now) = (hash(entry.key()), entry.body().len(), Timestamp(self.now));

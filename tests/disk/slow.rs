@@ -1,0 +1,88 @@
+//! A device that takes or gives nothing while a large body is on its way.
+
+use super::faults::FaultyCalls;
+use super::*;
+use std::io::Read;
+
+const MIB: u64 = 1 << 20;
+const LENGTH: u64 = 48 * MIB;
+
+fn with_large_bodies() -> Setup {
+    with_disk(1).set("disk", "size", "256MiB").set("cache", "memory", "16MiB").set("cache", "max_object", "4MiB")
+}
+
+fn with_page() -> Origin {
+    let origin = Origin::start();
+    origin.on("/large", |x| {
+        x.begin_sized(KEEP, LENGTH)?;
+        x.noise(7, LENGTH)
+    });
+    origin
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_not_waited_for_and_what_it_did_not_take_is_not_stored() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("a_disk_that_takes_nothing", "there is no rustc that builds a library");
+    };
+    let (origin, cluster) = (with_page(), with_large_bodies().start_by(&calls.prefix()));
+    until_on(&cluster);
+    let (url, whole) = (origin.url("/large"), noise::Noise::bytes(7, LENGTH));
+    calls.begin("body write hang");
+    assert!(cluster.get(&url).body == whole, "who fetches it has all of it while nothing of it can be written");
+    let waits = cluster.metric("ringhold_node_disk_behind_bytes");
+    assert!((8 * MIB..=17 * MIB).contains(&waits), "{} MiB wait to be written", waits / MIB);
+    let explained = cluster.manage("GET", &format!("/v1/explain?url={url}"), "").json();
+    assert_eq!(explained["on_disk"], false, "{explained}");
+    assert!(explained["not_stored"].as_str().is_some_and(|why| why.contains("slower than the origin")), "{explained}");
+    calls.end();
+    until_true("what was written of it is gone", PATIENCE, || {
+        cluster.metric("ringhold_node_disk_behind_bytes") == 0 && large::bodies(&cluster) == 0
+    });
+    assert_eq!(cluster.metric("ringhold_node_disk_state"), 2);
+    // An origin that the disk keeps up with.
+    let cluster = Arc::new(cluster);
+    let of_origin = cluster.clone();
+    origin.on("/large", move |x| {
+        x.begin_sized(KEEP, LENGTH)?;
+        large::paced(&of_origin, &noise::Noise::bytes(7, LENGTH), |piece| x.raw(piece))
+    });
+    let again = cluster.get(&url);
+    assert!(!again.is_hit() && again.body == whole, "{}", again.cache_status());
+    large::until_a_file(&cluster, 1);
+    let hit = cluster.get(&url);
+    assert!(is_from_disk(&hit) && hit.body == whole, "{}", hit.cache_status());
+}
+
+#[test]
+fn a_body_that_the_disk_does_not_go_on_with_breaks_off_after_disk_body_and_not_after_disk() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("a_body_that_the_disk_does_not_go_on_with", "there is no rustc that builds a library");
+    };
+    let setup = with_large_bodies().set("timeouts", "disk", "20s").set("timeouts", "disk_body", "300ms");
+    let cluster = Arc::new(setup.start_by(&calls.prefix()));
+    until_on(&cluster);
+    let (origin, of_origin) = (Origin::start(), cluster.clone());
+    origin.on("/large", move |x| {
+        x.begin_sized(KEEP, LENGTH)?;
+        large::paced(&of_origin, &noise::Noise::bytes(7, LENGTH), |piece| x.raw(piece))
+    });
+    let url = origin.url("/large");
+    assert!(cluster.get(&url).body == noise::Noise::bytes(7, LENGTH));
+    large::until_a_file(&cluster, 1);
+    let mut client = cluster.connect();
+    client.request("GET", &url, "", b"").unwrap();
+    client.final_head().unwrap();
+    client.read_exact(MIB as usize).unwrap();
+    calls.begin("body read hang");
+    let mut rest = Vec::new();
+    let _ = client.stream().read_to_end(&mut rest);
+    let got = rest.len() as u64 + MIB;
+    assert!(got < LENGTH, "it breaks off");
+    until_true("it is counted", PATIENCE, || cluster.metric("ringhold_node_disk_errors_total") > 0);
+    calls.end();
+    until_true("it is a hit again", PATIENCE, || {
+        cluster.connect().try_ask("GET", &url, "", b"").is_ok_and(|hit| is_from_disk(&hit))
+    });
+    assert_eq!(origin.count("/large"), 1);
+}
