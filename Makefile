@@ -22,7 +22,7 @@ drills: build tools
 tests/cache-tests/node_modules: tests/cache-tests/package-lock.json | tools
 	@echo "make test: installing the cache-tests: npm ci --prefix tests/cache-tests"
 	@npm ci --prefix tests/cache-tests --no-audit --no-fund --loglevel=error && touch $@ || \
-		echo "make test: could not install the cache-tests, so their tests will fail (tests/cache_tests.rs)."
+		echo "make test: could not install the cache-tests, so their tests will fail (tests/black_box/cache_tests.rs)."
 
 check:
 	cargo fmt --check

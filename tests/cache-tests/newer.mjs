@@ -1,5 +1,5 @@
 // What the suite's public repository (github.com/http-tests/cache-tests) asks and the published package does not yet, in
-// the format of the suite. Interim responses, which its client cannot see, are in tests/interim.rs.
+// the format of the suite. Interim responses, which its client cannot see, are in tests/black_box/interim.rs.
 
 const REUSED = { expected_type: 'cached' }
 const ASKED_AGAIN = { expected_type: 'not_cached' }

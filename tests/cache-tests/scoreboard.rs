@@ -141,7 +141,7 @@ impl Scoreboard {
         let inside =
             |line: &Line| self.recorded.get(&line.id)?.inside.as_ref().map(|other| format!(" {INSIDE}{other})"));
         let lines: Vec<_> = found.iter().map(|line| line.written() + &inside(line).unwrap_or_default()).collect();
-        let head = "# group, test, kind, result; and the result inside TLS, where that is another on purpose. Written by RINGHOLD_RECORD_SCOREBOARD=1 (tests/cache_tests.rs).";
+        let head = "# group, test, kind, result; and the result inside TLS, where that is another on purpose. Written by RINGHOLD_RECORD_SCOREBOARD=1 (tests/black_box/cache_tests.rs).";
         fs::write(&self.file, format!("{head}\n{}\n", lines.join("\n"))).expect("the scoreboard can be written");
     }
 }

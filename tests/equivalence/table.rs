@@ -16,8 +16,8 @@ const STREAMS: &str = "HTTP/2 has a stream for each request, and nothing to wait
 const NO_LINES: &str =
     "HTTP/2 has fields by their length, not lines of text, and tells no version (RFC 9113 section 8)";
 const NO_HOP: &str =
-    "HTTP/2 has no fields of a hop: who sends one is reset (RFC 9113 section 8.2.2; tests/http2/table.rs)";
-const AUTHORITY: &str = "HTTP/2 has `:authority`, once (RFC 9113 section 8.3.1; tests/http2/table.rs)";
+    "HTTP/2 has no fields of a hop: who sends one is reset (RFC 9113 section 8.2.2; tests/black_box/http2/table.rs)";
+const AUTHORITY: &str = "HTTP/2 has `:authority`, once (RFC 9113 section 8.3.1; tests/black_box/http2/table.rs)";
 const CONTROL: &str = "what has no absolute target is control at a node (docs/link.md)";
 const PARTS: &str = "parts of a representation are not written to a disk (docs/disk.md)";
 const ONE_HOST: &str = "inside a tunnel there is one host, and 421 for others (docs/https.md)";
