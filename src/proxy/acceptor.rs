@@ -40,7 +40,11 @@ pub async fn run(listener: Listener, workers: Rc<Vec<Handle>>, seats: Seats, mut
             () = shutdown.begun() => return,
             (stream, peer, seat) = next => match seat {
                 Some(seat) => hand_over(&workers, stream, peer, seat),
-                None => turn_away(stream, &peer),
+                None => {
+                    // This thread alone writes it, in the counters of one of the workers.
+                    workers.first().iter().for_each(|worker| worker.counters.connections_refused.add(1));
+                    turn_away(stream, &peer);
+                }
             },
         }
     }

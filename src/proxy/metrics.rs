@@ -43,6 +43,8 @@ pub struct FrontCounters {
     pub body_bytes: Count,
     pub connections: Count,
     pub connections_open: Count,
+    /// Refused since their client had its share.
+    pub connections_refused: Count,
     pub tunnels: Count,
     pub tunnels_open: Count,
     pub tunnel_bytes: Count,
@@ -159,6 +161,12 @@ const FAMILIES: &[FamilySpec] = &[
         "Client connections accepted.",
         MetricKind::Counter,
         &[("", |c| &c.connections)],
+    ),
+    one(
+        "ringhold_front_connections_refused_total",
+        "Client connections answered 503 (connection_limit_reached), or closed, since their client had its share.",
+        MetricKind::Counter,
+        &[("", |c| &c.connections_refused)],
     ),
     one("ringhold_front_connections", "Client connections open.", MetricKind::Gauge, &[("", |c| &c.connections_open)]),
     one(

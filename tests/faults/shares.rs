@@ -87,6 +87,7 @@ fn a_client_whose_requests_all_take_long_leaves_room_for_others() {
     let answer = refused.response("GET").unwrap();
     assert!(answer.status == 503 && answer.has_error("connection_limit_reached"), "{answer:?}");
     assert!(answer.text().contains("limits.connections"), "{}", answer.text());
+    assert_eq!(cluster.metric("ringhold_front_connections_refused_total"), 1);
     gate.open();
 }
 
