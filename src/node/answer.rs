@@ -65,14 +65,13 @@ pub fn stored(
 
 /// What a 304 confirmed; to its own requester also what is for that one alone.
 pub fn confirmed(node: &CacheNode, ask: &Ask, confirmed: Confirmed, fwd: Fwd, shared: Collapsed) -> Response<NodeBody> {
-    let Confirmed { entry, withheld, kept } = confirmed;
+    let Confirmed { entry, withheld, kept, fwd_status } = confirmed;
     let detail = match kept {
         Sharing::Alone(why) => Some(why.reason().into()),
         Sharing::Stored | Sharing::Outdated => None,
     };
     let (stored, collapsed) = (kept == Sharing::Stored, shared == Collapsed::Collapsed);
-    let status =
-        CacheStatus { fwd: Some(fwd), fwd_status: Some(304), stored, collapsed, detail, ..CacheStatus::default() };
+    let status = CacheStatus { fwd: Some(fwd), fwd_status, stored, collapsed, detail, ..CacheStatus::default() };
     let mut response = self::stored(node, ask, &entry, &status, clock::now());
     // Takes the place of stored fields with those names.
     response.headers_mut().extend(withheld);

@@ -175,6 +175,7 @@ impl<B> Answered<B> {
             headers,
             withheld,
             terms,
+            sent: self.sent,
             groups,
             mark,
             selecting,

@@ -164,11 +164,24 @@ pub fn own(node: &Rc<CacheNode>, ask: &Ask, settled: Settled, began: FetchMoment
             Ok(Got::Through(response, reach, why))
         }
         Settled::Store(head, body) => {
-            let (head, reader) = keep(node, ask, head, body, node.fate(began, &ask.key))?;
+            let fate = match outdone::by_stored(node, ask, None, (head.sent, head.terms.born)) {
+                Some(entry) if policy::requests::may_ask_peer(&ask.head) => {
+                    return Ok(Got::Validated(standing(entry), Collapsed::Collapsed));
+                }
+                // It is for its requester alone: others have the one that is stored.
+                Some(_) => Fate::Forget,
+                None => node.fate(began, &ask.key),
+            };
+            let (head, reader) = keep(node, ask, head, body, fate)?;
             Ok(Got::Filling(head, reader, Collapsed::Own))
         }
         Settled::Owners => Ok(Got::Owners),
     }
+}
+
+/// What stands although something else has come.
+fn standing(entry: Arc<Entry>) -> Confirmed {
+    Confirmed { entry, withheld: HeaderMap::new(), kept: Sharing::Stored, fwd_status: None }
 }
 
 /// Stores a response that was fetched for one request, while that request reads it; only what is still wanted.
@@ -211,7 +224,8 @@ fn joined(fill: &Rc<Fill>, stage: FillStage, ask: &Ask) -> Result<Got, Fault> {
         FillStage::Validated(entry, kept)
             if Shelf::One(entry.clone()).select(&ask.head.headers, ask.same_machine).is_some() =>
         {
-            Ok(Got::Validated(Confirmed { entry, withheld: HeaderMap::new(), kept }, Collapsed::Collapsed))
+            let confirmed = Confirmed { entry, withheld: HeaderMap::new(), kept, fwd_status: Some(304) };
+            Ok(Got::Validated(confirmed, Collapsed::Collapsed))
         }
         FillStage::Released => Ok(Got::Released),
         FillStage::Owners => Ok(Got::Owners),
@@ -287,8 +301,7 @@ async fn fetch(
             let first = if fill.lent { None } else { outdone::by_stored(&node, &ask, stale.as_deref(), times) };
             if let Some(entry) = first {
                 fill.settle(FillStage::Validated(entry.clone(), Sharing::Stored));
-                let confirmed = Confirmed { entry, withheld: HeaderMap::new(), kept: Sharing::Stored };
-                return drop(leader.send(Ok(Got::Validated(confirmed, Collapsed::Collapsed))));
+                return drop(leader.send(Ok(Got::Validated(standing(entry), Collapsed::Collapsed))));
             }
             node.uncacheable.forget(&ask.key);
             if head.seed.is_some() && node.fate(began, &ask.key) == Fate::Forget {

@@ -74,6 +74,7 @@ fn completed(
         headers,
         withheld,
         terms,
+        sent,
         groups,
         mark: entry.mark.and(mark(answered.reach)),
         selecting,

@@ -19,7 +19,7 @@ pub fn by(node: &CacheNode, ask: &Ask, entry: &Entry, answered: &Answered, fate:
     let (sent, received) = (answered.sent, answered.received);
     // What it confirms has been replaced, by an answer that came first.
     if let Some(entry) = outdone::by_stored(node, ask, Some(entry), (sent, sent)) {
-        return Ok(Confirmed { entry, withheld: HeaderMap::new(), kept: Sharing::Stored });
+        return Ok(Confirmed { entry, withheld: HeaderMap::new(), kept: Sharing::Stored, fwd_status: Some(304) });
     }
     let (fields, cookies) = to_store(ask, &answered.head.headers);
     let mut headers = entry.headers(fields.len());
@@ -48,7 +48,7 @@ pub fn by(node: &CacheNode, ask: &Ask, entry: &Entry, answered: &Answered, fate:
         // What is stored stays as it was: it was the request that forbade it.
         Sharing::Alone(_) | Sharing::Outdated => {}
     }
-    Ok(Confirmed { entry: entry_now, withheld, kept })
+    Ok(Confirmed { entry: entry_now, withheld, kept, fwd_status: Some(304) })
 }
 
 /// Of https without cookies, and those: they are for whose request was sent.

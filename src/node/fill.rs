@@ -53,6 +53,8 @@ pub struct FillHead {
     /// What only the request that fetched it is answered with, besides.
     pub withheld: HeaderMap,
     pub terms: Terms,
+    /// When it was asked for.
+    pub sent: Timestamp,
     /// The cache groups that it is in.
     pub groups: Named,
     pub mark: Mark,

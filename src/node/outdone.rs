@@ -50,6 +50,6 @@ pub fn by_what_comes(node: &CacheNode, ask: &Ask, own: &Rc<Fill>) -> bool {
 pub fn at_its_end(node: &CacheNode, key: &Key, head: &FillHead) -> bool {
     let Some(shelf) = node.store.get(key) else { return false };
     let same = |entry: &&Arc<Entry>| entry.part().is_none() && *entry.selecting() == *head.selecting;
-    let is_older = |entry: &Arc<Entry>| policy::stands(&entry.terms, false, head.terms.received, head.terms.born);
+    let is_older = |entry: &Arc<Entry>| policy::stands(&entry.terms, false, head.sent, head.terms.born);
     shelf.entries().iter().filter(same).any(is_older)
 }

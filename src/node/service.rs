@@ -156,9 +156,8 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             shelf = Some(found);
         }
         let now = clock::now();
-        if ask.is_instead() {
-            entry.take_if(|entry| !entry.terms.is_lent(now));
-        }
+        let unlent = ask.is_instead() && entry.take_if(|entry| !entry.terms.is_lent(now)).is_some();
+        shelf = shelf.filter(|_| !unlent);
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
             Decision::Serve { ttl } => match hit(node, &ask, entry.as_ref(), ttl, from)? {
                 response if response.body().may_break() => {
@@ -178,7 +177,7 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             Decision::Validate { fwd, .. } => (entry, fwd),
             Decision::Forward { fwd } => match node.begun(&ask, shelf.as_ref(), now) {
                 Some(part) => (Some(part), Fwd::Partial),
-                None => (None, fwd),
+                None => (None, if unlent { Fwd::Stale } else { fwd }),
             },
         };
         if let Some(response) = midway::answer(node, &ask) {

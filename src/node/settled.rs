@@ -93,4 +93,6 @@ pub struct Confirmed {
     /// What only its requester is answered with, in place of fields of those names.
     pub withheld: HeaderMap,
     pub kept: Sharing,
+    /// What the origin said, where it was that which confirmed it (RFC 9211 section 2.3).
+    pub fwd_status: Option<u16>,
 }

@@ -287,3 +287,45 @@ fn one_stopped_node_holds_up_nobody_who_is_told_of_a_change() {
         times.push(while_one_is_stopped());
     }
 }
+
+/// Whose question is its own (a condition of its own, credentials, a URL that was not to be stored until now) and whose answer was
+/// made before the one that was stored while it waited.
+#[test]
+fn an_answer_that_comes_late_takes_no_younger_ones_place() {
+    const EARLIER: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nExpires: Sun, 06 Nov 2094 08:49:37 GMT\r\n";
+    let rows = [
+        ("If-None-Match: \"other\"\r\n", false),
+        ("If-Modified-Since: Sat, 05 Nov 1994 08:49:37 GMT\r\n", false),
+        ("Authorization: Basic eDp5\r\n", false),
+        ("", true),
+    ];
+    for (fields, was_not_stored) in rows {
+        let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).start());
+        let (gate, asked) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
+        if was_not_stored {
+            origin.on("/page", |x| x.reply(200, "Cache-Control: no-store\r\n", "none"));
+            assert_eq!(cluster.get(&origin.url("/page")).text(), "none");
+        }
+        let (held, begun) = (gate.clone(), asked.clone());
+        origin.on("/page", move |x| match begun.fetch_add(1, SeqCst) {
+            0 => {
+                held.wait()?;
+                x.reply(200, &format!("{EARLIER}Cache-Control: public\r\n"), "early")
+            }
+            _ => x.reply(200, "Cache-Control: public, max-age=600\r\n", "late"),
+        });
+        let url = &origin.url("/page");
+        std::thread::scope(|all| {
+            let first = all.spawn(|| cluster.ask("GET", url, fields, b"").text());
+            until_true("the first question is there", PATIENCE, || asked.load(SeqCst) == 1);
+            assert_eq!(cluster.get(url).text(), "late", "{fields}");
+            assert!(cluster.get(url).is_hit(), "{fields}");
+            gate.open();
+            let first = first.join().unwrap();
+            // Whoever asked for nothing special gets what everybody gets.
+            assert_eq!(first, if fields.is_empty() { "late" } else { "early" }, "{fields}");
+        });
+        let answer = cluster.get(url);
+        assert!((answer.text().as_str(), answer.is_hit()) == ("late", true), "{fields}: {}", answer.cache_status());
+    }
+}
