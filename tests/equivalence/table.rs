@@ -17,6 +17,7 @@ const NO_LINES: &str =
     "HTTP/2 has fields by their length, not lines of text, and tells no version (RFC 9113 section 8)";
 const NO_HOP: &str =
     "HTTP/2 has no fields of a hop: who sends one is reset (RFC 9113 section 8.2.2; tests/black_box/http2/table.rs)";
+const USER_INFORMATION: &str = "RFC 9113 section 8.3.1: there is no user information in an authority";
 const AUTHORITY: &str = "HTTP/2 has `:authority`, once (RFC 9113 section 8.3.1; tests/black_box/http2/table.rs)";
 const CONTROL: &str = "what has no absolute target is control at a node (docs/link.md)";
 const PARTS: &str = "parts of a representation are not written to a disk (docs/disk.md)";
@@ -204,6 +205,7 @@ fn requests() -> Vec<Case> {
             vec![Asked(&[0; 4])],
         )
         .front_only(CHECKED)
+        .text_only(USER_INFORMATION)
         .inside(ONE_HOST, vec![Status(&[421; 4]), Asked(&[0; 4])]),
         case("a path alone", to("{path} HTTP/{v}\r\nHost: {host}\r\n"), store, vec![Asked(&[0; 4])])
             .front_only(CONTROL)
