@@ -9,9 +9,8 @@ const SHOWN: usize = 8;
 /// `/v1/explain`'s answer, for people.
 pub fn sentences(answer: &Value) -> String {
     if answer["answer"]["does"] == "tunnel" {
-        let passed = answer["tunnel"]["passed"].as_str().map(|why| format!(" (passed:{why})")).unwrap_or_default();
-        let why = text(&answer["answer"]["why"]);
-        return format!("{}\n{why}{passed}: no node has to do with it.", text(&answer["key"]));
+        let (key, why) = (text(&answer["key"]), text(&answer["answer"]["why"]));
+        return format!("{key}\n{why}{}: no node has to do with it.", passed(&answer["tunnel"]));
     }
     let mut lines = vec![text(&answer["key"]), tunnel(&answer["tunnel"]), placed(answer)];
     match answer["stored"].as_array() {
@@ -47,10 +46,14 @@ fn tunnel(tunnel: &Value) -> String {
         None => String::new(),
         Some(true) => format!("A tunnel to it (CONNECT) is intercepted: {}.{}", text(&tunnel["why"]), refused(tunnel)),
         Some(false) => {
-            let passed = tunnel["passed"].as_str().map(|why| format!(" (passed:{why})")).unwrap_or_default();
-            format!("A tunnel to it (CONNECT) passes untouched{passed}: {}.", text(&tunnel["why"]))
+            format!("A tunnel to it (CONNECT) passes untouched{}: {}.", passed(tunnel), text(&tunnel["why"]))
         }
     }
+}
+
+/// As the log has it.
+fn passed(tunnel: &Value) -> String {
+    tunnel["passed"].as_str().map(|why| format!(" (passed:{why})")).unwrap_or_default()
 }
 
 /// Whose tunnels pass untouched all the same.

@@ -297,7 +297,7 @@ async fn fetch(
             let _ = leader.send(Ok(Got::Again));
         }
         Ok(Settled::Store(head, body)) => {
-            let times = (fill.began(), head.terms.born);
+            let times = (head.sent, head.terms.born);
             let first = if fill.lent { None } else { outdone::by_stored(&node, &ask, stale.as_deref(), times) };
             if let Some(entry) = first {
                 fill.settle(FillStage::Validated(entry.clone(), Sharing::Stored));

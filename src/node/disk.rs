@@ -218,7 +218,7 @@ impl Tier {
 
     /// It is answered with from memory once more, so it did not come for once alone.
     pub fn put_second(&self, entry: &Arc<Entry>) {
-        let _ = self.try_put(xxhash_rust::xxh3::xxh3_64(entry.key()), entry, None);
+        let _ = self.try_put(Key::hash_of(entry.key()), entry, None);
     }
 
     fn try_put(&self, hash: u64, entry: &Arc<Entry>, before: Option<ForgottenUrl>) -> Result<(), Skipped> {

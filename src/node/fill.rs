@@ -13,7 +13,7 @@ mod reader;
 use super::flow::{FillEnd, FillFlow};
 use super::spill::Spill;
 use crate::account::{self, Hold};
-use crate::clock::{self, Tick, tick};
+use crate::clock::{Tick, tick};
 use crate::net::serve::BoxError;
 use crate::policy::groups::Named;
 use crate::policy::{NotStored, Terms};
@@ -169,9 +169,6 @@ impl Fill {
         })
     }
 
-    pub fn began(&self) -> Timestamp {
-        clock::time(self.began)
-    }
     pub fn age(&self) -> Duration {
         tick().since(self.began)
     }

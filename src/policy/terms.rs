@@ -224,7 +224,7 @@ impl Terms {
 
     /// Whether it may be answered where nothing will do but what the owner answers with as well.
     pub fn is_lent(&self, now: Timestamp) -> bool {
-        self.marks.has(Marks::LENT) && now < self.fresh_until
+        self.marks.has(Marks::LENT) && self.is_reusable(now)
     }
 
     /// The same, not to be reused without validation (section 4.4).

@@ -42,7 +42,9 @@ pub async fn run(listener: Listener, workers: Rc<Vec<Handle>>, seats: Seats, mut
                 Some(seat) => hand_over(&workers, stream, peer, seat),
                 None => {
                     // This thread alone writes it, in the counters of one of the workers.
-                    workers.first().iter().for_each(|worker| worker.counters.connections_refused.add(1));
+                    if let Some(worker) = workers.first() {
+                        worker.counters.connections_refused.add(1);
+                    }
                     turn_away(stream, &peer);
                 }
             },

@@ -3,7 +3,6 @@
 use super::*;
 use crate::policy::Terms;
 use crate::store::disk::{BodyFile, ReadRecord, is_full};
-use xxhash_rust::xxh3::xxh3_64;
 
 impl Tier {
     /// Bytes of a record: what is longer has its body in a file of its own.
@@ -104,7 +103,7 @@ impl Tier {
         let ReadRecord { entry, file } = read;
         match file {
             // One of another variant may have gone before its record.
-            Some(file) if !self.disk.borrow().has_body(xxh3_64(entry.key()), file.number) => None,
+            Some(file) if !self.disk.borrow().has_body(Key::hash_of(entry.key()), file.number) => None,
             Some(file) => Some(entry.with_far(Arc::new(DiskBody::new(file, self.access.borrow().as_ref()?)))),
             None => Some(entry),
         }

@@ -265,7 +265,7 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        self.note(hash, |disk| disk.try_put((hash, entry), entry.far().map(|far| far.number()), false, before, now))
+        self.note(hash, |disk| disk.try_put((hash, entry), None, false, before, now))
     }
 
     /// The same where memory has no room for it.
@@ -276,7 +276,7 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        self.note(hash, |disk| disk.try_put((hash, entry), entry.far().map(|far| far.number()), true, before, now))
+        self.note(hash, |disk| disk.try_put((hash, entry), None, true, before, now))
     }
 
     /// The same where its body has been written into the file of this number.
@@ -302,7 +302,7 @@ impl Disk {
         self.is_read() && (self.full_since == 0 || now.0 >= self.full_since.saturating_add(TRY_AGAIN))
     }
 
-    /// `only`: memory does not have it.
+    /// `file`: its body has been written into this one, where that is not the one that it names. `only`: memory does not have it.
     fn try_put(
         &mut self,
         (hash, entry): (u64, &Arc<Entry>),
@@ -311,7 +311,7 @@ impl Disk {
         before: Option<ForgottenUrl>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        let id = Id::of(hash);
+        let (id, file) = (Id::of(hash), file.or_else(|| entry.far().map(|far| far.number())));
         if !self.may_write(now) || file.is_some_and(|number| !self.bodies.may_be_named(id, number)) {
             return Err(Skipped::Off);
         }

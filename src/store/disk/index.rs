@@ -2,9 +2,9 @@
 //! whoever reads it compares: of two URLs that agree in 42 bits of their hashes one is forgotten.
 
 use super::place::IndexSlot;
+use crate::wire::target::Key;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Each grows by itself, so that growing never takes long.
 const TABLES: usize = 1024;
@@ -19,7 +19,7 @@ impl Id {
         Id(hash & (!(u64::MAX >> TABLE_BITS) | u64::from(u32::MAX)))
     }
     pub fn of_key(key: &[u8]) -> Id {
-        Id::of(xxh3_64(key))
+        Id::of(Key::hash_of(key))
     }
     fn table(self) -> usize {
         (self.0 >> (u64::BITS - TABLE_BITS)) as usize

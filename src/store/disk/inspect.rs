@@ -7,7 +7,6 @@ use super::mark::{self, Ended};
 use super::place::IndexSlot;
 use super::read::entry_at;
 use super::recover::{Opening, Replayed, replayed};
-use crate::wire::target::Key;
 use std::io;
 
 /// What a folder holds, by its journal.
@@ -55,9 +54,9 @@ pub fn verify(files: &impl Files) -> io::Result<RecordsReport> {
     let mut report = RecordsReport::default();
     for (id, slot) in found.index.all() {
         let read = entry_at(files, found.lineage, slot.segment(found.next), slot);
-        match read.is_ok_and(|read| {
-            Id::of(Key::hash_of(read.entry.key())) == id && read.file.is_none_or(|file| is_whole(files, file))
-        }) {
+        match read
+            .is_ok_and(|read| Id::of_key(read.entry.key()) == id && read.file.is_none_or(|file| is_whole(files, file)))
+        {
             true => report.whole += 1,
             false => report.damaged += 1,
         }
