@@ -130,7 +130,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("moka", &["src/store/cache.rs"]),
     ("zookeeper_client", &["src/cluster/membership/zk/client.rs"]),
     ("hmac", &["src/wire/proof.rs"]),
-    ("sha2", &["src/wire/proof.rs", "src/wire/x509.rs"]),
+    ("sha2", &["src/wire/https/content.rs", "src/wire/proof.rs", "src/wire/x509.rs"]),
     ("rcgen", &["src/net/tls/link.rs", "src/proxy/https/ca.rs", "src/proxy/https/leaf.rs"]),
     ("murmur3", &["src/ring/hash.rs"]),
     ("percent_encoding", &["src/wire/percent.rs", "src/wire/target.rs"]),

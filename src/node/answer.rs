@@ -14,7 +14,7 @@ use super::settled::Confirmed;
 use super::settled::{self, Unstored};
 use crate::clock;
 use crate::net::rules::Reach;
-use crate::policy;
+use crate::policy::{self, Marks};
 use crate::store::{Entry, Mark};
 use crate::wire::date::Timestamp;
 use crate::wire::fault::{Fault, Kind};
@@ -68,6 +68,7 @@ pub fn confirmed(node: &CacheNode, ask: &Ask, confirmed: Confirmed, fwd: Fwd, sh
     let Confirmed { entry, withheld, kept, fwd_status } = confirmed;
     let detail = match kept {
         Sharing::Alone(why) => Some(why.reason().into()),
+        _ if entry.terms.marks.has(Marks::ADDRESSED) => Some("its store let this client have it".into()),
         Sharing::Stored | Sharing::Outdated => None,
     };
     let (stored, collapsed) = (kept == Sharing::Stored, shared == Collapsed::Collapsed);

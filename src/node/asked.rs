@@ -26,6 +26,10 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 pub async fn serve(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Response<NodeBody> {
+    // Whoever asks that node has not been let have it by the store.
+    if ask.key.is_addressed() {
+        return nothing(node, false);
+    }
     let brought = from_disk::where_missing(node, ask, node.lookup(ask).is_none()).await;
     let found = match stored(node, ask, brought.as_ref()) {
         Some(response) => Some(response),

@@ -13,7 +13,7 @@ use crate::net::serve::ClientBody;
 use crate::policy::{self, Failure};
 use crate::store::Entry;
 use crate::wire::fault::Fault;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 use std::sync::Arc;
 
 /// Asks the origin. `stale` is to be validated (its validators then stand in place of the client's conditions) or, where
@@ -36,8 +36,12 @@ pub async fn exchange(
     let (mut headers, upload) = outgoing(node, ask, body);
     let stale = stale.filter(|_| part.is_none());
     let validating = stale.filter(|entry| stored(entry).validation(&mut headers));
+    if let Some(range) = ask.head.headers.get(header::RANGE).filter(|_| keeps_range(ask)) {
+        headers.insert(header::RANGE, range.clone());
+    }
     let answered = Answered::to(node, ask, &headers, upload).await?;
-    if ask.head.method == Method::HEAD && ask.pins.is_none() {
+    // What a store says to a HEAD is of its copy: the content of that URL is always the same.
+    if ask.head.method == Method::HEAD && ask.pins.is_none() && !ask.key.is_addressed() {
         confirm::heed(node, ask, stale, &answered, node.fate(began, &ask.key));
         node.until_kept().await;
     }
@@ -52,6 +56,12 @@ pub async fn exchange(
         true => answered.through(Unstored::Failed),
         false => answered.plainly(node, ask),
     })
+}
+
+/// Whether what is validated is asked for in part, where it is not the same (RFC 9110 section 13.2.2). A content-addressed store has
+/// nothing newer that would be wanted whole, and may have signed for that range alone.
+fn keeps_range(ask: &Ask) -> bool {
+    ask.key.is_addressed() && !ask.head.headers.contains_key(header::IF_RANGE)
 }
 
 /// Whether a stored response is kept in place of an error of the origin, even of one that may be stored: where it may

@@ -17,6 +17,7 @@ use http_body::Body;
 use std::rc::Rc;
 
 /// What came in, sorted.
+#[allow(clippy::large_enum_variant)] // mostly the large one, and looked at at once
 pub enum IncomingRequest {
     Proxy { ask: Ask, body: Option<ClientBody>, upgrade: Option<Upgrade> },
     Control(Request<ClientBody>),
@@ -50,8 +51,8 @@ impl IncomingRequest {
             ));
         }
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
-        // One hop: who is asked by a node asks no other.
-        let may_ask = asker == Asker::Front && vouched && !from_node;
+        // One hop: who is asked by a node asks no other. Of a store that each client asks itself nothing is lent.
+        let may_ask = asker == Asker::Front && vouched && !from_node && !key.is_addressed();
         let peer = if may_ask { RemotePeer::read(&head.headers, &key) } else { None };
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();

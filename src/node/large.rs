@@ -5,7 +5,7 @@ use super::filed::{copied, is_to_be_copied};
 use super::fill::{Fate, Fill, FillHead, FillStage};
 use super::settled::Unstored;
 use super::spill::Spill;
-use crate::policy::{Part, parts};
+use crate::policy::{Marks, Part, parts};
 use crate::store::disk::ForgottenUrl;
 use crate::store::{Entry, Mark, Then};
 use crate::wire::target::Key;
@@ -121,7 +121,9 @@ pub fn keeps_begin(node: &Rc<CacheNode>, fill: &Rc<Fill>) -> bool {
     let (Some(whole), Some(disk), Some(spill)) = (head.length, node.disk.clone(), fill.spill()) else { return false };
     let Ok(key) = Key::parse(&fill.key) else { return false };
     let is_of_use = fill.fate() == Fate::Store && !fill.is_whole() && head.status == StatusCode::OK;
-    let is_completable = parts::strong(&head.headers).is_some() && fill.received() < whole;
+    // Of a part nobody can tell whether it is what its URL names.
+    let is_checked = head.terms.marks.has(Marks::ADDRESSED);
+    let is_completable = parts::strong(&head.headers).is_some() && fill.received() < whole && !is_checked;
     // What else is there may be a newer version.
     let is_alone = (spill.is_resumed() || !disk.has(&key)) && !has_other(node, &key, &spill);
     // A process that ends waits for nothing of that.

@@ -123,13 +123,17 @@ impl CacheNode {
             policy::parts::wanted(&ask.head, &settled::stored(entry), part, clock::now()).is_some()
         };
         let whole = shelf.select(&ask.head.headers, ask.same_machine);
+        if ask.key.is_addressed() {
+            // What was stored by other rules was not checked.
+            return whole.filter(|entry| entry.terms.marks.has(Marks::ADDRESSED)).cloned();
+        }
         whole.or_else(|| shelf.part(&ask.head.headers, ask.same_machine, answers)).cloned()
     }
 
     /// A stored part of what a request wants whole, where only the rest need be fetched.
     fn begun(&self, ask: &ask::Ask, shelf: Option<&Shelf>, now: Timestamp) -> Option<Arc<Entry>> {
         let shelf = shelf?;
-        if !ask.wants_the_whole() || !policy::requests::may_lead(&ask.head) {
+        if !ask.wants_the_whole() || !policy::requests::may_lead(&ask.head) || ask.key.is_addressed() {
             return None;
         }
         let is_usable = |entry: &Entry, part: &Part| {

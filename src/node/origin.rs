@@ -101,7 +101,7 @@ impl Origins {
         interim: &dyn Fn(Head),
     ) -> Result<OriginReply, Fault> {
         let OriginRequest { key, method, pathless, headers, same_machine, of, pins } = *request;
-        let target = if pathless { "*" } else { key.path_and_query() };
+        let target = if pathless { "*" } else { key.target() };
         let head = http1::head(method, target, headers, upload.as_deref());
         let question = Question {
             head: &head,

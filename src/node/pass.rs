@@ -160,7 +160,7 @@ impl NodePass {
     fn ask(&self) -> Result<Ask, Fault> {
         let key = self.key()?;
         let mut head = Request::parts(&self.text[self.url..]).ok_or_else(fill::vanished)?;
-        head.uri = Uri::try_from(key.as_str()).unwrap_or_default();
+        head.uri = Uri::try_from(key.url()).unwrap_or_default();
         let interim = Some(self.interim.clone());
         Ok(Ask { interim, of: self.of, ..Ask::new(key, head, Asker::Front, self.same_machine) })
     }

@@ -127,7 +127,7 @@ fn question(node: &CacheNode, ask: &Ask, peer: &RemotePeer) -> Vec<u8> {
     if let Ok(id) = HeaderValue::from_str(&node.id) {
         headers.insert(link::ASKER, id);
     }
-    http1::head(&Method::GET, ask.key.as_str(), &headers, None)
+    http1::head(&Method::GET, ask.key.url(), &headers, None)
 }
 
 /// A fresh hit or a fill that is read along, where it may be stored here too; whatever else came is dropped.

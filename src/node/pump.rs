@@ -10,10 +10,11 @@ use super::settled::Unstored;
 use super::source::FillSource;
 use crate::account;
 use crate::net::serve::BoxError;
-use crate::policy::Part;
+use crate::policy::{Marks, Part};
 use crate::store::disk::ForgottenUrl;
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Blame, Kind, Whose};
+use crate::wire::https::content::{Digest, DigestCheck};
 use crate::wire::target::Key;
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode};
@@ -36,8 +37,14 @@ const UNSIZED_BLOCK: usize = 16 * 1024;
 pub async fn pump(ending: FillGuard, head: Rc<FillHead>, body: FillSource) {
     let (node, fill) = (ending.node.clone(), ending.fill.clone());
     let before = supersede(&node, &fill, &head).await;
-    match flow(&node, &fill, &head, body).await {
-        Ok(trailers) if is_all(&fill, &head) => finish(&node, &fill, &head, trailers, before).await,
+    let mut check = check(&fill, &head);
+    match flow(&node, &fill, &head, body, check.as_mut()).await {
+        Ok(trailers) if is_all(&fill, &head) => {
+            if check.is_some_and(|check| !check.holds()) {
+                leave(&node, &fill);
+            }
+            finish(&node, &fill, &head, trailers, before).await;
+        }
         ended => {
             add(&node.counters.broken_fills, 1);
             // A body that ends in order, but not where it should, is the origin's too.
@@ -45,6 +52,21 @@ pub async fn pump(ending: FillGuard, head: Rc<FillHead>, body: FillSource) {
             fill.broken(blame);
         }
     }
+}
+
+/// Of what is kept for others only where it is what its URL names.
+fn check(fill: &Fill, head: &FillHead) -> Option<DigestCheck> {
+    let key = Key::parse(&fill.key).ok().filter(|_| head.terms.marks.has(Marks::ADDRESSED))?;
+    key.digest().map(Digest::check)
+}
+
+/// It is not what its URL names: whoever has asked for it has got it, and nobody else does.
+fn leave(node: &CacheNode, fill: &Fill) {
+    if let Ok(key) = Key::parse(&fill.key) {
+        tracing::debug!("not stored: the SHA-256 of {} is another than its URL names", fill.key);
+        node.uncacheable.note(&key, Unstored::OtherContent, Then::AsBefore);
+    }
+    fill.set_fate(Fate::Forget);
 }
 
 /// Before anybody gets anything of it: what is on disk must not come back when they have the last of it.
@@ -63,6 +85,7 @@ async fn flow(
     fill: &Fill,
     head: &FillHead,
     mut body: FillSource,
+    mut check: Option<&mut DigestCheck>,
 ) -> Result<Option<HeaderMap>, BoxError> {
     let mut block = BytesMut::new();
     let mut trailers = None;
@@ -74,6 +97,7 @@ async fn flow(
                 if fill.received() + data.len() as u64 > large::most(node, fill) {
                     forget(node, fill);
                 }
+                check.iter_mut().for_each(|check| check.read(&data));
                 copy(&data, &mut block, head.length, fill);
                 if node.disk.is_some() && large::tend(node, fill, head) == Fate::Forget {
                     forget(node, fill);

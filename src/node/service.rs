@@ -225,7 +225,12 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
 
 async fn fetch(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
     let is_each = stale.as_ref().is_some_and(|stale| stale.terms.is_for_each());
-    match shares && !is_each && policy::requests::may_lead(&ask.head) && !node.uncacheable.holds(&ask.key) {
+    match shares
+        && !is_each
+        && !ask.key.is_addressed()
+        && policy::requests::may_lead(&ask.head)
+        && !node.uncacheable.holds(&ask.key)
+    {
         true => join_or_lead(node, ask, stale).await,
         false => alone(node, ask, stale).await,
     }

@@ -40,6 +40,8 @@ pub enum Unstored {
     Failed,
     /// It came on a connection that has logged in (NTLM, Negotiate).
     Pinned,
+    /// Its URL names a content by its digest, and this is another one.
+    OtherContent,
 }
 
 impl Unstored {
@@ -56,6 +58,7 @@ impl Unstored {
             }
             Unstored::NotForUs => "answers the client's own condition",
             Unstored::Pinned => "the connection has logged in (NTLM, Negotiate): what comes on it is for one client",
+            Unstored::OtherContent => "its SHA-256 is not the one that its URL names",
             Unstored::Failed => "an error, in whose place what is stored may be answered (RFC 5861 section 4)",
         }
     }
@@ -72,7 +75,7 @@ impl Unstored {
             Unstored::NoLength => {
                 Some("send a Content-Length, or the body in chunks; or max-age with a number of seconds")
             }
-            Unstored::NotForUs | Unstored::Failed | Unstored::Pinned => None,
+            Unstored::NotForUs | Unstored::Failed | Unstored::Pinned | Unstored::OtherContent => None,
         }
     }
 }

@@ -26,6 +26,10 @@ pub enum NotStored {
     MustUnderstand,
     /// What is not there yet, at a host where it may be a moment later.
     NotFound,
+    /// Of a content-addressed store, and not all of a content.
+    NotContent,
+    /// Of such a store, which could not be asked whether another client may have it.
+    ContentWithoutValidator,
 }
 
 /// What to do with a request for which something is stored (or not).
@@ -83,6 +87,12 @@ impl NotStored {
             NotStored::NotFound => {
                 "nothing is there now, and at this host it may be a moment later (its preset's rule)"
             }
+            NotStored::NotContent => {
+                "its URL names a content by its SHA-256, of which only the whole is stored (200 to a GET; its preset's rule)"
+            }
+            NotStored::ContentWithoutValidator => {
+                "its URL names a content by its SHA-256, and it has no ETag or Last-Modified to ask the store with whether another client may have it (its preset's rule)"
+            }
         }
     }
 
@@ -109,7 +119,14 @@ impl NotStored {
             }
             NotStored::Cookie => "if it is the same for everyone, send public, or s-maxage with a number of seconds",
             NotStored::Partial => "send one part only, with a Content-Range that tells the length of the whole",
-            NotStored::Method | NotStored::Status | NotStored::MustUnderstand | NotStored::NotFound => return None,
+            NotStored::ContentWithoutValidator => {
+                "send an ETag, so that others can be let have it without being sent it again"
+            }
+            NotStored::Method
+            | NotStored::Status
+            | NotStored::MustUnderstand
+            | NotStored::NotFound
+            | NotStored::NotContent => return None,
         })
     }
 

@@ -144,6 +144,10 @@ fn reuse_stale(wishes: &Wishes, terms: &Terms, now: Timestamp) -> Reuse {
     if terms.marks.has(Marks::INVALIDATED) {
         return Reuse::No(Fwd::Stale, "it was invalidated by an unsafe method, or purged (RFC 9111 section 4.4)");
     }
+    if terms.marks.has(Marks::ADDRESSED) {
+        let why = "its URL names the content by its SHA-256: whether this client may have it, the store says to its own URL, each time";
+        return Reuse::No(Fwd::Stale, why);
+    }
     if terms.marks.has(Marks::NO_CACHE) {
         return Reuse::No(Fwd::Stale, "the response says no-cache (RFC 9111 section 5.2.2.4)");
     }

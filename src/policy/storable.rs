@@ -30,7 +30,7 @@ pub fn storable(
     let age = || freshness::initial_age(res.fields(), sent, received);
     let authorized = req.fields().has(FieldId::Authorization);
     let terms = terms(rules, authorized, res.status(), res.fields(), age, received)?;
-    match req.method() == Method::POST && !terms.source.is_explicit() {
+    match req.method() == Method::POST && (!terms.source.is_explicit() || rules.keep == Keep::Addressed) {
         true => Err(NotStored::Method),
         false => Ok(terms),
     }
@@ -65,6 +65,9 @@ pub(super) fn terms(
     status_allows(status, &cc)?;
     if rules.keep == Keep::Found && matches!(status.as_u16(), 404 | 410) {
         return Err(NotStored::NotFound);
+    }
+    if rules.keep == Keep::Addressed && status != StatusCode::OK {
+        return Err(NotStored::NotContent);
     }
     directives_allow(&cc)?;
     if !vary::is_selectable(fields) {
@@ -172,6 +175,7 @@ fn measure(
         .when(cc.has(Set::PUBLIC), Marks::PUBLIC)
         .when(targeted, Marks::TARGETED)
         .when(fields.has(FieldId::CacheGroups), Marks::GROUPED)
+        .when(rules.keep == Keep::Addressed, Marks::ADDRESSED)
         .when(has_validator(fields), Marks::VALIDATOR);
     // In this order nothing is lost to saturation, however large the `Age`.
     let expires = Timestamp(received.at.0.saturating_add(lifetime).saturating_sub(age));
@@ -179,7 +183,7 @@ fn measure(
         born: Timestamp(received.at.0.saturating_sub(age)),
         received: received.at,
         lifetime,
-        fresh_until: if marks.has(Marks::NO_CACHE) { Timestamp(0) } else { expires },
+        fresh_until: if marks.has(Marks::NO_CACHE.and(Marks::ADDRESSED)) { Timestamp(0) } else { expires },
         stale_while_revalidate: cc.stale_while_revalidate.unwrap_or(0),
         stale_if_error: cc.stale_if_error.unwrap_or(0),
         source,
@@ -201,6 +205,7 @@ fn worth_storing(terms: &Terms, cc: &CacheControl, fields: &(impl FieldView + ?S
     let usable = !terms.always_validate() && terms.expires().0.saturating_add(window) > terms.received.0;
     match usable || terms.marks.has(Marks::VALIDATOR) {
         true => Ok(()),
+        false if terms.marks.has(Marks::ADDRESSED) => Err(NotStored::ContentWithoutValidator),
         false if terms.always_validate() => Err(NotStored::NoCacheWithoutValidator),
         false if terms.source == LifetimeSource::Nothing => Err(NotStored::NoFreshness),
         false => Err(NotStored::Stale),

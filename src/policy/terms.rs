@@ -6,7 +6,7 @@ use http::StatusCode;
 
 /// Of the rules by which terms are made, and of the numbers by which they are written down: another one whenever those mean
 /// something else. What was judged by others is validated before it is reused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What is computed once, when a response is stored (or freshened), so that a fresh hit is decided from numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +113,13 @@ impl Marks {
     /// It was lent by the node that owns its URL, which answers with it for as long as it is fresh (docs/link.md, One owner).
     pub const LENT: Marks = Marks(1 << 10);
 
+    /// Of a content-addressed store, which is asked each time whether this client may have it
+    /// ([`crate::wire::https::preset::Keep::Addressed`]).
+    pub const ADDRESSED: Marks = Marks(1 << 11);
+
     /// Those that bear on reuse, by the name of what said it.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        const NAMES: [(Marks, &str); 9] = [
+        const NAMES: [(Marks, &str); 10] = [
             (Marks::NO_CACHE, "no-cache"),
             (Marks::INVALIDATED, "invalidated"),
             (Marks::MUST_REVALIDATE, "must-revalidate"),
@@ -125,6 +129,7 @@ impl Marks {
             (Marks::TARGETED, "targeted"),
             (Marks::GROUPED, "cache-groups"),
             (Marks::LENT, "lent"),
+            (Marks::ADDRESSED, "its store is asked each time"),
         ];
         NAMES.into_iter().filter(move |(mark, _)| self.has(*mark)).map(|(_, name)| name)
     }
@@ -150,7 +155,8 @@ impl Marks {
     }
 }
 
-const ALWAYS_VALIDATE: Marks = Marks::NO_CACHE.and(Marks::INVALIDATED);
+const ALWAYS_VALIDATE: Marks = FOR_EACH.and(Marks::INVALIDATED);
+const FOR_EACH: Marks = Marks::NO_CACHE.and(Marks::ADDRESSED);
 const NEVER_STALE: Marks = Marks::MUST_REVALIDATE.and(Marks::PROXY_REVALIDATE).and(Marks::S_MAXAGE);
 
 impl Terms {
@@ -189,14 +195,14 @@ impl Terms {
         now < self.expires()
     }
 
-    /// Whether every reuse needs a validation first: `no-cache`, or invalidated.
+    /// Whether every reuse needs a validation first: `no-cache`, of a content-addressed store, or invalidated.
     pub fn always_validate(&self) -> bool {
         self.marks.has(ALWAYS_VALIDATE)
     }
 
     /// Whether the origin wants to be asked for each request anew: it has said so, or given no time at all.
     pub fn is_for_each(&self) -> bool {
-        self.marks.has(Marks::NO_CACHE) || (self.lifetime == 0 && self.stale_while_revalidate == 0)
+        self.marks.has(FOR_EACH) || (self.lifetime == 0 && self.stale_while_revalidate == 0)
     }
 
     /// Whether the origin forbade to reuse it stale (section 4.2.4).

@@ -28,17 +28,18 @@ pub enum Watch {
 }
 
 impl Watch {
-    pub fn of(client: &Client, request: &Parts, upgrade: bool) -> Watch {
+    /// `is_own`: the answer is for this client alone, whatever a node says of it.
+    pub fn of(client: &Client, request: &Parts, is_own: bool) -> Watch {
         match &client.worker.hot {
-            Some(hot) if !upgrade && policy::requests::may_lead(request) => Watch::Since(hot.since()),
-            Some(_) if !upgrade && request.method == Method::HEAD => Watch::Head,
+            Some(hot) if !is_own && policy::requests::may_lead(request) => Watch::Since(hot.since()),
+            Some(_) if !is_own && request.method == Method::HEAD => Watch::Head,
             _ => Watch::Aside,
         }
     }
 
     /// The same for a request that others could share by its bytes, and that no copy answers.
     pub fn since(client: &Client, key: &Key) -> Watch {
-        let Some(hot) = &client.worker.hot else { return Watch::Aside };
+        let Some(hot) = client.worker.hot.as_ref().filter(|_| !key.is_addressed()) else { return Watch::Aside };
         let since = hot.since();
         if client.worker.unlikely.has(key.hash()) {
             return Watch::Since(since);

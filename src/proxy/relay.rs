@@ -57,7 +57,7 @@ pub async fn relay(
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
         // Only a GET is stored, so only a GET is worth asking for.
-        let peer = if is_get(request) && request.tie.is_none() {
+        let peer = if is_get(request) && request.tie.is_none() && !request.key.is_addressed() {
             route::peer(&routing.view, request.key, asked.place, candidate)
         } else {
             None
@@ -129,6 +129,8 @@ pub fn asked(client: &Client, request: &link::Request<'_>, plain: bool) -> RingQ
     let view = &worker.routing().view;
     let place = route::place(view, worker.dialer.known(request.key.host()));
     let position = view.ring.position(text);
+    // Of a store that each client asks itself nobody lends, and nobody has what another holds.
+    let plain = plain && !request.key.is_addressed();
     let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
     // What the node could not ask the owner for would be stored there all the same.
     let is_spilled = plain && is_get(request) || !matches!(*request.method, Method::GET | Method::HEAD);

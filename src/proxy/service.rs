@@ -187,7 +187,8 @@ async fn forward(
         true => Some(client.ties.make(&key)),
         false => client.ties.get(&key),
     };
-    let watch = copied::Watch::of(client, &request, hop.upgrade.is_some() || tie.is_some() || has_content);
+    let is_own = hop.upgrade.is_some() || tie.is_some() || has_content || key.is_addressed();
+    let watch = copied::Watch::of(client, &request, is_own);
     let (interim, upgrade) = (body.interim(), body.take_upgrade());
     let upload = upload::of(body, framing);
     let onward = Onward { key, request, hop, framing, expect, pathless, interim, tie, upload };

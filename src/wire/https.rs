@@ -1,5 +1,6 @@
 //! Which hosts' https is intercepted, and so cached: `[https] hosts` and `pass` as one decision.
 
+pub mod content;
 pub mod name;
 pub mod preset;
 

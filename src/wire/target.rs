@@ -3,6 +3,8 @@
 pub use super::authority::Host;
 use super::authority::{self, Authority, HostText};
 use super::fault::{Fault, Kind};
+use super::https::content::{self, Digest};
+use super::https::preset::{self, Keep};
 use http::{Method, StatusCode, Uri};
 use percent_encoding::{AsciiSet, percent_encode, percent_encode_byte};
 use std::borrow::Cow;
@@ -14,12 +16,22 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The cache key of a URL: scheme, authority (lower case, default port dropped, IPv6 canonical), path and query.
 /// Percent-encoding and dots are untouched; the fragment is dropped; user information is refused.
 /// It is what RFC 3986 allows: what is not, ASCII or not, is percent-encoded (RFC 3987 section 3.1). So it is hashed, compared
-/// and sent on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// and sent on. Of a content-addressed store ([`Keep::Addressed`]) it is without the signature, with which that store is asked
+/// all the same.
+#[derive(Clone, Debug)]
 pub struct Key {
     text: Box<str>,
     authority: std::ops::Range<u32>,
     hash: u64,
+    /// In a box, since few have it.
+    addressed: Option<Box<Addressed>>,
+}
+
+/// What the key of a content-addressed store's URL knows besides.
+#[derive(Clone, Debug)]
+struct Addressed {
+    /// The whole of it, signature and all.
+    url: Box<str>,
 }
 
 impl Key {
@@ -48,17 +60,42 @@ impl Key {
             && let Ok(text) = std::str::from_utf8(target)
         {
             let end = spelt.root.len();
-            let authority = (end - spelt.authority.len()) as u32..end as u32;
-            return Ok(Key { text: text.into(), authority, hash: Key::hash_of(target) });
+            return Ok(Key::of(text.into(), end - spelt.authority.len()..end));
         }
         match std::str::from_utf8(target) {
             Ok(url) => Key::parse(url),
             Err(error) => Err(Fault::bad_request("the URL is not UTF-8: percent-encode it").because(error)),
         }
     }
-    /// The whole normalised URL, for example `http://example.com/a?b`.
+    /// Of a normalised URL.
+    fn of(url: Box<str>, authority: std::ops::Range<usize>) -> Key {
+        let (text, addressed) = match is_addressed(&url, &authority) {
+            true => (unsigned(&url).into(), Some(Box::new(Addressed { url }))),
+            false => (url, None),
+        };
+        let hash = Key::hash_of(text.as_bytes());
+        Key { text, authority: authority.start as u32..authority.end as u32, hash, addressed }
+    }
+    /// The normalised URL, for example `http://example.com/a?b`.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+    /// The same as it is asked for: with the signature of who asks, where that is no part of the key.
+    pub fn url(&self) -> &str {
+        self.addressed.as_ref().map_or(&self.text, |addressed| &addressed.url)
+    }
+    /// Path and query of [`Key::url`].
+    pub fn target(&self) -> &str {
+        &self.url()[self.authority.end as usize..]
+    }
+    /// Whether it is of a content-addressed store, which has to be asked by each client itself.
+    pub fn is_addressed(&self) -> bool {
+        self.addressed.is_some()
+    }
+    /// What its content has to come to, where it is.
+    pub fn digest(&self) -> Option<Digest> {
+        let path = self.path_and_query().split('?').next()?;
+        self.is_addressed().then(|| Digest::named(path)).flatten()
     }
     /// Host and, where it is not the default, port: what `Host` carries.
     pub fn authority(&self) -> &str {
@@ -101,6 +138,14 @@ impl Key {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Key {}
+
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
@@ -110,6 +155,30 @@ impl Hash for Key {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// Most URLs are not, so what costs least is looked at first.
+fn is_addressed(url: &str, authority: &std::ops::Range<usize>) -> bool {
+    if authority.start != "https://".len() {
+        return false;
+    }
+    let path = url[authority.end..].split('?').next().unwrap_or("");
+    if Digest::named(path).is_none() {
+        return false;
+    }
+    match authority::read_written(&url[authority.clone()]) {
+        (Host::Name(host), port) => preset::keep(host, port.unwrap_or(443), path) == Keep::Addressed,
+        (Host::Ip(_), _) => false,
+    }
+}
+
+/// Without what is only a signature.
+fn unsigned(url: &str) -> String {
+    let (rest, query) = url.split_once('?').unwrap_or((url, ""));
+    match content::shape(query) {
+        shape if shape.is_empty() => rest.to_owned(),
+        shape => format!("{rest}?{shape}"),
     }
 }
 
@@ -191,8 +260,7 @@ fn build(scheme: &str, default_port: u16, authority: &Authority, path_and_query:
             "the URL is longer than 65534 bytes",
         ));
     }
-    let hash = Key::hash_of(text.as_bytes());
-    Ok(Key { text: text.into_boxed_str(), authority: start as u32..end as u32, hash })
+    Ok(Key::of(text.into_boxed_str(), start..end))
 }
 
 /// Exact for names, so that the text of a key is allocated once; the most that it can be for IPv6.

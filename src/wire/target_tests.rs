@@ -313,3 +313,43 @@ fn only_a_target_that_is_its_own_key_is_taken_apart() {
         assert_eq!(got, expected, "{target}");
     }
 }
+
+const BLOB: &str = "https://cdn01.quay.io/sha256/0a/0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a";
+
+#[test]
+fn a_signature_for_a_content_addressed_store_is_asked_with_and_no_part_of_the_key() {
+    for (query, own) in [
+        ("", ""),
+        ("?", ""),
+        ("?Signature=a&Expires=1", ""),
+        ("?Signature=a&response-content-type=text%2Fplain", "?response-content-type=text%2Fplain"),
+        ("?response-content-type=text%2Fplain", "?response-content-type=text%2Fplain"),
+    ] {
+        let asked = format!("{BLOB}{query}");
+        for key in [Key::parse(&asked), Key::read(asked.as_bytes()), Key::parse(&asked.replace("https", "HTTPS"))] {
+            let key = key.unwrap();
+            assert_eq!((key.as_str(), key.url()), (&*format!("{BLOB}{own}"), &*asked));
+            assert_eq!([key.root(), key.target()].concat(), asked);
+            assert_eq!([key.root(), key.path_and_query()].concat(), key.as_str());
+            assert_eq!(key.hash(), Key::hash_of(key.as_str().as_bytes()));
+            assert!(key.is_addressed() && key.digest().is_some());
+            assert_eq!(Key::parse(key.as_str()).unwrap(), key, "a key's text is its own key");
+        }
+    }
+    assert_eq!(key(&format!("{BLOB}?Signature=a")), key(&format!("{BLOB}?Signature=b")));
+}
+
+#[test]
+fn every_other_query_is_part_of_the_key() {
+    for url in [
+        BLOB.replace("https", "http"),
+        BLOB.replace("quay.io", "quay.io:8443"),
+        BLOB.replace("quay.io", "quay.example"),
+        BLOB.replace("/0a0a", "/config/0a"),
+        "https://release-assets.githubusercontent.com/github-production-release-asset/1/6f3c1d2e".to_owned(),
+    ] {
+        let key = key(&format!("{url}?Signature=a"));
+        assert_eq!(key.as_str(), format!("{url}?Signature=a"));
+        assert_eq!((key.url(), key.is_addressed(), key.digest()), (key.as_str(), false, None));
+    }
+}

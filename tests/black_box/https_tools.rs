@@ -8,6 +8,8 @@ mod builders;
 mod fetchers;
 #[path = "https_tools/stage.rs"]
 mod stage;
+#[path = "https_tools/stores.rs"]
+mod stores;
 
 use crate::support::tools::{command, succeed, wanted};
 use crate::support::*;

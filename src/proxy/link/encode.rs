@@ -70,8 +70,8 @@ pub struct Request<'a> {
 impl Request<'_> {
     /// Appends the head to `out`.
     pub fn encode(&self, via: &HeaderValue, out: &mut Vec<u8>) {
-        let path = if self.pathless { self.key.path_and_query().len() } else { 0 };
-        let target = &self.key.as_str()[..self.key.as_str().len() - path];
+        let path = if self.pathless { self.key.target().len() } else { 0 };
+        let target = &self.key.url()[..self.key.url().len() - path];
         put(out, &[self.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
         field(out, b"host", self.key.authority().as_bytes());
         match self.said {

@@ -2,6 +2,7 @@
 //! wrong there.
 
 use super::super::authority::Host;
+use super::content::Digest;
 use super::name::{HTTPS, Name, is_below};
 
 /// A tool's hosts, all on port 443.
@@ -28,6 +29,8 @@ enum Paths {
     Named(&'static str),
     /// That have this inside.
     With(&'static str),
+    /// That name their content by its digest.
+    Addressed,
 }
 
 /// How far a response is kept. A rule only ever takes away from what the response allows.
@@ -41,9 +44,13 @@ pub enum Keep {
     Validate,
     /// What says that there is nothing (404, 410) is not stored: it is published a moment later. All else as sent.
     Found,
+    /// Of a content-addressed store: only what has the digest that the path names is stored, for whoever the store itself lets have
+    /// it. Each client's own URL is asked with before what is stored is used, and nothing is ever used instead.
+    Addressed,
 }
 
 const NO_RULES: &[Rule] = &[];
+const ADDRESSED: &[Rule] = &[Rule { paths: Paths::Addressed, keep: Keep::Addressed }];
 
 /// All of them, in the order in which they are named to people.
 pub const PRESETS: &[Preset] = &[
@@ -87,9 +94,9 @@ pub const PRESETS: &[Preset] = &[
             "quay.io",
             "*.quay.io",
         ],
-        rules: NO_RULES,
+        rules: ADDRESSED,
     },
-    Preset { name: "huggingface", hosts: &["huggingface.co", "*.huggingface.co", "*.hf.co"], rules: NO_RULES },
+    Preset { name: "huggingface", hosts: &["huggingface.co", "*.huggingface.co", "*.hf.co"], rules: ADDRESSED },
     Preset { name: "conda", hosts: &["conda.anaconda.org", "repo.anaconda.com"], rules: NO_RULES },
 ];
 
@@ -132,6 +139,7 @@ impl Paths {
             Paths::All => true,
             Paths::Named(start) => path.rsplit('/').next().unwrap_or("").starts_with(start),
             Paths::With(inside) => path.contains(inside),
+            Paths::Addressed => Digest::named(path).is_some(),
         }
     }
 }
@@ -161,6 +169,7 @@ mod tests {
     #[test]
     fn rules_take_away_what_a_heuristic_would_get_wrong() {
         let metadata = "/maven2/org/a/maven-metadata.xml";
+        let blob = &format!("/blobs/sha256:{}?sig=a/b", "0a".repeat(32));
         let rows = [
             ("repo1.maven.org", 443, metadata, Keep::Validate),
             ("repo1.maven.org", 443, "/maven2/org/a/maven-metadata.xml.sha1", Keep::Validate),
@@ -172,6 +181,15 @@ mod tests {
             ("repo1.maven.org", 8443, metadata, Keep::AsSent),
             ("other.example", 443, metadata, Keep::AsSent),
             ("cache.nixos.org", 443, "/abc.narinfo", Keep::Found),
+            ("production.cloudflare.docker.com", 443, blob, Keep::Addressed),
+            ("pkg-containers.githubusercontent.com", 443, blob, Keep::Addressed),
+            ("cdn01.quay.io", 443, blob, Keep::Addressed),
+            ("cdn-lfs.huggingface.co", 443, blob, Keep::Addressed),
+            ("us.aws.cdn.hf.co", 443, blob, Keep::Addressed),
+            ("production.cloudflare.docker.com", 8443, blob, Keep::AsSent),
+            ("production.cloudflare.docker.com", 443, "/v2/", Keep::AsSent),
+            ("release-assets.githubusercontent.com", 443, blob, Keep::AsSent),
+            ("other.example", 443, blob, Keep::AsSent),
             ("pypi.org", 443, "/simple/a/", Keep::AsSent),
         ];
         for (host, port, path, expected) in rows {

@@ -21,6 +21,17 @@ pub struct Stage {
 impl Stage {
     /// `None` (and a line that says so) where no mount namespace can be made, or the port is not to be had.
     pub fn with(test: &str, listed: &str, names: &[&str], ip: &str) -> Option<Stage> {
+        Stage::changed(test, listed, names, ip, |setup| setup)
+    }
+
+    /// The same with other settings.
+    pub fn changed(
+        test: &str,
+        listed: &str,
+        names: &[&str],
+        ip: &str,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Option<Stage> {
         let may = run(command("unshare").args(["--mount", "true"]), PATIENCE).status.success();
         if !may || std::net::TcpListener::bind(format!("{ip}:443")).is_err() {
             left_out(test, "it needs a mount namespace and port 443, and so root");
@@ -36,7 +47,7 @@ impl Stage {
         let setup = Setup::default().unhurried().nodes(2).set("https", "hosts", vec![listed]);
         let mount = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
         let prefix = ["unshare", "--mount", "sh", "-c", mount, "sh", hosts.to_str().unwrap()].map(str::to_owned);
-        let cluster = setup.set("https", "roots", vec![roots]).start_by(&prefix);
+        let cluster = change(setup.set("https", "roots", vec![roots])).start_by(&prefix);
         let variables = variables(&cluster);
         Some(Stage { origin, cluster, folder, variables, _port: port })
     }
