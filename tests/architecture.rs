@@ -74,6 +74,7 @@ const PURE: &[&str] = &[
     "src/cluster/membership/zk/record.rs",
     "src/cluster/membership/zk/room.rs",
     "src/cluster/membership/zk/seal.rs",
+    "src/cluster/views/able.rs",
     "src/cluster/views/handover.rs",
     "src/cluster/views/node.rs",
     "src/node/ask.rs",

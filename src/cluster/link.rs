@@ -1,6 +1,6 @@
 //! The control side of the link (docs/link.md): one request, one answer, a connection each.
 
-use super::views::Node;
+use super::views::{AbleNodes, Node};
 use crate::config;
 use crate::net::http1::{self, brief};
 use crate::net::listen::Stream;
@@ -38,6 +38,12 @@ impl Link {
 
     pub fn has_secret(&self) -> bool {
         self.0.secret.is_some()
+    }
+
+    /// Which nodes are spoken to inside TLS alone, whatever their address.
+    pub fn able(&self) -> AbleNodes {
+        let cluster = self.0.clone();
+        AbleNodes::by(move |id| prove::is_able(id, &cluster))
     }
 
     /// Connects to a node. Waits while its queue of connections is full: it is busy or stopped.

@@ -27,6 +27,7 @@ use crate::net::drain::StartError;
 use health::{Health, undelivered};
 use invalidation::broadcast::{self, FrontListener, Hearing, Manners};
 use invalidation::queues::{self, Invalid};
+use link::Link;
 use membership::departed::Departed;
 use membership::members::{MemberSeat, Members};
 use membership::state::{self, StateFile};
@@ -104,7 +105,8 @@ impl ControlPlane {
         let health = Health::new(config, undelivered::load(&config.state.path));
         let supervisor = program.map(|p| Supervisor::new(p, config, health.clone())).transpose()?;
         let sockets = supervisor.as_ref().map(Supervisor::sockets);
-        let mut members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
+        let members = Members::new(&config.ring, &config.nodes, delta.clone(), sockets);
+        let mut members = members.knowing(Link::new(&config.cluster).able());
         members.settle_epoch(members.view().ring.digest());
         if *members.delta() != delta
             && let Err(e) = state.save(members.delta())

@@ -54,7 +54,7 @@ pub async fn connect(address: &str, id: &str, cluster: &ClusterConfig) -> io::Re
     if secrets.peek().is_none() {
         return Ok(Stream::Tcp(open(address).await?));
     }
-    let only_tls = cluster.secrets().any(|secret| able::has(secret, id));
+    let only_tls = is_able(id, cluster);
     for secret in secrets {
         // Boxed: without a secret, and on a Unix socket, nobody carries room for it.
         if let Some(stream) = Box::pin(proved(address, id, secret, only_tls)).await? {
@@ -62,6 +62,11 @@ pub async fn connect(address: &str, id: &str, cluster: &ClusterConfig) -> io::Re
         }
     }
     Err(unaccepted())
+}
+
+/// Whether a node is spoken to inside TLS alone, because it has been before.
+pub fn is_able(id: &str, cluster: &ClusterConfig) -> bool {
+    cluster.secrets().any(|secret| able::has(secret, id))
 }
 
 /// Connects to the front `id` where its clients do, and has it take TLS up: what is told there is said in no other way.

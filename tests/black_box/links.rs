@@ -410,6 +410,38 @@ fn to_a_node_that_has_spoken_tls_nothing_is_said_in_clear_any_more() {
     assert!(!old.has_heard("GET") && !old.has_heard("POST"), "{:?}", old.heard.lock());
 }
 
+#[test]
+fn a_node_that_has_spoken_tls_and_comes_back_at_another_address_leaves_https_as_it_is() {
+    let world = World::new();
+    world.on("/marked-path", "marked-answer");
+    let (one, two) = (Standalone::start("r1", &world.setup), Standalone::start("r2", &world.setup));
+    let cluster =
+        world.listed().node_at("r1", &one.address.to_string()).node_at("r2", &two.address.to_string()).start();
+    ["r1", "r2"].iter().for_each(|id| until_up(&cluster, id));
+    let host = format!("localhost:{}", world.secure.address.port());
+    let mut client = inside(&cluster, &host);
+    let mut asks = || {
+        client.origin_form("GET", "/marked-path", &format!("Host: {host}\r\n"), b"").unwrap();
+        client.response("GET").map(|answer| answer.text())
+    };
+    assert_eq!(asks().unwrap(), "marked-answer");
+    let gone = cluster.manage("DELETE", "/v1/nodes/r1", "");
+    assert!((200..300).contains(&gone.status), "{}", gone.text());
+    until_true("it is gone", PATIENCE, || cluster.manage("GET", "/v1/nodes/r1", "").status == 404);
+    // Where it is now nobody has spoken with it yet, and does for as long as it accepts nobody.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let node = format!(r#"{{"id":"r1","address":"{}"}}"#, silent.local_addr().unwrap());
+    let added = cluster.manage("POST", "/v1/nodes", &node);
+    assert!((200..300).contains(&added.status), "{}", added.text());
+    assert_eq!(asks().expect("the connection goes on"), "marked-answer");
+    drop(inside(&cluster, &host));
+    assert!(!cluster.said().contains("passed:nodes"), "{}", cluster.said());
+    // One that has not is asked in clear, for all that is known.
+    let added = cluster.manage("POST", "/v1/nodes", &node.replace("r1", "r3").replace("127.0.0.1", "localhost"));
+    assert!((200..300).contains(&added.status), "{}", added.text());
+    until_true("the connection ends", PATIENCE, || asks().is_err());
+}
+
 fn copy(mut from: TcpStream, mut to: TcpStream) {
     _ = std::io::copy(&mut from, &mut to);
     _ = to.shutdown(std::net::Shutdown::Both);

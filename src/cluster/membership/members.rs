@@ -2,7 +2,7 @@
 
 use super::spec::MAX_ADDED;
 use super::state::Delta;
-use crate::cluster::views::{Node, View};
+use crate::cluster::views::{AbleNodes, Node, View};
 use crate::config::{self, Address, MAX_WEIGHT, NodePlace};
 use crate::ring::{Hash, Member, Ring};
 use std::collections::BTreeMap;
@@ -54,6 +54,7 @@ pub struct Members {
     file: Vec<config::NodeConfig>,
     delta: Delta,
     seats: BTreeMap<String, MemberSeat>,
+    able: AbleNodes,
 }
 
 /// A node's place in the cluster.
@@ -153,6 +154,7 @@ impl Members {
             file: file.to_vec(),
             delta: delta.without_leftovers(file),
             seats: BTreeMap::new(),
+            able: AbleNodes::default(),
         };
         for spec in members.delta.apply(file) {
             let state =
@@ -163,6 +165,11 @@ impl Members {
             }
         }
         members
+    }
+
+    /// Which of those that come later are known to speak TLS.
+    pub fn knowing(self, able: AbleNodes) -> Members {
+        Members { able, ..self }
     }
 
     /// What is to be saved.
@@ -316,7 +323,7 @@ impl Members {
             NodePlace::Spawn => Address::Unix(socket_path(self.sockets.as_deref()?, &spec.id)),
         };
         let same_machine = address.is_local();
-        Some(Arc::new(Node::new(spec.id.clone(), address, spec.weight, same_machine)))
+        Some(Arc::new(Node::new(spec.id.clone(), address, spec.weight, same_machine).known(&self.able)))
     }
 }
 

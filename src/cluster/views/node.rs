@@ -1,5 +1,6 @@
 //! A node as a front sees it, and the marks that it bears from view to view.
 
+use super::able::AbleNodes;
 use super::latency::Gauge;
 use crate::config::Address;
 use crate::wire::link;
@@ -59,6 +60,11 @@ impl Node {
             load: AtomicU32::new(0),
             pace: Gauge::default(),
         }
+    }
+    /// The same as one that this process has spoken TLS with before, if it has.
+    pub(in crate::cluster) fn known(mut self, able: &AbleNodes) -> Node {
+        self.encrypted = AtomicBool::new(able.has(&self.id));
+        self
     }
     /// What is said there is heard by nobody else, on each connection that is opened from now on.
     pub fn is_private(&self) -> bool {

@@ -9,7 +9,7 @@ use super::record::{
 use super::room::{fitting, room};
 use crate::cluster::membership::members::{MemberSeat, MemberState};
 use crate::cluster::views::handover::Handover;
-use crate::cluster::views::{Node, View};
+use crate::cluster::views::{AbleNodes, Node, View};
 use crate::config::{self, Address, MAX_WEIGHT, NodePlace};
 use crate::ring::{Member, Ring};
 use std::collections::BTreeMap;
@@ -66,6 +66,7 @@ pub struct Builder {
     /// Members for whom, or for whose weight, there is no room.
     left_out: Vec<String>,
     seats: BTreeMap<String, MemberSeat>,
+    able: AbleNodes,
     view: Arc<View>,
     /// The epoch of the newest ring that ZooKeeper has shown since the start.
     heard: Option<u64>,
@@ -110,12 +111,18 @@ impl Builder {
             tried: None,
             left_out: Vec::new(),
             seats: BTreeMap::new(),
+            able: AbleNodes::default(),
             view: Arc::new(View::new(0, Ring::new(ring.hash, ring.points, []), Vec::new())),
             heard: None,
         };
         // Nobody is asked for anything yet, so what time it is makes no difference.
         builder.rebuild(0);
         builder
+    }
+
+    /// Which of those that come later are known to speak TLS.
+    pub fn knowing(self, able: AbleNodes) -> Builder {
+        Builder { able, ..self }
     }
 
     pub fn on(&mut self, event: WorldEvent, now: Millis) {
@@ -403,7 +410,7 @@ impl Builder {
 
     fn node(&self, id: &str, address: Address, weight: u32) -> Node {
         let here = address.is_local() || address.host().is_some_and(|host| host == self.host);
-        Node::new(id.to_owned(), address, weight, here)
+        Node::new(id.to_owned(), address, weight, here).known(&self.able)
     }
 }
 

@@ -118,3 +118,16 @@ fn a_node_leaves_when_it_has_been_gone_for_two_ticks() {
     world.pass(1000);
     assert_eq!(ids(&world.ring).len(), 2);
 }
+
+#[test]
+fn a_node_that_is_known_to_speak_tls_is_so_at_another_address_too() {
+    let mut world = formed(2);
+    let builder = std::mem::replace(&mut world.fronts[0].builder, World::new(1).fronts.remove(0).builder);
+    world.fronts[0].builder = builder.knowing(AbleNodes::by(|id| id != "n2"));
+    for (id, is_private) in [("n1", true), ("n2", false)] {
+        world.join(id, 1, 2000);
+        world.settle();
+        let view = world.fronts[0].builder.view();
+        assert_eq!(view.nodes.iter().find(|node| node.id == id).unwrap().is_private(), is_private, "{id}");
+    }
+}

@@ -32,6 +32,7 @@ pub use register::register;
 use super::members::MemberSeat;
 use crate::clock::{self, Tick};
 use crate::cluster::health::stale::Doubts;
+use crate::cluster::link::Link;
 use crate::cluster::views::View;
 use crate::config::{self, Address, Config, NodeConfig, NodePlace, ZookeeperConfig, authority};
 use crate::net::drain::StartError;
@@ -128,6 +129,8 @@ impl Keeper {
             let (proxy, cure) = (&own.proxy, "set [proxy] listen to an address that others reach, or \"0.0.0.0:3128\"");
             tracing::warn!("the proxy listens on {proxy} only: clients elsewhere are not told of this front; {cure}");
         }
+        let builder = Builder::new(&config.ring, &host, settings.session, saved.load());
+        let builder = builder.knowing(Link::new(&config.cluster).able());
         Keeper {
             settings: settings.clone(),
             cluster: config.cluster.clone(),
@@ -135,7 +138,7 @@ impl Keeper {
             stake: watch::Sender::default(),
             id: front_id(config),
             own,
-            builder: Mutex::new(Builder::new(&config.ring, &host, settings.session, saved.load())),
+            builder: Mutex::new(builder),
             host,
             saved,
             line: Mutex::new(ZkLine::Down("not connected yet".to_owned())),
