@@ -1,5 +1,6 @@
 //! PURE. What a TLS client says first (RFC 8446 section 4.1.2), as far as it decides whether we may answer in a host's name.
 
+use super::authority::without_root;
 use xxhash_rust::xxh3::Xxh3;
 
 /// No client says more before it hears something.
@@ -18,7 +19,7 @@ pub enum HelloRead {
 /// A whole one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The host that it wants, in lower case; none is said for an address (RFC 6066 section 3).
+    /// The host that it wants, in lower case and without a dot at its end; none is said for an address (RFC 6066 section 3).
     pub host: Option<Box<str>>,
     /// The protocols that it speaks, where it says so (RFC 7301).
     pub protocols: Option<Vec<Box<[u8]>>>,
@@ -151,8 +152,9 @@ fn host(mut content: Bytes<'_>) -> Option<Option<Box<str>>> {
     while !list.0.is_empty() {
         let (kind, name) = (list.take(1)?[0], list.long()?);
         if kind == 0 {
-            let name = std::str::from_utf8(name.0).ok()?.to_ascii_lowercase();
-            return Some(Some(name.into()));
+            // Without a dot at its end (RFC 6066 section 3), which some clients leave there.
+            let name = without_root(std::str::from_utf8(name.0).ok()?);
+            return Some(Some(name.to_ascii_lowercase().into()));
         }
     }
     Some(None)
@@ -262,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_hello_is_read_in_whatever_pieces_and_records_it_comes() {
-        let extensions = [server_name("Files.Example"), protocols(&["h2", "http/1.1"]), versions(&[0x3a3a, TLS_1_3])];
+        let extensions = [server_name("Files.Example."), protocols(&["h2", "http/1.1"]), versions(&[0x3a3a, TLS_1_3])];
         for piece in [1, 5, 100, 1 << 14] {
             let sent = hello_in(piece, TLS_1_2, &[0x1301], &extensions);
             for end in 0..sent.len() {

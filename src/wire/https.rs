@@ -4,7 +4,7 @@ pub mod content;
 pub mod name;
 pub mod preset;
 
-use super::authority::{Host, read_written};
+use super::authority::{Host, read_written, without_root};
 use name::{HTTPS, Name};
 use preset::Preset;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -163,12 +163,13 @@ impl HostList {
         !self.hosts.is_empty()
     }
 
-    /// `host`: a name in any letter case, or an address without brackets. The first line that has it decides; `pass` wins.
+    /// `host`: a name in any letter case, with a dot at its end or without, or an address without brackets. The first line that has
+    /// it decides; `pass` wins.
     pub fn decide(&self, host: &str, port: u16) -> Listing<'_> {
         if !self.is_on() {
             return Listing::NotListed;
         }
-        let lower = host.to_ascii_lowercase();
+        let lower = without_root(host).to_ascii_lowercase();
         let host = match lower.parse::<IpAddr>() {
             Ok(ip) => Host::Ip(ip),
             Err(_) => read_written(&lower).0,
@@ -218,7 +219,13 @@ mod tests {
             ("pypi.org.evil.example", 443, "not"),
             ("www.pypi.org", 443, "not"),
             ("files.example", 443, "by 2"),
-            ("files.example.", 443, "not"),
+            ("files.example.", 443, "by 2"),
+            ("files.example..", 443, "not"),
+            ("a.corp.example.", 443, "by 3"),
+            ("corp.example.", 443, "not"),
+            ("secret.corp.example.", 443, "passed 1"),
+            ("Pypi.org.", 443, "by 1"),
+            (".", 443, "not"),
             ("a.files.example", 443, "not"),
             ("files.example", 8443, "by 4"),
             ("files.example", 80, "not"),

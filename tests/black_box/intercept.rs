@@ -377,3 +377,37 @@ fn curl_and_python_fetch_twice_with_one_request_to_the_origin() {
     }
     assert_eq!((stage.origin.count("/curl"), stage.origin.count("/python")), (1, 1));
 }
+
+#[test]
+fn a_name_with_a_dot_at_its_end_is_the_same_host_and_another_url() {
+    let stage = Stage::with(|setup, listed| {
+        let passed = listed.replace("localhost", "passed.localhost");
+        setup.set("https", "hosts", vec![listed, passed.clone()]).set("https", "pass", vec![passed])
+    });
+    stage.origin.on("/page", |x| {
+        let host = x.head.get("host").unwrap();
+        x.reply(200, KEEP, host)
+    });
+    let (config, port) = (Arc::new(stage.client(&["http/1.1"])), stage.origin.address.port());
+    let dotted = format!("localhost.:{port}");
+    let mut client = tunnel(&stage.cluster, &dotted).secure(&config, "localhost").expect("it is answered for");
+    for (host, hit) in [(format!("localhost:{port}"), false), (dotted.clone(), false), (dotted.clone(), true)] {
+        client.origin_form("GET", "/page", &format!("Host: {host}\r\n"), b"").unwrap();
+        let answer = client.response("GET").unwrap();
+        assert_eq!((answer.status, answer.text(), answer.is_hit()), (200, host, hit));
+    }
+    assert!(stage.get(&mut stage.inside(&config), "/page").is_hit(), "that URL is stored");
+    // The same line of `pass` has both.
+    for name in ["passed.localhost", "passed.localhost."] {
+        let mut passed = stage.cluster.connect();
+        passed.send(format!("CONNECT {name}:{port} HTTP/1.1\r\nHost: {name}:{port}\r\n\r\n")).unwrap();
+        // Whether there is such a host is another question.
+        passed.head().unwrap();
+        drop(passed);
+        stage.until_logged(&format!("CONNECT {name}:{port}"));
+    }
+    until_true("both passed", PATIENCE, || stage.cluster.said().matches("tls=passed:listed").count() == 2);
+    // Nor is there another spelling of an entry.
+    let (code, said) = Setup::default().set("https", "hosts", vec!["files.example."]).refuse();
+    assert!(code == Some(2) && said.contains("leave out the dot at the end"), "{said}");
+}

@@ -4,6 +4,7 @@ use super::roots::Roots;
 use super::session::TlsSession;
 use super::trouble::TlsTrouble;
 use crate::clock::Tick;
+use crate::wire::authority::without_root;
 use crate::wire::client_hello::HTTP;
 use crate::wire::target::Host;
 use bytes::Bytes;
@@ -41,7 +42,9 @@ impl TlsClient {
     /// The handshake, in which the server has to prove that it is `host`. Takes as long as the server does.
     pub async fn connect(&self, socket: TcpStream, host: Host<'_>) -> Result<TlsSession, TlsTrouble> {
         let name = match host {
-            Host::Name(name) => ServerName::try_from(name.to_owned()).map_err(|_| TlsTrouble::no_name())?,
+            Host::Name(name) => {
+                ServerName::try_from(without_root(name).to_owned()).map_err(|_| TlsTrouble::no_name())?
+            }
             Host::Ip(ip) => ServerName::from(ip.to_canonical()),
         };
         let tls = ClientConnection::new(self.0.clone(), name).map_err(TlsTrouble::of_tls)?;

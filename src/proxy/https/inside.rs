@@ -1,10 +1,12 @@
 //! PURE. What a request inside the TLS of a host is about: that host's URLs, and no other's.
 
 use crate::net::serve::RequestHead;
+use crate::wire::authority::{Host, read_written, without_root};
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::field::FieldId;
 use crate::wire::target::Key;
 use http::{Method, StatusCode};
+use std::borrow::Cow;
 
 /// The host that a client has asked a tunnel to.
 #[derive(Debug)]
@@ -27,31 +29,49 @@ impl Inside {
         if *request.method() == Method::CONNECT {
             return Err(Fault::bad_request("CONNECT is for the proxy itself, not for a host inside a tunnel to it"));
         }
-        let hosts = request.lines().filter(|(id, ..)| *id == FieldId::Host);
-        if !hosts.map(|(.., host)| host).all(|host| self.is_host(host)) {
-            return Err(self.misdirected());
+        let mut root = Cow::Borrowed(&*self.root);
+        for (.., host) in request.lines().filter(|(id, ..)| *id == FieldId::Host) {
+            root = self.as_said(host).ok_or_else(|| self.misdirected())?;
         }
         match request.target() {
-            path @ [b'/', ..] => Ok([self.root.as_bytes(), path].concat()),
-            b"*" if *request.method() == Method::OPTIONS => Ok(self.root.as_bytes().to_vec()),
-            target if target.contains(&b'/') && !self.is_root(target) => Err(self.misdirected()),
+            path @ [b'/', ..] => Ok([root.as_bytes(), path].concat()),
+            b"*" if *request.method() == Method::OPTIONS => Ok(root.as_bytes().to_vec()),
+            target if target.contains(&b'/') && self.root_of(target).is_none() => Err(self.misdirected()),
             target => Ok(target.to_vec()),
         }
     }
 
-    fn is_host(&self, host: &[u8]) -> bool {
+    /// Its scheme and authority, as this `Host` says them. `None`: it says another host.
+    fn as_said(&self, host: &[u8]) -> Option<Cow<'_, str>> {
         let authority = self.root.strip_prefix("https://").unwrap_or_default();
-        let ends_early = || host.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#'));
-        authority.as_bytes() == host || (!ends_early() && self.is_root(&[b"https://", host, b"/"].concat()))
+        if authority.as_bytes() == host {
+            return Some(Cow::Borrowed(&self.root));
+        }
+        let ends_early = host.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#'));
+        let root = if ends_early { None } else { self.root_of(&[b"https://", host, b"/"].concat()) };
+        root.map(Cow::Owned)
     }
 
-    fn is_root(&self, url: &[u8]) -> bool {
-        Key::read(url).is_ok_and(|key| *key.root() == *self.root)
+    /// Scheme and authority of a URL of the host, with a dot at the end of its name or without: it is the same host, and another URL.
+    fn root_of(&self, url: &[u8]) -> Option<String> {
+        let key = Key::read(url).ok()?;
+        let own = self.root.strip_prefix("https://").unwrap_or_default();
+        let is_of_name = || name(own).is_some_and(|own| name(key.authority()) == Some(own));
+        let is_same = *key.root() == *self.root || (key.scheme() == "https" && is_of_name());
+        is_same.then(|| key.root().to_owned())
     }
 
     fn misdirected(&self) -> Fault {
         let detail = format!("this connection is to {}: ask for another host on one of its own", self.root);
         Fault::client(StatusCode::MISDIRECTED_REQUEST, Kind::HttpRequestError, detail)
+    }
+}
+
+/// The name of an authority, without a dot at its end, and its port.
+fn name(authority: &str) -> Option<(&str, Option<u16>)> {
+    match read_written(authority) {
+        (Host::Name(name), port) => Some((without_root(name), port)),
+        (Host::Ip(_), _) => None,
     }
 }
 
@@ -77,6 +97,11 @@ mod tests {
             ("OPTIONS *", "Host: files.example\r\n", Ok("https://files.example")),
             ("GET https://files.example/a", "Host: files.example\r\n", Ok("https://files.example/a")),
             ("GET /a", "Host: other.example\r\n", Err(421)),
+            ("GET /a", "Host: files.example.\r\n", Ok("https://files.example./a")),
+            ("GET https://files.example./a", "Host: files.example\r\n", Ok("https://files.example./a")),
+            ("GET /a", "Host: files.example..\r\n", Err(421)),
+            ("GET /a", "Host: files.example.:8443\r\n", Err(421)),
+            ("GET http://files.example./a", "Host: files.example\r\n", Err(421)),
             ("GET /a", "Host: files.example:8443\r\n", Err(421)),
             ("GET /a", "Host: files.example@other.example\r\n", Err(421)),
             ("GET /a", "Host: files.example/..\r\n", Err(421)),
@@ -87,6 +112,15 @@ mod tests {
             ("CONNECT files.example:443", "Host: files.example\r\n", Err(400)),
         ] {
             assert_eq!(asked(&inside, line, fields), expected.map(str::to_owned), "{line} {fields}");
+        }
+        let dotted = Inside::of("files.example.", 443).unwrap();
+        for (fields, expected) in [
+            ("Host: files.example.\r\n", Ok("https://files.example./a")),
+            ("Host: files.example\r\n", Ok("https://files.example/a")),
+            ("", Ok("https://files.example./a")),
+            ("Host: other.example.\r\n", Err(421)),
+        ] {
+            assert_eq!(asked(&dotted, "GET /a", fields), expected.map(str::to_owned), "{fields}");
         }
         let other = Inside::of("2001:db8::1", 8443).unwrap();
         assert_eq!(

@@ -15,6 +15,7 @@ use crate::proxy::record::Record;
 use crate::proxy::reply::{Reply, ReplyContent};
 use crate::proxy::tunnel;
 use crate::proxy::worker::Client;
+use crate::wire::authority::without_root;
 use crate::wire::client_hello::{self, ClientHello, HelloRead};
 use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::{Bytes, BytesMut};
@@ -59,7 +60,7 @@ struct Task {
 pub fn listed(client: &Rc<Client>, host: &str, port: u16) -> Option<Result<ListedTunnel, Passed>> {
     let https = client.worker.https.as_ref()?;
     let address = client.peer.addr.map(|addr| addr.ip());
-    let asked = TunnelRequest { address, host: host.to_ascii_lowercase().into(), port };
+    let asked = TunnelRequest { address, host: without_root(host).to_ascii_lowercase().into(), port };
     let listed = https.before(&asked, client.worker.routing().view.is_private())?;
     Some(listed.and_then(|()| {
         let inside = Inside::of(host, port).ok_or(Passed::Unsigned)?;

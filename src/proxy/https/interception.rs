@@ -7,6 +7,7 @@ use super::passed::Passed;
 use crate::clock::{self, Tick, tick};
 use crate::config::Config;
 use crate::net::tls::{Refused, Server};
+use crate::wire::authority::without_root;
 use crate::wire::client_hello::ClientHello;
 use crate::wire::https::{HostList, Listing};
 use std::cell::Cell;
@@ -47,7 +48,7 @@ const TRUST: &str = "have it trust the authority (`ringhold ca env`, `ringhold c
 #[derive(Clone, Debug)]
 pub struct TunnelRequest {
     pub address: Option<IpAddr>,
-    /// Without brackets, in lower case.
+    /// Without brackets, in lower case, without a dot at its end: so it is looked up, and shown a certificate for.
     pub host: Box<str>,
     pub port: u16,
 }
@@ -217,7 +218,7 @@ fn after(now: Tick, time: Duration) -> Tick {
 }
 
 fn hash(host: &str, port: u16) -> u64 {
-    xxh3_64(format!("{host}:{port}").as_bytes())
+    xxh3_64(format!("{}:{port}", without_root(host)).as_bytes())
 }
 
 fn refusal(asked: &TunnelRequest, hello: &ClientHello) -> Refusal {

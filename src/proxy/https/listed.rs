@@ -2,6 +2,7 @@
 
 use super::leaf::Leaves;
 use super::passed::Passed;
+use crate::wire::authority::without_root;
 use crate::wire::date::Timestamp;
 use crate::wire::https::{HostList, Listing};
 
@@ -15,6 +16,7 @@ pub struct TunnelSaid {
 
 /// See [`TunnelSaid`]. A client that has refused our certificate is passed on all the same.
 pub fn said(list: &HostList, leaves: Option<&Leaves>, host: &str, port: u16, now: Timestamp) -> TunnelSaid {
+    let host = without_root(host);
     let not = |passed, why| TunnelSaid { intercepted: false, passed, why };
     let line = match list.decide(host, port) {
         Listing::NotListed if !list.is_on() => return not(None, "[https] hosts names no host".to_owned()),
@@ -66,6 +68,8 @@ mod tests {
             (false, "[https] pass has \"x.b.example\" (a.toml:pass)".to_owned())
         );
         assert!(of(&list, &leaves, "cache.nixos.org", 443).0);
+        assert_eq!(of(&list, &leaves, "a.example.", 443), of(&list, &leaves, "a.example", 443));
+        assert_eq!(of(&list, &leaves, "x.b.example.", 443), of(&list, &leaves, "x.b.example", 443));
         for (host, port) in [("a.example", 8443), ("c.example", 443)] {
             assert_eq!(
                 of(&list, &leaves, host, port),

@@ -1,7 +1,7 @@
 //! PURE. Hosts that many people want to have cached, by the tool that fetches from them, and what RFC 9111 alone would get
 //! wrong there.
 
-use super::super::authority::Host;
+use super::super::authority::{Host, without_root};
 use super::content::Digest;
 use super::name::{HTTPS, Name, is_below};
 
@@ -123,11 +123,12 @@ impl Preset {
 }
 
 /// What holds for an https URL of a preset's host, whether that preset is listed or not: so every node comes to the same, from
-/// the key alone. `host` in lower case; `path` may have a query.
+/// the key alone. `host` in lower case, with a dot at its end or without; `path` may have a query.
 pub fn keep(host: &str, port: u16, path: &str) -> Keep {
     if port != HTTPS {
         return Keep::AsSent;
     }
+    let host = without_root(host);
     let path = path.split('?').next().unwrap_or("");
     let rules = PRESETS.iter().filter(|preset| preset.has(Host::Name(host))).flat_map(|preset| preset.rules);
     rules.into_iter().find(|rule| rule.paths.has(path)).map_or(Keep::AsSent, |rule| rule.keep)
@@ -179,6 +180,7 @@ mod tests {
             ("repo1.maven.org", 443, "/maven2/org/a/1.0/a-1.0.jar", Keep::AsSent),
             ("repo1.maven.org", 443, "/maven2/a/1.0/a.jar?maven-metadata.xml", Keep::AsSent),
             ("repo1.maven.org", 8443, metadata, Keep::AsSent),
+            ("repo1.maven.org.", 443, metadata, Keep::Validate),
             ("other.example", 443, metadata, Keep::AsSent),
             ("cache.nixos.org", 443, "/abc.narinfo", Keep::Found),
             ("production.cloudflare.docker.com", 443, blob, Keep::Addressed),
