@@ -6,6 +6,8 @@
 mod builders;
 #[path = "https_tools/fetchers.rs"]
 mod fetchers;
+#[path = "https_tools/git.rs"]
+mod git;
 #[path = "https_tools/stage.rs"]
 mod stage;
 #[path = "https_tools/stores.rs"]

@@ -103,7 +103,8 @@ fn node_fetches_twice_and_the_origin_sends_the_file_once() {
     assert_eq!(stage.origin.count("/file"), 1, "{}", stage.cluster.said());
 }
 
-const MAKE_REPOSITORY: &str = "
+/// A bare repository with one commit, made from `work` beside it.
+pub const MAKE_REPOSITORY: &str = "
 set -e
 git init --quiet work && cd work
 git config user.name a && git config user.email a@example.com
