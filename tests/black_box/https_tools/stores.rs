@@ -70,18 +70,19 @@ impl Blobs {
         path(&self.does().body)
     }
 
-    fn config(&self) -> Arc<ClientConfig> {
-        let certificates = CertificateDer::pem_file_iter(&self.ca).unwrap();
-        Arc::new(client_of(certificates.map(Result::unwrap), &["http/1.1"]))
-    }
-
     /// A connection inside a tunnel of its own.
     fn client_of(&self, front: &Cluster) -> Connection {
+        self.client_that_speaks(front, "http/1.1")
+    }
+
+    fn client_that_speaks(&self, front: &Cluster, protocol: &str) -> Connection {
+        let certificates = CertificateDer::pem_file_iter(&self.ca).unwrap();
+        let config: Arc<ClientConfig> = Arc::new(client_of(certificates.map(Result::unwrap), &[protocol]));
         let mut tunnel = front.connect();
         tunnel.send(format!("CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n")).unwrap();
         let head = tunnel.head().unwrap();
         assert_eq!(head.word(1), "200", "{head:?}");
-        tunnel.secure(&self.config(), HOST).unwrap_or_else(|e| panic!("no TLS: {e}\n{}", front.said()))
+        tunnel.secure(&config, HOST).unwrap_or_else(|e| panic!("no TLS: {e}\n{}", front.said()))
     }
 
     fn ask_by(&self, front: &Cluster, method: &str, target: &str, fields: &str) -> Response {
@@ -183,8 +184,11 @@ fn a_second_client_has_what_is_stored_when_the_store_says_so_to_its_own_url() {
     let head = blobs.ask("HEAD", &format!("{}?verify=good-e", blobs.path()), "");
     assert_eq!((head.status, head.get("content-length").as_deref()), (200, Some("300000")));
     assert_eq!((blobs.sent(), blobs.stage.origin.count(&format!("{}*", blobs.path()))), (1, 5));
-    // And so it is for whoever asks by the absolute form.
+    // And so it is for whoever asks by HTTP/2, or by the absolute form.
     let url = format!("https://{HOST}{}?verify=", blobs.path());
+    let client = http2::Http2::over(blobs.client_that_speaks(&blobs.stage.cluster, "h2"));
+    assert_eq!(client.get(&format!("{url}good-h2")).body, blobs.does().body);
+    assert_eq!(client.get(&format!("{url}bad")).status, 403);
     assert_eq!(blobs.stage.cluster.get(&format!("{url}good-f")).body, blobs.does().body);
     assert_eq!(blobs.stage.cluster.get(&format!("{url}bad")).status, 403);
     assert_eq!(blobs.sent(), 1);
@@ -363,6 +367,27 @@ fn two_fronts_and_their_nodes_ask_the_store_for_one_body() {
     assert_eq!(purged.status, 200, "{}", purged.text());
     blobs.gets("?verify=good-e");
     assert_eq!(blobs.sent(), 2);
+}
+
+#[test]
+fn a_node_that_takes_over_asks_the_store_and_no_other_node() {
+    let Some(blobs) = Blobs::new("signed URLs and another owner", "127.83.0.41") else { return };
+    blobs.does().body = b"small".to_vec();
+    let (cluster, owner) = (&blobs.stage.cluster, blobs.gets("?verify=good-a").node());
+    // However much of all is asked for there, the other node is not asked in its place.
+    let mut client = blobs.client_of(cluster);
+    for round in 0..500 {
+        let target = format!("{}?verify=good-{round}", blobs.path());
+        client.origin_form("GET", &target, &format!("Host: {HOST}\r\n"), b"").unwrap();
+        assert_eq!(client.response("GET").unwrap().node(), owner);
+    }
+    assert_eq!(blobs.sent(), 1);
+    let drained = cluster.manage("PATCH", &format!("/v1/nodes/{owner}"), r#"{"state":"draining"}"#);
+    assert!((200..300).contains(&drained.status), "{}", drained.text());
+    assert_eq!(blobs.get("?verify=bad").status, 403);
+    assert_ne!(blobs.gets("?verify=good-b").node(), owner);
+    blobs.gets("?verify=good-c");
+    assert_eq!((blobs.sent(), cluster.node_total("peer_asks")), (2, 0));
 }
 
 #[test]
