@@ -29,6 +29,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// What a content-addressed store has said to the URL of whoever gets what another has fetched.
+const ALLOWED: &str = "its store let this client have it";
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// From the store: whole, a 304 to the client's own condition, or without body for HEAD.
@@ -68,7 +70,7 @@ pub fn confirmed(node: &CacheNode, ask: &Ask, confirmed: Confirmed, fwd: Fwd, sh
     let Confirmed { entry, withheld, kept, fwd_status } = confirmed;
     let detail = match kept {
         Sharing::Alone(why) => Some(why.reason().into()),
-        _ if entry.terms.marks.has(Marks::ADDRESSED) => Some("its store let this client have it".into()),
+        _ if entry.terms.marks.has(Marks::ADDRESSED) => Some(ALLOWED.into()),
         Sharing::Stored | Sharing::Outdated => None,
     };
     let (stored, collapsed) = (kept == Sharing::Stored, shared == Collapsed::Collapsed);
@@ -96,8 +98,11 @@ pub fn filling(
         }
     }
     let stored = reader.fate() == Fate::Store;
-    let detail = head.peer.as_ref().map(|id| format!("PEER-{id}").into());
     let collapsed = shared == Collapsed::Collapsed;
+    let detail = match &head.peer {
+        Some(id) => Some(format!("PEER-{id}").into()),
+        None => (collapsed && head.terms.marks.has(Marks::ADDRESSED)).then(|| ALLOWED.into()),
+    };
     let status = CacheStatus { fwd: Some(fwd), stored, collapsed, detail, ..CacheStatus::default() };
     headers.append(CACHE_STATUS, status.to_value(&node.id));
     mark(&mut headers, ask, head.mark);

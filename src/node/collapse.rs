@@ -142,6 +142,11 @@ pub async fn alone(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>
     own(node, ask, if ask.is_instead() { passed(node, ask, settled) } else { settled }, began)
 }
 
+/// The same in a way that others may hear of while it comes. Nothing is stored that could be validated.
+pub async fn lead_alone(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Result<Got, Fault> {
+    lead(node, ask, (None, node.begins()), presumed_by_store(node, ask), Vec::new()).await
+}
+
 /// In the owner's place an answer of the origin is passed on, and none that may be stored: of that the owner has another.
 pub fn passed(node: &CacheNode, ask: &Ask, settled: Settled) -> Settled {
     match settled {

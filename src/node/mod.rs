@@ -6,9 +6,10 @@
 //! `pass` passes on what is never stored. `peer_ask` asks another node before the origin; `asked` answers one; `adopt` takes
 //! over from one that ends. `disk` keeps what is stored over a restart (`disk_threads` wait for it, `disk_trouble` gives up), `from_disk` brings it back;
 //! `large`: bodies that lie in files of their own (`spill`: on their way there, written by `disk_bodies`; `far`: read from there; `filed`: copied from memory; `midway`:
-//! a part of one that still comes). `outdone`: of several answers, which stands. What they share stands in leaves: `ask`, `fill`, `fitting`, `settled`, `body`, `peer`.
+//! a part of one that still comes). `allowed`: who may read along what a content-addressed store sends. `outdone`: of several answers, which stands. What they share stands in leaves: `ask`, `fill`, `fitting`, `settled`, `body`, `peer`.
 
 mod adopt;
+mod allowed;
 mod answer;
 mod answered;
 mod ask;

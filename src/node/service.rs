@@ -5,12 +5,12 @@ use super::ask::{Ask, Asker};
 use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::{Caller, ProofStep, Standing};
-use super::collapse::{Got, alone, join_or_lead};
+use super::collapse::{Got, alone, join_or_lead, lead_alone};
 use super::counters::add;
 use super::hit::{self, Look};
 use super::incoming::IncomingRequest;
 use super::pass::NodePass;
-use super::{answer, asked, begun, control, forward, from_disk, midway, refresh, upgrade};
+use super::{allowed, answer, asked, begun, control, forward, from_disk, midway, refresh, upgrade};
 use crate::clock;
 use crate::net::http1::Pool;
 use crate::net::serve::{self, ClientBody, Finished, Service, ServiceRequest, ServiceStep, Upgrade, outlive};
@@ -224,15 +224,20 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
 }
 
 async fn fetch(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>>, shares: bool) -> Result<Got, Fault> {
-    let is_each = stale.as_ref().is_some_and(|stale| stale.terms.is_for_each());
-    match shares
-        && !is_each
-        && !ask.key.is_addressed()
-        && policy::requests::may_lead(&ask.head)
-        && !node.uncacheable.holds(&ask.key)
-    {
-        true => join_or_lead(node, ask, stale).await,
-        false => alone(node, ask, stale).await,
+    let (is_each, may_lead) =
+        (stale.as_ref().is_some_and(|stale| stale.terms.is_for_each()), policy::requests::may_lead(&ask.head));
+    if !shares || is_each || !may_lead {
+        return alone(node, ask, stale).await;
+    }
+    if ask.key.is_addressed() {
+        return match allowed::read_along(node, ask).await? {
+            Some(got) => Ok(got),
+            None => lead_alone(node, ask).await,
+        };
+    }
+    match node.uncacheable.holds(&ask.key) {
+        true => alone(node, ask, stale).await,
+        false => join_or_lead(node, ask, stale).await,
     }
 }
 

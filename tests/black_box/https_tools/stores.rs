@@ -226,25 +226,65 @@ fn whom_the_store_refuses_has_that_and_nothing_else() {
 }
 
 #[test]
-fn nobody_reads_along_what_the_store_sends_to_another() {
+fn who_asks_while_it_comes_reads_along_when_the_store_says_so_to_its_own_url() {
     let Some(blobs) = Blobs::new("signed URLs at one time", "127.83.0.32") else { return };
     let gate = Gate::default();
     blobs.does().gate = Some(gate.clone());
-    let mut clients: Vec<Connection> = (0..3).map(|_| blobs.client_of(&blobs.stage.cluster)).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
-        let target = format!("{}?verify=good-{number}", blobs.path());
+    let asks = |signature: &str| {
+        let mut client = blobs.client_of(&blobs.stage.cluster);
+        let target = format!("{}?verify={signature}", blobs.path());
         client.origin_form("GET", &target, &format!("Host: {HOST}\r\n"), b"").unwrap();
+        client
+    };
+    let all = blobs.does().body.clone();
+    let half = all.len() / 2;
+    // All at one time: those who are not the first wait for its head, and ask then.
+    let mut clients: Vec<Connection> = (0..4).map(|number| asks(&format!("good-{number}"))).collect();
+    blobs.is_refused("?verify=bad");
+    let mut shared = 0;
+    for client in &mut clients {
+        let head = client.head().unwrap();
+        assert_eq!(head.word(1), "200", "{head:?}");
+        let said = head.get("cache-status").unwrap_or_default();
+        shared += usize::from(said.contains("; collapsed") && said.contains("let this client have it"));
+        assert!(client.read_exact(half).unwrap() == all[..half], "before the rest is there");
     }
-    blobs.stage.origin.until_asked(&format!("{}*", blobs.path()), 3);
+    assert_eq!((blobs.sent(), shared), (1, 3));
+    let asked = blobs.stage.origin.heads(&format!("{}?verify=good*", blobs.path()));
+    assert_eq!(asked.iter().filter(|head| head.get("if-none-match").as_deref() == Some("\"one\"")).count(), 3);
     gate.open();
-    for mut client in clients {
-        let answer = client.response("GET").unwrap();
-        assert!(answer.body == blobs.does().body && !answer.cache_status().contains("collapsed"), "{:?}", answer.head);
+    for client in &mut clients {
+        assert!(client.read_exact(all.len() - half).unwrap() == all[half..]);
     }
-    assert_eq!(blobs.sent(), 3);
     blobs.does().gate = None;
     blobs.gets("?verify=good-later");
+    assert_eq!(blobs.sent(), 1);
+}
+
+#[test]
+fn whom_the_store_sends_another_copy_while_one_comes_gets_that_and_a_purge_is_heeded() {
+    let Some(blobs) = Blobs::new("signed URLs, copies at one time", "127.83.0.42") else { return };
+    let gate = Gate::default();
+    blobs.does().gate = Some(gate.clone());
+    let mut first = blobs.client_of(&blobs.stage.cluster);
+    let target = format!("{}?verify=good-a", blobs.path());
+    first.origin_form("GET", &target, &format!("Host: {HOST}\r\n"), b"").unwrap();
+    let head = first.head().unwrap();
+    {
+        let mut does = blobs.does();
+        (does.gate, does.tag) = (None, "\"two\"");
+    }
+    blobs.gets("?verify=good-b");
+    assert_eq!(blobs.sent(), 2);
+    blobs.said(&["purge"], "");
+    // What was on its way before is for who had asked for it.
+    blobs.does().tag = "\"one\"";
+    blobs.gets("?verify=good-c");
     assert_eq!(blobs.sent(), 3);
+    gate.open();
+    let mut body = Vec::new();
+    first.body("GET", &head, |piece| body.extend_from_slice(piece)).unwrap();
+    assert!(body == blobs.does().body);
 }
 
 #[test]
