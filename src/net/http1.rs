@@ -16,7 +16,7 @@ mod tests;
 mod upload;
 
 pub use body::ResponseBody;
-pub use conn::{ByteStream, ClientLimits, Conn, ExchangeError, Message, NextRead, Owes, Question};
+pub use conn::{ByteStream, ClientLimits, Conn, ExchangeError, Message, NextRead, Owes, Question, READ, room_for};
 pub use exchange::{Answer, ConnWant, Exchanged, ask, head};
 pub use pins::Pins;
 pub use pool::{Pool, Pools, Room};

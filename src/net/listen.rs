@@ -251,6 +251,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_unix_socket_that_is_told_to_holds_more_for_the_other_end() {
+        let held = |told: Option<usize>| {
+            let (near, _far) = UnixStream::pair().unwrap();
+            let stream = Stream::Unix(near);
+            told.iter().for_each(|bytes| stream.hold_more(*bytes));
+            let Stream::Unix(near) = &stream else { panic!("not a Unix socket") };
+            std::iter::from_fn(|| near.try_write(&[0; 16 * 1024]).ok()).sum::<usize>()
+        };
+        let (before, after) = (held(None), held(Some(256 * 1024)));
+        assert!(after >= 256 * 1024 && after > before, "{before} and {after} bytes");
+    }
+
+    #[tokio::test]
     async fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let address = Address::Unix(dir.path().join("n1.sock"));

@@ -62,6 +62,12 @@ impl Stream {
             s.say_goodbye();
         }
     }
+    /// Lets so many bytes wait in a Unix socket for the other end to read them, as far as the system lets it.
+    pub fn hold_more(&self, bytes: usize) {
+        if let Stream::Unix(s) = self {
+            let _ = socket2::SockRef::from(s).set_send_buffer_size(bytes);
+        }
+    }
     /// Whether both ends have agreed on HTTP/2 (RFC 9113 section 3.2).
     pub fn is_http2(&self) -> bool {
         matches!(self, Stream::Tls(s) if s.is_http2())

@@ -34,6 +34,9 @@ use tokio::runtime::LocalOptions;
 const UNCACHEABLE: (u64, Duration) = (65_536, Duration::from_secs(120));
 /// How many invalidated groups are remembered one by one.
 const GROUPS: usize = 16_384;
+/// Bytes of answers that may wait for a front on this machine (the kernel counts twice as many, with what it needs for them): a
+/// body that goes in one piece costs both processes one turn.
+const UNSENT: usize = 256 * 1024;
 /// Between two looks at idle connections to origins.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -114,6 +117,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         let next = async {
             let seat = door.seat().await;
             let (stream, peer) = listener.accept_with(async || door.relieve()).await;
+            stream.hold_more(UNSENT);
             let stranger = door.seat_of_stranger(&peer).await;
             (stream, peer, seat, stranger)
         };

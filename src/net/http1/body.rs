@@ -1,6 +1,6 @@
 //! The body of an answer that did not come along as a whole: streamed with back-pressure; it owns the connection.
 
-use super::conn::ByteStream;
+use super::conn::{ByteStream, READ, room_for};
 use super::pool::Lease;
 use super::upload::Upload;
 use crate::net::listen::Stream;
@@ -70,7 +70,8 @@ impl<S: ByteStream> ResponseBody<S> {
                 self.upload = None;
             }
         }
-        let Poll::Ready(read) = conn.poll_piece(cx, &mut self.buffer, self.content.length()) else {
+        let room = room_for(self.content.length(), READ);
+        let Poll::Ready(read) = conn.poll_piece(cx, &mut self.buffer, room) else {
             if !std::mem::replace(&mut self.waits, true) {
                 conn.moved();
             }

@@ -3,7 +3,7 @@
 //! The task that waits is the one that reads, so an answer that has arrived is seen before any time limit, however late
 //! this thread gets to run. Nothing is left over: the stream can be used for something else afterwards.
 
-use super::conn::{ByteStream, ClientLimits, Conn, ExchangeError, NextRead, Question};
+use super::conn::{ByteStream, ClientLimits, Conn, ExchangeError, NextRead, Question, READ, room_for};
 use crate::net::rules::Reach;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::answer::decode::Bounds;
@@ -55,7 +55,9 @@ pub async fn ask_for(stream: &mut impl ByteStream, request: &[u8], most: usize) 
             Piece::Data(data) => body.extend_from_slice(&data),
             Piece::Trailers(_) => {}
             Piece::End => break,
-            Piece::More if poll_fn(|cx| conn.poll_piece(cx, &mut buffer, content.length())).await? == 0 => {
+            Piece::More
+                if poll_fn(|cx| conn.poll_piece(cx, &mut buffer, room_for(content.length(), READ))).await? == 0 =>
+            {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             Piece::More => input = buffer.split().freeze(),

@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// As much as is read at once.
-const READ: usize = 64 * 1024;
+/// As much as is read at once, where nothing says how much there is.
+pub const READ: usize = 64 * 1024;
 /// How long who seems to be late is looked at once more: it may be we who were not there to hear it.
 const ONCE_MORE: Duration = Duration::from_millis(1);
 
@@ -361,18 +361,17 @@ impl<S: ByteStream> Conn<S> {
         upload.poll(&mut self.stream, cx)
     }
 
-    /// Reads a piece of a body into `buffer`, of `left` bytes where that is known; 0 bytes: the connection has ended.
-    pub fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut BytesMut,
-        left: Option<u64>,
-    ) -> Poll<io::Result<usize>> {
-        let left = left.and_then(|left| usize::try_from(left).ok());
-        buffer.reserve(left.map_or(READ, |left| left.clamp(1, READ)));
+    /// Reads a piece of a body into `buffer`, of `room` bytes at most; 0 bytes: the connection has ended.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>, buffer: &mut BytesMut, room: usize) -> Poll<io::Result<usize>> {
+        buffer.reserve(room);
         // The future of `read_buf` keeps no state between polls: it may be made anew for each.
         pin!(self.stream.read_buf(buffer)).poll(cx)
     }
+}
+
+/// For a piece of a body of which so many bytes are left, where that is known.
+pub fn room_for(left: Option<u64>, most: usize) -> usize {
+    left.and_then(|left| usize::try_from(left).ok()).map_or(most, |left| left.clamp(1, most))
 }
 
 enum More {

@@ -5,7 +5,7 @@ use super::conn::NodeConn;
 use super::control::Phase;
 use super::pool::InFlight;
 use super::process::NodeProcess;
-use crate::net::http1::Upload;
+use crate::net::http1::{READ, Upload, room_for};
 use crate::wire::answer::content::{Bad, Content, Piece};
 use crate::wire::answer::decode::Head;
 use crate::wire::fault::{Blame, Kind, Whose};
@@ -16,6 +16,10 @@ use std::task::{Context, Poll, ready};
 
 /// A link on which a node cannot get rid of anything has so much at least.
 const FULL: usize = 64 * 1024;
+/// As much is read at a time: each piece costs us and the client a system call, and both a wait for the core. Of more the allocator
+/// would make a map of its own, whose pages cost more than that. For a client that has left the last one
+/// lying no more than [`READ`] is.
+const MOST: usize = 120 * 1024;
 /// A node has cut a reader that is too slow for its memory.
 const UNTAKEN: Blame = Blame { whose: Whose::Client, kind: Kind::ConnectionWriteTimeout };
 
@@ -108,10 +112,13 @@ impl LinkBody {
             self.keep &= upload.is_done();
             self.upload = None;
         }
-        if conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0 {
+        let has_waited = conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0;
+        if has_waited {
             self.untaken = self.untaken.or(Some(0));
         }
-        match conn.poll_piece(cx, &mut self.buf, None) {
+        let most = if has_waited { READ } else { MOST };
+        let room = room_for(self.content.length(), most);
+        match conn.poll_piece(cx, &mut self.buf, room) {
             Poll::Pending => {
                 self.untaken = None;
                 let phase = if self.upload.is_some() { Phase::Sending } else { Phase::Body };

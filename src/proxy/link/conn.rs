@@ -101,14 +101,14 @@ impl NodeConn {
         }
     }
 
-    /// Reads a piece of a body into `buf`; 0 bytes: the connection has ended.
+    /// Reads a piece of a body into `buf`, of `room` bytes at most; 0 bytes: the connection has ended.
     pub fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut BytesMut,
-        left: Option<u64>,
+        room: usize,
     ) -> Poll<Result<usize, LinkError>> {
-        match self.link.http.poll_piece(cx, buf, left) {
+        match self.link.http.poll_piece(cx, buf, room) {
             Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.died(Some(e), false))),
             Poll::Pending => self.pending(cx),

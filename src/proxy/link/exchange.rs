@@ -184,7 +184,7 @@ async fn gather(conn: &mut NodeConn, early: Bytes, size: usize) -> Result<Bytes,
     buf.reserve(size - buf.len());
     let rest = poll_fn(|cx| {
         while buf.len() < size {
-            let left = Some((size - buf.len()) as u64);
+            let left = size - buf.len();
             match conn.poll_piece(cx, &mut buf, left) {
                 Poll::Ready(Ok(0)) | Poll::Ready(Err(LinkError::Died { .. })) => {
                     return Poll::Ready(Err(LinkError::Cut));

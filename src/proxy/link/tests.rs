@@ -1,5 +1,7 @@
 //! The link's client against fake nodes, over real sockets.
 
+mod pieces;
+
 use super::exchange::SMALL;
 use super::*;
 use crate::cluster::views::Node;
