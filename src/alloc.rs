@@ -1,9 +1,12 @@
-//! The allocator: the system's, before which a thread keeps the blocks of some KiB that it freed.
+//! The allocator: the system's, before which a thread keeps the blocks of some KiB that it freed, and a process a few large ones.
 //!
 //! Futures and buffers of such sizes come and go with each request. The cache that glibc has for each thread ends at 1 KiB;
 //! larger blocks it merges, and cuts into pieces for whatever comes next. What is stored for long then takes the place of
 //! what is needed again in a moment, and leaves holes between entries that nothing fits into.
 
+mod large;
+
+use large::ALIGNED;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ops::RangeInclusive;
@@ -11,8 +14,6 @@ use std::ptr::{NonNull, null_mut};
 
 /// Bytes of the blocks that are kept.
 const SIZES: RangeInclusive<usize> = 513..=16 * 1024;
-/// What the system's allocator aligns to without being asked.
-const ALIGNED: usize = 2 * size_of::<usize>();
 /// Blocks of so many different sizes, at most, so many of each, and so many bytes in all.
 const SLOTS: usize = 64;
 /// A size may have one of so many places: two that are used all the time and had only the same one took it from each other.
@@ -57,9 +58,9 @@ pub fn on_this_thread() {
     KEPT.with(|kept| unsafe { (*kept.get()).on = true });
 }
 
-/// From now on large blocks are maps of their own, in the whole process, which keeps so many bytes of them. What is freed of
-/// them goes back to the system at once. By itself glibc stops doing so for all sizes up to the largest that was ever freed,
-/// and a cache of objects of all sizes then has holes of a fifth of its memory. Elsewhere this does nothing.
+/// From now on large blocks are maps of their own, in the whole process, which caches so many bytes. What is freed of them goes
+/// back to the system at once, but for a few ([`large`]). By itself glibc stops doing so for all sizes up to the largest that was
+/// ever freed, and a cache of objects of all sizes then has holes of a fifth of its memory. Elsewhere this does nothing.
 pub fn give_back_large_blocks(memory: u64) {
     #[cfg(target_env = "gnu")]
     {
@@ -69,6 +70,7 @@ pub fn give_back_large_blocks(memory: u64) {
             libc::mallopt(libc::M_MMAP_THRESHOLD, large);
             libc::mallopt(libc::M_TRIM_THRESHOLD, 2 * large);
         }
+        large::keep(large as usize, memory);
     }
     #[cfg(not(target_env = "gnu"))]
     let _ = memory;
@@ -93,6 +95,7 @@ impl Trim {
 
     /// To be called now and then: `freed` bytes were let go since the process began. Waits for a moment in which less is.
     pub fn look(&mut self, freed: u64) {
+        large::give_back();
         if self.is_worth_it(freed) {
             // SAFETY: only gives pages back that no block lies in.
             #[cfg(target_env = "gnu")]
@@ -217,6 +220,9 @@ impl FreeBlock {
 // SAFETY: blocks are the system's allocator's; one that is kept was freed, and is given out once, for the size that it has.
 unsafe impl GlobalAlloc for Recycling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > *SIZES.end() {
+            return large::alloc(layout);
+        }
         match with(layout, |kept| kept.take(layout.size())) {
             Some(block) => block.as_ptr().cast(),
             // SAFETY: the caller's promises are passed on, here and below.
@@ -225,6 +231,9 @@ unsafe impl GlobalAlloc for Recycling {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if layout.size() > *SIZES.end() {
+            return unsafe { large::dealloc(block, layout) };
+        }
         let kept = with(layout, |kept| kept.put(NonNull::new(block.cast())?, layout.size()));
         if kept.is_none() {
             unsafe { System.dealloc(block, layout) }
@@ -232,6 +241,9 @@ unsafe impl GlobalAlloc for Recycling {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > *SIZES.end() {
+            return large::alloc_zeroed(layout);
+        }
         unsafe { System.alloc_zeroed(layout) }
     }
 
