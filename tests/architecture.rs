@@ -96,6 +96,7 @@ const PURE: &[&str] = &[
     "src/proxy/pages.rs",
     "src/proxy/recent.rs",
     "src/proxy/route.rs",
+    "src/proxy/tenure.rs",
     "src/proxy/admin/guard.rs",
     "src/proxy/admin/query.rs",
     "src/proxy/admin/route.rs",

@@ -2,7 +2,7 @@ use super::*;
 use crate::cluster::fake_node::{FakeNode, Listening, config, on_control_thread, until};
 use crate::cluster::membership::members::{ChangeError, ChangeRefusal, MemberState};
 use crate::cluster::membership::spec::Spec;
-use crate::cluster::views::Outdated;
+use crate::cluster::views::{Outdated, UntilTold};
 use crate::wire::target::Key;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -110,7 +110,7 @@ fn a_purge_names_who_has_done_it_and_who_has_not() {
     on_control_thread(async {
         let bench = Bench::new().await;
         bench.fakes[1].0.status.store(500, Ordering::Relaxed);
-        bench.cluster.view().nodes[2].set_up(false);
+        bench.cluster.view().nodes[2].set_up(false, crate::clock::tick().0);
         let purged = bench.cluster.purge(&key("http://h/x?y")).await;
         assert_eq!(purged.done, ["a"]);
         let missed: Vec<_> = purged.missed.iter().map(|(id, why)| (id.as_str(), why.as_str())).collect();
@@ -130,10 +130,10 @@ fn what_an_unsafe_method_made_invalid_is_told_to_the_others() {
         let bench = Bench::new().await;
         let by = bench.cluster.view().nodes[1].clone();
         let reports = bench.cluster.membership().reports;
-        let (told, done) = oneshot::channel();
+        let (told, done) = oneshot::channel::<()>();
         let groups = Outdated::Groups { origin: "http://h".into(), groups: vec!["g".into()] };
         let what = vec![Outdated::Url("http://h/a".into()), Outdated::Url("http://h/b".into()), groups];
-        assert!(reports.send(Report::Invalidated { what, by, told }));
+        assert!(reports.send(Report::Invalidated { what, by, told: UntilTold::dropping(told) }));
         assert!(done.await.is_err(), "it is dropped when all have been told");
         let expected = [r#"POST /invalidate ["http://h/a","http://h/b",{"origin":"http://h","groups":["g"]}]"#];
         assert!([0, 2].iter().all(|i| bench.fakes[*i].0.said() == expected));
@@ -154,7 +154,7 @@ fn an_invalidation_that_finds_no_room_makes_every_node_validate() {
         assert_eq!(room, REPORTS);
         assert!(!reports.send(Report::Suspect(by.clone())), "a probe finds that out anyway");
         let what = vec![Outdated::Url("http://h/a".into())];
-        assert!(!reports.send(Report::Invalidated { what, by, told: oneshot::channel().0 }));
+        assert!(!reports.send(Report::Invalidated { what, by, told: UntilTold::dropping(oneshot::channel::<()>().0) }));
         let validates = |i: usize| bench.fakes[i].0.said() == ["POST /revalidate"];
         until("all validate", || (0..3).all(validates)).await;
     });
@@ -167,7 +167,7 @@ fn a_report_of_a_refusal_makes_the_node_prove_itself() {
         let Membership { mut health, reports, views } = bench.cluster.membership();
         let node = views.borrow().nodes[0].clone();
         health.mark_unchanged();
-        node.set_up(false);
+        node.set_up(false, crate::clock::tick().0);
         assert!(reports.send(Report::Refused(node.clone())));
         health.changed().await.unwrap();
         until("up again", || node.is_up()).await;

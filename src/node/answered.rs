@@ -189,8 +189,7 @@ impl<B> Answered<B> {
     /// the request was for it or not: parts as well, and all variants where it does not say that it is one.
     fn would_hide(&self, node: &CacheNode, ask: &Ask) -> bool {
         let Some(shelf) = node.store.get(&ask.key) else { return false };
-        let outlasts =
-            |entry: &Arc<Entry>| policy::outlasts(&node.terms(&ask.key, entry), self.head.status, clock::now());
+        let outlasts = |entry: &Arc<Entry>| policy::outlasts(&node.terms(ask, entry), self.head.status, clock::now());
         match self.head.headers.contains_key(header::VARY) {
             true => shelf.matching(&ask.head.headers, true).any(outlasts),
             false => shelf.entries().iter().any(outlasts),

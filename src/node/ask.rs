@@ -4,11 +4,14 @@ use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::Interim;
 use crate::net::shares::ClientId;
-use crate::policy::{self, Terms};
+use crate::policy::{self, Marks, Terms};
+use crate::wire::date::Timestamp;
 use crate::wire::hop::Hop;
 use crate::wire::target::Key;
+use crate::wire::tenure::Tenure;
 use http::{header, request};
 use std::rc::Rc;
+use std::time::Duration;
 
 /// Who the answer goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,9 @@ pub struct Ask {
     pub of: ClientId,
     /// The node to be asked before the origin.
     pub peer: Option<RemotePeer>,
+    /// Since when this node, or the owner in whose place it is asked, answers for the URL; and when that was said.
+    pub tenure: Tenure,
+    pub came: Timestamp,
     /// Another node asks, for what is here.
     pub from_node: bool,
     /// Nobody waits for the answer: it is to renew what is stored.
@@ -68,7 +74,20 @@ impl Ask {
         let (key, head) = (self.key.clone(), policy::requests::for_everyone(&self.head, terms));
         let (asker, same_machine) = (self.asker, self.same_machine);
         let (hop, interim, peer) = (Hop::default(), None, None);
-        Ask { hop, interim, peer, background: true, ..Ask::new(key, head, asker, same_machine) }
+        let (tenure, came) = (self.tenure, self.came);
+        let new = Ask::new(key, head, asker, same_machine);
+        Ask { hop, interim, peer, background: true, tenure, came, ..new }
+    }
+
+    /// Another node has answered since this was received, perhaps with something newer.
+    pub fn is_outlived(&self, terms: &Terms) -> bool {
+        !self.tenure.covers(terms.marks.has(Marks::LENT), self.came.millis_since(terms.received))
+    }
+
+    /// The same of what is fetched since so long ago.
+    pub fn outlives(&self, age: Duration, now: Timestamp) -> bool {
+        let began = now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        !self.tenure.covers(self.is_instead(), self.came.millis_since(Timestamp(began)))
     }
 
     /// The same for the origin, after the other node has failed.
@@ -87,6 +106,8 @@ impl Ask {
             same_machine,
             of: ClientId::NOBODY,
             peer: None,
+            tenure: Tenure::ANY,
+            came: Timestamp(0),
             from_node: false,
             background: false,
             pins: None,

@@ -15,7 +15,7 @@ use super::pump::{FillGuard, pump};
 use super::settled::Confirmed;
 use super::settled::{Settled, Unstored};
 use super::source::FillSource;
-use crate::clock::tick;
+use crate::clock::{now, tick};
 use crate::net::rules::Reach;
 use crate::policy;
 use crate::policy::variants::Selection;
@@ -73,7 +73,9 @@ pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc
     loop {
         let (mut asking, mut vary, mut is_quiet) = (Vec::new(), None, false);
         for fill in node.fills.of(&ask.key) {
-            let is_ours = fill.same_machine == ask.same_machine && fill.lent == ask.is_instead();
+            let is_ours = fill.same_machine == ask.same_machine
+                && fill.lent == ask.is_instead()
+                && !ask.outlives(fill.age(), now());
             if !is_ours || fill.fate() != Fate::Store {
                 continue;
             }
@@ -341,7 +343,7 @@ pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, false, presumed_by_store(node, ask));
     let ending = FillGuard::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
-    let PeerSaid::Has(head, body) = peer_ask::ask(node, ask, &fill).await else {
+    let PeerSaid::Has(head, body) = peer_ask::ask(node, ask, None, &fill).await else {
         // Nobody's question was given up.
         fill.settle(FillStage::Gone);
         return false;
@@ -377,8 +379,10 @@ async fn question(
     fill: &Fill,
     (began, of_peer): (FetchMoment, bool),
 ) -> Result<Settled, Fault> {
-    let told = match ask.is_instead() || (of_peer && stale.is_none_or(|entry| node.may_have_missed(entry))) {
-        true => peer_ask::ask(node, ask, fill).await,
+    let told = match ask.is_instead()
+        || (of_peer && stale.is_none_or(|entry| node.may_have_missed(entry) || ask.is_outlived(&entry.terms)))
+    {
+        true => peer_ask::ask(node, ask, stale, fill).await,
         false => PeerSaid::Nothing,
     };
     match told {

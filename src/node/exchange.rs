@@ -69,7 +69,7 @@ fn keeps_range(ask: &Ask) -> bool {
 /// section 4.3.3).
 fn stands_in(node: &CacheNode, ask: &Ask, entry: &Entry, status: StatusCode) -> bool {
     let allowed = || {
-        let (terms, now) = (node.terms(&ask.key, entry), clock::now());
+        let (terms, now) = (node.terms(ask, entry), clock::now());
         let this = policy::stale_if_error(&ask.head, &terms, Failure::Status(status), now).is_some();
         this || policy::outlasts(&terms, status, now)
     };

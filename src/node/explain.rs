@@ -99,7 +99,7 @@ fn selected_by(entry: &Entry) -> Vec<String> {
 /// As the spine decides, with the sentence that belongs to it.
 fn verdict(node: &CacheNode, ask: &Ask, shelf: Option<&Shelf>, entry: Option<&Entry>, now: Timestamp) -> Value {
     let decision = node.decide(ask, entry, shelf, now);
-    let terms = entry.map(|entry| node.terms(&ask.key, entry));
+    let terms = entry.map(|entry| node.terms(ask, entry));
     let seen = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..stored(entry) });
     let why = policy::explain(&ask.head, seen, now);
     match decision {

@@ -14,6 +14,7 @@ use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::link;
 use crate::wire::target::Key;
+use crate::wire::tenure::Tenure;
 use crate::wire::view::FieldView;
 use crate::wire::written::{field, put, status_line};
 use bytes::Bytes;
@@ -47,9 +48,12 @@ fn answer(
 ) -> Option<(usize, Payload)> {
     let now = clock::now();
     let entry = shelf.select(request, same_machine)?;
-    // In the owner's place nothing will do but what that one answers with too.
-    let is_instead = request.first(FieldId::LinkOwner).is_some_and(link::is_only);
-    if is_instead && !entry.terms.marks.has(Marks::LENT) {
+    // In the owner's place nothing will do but what that one answers with too; and what another has answered in this one's place
+    // may be newer.
+    let tenure = request.first(FieldId::LinkOwner).and_then(Tenure::read);
+    let covers =
+        |tenure: Tenure| tenure.covers(entry.terms.marks.has(Marks::LENT), now.millis_since(entry.terms.received));
+    if !tenure.is_none_or(covers) {
         return None;
     }
     if entry.terms.marks.has(Marks::GROUPED) || node.may_have_missed(entry) || request.first(FieldId::Range).is_some() {

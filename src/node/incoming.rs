@@ -6,10 +6,12 @@ use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Noted, Upgrade};
 use crate::net::shares::ClientId;
+use crate::wire::date::Timestamp;
 use crate::wire::fault::Fault;
 use crate::wire::field::FieldId;
 use crate::wire::hop::{self};
 use crate::wire::target::{Key, Target, classify};
+use crate::wire::tenure::Tenure;
 use crate::wire::view::FieldView;
 use crate::wire::{connection_auth, link};
 use http::{Request, request};
@@ -25,7 +27,7 @@ pub enum IncomingRequest {
 
 impl IncomingRequest {
     /// Reads a request's head. Errors are the client's (400).
-    pub fn read(request: Request<ClientBody>, caller: &Caller) -> Result<IncomingRequest, Fault> {
+    pub fn read(request: Request<ClientBody>, caller: &Caller, now: Timestamp) -> Result<IncomingRequest, Fault> {
         let (standing, vouched) = (caller.standing(), caller.is_vouched());
         let key = match classify(request.method(), request.uri())? {
             Target::Absolute(key) => key,
@@ -53,7 +55,9 @@ impl IncomingRequest {
         let from_node = asker == Asker::Front && head.headers.contains_key(link::ASKER);
         // One hop: who is asked by a node asks no other. Of a store that each client asks itself nothing is lent.
         let may_ask = asker == Asker::Front && vouched && !from_node && !key.is_addressed();
-        let peer = if may_ask { RemotePeer::read(&head.headers, &key) } else { None };
+        let said = head.headers.first(FieldId::LinkOwner).filter(|_| asker == Asker::Front);
+        let tenure = said.and_then(Tenure::read).unwrap_or(Tenure::ANY);
+        let peer = if may_ask { RemotePeer::read(&head.headers, tenure, &key) } else { None };
         let pins = pinned(&head, asker, caller.pins(), &key);
         let noted = head.extensions.remove::<Noted>().unwrap_or_default();
         noted.refuse()?;
@@ -69,6 +73,8 @@ impl IncomingRequest {
             interim,
             of,
             peer,
+            tenure,
+            came: now,
             from_node,
             pins,
             has_content,

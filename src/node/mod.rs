@@ -146,7 +146,7 @@ impl CacheNode {
 
     /// `shelf`: what is stored under the URL, whether it was selected or not.
     fn decide(&self, ask: &ask::Ask, entry: Option<&Entry>, shelf: Option<&Shelf>, now: Timestamp) -> Decision {
-        let terms = entry.map(|entry| self.terms(&ask.key, entry));
+        let terms = entry.map(|entry| self.terms(ask, entry));
         let stored = entry.zip(terms.as_ref()).map(|(entry, terms)| Stored { terms, ..settled::stored(entry) });
         match policy::decide(&ask.head, stored, now) {
             Decision::Forward { fwd: Fwd::UriMiss } => Decision::Forward { fwd: CacheNode::missed(ask, shelf) },
@@ -165,11 +165,12 @@ impl CacheNode {
         }
     }
 
-    /// An entry's terms, in the light of what became invalid since it was received.
-    fn terms(&self, key: &Key, entry: &Entry) -> Terms {
-        match self.may_have_missed(entry) || self.is_outdated(key, entry) {
-            true => entry.terms.invalidated(),
-            false => entry.terms,
+    /// An entry's terms, in the light of what became invalid since it was received, and of who has answered in this node's place.
+    fn terms(&self, ask: &ask::Ask, entry: &Entry) -> Terms {
+        match (self.may_have_missed(entry) || self.is_outdated(&ask.key, entry), ask.is_outlived(&entry.terms)) {
+            (true, _) => entry.terms.invalidated(),
+            (false, true) => entry.terms.outlived(),
+            (false, false) => entry.terms,
         }
     }
 

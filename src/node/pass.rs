@@ -27,6 +27,7 @@ use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::status::Fwd;
 use crate::wire::target::{self, Key, Spelt};
+use crate::wire::tenure::Tenure;
 use crate::wire::view::FieldView;
 use crate::wire::written::{field, put};
 use crate::wire::{connection_auth, link};
@@ -85,7 +86,7 @@ impl NodePass {
         let of = ClientId::told(said.map_or(0, link::client_name));
         text.extend_from_slice(b"\r\n");
         let (text, url, interim) = (text.into_boxed_slice(), request.target().len(), request.interim());
-        let instead = request.first(FieldId::LinkOwner).is_some_and(link::is_only);
+        let instead = request.first(FieldId::LinkOwner).and_then(Tenure::read).is_some_and(|tenure| tenure.only);
         Some(NodePass { node, pool, text, url, same_machine, of, instead, why, interim })
     }
 

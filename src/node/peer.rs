@@ -4,6 +4,7 @@ use crate::config::{Address, ClusterConfig};
 use crate::net::http1;
 use crate::wire::link;
 use crate::wire::target::Key;
+use crate::wire::tenure::Tenure;
 use http::HeaderMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -26,11 +27,11 @@ pub struct RemotePeer {
 }
 
 impl RemotePeer {
-    /// From `Ringhold-Peer` and `Ringhold-Owner`.
-    pub fn read(headers: &HeaderMap, key: &Key) -> Option<RemotePeer> {
+    /// From `Ringhold-Peer`, and what `Ringhold-Owner` says.
+    pub fn read(headers: &HeaderMap, tenure: Tenure, key: &Key) -> Option<RemotePeer> {
         let (id, address) = link::introduced(headers.get(link::PEER)?.as_bytes())?;
         let named = RemotePeer::at(id, address.parse().ok()?, key);
-        Some(RemotePeer { owns: headers.get(link::OWNER).is_some_and(|said| link::is_only(said.as_bytes())), ..named })
+        Some(RemotePeer { owns: tenure.only, ..named })
     }
 
     /// One that holds what is asked for, and owns nothing.
@@ -69,7 +70,7 @@ mod tests {
         ] {
             let named = link::introduction("n2", address).unwrap().parse().unwrap();
             let headers = HeaderMap::from_iter([(link::PEER, named)]);
-            let peer = RemotePeer::read(&headers, &Key::parse(url).unwrap()).unwrap();
+            let peer = RemotePeer::read(&headers, Tenure::ANY, &Key::parse(url).unwrap()).unwrap();
             assert_eq!(peer.privately, privately, "{url} of {address}");
         }
     }

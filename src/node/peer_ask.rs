@@ -8,17 +8,22 @@ use super::counters::add;
 use super::fill::{Fill, FillHead};
 use super::line::PeerLink;
 use super::peer::{PeerBody, RemotePeer};
-use crate::clock::{Tick, tick};
+use crate::clock::{self, Tick, tick};
 use crate::net::http1::{self, Answer, Question};
 use crate::net::rules::Reach;
 use crate::policy;
+use crate::store::Entry;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Whose;
+use crate::wire::field::FieldId;
 use crate::wire::length::BodyLength;
+use crate::wire::tenure::Tenure;
+use crate::wire::view::FieldView;
 use crate::wire::{link, status};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Response};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -33,7 +38,8 @@ pub enum PeerSaid {
 }
 
 /// What the named node has of what is asked for, or fetches where it is the owner.
-pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> PeerSaid {
+/// `stale`: what is stored here, and to be validated.
+pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: &Fill) -> PeerSaid {
     let Some(peer) = ask.peer.as_ref().filter(|_| policy::requests::may_ask_peer(&ask.head)) else {
         return PeerSaid::Nothing;
     };
@@ -44,7 +50,7 @@ pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> PeerSaid {
     let Some(line) = node.peers.line(peer) else { return PeerSaid::Nothing };
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);
-    let (sent, asked) = (crate::clock::now(), tick());
+    let (sent, asked) = (clock::now(), tick());
     let answer = answer(node, ask, peer, &line).await;
     fill.set_asks_peer(false);
     let Some(answer) = answer else {
@@ -69,12 +75,22 @@ pub async fn ask(node: &CacheNode, ask: &Ask, fill: &Fill) -> PeerSaid {
     if let Some(age) = age {
         head.terms = head.terms.born_at(Timestamp(sent.0.saturating_sub(age)));
     }
+    // It may have stood in for this one once before, and have that still.
+    if !peer.owns && stale.is_some_and(|stale| is_older(&head, stale)) {
+        return PeerSaid::Nothing;
+    }
     if peer.owns {
         head.terms = head.terms.lent();
     }
     head.peer = Some(peer.id.clone());
     add(&node.counters.peer_hits, 1);
     PeerSaid::Has(head, body)
+}
+
+/// Whether it is another answer, and was generated before what is stored here.
+fn is_older(head: &FillHead, stored: &Entry) -> bool {
+    let date = head.headers.get(header::DATE).map(HeaderValue::as_bytes);
+    head.terms.born < stored.terms.born && date != stored.first(FieldId::Date)
 }
 
 /// In milliseconds, as the other node says.
@@ -126,6 +142,12 @@ fn question(node: &CacheNode, ask: &Ask, peer: &RemotePeer) -> Vec<u8> {
     }
     if let Ok(id) = HeaderValue::from_str(&node.id) {
         headers.insert(link::ASKER, id);
+    }
+    if peer.owns && ask.tenure.own != u64::MAX {
+        let own = ask.tenure.own.saturating_add(clock::now().millis_since(ask.came));
+        let mut said = Vec::new();
+        Tenure { own, ..Tenure::ANY }.write(&mut said);
+        HeaderValue::from_bytes(&said).into_iter().for_each(|said| _ = headers.insert(link::OWNER, said));
     }
     http1::head(&Method::GET, ask.key.url(), &headers, None)
 }

@@ -99,7 +99,7 @@ async fn ours(node: &Rc<CacheNode>, caller: &Caller, request: Request<ClientBody
 }
 
 async fn trusted(node: &Rc<CacheNode>, caller: &Caller, request: Request<ClientBody>) -> Response<NodeBody> {
-    match IncomingRequest::read(request, caller) {
+    match IncomingRequest::read(request, caller, clock::now()) {
         Ok(IncomingRequest::Control(request)) => Box::pin(control::serve(node, request, caller.is_vouched())).await,
         Ok(IncomingRequest::Proxy { ask, body, upgrade }) => {
             let pins = ask.pins.clone();
@@ -156,7 +156,8 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
             shelf = Some(found);
         }
         let now = clock::now();
-        let unlent = ask.is_instead() && entry.take_if(|entry| !entry.terms.is_lent(now)).is_some();
+        let is_good = |entry: &Entry| entry.terms.is_lent(now) && !ask.is_outlived(&entry.terms);
+        let unlent = ask.is_instead() && entry.take_if(|entry| !is_good(entry)).is_some();
         shelf = shelf.filter(|_| !unlent);
         let (stale, fwd) = match node.decide(&ask, entry.as_deref(), shelf.as_ref(), now) {
             Decision::Serve { ttl } => match hit(node, &ask, entry.as_ref(), ttl, from)? {
@@ -277,7 +278,7 @@ fn may_stand_in<'a>(
     stale: Option<&'a Arc<Entry>>,
 ) -> Option<(&'a Arc<Entry>, i64)> {
     let entry = stale.filter(|entry| entry.part().is_none() || !ask.wants_the_whole())?;
-    let ttl = policy::stale_if_error(&ask.head, &node.terms(&ask.key, entry), failure, clock::now())?;
+    let ttl = policy::stale_if_error(&ask.head, &node.terms(ask, entry), failure, clock::now())?;
     Some((entry, ttl))
 }
 

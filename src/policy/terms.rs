@@ -233,6 +233,11 @@ impl Terms {
         self.marks.has(Marks::LENT) && self.is_reusable(now)
     }
 
+    /// The same, to be validated first although it may be fresh: then it still answers where that fails (section 4.2.4).
+    pub fn outlived(self) -> Terms {
+        Terms { fresh_until: Timestamp(0), stale_while_revalidate: 0, ..self }
+    }
+
     /// The same, not to be reused without validation (section 4.4).
     pub fn invalidated(self) -> Terms {
         Terms { marks: self.marks.and(Marks::INVALIDATED), fresh_until: Timestamp(0), ..self }

@@ -1,13 +1,16 @@
 //! What an answer does to other copies: what an unsafe method made invalid, and what has a newer answer.
 
 use super::link::{NodeAnswer, NodePool};
-use super::worker::Client;
+use super::renewing::Renewal;
+use super::worker::{Client, Worker};
 use crate::clock;
-use crate::cluster::views::{Outdated, Report};
+use crate::cluster::views::{Node, Outdated, Report, UntilTold};
 use crate::policy;
 use crate::wire::status;
 use crate::wire::target::Key;
 use http::{Method, Response};
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -17,7 +20,14 @@ const UNTIL_TOLD: Duration = Duration::from_millis(500);
 
 /// RFC 9111 section 4.4: other nodes own what `Location` names, or hold copies from a time when they stood in for the
 /// owner. The client has its answer when they know, so that it cannot then get what it has just changed.
-pub async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &NodeAnswer, pool: &NodePool) {
+pub async fn invalidate(
+    client: &Client,
+    method: &Method,
+    key: &Key,
+    answer: &NodeAnswer,
+    pool: &NodePool,
+    renewal: Option<Renewal>,
+) {
     let (mut parts, ()) = Response::new(()).into_parts();
     (parts.status, parts.headers) = (answer.head.status, answer.head.fields.map());
     let keys = policy::invalidates(method, key, &parts);
@@ -32,30 +42,64 @@ pub async fn invalidate(client: &Client, method: &Method, key: &Key, answer: &No
     if what.is_empty() {
         return;
     }
-    tell(client, what, pool).await;
+    let others = keys.iter().map(|key| Renewal::of(&client.worker.front.renewing, key.hash()));
+    let renewals = others.chain(renewal).collect();
+    tell(client, what, pool, renewals).await;
     // Meanwhile another node may have answered with what it held.
     forget(client, key, &keys, &groups);
 }
 
 /// A reload, or another request that went to the owner alone, has got a newer answer than others may hold who are asked in
-/// the owner's place. The client has it when they have dropped theirs, so that nobody who comes after it gets an older one.
-pub async fn renewed(client: &Client, key: &Key, answer: &NodeAnswer, pool: &NodePool) {
+/// the owner's place. The client has it when they have dropped theirs, so that nobody who comes after it gets an older one. What is
+/// still coming is not yet what the owner answers others with: of that they are told at its end, when what is answered here is dropped.
+pub async fn renewed(
+    client: &Client,
+    key: &Key,
+    answer: &NodeAnswer,
+    pool: &NodePool,
+    renewal: Renewal,
+) -> Option<Unfinished> {
     if !answer.head.fields.verdict().is_some_and(status::is_stored) {
-        return;
+        return None;
     }
     forget(client, key, std::slice::from_ref(key), &[]);
-    // One that is still coming is not yet what the owner answers others with.
-    if answer.small_body().is_some() && client.worker.front.doubled.has(key.hash()) {
-        let what = vec![Outdated::Renewed { renewed: key.as_str().to_owned() }];
-        Box::pin(tell(client, what, pool)).await;
-        // Meanwhile another node may have answered with what it held.
-        forget(client, key, std::slice::from_ref(key), &[]);
+    if !client.worker.front.doubled.has(key.hash()) {
+        return None;
+    }
+    if answer.small_body().is_none() {
+        let (worker, by) = (client.worker.clone(), pool.node.clone());
+        return Some(Unfinished { worker, key: key.clone(), by, renewal: Some(renewal) });
+    }
+    Box::pin(tell(client, vec![newer(key)], pool, vec![renewal])).await;
+    // Meanwhile another node may have answered with what it held.
+    forget(client, key, std::slice::from_ref(key), &[]);
+    None
+}
+
+fn newer(key: &Key) -> Outdated {
+    Outdated::Renewed { renewed: key.as_str().to_owned() }
+}
+
+/// A newer answer that is still coming. The others are told when this is dropped.
+pub struct Unfinished {
+    worker: Rc<Worker>,
+    key: Key,
+    by: Arc<Node>,
+    renewal: Option<Renewal>,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.worker.hot.iter().for_each(|hot| hot.forget(&self.key));
+        let told = UntilTold::dropping(self.renewal.take());
+        self.worker.report(Report::Invalidated { what: vec![newer(&self.key)], by: self.by.clone(), told });
     }
 }
 
 /// Tells the other nodes and fronts, and waits until they know.
-async fn tell(client: &Client, what: Vec<Outdated>, pool: &NodePool) {
-    let (told, done) = oneshot::channel();
+async fn tell(client: &Client, what: Vec<Outdated>, pool: &NodePool, renewals: Vec<Renewal>) {
+    let (told, done) = oneshot::channel::<()>();
+    let told = UntilTold::dropping((renewals, told));
     client.worker.report(Report::Invalidated { what, by: pool.node.clone(), told });
     // Ended by the sender being dropped, or not: a node that does not answer holds up nobody for long.
     _ = timeout(UNTIL_TOLD, done).await;

@@ -45,7 +45,7 @@ impl FakeNode {
         let path = folder.path().join("node");
         let listener = UnixListener::bind(&path).unwrap();
         let node = Node::new(id.to_owned(), Address::Unix(path), 1, true);
-        node.set_up(true);
+        node.set_up(true, crate::clock::tick().0);
         let heard = Rc::new(RefCell::new(Vec::new()));
         let scripts: VecDeque<_> = scripts.into_iter().collect();
         tokio::task::spawn_local(accept(listener, scripts, heard.clone()));

@@ -3,6 +3,7 @@
 use super::https::folder::roots;
 use super::https::leaf::Leaves;
 use super::recent::Recent;
+use super::renewing::Renewing;
 use http::HeaderValue;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,10 +22,15 @@ pub struct Front {
     pub leaves: Option<Arc<Leaves>>,
     /// What more than its owner may hold.
     pub doubled: Recent,
+    /// What its owner alone is asked for at the moment.
+    pub renewing: Arc<Renewing>,
 }
 
 /// Places for what more than its owner may hold: what is asked of two nodes is hot, and there are few of those.
 const DOUBLED: usize = 1 << 12;
+
+/// Places for what is being changed: requests that are under way.
+const RENEWING: usize = 1 << 12;
 
 /// An address that a client on this machine can use.
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {
@@ -52,6 +58,7 @@ impl Front {
             admin,
             leaves: None,
             doubled: Recent::new(DOUBLED),
+            renewing: Arc::new(Renewing::new(RENEWING)),
         }
     }
     /// The authorities that clients are to trust: each one's name and fingerprint.

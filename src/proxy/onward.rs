@@ -1,8 +1,9 @@
 //! A request on its way to a node, with all that belongs to it, and what its answer does to other copies.
 
-use super::effects::{invalidate, renewed};
+use super::effects::{Unfinished, invalidate, renewed};
 use super::link::{self, NodeAnswer, NodePool, Said, Tie};
 use super::relay;
+use super::renewing::Renewal;
 use super::worker::Client;
 use crate::net::http1::Upload;
 use crate::net::serve::{Interim, outlive};
@@ -34,6 +35,8 @@ pub struct OnwardRequest {
     pub request: Parts,
     pub answer: NodeAnswer,
     pub pool: Rc<NodePool>,
+    /// To be dropped at the answer's end.
+    pub unfinished: Option<Unfinished>,
 }
 
 impl Onward {
@@ -57,22 +60,26 @@ impl Onward {
             expect,
             forwarded_for: client.forwarded_for(),
             peer: None,
-            instead: false,
+            tenure: None,
             held: false,
             doubtful: false,
             tie: tie.as_ref(),
             pathless,
         };
         let plain = policy::requests::may_ask_peer(&request);
+        let renewal = (!plain).then(|| Renewal::of(&client.worker.front.renewing, key.hash()));
         let place = relay::asked(client, &asked, plain);
         let (answer, pool) = relay::relay(client, &asked, &mut upload, place).await?;
-        if !plain {
-            renewed(client, &key, &answer, &pool).await;
-        }
-        if !request.method.is_safe() {
-            Box::pin(invalidate(client, &request.method, &key, &answer, &pool)).await;
-        }
-        Ok(OnwardRequest { key, request, answer, pool })
+        let unfinished = match renewal {
+            Some(renewal) if request.method.is_safe() => renewed(client, &key, &answer, &pool, renewal).await,
+            renewal => {
+                if !request.method.is_safe() {
+                    Box::pin(invalidate(client, &request.method, &key, &answer, &pool, renewal)).await;
+                }
+                None
+            }
+        };
+        Ok(OnwardRequest { key, request, answer, pool, unfinished })
     }
 
     /// The same also where the client leaves before its answer: what it has changed is forgotten by all.

@@ -6,6 +6,7 @@ use super::hot::{Copy, Generation, RUNS_OUT};
 use super::link::{self, NodeAnswer, NodeContent as Body, NodePool, Said, verbatim};
 use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::record::Record;
+use super::renewing::Renewal;
 use super::reply::Reply;
 use super::route::RingQuery;
 use super::worker::Client;
@@ -106,6 +107,7 @@ impl Pass {
 
     /// Asks the node that owns its key.
     pub async fn relay(mut self) -> Finished<Reply> {
+        let renewal = self.special.then(|| Renewal::of(&self.client.worker.front.renewing, self.key.hash()));
         let (answer, pool) = match self.ask().await {
             PassAnswer::Same(head, body) => return self.confirmed(head, body),
             PassAnswer::Node(Ok(answered)) => answered,
@@ -119,8 +121,9 @@ impl Pass {
         if answer.head.challenges && self.version < Version::HTTP_2 {
             client.ties.make(&self.key);
         }
-        if self.special {
-            Box::pin(effects::renewed(client, &self.key, &answer, &pool)).await;
+        if let Some(renewal) = renewal {
+            let unfinished = Box::pin(effects::renewed(client, &self.key, &answer, &pool, renewal)).await;
+            self.record.iter_mut().zip(unfinished).for_each(|(record, unfinished)| record.hold(unfinished));
         }
         let request = || RequestHead::parts(&self.head);
         let capture = self.watch.capture(client, &self.key, request, &answer, &pool);
@@ -172,7 +175,7 @@ impl Pass {
             expect: false,
             forwarded_for: client.forwarded_for(),
             peer: None,
-            instead: false,
+            tenure: None,
             held: false,
             doubtful: false,
             tie: None,

@@ -7,6 +7,7 @@ use crate::lines::Logged;
 use crate::net::serve::Interim;
 use crate::wire::fault::{Blame, Kind, Whose};
 use http::StatusCode;
+use std::any::Any;
 use std::rc::Rc;
 
 /// Follows a request to its end, and writes down what it was when dropped.
@@ -16,6 +17,8 @@ pub struct Record {
     line: Option<(Rc<LogSink>, Box<LogLine>)>,
     /// Knows how its connection ended.
     client: Option<Interim>,
+    /// Ends with it.
+    held: Option<Box<dyn Any>>,
 }
 
 impl Record {
@@ -27,12 +30,22 @@ impl Record {
             cache: CacheResult::Unknown,
             blame: Some(Blame::new(Whose::Client, Kind::HttpRequestError)),
         };
-        Record { outcome: Outcome { verdict, sent: 0, end: AnswerEnd::ClientLeft }, shared, line, client: None }
+        Record {
+            outcome: Outcome { verdict, sent: 0, end: AnswerEnd::ClientLeft },
+            shared,
+            line,
+            client: None,
+            held: None,
+        }
     }
     /// Whose connection says, at the end, why the answer did not come to its own.
     pub fn of_client(mut self, client: Interim) -> Record {
         self.client = Some(client);
         self
+    }
+    /// To be dropped when the answer has ended.
+    pub fn hold(&mut self, what: impl Any) {
+        self.held = Some(Box::new(what));
     }
     /// The head goes out. What is not ended by then was left by the client.
     pub fn decide(&mut self, verdict: Verdict) {

@@ -1,8 +1,10 @@
 //! Asks the owners of a key, in order, until one answers.
 
-use super::link::{self, LinkError, NodeAnswer, NodePool};
+use super::link::{self, LinkError, NodeAnswer, NodePool, Said};
 use super::route::{self, RingQuery, Where};
+use super::tenure::tenure;
 use super::worker::{Client, Worker};
+use crate::clock::tick;
 use crate::cluster::views::{Node, Report};
 use crate::net::dial;
 use crate::net::http1::Upload;
@@ -14,7 +16,7 @@ use link::Want;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// At how many nodes a request may break something that was alive before it came: at each it is asked once more on a new
 /// connection, and what breaks two of them is not repeated.
@@ -51,23 +53,26 @@ pub async fn relay(
         heed(client, request, &answered.0);
         return Ok(answered);
     }
+    if is_get(request) && request.tie.is_none() {
+        try_out(worker, request, &asked);
+    }
     let has_body = upload.is_some();
     let (mut breaks, mut lost) = (0, None);
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
+        let (view, key, place) = (&routing.view, request.key, asked.place);
         // Only a GET is stored, so only a GET is worth asking for.
-        let peer = if is_get(request) && request.tie.is_none() && !request.key.is_addressed() {
-            route::peer(&routing.view, request.key, asked.place, candidate)
-        } else {
-            None
-        };
+        let is_shared = is_get(request) && request.tie.is_none() && !request.key.is_addressed();
+        let peer = is_shared.then(|| route::peer(view, key, place, candidate)).flatten();
+        let reads = matches!(*request.method, Method::GET | Method::HEAD) && request.tie.is_none();
+        let tenure = reads.then(|| tenure(view, key, place, candidate, tick().0)).flatten();
         let doubtful = pool.node.is_doubtful();
         let instead = candidate.instead_of.is_some();
         if instead {
             worker.front.doubled.note(request.key.hash());
         }
-        let request = &link::Request { peer, instead, doubtful, ..*request };
+        let request = &link::Request { peer, tenure, doubtful, ..*request };
         let broken = match attempt(worker, pool, request, upload).await {
             // It has nothing of the owner's, which comes next.
             Ok(answer) if instead && answer.head.asks_owner => {
@@ -95,6 +100,39 @@ pub async fn relay(
     }
     // Somebody is there, and has perhaps done what was asked.
     Err(lost.unwrap_or_else(|| nobody(asked.place)))
+}
+
+/// An owner that was slow shows whether it still is by what it holds of what others are asked for in its place. Nobody is answered
+/// with that: it may be older than what those have.
+fn try_out(worker: &Worker, request: &link::Request<'_>, asked: &RingQuery) {
+    let routing = worker.routing();
+    let on_trial = route::on_trial(&routing.view, asked);
+    let Some(pool) = on_trial.and_then(|(index, _)| routing.pools.get(index)).cloned() else { return };
+    let (key, said, client) = (request.key.clone(), request.said.lines(), request.client.to_vec());
+    let (version, from, limit) = (request.version, request.from, worker.config.timeouts.first_byte);
+    worker.connections.spawn(async move {
+        let request = link::Request {
+            interim: None,
+            method: &Method::HEAD,
+            key: &key,
+            said: Said::Lines(&said),
+            version,
+            from,
+            client: &client,
+            te_trailers: false,
+            upgrade: None,
+            framing: BodyLength::None,
+            expect: false,
+            forwarded_for: None,
+            peer: None,
+            tenure: None,
+            held: true,
+            doubtful: false,
+            tie: None,
+            pathless: false,
+        };
+        _ = timeout(limit, link::exchange(&pool, &request, &mut None, Want::Any)).await;
+    });
 }
 
 /// What an answer says of the origin.
@@ -131,10 +169,12 @@ pub fn asked(client: &Client, request: &link::Request<'_>, plain: bool) -> RingQ
     let position = view.ring.position(text);
     // Of a store that each client asks itself nobody lends, and nobody has what another holds.
     let plain = plain && !request.key.is_addressed();
-    let heat = if plain && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
+    let (is_alone, factor) = (worker.front.renewing.has(request.key.hash()), worker.config.ring.load_factor);
+    let heat =
+        if plain && !is_alone && is_get(request) && request.tie.is_none() { worker.heat(position) } else { None };
     // What the node could not ask the owner for would be stored there all the same.
     let is_spilled = plain && is_get(request) || !matches!(*request.method, Method::GET | Method::HEAD);
-    let factor = if is_spilled { worker.config.ring.load_factor } else { 0.0 };
+    let factor = if is_spilled && !is_alone { factor } else { 0.0 };
     RingQuery { position, place, heat, factor, proved: worker.config.cluster.secret.is_some() }
 }
 
@@ -157,7 +197,9 @@ pub fn held<'a>(
     // Who is alone shares no write and no read, and who may hold what has been purged is not asked for that.
     let is_fit = |node: &Node| node.load.load(Ordering::Relaxed) > 0 && !node.is_doubtful();
     let pool = routing.pools.get(owner.index).filter(|pool| is_fit(&pool.node))?.clone();
-    if route::peer(&routing.view, request.key, asked.place, owner).is_some() {
+    let (view, key) = (&routing.view, request.key);
+    let has_another = || tenure(view, key, asked.place, owner, tick().0).is_some();
+    if route::peer(view, key, asked.place, owner).is_some() || has_another() {
         return None;
     }
     let waiting = link::held(&pool, &link::Request { held: true, ..*request })?;
@@ -196,7 +238,7 @@ fn blame(worker: &Worker, pool: &Rc<NodePool>, broken: &LinkError) {
         LinkError::Unreachable(e) if turns_away(e) => {
             pool.close_idle();
             // Others see it as well: one report is enough.
-            if pool.node.set_up(false) {
+            if pool.node.set_up(false, tick().0) {
                 worker.report(Report::Refused(pool.node.clone()));
             }
         }

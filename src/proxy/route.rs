@@ -36,12 +36,19 @@ impl Where {
     fn allows(self, node: &Node) -> bool {
         self != Where::ThisMachine || node.same_machine
     }
+
+    /// Whether a node is among those that are asked first, where it is well.
+    pub fn is_for(self, node: &Node) -> bool {
+        self.allows(node) && !matches!(self, Where::Beside(ip) if is_at(node, ip))
+    }
 }
 
 /// A node to be asked, by index in the view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub index: usize,
+    /// It is the owner by the ring.
+    pub is_owner: bool,
     /// The owner, where this node is asked on purpose in its place: it is to ask the owner before the origin.
     pub instead_of: Option<usize>,
 }
@@ -86,7 +93,8 @@ pub fn candidates(view: &View, asked: RingQuery) -> impl Iterator<Item = Candida
     let rest = move || {
         let mut others: Vec<_> = view.ring.successors(position).filter(|index| Some(*index) != first_index).collect();
         others.sort_by_key(liked);
-        others.into_iter().filter(serves).map(Candidate::plain)
+        let owner = view.ring.owner(position);
+        others.into_iter().filter(serves).map(move |index| Candidate::plain(index, Some(index) == owner))
     };
     first.into_iter().chain(std::iter::once_with(rest).flatten())
 }
@@ -107,36 +115,40 @@ fn first(
     liked: impl Fn(usize) -> Liking,
 ) -> Option<Candidate> {
     let RingQuery { position, heat, factor, proved, .. } = asked;
-    if let Some(owner) = view.ring.owner(position).filter(|index| serves(*index)) {
-        // A slow one is sent a trickle of what it owns, to see whether it still is.
-        let takes = match liked(owner) {
-            Liking::Gladly => heat.is_none() && factor <= 0.0,
-            Liking::Slow => view.nodes[owner].pace.admits(),
-            Liking::Doubtful | Liking::Last => false,
-        };
-        if takes {
-            return Some(Candidate::plain(owner));
-        }
+    let is_well = |index: &usize| serves(*index) && liked(*index) == Liking::Gladly;
+    if heat.is_none()
+        && factor <= 0.0
+        && let Some(owner) = view.ring.owner(position).filter(is_well)
+    {
+        return Some(Candidate::plain(owner, true));
     }
     let load = |index: usize| {
         let node = view.nodes.get(index).filter(|_| serves(index) && liked(index) == Liking::Gladly)?;
         Some(node.load.load(Ordering::Relaxed))
     };
     let choice = view.ring.choose(position, heat, factor, load)?;
+    let is_owner = |index: usize| view.ring.owner(position) == Some(index);
     let instead_of = (choice.member != choice.owner).then_some(choice.owner);
     // Who cannot ask the owner would renew by itself, and its pages would be older than the owner's, or newer.
     let other = &view.nodes[choice.member];
     let asks = |owner: usize| (proved || other.address.is_private()) && is_fit(&view.nodes[owner], other, asked.place);
     if instead_of.is_some_and(|owner| !asks(owner)) {
-        return Some(Candidate::plain(choice.owner));
+        return Some(Candidate::plain(choice.owner, is_owner(choice.owner)));
     }
-    Some(Candidate { index: choice.member, instead_of })
+    Some(Candidate { index: choice.member, is_owner: is_owner(choice.member), instead_of })
 }
 
 impl Candidate {
-    fn plain(index: usize) -> Candidate {
-        Candidate { index, instead_of: None }
+    fn plain(index: usize, is_owner: bool) -> Candidate {
+        Candidate { index, is_owner, instead_of: None }
     }
+}
+
+/// The owner, where it was slow and is to show whether it still is.
+pub fn on_trial<'a>(view: &'a View, asked: &RingQuery) -> Option<(usize, &'a Node)> {
+    let index = view.ring.owner(asked.position)?;
+    let node = view.nodes.get(index).filter(|node| node.is_up() && liking(node, asked.place) == Liking::Slow)?;
+    node.pace.admits().then_some((index, &**node))
 }
 
 /// Whom the node that is asked is to ask before the origin: the owner, where it is asked in the owner's place; else who
@@ -186,7 +198,7 @@ mod tests {
         let member = |i: usize| Member { id: format!("n{i}"), weight: 1 };
         let node = |i: usize| {
             let node = Node::new(format!("n{i}"), Address::Tcp(format!("10.0.0.{i}:1")), 1, i < 3);
-            node.set_up(true);
+            node.set_up(true, 0);
             Arc::new(node)
         };
         let ring = Ring::new(Hash::Xxh3, 64, (0..5).map(member));
@@ -221,8 +233,8 @@ mod tests {
     fn a_node_that_is_not_up_is_passed_over() {
         let view = view();
         let before = order(&view, "http://a.example/");
-        view.nodes[before[0]].set_up(false);
-        view.nodes[before[2]].set_up(false);
+        view.nodes[before[0]].set_up(false, 0);
+        view.nodes[before[2]].set_up(false, 0);
         assert_eq!(order(&view, "http://a.example/"), [before[1], before[3], before[4]]);
     }
 
@@ -280,7 +292,7 @@ mod tests {
         let mut members = before.ring.members().to_vec();
         members.push(Member { id: "n5".to_owned(), weight: 1 });
         let node = Arc::new(Node::new("n5".to_owned(), at.parse().unwrap(), 1, here));
-        node.set_up(true);
+        node.set_up(true, 0);
         let nodes = before.nodes.iter().cloned().chain([node]).collect();
         let after = View::new(2, Ring::new(Hash::Xxh3, 64, members), nodes).after(&before, 0, 1000);
         let owner = |view: &View, key: &Key| view.ring.owner(view.ring.position(key.as_str())).unwrap();
@@ -291,7 +303,7 @@ mod tests {
     }
 
     fn named(view: &View, key: &Key, asked: usize) -> Option<String> {
-        peer(view, key, at(view, key), Candidate::plain(asked)).map(|node| node.id.clone())
+        peer(view, key, at(view, key), Candidate::plain(asked, false)).map(|node| node.id.clone())
     }
 
     #[test]
@@ -314,8 +326,8 @@ mod tests {
     fn who_is_down_or_may_hold_what_was_purged_is_not_named() {
         let (view, key, owner, previous) = joined("10.0.0.5:1", false);
         for (up, doubtful, expected) in [(false, false, false), (true, true, false), (true, false, true)] {
-            previous.set_up(up);
-            previous.set_doubtful(doubtful);
+            previous.set_up(up, 0);
+            previous.set_doubtful(doubtful, 0);
             assert_eq!(named(&view, &key, owner).is_some(), expected, "up {up}, doubtful {doubtful}");
         }
     }
@@ -334,7 +346,7 @@ mod tests {
         for ((from, from_here), (to, to_here), expected) in rows {
             let node = |id: &str, at: &str, here| Node::new(id.to_owned(), at.parse().unwrap(), 1, here);
             let (from, to) = (node("a", from, from_here), node("b", to, to_here));
-            from.set_up(true);
+            from.set_up(true, 0);
             assert_eq!(is_fit(&from, &to, Where::Anywhere), expected, "{} by {}", from.address, to.address);
             assert_eq!(is_fit(&from, &to, Where::ThisMachine), expected && from_here, "{}", from.address);
         }
@@ -349,7 +361,7 @@ mod tests {
         assert!(moved.len() > 20 && moved.iter().all(|key| named(&view, key, owner).is_none()), "{}", moved.len());
         let node = |id: &str| Arc::new(Node::new(id.to_owned(), format!("unix:/{id}").parse().unwrap(), 1, true));
         let nodes: Vec<_> = (0..5).map(|i| node(&format!("n{i}"))).collect();
-        nodes.iter().for_each(|node| _ = node.set_up(true));
+        nodes.iter().for_each(|node| _ = node.set_up(true, 0));
         let ring = Ring::new(Hash::Xxh3, 64, (0..5).map(|i| Member { id: format!("n{i}"), weight: 1 }));
         let all = View::new(1, ring, nodes);
         let key = &moved[0];
@@ -365,7 +377,7 @@ mod tests {
         let order = order(&view, KEY);
         assert_eq!(named(&view, &key, order[0]), None);
         view.nodes[order[0]].set_returned(true);
-        view.nodes[order[1]].set_up(false);
+        view.nodes[order[1]].set_up(false, 0);
         // Nodes 0 to 2 are on this machine, and all have addresses that mean the same everywhere.
         assert_eq!(named(&view, &key, order[0]), Some(view.nodes[order[2]].id.clone()));
     }
@@ -388,9 +400,9 @@ mod tests {
         let order = order(&view, url);
         let hot = RingQuery { heat: Some(1000), ..asked(&view, url) };
         let first = || candidates(&view, hot).next().unwrap();
-        assert_eq!(first(), Candidate::plain(order[0]));
+        assert_eq!(first(), Candidate::plain(order[0], true));
         view.nodes[order[0]].load.store(1, Ordering::Relaxed);
-        let second = Candidate { index: order[1], instead_of: Some(order[0]) };
+        let second = Candidate { index: order[1], is_owner: false, instead_of: Some(order[0]) };
         assert_eq!(first(), second);
         let then: Vec<_> = candidates(&view, hot).map(|candidate| candidate.index).collect();
         assert_eq!(
@@ -399,53 +411,56 @@ mod tests {
             "which is asked again when it has sent on to the owner in vain"
         );
         let unheeded = RingQuery { proved: false, ..hot };
-        assert_eq!(candidates(&view, unheeded).next(), Some(Candidate::plain(order[0])), "it could not ask the owner");
+        assert_eq!(
+            candidates(&view, unheeded).next(),
+            Some(Candidate::plain(order[0], true)),
+            "it could not ask the owner"
+        );
         let key = Key::parse("http://127.0.0.1/").unwrap();
-        let asks = |place: Where| peer(&view, &key, place, Candidate { index: 0, instead_of: Some(1) });
+        let asks =
+            |place: Where| peer(&view, &key, place, Candidate { index: 0, is_owner: false, instead_of: Some(1) });
         assert_eq!(
             asks(Where::Anywhere).map(|node| node.id.as_str()),
             Some("n1"),
             "who asks the owner before the origin"
         );
-        view.nodes[1].pace.allow(Some(2));
+        view.nodes[1].allow(Some(2), 0);
         assert!(asks(Where::Anywhere).is_none(), "but not a slow one");
-        view.nodes[1].pace.allow(None);
-        view.nodes[order[0]].set_up(false);
+        view.nodes[1].allow(None, 0);
+        view.nodes[order[0]].set_up(false, 0);
         view.nodes[order[1]].load.store(1, Ordering::Relaxed);
-        assert_eq!(first(), Candidate { index: order[2], instead_of: Some(order[1]) });
+        assert_eq!(first(), Candidate { index: order[2], is_owner: false, instead_of: Some(order[1]) });
     }
 
     #[test]
     fn a_node_that_missed_a_purge_is_asked_last_of_all_and_still_asked() {
         let (view, url) = (view(), "http://a.example/");
         let before = order(&view, url);
-        view.nodes[before[0]].set_doubtful(true);
-        view.nodes[before[1]].pace.allow(Some(1));
+        view.nodes[before[0]].set_doubtful(true, 0);
+        view.nodes[before[1]].allow(Some(1), 0);
         let after = [before[2], before[3], before[4], before[1], before[0]];
         assert_eq!(order(&view, url), after);
         let hot = RingQuery { heat: Some(1000), ..asked(&view, url) };
         assert_ne!(candidates(&view, hot).next().unwrap().index, before[0], "nor is it an owner of a hot key");
-        before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(false));
+        before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(false, 0));
         assert_eq!(order(&view, url), [before[0]], "better than nobody");
     }
 
     #[test]
-    fn a_slow_node_is_asked_last_but_for_a_trickle_of_what_it_owns() {
+    fn a_slow_node_is_asked_last_and_on_trial_for_as_much_as_it_is_allowed() {
         let (view, url) = (view(), "http://a.example/");
         let before = order(&view, url);
-        view.nodes[before[0]].pace.allow(Some(1));
-        view.nodes[before[2]].pace.allow(Some(1));
-        assert_eq!(
-            order(&view, url),
-            [before[0], before[1], before[3], before[4], before[2]],
-            "the one of the trickle"
-        );
+        assert!(on_trial(&view, &asked(&view, url)).is_none(), "it is not slow");
+        view.nodes[before[0]].allow(Some(1), 0);
+        view.nodes[before[2]].allow(Some(1), 0);
         let last = [before[1], before[3], before[4], before[0], before[2]];
         assert_eq!([order(&view, url), order(&view, url)], [last.to_vec(), last.to_vec()]);
+        let on_trial = || on_trial(&view, &asked(&view, url)).map(|(index, _)| index);
+        assert_eq!([on_trial(), on_trial()], [Some(before[0]), None]);
         let hot = RingQuery { heat: Some(1001), ..asked(&view, url) };
-        let second = Candidate { index: before[3], instead_of: Some(before[1]) };
+        let second = Candidate { index: before[3], is_owner: false, instead_of: Some(before[1]) };
         assert_eq!(candidates(&view, hot).next(), Some(second), "nor is it a second owner");
-        before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(*index == before[2]));
+        before[1..].iter().for_each(|index| _ = view.nodes[*index].set_up(*index == before[2], 0));
         assert_eq!(order(&view, url), [before[0], before[2]], "nobody else is there");
     }
 }

@@ -192,10 +192,11 @@ async fn forward(
     let (interim, upgrade) = (body.interim(), body.take_upgrade());
     let upload = upload::of(body, framing);
     let onward = Onward { key, request, hop, framing, expect, pathless, interim, tie, upload };
-    let Answered { key, request, answer, pool } = match onward.request.method.is_safe() {
+    let Answered { key, request, answer, pool, unfinished } = match onward.request.method.is_safe() {
         true => onward.ask(client).await?,
         false => onward.ask_to_its_end(client).await?,
     };
+    record.iter_mut().zip(unfinished).for_each(|(record, unfinished)| record.hold(unfinished));
     if answer.head.challenges && can_tie {
         client.ties.make(&key);
     }

@@ -162,9 +162,9 @@ fn a_node_that_missed_a_purge_is_asked_only_where_nobody_else_is_and_for_nothing
     run(async {
         let script = |body| vec![vec![Act::Head, answer("", body), Act::Head, answer("", body)]];
         let stage = Stage::new(vec![script("from the owner"), script("from the next")]);
-        stage.nodes[0].node.set_doubtful(true);
+        stage.nodes[0].node.set_doubtful(true, crate::clock::tick().0);
         assert!(stage.talk(GET, "from the next").await.ends_with("from the next"));
-        stage.nodes[1].node.set_up(false);
+        stage.nodes[1].node.set_up(false, crate::clock::tick().0);
         assert!(stage.talk(GET, "from the owner").await.ends_with("from the owner"));
         let heard = stage.nodes[0].heard(0);
         assert!(heard.contains("cache-control: no-cache\r\n"), "{heard}");
@@ -267,7 +267,7 @@ fn a_request_waiting_for_a_silent_node_moves_when_the_probes_say_so() {
             let verdict = async {
                 // The sweep has noticed that the request waits.
                 let Some(Heard::Report(Report::Suspect(node))) = stage.reports.next().await else { panic!("suspect") };
-                node.set_up(false);
+                node.set_up(false, crate::clock::tick().0);
                 if told {
                     stage.health.send_replace(1);
                 }

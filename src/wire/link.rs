@@ -19,15 +19,9 @@ pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
 /// To the node: this connection is one client's alone, and so is the origin's that it is answered from (NTLM, Negotiate).
 pub const PINNED: HeaderName = HeaderName::from_static("ringhold-pinned");
 
-/// To the node, beside [`PEER`]: that one is the owner, which answers for both ([`ONLY`]). From the owner to the node that has
-/// asked it ([`PASSES`]), and from that one to the front ([`ASK`]).
+/// To the node, and from it to the owner that it asks: since when what it has of the URL counts ([`Tenure`]). From the owner to
+/// the node that has asked it ([`PASSES`]), and from that one to the front ([`ASK`]).
 pub const OWNER: HeaderName = HeaderName::from_static("ringhold-owner");
-/// Nothing will do but what the owner has lent and is still fresh.
-pub const ONLY: &str = "only";
-/// Whether [`OWNER`] says [`ONLY`].
-pub fn is_only(said: &[u8]) -> bool {
-    said == ONLY.as_bytes()
-}
 /// The owner stores nothing of it, so the origin may be asked.
 pub const PASSES: &str = "passes";
 /// Nothing was lent: the front is to ask the owner itself.

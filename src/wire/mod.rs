@@ -20,6 +20,7 @@ mod reference;
 pub mod status;
 mod structured;
 pub mod target;
+pub mod tenure;
 pub mod via;
 pub mod view;
 pub mod written;

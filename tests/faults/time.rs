@@ -6,5 +6,7 @@ mod half;
 mod kept;
 #[path = "time/order.rs"]
 mod order;
+#[path = "time/owners.rs"]
+mod owners;
 #[path = "time/quiet.rs"]
 mod quiet;

@@ -111,23 +111,28 @@ impl Watched {
                 tracing::info!(node = id, "node was slow: it is tried again");
                 self.node.pace.forget();
             }
-            OutlierChange::PutBack => tracing::info!(node = id, "node is slow no more"),
+            OutlierChange::PutBack => {
+                tracing::info!(node = id, "node is slow no more");
+                // Others have answered in its place.
+                self.returned = Some(now);
+                self.node.set_returned(true);
+            }
         }
-        self.node.pace.allow(self.pace.allowance());
+        self.node.allow(self.pace.allowance(), now.0);
     }
 
-    pub fn start_afresh(&mut self) {
+    pub fn start_afresh(&mut self, now: Tick) {
         self.pace = Pace::default();
         self.relapses = Relapses::default();
         self.node.pace.forget();
-        self.node.pace.allow(None);
+        self.node.allow(None, now.0);
     }
 
-    pub fn meet(&mut self, boot: u64, memory: u64) {
+    pub fn meet(&mut self, boot: u64, memory: u64, now: Tick) {
         self.complaint.clear();
         self.node.set_boot(boot);
         if self.verdict.boot() != boot {
-            self.start_afresh();
+            self.start_afresh(now);
         }
         // A worker has marked it and the report of that was lost: as if it had come.
         if self.verdict.standing == NodeStanding::Up && !self.node.is_up() {
@@ -169,13 +174,13 @@ impl Watched {
     }
 
     /// It is asked for nothing by other nodes from the moment that it misses something until it has promised to validate.
-    pub fn note_doubt(&self, event: Event, action: Action) {
+    pub fn note_doubt(&self, event: Event, action: Action, now: Tick) {
         match (event, action) {
             (Event::Missed { .. }, _) | (_, Action::Revalidate | Action::CatchUp | Action::PassOver(_)) => {
-                self.node.set_doubtful(true)
+                self.node.set_doubtful(true, now.0)
             }
             // Another process, or one that owes nothing.
-            (Event::Answered { .. } | Event::Revalidated { .. }, _) => self.node.set_doubtful(false),
+            (Event::Answered { .. } | Event::Revalidated { .. }, _) => self.node.set_doubtful(false, now.0),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! PURE. A node that comes and goes, as behind a lossy link: each return has it validate all that it holds, so it is left
 //! out for longer each time.
 
-use crate::cluster::views::handover::Millis;
+use crate::cluster::views::Millis;
 
 /// The pause after the first relapse; it doubles with each that follows.
 const FIRST: Millis = 1000;

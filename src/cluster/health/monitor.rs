@@ -121,7 +121,7 @@ impl Health {
             let owed = self.doubts.owed(id, memory).filter(|token| is_met && watched.heeded != Some(*token));
             if owed.is_some() {
                 watched.heed(memory, owed);
-                watched.node.set_doubtful(true);
+                watched.node.set_doubtful(true, tick().0);
                 watched.poke.notify_one();
             }
         }
@@ -148,7 +148,7 @@ impl Health {
 
     /// A node that is no longer followed has ended.
     pub fn ended(&self, node: &Node) {
-        if node.set_up(false) {
+        if node.set_up(false, tick().0) {
             self.changed();
         }
     }
@@ -208,7 +208,7 @@ impl Health {
         let before = watched.verdict.standing;
         if let Event::Answered { boot, memory } = event {
             let is_new = watched.verdict.boot() == 0;
-            watched.meet(boot, memory);
+            watched.meet(boot, memory, tick());
             // One that does not know yet what it holds may hold all that it held.
             if memory != 0 {
                 self.doubts.met(&node.id, memory);
@@ -224,7 +224,7 @@ impl Health {
             watched.news = MissedNews::default();
         }
         watched.note_return(before, action, self.handover, tick());
-        watched.note_doubt(event, action);
+        watched.note_doubt(event, action, tick());
         self.mark(watched, action);
         if watched.becomes_private() | (watched.verdict.standing != before) {
             self.changed();
@@ -237,7 +237,7 @@ impl Health {
         match action {
             Action::PutUp => {
                 tracing::info!(node = id, "node is up");
-                watched.node.set_up(true);
+                watched.node.set_up(true, tick().0);
             }
             Action::PassOver(why) => {
                 let what = match why {
@@ -245,7 +245,7 @@ impl Health {
                     PassedOver::Silent => "is silent",
                 };
                 tracing::warn!(node = id, "node {what}: its keys go to the next owner");
-                watched.node.set_up(false);
+                watched.node.set_up(false, tick().0);
             }
             Action::Nothing | Action::Revalidate | Action::CatchUp => {}
         }

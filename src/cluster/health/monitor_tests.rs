@@ -70,7 +70,7 @@ fn a_node_that_does_not_revalidate_stays_out() {
         let (fake, _listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
         fake.status.store(500, Ordering::Relaxed);
-        node.set_up(false);
+        node.set_up(false, crate::clock::tick().0);
         bench.health.refused(&node, false);
         until("asked more than once", || fake.said().len() > 2).await;
         assert!(!node.is_up());
@@ -85,7 +85,7 @@ fn a_mark_of_a_worker_whose_report_was_lost_is_noticed() {
         let bench = Bench::new();
         let (fake, _listening, node) = bench.node("n1", 7);
         until("up", || node.is_up()).await;
-        node.set_up(false);
+        node.set_up(false, crate::clock::tick().0);
         until("up again", || node.is_up()).await;
         assert_eq!(fake.said(), ["POST /revalidate"]);
     });
@@ -176,8 +176,8 @@ fn of_two_slow_nodes_among_three_one_is_passed_over_and_the_silent_count_as_well
         assert!(n1.is_up() && n1.pace.is_slow(), "slow is not dead");
         fake3.silent.store(true, Ordering::Relaxed);
         until("silent for so long that it is certain", || !n3.is_up()).await;
-        n1.pace.allow(None);
-        bench.health.board().watched.get_mut("n1").unwrap().start_afresh();
+        n1.allow(None, crate::clock::tick().0);
+        bench.health.board().watched.get_mut("n1").unwrap().start_afresh(crate::clock::tick());
         hits(&n1, 300);
         assert_eq!(judge(&[&n1, &n2]), [false; 3], "the silent one takes the room");
     });

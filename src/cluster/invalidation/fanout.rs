@@ -6,7 +6,7 @@ use super::queues::{Invalid, Item, QUEUE, QueuedLines, Teller, said};
 use crate::clock::{Tick, tick};
 use crate::cluster::ControlPlane;
 use crate::cluster::link::{Link, LinkTrouble};
-use crate::cluster::views::{Node, Outdated};
+use crate::cluster::views::{Node, Outdated, UntilTold};
 use crate::wire::percent;
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ const WHY: usize = 200;
 const FAREWELLS: usize = 16;
 
 /// Nodes have heard of it, or are doubted.
-type Delivered = (Arc<[Outdated]>, oneshot::Sender<()>);
+type Delivered = (Arc<[Outdated]>, UntilTold);
 
 async fn tell_fronts(mut settled: mpsc::Receiver<Delivered>, cluster: Arc<ControlPlane>) {
     let mut lines = QueuedLines::default();
@@ -92,8 +92,9 @@ impl ControlPlane {
             while let Some(Invalid { what, by, told }) = queue.recv().await {
                 let (what, nodes): (Arc<[Outdated]>, _) = (what.into(), cluster.to_be_told());
                 lines.keep_nodes(&nodes);
-                let (settled, all) = oneshot::channel();
-                let (settled, due) = (Arc::new(settled), Tick(tick().0 + NODES.as_millis() as u64));
+                let (settled, all) = oneshot::channel::<()>();
+                let (settled, due) =
+                    (Arc::new(UntilTold::dropping(settled)), Tick(tick().0 + NODES.as_millis() as u64));
                 for node in nodes.iter().filter(|node| node.id != by) {
                     if node.is_up() {
                         lines.tell(&cluster.health, node, Item { what: what.clone(), due, _told: settled.clone() });

@@ -4,14 +4,14 @@
 use super::broadcast::{self, FrontListener, Manners};
 use crate::clock::{Tick, tick};
 use crate::cluster::health::monitor::Health;
-use crate::cluster::views::{Node, Outdated};
+use crate::cluster::views::{Node, Outdated, UntilTold};
 use crate::config::ClusterConfig as Secrets;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 /// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
 pub const QUEUE: usize = 1024;
@@ -28,7 +28,7 @@ pub struct Invalid {
     pub what: Vec<Outdated>,
     pub by: String,
     /// Dropped when every node that is up, and every other front, has been told, or is doubted: somebody's answer waits.
-    pub told: oneshot::Sender<()>,
+    pub told: UntilTold,
 }
 
 /// What one of them is to be told. Dropped when it was, or is doubted.
@@ -37,7 +37,7 @@ pub struct Item {
     /// Until then; whoever waits for that is not held up for longer.
     pub due: Tick,
     /// Dropped with the last of those that are told the same.
-    pub _told: Arc<oneshot::Sender<()>>,
+    pub _told: Arc<UntilTold>,
 }
 
 impl Item {

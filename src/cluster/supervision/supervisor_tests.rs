@@ -54,7 +54,7 @@ fn a_child_gets_the_configuration_on_one_line_and_a_dead_one_is_followed_by_anot
         let first = bench.life(0).await;
         let config: Config = serde_json::from_str(&bench.lives()[0].1).unwrap();
         assert_eq!(config.state.path, bench.folder.path().join("state"));
-        bench.node.set_up(true);
+        bench.node.set_up(true, crate::clock::tick().0);
         kill_process(first, Signal::KILL).unwrap();
         let second = bench.life(1).await;
         assert!(!lives(first) && first != second);

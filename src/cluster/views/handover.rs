@@ -1,11 +1,11 @@
 //! PURE. Who owned a key before: the rings of before a change, for as long as their owners hold what has moved.
 
-use super::node::Node;
+use super::node::{Millis, Node};
 use crate::ring::Ring;
 use std::sync::Arc;
 
-/// A point on the steady clock, in milliseconds.
-pub type Millis = u64;
+/// When a ring ended that this front has not routed by.
+pub const UNKNOWN: Millis = 0;
 
 /// So many rings of before are remembered: one change may follow another before the first has been handed over.
 const MOST: usize = 4;
@@ -19,17 +19,19 @@ struct Before {
     ring: Arc<Ring>,
     /// `nodes[i]` is `ring.members()[i]`, where that one is still known.
     nodes: Vec<Option<Arc<Node>>>,
+    /// When the next ring took its place, or [`UNKNOWN`].
+    ended: Millis,
     until: Millis,
 }
 
 impl Handover {
     /// With one more ring, which was the last one until now. An empty ring has nothing to hand over.
-    pub fn begin(&mut self, ring: Arc<Ring>, known: impl Fn(&str) -> Option<Arc<Node>>, until: Millis) {
+    pub fn begin(&mut self, ring: Arc<Ring>, known: impl Fn(&str) -> Option<Arc<Node>>, ended: Millis, until: Millis) {
         if ring.members().is_empty() {
             return;
         }
         let nodes = ring.members().iter().map(|member| known(&member.id)).collect();
-        self.0.insert(0, Before { ring, nodes, until });
+        self.0.insert(0, Before { ring, nodes, ended, until });
         self.0.truncate(MOST);
     }
 
@@ -58,6 +60,15 @@ impl Handover {
     /// The newest first.
     pub fn rings(&self) -> impl Iterator<Item = &Ring> {
         self.0.iter().map(|before| &*before.ring)
+    }
+
+    /// Since when `owner` has owned a key, where another did not long ago and that is known.
+    pub fn since(&self, position: u64, owner: &str) -> Option<Millis> {
+        let is_anothers = |before: &&Before| {
+            let member = before.ring.owner(position).and_then(|index| before.ring.members().get(index));
+            member.is_some_and(|member| member.id != owner)
+        };
+        self.0.iter().find(is_anothers).map(|before| before.ended).filter(|ended| *ended != UNKNOWN)
     }
 
     /// The last owner of a key before `owner` that is fit to be asked.
@@ -101,8 +112,8 @@ mod tests {
     #[test]
     fn it_lasts_its_time_and_no_longer() {
         let mut handover = Handover::default();
-        handover.begin(ring(&["a"]), known, 10 * MINUTES);
-        handover.begin(ring(&["a", "b"]), known, 12 * MINUTES);
+        handover.begin(ring(&["a"]), known, 0, 10 * MINUTES);
+        handover.begin(ring(&["a", "b"]), known, 0, 12 * MINUTES);
         for (now, rings, next) in [
             (2 * MINUTES, 2, Some(10 * MINUTES)),
             (10 * MINUTES - 1, 2, Some(10 * MINUTES)),
@@ -121,8 +132,8 @@ mod tests {
     fn the_last_owner_before_this_one_is_named() {
         let (first, second) = (ring(&["a", "b"]), ring(&["a", "b", "c"]));
         let mut handover = Handover::default();
-        handover.begin(first.clone(), known, MINUTES);
-        handover.begin(second.clone(), known, MINUTES);
+        handover.begin(first.clone(), known, 0, MINUTES);
+        handover.begin(second.clone(), known, 0, MINUTES);
         let now = ring(&["a", "b", "c", "d"]);
         let mut skipped = 0;
         for key in keys() {
@@ -139,7 +150,7 @@ mod tests {
     #[test]
     fn who_is_not_fit_or_not_known_is_not_named() {
         let mut handover = Handover::default();
-        handover.begin(ring(&["a", "gone"]), known, MINUTES);
+        handover.begin(ring(&["a", "gone"]), known, 0, MINUTES);
         let asked = node("b");
         for key in keys() {
             let named = handover.previous(&key, &asked, |_| true).map(|node| node.id.as_str());
@@ -149,17 +160,35 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_owned_since_the_last_change_that_moved_it() {
+        let mut handover = Handover::default();
+        handover.begin(ring(&["a", "b"]), known, 100, MINUTES);
+        handover.begin(ring(&["a", "b", "c"]), known, 200, MINUTES);
+        let now = ring(&["a", "b", "c", "d"]);
+        let position = |key: &str| now.position(key);
+        for key in keys() {
+            let (owner, before) = (owner(&now, &key), owner(&ring(&["a", "b", "c"]), &key));
+            let expected = match (owner == before, before == "c") {
+                (false, _) => Some(200),
+                (true, true) => Some(100),
+                (true, false) => None,
+            };
+            assert_eq!(handover.since(position(&key), &owner), expected, "{key}: {before}, {owner}");
+        }
+    }
+
+    #[test]
     fn changes_upon_changes_are_bounded() {
         let mut handover = Handover::default();
-        (0..20).for_each(|_| handover.begin(ring(&["a"]), known, MINUTES));
-        handover.begin(ring(&[]), known, MINUTES);
+        (0..20).for_each(|_| handover.begin(ring(&["a"]), known, 0, MINUTES));
+        handover.begin(ring(&[]), known, 0, MINUTES);
         assert_eq!(handover.0.len(), MOST);
     }
 
     #[test]
     fn a_node_under_a_new_address_takes_the_place_of_the_old_one() {
         let mut handover = Handover::default();
-        handover.begin(ring(&["a"]), known, MINUTES);
+        handover.begin(ring(&["a"]), known, 0, MINUTES);
         let moved = node("a");
         let handover = handover.seated(|id| (id == "a").then(|| moved.clone()));
         let named = handover.previous("http://h/", &node("b"), |_| true).unwrap();

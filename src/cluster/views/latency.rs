@@ -43,7 +43,7 @@ impl Gauge {
         self.allowance.load(Ordering::Relaxed) != ALL
     }
 
-    pub(crate) fn allow(&self, requests: Option<u32>) {
+    pub(super) fn allow(&self, requests: Option<u32>) {
         self.allowance.store(requests.unwrap_or(ALL), Ordering::Relaxed);
     }
 

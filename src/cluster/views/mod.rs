@@ -12,6 +12,6 @@ pub mod report;
 mod view;
 
 pub use able::AbleNodes;
-pub use node::Node;
-pub use report::{Outdated, Report};
+pub use node::{Millis, Node};
+pub use report::{Outdated, Report, UntilTold};
 pub use view::{Membership, View};

@@ -7,6 +7,9 @@ use crate::wire::link;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+/// A point on the steady clock, in milliseconds.
+pub type Millis = u64;
+
 /// A node as the front sees it. The same `Arc` lives on from view to view while id and address stay.
 #[derive(Debug)]
 pub struct Node {
@@ -36,8 +39,12 @@ pub struct Node {
     boot: AtomicU64,
     /// Requests under way from this front.
     pub load: AtomicU32,
-    /// Whether it is slow on what it holds.
+    /// Whether it is slow on what it holds. To be told what it may be sent by [`Node::allow`].
     pub pace: Gauge,
+    /// Whether it answers for what it owns, see [`Node::answers`], and when it last began to and ceased to.
+    answers: AtomicBool,
+    began: AtomicU64,
+    ceased: AtomicU64,
 }
 
 impl Node {
@@ -59,6 +66,9 @@ impl Node {
             boot: AtomicU64::new(0),
             load: AtomicU32::new(0),
             pace: Gauge::default(),
+            answers: AtomicBool::new(false),
+            began: AtomicU64::new(0),
+            ceased: AtomicU64::new(0),
         }
     }
     /// The same as one that this process has spoken TLS with before, if it has.
@@ -89,8 +99,37 @@ impl Node {
     pub fn is_doubtful(&self) -> bool {
         self.doubtful.load(Ordering::Acquire)
     }
-    pub fn set_doubtful(&self, doubtful: bool) {
+    pub fn set_doubtful(&self, doubtful: bool, now: Millis) {
         self.doubtful.store(doubtful, Ordering::Release);
+        self.turn(now);
+    }
+    /// So many requests may be sent there until it is judged again; `None`: all that it owns.
+    pub fn allow(&self, requests: Option<u32>, now: Millis) {
+        self.pace.allow(requests);
+        self.turn(now);
+    }
+    /// It is asked first for what it owns: it is up, neither slow nor in doubt. While it is not, others answer in its place, and may
+    /// get something newer than what it holds.
+    pub fn answers(&self) -> bool {
+        self.answers.load(Ordering::Acquire)
+    }
+    /// Since when it has done so, or did until it ceased to.
+    pub fn began(&self) -> Millis {
+        self.began.load(Ordering::Relaxed)
+    }
+    /// When it last ceased to.
+    pub fn ceased(&self) -> Millis {
+        self.ceased.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether that has changed. Two who find at one moment that it has note the same time.
+    fn turn(&self, now: Millis) {
+        let answers = self.is_up() && !self.is_doubtful() && !self.pace.is_slow();
+        if self.answers() != answers {
+            let moment = if answers { &self.began } else { &self.ceased };
+            moment.store(now, Ordering::Relaxed);
+            self.answers.store(answers, Ordering::Release);
+        }
     }
     pub fn has_returned(&self) -> bool {
         self.returned.load(Ordering::Relaxed)
@@ -110,7 +149,9 @@ impl Node {
         self.answered.swap(false, Ordering::Relaxed)
     }
     /// Returns whether this changed it.
-    pub fn set_up(&self, up: bool) -> bool {
-        self.up.swap(up, Ordering::AcqRel) != up
+    pub fn set_up(&self, up: bool, now: Millis) -> bool {
+        let changed = self.up.swap(up, Ordering::AcqRel) != up;
+        self.turn(now);
+        changed
     }
 }

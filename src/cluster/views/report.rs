@@ -2,8 +2,9 @@
 
 use super::node::Node;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
 /// What a worker tells the control plane.
 #[derive(Debug)]
@@ -12,9 +13,25 @@ pub enum Report {
     Refused(Arc<Node>),
     /// A request has waited for some time, or a connection was lost: probe it at once, out of turn.
     Suspect(Arc<Node>),
-    /// An answer through `by` to an unsafe method made these invalid: tell the other nodes. `told` is dropped when
-    /// that has been done.
-    Invalidated { what: Vec<Outdated>, by: Arc<Node>, told: oneshot::Sender<()> },
+    /// An answer through `by` to an unsafe method made these invalid: tell the other nodes.
+    Invalidated { what: Vec<Outdated>, by: Arc<Node>, told: UntilTold },
+}
+
+/// Dropped when that has been done, or who was not told is doubted. Whatever waits for it is in there.
+pub struct UntilTold {
+    _waits: Box<dyn Send + Sync>,
+}
+
+impl UntilTold {
+    pub fn dropping(what: impl Send + Sync + 'static) -> UntilTold {
+        UntilTold { _waits: Box::new(what) }
+    }
+}
+
+impl fmt::Debug for UntilTold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UntilTold")
+    }
 }
 
 /// What became invalid, as `POST /invalidate` says it (docs/link.md).

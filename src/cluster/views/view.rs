@@ -1,7 +1,7 @@
 //! The view that workers route by: immutable but for the health marks and load counts of its nodes.
 
-use super::handover::{Handover, Millis};
-use super::node::Node;
+use super::handover::Handover;
+use super::node::{Millis, Node};
 use super::report::Reports;
 use crate::ring::Ring;
 use crate::wire::target::Key;
@@ -19,13 +19,15 @@ pub struct View {
     pub beside: Vec<Arc<Node>>,
     /// Who owned what before. `None`: the last change was long ago.
     pub handover: Option<Handover>,
+    /// When the ring was last changed. 0: it is the first.
+    pub since: Millis,
     is_private: bool,
 }
 
 impl View {
     pub fn new(epoch: u64, ring: Ring, nodes: Vec<Arc<Node>>) -> View {
         let is_private = are_private(&nodes);
-        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None, is_private }
+        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None, since: 0, is_private }
     }
 
     /// With those of `all` that are not on its ring.
@@ -39,9 +41,11 @@ impl View {
     pub fn after(mut self, old: &View, now: Millis, time: Millis) -> View {
         let known = |id: &str| self.node(id).or_else(|| old.node(id));
         let mut handover = old.handover.clone().unwrap_or_default().seated(known);
-        if self.epoch != old.epoch && self.ring.digest() != old.ring.digest() {
-            handover.begin(old.ring.clone(), known, now.saturating_add(time));
+        let changes = self.epoch != old.epoch && self.ring.digest() != old.ring.digest();
+        if changes {
+            handover.begin(old.ring.clone(), known, now, now.saturating_add(time));
         }
+        self.since = if changes { now } else { old.since };
         self.handover = handover.at(now, time);
         self
     }
@@ -55,6 +59,7 @@ impl View {
             nodes: self.nodes.clone(),
             beside: self.beside.clone(),
             handover: self.handover.as_ref().and_then(|handover| handover.at(now, time)),
+            since: self.since,
             is_private: self.is_private || self.can_be_private(),
         })
     }

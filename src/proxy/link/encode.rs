@@ -8,6 +8,7 @@ use crate::wire::field::{FieldId, Traits};
 use crate::wire::length::BodyLength;
 use crate::wire::link;
 use crate::wire::target::Key;
+use crate::wire::tenure::Tenure;
 use crate::wire::written::{field, put};
 use http::{HeaderMap, HeaderValue, Method, Version};
 use std::net::IpAddr;
@@ -22,6 +23,18 @@ pub enum Said<'a> {
 }
 
 impl Said<'_> {
+    /// As lines that go to a node.
+    pub fn lines(self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Said::Lines(lines) => out.extend_from_slice(lines),
+            Said::Map(headers) => {
+                headers.iter().for_each(|(name, value)| Said::line(name.as_str(), value.as_bytes(), &mut out));
+            }
+        }
+        out
+    }
+
     /// Appends a client's field to lines that go to a node as they are.
     pub fn line(name: &str, value: &[u8], out: &mut Vec<u8>) {
         if !FieldId::has(name.as_bytes(), OURS.and(Traits::HOP)) {
@@ -55,8 +68,8 @@ pub struct Request<'a> {
     pub forwarded_for: Option<IpAddr>,
     /// To be asked before the origin.
     pub peer: Option<&'a Node>,
-    /// That one is the owner, in whose place this node is asked.
-    pub instead: bool,
+    /// Since when the node has answered for it, where that is not long.
+    pub tenure: Option<Tenure>,
     /// Only what the node holds will do (`only-if-cached`, RFC 9111 section 5.2.1.7).
     pub held: bool,
     /// The node may hold what has been purged: it is to use nothing of that unasked.
@@ -86,9 +99,11 @@ impl Request<'_> {
         out.extend_from_slice(self.client);
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
             field(out, b"ringhold-peer", introduction.as_bytes());
-            if self.instead {
-                field(out, link::OWNER.as_str().as_bytes(), link::ONLY.as_bytes());
-            }
+        }
+        if let Some(tenure) = self.tenure {
+            put(out, &[link::OWNER.as_str().as_bytes(), b": "]);
+            tenure.write(out);
+            out.extend_from_slice(b"\r\n");
         }
         if self.tie.is_some() {
             field(out, link::PINNED.as_str().as_bytes(), b"yes");
@@ -161,7 +176,7 @@ mod tests {
             expect: true,
             forwarded_for: None,
             peer: Some(&Node::new("n1".to_owned(), "unix:/run/n1.sock".parse().unwrap(), 1, true)),
-            instead: false,
+            tenure: None,
             held: true,
             doubtful: true,
             tie: None,

@@ -56,7 +56,7 @@ impl Asked {
             expect: self.expect,
             forwarded_for: None,
             peer: None,
-            instead: false,
+            tenure: None,
             held: false,
             doubtful: false,
             tie: None,
@@ -269,7 +269,7 @@ fn the_time_of_a_connection_that_is_tied_to_a_client_is_kept_after_its_node_has_
         assert_eq!(read(first).await.unwrap().body, b"1");
         pool.retire();
         assert!(!pool.is_empty(), "its connection is there still");
-        node.node.set_up(false);
+        node.node.set_up(false, crate::clock::tick().0);
         let sweep = async {
             while !node.heard(0).ends_with("\r\n\r\n") || node.heard(0).matches("GET ").count() < 2 {
                 tokio::task::yield_now().await;
@@ -474,7 +474,7 @@ fn a_node_that_dies_or_goes_silent_loses_no_request_for_what_it_holds() {
             while silent.heard.borrow().is_empty() {
                 tokio::task::yield_now().await;
             }
-            silent.node.set_up(false);
+            silent.node.set_up(false, crate::clock::tick().0);
             of_silent.abandon();
         };
         assert_eq!(tokio::join!(ask_held(&of_silent, 2), giving_up).0, [None, None]);

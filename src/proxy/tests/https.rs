@@ -61,7 +61,7 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string());
         let node = Node::new("n0".to_owned(), address, 1, true);
-        node.set_up(true);
+        node.set_up(true, crate::clock::tick().0);
         self.views.send_replace(Arc::new(View::new(2, ring(1), vec![Arc::new(node)])));
         listener
     }

@@ -75,7 +75,7 @@ impl Keeper {
             for seat in self.seats().iter().filter(|seat| !now.contains_key(&seat.spec.id)) {
                 let Some(boot) = before.get(&seat.spec.id) else { continue };
                 // Nor is anybody told to ask it.
-                seat.node.set_doubtful(true);
+                seat.node.set_doubtful(true, crate::clock::tick().0);
                 self.doubts.note(&seat.spec.id, *boot);
             }
         }

@@ -9,14 +9,14 @@ use super::record::{
 use super::room::{fitting, room};
 use crate::cluster::membership::members::{MemberSeat, MemberState};
 use crate::cluster::views::handover::Handover;
-use crate::cluster::views::{AbleNodes, Node, View};
+use crate::cluster::views::{AbleNodes, Millis, Node, View};
 use crate::config::{self, Address, MAX_WEIGHT, NodePlace};
 use crate::ring::{Member, Ring};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::views::handover::Millis;
+use crate::cluster::views::handover::UNKNOWN;
 
 /// A change of the ring waits until nothing has changed for so long, so that nodes that start together join together.
 const SETTLE: Millis = 250;
@@ -358,7 +358,7 @@ impl Builder {
         if !unheard.is_empty() {
             let mut handover = view.handover.take().unwrap_or_default();
             for members in unheard {
-                handover.begin(Arc::new(Ring::new(hash, points, members)), known, now.saturating_add(time));
+                handover.begin(Arc::new(Ring::new(hash, points, members)), known, UNKNOWN, now.saturating_add(time));
             }
             view.handover = handover.at(now, time);
         }

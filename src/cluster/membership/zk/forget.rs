@@ -1,7 +1,7 @@
 //! PURE. Which members' records nobody needs any more. What was said of nodes that have long been gone would add up.
 
 use super::record::{MemberRecord, MemberWish, Records};
-use crate::cluster::views::handover::Millis;
+use crate::cluster::views::Millis;
 use std::collections::BTreeMap;
 
 /// A removed node that starts again within so long of a leader's time stays off the ring; later it is a new one.

@@ -1,6 +1,6 @@
 //! PURE. Who has gone from the ring, and whether that is a loss of nodes or of the network.
 
-use crate::cluster::views::handover::Millis;
+use crate::cluster::views::Millis;
 use std::collections::BTreeMap;
 
 /// What is cut off at one moment does not go at one moment: ZooKeeper ends sessions on its tick (2 s by default), and what

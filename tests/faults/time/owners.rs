@@ -1,0 +1,200 @@
+//! Pages do not go back in time when their owner changes: it is drained and comes back, gets another weight, is slow for a while,
+//! dies; while they are reloaded, and several nodes answer.
+
+use crate::support::*;
+use rustix::process::Signal;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+const WATCHING: usize = 4;
+
+/// Clients that ask for pages again and again, each of which is a number that grows.
+struct Watch<'a> {
+    cluster: &'a Cluster,
+    urls: &'a [String],
+    answers: AtomicUsize,
+    over: AtomicBool,
+}
+
+/// A page that was older than one before it: which, what came after what, by whom.
+type Older = (usize, usize, usize, String);
+
+impl Watch<'_> {
+    fn one(&self) -> (Vec<Older>, BTreeSet<String>) {
+        let (mut client, mut newest, mut nodes) = (self.cluster.connect(), BTreeMap::new(), BTreeSet::new());
+        let mut older = Vec::new();
+        while !self.over.load(SeqCst) {
+            for (page, url) in self.urls.iter().enumerate() {
+                let answer = client.get(url);
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                let version: usize = answer.text().trim_end().parse().unwrap();
+                let seen = newest.entry(page).or_insert(version);
+                if version < *seen {
+                    older.push((page, version, *seen, answer.cache_status()));
+                }
+                *seen = version.max(*seen);
+                nodes.insert(answer.node());
+                self.answers.fetch_add(1, SeqCst);
+            }
+        }
+        (older, nodes)
+    }
+
+    /// Until so many more have been answered.
+    fn more(&self, answers: usize) {
+        let until = self.answers.load(SeqCst) + answers;
+        until_true("clients are answered", PATIENCE, || self.answers.load(SeqCst) >= until);
+    }
+}
+
+/// Nobody watches any more, also where something failed.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+/// Has clients watch some pages of this size, each fetch of which is another version, while something happens; by whom they were
+/// answered. None of them sees an older version after a newer one.
+fn watched(setup: Setup, pages: usize, size: usize, happens: impl FnOnce(&Watch<'_>)) -> BTreeSet<String> {
+    let (origin, cluster) = (Origin::start(), setup.start());
+    let next = AtomicUsize::new(1);
+    origin.on("/page/*", move |x| {
+        let text = next.fetch_add(1, SeqCst).to_string();
+        x.reply(200, "Cache-Control: max-age=600, stale-while-revalidate=60\r\n", format!("{text:<size$}"))
+    });
+    let urls: Vec<String> = (0..pages).map(|n| origin.url(&format!("/page/{n}"))).collect();
+    let watch = Watch { cluster: &cluster, urls: &urls, answers: AtomicUsize::new(0), over: AtomicBool::new(false) };
+    std::thread::scope(|all| {
+        let watching: Vec<_> = (0..WATCHING).map(|_| all.spawn(|| watch.one())).collect();
+        let over = Over(&watch.over);
+        watch.more(50 * pages);
+        happens(&watch);
+        watch.more(50 * pages);
+        drop(over);
+        let (mut older, mut nodes) = (Vec::new(), BTreeSet::new());
+        for seen in watching.into_iter().map(|one| one.join().unwrap()) {
+            older.extend(seen.0);
+            nodes.extend(seen.1);
+        }
+        let (answers, first) = (watch.answers.load(SeqCst), older.iter().take(5).collect::<Vec<_>>());
+        println!("{answers} answers by {nodes:?}");
+        assert_eq!(older.len(), 0, "of {answers} answers were older than the one before: {first:?}; by {nodes:?}");
+        nodes
+    })
+}
+
+fn reload(watch: &Watch<'_>) {
+    for url in watch.urls {
+        assert_eq!(watch.cluster.ask("GET", url, "Cache-Control: no-cache\r\n", b"").status, 200);
+    }
+    watch.more(20 * watch.urls.len());
+}
+
+fn change(watch: &Watch<'_>, id: &str, what: &str) {
+    let changed = watch.cluster.manage("PATCH", &format!("/v1/nodes/{id}"), what);
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    watch.more(20 * watch.urls.len());
+}
+
+/// All nodes are asked for all of it.
+fn spread() -> Setup {
+    Setup::default().unhurried().set("timeouts", "peer", "5s").set("ring", "load_factor", 1.05)
+}
+
+#[test]
+fn a_page_does_not_go_back_when_its_owner_is_drained_and_comes_back() {
+    let _alone = alone();
+    for (name, setup) in [("by one owner", Setup::default().unhurried()), ("by all", spread())] {
+        println!("{name}");
+        watched(setup, 6, 1, |watch| {
+            for id in ["n1", "n2", "n3"] {
+                reload(watch);
+                change(watch, id, r#"{"state":"draining"}"#);
+                reload(watch);
+                change(watch, id, r#"{"state":"active"}"#);
+            }
+        });
+    }
+}
+
+#[test]
+fn nor_when_its_owner_gets_another_weight_and_then_its_own_again() {
+    let _alone = alone();
+    watched(spread(), 12, 1, |watch| {
+        for id in ["n1", "n2"] {
+            for weight in [1000, 100, 1, 100] {
+                reload(watch);
+                change(watch, id, &format!(r#"{{"weight":{weight}}}"#));
+            }
+        }
+    });
+}
+
+#[test]
+fn nor_when_its_owner_dies_and_comes_back_empty() {
+    let _alone = alone();
+    let setup = spread().set("timeouts", "probe_interval", "100ms");
+    watched(setup, 6, 1, |watch| {
+        for id in ["n1", "n2", "n3", "n1"] {
+            reload(watch);
+            let pid = watch.cluster.node(id).pid;
+            watch.cluster.signal_node(id, Signal::KILL);
+            watch.more(20 * watch.urls.len());
+            reload(watch);
+            let is_up = || watch.cluster.manage("GET", &format!("/v1/nodes/{id}"), "").json()["up"] == true;
+            let is_back = || watch.cluster.nodes().iter().any(|node| node.id == id && node.pid != pid) && is_up();
+            until_true("it is back", PATIENCE, is_back);
+            watch.more(20 * watch.urls.len());
+        }
+    });
+}
+
+/// Passed over by what it holds, tried, and put back; now and then.
+#[test]
+fn nor_when_its_owner_is_slow_for_a_while() {
+    let _alone = alone();
+    let setup = Setup::default().set("timeouts", "peer", "5s").set("timeouts", "probe", "10s");
+    watched(setup, 30, 1, |watch| {
+        let cluster = watch.cluster;
+        let is_slow = || cluster.manage("GET", "/v1/nodes/n2", "").json()["slow"].as_bool().unwrap();
+        let passed_over = AtomicBool::new(false);
+        std::thread::scope(|all| {
+            let over = Over(&passed_over);
+            all.spawn(|| {
+                let by_fits = |pause: u64, run: u64| {
+                    cluster.signal_node("n2", Signal::STOP);
+                    std::thread::sleep(Duration::from_millis(pause));
+                    cluster.signal_node("n2", Signal::CONT);
+                    std::thread::sleep(Duration::from_millis(run));
+                };
+                while !passed_over.load(SeqCst) {
+                    by_fits(200, 20);
+                }
+            });
+            until_true("it is passed over", PATIENCE, is_slow);
+            drop(over);
+        });
+        reload(watch);
+        until_true("it is back", 3 * PATIENCE, || !is_slow());
+        reload(watch);
+    });
+}
+
+/// Also who only stands by, and of pages that are still coming when their heads go out.
+#[test]
+fn nor_for_anybody_while_it_is_reloaded() {
+    let _alone = alone();
+    for size in [1, 60_000] {
+        let setup = Setup::default().unhurried().set("timeouts", "peer", "5s").set("proxy", "workers", 2);
+        let nodes = watched(setup, 1, size, |watch| {
+            let detours = || watch.cluster.metric("ringhold_front_detours_total");
+            until_true("it has two owners", PATIENCE, || detours() > 200);
+            (0..200).for_each(|_| reload(watch));
+        });
+        assert_eq!(nodes.len(), 2, "{nodes:?}");
+    }
+}
