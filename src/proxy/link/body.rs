@@ -14,8 +14,6 @@ use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// A link on which a node cannot get rid of anything has so much at least.
-const FULL: usize = 64 * 1024;
 /// As much is read at a time: each piece costs us and the client a system call, and both a wait for the core. Of more the allocator
 /// would make a map of its own, whose pages cost more than that. For a client that has left the last one
 /// lying no more than [`READ`] is.
@@ -34,8 +32,8 @@ pub struct LinkBody {
     /// A request body that is still on its way: who answers early may do so while it reads on.
     upload: Option<Box<Upload>>,
     process: NodeProcess,
-    /// How much has come since the client had left it lying for a while, where nobody has had to wait for the node since.
-    untaken: Option<usize>,
+    /// The client has left it lying for a while, and nobody has had to wait for the node for long since.
+    is_untaken: bool,
     /// The connection is lost, and whose fault that was is being found out.
     looking: Option<Pin<Box<dyn Future<Output = LinkError>>>>,
     _load: InFlight,
@@ -48,7 +46,7 @@ impl LinkBody {
         conn.link.control.enter(Phase::Resting);
         let process = NodeProcess::of(&conn.slot.pool().node);
         let (conn, keep, buf) = (Some(conn), head.keep, BytesMut::new());
-        LinkBody { conn, keep, content, input, buf, upload, process, untaken: None, looking: None, _load: load }
+        LinkBody { conn, keep, content, input, buf, upload, process, is_untaken: false, looking: None, _load: load }
     }
 
     /// The next piece, trailers, or `None` at the end.
@@ -65,12 +63,12 @@ impl LinkBody {
     }
 
     /// Whose fault it is that there is no more. A node whose link is full cannot say that it has cut its client for that; it
-    /// looks as if it had broken off by itself.
+    /// looks as if it had broken off by itself. How much was still on its way says nothing: a reset loses it.
     fn poll_whose(&mut self, broken: LinkError, cx: &mut Context<'_>) -> Poll<LinkError> {
         self.content = Content::Over;
         let shared = self.conn.take().map(|conn| conn.slot.pool().shared.clone());
         match (broken, shared) {
-            (lost @ LinkError::Died { .. }, Some(shared)) if self.untaken.is_some_and(|bytes| bytes >= FULL) => {
+            (lost @ LinkError::Died { .. }, Some(shared)) if self.is_untaken => {
                 let process = self.process.clone();
                 let look = async move { if process.has_gone(&shared).await { lost } else { LinkError::Told(UNTAKEN) } };
                 self.looking.insert(Box::pin(look)).as_mut().poll(cx)
@@ -114,13 +112,12 @@ impl LinkBody {
         }
         let has_waited = conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0;
         if has_waited {
-            self.untaken = self.untaken.or(Some(0));
+            self.is_untaken = true;
         }
         let most = if has_waited { READ } else { MOST };
         let room = room_for(self.content.length(), most);
         match conn.poll_piece(cx, &mut self.buf, room) {
             Poll::Pending => {
-                self.untaken = None;
                 let phase = if self.upload.is_some() { Phase::Sending } else { Phase::Body };
                 if conn.link.control.phase() != phase {
                     conn.link.control.enter(phase);
@@ -129,9 +126,12 @@ impl LinkBody {
             }
             Poll::Ready(Ok(0)) if matches!(self.content, Content::UntilClose) => Poll::Ready(Ok(false)),
             Poll::Ready(Ok(0)) => Poll::Ready(Err(conn.died(None, false))),
-            Poll::Ready(Ok(read)) => {
+            Poll::Ready(Ok(_)) => {
+                // Not for what the network alone takes to bring what was sent before.
+                if conn.link.control.phase() != Phase::Resting && conn.link.control.ticks() > 0 {
+                    self.is_untaken = false;
+                }
                 conn.link.control.enter(Phase::Resting);
-                self.untaken = self.untaken.map(|bytes| bytes + read);
                 self.input = self.buf.split().freeze();
                 Poll::Ready(Ok(true))
             }
