@@ -4,7 +4,7 @@ use super::views::{AbleNodes, Node};
 use crate::config;
 use crate::net::http1::{self, brief};
 use crate::net::listen::Stream;
-use crate::net::{descriptors, prove};
+use crate::net::{descriptors, prove, web};
 use crate::wire::link as wire;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -107,7 +107,7 @@ async fn exchange(
     body: Option<Bytes>,
 ) -> Result<(StatusCode, Bytes), LinkTrouble> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::HOST, HeaderValue::from_static("ringhold"));
+    headers.insert(header::HOST, HeaderValue::from_static(web::LINK_HOST));
     if let Some(body) = &body {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CONTENT_LENGTH, body.len().into());

@@ -6,6 +6,7 @@ use super::http1::ByteStream;
 use super::http1::brief::{self, odd};
 use super::listen::Stream;
 use super::tls::{TlsSession, link as tls};
+use super::web::LINK_HOST;
 use crate::config::{Address, ClusterConfig, check_id};
 use crate::wire::proof::{self, Binding, HELLO, Hello, Hex, LINK, Nonce, PROVE, Party, Prove, Proved, Side};
 use serde::de::DeserializeOwned;
@@ -73,7 +74,8 @@ pub fn is_able(id: &str, cluster: &ClusterConfig) -> bool {
 pub async fn connect_front(address: &str, id: &str, cluster: &ClusterConfig) -> io::Result<Stream> {
     for secret in cluster.secrets() {
         let mut socket = open(address).await?;
-        let asks = format!("GET {HELLO} HTTP/1.1\r\nHost: ringhold\r\nConnection: upgrade\r\nUpgrade: {LINK}\r\n\r\n");
+        let asks =
+            format!("GET {HELLO} HTTP/1.1\r\nHost: {LINK_HOST}\r\nConnection: upgrade\r\nUpgrade: {LINK}\r\n\r\n");
         match brief::ask(&mut socket, asks.as_bytes()).await? {
             answer if answer.status == 101 => {}
             answer => return Err(odd(&format!("status {}", answer.status))),
@@ -216,7 +218,7 @@ fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
         "" => String::new(),
         body => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
     };
-    format!("{method} {path} HTTP/1.1\r\nHost: ringhold\r\n{length}\r\n{body}").into_bytes()
+    format!("{method} {path} HTTP/1.1\r\nHost: {LINK_HOST}\r\n{length}\r\n{body}").into_bytes()
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {

@@ -11,8 +11,9 @@ const KEPT_FROM_PAGES: [(HeaderName, &str); 2] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// What a front writes into `Host` when it asks a node or another front for something that is no page.
-const LINK: &str = "ringhold";
+/// What a front writes into `Host` when it asks a node or another front for something that is no page. A name that could be
+/// pointed somewhere could be a page's as well.
+pub const LINK_HOST: &str = "localhost";
 
 /// Marks an answer as none for the scripts of other pages.
 pub fn keep_from_pages(headers: &mut HeaderMap) {
@@ -25,7 +26,7 @@ pub fn keep_from_pages(headers: &mut HeaderMap) {
 /// sentence.
 pub fn is_from_no_page(headers: &HeaderMap, has_body: bool) -> Result<(), &'static str> {
     match one(headers, &HOST) {
-        Some(host) if !(is_loopback(host) || host.eq_ignore_ascii_case(LINK)) => {
+        Some(host) if !is_loopback(host) => {
             Err("without a secret only loopback is served: ask for 127.0.0.1, [::1] or localhost")
         }
         Some(host) if !is_own_origin(headers, host) => Err("a web page of another origin may not ask for this"),
@@ -89,7 +90,9 @@ mod tests {
         let json = ("content-type", "application/json");
         for (fields, has_body, expected) in [
             (vec![own], false, true),
-            (vec![("host", "ringhold")], false, true),
+            (vec![("host", LINK_HOST)], false, true),
+            (vec![("host", "ringhold")], false, false),
+            (vec![("host", "ringhold"), ("origin", "http://ringhold")], false, false),
             (vec![("host", "[::1]:5003"), json], true, true),
             (vec![own, ("origin", "http://127.0.0.1:5003")], false, true),
             (vec![own, ("origin", "http://evil.example")], false, false),

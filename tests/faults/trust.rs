@@ -52,7 +52,7 @@ fn control(method: &str, target: &str, fields: &str, body: &str) -> String {
         "" => String::new(),
         body => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()),
     };
-    format!("{method} {target} HTTP/1.1\r\nHost: ringhold\r\n{fields}{content}\r\n{body}")
+    format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n{fields}{content}\r\n{body}")
 }
 
 #[test]
