@@ -239,8 +239,8 @@ fn an_interim_response_says_that_the_origin_is_at_work() {
     for (path, interim) in [("/102", 102), ("/103", 103), ("/199", 199)] {
         origin.on(path, move |x| {
             x.whole_body()?;
-            for _ in 0..8 {
-                sleep(PAUSE / 8);
+            for _ in 0..24 {
+                sleep(PAUSE / 24);
                 x.raw(format!("HTTP/1.1 {interim} X\r\n\r\n"))?;
             }
             x.reply(200, "Cache-Control: no-store\r\n", "at last")
