@@ -9,6 +9,7 @@ use super::far::FarBody;
 use super::values;
 use crate::account::{AccountKind, Hold};
 use crate::policy::{Part, Terms};
+use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
@@ -150,18 +151,22 @@ impl Entry {
             body.iter().for_each(|piece| blob.extend_from_slice(piece));
         }
         let blob = blob.into_boxed_slice();
+        let are_small = size / body.len().max(1) < SMALL_PIECE;
+        // Pieces that small are not followed one by one: a reader that waits with one of them is found by what counts the body.
+        let counts =
+            |hold: Option<Arc<Hold>>| hold.filter(|_| are_small).unwrap_or_else(|| Hold::new(AccountKind::Readers));
         let (blob, rare) = match (together, hold) {
             // Readers are given a copy: nothing of it outlives it for long.
             (true, _) if size <= COPIED => (Bytes::from(blob), None),
-            (true, _) => {
-                let hold = Hold::new(AccountKind::Readers);
+            (true, hold) => {
+                let hold = counts(hold);
                 (hold.follow(blob), Some(Rare { hold: Some(hold), ..Rare::default() }))
             }
-            (false, Some(hold)) if size / body.len().max(1) >= SMALL_PIECE => {
+            (false, Some(hold)) if !are_small => {
                 (blob.into(), Some(Rare { pieces: body.into_boxed_slice(), hold: Some(hold), ..Rare::default() }))
             }
-            (false, _) => {
-                let hold = Hold::new(AccountKind::Readers);
+            (false, hold) => {
+                let hold = counts(hold);
                 let pieces = blocks(&body, size, &hold);
                 (blob.into(), Some(Rare { pieces, hold: Some(hold), ..Rare::default() }))
             }
@@ -196,6 +201,21 @@ impl Entry {
         let rare = self.rare.get_or_insert_default();
         (rare.pieces, rare.hold) = (Box::new([body]), Some(hold));
         self
+    }
+
+    /// The same, as if it had come then.
+    pub fn received_at(&self, received: Timestamp) -> Entry {
+        Entry {
+            terms: Terms { received, ..self.terms },
+            status: self.status,
+            mark: self.mark,
+            used: AtomicU32::new(self.used()),
+            waits_for_second: AtomicBool::new(self.waits_for_second.load(Ordering::Relaxed)),
+            body_at: self.body_at,
+            fields: self.fields,
+            blob: self.blob.clone(),
+            rare: self.rare.clone(),
+        }
     }
 
     /// The same, with a body that is not in memory.

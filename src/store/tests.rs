@@ -78,6 +78,22 @@ fn what_many_entries_say_alike_is_kept_once_and_given_back_whole() {
     }
 }
 
+/// Who waits with one of them is found by what counts the body, since they are not followed one by one.
+#[test]
+fn a_body_that_came_in_small_pieces_is_counted_with_them() {
+    for (size, counted_with_them) in [(700, true), (100_000, false)] {
+        for pieces in [100, 2000] {
+            let hold = Hold::new(AccountKind::Fills);
+            let body = (0..pieces * 700 / size).map(|n| hold.piece(Bytes::from(vec![n as u8; size]))).collect();
+            let entry = entry("http://h/s", &[], &HeaderMap::new(), EntryContent::held(body, hold.clone()), 1);
+            let is_its = entry.hold().is_some_and(|own| Arc::ptr_eq(own, &hold));
+            // What is large stays in the pieces in which it came.
+            let stays = size * (pieces * 700 / size) > 1024 * 1024;
+            assert_eq!(is_its, counted_with_them || stays, "{pieces} of {size}");
+        }
+    }
+}
+
 #[test]
 fn a_small_body_lies_behind_its_head_and_a_large_one_keeps_its_pieces() {
     let small =
