@@ -11,9 +11,9 @@ const KEPT_FROM_PAGES: [(HeaderName, &str); 2] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// What a front writes into `Host` when it asks a node or another front for something that is no page. A name that could be
-/// pointed somewhere could be a page's as well.
-pub const LINK_HOST: &str = "localhost";
+/// What a front writes into `Host` when it asks a node or another front for something that is no page. A name could be pointed
+/// there by a page.
+pub const LINK_HOST: &str = "[::1]";
 
 /// Marks an answer as none for the scripts of other pages.
 pub fn keep_from_pages(headers: &mut HeaderMap) {

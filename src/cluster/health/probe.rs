@@ -8,7 +8,7 @@ use crate::net::listen::Stream;
 use serde::Deserialize;
 use std::io;
 
-const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n";
 
 #[derive(Deserialize)]
 struct ProbeReply {
