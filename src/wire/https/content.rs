@@ -1,6 +1,7 @@
 //! PURE. URLs of content-addressed stores: the path names what it is of by its SHA-256 digest, and the query has one client's
 //! signature. That signature opens the store to whoever shows it, so it is no part of what is stored, and is asked with each time.
 
+use crate::wire::percent;
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 in hex.
@@ -67,7 +68,7 @@ pub fn shape(query: &str) -> String {
     let shapes = |pair: &&str| match pair.split_once('=') {
         None => !pair.is_empty(),
         Some((name, _)) => {
-            let name = name.to_ascii_lowercase();
+            let name = percent::decode(name).to_ascii_lowercase();
             name.starts_with("response-") || SHAPING.contains(&&*name)
         }
     };
@@ -157,6 +158,7 @@ mod tests {
             ("Signature=a&partNumber=2", "partNumber=2"),
             ("X-Amz-Signature=a&acl", "acl"),
             ("torrent", "torrent"),
+            ("sig=a&response%2Dcontent-type=text/html&%72scd=x", "response%2Dcontent-type=text/html&%72scd=x"),
             ("a=1&&b=2", ""),
         ] {
             assert_eq!(shape(query), kept, "{query}");
