@@ -153,7 +153,7 @@ pub async fn lead_alone(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Result<Got, Faul
 pub fn passed(node: &CacheNode, ask: &Ask, settled: Settled) -> Settled {
     match settled {
         Settled::Through(..) => settled,
-        Settled::Validated(_) | Settled::Store(..) | Settled::Owners => {
+        Settled::Validated(_) | Settled::Store(..) | Settled::Owners | Settled::Stands => {
             node.uncacheable.forget(&ask.key);
             Settled::Owners
         }
@@ -183,6 +183,7 @@ pub fn own(node: &Rc<CacheNode>, ask: &Ask, settled: Settled, began: FetchMoment
             Ok(Got::Filling(head, reader, Collapsed::Own))
         }
         Settled::Owners => Ok(Got::Owners),
+        Settled::Stands => Ok(Got::Again),
     }
 }
 
@@ -298,6 +299,11 @@ async fn fetch(
             });
             let _ = leader.send(Ok(Got::Validated(confirmed, Collapsed::Own)));
         }
+        // It was asked late, and this node has answered for the URL by itself meanwhile.
+        Ok(Settled::Store(head, _)) if fill.lent && outdone::by_own(&node, &ask, head.sent) => {
+            fill.settle(FillStage::Owners);
+            let _ = leader.send(Ok(Got::Owners));
+        }
         Ok(Settled::Store(head, _)) if !fill.lent && outdone::by_what_comes(&node, &ask, &fill) => {
             tracing::debug!(status = %head.status, "another answer was first for {}", ask.key.as_str());
             fill.settle(FillStage::Gone);
@@ -326,6 +332,10 @@ async fn fetch(
         Ok(Settled::Through(response, reach, why)) => {
             fill.settle(through(&node, &ask, response.status(), why));
             let _ = leader.send(Ok(Got::Through(response, reach, why)));
+        }
+        Ok(Settled::Stands) => {
+            fill.settle(FillStage::Gone);
+            let _ = leader.send(Ok(Got::Again));
         }
         Ok(Settled::Owners) => {
             fill.settle(FillStage::Owners);
@@ -387,11 +397,17 @@ async fn question(
     };
     match told {
         PeerSaid::Has(head, body) => Ok(Settled::Store(head, FillSource::Peer(body))),
-        PeerSaid::Nothing if ask.is_instead() => Ok(Settled::Owners),
+        PeerSaid::Nothing | PeerSaid::Lacks if ask.is_instead() => Ok(Settled::Owners),
         PeerSaid::Passes if ask.is_instead() => {
             Ok(passed(node, ask, exchange::exchange(node, ask, None, None, began).await?))
         }
-        PeerSaid::Nothing | PeerSaid::Passes => exchange::exchange(node, ask, None, stale, began).await,
+        PeerSaid::Lacks if let Some(entry) = stale.and_then(|entry| node.as_of_now(ask, entry)) => {
+            node.store.put(&ask.key, entry);
+            Ok(Settled::Stands)
+        }
+        PeerSaid::Nothing | PeerSaid::Lacks | PeerSaid::Passes => {
+            exchange::exchange(node, ask, None, stale, began).await
+        }
     }
 }
 

@@ -56,7 +56,7 @@ pub async fn answered(
             let (head, reader) = keep(node, ask, head, body, fate)?;
             Ok(answer::filling(node, ask, &head, reader, fwd, Collapsed::Own))
         }
-        Settled::Validated(_) | Settled::Owners => Err(super::fill::vanished()),
+        Settled::Validated(_) | Settled::Owners | Settled::Stands => Err(super::fill::vanished()),
     }
 }
 

@@ -69,6 +69,8 @@ async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
     let newer = shelf.clone();
     // As they came: a whole takes the place of what was there of its variant, and a part is put to the parts that it touches.
     for entry in found.into_iter().rev() {
+        // That one was asked.
+        let entry = if may_be_older() { node.as_of_now(ask, &entry).unwrap_or(entry) } else { entry };
         // What memory has meanwhile is newer than what is found.
         if newer.as_ref().is_some_and(|newer| newer.has_variant(&entry)) {
             continue;

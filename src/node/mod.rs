@@ -174,6 +174,15 @@ impl CacheNode {
         }
     }
 
+    /// As if it had come now, where whoever has answered in this node's place has nothing of it. `None`: it has to be validated all
+    /// the same.
+    fn as_of_now(&self, ask: &ask::Ask, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        let now = clock::now();
+        let is_valid = !self.may_have_missed(entry) && !self.is_outdated(&ask.key, entry);
+        (is_valid && ask.is_outlived(&entry.terms) && entry.terms.is_reusable(now))
+            .then(|| Arc::new(entry.received_at(now)))
+    }
+
     fn may_have_missed(&self, entry: &Entry) -> bool {
         entry.terms.received < self.doubted_before.get()
     }

@@ -7,7 +7,7 @@ use super::fill::{Fate, Fill, FillHead, FillStage};
 use super::fitting::{fits, is_fresh};
 use crate::clock;
 use crate::policy::variants::Selection;
-use crate::policy::{self, Decision};
+use crate::policy::{self, Decision, Marks};
 use crate::store::Entry;
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
@@ -33,6 +33,13 @@ pub fn by_stored(
     policy::stands(&entry.terms, answers, sent, born).then_some(entry)
 }
 
+/// Whether this node has something by its own right that it received since then: what the owner lends by an answer to a question of
+/// before takes no place of that.
+pub fn by_own(node: &CacheNode, ask: &Ask, sent: Timestamp) -> bool {
+    let is_own = |entry: &Arc<Entry>| !entry.terms.marks.has(Marks::LENT) && entry.terms.received > sent;
+    node.lookup(ask).is_some_and(|entry| is_own(&entry) && entry.terms.is_fresh(clock::now()))
+}
+
 /// Whether another answer is on its way that may be read along.
 pub fn by_what_comes(node: &CacheNode, ask: &Ask, own: &Rc<Fill>) -> bool {
     let (wanted, limit) = (Selection::of(&ask.head.headers), node.config.timeouts.collapse);
@@ -51,9 +58,13 @@ pub fn by_what_comes(node: &CacheNode, ask: &Ask, own: &Rc<Fill>) -> bool {
 }
 
 /// Whether what is whole now is older than what was stored while it came.
-pub fn at_its_end(node: &CacheNode, key: &Key, head: &FillHead) -> bool {
+pub fn at_its_end(node: &CacheNode, key: &Key, head: &FillHead, lent: bool) -> bool {
     let Some(shelf) = node.store.get(key) else { return false };
     let same = |entry: &&Arc<Entry>| entry.part().is_none() && *entry.selecting() == *head.selecting;
-    let is_older = |entry: &Arc<Entry>| policy::stands(&entry.terms, false, head.sent, head.terms.born);
+    let is_own = |entry: &Arc<Entry>| !entry.terms.marks.has(Marks::LENT) && entry.terms.received > head.sent;
+    let is_older = |entry: &Arc<Entry>| match lent {
+        true => is_own(entry),
+        false => policy::stands(&entry.terms, false, head.sent, head.terms.born),
+    };
     shelf.entries().iter().filter(same).any(is_older)
 }

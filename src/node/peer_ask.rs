@@ -21,7 +21,7 @@ use crate::wire::tenure::Tenure;
 use crate::wire::view::FieldView;
 use crate::wire::{link, status};
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,9 @@ pub enum PeerSaid {
     Has(FillHead, PeerBody),
     /// It is the owner, and stores nothing of it.
     Passes,
+    /// It has nothing of it.
+    Lacks,
+    /// No answer, or one that is of no use.
     Nothing,
 }
 
@@ -64,6 +67,9 @@ pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: 
     if peer.owns && response.headers().get(link::OWNER).is_some_and(|said| said == link::PASSES) {
         return PeerSaid::Passes;
     }
+    if response.status() == StatusCode::GATEWAY_TIMEOUT {
+        return PeerSaid::Lacks;
+    }
     let age = age(&response);
     // What it fetched before something became invalid here may be what it has not been told of yet.
     let is_later = |since: Tick| age.is_some_and(|age| asked.0.saturating_sub(age) > since.0);
@@ -87,10 +93,14 @@ pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: 
     PeerSaid::Has(head, body)
 }
 
-/// Whether it is another answer, and was generated before what is stored here.
+/// Whether it is another answer, and was generated before what is stored here. The same one is told a little older with each hop.
 fn is_older(head: &FillHead, stored: &Entry) -> bool {
-    let date = head.headers.get(header::DATE).map(HeaderValue::as_bytes);
-    head.terms.born < stored.terms.born && date != stored.first(FieldId::Date)
+    const HOPS: u64 = 250;
+    let value = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    let is_same = value(header::DATE) == stored.first(FieldId::Date)
+        && value(header::ETAG) == stored.first(FieldId::Etag)
+        && stored.terms.born.millis_since(head.terms.born) <= HOPS;
+    head.terms.born < stored.terms.born && !is_same
 }
 
 /// In milliseconds, as the other node says.
@@ -143,10 +153,12 @@ fn question(node: &CacheNode, ask: &Ask, peer: &RemotePeer) -> Vec<u8> {
     if let Ok(id) = HeaderValue::from_str(&node.id) {
         headers.insert(link::ASKER, id);
     }
-    if peer.owns && ask.tenure.own != u64::MAX {
-        let own = ask.tenure.own.saturating_add(clock::now().millis_since(ask.came));
+    let theirs = if peer.owns { ask.tenure.own } else { ask.tenure.peer };
+    if theirs != u64::MAX {
+        let theirs = theirs.saturating_add(clock::now().millis_since(ask.came));
+        let lent = if peer.owns { u64::MAX } else { theirs };
         let mut said = Vec::new();
-        Tenure { own, ..Tenure::ANY }.write(&mut said);
+        Tenure { own: theirs, lent, ..Tenure::ANY }.write(&mut said);
         HeaderValue::from_bytes(&said).into_iter().for_each(|said| _ = headers.insert(link::OWNER, said));
     }
     http1::head(&Method::GET, ask.key.url(), &headers, None)

@@ -190,7 +190,7 @@ async fn finish(
     before: Option<ForgottenUrl>,
 ) {
     let Ok(key) = Key::parse(&fill.key) else { return fill.complete(None, trailers) };
-    if fill.fate() == Fate::Forget || (!fill.lent && outdone::at_its_end(node, &key, head)) {
+    if fill.fate() == Fate::Forget || outdone::at_its_end(node, &key, head, fill.lent) {
         return fill.complete(None, trailers);
     }
     let mut headers = head.headers.clone();

@@ -20,6 +20,8 @@ pub enum Settled {
     Through(Response<OriginBody>, Reach, Unstored),
     /// Nothing: it was asked for in the owner's place, and the owner lent nothing.
     Owners,
+    /// What is stored is as good as before: who answered in this node's place has nothing of it.
+    Stands,
 }
 
 /// Why an answer is not stored.

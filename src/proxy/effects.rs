@@ -59,14 +59,15 @@ pub async fn renewed(
     pool: &NodePool,
     renewal: Renewal,
 ) -> Option<Unfinished> {
-    if !answer.head.fields.verdict().is_some_and(status::is_stored) {
+    // The owner has asked, and may have forgotten what it had where it has nothing new.
+    if answer.head.fields.verdict().is_none_or(status::is_from_cache) {
         return None;
     }
     forget(client, key, std::slice::from_ref(key), &[]);
-    if !client.worker.front.doubled.has(key.hash()) {
+    if !client.worker.front.doubled.may_have_had(key.hash()) {
         return None;
     }
-    if answer.small_body().is_none() {
+    if answer.small_body().is_none() && answer.head.fields.verdict().is_some_and(status::is_stored) {
         let (worker, by) = (client.worker.clone(), pool.node.clone());
         return Some(Unfinished { worker, key: key.clone(), by, renewal: Some(renewal) });
     }

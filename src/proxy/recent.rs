@@ -26,6 +26,11 @@ impl Recent {
         self.place(hash).load(Relaxed) == mark(hash)
     }
 
+    /// Whether it was ever there, as far as is known: another may have taken its place.
+    pub fn may_have_had(&self, hash: u64) -> bool {
+        self.place(hash).load(Relaxed) != 0
+    }
+
     fn place(&self, hash: u64) -> &AtomicU32 {
         &self.0[hash as usize & (self.0.len() - 1)]
     }
@@ -49,5 +54,6 @@ mod tests {
         assert!(recent.has(a) && !recent.has(same_place) && !recent.has(other_place));
         recent.note(same_place);
         assert!(!recent.has(a) && recent.has(same_place));
+        assert!(recent.may_have_had(a) && !recent.may_have_had(other_place));
     }
 }

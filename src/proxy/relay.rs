@@ -65,8 +65,10 @@ pub async fn relay(
         // Only a GET is stored, so only a GET is worth asking for.
         let is_shared = is_get(request) && request.tie.is_none() && !request.key.is_addressed();
         let peer = is_shared.then(|| route::peer(view, key, place, candidate)).flatten();
+        let (peer, peer_since) = peer.map_or((None, None), |(node, since)| (Some(node), since));
         let reads = matches!(*request.method, Method::GET | Method::HEAD) && request.tie.is_none();
-        let tenure = reads.then(|| tenure(view, key, place, candidate, tick().0)).flatten();
+        let can_ask = asked.proved || pool.node.address.is_private();
+        let tenure = reads.then(|| tenure(view, key, place, candidate, (can_ask, peer_since), tick().0)).flatten();
         let doubtful = pool.node.is_doubtful();
         let instead = candidate.instead_of.is_some();
         if instead {
@@ -198,7 +200,7 @@ pub fn held<'a>(
     let is_fit = |node: &Node| node.load.load(Ordering::Relaxed) > 0 && !node.is_doubtful();
     let pool = routing.pools.get(owner.index).filter(|pool| is_fit(&pool.node))?.clone();
     let (view, key) = (&routing.view, request.key);
-    let has_another = || tenure(view, key, asked.place, owner, tick().0).is_some();
+    let has_another = || tenure(view, key, asked.place, owner, (true, None), tick().0).is_some();
     if route::peer(view, key, asked.place, owner).is_some() || has_another() {
         return None;
     }

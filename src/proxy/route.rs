@@ -1,6 +1,6 @@
 //! Which nodes may answer a request, in order.
 
-use crate::cluster::views::{Node, View};
+use crate::cluster::views::{Millis, Node, View};
 use crate::net::rules::{Reach, reach};
 use crate::wire::target::Key;
 use std::net::IpAddr;
@@ -154,18 +154,22 @@ pub fn on_trial<'a>(view: &'a View, asked: &RingQuery) -> Option<(usize, &'a Nod
 /// Whom the node that is asked is to ask before the origin: the owner, where it is asked in the owner's place; else who
 /// owned the key before it, or stood in for it while it was away. `None`, as nearly always: nobody. One that has left may be
 /// none of those that [`View::may_carry`] speaks of.
-pub fn peer<'a>(view: &'a View, key: &Key, place: Where, asked: Candidate) -> Option<&'a Node> {
+/// With it since when what it has counts, where it has not answered for the key for long.
+pub fn peer<'a>(view: &'a View, key: &Key, place: Where, asked: Candidate) -> Option<(&'a Node, Option<Millis>)> {
     let owner = view.nodes.get(asked.index)?;
     let may_hear = |node: &Node| key.scheme() != "https" || node.is_private();
     let is_fit = |node: &Node| may_hear(node) && is_fit(node, owner, place);
     if let Some(instead_of) = asked.instead_of {
-        return view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node));
+        let owner = view.nodes.get(instead_of).map(|node| &**node).filter(|node| is_fit(node));
+        return owner.map(|owner| (owner, None));
     }
     if view.handover.is_none() && !owner.has_returned() {
         return None;
     }
     let before = view.handover.as_ref().and_then(|handover| handover.previous(key.as_str(), owner, is_fit));
-    before.map(|node| &**node).or_else(|| owner.has_returned().then(|| stand_in(view, key, owner, is_fit))?)
+    let before = before.map(|(node, since)| (&**node, since));
+    let stand_in = || stand_in(view, key, owner, is_fit).map(|node| (node, Some(owner.ceased())));
+    before.or_else(|| owner.has_returned().then(stand_in)?)
 }
 
 /// The first of the other nodes that is up, which had its requests while it was not.
@@ -303,7 +307,7 @@ mod tests {
     }
 
     fn named(view: &View, key: &Key, asked: usize) -> Option<String> {
-        peer(view, key, at(view, key), Candidate::plain(asked, false)).map(|node| node.id.clone())
+        peer(view, key, at(view, key), Candidate::plain(asked, false)).map(|(node, _)| node.id.clone())
     }
 
     #[test]
@@ -420,7 +424,7 @@ mod tests {
         let asks =
             |place: Where| peer(&view, &key, place, Candidate { index: 0, is_owner: false, instead_of: Some(1) });
         assert_eq!(
-            asks(Where::Anywhere).map(|node| node.id.as_str()),
+            asks(Where::Anywhere).map(|(node, _)| node.id.as_str()),
             Some("n1"),
             "who asks the owner before the origin"
         );

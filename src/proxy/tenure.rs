@@ -8,12 +8,26 @@ use crate::wire::tenure::Tenure;
 
 /// What the node that is asked may answer with unasked. `None`, as nearly always: whatever it has, since it has been the owner for
 /// long.
-pub fn tenure(view: &View, key: &Key, place: Where, asked: Candidate, now: Millis) -> Option<Tenure> {
+/// `can_ask`: it heeds whom it is told to ask; `peer`: since when what that one has counts, where that is known.
+pub fn tenure(
+    view: &View,
+    key: &Key,
+    place: Where,
+    asked: Candidate,
+    (can_ask, peer): (bool, Option<Millis>),
+    now: Millis,
+) -> Option<Tenure> {
     let node = view.nodes.get(asked.index)?;
     let is_owner = asked.is_owner && asked.instead_of.is_none();
     if is_owner && view.handover.is_none() && !node.has_returned() && node.answers() {
         return None;
     }
+    // One that could not ask who answered before is not to ask the origin for all that it holds.
+    if is_owner && !can_ask {
+        return None;
+    }
+    // Alone, nobody has answered in its place.
+    view.nodes.iter().chain(&view.beside).filter(|node| place.is_for(node)).nth(1)?;
     let order = OwnerOrder { view, position: view.ring.position(key.as_str()), place, now };
     let owner = asked.instead_of.unwrap_or(asked.index);
     let own = order.since(owner)?;
@@ -27,7 +41,7 @@ pub fn tenure(view: &View, key: &Key, place: Where, asked: Candidate, now: Milli
         },
     };
     let millis = |since: Option<Millis>| since.map_or(u64::MAX, |since| now.saturating_sub(since));
-    let tenure = Tenure { only: asked.instead_of.is_some(), own: millis(own), lent: millis(lent) };
+    let tenure = Tenure { only: asked.instead_of.is_some(), own: millis(own), lent: millis(lent), peer: millis(peer) };
     (tenure != Tenure::ANY).then_some(tenure)
 }
 
@@ -103,11 +117,11 @@ mod tests {
     /// Of the one in its own right.
     fn own(view: &View, key: &Key, index: usize) -> Option<Tenure> {
         let is_owner = owners(view, key)[0] == index;
-        tenure(view, key, Where::Anywhere, Candidate { index, is_owner, instead_of: None }, NOW)
+        tenure(view, key, Where::Anywhere, Candidate { index, is_owner, instead_of: None }, (true, None), NOW)
     }
 
     fn since(own: Millis, lent: Millis) -> Option<Tenure> {
-        Some(Tenure { only: false, own: NOW - own, lent: NOW - lent })
+        Some(Tenure { own: NOW - own, lent: NOW - lent, ..Tenure::ANY })
     }
 
     #[test]
@@ -146,9 +160,9 @@ mod tests {
         let [first, second, third, _] = owners(&view, &key)[..] else { panic!("four nodes") };
         let instead = |index: usize, of: usize| {
             let asked = Candidate { index, is_owner: false, instead_of: Some(of) };
-            tenure(&view, &key, Where::Anywhere, asked, NOW)
+            tenure(&view, &key, Where::Anywhere, asked, (true, None), NOW)
         };
-        let only = |own: Millis, lent: Millis| Some(Tenure { only: true, own, lent: NOW - lent });
+        let only = |own: Millis, lent: Millis| Some(Tenure { only: true, own, lent: NOW - lent, ..Tenure::ANY });
         assert_eq!(instead(second, first), only(Millis::MAX, START));
         view.nodes[first].set_up(false, 20_000);
         assert_eq!(instead(third, second), only(NOW - 20_000, 20_000), "of the one that stands in");

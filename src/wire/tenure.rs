@@ -19,24 +19,30 @@ pub struct Tenure {
     pub own: u64,
     /// Of what the owner has lent it.
     pub lent: u64,
+    /// Of what the node has, of whichever kind, that it asks in turn: the one that answered before.
+    pub peer: u64,
 }
+
+/// So much longer counts as well: by as much a message may be late, in which the numbers stand, and who has just fetched something for
+/// one is not to fetch it again for the next. Nobody takes over from another and gives back again in so short a time.
+const SLACK: u64 = 100;
 
 impl Tenure {
     /// Whatever it has.
-    pub const ANY: Tenure = Tenure { only: false, own: u64::MAX, lent: u64::MAX };
+    pub const ANY: Tenure = Tenure { only: false, own: u64::MAX, lent: u64::MAX, peer: u64::MAX };
 
     /// Whether it may answer with what it received so many milliseconds ago.
     pub fn covers(self, is_lent: bool, millis: u64) -> bool {
         match is_lent {
-            true => millis <= self.lent,
-            false => !self.only && millis <= self.own,
+            true => millis <= self.lent.saturating_add(SLACK),
+            false => !self.only && millis <= self.own.saturating_add(SLACK),
         }
     }
 
     /// Appends the value of the field.
     pub fn write(self, out: &mut Vec<u8>) {
         out.extend_from_slice(if self.only { ONLY } else { SINCE });
-        for millis in [self.own, self.lent] {
+        for millis in [self.own, self.lent, self.peer] {
             match millis {
                 u64::MAX => put(out, &[b" ", ANY]),
                 some => put(out, &[b" ", itoa::Buffer::new().format(some).as_bytes()]),
@@ -56,7 +62,7 @@ impl Tenure {
             None | Some(ANY) => Some(u64::MAX),
             Some(digits) => number(digits),
         };
-        Some(Tenure { only, own: millis()?, lent: millis()? })
+        Some(Tenure { only, own: millis()?, lent: millis()?, peer: millis()? })
     }
 }
 
@@ -72,9 +78,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_else_is() {
         for (tenure, text) in [
-            (Tenure { only: true, own: u64::MAX, lent: 90_000 }, "only - 90000"),
-            (Tenure { only: false, own: 0, lent: u64::MAX }, "since 0 -"),
-            (Tenure { only: false, own: 1_500, lent: 7 }, "since 1500 7"),
+            (Tenure { only: true, lent: 90_000, ..Tenure::ANY }, "only - 90000 -"),
+            (Tenure { own: 0, peer: 3, ..Tenure::ANY }, "since 0 - 3"),
+            (Tenure { own: 1_500, lent: 7, ..Tenure::ANY }, "since 1500 7 -"),
         ] {
             let mut out = Vec::new();
             tenure.write(&mut out);
@@ -82,15 +88,16 @@ mod tests {
             assert_eq!(Tenure::read(text.as_bytes()), Some(tenure), "{text}");
         }
         assert_eq!(Tenure::read(b"only"), Some(Tenure { only: true, ..Tenure::ANY }), "an older front says no more");
-        let (only, since) = (Tenure { only: true, own: 5, lent: 9 }, Tenure { only: false, own: 5, lent: 9 });
+        let since = Tenure { own: 500, lent: 900, ..Tenure::ANY };
+        let only = Tenure { only: true, ..since };
         for (tenure, lent, millis, expected) in [
-            (only, true, 9, true),
-            (only, true, 10, false),
+            (only, true, 900 + SLACK, true),
+            (only, true, 901 + SLACK, false),
             (only, false, 0, false),
-            (since, true, 9, true),
-            (since, true, 10, false),
-            (since, false, 5, true),
-            (since, false, 6, false),
+            (since, true, 900 + SLACK, true),
+            (since, true, 901 + SLACK, false),
+            (since, false, 500 + SLACK, true),
+            (since, false, 501 + SLACK, false),
             (Tenure::ANY, false, u64::MAX, true),
         ] {
             assert_eq!(tenure.covers(lent, millis), expected, "{tenure:?} {lent} {millis}");

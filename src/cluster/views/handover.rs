@@ -8,11 +8,16 @@ use std::sync::Arc;
 pub const UNKNOWN: Millis = 0;
 
 /// So many rings of before are remembered: one change may follow another before the first has been handed over.
-const MOST: usize = 4;
+const MOST: usize = 16;
 
 /// Rings of before, the newest first. Immutable; the marks of its nodes are alive.
 #[derive(Clone, Debug, Default)]
-pub struct Handover(Vec<Before>);
+pub struct Handover {
+    rings: Vec<Before>,
+    /// When the last of those ended that there was no more room for, and until when it was to be remembered: any key may have been
+    /// another's then.
+    lost: Option<(Millis, Millis)>,
+}
 
 #[derive(Clone, Debug)]
 struct Before {
@@ -31,13 +36,14 @@ impl Handover {
             return;
         }
         let nodes = ring.members().iter().map(|member| known(&member.id)).collect();
-        self.0.insert(0, Before { ring, nodes, ended, until });
-        self.0.truncate(MOST);
+        self.rings.insert(0, Before { ring, nodes, ended, until });
+        let lost = self.rings.drain(MOST.min(self.rings.len())..).map(|before| (before.ended, before.until));
+        self.lost = self.lost.into_iter().chain(lost).max();
     }
 
     /// The same with the nodes as they are known now; whoever is not known any more stays as it was.
     pub fn seated(mut self, known: impl Fn(&str) -> Option<Arc<Node>>) -> Handover {
-        for Before { ring, nodes, .. } in &mut self.0 {
+        for Before { ring, nodes, .. } in &mut self.rings {
             for (node, member) in nodes.iter_mut().zip(ring.members()) {
                 *node = known(&member.id).or_else(|| node.take());
             }
@@ -47,37 +53,49 @@ impl Handover {
 
     /// What of it lasts at `now`. `None`: nothing. A clock that was put back makes nothing last longer than `time`.
     pub fn at(&self, now: Millis, time: Millis) -> Option<Handover> {
-        let lasts = |before: &&Before| now < before.until && before.until <= now.saturating_add(time);
-        let lasting: Vec<Before> = self.0.iter().filter(lasts).cloned().collect();
-        (!lasting.is_empty()).then_some(Handover(lasting))
+        let lasts = |until: Millis| now < until && until <= now.saturating_add(time);
+        let rings: Vec<Before> = self.rings.iter().filter(|before| lasts(before.until)).cloned().collect();
+        let lost = self.lost.filter(|(_, until)| lasts(*until));
+        (!rings.is_empty()).then_some(Handover { rings, lost })
     }
 
     /// When the next of the rings is forgotten.
     pub fn next_end(&self) -> Option<Millis> {
-        self.0.iter().map(|before| before.until).min()
+        self.rings.iter().map(|before| before.until).chain(self.lost.map(|(_, until)| until)).min()
     }
 
     /// The newest first.
     pub fn rings(&self) -> impl Iterator<Item = &Ring> {
-        self.0.iter().map(|before| &*before.ring)
+        self.rings.iter().map(|before| &*before.ring)
     }
 
     /// Since when `owner` has owned a key, where another did not long ago and that is known.
     pub fn since(&self, position: u64, owner: &str) -> Option<Millis> {
+        self.since_before(0, position, owner)
+    }
+
+    /// The same of who owned it by the ring `n`.
+    fn since_before(&self, n: usize, position: u64, owner: &str) -> Option<Millis> {
         let is_anothers = |before: &&Before| {
             let member = before.ring.owner(position).and_then(|index| before.ring.members().get(index));
             member.is_some_and(|member| member.id != owner)
         };
-        self.0.iter().find(is_anothers).map(|before| before.ended).filter(|ended| *ended != UNKNOWN)
+        let moved = self.rings.get(n..)?.iter().find(is_anothers).map(|before| before.ended);
+        moved.or(self.lost.map(|(ended, _)| ended)).filter(|ended| *ended != UNKNOWN)
     }
 
-    /// The last owner of a key before `owner` that is fit to be asked.
-    pub fn previous(&self, key: &str, owner: &Node, is_fit: impl Fn(&Node) -> bool) -> Option<&Arc<Node>> {
-        let owners = self.0.iter().filter_map(|Before { ring, nodes, .. }| {
-            let index = ring.owner(ring.position(key))?;
-            nodes.get(index)?.as_ref()
-        });
-        owners.filter(|node| node.id != owner.id).find(|node| is_fit(node))
+    /// The last owner of a key before `owner` that is fit to be asked, and since when it was that, where that was not long.
+    pub fn previous(
+        &self,
+        key: &str,
+        owner: &Node,
+        is_fit: impl Fn(&Node) -> bool,
+    ) -> Option<(&Arc<Node>, Option<Millis>)> {
+        self.rings.iter().enumerate().find_map(|(n, Before { ring, nodes, .. })| {
+            let position = ring.position(key);
+            let node = nodes.get(ring.owner(position)?)?.as_ref().filter(|node| node.id != owner.id && is_fit(node))?;
+            Some((node, self.since_before(n + 1, position, &node.id)))
+        })
     }
 }
 
@@ -123,7 +141,7 @@ mod tests {
             (1, 1, Some(10 * MINUTES)),
         ] {
             let at = handover.at(now, 10 * MINUTES);
-            assert_eq!(at.as_ref().map_or(0, |at| at.0.len()), rings, "{now}");
+            assert_eq!(at.as_ref().map_or(0, |at| at.rings.len()), rings, "{now}");
             assert_eq!(at.and_then(|at| at.next_end()), next, "{now}");
         }
     }
@@ -140,7 +158,7 @@ mod tests {
             let asked = node(&owner(&now, &key));
             let rings = [&second, &first].map(|ring| owner(ring, &key));
             let expected = rings.iter().find(|id| **id != asked.id);
-            let named = handover.previous(&key, &asked, |_| true).map(|node| &node.id);
+            let named = handover.previous(&key, &asked, |_| true).map(|(node, _)| &node.id);
             assert_eq!(named, expected, "{key}");
             skipped += usize::from(expected == Some(&rings[1]) && rings[0] == asked.id);
         }
@@ -153,7 +171,7 @@ mod tests {
         handover.begin(ring(&["a", "gone"]), known, 0, MINUTES);
         let asked = node("b");
         for key in keys() {
-            let named = handover.previous(&key, &asked, |_| true).map(|node| node.id.as_str());
+            let named = handover.previous(&key, &asked, |_| true).map(|(node, _)| node.id.as_str());
             assert_ne!(named, Some("gone"));
             assert!(handover.previous(&key, &asked, |_| false).is_none());
         }
@@ -178,11 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn whom_there_is_no_more_room_for_may_have_owned_any_key() {
+        let mut handover = Handover::default();
+        (1..=MOST as Millis + 2).for_each(|n| handover.begin(ring(&["a"]), known, n, MINUTES));
+        let position = ring(&["a"]).position("http://h/");
+        assert_eq!(handover.since(position, "b"), Some(MOST as Millis + 2), "a had it until then");
+        assert_eq!(handover.since(position, "a"), Some(2), "nobody knows who had it before");
+        let over = handover.at(MINUTES, MINUTES);
+        assert!(over.is_none());
+        let named = handover.previous("http://h/", &node("b"), |_| true).map(|(node, since)| (&*node.id, since));
+        assert_eq!(named, Some(("a", Some(2))));
+    }
+
+    #[test]
     fn changes_upon_changes_are_bounded() {
         let mut handover = Handover::default();
         (0..20).for_each(|_| handover.begin(ring(&["a"]), known, 0, MINUTES));
         handover.begin(ring(&[]), known, 0, MINUTES);
-        assert_eq!(handover.0.len(), MOST);
+        assert_eq!(handover.rings.len(), MOST);
     }
 
     #[test]
@@ -191,7 +222,7 @@ mod tests {
         handover.begin(ring(&["a"]), known, 0, MINUTES);
         let moved = node("a");
         let handover = handover.seated(|id| (id == "a").then(|| moved.clone()));
-        let named = handover.previous("http://h/", &node("b"), |_| true).unwrap();
+        let (named, _) = handover.previous("http://h/", &node("b"), |_| true).unwrap();
         assert!(Arc::ptr_eq(named, &moved));
     }
 }

@@ -8,11 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 const WATCHING: usize = 4;
+/// By less a node may take another's answer for its own (docs/link.md, One owner): messages are late.
+const LATE: Duration = Duration::from_millis(150);
 
 /// Clients that ask for pages again and again, each of which is a number that grows.
 struct Watch<'a> {
     cluster: &'a Cluster,
     urls: &'a [String],
+    /// Between two requests of a client.
+    pause: Duration,
     answers: AtomicUsize,
     over: AtomicBool,
 }
@@ -36,6 +40,7 @@ impl Watch<'_> {
                 *seen = version.max(*seen);
                 nodes.insert(answer.node());
                 self.answers.fetch_add(1, SeqCst);
+                std::thread::sleep(self.pause);
             }
         }
         (older, nodes)
@@ -60,6 +65,17 @@ impl Drop for Over<'_> {
 /// Has clients watch some pages of this size, each fetch of which is another version, while something happens; by whom they were
 /// answered. None of them sees an older version after a newer one.
 fn watched(setup: Setup, pages: usize, size: usize, happens: impl FnOnce(&Watch<'_>)) -> BTreeSet<String> {
+    watched_at(Duration::ZERO, setup, pages, size, happens)
+}
+
+/// The same at their own pace.
+fn watched_at(
+    pause: Duration,
+    setup: Setup,
+    pages: usize,
+    size: usize,
+    happens: impl FnOnce(&Watch<'_>),
+) -> BTreeSet<String> {
     let (origin, cluster) = (Origin::start(), setup.start());
     let next = AtomicUsize::new(1);
     origin.on("/page/*", move |x| {
@@ -67,7 +83,8 @@ fn watched(setup: Setup, pages: usize, size: usize, happens: impl FnOnce(&Watch<
         x.reply(200, "Cache-Control: max-age=600, stale-while-revalidate=60\r\n", format!("{text:<size$}"))
     });
     let urls: Vec<String> = (0..pages).map(|n| origin.url(&format!("/page/{n}"))).collect();
-    let watch = Watch { cluster: &cluster, urls: &urls, answers: AtomicUsize::new(0), over: AtomicBool::new(false) };
+    let watch =
+        Watch { cluster: &cluster, urls: &urls, pause, answers: AtomicUsize::new(0), over: AtomicBool::new(false) };
     std::thread::scope(|all| {
         let watching: Vec<_> = (0..WATCHING).map(|_| all.spawn(|| watch.one())).collect();
         let over = Over(&watch.over);
@@ -97,6 +114,7 @@ fn reload(watch: &Watch<'_>) {
 fn change(watch: &Watch<'_>, id: &str, what: &str) {
     let changed = watch.cluster.manage("PATCH", &format!("/v1/nodes/{id}"), what);
     assert_eq!(changed.status, 200, "{}", changed.text());
+    std::thread::sleep(LATE);
     watch.more(20 * watch.urls.len());
 }
 
@@ -158,7 +176,7 @@ fn nor_when_its_owner_dies_and_comes_back_empty() {
 fn nor_when_its_owner_is_slow_for_a_while() {
     let _alone = alone();
     let setup = Setup::default().set("timeouts", "peer", "5s").set("timeouts", "probe", "10s");
-    watched(setup, 30, 1, |watch| {
+    watched_at(Duration::from_millis(5), setup, 30, 1, |watch| {
         let cluster = watch.cluster;
         let is_slow = || cluster.manage("GET", "/v1/nodes/n2", "").json()["slow"].as_bool().unwrap();
         let passed_over = AtomicBool::new(false);
