@@ -15,7 +15,7 @@ fn with_little_memory() -> Setup {
 /// machine is.
 fn with_page(length: u64, cluster: &Arc<Cluster>) -> Origin {
     let origin = Origin::start();
-    let (of_sized, of_chunked) = (cluster.clone(), cluster.clone());
+    let (of_sized, of_chunked) = (Arc::downgrade(cluster), Arc::downgrade(cluster));
     origin.on("/sized*", move |x| {
         x.begin_sized(TAGGED, length)?;
         paced(&of_sized, &noise::Noise::bytes(length, length), |piece| x.raw(piece))
@@ -28,14 +28,16 @@ fn with_page(length: u64, cluster: &Arc<Cluster>) -> Origin {
     origin
 }
 
+/// The origin outlives the test, and is not to keep its cluster running.
 pub fn paced(
-    cluster: &Cluster,
+    cluster: &Weak<Cluster>,
     body: &[u8],
     mut send: impl FnMut(&[u8]) -> std::io::Result<()>,
 ) -> std::io::Result<()> {
     for piece in body.chunks(4 * MIB as usize) {
         send(piece)?;
-        until_true("the disk keeps up", PATIENCE, || cluster.metric("ringhold_node_disk_behind_bytes") < MIB);
+        let keeps_up = |cluster: Arc<Cluster>| cluster.metric("ringhold_node_disk_behind_bytes") < MIB;
+        until_true("the disk keeps up", PATIENCE, || cluster.upgrade().is_none_or(keeps_up));
     }
     Ok(())
 }
@@ -102,7 +104,7 @@ fn a_slow_reader_and_one_from_the_middle_get_theirs_while_it_comes_and_hold_up_n
     let (gate, slow_gate) = (Gate::default(), Gate::default());
     let (held, begun) = (gate.clone(), slow_gate.clone());
     let whole = Arc::new(noise::Noise::bytes(7, LENGTH));
-    let (body, of_origin) = (whole.clone(), cluster.clone());
+    let (body, of_origin) = (whole.clone(), Arc::downgrade(&cluster));
     origin.on("/large", move |x| {
         x.begin_sized(TAGGED, LENGTH)?;
         x.raw(&body[..MIB as usize])?;

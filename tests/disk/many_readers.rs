@@ -60,7 +60,7 @@ impl Checked {
 
 /// Answers with all of it, or the part that is asked for. No faster than the disk, however busy the machine is; `until`: where
 /// the whole breaks off, by what is done then.
-fn serve(x: &mut Exchange, cluster: &Cluster, length: u64, until: u64) -> io::Result<bool> {
+fn serve(x: &mut Exchange, cluster: &Weak<Cluster>, length: u64, until: u64) -> io::Result<bool> {
     let range = x.head.get("range").filter(|_| x.head.get("if-range").is_none_or(|tag| tag == "\"one\""));
     let (from, to) = match range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) {
         Some((from, to)) => (from.parse().unwrap(), to.parse::<u64>().map_or(length, |last| last + 1)),
@@ -81,7 +81,8 @@ fn serve(x: &mut Exchange, cluster: &Cluster, length: u64, until: u64) -> io::Re
         x.raw(piece)?;
         sent += piece.len() as u64;
         if sent % (4 * MIB) == 0 {
-            until_true("the disk keeps up", PATIENCE, || cluster.metric("ringhold_node_disk_behind_bytes") < MIB);
+            let keeps_up = |cluster: Arc<Cluster>| cluster.metric("ringhold_node_disk_behind_bytes") < MIB;
+            until_true("the disk keeps up", PATIENCE, || cluster.upgrade().is_none_or(keeps_up));
         }
         Ok(())
     })?;
@@ -108,7 +109,7 @@ fn fifty_readers_of_what_is_larger_than_memory_get_each_byte_and_cost_little_of_
     let setup = with_memory_for_little(length).set("cache", "max_object", drill("1MiB", "16MiB"));
     let cluster = Arc::new(setup.start());
     until_on(&cluster);
-    let (origin, of_origin) = (Origin::start(), cluster.clone());
+    let (origin, of_origin) = (Origin::start(), Arc::downgrade(&cluster));
     origin.on("/large", move |x| serve(x, &of_origin, length, length).map(drop));
     origin.on("/small", |x| x.reply(200, KEEP, "small"));
     assert!((0..50).all(|_| cluster.get(&origin.url("/small")).status == 200));
@@ -184,7 +185,7 @@ fn what_broke_off_or_was_left_is_kept_as_a_part_also_over_a_kill_and_only_the_re
     let length = drill(64 * MIB, 4096 * MIB) + 4711;
     let cluster = Arc::new(with_memory_for_little(length).set("cache", "max_object", "4MiB").start());
     until_on(&cluster);
-    let (origin, of_origin, gate) = (Origin::start(), cluster.clone(), Gate::default());
+    let (origin, of_origin, gate) = (Origin::start(), Arc::downgrade(&cluster), Gate::default());
     let (held, until) = (gate.clone(), length / 10 * 9);
     origin.on("/*", move |x| match serve(x, &of_origin, length, until)? {
         true => Ok(()),

@@ -42,7 +42,7 @@ fn a_disk_that_takes_nothing_is_not_waited_for_and_what_it_did_not_take_is_not_s
     assert_eq!(cluster.metric("ringhold_node_disk_state"), 2);
     // An origin that the disk keeps up with.
     let cluster = Arc::new(cluster);
-    let of_origin = cluster.clone();
+    let of_origin = Arc::downgrade(&cluster);
     origin.on("/large", move |x| {
         x.begin_sized(KEEP, LENGTH)?;
         large::paced(&of_origin, &noise::Noise::bytes(7, LENGTH), |piece| x.raw(piece))
@@ -62,7 +62,7 @@ fn a_body_that_the_disk_does_not_go_on_with_breaks_off_after_disk_body_and_not_a
     let setup = with_large_bodies().set("timeouts", "disk", "20s").set("timeouts", "disk_body", "300ms");
     let cluster = Arc::new(setup.start_by(&calls.prefix()));
     until_on(&cluster);
-    let (origin, of_origin) = (Origin::start(), cluster.clone());
+    let (origin, of_origin) = (Origin::start(), Arc::downgrade(&cluster));
     origin.on("/large", move |x| {
         x.begin_sized(KEEP, LENGTH)?;
         large::paced(&of_origin, &noise::Noise::bytes(7, LENGTH), |piece| x.raw(piece))
