@@ -6,6 +6,10 @@ use crate::cluster::views::{Millis, Node, View};
 use crate::wire::target::Key;
 use crate::wire::tenure::Tenure;
 
+/// So much earlier counts as well: by as much the message may be late in which the numbers stand, and who has just fetched something
+/// for one is not to fetch it again for the next.
+const SLACK: Millis = 100;
+
 /// What the node that is asked may answer with unasked. `None`, as nearly always: whatever it has, since it has been the owner for
 /// long.
 /// `can_ask`: it heeds whom it is told to ask; `peer`: since when what that one has counts, where that is known.
@@ -40,9 +44,15 @@ pub fn tenure(
             _ => own,
         },
     };
+    let peer = peer.map(|since| early(since, 0));
     let millis = |since: Option<Millis>| since.map_or(u64::MAX, |since| now.saturating_sub(since));
     let tenure = Tenure { only: asked.instead_of.is_some(), own: millis(own), lent: millis(lent), peer: millis(peer) };
     (tenure != Tenure::ANY).then_some(tenure)
+}
+
+/// A little earlier than `since`, but no earlier than what ended an earlier time of the same kind.
+fn early(since: Millis, bound: Millis) -> Millis {
+    since.saturating_sub(SLACK).max(bound)
 }
 
 /// The owners of a key, one after the other.
@@ -62,15 +72,18 @@ impl OwnerOrder<'_> {
     fn since(&self, index: usize) -> Option<Option<Millis>> {
         let node = self.node(index)?;
         if !node.answers() {
-            return Some(Some(self.now));
+            return Some(Some(early(self.now, node.ceased())));
         }
         let handover = self.view.handover.as_ref();
         let moved = handover.and_then(|handover| handover.since(self.position, &node.id));
-        let returned = node.has_returned().then(|| node.began());
+        let moved = moved.map(|since| early(since, 0));
+        let returned = node.has_returned().then(|| early(node.began(), node.ceased()));
         let others = self.before(index).filter_map(|other| self.node(other));
         // One that still answers could not be reached just now.
-        let stands_in = others.map(|other| if other.answers() { self.now } else { other.ceased() }).max();
-        let stands_in = stands_in.map(|since| since.max(node.began()).max(self.view.since));
+        let ends = others.map(|other| (if other.answers() { self.now } else { other.ceased() }, other.began()));
+        // Until one of them began it may have stood in once before.
+        let stands_in = ends.reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)));
+        let stands_in = stands_in.map(|(since, bound)| early(since.max(node.began()).max(self.view.since), bound));
         Some([moved, returned, stands_in].into_iter().flatten().max())
     }
 
@@ -121,7 +134,7 @@ mod tests {
     }
 
     fn since(own: Millis, lent: Millis) -> Option<Tenure> {
-        Some(Tenure { own: NOW - own, lent: NOW - lent, ..Tenure::ANY })
+        Some(Tenure { own: NOW - own + SLACK, lent: NOW - lent, ..Tenure::ANY })
     }
 
     #[test]
@@ -130,11 +143,15 @@ mod tests {
         let first = owners(&view, &key)[0];
         assert_eq!(own(&view, &key, first), None);
         view.nodes[first].allow(Some(0), 20_000);
-        assert_eq!(own(&view, &key, first), since(NOW, NOW), "it is asked though it is slow: nobody else was there");
+        assert_eq!(
+            own(&view, &key, first),
+            since(NOW, NOW - SLACK),
+            "it is asked though it is slow: nobody else was there"
+        );
         view.nodes[first].allow(None, 30_000);
         assert_eq!(own(&view, &key, first), None, "for long");
         view.nodes[first].set_returned(true);
-        assert_eq!(own(&view, &key, first), since(30_000, 30_000));
+        assert_eq!(own(&view, &key, first), since(30_000, 30_000 - SLACK));
     }
 
     #[test]
@@ -144,14 +161,18 @@ mod tests {
         assert_eq!(own(&view, &key, second), since(NOW, START), "the first was not to be reached just now");
         view.nodes[first].set_up(false, 20_000);
         assert_eq!(own(&view, &key, second), since(20_000, START), "what the first has lent counts on");
-        assert_eq!(own(&view, &key, third), since(NOW, NOW), "whoever lent it");
+        assert_eq!(own(&view, &key, third), since(NOW, NOW - SLACK), "whoever lent it");
         view.nodes[second].set_doubtful(true, 25_000);
-        assert_eq!(own(&view, &key, third), since(25_000, 25_000));
+        assert_eq!(own(&view, &key, third), since(25_000, 25_000 - SLACK));
         view.nodes[second].set_doubtful(false, 30_000);
         assert_eq!(own(&view, &key, second), since(30_000, START));
         view.nodes[first].set_up(true, 40_000);
         view.nodes[first].set_up(false, 50_000);
         assert_eq!(own(&view, &key, second), since(50_000, 40_000), "before that another process lent");
+        view.nodes[first].set_up(true, 50_950);
+        view.nodes[first].set_up(false, 51_000);
+        let own = own(&view, &key, second).unwrap().own;
+        assert_eq!(own, NOW - 50_950, "a little earlier, but not what it had when it stood in before");
     }
 
     #[test]
@@ -165,7 +186,7 @@ mod tests {
         let only = |own: Millis, lent: Millis| Some(Tenure { only: true, own, lent: NOW - lent, ..Tenure::ANY });
         assert_eq!(instead(second, first), only(Millis::MAX, START));
         view.nodes[first].set_up(false, 20_000);
-        assert_eq!(instead(third, second), only(NOW - 20_000, 20_000), "of the one that stands in");
+        assert_eq!(instead(third, second), only(NOW - 20_000 + SLACK, 20_000 - SLACK), "of the one that stands in");
         view.nodes[first].set_up(true, 30_000);
         assert_eq!(instead(second, first), only(Millis::MAX, 30_000));
     }
@@ -181,7 +202,7 @@ mod tests {
         let (mut moved, mut stayed) = (0, 0);
         for key in &keys {
             let owner = owners(&after, key)[0];
-            let expected = if owner == 4 { since(45_000, 45_000) } else { None };
+            let expected = if owner == 4 { since(45_000, 45_000 - SLACK) } else { None };
             assert_eq!(own(&after, key, owner), expected, "{}", key.as_str());
             (moved, stayed) = (moved + usize::from(owner == 4), stayed + usize::from(owner != 4));
         }

@@ -23,10 +23,6 @@ pub struct Tenure {
     pub peer: u64,
 }
 
-/// So much longer counts as well: by as much a message may be late, in which the numbers stand, and who has just fetched something for
-/// one is not to fetch it again for the next. Nobody takes over from another and gives back again in so short a time.
-const SLACK: u64 = 100;
-
 impl Tenure {
     /// Whatever it has.
     pub const ANY: Tenure = Tenure { only: false, own: u64::MAX, lent: u64::MAX, peer: u64::MAX };
@@ -34,8 +30,8 @@ impl Tenure {
     /// Whether it may answer with what it received so many milliseconds ago.
     pub fn covers(self, is_lent: bool, millis: u64) -> bool {
         match is_lent {
-            true => millis <= self.lent.saturating_add(SLACK),
-            false => !self.only && millis <= self.own.saturating_add(SLACK),
+            true => millis <= self.lent,
+            false => !self.only && millis <= self.own,
         }
     }
 
@@ -91,13 +87,13 @@ mod tests {
         let since = Tenure { own: 500, lent: 900, ..Tenure::ANY };
         let only = Tenure { only: true, ..since };
         for (tenure, lent, millis, expected) in [
-            (only, true, 900 + SLACK, true),
-            (only, true, 901 + SLACK, false),
+            (only, true, 900, true),
+            (only, true, 901, false),
             (only, false, 0, false),
-            (since, true, 900 + SLACK, true),
-            (since, true, 901 + SLACK, false),
-            (since, false, 500 + SLACK, true),
-            (since, false, 501 + SLACK, false),
+            (since, true, 900, true),
+            (since, true, 901, false),
+            (since, false, 500, true),
+            (since, false, 501, false),
             (Tenure::ANY, false, u64::MAX, true),
         ] {
             assert_eq!(tenure.covers(lent, millis), expected, "{tenure:?} {lent} {millis}");
