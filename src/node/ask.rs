@@ -4,7 +4,7 @@ use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::Interim;
 use crate::net::shares::ClientId;
-use crate::policy::{self, Marks, Terms};
+use crate::policy::{self, Terms};
 use crate::wire::date::Timestamp;
 use crate::wire::hop::Hop;
 use crate::wire::target::Key;
@@ -81,7 +81,7 @@ impl Ask {
 
     /// Another node has answered since this was received, perhaps with something newer.
     pub fn is_outlived(&self, terms: &Terms) -> bool {
-        !self.tenure.covers(terms.marks.has(Marks::LENT), self.came.millis_since(terms.received))
+        !terms.is_within(self.tenure, self.came)
     }
 
     /// The same of what is fetched since so long ago.

@@ -51,9 +51,7 @@ fn answer(
     // In the owner's place nothing will do but what that one answers with too; and what another has answered in this one's place
     // may be newer.
     let tenure = request.first(FieldId::LinkOwner).and_then(Tenure::read);
-    let covers =
-        |tenure: Tenure| tenure.covers(entry.terms.marks.has(Marks::LENT), now.millis_since(entry.terms.received));
-    if !tenure.is_none_or(covers) {
+    if tenure.is_some_and(|tenure| !entry.terms.is_within(tenure, now)) {
         return None;
     }
     if entry.terms.marks.has(Marks::GROUPED) || node.may_have_missed(entry) || request.first(FieldId::Range).is_some() {

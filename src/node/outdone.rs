@@ -36,8 +36,11 @@ pub fn by_stored(
 /// Whether this node has something by its own right that it received since then: what the owner lends by an answer to a question of
 /// before takes no place of that.
 pub fn by_own(node: &CacheNode, ask: &Ask, sent: Timestamp) -> bool {
-    let is_own = |entry: &Arc<Entry>| !entry.terms.marks.has(Marks::LENT) && entry.terms.received > sent;
-    node.lookup(ask).is_some_and(|entry| is_own(&entry) && entry.terms.is_fresh(clock::now()))
+    node.lookup(ask).is_some_and(|entry| is_own_since(&entry, sent) && entry.terms.is_fresh(clock::now()))
+}
+
+fn is_own_since(entry: &Entry, sent: Timestamp) -> bool {
+    !entry.terms.marks.has(Marks::LENT) && entry.terms.received > sent
 }
 
 /// Whether another answer is on its way that may be read along.
@@ -61,9 +64,8 @@ pub fn by_what_comes(node: &CacheNode, ask: &Ask, own: &Rc<Fill>) -> bool {
 pub fn at_its_end(node: &CacheNode, key: &Key, head: &FillHead, lent: bool) -> bool {
     let Some(shelf) = node.store.get(key) else { return false };
     let same = |entry: &&Arc<Entry>| entry.part().is_none() && *entry.selecting() == *head.selecting;
-    let is_own = |entry: &Arc<Entry>| !entry.terms.marks.has(Marks::LENT) && entry.terms.received > head.sent;
     let is_older = |entry: &Arc<Entry>| match lent {
-        true => is_own(entry),
+        true => is_own_since(entry, head.sent),
         false => policy::stands(&entry.terms, false, head.sent, head.terms.born),
     };
     shelf.entries().iter().filter(same).any(is_older)

@@ -67,7 +67,9 @@ pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: 
     if peer.owns && response.headers().get(link::OWNER).is_some_and(|said| said == link::PASSES) {
         return PeerSaid::Passes;
     }
-    if response.status() == StatusCode::GATEWAY_TIMEOUT {
+    let is_stored = || status::last_member(response.headers()).is_some_and(status::is_from_cache);
+    // It may also hold an origin's 504.
+    if response.status() == StatusCode::GATEWAY_TIMEOUT && !is_stored() {
         return PeerSaid::Lacks;
     }
     let age = age(&response);

@@ -1,6 +1,7 @@
 //! [`Terms`]: what is kept of the policy for each stored response. Numbers and bits, so that a hit is decided from them.
 
 use crate::wire::date::Timestamp;
+use crate::wire::tenure::Tenure;
 use crate::wire::view::FieldView;
 use http::StatusCode;
 
@@ -231,6 +232,11 @@ impl Terms {
     /// Whether it may be answered where nothing will do but what the owner answers with as well.
     pub fn is_lent(&self, now: Timestamp) -> bool {
         self.marks.has(Marks::LENT) && self.is_reusable(now)
+    }
+
+    /// Whether whoever was asked at `came` may answer with it unasked.
+    pub fn is_within(&self, tenure: Tenure, came: Timestamp) -> bool {
+        tenure.covers(self.marks.has(Marks::LENT), came.millis_since(self.received))
     }
 
     /// The same, to be validated first although it may be fresh: then it still answers where that fails (section 4.2.4).

@@ -109,7 +109,7 @@ pub async fn relay(
 fn try_out(worker: &Worker, request: &link::Request<'_>, asked: &RingQuery) {
     let routing = worker.routing();
     let on_trial = route::on_trial(&routing.view, asked);
-    let Some(pool) = on_trial.and_then(|(index, _)| routing.pools.get(index)).cloned() else { return };
+    let Some(pool) = on_trial.and_then(|index| routing.pools.get(index)).cloned() else { return };
     let (key, said, client) = (request.key.clone(), request.said.lines(), request.client.to_vec());
     let (version, from, limit) = (request.version, request.from, worker.config.timeouts.first_byte);
     worker.connections.spawn(async move {

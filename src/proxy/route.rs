@@ -145,10 +145,10 @@ impl Candidate {
 }
 
 /// The owner, where it was slow and is to show whether it still is.
-pub fn on_trial<'a>(view: &'a View, asked: &RingQuery) -> Option<(usize, &'a Node)> {
+pub fn on_trial(view: &View, asked: &RingQuery) -> Option<usize> {
     let index = view.ring.owner(asked.position)?;
     let node = view.nodes.get(index).filter(|node| node.is_up() && liking(node, asked.place) == Liking::Slow)?;
-    node.pace.admits().then_some((index, &**node))
+    node.pace.admits().then_some(index)
 }
 
 /// Whom the node that is asked is to ask before the origin: the owner, where it is asked in the owner's place; else who
@@ -459,7 +459,7 @@ mod tests {
         view.nodes[before[2]].allow(Some(1), 0);
         let last = [before[1], before[3], before[4], before[0], before[2]];
         assert_eq!([order(&view, url), order(&view, url)], [last.to_vec(), last.to_vec()]);
-        let on_trial = || on_trial(&view, &asked(&view, url)).map(|(index, _)| index);
+        let on_trial = || on_trial(&view, &asked(&view, url));
         assert_eq!([on_trial(), on_trial()], [Some(before[0]), None]);
         let hot = RingQuery { heat: Some(1001), ..asked(&view, url) };
         let second = Candidate { index: before[3], is_owner: false, instead_of: Some(before[1]) };
