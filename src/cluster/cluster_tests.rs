@@ -83,6 +83,22 @@ fn a_node_that_is_removed_leaves_when_its_requests_are_done() {
 }
 
 #[test]
+fn https_is_not_taken_while_a_node_has_other_rules_for_it() {
+    on_control_thread(async {
+        let bench = Bench::new().await;
+        let takes_https = || bench.cluster.view().takes_https();
+        assert!(takes_https());
+        let fake = &bench.fakes[1].0;
+        fake.other_rules.store(true, Ordering::Relaxed);
+        until("they differ", || !takes_https()).await;
+        assert_eq!(bench.cluster.readiness(), Readiness { up: 3, nodes: 3 }, "all else goes on");
+        assert!(bench.cluster.view().may_carry(&key("https://a/")), "who asks the proxy itself is answered");
+        fake.other_rules.store(false, Ordering::Relaxed);
+        until("they agree again", takes_https).await;
+    });
+}
+
+#[test]
 fn a_node_whose_requests_do_not_end_leaves_when_the_time_is_over() {
     on_control_thread(async {
         let bench = Bench::new().await;

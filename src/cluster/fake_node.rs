@@ -1,6 +1,7 @@
 //! A node for tests: the control side of the link on a Unix socket, in this process.
 
 use crate::config::Address;
+use crate::wire::https::rules;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -20,6 +21,8 @@ pub struct FakeNode {
     pub boot: AtomicU64,
     /// 0: it has no disk.
     pub lineage: AtomicU64,
+    /// It is of a version with other rules for https.
+    pub other_rules: AtomicBool,
     /// Accepts and reads, but says nothing.
     pub silent: AtomicBool,
     /// The status of everything but probes; 0: 200.
@@ -79,7 +82,9 @@ async fn answer(fake: Arc<FakeNode>, request: Request<Incoming>) -> Result<Respo
             0 => String::new(),
             lineage => format!(r#","lineage":{lineage}"#),
         };
-        (200, format!(r#"{{"id":"fake","boot":{},"version":"0"{lineage}}}"#, fake.boot.load(Ordering::Relaxed)))
+        let rules = if fake.other_rules.load(Ordering::Relaxed) { "0a" } else { rules::digest() };
+        let boot = fake.boot.load(Ordering::Relaxed);
+        (200, format!(r#"{{"id":"fake","boot":{boot},"version":"0","https_rules":"{rules}"{lineage}}}"#))
     } else {
         fake.said.lock().unwrap().push(format!("{} {} {body}", head.method, head.uri).trim_end().to_owned());
         (fake.status.load(Ordering::Relaxed), r#"{"hits":3}"#.to_owned())

@@ -147,8 +147,8 @@ impl Follower {
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
                 changed = health.changed() => match changed {
-                    // All nodes may have been found to speak TLS.
-                    Ok(()) if self.keeper.view().can_be_private() => self.keeper.on(WorldEvent::Later),
+                    // All nodes may have been found to speak TLS, or some to be of another version.
+                    Ok(()) if self.keeper.view().is_outdated() => self.keeper.on(WorldEvent::Later),
                     Ok(()) => {}
                     Err(_) => return,
                 },

@@ -11,6 +11,7 @@ use crate::account::{self, AccountKind};
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::store::Entry;
+use crate::wire::https::rules;
 use crate::wire::target::Key;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -50,6 +51,7 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: 
 
 fn health(node: &CacheNode) -> Value {
     let mut health = json!({"id": node.id, "boot": node.boot, "version": env!("CARGO_PKG_VERSION")});
+    health["https_rules"] = rules::digest().into();
     if node.config.cluster.secret.is_some() {
         health["tls"] = true.into();
     }

@@ -127,7 +127,7 @@ pub async fn watch_health(worker: Rc<Worker>) {
 pub async fn watch_views(worker: Rc<Worker>) {
     let mut views = worker.membership.views.clone();
     while views.changed().await.is_ok() {
-        if !views.borrow_and_update().is_private() {
+        if !views.borrow_and_update().takes_https() {
             worker.insides.come();
         }
     }
@@ -286,8 +286,8 @@ impl Client {
         let said = outer.said.clone();
         let (ties, inside, place) = (Ties::default(), Some(inside), Occupied::Outer(outer));
         worker.insides.add(ties.ending());
-        // It was private when the handshake began.
-        if !worker.routing().view.is_private() {
+        // They could be when the handshake began.
+        if !worker.routing().view.takes_https() {
             ties.ending().come();
         }
         Client { worker, peer, ties, source, said, shown, inside, greeted: Some(greeted), place }

@@ -3,6 +3,7 @@
 pub mod content;
 pub mod name;
 pub mod preset;
+pub mod rules;
 
 use super::authority::{Host, read_written, without_root};
 use name::{HTTPS, Name};

@@ -12,6 +12,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use sha2::Sha256;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tempfile::TempDir;
@@ -226,6 +228,54 @@ fn a_node_of_before_is_asked_for_http_in_clear_and_https_is_tunnelled_until_all_
     until_true("https is asked of the other", PATIENCE, || {
         cluster.get(&world.secure.url("/marked-path")).text() == "marked-answer"
     });
+}
+
+/// On a Unix socket, so that nothing of it is in clear: a node that says of its rules for https what it is told to.
+fn node_of_rules(folder: &Path, rules: &'static str) -> String {
+    let path = folder.join("r1.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let (mut lines, mut stream) = (BufReader::new(stream.try_clone().unwrap()).lines(), stream);
+                while let Some(Ok(line)) = lines.next() {
+                    let said = format!(r#"{{"id":"r1","boot":77,"version":"9.0.0"{rules}}}"#);
+                    if line.is_empty()
+                        && write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{said}", said.len()).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    format!("unix:{}", path.display())
+}
+
+#[test]
+fn https_is_tunnelled_while_a_node_has_other_rules_for_it() {
+    for rules in ["", r#","https_rules":"of another version""#] {
+        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        world.on("/path", "answer");
+        let node = Standalone::start("r2", &world.setup);
+        let setup = world.listed().node_at("r1", &node_of_rules(folder.path(), rules));
+        let cluster = setup.node_at("r2", &node.address.to_string()).start();
+        until_up(&cluster, "r1");
+        until_up(&cluster, "r2");
+        until_true("the log says which", PATIENCE, || cluster.said().contains("other rules for https URLs"));
+        let host = format!("localhost:{}", world.secure.address.port());
+        let mut tunnel = cluster.connect();
+        tunnel.send(format!("CONNECT {host} HTTP/1.1\r\nHost: {host}\r\n\r\n")).unwrap();
+        assert_eq!(client::status_of(&tunnel.head().unwrap()), 200);
+        drop(tunnel);
+        until_true("it is a tunnel", PATIENCE, || cluster.said().contains("tls=passed:nodes"));
+        let gone = cluster.manage("DELETE", "/v1/nodes/r1", "");
+        assert!((200..300).contains(&gone.status), "{}", gone.text());
+        until_true("it is answered for again", PATIENCE, || {
+            let explained = cluster.manage("GET", &format!("/v1/explain?url=https://{host}/path"), "");
+            explained.text().contains(r#""intercepted":true"#)
+        });
+    }
 }
 
 /// Leads to a server, and does something to what goes there and back.

@@ -30,8 +30,9 @@ pub struct Watched {
     /// When it came back.
     returned: Option<Tick>,
     relapses: Relapses,
-    /// It was told that nobody hears what is said there.
+    /// It was told that nobody hears what is said there, and that its rules for https are ours.
     is_private: bool,
+    is_agreed: bool,
     /// By which token of [`super::stale::Doubts`] it owes a promise, or has given it.
     pub heeded: Option<u64>,
     /// What it missed, as far as it owes that.
@@ -86,6 +87,7 @@ impl Watched {
             returned: None,
             relapses: Relapses::default(),
             is_private: false,
+            is_agreed: true,
             heeded: None,
             news: MissedNews::default(),
         }
@@ -163,6 +165,20 @@ impl Watched {
     /// Whether it has become private since this was asked last.
     pub fn becomes_private(&mut self) -> bool {
         self.node.is_private() && !std::mem::replace(&mut self.is_private, self.node.is_private())
+    }
+
+    /// Whether it has been put to another version since this was asked last, with other rules for https or again with ours.
+    pub fn changes_rules(&mut self) -> bool {
+        let (before, agreed) = (self.is_agreed, self.node.is_agreed());
+        if before && !agreed {
+            tracing::warn!(
+                node = self.node.id,
+                "node is of another version, with other rules for https URLs: the https of `[https] hosts` is tunnelled until all \
+                 nodes and fronts have the same version"
+            );
+        }
+        self.is_agreed = agreed;
+        before != agreed
     }
 
     /// What it missed, as others say, or said before a restart.

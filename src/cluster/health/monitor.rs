@@ -226,7 +226,7 @@ impl Health {
         watched.note_return(before, action, self.handover, tick());
         watched.note_doubt(event, action, tick());
         self.mark(watched, action);
-        if watched.becomes_private() | (watched.verdict.standing != before) {
+        if watched.becomes_private() | watched.changes_rules() | (watched.verdict.standing != before) {
             self.changed();
         }
         action

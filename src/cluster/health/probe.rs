@@ -5,6 +5,7 @@ use crate::cluster::link::{Link, LinkTrouble};
 use crate::cluster::views::Node;
 use crate::net::http1::{ByteStream, brief};
 use crate::net::listen::Stream;
+use crate::wire::https::rules;
 use serde::Deserialize;
 use std::io;
 
@@ -18,6 +19,8 @@ struct ProbeReply {
     /// It can speak TLS, where both ends have the secret.
     #[serde(default)]
     tls: bool,
+    /// What it does with https URLs. An older one does not say.
+    https_rules: Option<String>,
 }
 
 /// What a node says of itself.
@@ -27,6 +30,7 @@ struct ProbeSaid {
     /// Its connection may be used again.
     keep: bool,
     tls: bool,
+    rules: Option<String>,
 }
 
 /// The connection for the probes of one node.
@@ -39,20 +43,21 @@ impl ProbeConn {
         if let Some(mut kept) = self.0.take() {
             // A node may have closed a kept connection, or be gone: a new one will tell.
             if let Ok(said) = exchange(&mut kept).await {
-                return self.heard(kept, said, link);
+                return self.heard(kept, said, link, node);
             }
         }
         let mut stream = link.connect(node).await?;
         let said = exchange(&mut stream).await?;
-        self.heard(stream, said, link)
+        self.heard(stream, said, link, node)
     }
 
     /// What it says here and what it has proved are the same: in clear, nobody who can speak TLS has proved anything.
-    fn heard(&mut self, stream: Stream, said: ProbeSaid, link: &Link) -> Result<Event, LinkTrouble> {
+    fn heard(&mut self, stream: Stream, said: ProbeSaid, link: &Link, node: &Node) -> Result<Event, LinkTrouble> {
         if said.tls && link.has_secret() && !stream.is_private() {
             let what = "it can speak TLS, and its connection is in clear: look at what is between it and here";
             return Err(LinkTrouble::Odd(what.to_owned()));
         }
+        node.set_agreed(said.rules.as_deref() == Some(rules::digest()));
         self.0 = said.keep.then_some(stream);
         Ok(said.event)
     }
@@ -71,10 +76,10 @@ async fn exchange(stream: &mut impl ByteStream) -> Result<ProbeSaid, LinkTrouble
     let answer = brief::ask(stream, REQUEST).await?;
     match answer.status {
         200 => {
-            let ProbeReply { boot, lineage, tls } =
+            let ProbeReply { boot, lineage, tls, https_rules: rules } =
                 serde_json::from_slice(&answer.body).map_err(|e| brief::odd(&e.to_string()))?;
             let event = Event::Answered { boot, memory: lineage.unwrap_or(boot) };
-            Ok(ProbeSaid { event, keep: answer.keep, tls })
+            Ok(ProbeSaid { event, keep: answer.keep, tls, rules })
         }
         403 => Err(LinkTrouble::Odd("it does not trust this front (status 403): set `[cluster] secret` here".into())),
         status => Err(brief::odd(&format!("status {status}")).into()),
@@ -99,11 +104,16 @@ mod tests {
     #[tokio::test]
     async fn a_node_says_which_process_it_is_and_what_it_holds() {
         let whole = |text: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-        let said = |memory, tls| ProbeSaid { event: Event::Answered { boot: 123, memory }, keep: true, tls };
+        let said = |memory, tls, rules: Option<&str>| ProbeSaid {
+            event: Event::Answered { boot: 123, memory },
+            keep: true,
+            tls,
+            rules: rules.map(str::to_owned),
+        };
         let plain = probed(&whole(r#"{"id":"n1","boot":123}"#)).await.unwrap();
-        assert_eq!(plain, said(123, false));
-        let with_disk = probed(&whole(r#"{"id":"n1","boot":123,"lineage":7,"tls":true}"#)).await.unwrap();
-        assert_eq!(with_disk, said(7, true));
+        assert_eq!(plain, said(123, false, None));
+        let with_disk = r#"{"id":"n1","boot":123,"lineage":7,"tls":true,"https_rules":"0a"}"#;
+        assert_eq!(probed(&whole(with_disk)).await.unwrap(), said(7, true, Some("0a")));
     }
 
     #[tokio::test]

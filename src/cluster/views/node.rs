@@ -25,6 +25,8 @@ pub struct Node {
     up: AtomicBool,
     /// It has proved itself inside TLS: no connection to it is in clear any more.
     encrypted: AtomicBool,
+    /// It does with https URLs what this process does ([`crate::wire::https::rules`]), as far as it has said.
+    agreed: AtomicBool,
     /// It may hold what has been purged or made invalid, until it has been told to validate.
     doubtful: AtomicBool,
     /// It has been away, not long ago: whoever stood in for it holds what it lacks.
@@ -59,6 +61,7 @@ impl Node {
             same_machine,
             up: AtomicBool::new(false),
             encrypted: AtomicBool::new(false),
+            agreed: AtomicBool::new(true),
             doubtful: AtomicBool::new(false),
             returned: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -82,6 +85,12 @@ impl Node {
     }
     pub fn set_encrypted(&self) {
         self.encrypted.store(true, Ordering::Release);
+    }
+    pub fn is_agreed(&self) -> bool {
+        self.agreed.load(Ordering::Acquire)
+    }
+    pub fn set_agreed(&self, agreed: bool) {
+        self.agreed.store(agreed, Ordering::Release);
     }
     /// Told by whoever publishes a view in which it changed.
     pub(in crate::cluster) fn set_weight(&self, weight: u32) {

@@ -22,18 +22,21 @@ pub struct View {
     /// When the ring was last changed. 0: it is the first.
     pub since: Millis,
     is_private: bool,
+    /// When it was made, all of its nodes did with https URLs what this process does.
+    is_agreed: bool,
 }
 
 impl View {
     pub fn new(epoch: u64, ring: Ring, nodes: Vec<Arc<Node>>) -> View {
-        let is_private = are_private(&nodes);
-        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None, since: 0, is_private }
+        let (is_private, is_agreed) = (are_private(&nodes), are_agreed(&nodes));
+        View { epoch, ring: Arc::new(ring), nodes, beside: Vec::new(), handover: None, since: 0, is_private, is_agreed }
     }
 
     /// With those of `all` that are not on its ring.
     pub fn beside(mut self, all: impl Iterator<Item = Arc<Node>>) -> View {
         self.beside = all.filter(|node| self.ring.index_of(&node.id).is_none()).collect();
         self.is_private &= are_private(&self.beside);
+        self.is_agreed &= are_agreed(&self.beside);
         self
     }
 
@@ -50,10 +53,10 @@ impl View {
         self
     }
 
-    /// The same without what has ended by now, and private where it has become so. `None`: it is as it was.
+    /// The same without what has ended by now, and with what its nodes have shown since. `None`: it is as it was.
     pub fn renewed(&self, now: Millis, time: Millis) -> Option<View> {
         let has_ended = || self.handover.as_ref().and_then(Handover::next_end).is_some_and(|ends| ends <= now);
-        (has_ended() || self.can_be_private()).then(|| View {
+        (has_ended() || self.is_outdated()).then(|| View {
             epoch: self.epoch,
             ring: self.ring.clone(),
             nodes: self.nodes.clone(),
@@ -61,18 +64,28 @@ impl View {
             handover: self.handover.as_ref().and_then(|handover| handover.at(now, time)),
             since: self.since,
             is_private: self.is_private || self.can_be_private(),
+            is_agreed: self.can_be_agreed(),
         })
     }
 
-    /// Whether what is said to its nodes is heard by nobody else ([`Node::is_private`]). It stays what it was when the view was
-    /// made: so whoever keeps connections for a view knows that these were opened later.
-    pub fn is_private(&self) -> bool {
-        self.is_private
+    /// Whether the https of listed hosts can be answered: what is said to its nodes is heard by nobody else ([`Node::is_private`]),
+    /// and they have the same rules for it ([`Node::is_agreed`]). It stays what it was when the view was made: so whoever keeps
+    /// connections for a view knows that these were opened later.
+    pub fn takes_https(&self) -> bool {
+        self.is_private && self.is_agreed
     }
 
-    /// All of its nodes have been found to be so since.
-    pub fn can_be_private(&self) -> bool {
+    /// Its nodes have been found to be otherwise since.
+    pub fn is_outdated(&self) -> bool {
+        self.can_be_private() || self.can_be_agreed() != self.is_agreed
+    }
+
+    fn can_be_private(&self) -> bool {
         !self.is_private && are_private(&self.nodes) && are_private(&self.beside)
+    }
+
+    fn can_be_agreed(&self) -> bool {
+        are_agreed(&self.nodes) && are_agreed(&self.beside)
     }
 
     /// Whether they may be asked for a key: https is for those that nobody else hears. To be asked of the view that they are
@@ -88,6 +101,10 @@ impl View {
 
 fn are_private(nodes: &[Arc<Node>]) -> bool {
     nodes.iter().all(|node| node.is_private())
+}
+
+fn are_agreed(nodes: &[Arc<Node>]) -> bool {
+    nodes.iter().all(|node| node.is_agreed())
 }
 
 /// What a worker needs of the control plane. Cheap to clone; nothing here blocks.

@@ -52,7 +52,7 @@ impl Admin {
             Some(node) => self.said_of(&node, &key, &fields).await?,
             None => Map::new(),
         };
-        if let Some(tunnel) = self.tunnel(&key) {
+        if let Some(tunnel) = self.tunnel(&view, &key) {
             explained["tunnel"] = tunnel;
         }
         if let Value::Object(all) = &mut explained {
@@ -62,7 +62,7 @@ impl Admin {
     }
 
     /// What becomes of a tunnel to an https URL's host.
-    fn tunnel(&self, key: &Key) -> Option<Value> {
+    fn tunnel(&self, view: &View, key: &Key) -> Option<Value> {
         if key.scheme() != "https" {
             return None;
         }
@@ -72,6 +72,10 @@ impl Admin {
         let TunnelSaid { intercepted, passed, why } = match &self.https {
             Some(https) => https.said(host, port),
             None => listed::said(&self.config.https.list, None, host, port, clock::wall()),
+        };
+        let (intercepted, passed, why) = match intercepted && !view.takes_https() {
+            true => (false, Some(Passed::Nodes), OTHER_RULES.to_owned()),
+            false => (intercepted, passed, why),
         };
         let refused = self.https.iter().flat_map(|https| https.refused_by(host, port));
         let refused: Vec<Value> = refused
@@ -92,6 +96,9 @@ impl Admin {
     }
 }
 
+/// Why none is asked for the https of a listed host.
+const OTHER_RULES: &str = "a node is of another version, with other rules for https URLs: https is tunnelled until all nodes and \
+                           fronts have the same version";
 /// Why no node has to do with an https URL.
 const TUNNELLED: &str = "https is tunnelled through the proxy (CONNECT) and not cached, because a node is reached by TCP and has \
                          not been found to speak TLS: give all fronts and nodes the same [cluster] secret";

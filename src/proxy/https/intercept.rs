@@ -61,7 +61,7 @@ pub fn listed(client: &Rc<Client>, host: &str, port: u16) -> Option<Result<Liste
     let https = client.worker.https.as_ref()?;
     let address = client.peer.addr.map(|addr| addr.ip());
     let asked = TunnelRequest { address, host: without_root(host).to_ascii_lowercase().into(), port };
-    let listed = https.before(&asked, client.worker.routing().view.is_private())?;
+    let listed = https.before(&asked, client.worker.routing().view.takes_https())?;
     Some(listed.and_then(|()| {
         let inside = Inside::of(host, port).ok_or(Passed::Unsigned)?;
         let place = HandshakePlace::take(client.source).map_err(|_| Passed::Busy)?;
@@ -96,7 +96,7 @@ impl ListedTunnel {
 
     /// The certificate to answer a hello with. A node may have joined since the tunnel was agreed to.
     fn certificate(&self, hello: &ClientHello) -> Result<Arc<Leaf>, Passed> {
-        match self.client.worker.routing().view.is_private() {
+        match self.client.worker.routing().view.takes_https() {
             true => self.https.certificate(&self.asked, hello),
             false => Err(Passed::Nodes),
         }

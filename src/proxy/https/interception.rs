@@ -70,13 +70,13 @@ impl Interception {
         })
     }
 
-    /// What is known before the client has said a word of TLS. `None`: the host is not listed. `is_private`: nobody else hears
-    /// what nodes are asked.
-    pub fn before(&self, asked: &TunnelRequest, is_private: bool) -> Option<Result<(), Passed>> {
+    /// What is known before the client has said a word of TLS. `None`: the host is not listed. `takes_https`:
+    /// nodes may be asked for it.
+    pub fn before(&self, asked: &TunnelRequest, takes_https: bool) -> Option<Result<(), Passed>> {
         match self.list.decide(&asked.host, asked.port) {
             Listing::NotListed => None,
             Listing::Passed(_) => Some(Err(Passed::Listed)),
-            Listing::Intercepted(_) if !is_private => Some(Err(Passed::Nodes)),
+            Listing::Intercepted(_) if !takes_https => Some(Err(Passed::Nodes)),
             Listing::Intercepted(_) if self.is_distrusted(asked) => Some(Err(Passed::Origin)),
             Listing::Intercepted(_) => Some(Ok(())),
         }

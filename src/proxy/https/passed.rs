@@ -5,7 +5,7 @@
 pub enum Passed {
     /// A line of `[https] pass` has the host.
     Listed,
-    /// Some node can be asked in clear alone.
+    /// Some node can be asked in clear alone, or has other rules for https.
     Nodes,
     /// This client has refused our certificate for it not long ago.
     Refused,
