@@ -33,7 +33,7 @@ pub fn by(node: &CacheNode, ask: &Ask, entry: &Entry, answered: &Answered, fate:
     let (terms, kept) = match terms {
         Ok(terms) if fate == Fate::Store => (terms, Sharing::Stored),
         Ok(terms) => (terms, Sharing::Outdated),
-        Err(why) => (Terms { born, received: received.at, ..entry.terms }, Sharing::Alone(why)),
+        Err(why) => (Terms { born, received: received.at, waited: 0, ..entry.terms }, Sharing::Alone(why)),
     };
     // `Vary` may have changed.
     let selecting = policy::variants::selecting(&headers, &ask.head.headers).unwrap_or_default();

@@ -64,6 +64,7 @@ fn variant(language: Option<&str>) -> Arc<Entry> {
     let terms = Terms {
         born: now,
         received: now,
+        waited: 0,
         lifetime: 3_600_000,
         fresh_until: Timestamp(now.0 + 3_600_000),
         stale_while_revalidate: 0,

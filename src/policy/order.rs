@@ -33,6 +33,7 @@ mod tests {
             let terms = Terms {
                 born: Timestamp(born),
                 received: Timestamp(received),
+                waited: 0,
                 lifetime: 1,
                 fresh_until: Timestamp(born + 1),
                 stale_while_revalidate: 0,

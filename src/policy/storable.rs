@@ -29,7 +29,7 @@ pub fn storable(
     }
     let age = || freshness::initial_age(res.fields(), sent, received);
     let authorized = req.fields().has(FieldId::Authorization);
-    let terms = terms(rules, authorized, res.status(), res.fields(), age, received)?;
+    let terms = terms(rules, authorized, res.status(), res.fields(), age, received)?.asked_at(sent);
     match req.method() == Method::POST && (!terms.source.is_explicit() || rules.keep == Keep::Addressed) {
         true => Err(NotStored::Method),
         false => Ok(terms),
@@ -182,6 +182,7 @@ fn measure(
     Terms {
         born: Timestamp(received.at.0.saturating_sub(age)),
         received: received.at,
+        waited: 0,
         lifetime,
         fresh_until: if marks.has(Marks::NO_CACHE.and(Marks::ADDRESSED)) { Timestamp(0) } else { expires },
         stale_while_revalidate: cc.stale_while_revalidate.unwrap_or(0),

@@ -16,6 +16,8 @@ pub struct Terms {
     pub born: Timestamp,
     /// When it arrived here.
     pub received: Timestamp,
+    /// How long it had been asked for by then, in milliseconds. Of what was read from a disk: 0.
+    pub waited: u32,
     /// Freshness lifetime in milliseconds (section 4.2.1).
     pub lifetime: u64,
     /// Until when a request that asks for nothing special is answered without further questions: the end
@@ -234,9 +236,15 @@ impl Terms {
         self.marks.has(Marks::LENT) && self.is_reusable(now)
     }
 
-    /// Whether whoever was asked at `came` may answer with it unasked.
+    /// The same, asked for then.
+    pub(super) fn asked_at(self, sent: Timestamp) -> Terms {
+        Terms { waited: u32::try_from(self.received.millis_since(sent)).unwrap_or(u32::MAX), ..self }
+    }
+
+    /// Whether whoever was asked at `came` may answer with it unasked. It counts from the question: the answer may be as old as that.
     pub fn is_within(&self, tenure: Tenure, came: Timestamp) -> bool {
-        tenure.covers(self.marks.has(Marks::LENT), came.millis_since(self.received))
+        let millis = came.millis_since(self.received).saturating_add(u64::from(self.waited));
+        tenure.covers(self.marks.has(Marks::LENT), millis)
     }
 
     /// The same, to be validated first although it may be fresh: then it still answers where that fails (section 4.2.4).

@@ -131,7 +131,8 @@ impl RequestTraits {
         }
         let age = freshness::initial_age(&fresh, sent, received);
         combine(stored, &fresh, received);
-        let terms = storable::terms(rules, self.authorized, status, stored, || age, received);
+        let terms =
+            storable::terms(rules, self.authorized, status, stored, || age, received).map(|terms| terms.asked_at(sent));
         let mut own = storable::storable_fields(stored, received);
         own.remove(header::AGE);
         for name in own.keys().filter(|name| !withheld.contains_key(*name)).cloned().collect::<Vec<_>>() {

@@ -190,7 +190,17 @@ mod tests {
     fn terms(lifetime: u64, marks: Marks) -> Terms {
         let (born, fresh_until) = (Timestamp(0), Timestamp(lifetime));
         let (stale_while_revalidate, stale_if_error, source) = (0, 0, LifetimeSource::MaxAge);
-        Terms { born, received: born, lifetime, fresh_until, stale_while_revalidate, stale_if_error, source, marks }
+        Terms {
+            born,
+            received: born,
+            waited: 0,
+            lifetime,
+            fresh_until,
+            stale_while_revalidate,
+            stale_if_error,
+            source,
+            marks,
+        }
     }
 
     #[test]

@@ -191,6 +191,7 @@ fn page(url: &str, variant: u8, version: u64, marks: Marks, size: usize) -> Arc<
     let terms = Terms {
         born: Timestamp(NOW),
         received: Timestamp(NOW),
+        waited: 0,
         lifetime: 1 << 40,
         fresh_until: Timestamp(NOW + (1 << 40)),
         stale_while_revalidate: 0,

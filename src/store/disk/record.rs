@@ -191,6 +191,7 @@ impl<'a> DiskRecord<'a> {
         let terms = Terms {
             born: Timestamp(long(56)),
             received: Timestamp(long(64)),
+            waited: 0,
             lifetime: long(72),
             fresh_until: Timestamp(long(80)),
             stale_while_revalidate: word(24),
@@ -288,6 +289,7 @@ mod tests {
         let terms = Terms {
             born: Timestamp(1),
             received: Timestamp(2),
+            waited: 0,
             lifetime: 60_000,
             fresh_until: Timestamp(60_001),
             stale_while_revalidate: 5,

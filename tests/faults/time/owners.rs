@@ -170,6 +170,44 @@ fn a_page_does_not_go_back_when_its_owner_is_drained_and_comes_back() {
     }
 }
 
+/// What it was asked for before counts from then, although it arrives after.
+#[test]
+fn nor_when_what_its_owner_asked_for_before_arrives_after_it_is_back() {
+    let _alone = alone();
+    let (origin, gate) = (Origin::start(), Gate::default());
+    let cluster = Setup::default().unhurried().set("timeouts", "peer", "300ms").start();
+    let (next, held) = (AtomicUsize::new(1), gate.clone());
+    origin.on("/page", move |x| {
+        let text = next.fetch_add(1, SeqCst).to_string();
+        if text == "1" {
+            held.wait()?;
+        }
+        x.reply(200, "Cache-Control: max-age=600\r\n", text)
+    });
+    let url = origin.url("/page");
+    std::thread::scope(|all| {
+        let first = all.spawn(|| cluster.get(&url));
+        origin.until_asked("/page", 1);
+        let owner = cluster.manage("GET", &format!("/v1/ring/owner?url={url}"), "").json()["owner"].clone();
+        let owner = owner.as_str().expect("somebody owns it");
+        let set = |state: &str| {
+            let changed = cluster.manage("PATCH", &format!("/v1/nodes/{owner}"), &format!(r#"{{"state":"{state}"}}"#));
+            assert_eq!(changed.status, 200, "{}", changed.text());
+        };
+        set("draining");
+        assert_eq!(cluster.get(&url).text(), "2", "another has asked for it");
+        set("active");
+        std::thread::sleep(LATE);
+        gate.open();
+        assert_eq!(first.join().unwrap().text(), "1");
+        until_true("the owner is asked again", PATIENCE, || {
+            let answer = cluster.get(&url);
+            assert_ne!(answer.text(), "1", "by {}", answer.node());
+            answer.node() == owner
+        });
+    });
+}
+
 #[test]
 fn nor_when_its_owner_gets_another_weight_and_then_its_own_again() {
     let _alone = alone();
