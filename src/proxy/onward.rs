@@ -46,25 +46,17 @@ impl Onward {
         // RFC 9110 section 7.8: HTTP/1.0 does not know it.
         let may_upgrade = upload.is_none() && request.version > Version::HTTP_10;
         let protocol = hop.upgrade.as_ref().filter(|_| may_upgrade).and_then(hop::known_protocol);
+        let (said, from) = (Said::Map(&request.headers), client.source);
         let asked = link::Request {
             interim: Some(&interim),
-            method: &request.method,
-            key: &key,
-            said: Said::Map(&request.headers),
-            version: request.version,
-            from: client.source,
-            client: &client.said,
             te_trailers: hop.te_trailers,
             upgrade: protocol.as_ref(),
             framing,
             expect,
             forwarded_for: client.forwarded_for(),
-            peer: None,
-            tenure: None,
-            held: false,
-            doubtful: false,
             tie: tie.as_ref(),
             pathless,
+            ..link::Request::new(&request.method, &key, said, request.version, from, &client.said)
         };
         let plain = policy::requests::may_ask_peer(&request);
         let renewal = (!plain).then(|| Renewal::of(&client.worker.front.renewing, key.hash()));

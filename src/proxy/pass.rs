@@ -16,7 +16,6 @@ use crate::net::serve::{Finished, Interim, Payload, RequestHead, ServiceRequest 
 use crate::wire::connection_auth;
 use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
-use crate::wire::length::BodyLength;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
 use bytes::Bytes;
@@ -161,26 +160,10 @@ impl Pass {
     /// for.
     async fn ask(&self) -> PassAnswer {
         let client = &self.client;
-        let asked = link::Request {
-            interim: self.interim.as_ref(),
-            method: &Method::GET,
-            key: &self.key,
-            said: Said::Lines(&self.lines),
-            version: self.version,
-            from: client.source,
-            client: &client.said,
-            te_trailers: false,
-            upgrade: None,
-            framing: BodyLength::None,
-            expect: false,
-            forwarded_for: client.forwarded_for(),
-            peer: None,
-            tenure: None,
-            held: false,
-            doubtful: false,
-            tie: None,
-            pathless: false,
-        };
+        let (said, from) = (Said::Lines(&self.lines), client.source);
+        let asked = link::Request::new(&Method::GET, &self.key, said, self.version, from, &client.said);
+        let (interim, forwarded_for) = (self.interim.as_ref(), client.forwarded_for());
+        let asked = link::Request { interim, forwarded_for, ..asked };
         let place = relay::asked(client, &asked, !self.special);
         if let Watch::Again(_, copy) = &self.watch
             && let Some(answered) = Box::pin(self.again(copy, &asked, place)).await

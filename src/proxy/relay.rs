@@ -113,26 +113,8 @@ fn try_out(worker: &Worker, request: &link::Request<'_>, asked: &RingQuery) {
     let (key, said, client) = (request.key.clone(), request.said.lines(), request.client.to_vec());
     let (version, from, limit) = (request.version, request.from, worker.config.timeouts.first_byte);
     worker.connections.spawn(async move {
-        let request = link::Request {
-            interim: None,
-            method: &Method::HEAD,
-            key: &key,
-            said: Said::Lines(&said),
-            version,
-            from,
-            client: &client,
-            te_trailers: false,
-            upgrade: None,
-            framing: BodyLength::None,
-            expect: false,
-            forwarded_for: None,
-            peer: None,
-            tenure: None,
-            held: true,
-            doubtful: false,
-            tie: None,
-            pathless: false,
-        };
+        let asked = link::Request::new(&Method::HEAD, &key, Said::Lines(&said), version, from, &client);
+        let request = link::Request { held: true, ..asked };
         _ = timeout(limit, link::exchange(&pool, &request, &mut None, Want::Any)).await;
     });
 }

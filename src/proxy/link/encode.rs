@@ -80,7 +80,31 @@ pub struct Request<'a> {
     pub pathless: bool,
 }
 
-impl Request<'_> {
+impl<'a> Request<'a> {
+    /// Without a body, and with nothing else to be told.
+    pub fn new(method: &'a Method, key: &'a Key, said: Said<'a>, version: Version, from: ClientId, client: &'a [u8]) -> Self {
+        Request {
+            interim: None,
+            method,
+            key,
+            said,
+            version,
+            from,
+            client,
+            te_trailers: false,
+            upgrade: None,
+            framing: BodyLength::None,
+            expect: false,
+            forwarded_for: None,
+            peer: None,
+            tenure: None,
+            held: false,
+            doubtful: false,
+            tie: None,
+            pathless: false,
+        }
+    }
+
     /// Appends the head to `out`.
     pub fn encode(&self, via: &HeaderValue, out: &mut Vec<u8>) {
         let path = if self.pathless { self.key.target().len() } else { 0 };
