@@ -30,6 +30,7 @@ mod private;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod proxy;
+mod recent;
 mod ring;
 mod store;
 mod wire;

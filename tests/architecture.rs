@@ -94,7 +94,7 @@ const PURE: &[&str] = &[
     "src/proxy/outcome.rs",
     "src/proxy/own.rs",
     "src/proxy/pages.rs",
-    "src/proxy/recent.rs",
+    "src/recent.rs",
     "src/proxy/route.rs",
     "src/proxy/tenure.rs",
     "src/proxy/admin/guard.rs",

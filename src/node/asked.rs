@@ -30,6 +30,7 @@ pub async fn serve(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Response<NodeBody> {
     if ask.key.is_addressed() {
         return nothing(node, false);
     }
+    node.lent.note(ask.key.hash());
     let brought = from_disk::where_missing(node, ask, node.lookup(ask).is_none()).await;
     let found = match stored(node, ask, brought.as_ref()) {
         Some(response) => Some(response),

@@ -68,6 +68,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::net::drain::Shutdown;
 use crate::policy::{self, Decision, Groups, Marks, Part, Rules, Stored, Terms};
+use crate::recent::Recent;
 use crate::store::disk::{ForgottenUrl, stays};
 use crate::store::{Entry, Shelf, Store, Uncacheable};
 use crate::wire::date::Timestamp;
@@ -97,6 +98,8 @@ struct CacheNode {
     /// Behind the store.
     disk: Option<Rc<disk::Tier>>,
     uncacheable: Uncacheable<settled::Unstored>,
+    /// What other nodes have asked for.
+    lent: Recent,
     fills: fills::Fills,
     refreshes: refreshes::Refreshes,
     origins: origin::Origins,

@@ -18,6 +18,7 @@ use crate::net::listen::Listener;
 use crate::net::serve::{Connections, ServerLimits, Sweeper};
 use crate::net::tls::Roots;
 use crate::policy::{Groups, Rules};
+use crate::recent::Recent;
 use crate::store::{Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status;
@@ -32,6 +33,8 @@ use tokio::runtime::LocalOptions;
 
 /// How many URLs are remembered as not storable, and for how long.
 const UNCACHEABLE: (u64, Duration) = (65_536, Duration::from_secs(120));
+/// Places for URLs that were lent. Those that share one cost a message to the other nodes with each reload.
+const LENT: usize = 1 << 12;
 /// How many invalidated groups are remembered one by one.
 const GROUPS: usize = 16_384;
 /// Bytes of answers that may wait for a front on this machine (the kernel counts twice as many, with what it needs for them): a
@@ -221,6 +224,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Ca
         store: Store::new(&config.cache, config.limits.variants),
         disk,
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
+        lent: Recent::new(LENT),
         refreshes: Refreshes::new(config.limits.origin_connections),
         fills: Fills::default(),
         forgotten: RefCell::default(),

@@ -18,6 +18,7 @@ use crate::net::web;
 use crate::policy::{self, Decision, Failure};
 use crate::store::{Entry, FarGone};
 use crate::wire::fault::{Fault, Whose};
+use crate::wire::link;
 use crate::wire::status::{CacheStatus, Fwd};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -104,12 +105,17 @@ async fn trusted(node: &Rc<CacheNode>, caller: &Caller, request: Request<ClientB
         Ok(IncomingRequest::Proxy { ask, body, upgrade }) => {
             let pins = ask.pins.clone();
             let (told, from_node) = (ask.asker == Asker::Front, ask.from_node);
+            let renews = told && !from_node && !policy::requests::may_ask_peer(&ask.head);
+            let was_lent = renews && node.lent.may_have_had(ask.key.hash());
             let otherwise = if ask.head.method.is_safe() { Else::Nothing } else { Else::Head };
             let answered = match from_node {
                 true => Ok(Box::pin(asked::serve(node, &Rc::new(ask))).await),
                 false => proxy(node, ask, body, upgrade).await,
             };
             let mut response = answer::begun(node, answered, told, otherwise).await;
+            if was_lent {
+                response.headers_mut().insert(link::OWNER, HeaderValue::from_static(link::LENT));
+            }
             if pins.is_some_and(|pins| pins.have_ended()) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                 // What the client has logged in on has ended, and so does its own.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

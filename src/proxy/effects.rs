@@ -64,7 +64,7 @@ pub async fn renewed(
         return None;
     }
     forget(client, key, std::slice::from_ref(key), &[]);
-    if !client.worker.front.doubled.may_have_had(key.hash()) {
+    if !answer.head.was_lent && !client.worker.front.doubled.may_have_had(key.hash()) {
         return None;
     }
     if answer.small_body().is_none() && answer.head.fields.verdict().is_some_and(status::is_stored) {

@@ -2,8 +2,8 @@
 
 use super::https::folder::roots;
 use super::https::leaf::Leaves;
-use super::recent::Recent;
 use super::renewing::Renewing;
+use crate::recent::Recent;
 use http::HeaderValue;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

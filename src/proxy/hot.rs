@@ -7,13 +7,13 @@
 //! asked again.
 
 use super::making::{AllMaking, Making};
-use super::recent::Recent;
 use crate::account::{AccountKind, Hold};
 use crate::clock::{self, Tick, tick};
 use crate::config::{Config, Eviction};
 use crate::net::lasting::Lasting;
 use crate::net::serve::Payload;
 use crate::policy::{self, Groups, Marks, Rules};
+use crate::recent::Recent;
 use crate::store::{Bounded, Entry, Mark, Shelf, Weigh};
 use crate::wire::date::Timestamp;
 use crate::wire::field::FieldId;

@@ -34,7 +34,6 @@ mod outcome;
 mod own;
 mod pages;
 mod pass;
-mod recent;
 mod record;
 mod relay;
 mod renewing;

@@ -20,12 +20,15 @@ pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
 pub const PINNED: HeaderName = HeaderName::from_static("ringhold-pinned");
 
 /// To the node, and from it to the owner that it asks: since when what it has of the URL counts ([`Tenure`]). From the owner to
-/// the node that has asked it ([`PASSES`]), and from that one to the front ([`ASK`]).
+/// the node that has asked it ([`PASSES`]), and from that one to the front ([`ASK`]). To the front that has had it renewed
+/// ([`LENT`]).
 pub const OWNER: HeaderName = HeaderName::from_static("ringhold-owner");
 /// The owner stores nothing of it, so the origin may be asked.
 pub const PASSES: &str = "passes";
 /// Nothing was lent: the front is to ask the owner itself.
 pub const ASK: &str = "ask";
+/// What the answer takes the place of was lent: other nodes may have it.
+pub const LENT: &str = "lent";
 
 /// From one node to another that asks it: the age of the answer in milliseconds, `Age` being cut to seconds.
 pub const AGE: HeaderName = HeaderName::from_static("ringhold-age");

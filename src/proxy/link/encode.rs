@@ -82,7 +82,14 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     /// Without a body, and with nothing else to be told.
-    pub fn new(method: &'a Method, key: &'a Key, said: Said<'a>, version: Version, from: ClientId, client: &'a [u8]) -> Self {
+    pub fn new(
+        method: &'a Method,
+        key: &'a Key,
+        said: Said<'a>,
+        version: Version,
+        from: ClientId,
+        client: &'a [u8],
+    ) -> Self {
         Request {
             interim: None,
             method,

@@ -39,6 +39,8 @@ pub struct Head<B = Bytes> {
     pub blame: Option<Blame>,
     /// `Ringhold-Owner: ask`: the owner is to be asked.
     pub asks_owner: bool,
+    /// Other nodes may have what this takes the place of (`Ringhold-Owner: lent`).
+    pub was_lent: bool,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -98,9 +100,10 @@ pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&
 impl Head<&[u8]> {
     /// With its text in `head`, which is the same.
     pub fn kept(self, head: Bytes) -> Head {
-        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner } = self;
+        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner, was_lent } =
+            self;
         let fields = fields.kept(head);
-        Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner }
+        Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner, was_lent }
     }
 }
 
@@ -149,6 +152,7 @@ fn parse<'b>(
         told_length: None,
         blame: None,
         asks_owner: false,
+        was_lent: false,
     };
     let mut end = starts(0);
     for (n, field) in response.headers.iter().enumerate() {
@@ -204,6 +208,7 @@ struct Framing<'b> {
     told_length: Option<u64>,
     blame: Option<Blame>,
     asks_owner: bool,
+    was_lent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -238,7 +243,10 @@ impl<'b> Framing<'b> {
             FieldId::LinkReach => self.local |= link::is_reach_local(value),
             FieldId::LinkLength => self.told_length = decimal(value),
             FieldId::LinkFault => self.blame = Blame::read(value),
-            FieldId::LinkOwner => self.asks_owner |= value == link::ASK.as_bytes(),
+            FieldId::LinkOwner => {
+                self.asks_owner |= value == link::ASK.as_bytes();
+                self.was_lent |= value == link::LENT.as_bytes();
+            }
             _ => {}
         }
         Ok(())
@@ -307,9 +315,10 @@ impl<'b> Framing<'b> {
         } else {
             self.ends(version)?
         };
-        let Framing { fields, closes, persists, local, challenges, told_length, blame, asks_owner, .. } = self;
+        let Framing { fields, closes, persists, local, challenges, told_length, blame, asks_owner, was_lent, .. } =
+            self;
         let keep = persists && !closes;
-        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner })
+        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner, was_lent })
     }
 
     fn ends(&mut self, version: Version) -> Result<BodyLength, &'static str> {

@@ -1,6 +1,7 @@
 //! Pages do not go back in time when their owner changes: it is drained and comes back, gets another weight, is slow for a while,
 //! dies; while they are reloaded, and several nodes answer.
 
+use crate::support::standalone::Standalone;
 use crate::support::*;
 use rustix::process::Signal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -273,6 +274,52 @@ fn nor_when_its_owner_is_slow_for_a_while() {
 }
 
 /// Also who only stands by, and of pages that are still coming when their heads go out.
+/// The node that lends knows of whom another front asks.
+#[test]
+fn nor_for_who_comes_by_another_front_that_asks_two_nodes() {
+    let _alone = alone();
+    const PAGES: usize = 8;
+    let (origin, next) = (Origin::start(), AtomicUsize::new(1));
+    origin
+        .on("/page/*", move |x| x.reply(200, "Cache-Control: max-age=600\r\n", next.fetch_add(1, SeqCst).to_string()));
+    let setup = spread().nodes(0).set("cluster", "secret", "the-secret-of-this-cluster").set("hot", "memory", "0");
+    let nodes: Vec<_> = ["r1", "r2", "r3"].map(|id| (id, Standalone::start(id, &setup))).into();
+    let at = |setup: Setup, (id, node): &(&str, Standalone)| setup.node_at(id, &node.address.to_string());
+    let setup = nodes.iter().fold(setup, at);
+    let (one, other) = (setup.clone().set("ring", "load_factor", 0.0).start(), setup.start());
+    for front in [&one, &other] {
+        until_true("all are up", PATIENCE, || front.metric("ringhold_node_up") == 3);
+    }
+    let urls: Vec<String> = (0..PAGES).map(|n| origin.url(&format!("/page/{n}"))).collect();
+    let newest = |url: &str| one.ask("GET", url, "Cache-Control: no-cache\r\n", b"").text().parse::<usize>().unwrap();
+    let crowd = |expected: &[usize]| {
+        let seen = Mutex::new(vec![BTreeSet::new(); PAGES]);
+        std::thread::scope(|all| {
+            (0..8).for_each(|_| drop(all.spawn(|| by_the_other(&other, &urls, expected, &seen))));
+        });
+        seen.into_inner().unwrap()
+    };
+    let mut by_two = 0;
+    for _ in 0..5 {
+        let versions: Vec<usize> = urls.iter().map(|url| newest(url)).collect();
+        let seen = crowd(&versions);
+        by_two += seen.iter().filter(|nodes| nodes.len() > 1).count();
+    }
+    assert!(by_two >= PAGES, "the other front asked two nodes for {by_two} pages only");
+}
+
+/// Each page is at least so new.
+fn by_the_other(front: &Cluster, urls: &[String], expected: &[usize], seen: &Mutex<Vec<BTreeSet<String>>>) {
+    for _ in 0..10 {
+        for (n, url) in urls.iter().enumerate() {
+            let answer = front.get(url);
+            let version: usize = answer.text().parse().unwrap();
+            assert!(version >= expected[n], "{version} by {} after {}", answer.node(), expected[n]);
+            seen.lock().unwrap()[n].insert(answer.node());
+        }
+    }
+}
+
 #[test]
 fn nor_for_anybody_while_it_is_reloaded() {
     let _alone = alone();

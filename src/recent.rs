@@ -1,5 +1,5 @@
-//! PURE. URLs of which something was so lately, in one table for all workers of a front: they were hit, or more than their
-//! owner was asked for them.
+//! PURE. URLs of which something was so lately, in one table for all workers: at a front they were hit, or more than their owner was
+//! asked for them; at a node they were lent.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
