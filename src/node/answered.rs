@@ -12,7 +12,7 @@ use crate::clock;
 use crate::net::http1::Upload;
 use crate::net::rules::Reach;
 use crate::policy::groups::Named;
-use crate::policy::{self, NotStored};
+use crate::policy::{self, NotStored, Shown};
 use crate::store::Entry;
 use crate::wire::answer::decode;
 use crate::wire::date::{Moment, Timestamp};
@@ -36,6 +36,8 @@ pub struct Answered<B = OriginBody> {
     pub reach: Reach,
     pub sent: Timestamp,
     pub received: Moment,
+    /// As [`FillHead::outdone`].
+    pub outdone: bool,
 }
 
 impl Answered {
@@ -45,7 +47,7 @@ impl Answered {
         headers: &HeaderMap,
         upload: Option<Box<Upload>>,
     ) -> Result<Answered, Fault> {
-        let sent = clock::now();
+        let (sent, fetching) = (clock::now(), node.concurrent.begin(&ask.key));
         // They say that the origin is at work, and go on to the client (RFC 9110 section 15.2), except for the `100 Continue`
         // that a body waits for: the client's own is sent when that is asked for.
         let interim = |head: decode::Head| {
@@ -63,7 +65,10 @@ impl Answered {
             pins: ask.pins.as_ref(),
         };
         let OriginReply { response, ends, reach } = node.origins.exchange(&request, upload, &interim).await?;
-        Answered::new(response, ends, reach, sent).asked_for(ask)
+        let answered = Answered::new(response, ends, reach, sent).asked_for(ask)?;
+        let shows = || Shown::of(&node.rules.of(&ask.key), &ask.head, &answered.head);
+        let outdone = ask.pins.is_none() && fetching.answered_by_origin(&node.fills, sent, shows);
+        Ok(Answered { outdone, ..answered })
     }
 
     /// Not where it switches to a protocol that nobody asked for. Nor with what leads around us: an alternative service of an
@@ -120,7 +125,7 @@ impl<B> Answered<B> {
         }
         hop::strip(&mut head.headers);
         hop::strip_link(&mut head.headers);
-        Answered { head, body, ends, reach, sent, received }
+        Answered { head, body, ends, reach, sent, received, outdone: false }
     }
 
     fn length(&self) -> Option<u64> {
@@ -182,6 +187,7 @@ impl<B> Answered<B> {
             length,
             seed: None,
             peer: None,
+            outdone: self.outdone,
         })
     }
 

@@ -202,7 +202,7 @@ pub fn keep(
 ) -> Result<(Rc<FillHead>, Reader), Fault> {
     node.uncacheable.forget(&ask.key);
     let (head, fill) = (Rc::new(head), Fill::new(ask.key.as_str(), ask.same_machine, false, None));
-    fill.set_fate(fate);
+    fill.set_fate(if head.outdone { Fate::Forget } else { fate });
     large::begin(node, &fill, &head);
     fill.settle(FillStage::Streaming(head.clone()));
     let ending = FillGuard::new(node, &fill, &ask.key);
@@ -295,6 +295,8 @@ async fn fetch(
         Ok(Settled::Validated(confirmed)) => {
             fill.settle(match confirmed.kept {
                 Sharing::Alone(_) => FillStage::Released,
+                // Who came after what is newer is not to be answered with it.
+                Sharing::Outdated => FillStage::Gone,
                 kept => FillStage::Validated(confirmed.entry.clone(), kept),
             });
             let _ = leader.send(Ok(Got::Validated(confirmed, Collapsed::Own)));
@@ -317,7 +319,7 @@ async fn fetch(
                 return drop(leader.send(Ok(Got::Validated(standing(entry), Collapsed::Collapsed))));
             }
             node.uncacheable.forget(&ask.key);
-            if head.seed.is_some() && node.fate(began, &ask.key) == Fate::Forget {
+            if head.outdone || (head.seed.is_some() && node.fate(began, &ask.key) == Fate::Forget) {
                 fill.set_fate(Fate::Forget);
             }
             let head = Rc::new(head);
@@ -359,6 +361,9 @@ pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
         return false;
     };
     node.uncacheable.forget(&ask.key);
+    if head.outdone {
+        fill.set_fate(Fate::Forget);
+    }
     let head = Rc::new(head);
     large::begin(node, &fill, &head);
     fill.settle(FillStage::Streaming(head.clone()));

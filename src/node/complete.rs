@@ -81,6 +81,7 @@ fn completed(
         length: Some(part.whole),
         seed: Some(Box::new(Seed { entry: entry.clone(), place, spill })),
         peer: None,
+        outdone: answered.outdone,
     };
     Some(Settled::Store(head, FillSource::Origin(answered.body)))
 }

@@ -5,6 +5,7 @@ use super::answered::Answered;
 use super::ask::Ask;
 use super::complete;
 use super::confirm;
+use super::fill::Fate;
 use super::forgotten::FetchMoment;
 use super::outgoing::outgoing;
 use super::settled::{Settled, Unstored, stored};
@@ -40,15 +41,16 @@ pub async fn exchange(
         headers.insert(header::RANGE, range.clone());
     }
     let answered = Answered::to(node, ask, &headers, upload).await?;
+    let fate = if answered.outdone { Fate::Forget } else { node.fate(began, &ask.key) };
     // What a store says to a HEAD is of its copy: the content of that URL is always the same.
     if ask.head.method == Method::HEAD && ask.pins.is_none() && !ask.key.is_addressed() {
-        confirm::heed(node, ask, stale, &answered, node.fate(began, &ask.key));
+        confirm::heed(node, ask, stale, &answered, fate);
         node.until_kept().await;
     }
     if answered.head.status == StatusCode::NOT_MODIFIED
         && let Some(entry) = validating
     {
-        let confirmed = confirm::by(node, ask, entry, &answered, node.fate(began, &ask.key));
+        let confirmed = confirm::by(node, ask, entry, &answered, fate);
         node.until_kept().await;
         return confirmed.map(Settled::Validated);
     }

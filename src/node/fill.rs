@@ -66,6 +66,8 @@ pub struct FillHead {
     pub seed: Option<Box<Seed>>,
     /// The other node that it comes from.
     pub peer: Option<Box<str>>,
+    /// A later question was answered with something else while this was on its way ([`super::concurrent`]).
+    pub outdone: bool,
 }
 
 /// The part of a whole that need not be fetched (RFC 9111 section 3.4).

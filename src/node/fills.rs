@@ -1,6 +1,6 @@
 //! The fetches under way.
 
-use super::fill::{Fate, Fill, FillStage};
+use super::fill::{Fate, Fill, FillHead, FillStage};
 use crate::policy::groups::Named;
 use crate::wire::target::Key;
 use std::cell::RefCell;
@@ -48,6 +48,16 @@ impl Fills {
         let fills = self.0.borrow();
         let concerned = fills.values().flatten().filter(|fill| of_origin(fill) && may_be_in(fill));
         concerned.for_each(|fill| fill.set_fate(Fate::Forget));
+    }
+    /// Those of a URL that will be stored, whoever may join them, and whose heads are there.
+    pub fn streaming(&self, key: &Key) -> Vec<(Rc<Fill>, Rc<FillHead>)> {
+        let fills = self.0.borrow();
+        let of_url = fills.get(&key.hash()).into_iter().flatten().filter(|fill| *fill.key == *key.as_str());
+        let is_coming = |fill: &Rc<Fill>| match fill.stage() {
+            FillStage::Streaming(head) if fill.fate() == Fate::Store => Some((fill.clone(), head)),
+            _ => None,
+        };
+        of_url.filter_map(is_coming).collect()
     }
     /// Whether this URL is being fetched.
     pub fn runs(&self, key: &Key) -> bool {

@@ -20,6 +20,7 @@ mod body;
 mod caller;
 mod collapse;
 mod complete;
+mod concurrent;
 mod confirm;
 mod control;
 mod counters;
@@ -101,6 +102,7 @@ struct CacheNode {
     /// What other nodes have asked for.
     lent: Recent,
     fills: fills::Fills,
+    concurrent: concurrent::Concurrent,
     refreshes: refreshes::Refreshes,
     origins: origin::Origins,
     peers: peers::Peers,

@@ -11,7 +11,7 @@ use super::peer::{PeerBody, RemotePeer};
 use crate::clock::{self, Tick, tick};
 use crate::net::http1::{self, Answer, Question};
 use crate::net::rules::Reach;
-use crate::policy;
+use crate::policy::{self, Shown};
 use crate::store::Entry;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Whose;
@@ -53,7 +53,7 @@ pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: 
     let Some(line) = node.peers.line(peer) else { return PeerSaid::Nothing };
     add(&node.counters.peer_asks, 1);
     fill.set_asks_peer(true);
-    let (sent, asked) = (clock::now(), tick());
+    let (sent, asked, fetching) = (clock::now(), tick(), node.concurrent.begin(&ask.key));
     let answer = answer(node, ask, peer, &line).await;
     fill.set_asks_peer(false);
     let Some(answer) = answer else {
@@ -73,6 +73,9 @@ pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: 
         return PeerSaid::Lacks;
     }
     let age = age(&response);
+    let (parts, body) = response.into_parts();
+    let outdone = fetching.answered(|| Shown::of(&node.rules.of(&ask.key), &ask.head, &parts));
+    let response = Response::from_parts(parts, body);
     // What it fetched before something became invalid here may be what it has not been told of yet.
     let is_later = |since: Tick| age.is_some_and(|age| asked.0.saturating_sub(age) > since.0);
     if !barred.is_none_or(is_later) {
@@ -91,6 +94,7 @@ pub async fn ask(node: &CacheNode, ask: &Ask, stale: Option<&Arc<Entry>>, fill: 
         head.terms = head.terms.lent();
     }
     head.peer = Some(peer.id.clone());
+    head.outdone = outdone;
     add(&node.counters.peer_hits, 1);
     PeerSaid::Has(head, body)
 }

@@ -1,6 +1,7 @@
 //! Starts and ends a node.
 
 use super::caller::Caller;
+use super::concurrent::Concurrent;
 use super::counters::NodeCounters;
 use super::disk::Tier;
 use super::door::Door;
@@ -227,6 +228,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Ca
         lent: Recent::new(LENT),
         refreshes: Refreshes::new(config.limits.origin_connections),
         fills: Fills::default(),
+        concurrent: Concurrent::default(),
         forgotten: RefCell::default(),
         origins: origin::Origins::new(&config, counters.clone()),
         peers: peers::Peers::new(&config),

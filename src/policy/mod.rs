@@ -2,7 +2,7 @@
 //!
 //! In the order of a request's life: [`decide`] (and [`explain`]) what answers it; [`Stored::validation`] what the origin is
 //! asked; [`storable`] and [`storable_fields`], [`freshen`], [`after_head`], [`invalidates`] what its answer means;
-//! [`stale_if_error`] what stands in for it, and [`outlasts`] it; [`stands`] which of two answers stays. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
+//! [`stale_if_error`] what stands in for it, and [`outlasts`] it; [`stands`] which of two answers stays, and [`Shown`] which of them is current. Beside them: [`cookies`], [`requests`], [`variants`], [`parts`] and [`ranges`], [`groups`].
 
 pub mod cookies;
 mod freshness;
@@ -17,6 +17,7 @@ mod reason;
 mod refresh;
 pub mod requests;
 mod reuse;
+mod shown;
 mod storable;
 mod structured;
 mod targeted;
@@ -36,6 +37,7 @@ pub use parts::Part;
 pub use ranges::Ranged;
 pub use reason::{Decision, NotStored};
 pub use reuse::{Failure, decide, explain, outlasts, stale_if_error};
+pub use shown::Shown;
 pub use storable::{forbidden, storable, storable_fields};
 pub use targeted::Rules;
 pub use terms::{LifetimeSource, Marks, Stored, Terms, VERSION};

@@ -132,6 +132,11 @@ fn content_range(fields: &(impl FieldView + ?Sized)) -> Option<(u64, u64, u64)> 
     (unit.eq_ignore_ascii_case("bytes") && first <= last && last < whole).then_some((first, last, whole))
 }
 
+/// The length of the whole, as a 206 says it.
+pub(super) fn whole(fields: &(impl FieldView + ?Sized)) -> Option<u64> {
+    content_range(fields).map(|(.., whole)| whole)
+}
+
 /// Digits only, and no more than can be counted.
 fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))

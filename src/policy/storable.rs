@@ -80,6 +80,11 @@ pub(super) fn terms(
     Ok(terms)
 }
 
+/// Whether the response itself, for whatever request, says that it is not to be stored for others.
+pub(super) fn forbids(rules: &Rules, fields: &(impl FieldView + ?Sized)) -> bool {
+    directives_allow(&targeted::governing(rules, fields).0).is_err()
+}
+
 fn request_allows(req: &(impl RequestView + ?Sized), res: &(impl ResponseView + ?Sized)) -> Result<(), NotStored> {
     match *req.method() {
         // A body would have to be part of the key: who sends one with a GET could choose what others read.
