@@ -206,7 +206,7 @@ async fn attempt(
     let repeatable = upload.is_none() && request.method.is_idempotent();
     let want = if repeatable { Want::Any } else { Want::Alive };
     let broken = match link::exchange(pool, request, upload, want).await {
-        Err(broken) if repeatable && broken.is_of_connection() => broken,
+        Err(broken) if broken.is_of_greeting() || (repeatable && broken.is_of_connection()) => broken,
         result => return result,
     };
     tracing::debug!(node = %pool.node.id, "asked again on a new connection: the node {broken}");

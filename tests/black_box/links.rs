@@ -11,9 +11,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use sha2::Sha256;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tempfile::TempDir;
@@ -83,7 +84,7 @@ fn inside(cluster: &Cluster, host: &str) -> Connection {
 fn who_listens_on_a_link_hears_nothing_of_what_is_asked_and_answered_and_https_goes_over_it() {
     let world = World::new();
     world.on("/marked-path", "marked-answer");
-    world.plain.on("/upload", |x| {
+    world.plain.on("/upload/*", |x| {
         let sent = x.whole_body()?;
         x.reply(200, "", format!("marked-answer {}", sent.len()))
     });
@@ -289,6 +290,68 @@ fn meddler(server: SocketAddr, meddle: impl Fn(TcpStream, TcpStream) + Send + Sy
         }
     });
     address
+}
+
+/// Cuts the next connection that is opened while it is armed when so many bytes of the server have come: -1 is never.
+fn cutter(server: SocketAddr, after: &Arc<AtomicI64>) -> SocketAddr {
+    let after = after.clone();
+    meddler(server, move |client, server| {
+        let left = after.swap(-1, SeqCst);
+        let (there, back) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        thread::spawn(move || copy(there, back));
+        match left {
+            -1 => copy(server, client),
+            left => {
+                let mut taken = server.try_clone().unwrap().take(left as u64);
+                _ = std::io::copy(&mut taken, &mut &client);
+                _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+            }
+        }
+    })
+}
+
+#[test]
+fn a_connection_that_is_lost_before_it_is_proved_is_opened_anew_and_nobody_else_is_asked() {
+    let (world, gate, after) = (World::new(), Gate::default(), Arc::new(AtomicI64::new(-1)));
+    world.plain.on("/page/*", |x| x.reply(200, "Cache-Control: max-age=60\r\n", "answer"));
+    let held = gate.clone();
+    world.plain.on("/held/*", move |x| held.wait().and_then(|()| x.reply(200, "Cache-Control: no-store\r\n", "")));
+    world.plain.on("/upload/*", |x| {
+        let sent = x.whole_body()?;
+        x.reply(200, "", sent)
+    });
+    let (r1, r2) = (Standalone::start("r1", &world.setup), Standalone::start("r2", &world.setup));
+    let address = cutter(r1.address, &after).to_string();
+    let setup = world.setup.clone().set("proxy", "workers", 1).set("hot", "memory", "0");
+    let cluster = setup.node_at("r1", &address).node_at("r2", &r2.address.to_string()).start();
+    until_up(&cluster, "r1");
+    until_up(&cluster, "r2");
+    let owner = |url: &str| cluster.manage("GET", &format!("/v1/ring/owner?url={url}"), "").json()["owner"] == "r1";
+    let owned = |path: &str| (0..99).map(|n| world.plain.url(&format!("{path}/{n}"))).find(|url| owner(url)).unwrap();
+    let (page, upload) = (owned("/page"), owned("/upload"));
+    assert_eq!(cluster.get(&page).node(), "r1");
+    thread::scope(|all| {
+        for n in 0..6 {
+            // It takes the connection that is free, so that the next one is new.
+            let path = owned(&format!("/held/{n}"));
+            all.spawn({
+                let cluster = &cluster;
+                move || assert_eq!(cluster.get(&path).status, 200)
+            });
+            world.plain.until_asked("/held/*", n + 1);
+            after.store([0, 60, 400, 700, 900, 1000][n], SeqCst);
+            let answer = match n % 2 {
+                0 => cluster.get(&page),
+                _ => cluster.ask("POST", &upload, "", b"answer"),
+            };
+            let said = answer.cache_status();
+            assert_eq!((answer.status, answer.node().as_str(), &*answer.text()), (200, "r1", "answer"), "{n}: {said}");
+            assert_eq!(after.load(SeqCst), -1, "{n}: a connection was opened");
+        }
+        gate.open();
+    });
+    assert_eq!((world.plain.count("/page/*"), world.plain.count("/upload/*")), (1, 3));
+    assert!(is_up(&cluster, "r1"));
 }
 
 /// Whatever is said there, no request gets past whoever meddles, and the log says why.

@@ -1,7 +1,9 @@
 //! Why an exchange with a node came to nothing, and whose fault that was.
 
+use crate::net::prove::turns_away;
 use crate::wire::fault::{Blame, Kind, Whose};
 use std::fmt;
+use std::io::ErrorKind;
 
 /// Why an exchange with a node came to nothing.
 #[derive(Debug)]
@@ -32,6 +34,12 @@ impl LinkError {
     /// The connection was lost, or what came over it makes no sense.
     pub fn is_of_connection(&self) -> bool {
         matches!(self, LinkError::Died { .. } | LinkError::Cut | LinkError::Protocol(_))
+    }
+
+    /// A connection came about and was lost before both had proved who they are: not a byte of the request was sent, and the
+    /// next one may well do.
+    pub fn is_of_greeting(&self) -> bool {
+        matches!(self, LinkError::Unreachable(e) if !turns_away(e) && e.kind() != ErrorKind::TimedOut)
     }
 
     pub fn blame(&self) -> Blame {
