@@ -9,6 +9,8 @@ mod history;
 mod moved;
 #[path = "zookeeper/parted.rs"]
 mod parted;
+#[path = "zookeeper/refused.rs"]
+mod refused;
 mod support;
 use history::History;
 use rustix::process::Signal;

@@ -1,8 +1,9 @@
 //! What a front tells while it is cut off from ZooKeeper does not reach who joins meanwhile: it knows nothing of them.
 //! When it is back, it doubts whoever it has not known before; and what nodes missed is shared in `/doubts/<id>`.
 
-use super::client::{RecordKind, Session, ZkError};
-use super::record::{FrontRecord, Records, Registration, id_on, written};
+use super::client::Session;
+use super::record::{self, FrontRecord, RecordKind, Records, Registration, id_on, written};
+use super::trouble::ZkError;
 use super::{Keeper, ZkLine};
 use crate::clock::{Tick, tick};
 use crate::cluster::health::stale::Doubt;
@@ -43,7 +44,12 @@ impl Keeper {
         let session = self.session()?;
         let asked = async {
             session.sync().await?;
-            Ok((session.ids(RecordKind::Nodes).await?, session.ids(RecordKind::Fronts).await?))
+            let nodes = self.strangers(&session, RecordKind::Nodes, |id| self.builder().registered().contains_key(id));
+            let fronts = |id: &str| id == self.id || self.builder().fronts().contains_key(id);
+            // What makes no sense is nobody's record, and never will be known.
+            let nodes = record::read::<Registration>(&nodes.await?).0;
+            let fronts = record::read::<FrontRecord>(&self.strangers(&session, RecordKind::Fronts, fronts).await?).0;
+            Ok((nodes, fronts))
         };
         let late = |_| "it does not answer".to_owned();
         let (nodes, fronts) = timeout(CONFIRM, asked).await.map_err(late)?.map_err(|e: ZkError| e.to_string())?;
@@ -51,10 +57,22 @@ impl Keeper {
         let known = || {
             let builder = self.builder();
             let node = |id: &String| builder.registered().contains_key(id);
-            nodes.iter().all(node) && fronts.iter().all(|id| *id == self.id || builder.fronts().contains_key(id))
+            nodes.keys().all(node) && fronts.keys().all(|id| builder.fronts().contains_key(id))
         };
         let heard = async { while !known() && changes.changed().await.is_ok() {} };
         timeout(CONFIRM, heard).await.map_err(|_| "not all of its records could be read".to_owned())
+    }
+
+    /// The records of those that are there and not known here.
+    async fn strangers(
+        &self,
+        session: &Session,
+        kind: RecordKind,
+        is_known: impl Fn(&str) -> bool,
+    ) -> Result<Records<Vec<u8>>, ZkError> {
+        let mut ids = session.ids(kind).await?;
+        ids.retain(|id| !is_known(id));
+        session.some(kind, &ids).await
     }
 
     /// The line was lost, some time ago: what was told since then was told alone as well.
@@ -146,22 +164,37 @@ impl Keeper {
     ) -> Result<(), ZkError> {
         for (id, doubt) in self.doubts_to_share() {
             let data = written(&doubt);
-            session.put(RecordKind::Doubts, &id, &data).await?;
+            if !self.is_done(session.put(RecordKind::Doubts, &id, &data).await, "cannot be written")? {
+                continue;
+            }
             self.doubts.shared(&id, doubt.token);
             // What is read before its watch says so must not lack it.
             found.insert(id, data);
         }
         for (id, token) in self.doubts.to_unshare() {
-            session.remove(RecordKind::Doubts, &id, |data| token_of(data) == Some(token)).await?;
+            let removed = session.remove(RecordKind::Doubts, &id, |data| token_of(data) == Some(token)).await;
+            self.is_done(removed, "cannot be deleted")?;
             self.doubts.unshared(&id);
             found.remove(&id);
         }
         let over: Vec<String> = found.keys().filter(|id| leads && !self.may_owe(id)).cloned().collect();
         for id in over {
-            session.remove(RecordKind::Doubts, &id, |_| true).await?;
+            self.is_done(session.remove(RecordKind::Doubts, &id, |_| true).await, "cannot be deleted")?;
+            // Else it is seen, and tried, when all is read again.
             found.remove(&id);
         }
         Ok(())
+    }
+
+    /// Whether it was done to that record; where it is refused, that is named.
+    fn is_done(&self, done: Result<(), ZkError>, what: &str) -> Result<bool, ZkError> {
+        match done {
+            Err(ZkError::Refused { path, why }) => {
+                self.named.say(&path, &format!("{what}: {why}"));
+                Ok(false)
+            }
+            done => done.map(|()| true),
+        }
     }
 
     fn is_down(&self) -> bool {

@@ -2,8 +2,9 @@
 //! ring; the call waits for that.
 
 use super::Keeper;
-use super::client::{RecordKind, Session, ZkError};
-use super::record::{MemberRecord, MemberWish, written};
+use super::client::Session;
+use super::record::{MemberRecord, MemberWish, RecordKind, written};
+use super::trouble::ZkError;
 use crate::cluster::membership::members::{Change, ChangeError, ChangeRefusal, MAX_POINTS, MemberState};
 use crate::config::{MAX_WEIGHT, NodePlace};
 use std::time::Duration;
@@ -160,6 +161,9 @@ fn unread(trouble: ZkError) -> ChangeError {
 }
 
 fn unsure(trouble: ZkError) -> ChangeError {
+    if matches!(trouble, ZkError::Refused { .. }) {
+        return ChangeError::Unavailable(format!("ZooKeeper refuses the change: {trouble}"));
+    }
     ChangeError::Unavailable(format!(
         "ZooKeeper did not confirm the change ({trouble}): look with `ringhold nodes list` whether it was made"
     ))

@@ -5,13 +5,13 @@
 //! versions come from reads and from set data. And a persistent watch and a one-shot watch on the same znode disturb each
 //! other (ZOOKEEPER-4466): so `/election`, where the lock recipe sets one-shot watches, is not below any of ours.
 
-use super::record::Records;
+use super::record::{RecordKind, Records};
 use super::seal::Seal;
+use super::trouble::{SaidOnce, ZkError};
 use crate::config::{ClusterConfig, ZookeeperConfig};
-use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
+use std::thread;
 use std::time::Duration;
-use std::{fmt, thread};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::timeout;
 use zookeeper_client::{
@@ -29,28 +29,6 @@ static HOME: LazyLock<Option<Handle>> = LazyLock::new(|| {
     thread::Builder::new().name("zookeeper".to_owned()).spawn(run).ok()?;
     Some(handle)
 });
-
-/// Why something could not be done in ZooKeeper.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ZkError {
-    /// The session is over: a new one is needed.
-    Over(String),
-    /// No answer: it may come when the connection is back, and whether it was done is not known.
-    Unknown(String),
-    /// Somebody else was faster: read again.
-    Conflict,
-    /// The lock is lost: this front does not lead any more.
-    Fenced,
-}
-
-/// One kind of record; each has a folder of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordKind {
-    Nodes,
-    Members,
-    Fronts,
-    Doubts,
-}
 
 /// What a watch saw change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,22 +48,32 @@ pub enum ZkConnState {
     Over,
 }
 
+/// Where the ring is.
+const RING: &str = "ring";
+
 /// What is in a znode, and its version.
 pub type VersionedData = (Vec<u8>, i32);
 
 /// A session. Clones share it; it is closed when the last one is dropped. Whatever it writes is sealed with the cluster's
-/// secret, and what it reads without that seal is left out, and named in the log once.
+/// secret. What it reads without that seal, or may not read, is left out, and named in the log once.
 #[derive(Clone, Debug)]
 pub struct Session {
     client: Client,
     path: String,
     patience: Duration,
     seal: Seal,
-    unsealed: Arc<Mutex<BTreeSet<String>>>,
+    /// What the log has said of the records.
+    pub named: SaidOnce,
 }
 
-/// So many unsealed records are named.
-const NAMED: usize = 64;
+/// No record but the ring is larger than some hundred bytes; what is larger than this is none of ours.
+const LARGEST: usize = 64 << 10;
+/// So many records are read at once.
+const AT_ONCE: usize = 64;
+/// A record is written so often again when somebody else is in the way.
+const TRIES: usize = 8;
+/// Stands for whatever version there is, of a record that may not be read.
+const ANY: i32 = -1;
 
 /// The lock. Dropping it gives it up.
 pub struct Lead(OwnedLockClient);
@@ -108,20 +96,13 @@ pub enum Ownership {
     Foreign,
 }
 
-impl RecordKind {
-    fn name(self) -> &'static str {
-        match self {
-            RecordKind::Nodes => "nodes",
-            RecordKind::Members => "members",
-            RecordKind::Fronts => "fronts",
-            RecordKind::Doubts => "doubts",
-        }
-    }
-}
-
 impl Session {
-    /// Tries all servers for about the session's time.
-    pub async fn open(settings: &ZookeeperConfig, cluster: &ClusterConfig) -> Result<Session, ZkError> {
+    /// Tries all servers for about the session's time. `named`: what the log has said.
+    pub async fn open(
+        settings: &ZookeeperConfig,
+        cluster: &ClusterConfig,
+        named: &SaidOnce,
+    ) -> Result<Session, ZkError> {
         let Some(home) = &*HOME else { return Err(ZkError::Over("there is no thread for its client".to_owned())) };
         let (servers, session) = (settings.connect.clone(), settings.session);
         let connecting = home.spawn(async move {
@@ -134,7 +115,7 @@ impl Session {
             Err(_) => return Err(ZkError::Over("none of its servers answered".to_owned())),
         };
         let (patience, path) = (client.session_timeout(), settings.path.clone());
-        Ok(Session { patience, seal: Seal::new(cluster, &path), path, client, unsealed: Arc::default() })
+        Ok(Session { patience, seal: Seal::new(cluster, &path), path, client, named: named.clone() })
     }
 
     /// For how long a session lives that nobody hears of.
@@ -146,34 +127,53 @@ impl Session {
         self.seal.close(&format!("{}/{id}", kind.name()), data)
     }
 
-    /// `None`, and a word in the log: it was written without the secret.
+    /// `None`, and a word in the log: it says nothing that anybody here is to believe.
     fn open_record(&self, place: &str, data: &[u8]) -> Option<Vec<u8>> {
+        if data.len() > LARGEST && place != RING {
+            self.named.left_out(&self.path_of(place), "it is larger than any record of ringhold");
+            return None;
+        }
         let opened = self.seal.open(place, data).map(<[u8]>::to_vec);
-        let mut unsealed = self.unsealed.lock().unwrap_or_else(PoisonError::into_inner);
-        if opened.is_none() && unsealed.len() < NAMED && unsealed.insert(place.to_owned()) {
-            tracing::warn!(
-                "a record in ZooKeeper that is not sealed with this cluster's secret is left out: {place:?}"
-            );
+        if opened.is_none() {
+            self.named.left_out(&self.path_of(place), "it is not sealed with this cluster's secret");
         }
         opened
     }
 
-    /// Makes the folders, and the ring as an empty znode.
+    /// What is refused of one record is that record's trouble alone; other errors are everybody's.
+    fn leave_out(&self, trouble: ZkError) -> Result<(), ZkError> {
+        let ZkError::Refused { path, why } = trouble else { return Err(trouble) };
+        self.named.left_out(&path, &why);
+        Ok(())
+    }
+
+    /// Makes the folders, and the ring as an empty znode. Where they are there, nobody needs to be allowed to.
     pub async fn prepare(&self) -> Result<(), ZkError> {
         let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
         for name in ["nodes", "members", "fronts", "doubts", "election"] {
-            self.limit(self.client.mkdir(&format!("{}/{name}", self.path), &options)).await?;
+            let folder = self.path_of(name);
+            if !self.exists(&folder).await? {
+                self.limit(&folder, self.client.mkdir(&folder, &options)).await?;
+            }
         }
-        match self.limit(self.client.create(&self.ring_path(), b"", &options)).await {
+        let ring = self.path_of(RING);
+        if self.exists(&ring).await? {
+            return Ok(());
+        }
+        match self.limit(&ring, self.client.create(&ring, b"", &options)).await {
             Ok(_) | Err(ZkError::Conflict) => Ok(()),
             Err(trouble) => Err(trouble),
         }
     }
 
+    async fn exists(&self, path: &str) -> Result<bool, ZkError> {
+        Ok(self.limit(path, self.client.check_stat(path)).await?.is_some())
+    }
+
     /// Writes an ephemeral record. What an earlier session left under the same id is taken over: that process is dead, or
     /// has been replaced by this one.
     pub async fn register(&self, kind: RecordKind, id: &str, data: &[u8]) -> Result<(), ZkError> {
-        for _ in 0..8 {
+        for _ in 0..TRIES {
             match self.claim(kind, id, data).await? {
                 true => return Ok(()),
                 false => self.delete(&self.record_path(kind, id)).await?,
@@ -186,13 +186,20 @@ impl Session {
     pub async fn claim(&self, kind: RecordKind, id: &str, data: &[u8]) -> Result<bool, ZkError> {
         let (path, options) = (self.record_path(kind, id), CreateMode::Ephemeral.with_acls(Acls::anyone_all()));
         let closed = self.close_record(kind, id, data);
-        for _ in 0..8 {
-            match self.limit(self.client.create(&path, &closed, &options)).await {
-                Err(ZkError::Conflict) => {}
-                done => return done.map(|_| true),
+        for _ in 0..TRIES {
+            match self.limit_raw(self.client.create(&path, &closed, &options)).await? {
+                Ok(_) => return Ok(true),
+                Err(Error::NodeExists) => {}
+                // Somebody has deleted the folder.
+                Err(Error::NoNode) => self.prepare().await?,
+                Err(e) => return Err(trouble(&path, e)),
             }
             match self.ownership(kind, id).await? {
-                Ownership::Ours => return self.update(kind, id, data).await.map(|()| true),
+                Ownership::Ours => match self.update(kind, id, data).await {
+                    // Somebody has closed it.
+                    Err(ZkError::Refused { .. }) => self.delete(&path).await?,
+                    done => return done.map(|()| true),
+                },
                 Ownership::Missing => {}
                 Ownership::Foreign => return Ok(false),
             }
@@ -203,7 +210,7 @@ impl Session {
     async fn delete(&self, path: &str) -> Result<(), ZkError> {
         match self.limit_raw(self.client.delete(path, None)).await? {
             Ok(()) | Err(Error::NoNode) => Ok(()),
-            Err(e) => Err(trouble(e)),
+            Err(e) => Err(trouble(path, e)),
         }
     }
 
@@ -216,12 +223,13 @@ impl Session {
     }
 
     pub async fn update(&self, kind: RecordKind, id: &str, data: &[u8]) -> Result<(), ZkError> {
-        let data = self.close_record(kind, id, data);
-        self.limit(self.client.set_data(&self.record_path(kind, id), &data, None)).await.map(|_| ())
+        let (path, data) = (self.record_path(kind, id), self.close_record(kind, id, data));
+        self.limit(&path, self.client.set_data(&path, &data, None)).await.map(|_| ())
     }
 
     pub async fn ownership(&self, kind: RecordKind, id: &str) -> Result<Ownership, ZkError> {
-        let stat = self.limit(self.client.check_stat(&self.record_path(kind, id))).await?;
+        let path = self.record_path(kind, id);
+        let stat = self.limit(&path, self.client.check_stat(&path)).await?;
         Ok(match stat {
             None => Ownership::Missing,
             Some(stat) if stat.ephemeral_owner == self.client.session_id().0 => Ownership::Ours,
@@ -231,30 +239,37 @@ impl Session {
 
     /// Asks the leader of the ensemble for what this server may not have heard yet.
     pub async fn sync(&self) -> Result<(), ZkError> {
-        self.limit(self.client.sync(&self.path)).await
+        self.limit(&self.path, self.client.sync(&self.path)).await
     }
 
     /// The ids of a kind.
     pub async fn ids(&self, kind: RecordKind) -> Result<Vec<String>, ZkError> {
-        self.limit(self.client.list_children(&format!("{}/{}", self.path, kind.name()))).await
+        let folder = self.path_of(kind.name());
+        self.limit(&folder, self.client.list_children(&folder)).await
     }
 
     /// All records of a kind.
     pub async fn all(&self, kind: RecordKind) -> Result<Records<Vec<u8>>, ZkError> {
-        let ids = self.ids(kind).await?;
-        // A request goes out when its future is made: all of them are on their way before the first is waited for.
-        let paths: Vec<String> = ids.iter().map(|id| self.record_path(kind, id)).collect();
-        let asked: Vec<_> = paths.iter().map(|path| self.client.get_data(path)).collect();
+        self.some(kind, &self.ids(kind).await?).await
+    }
+
+    /// Those of these records that are there.
+    pub async fn some(&self, kind: RecordKind, ids: &[String]) -> Result<Records<Vec<u8>>, ZkError> {
         let mut records = Records::new();
-        for (id, answer) in ids.into_iter().zip(asked) {
-            match self.limit_raw(answer).await? {
-                Ok((data, _)) => {
-                    let opened = self.open_record(&format!("{}/{id}", kind.name()), &data);
-                    records.extend(opened.map(|data| (id, data)));
+        for ids in ids.chunks(AT_ONCE) {
+            // A request goes out when its future is made: these are on their way before the first is waited for.
+            let paths: Vec<String> = ids.iter().map(|id| self.record_path(kind, id)).collect();
+            let asked: Vec<_> = paths.iter().map(|path| self.client.get_data(path)).collect();
+            for ((id, path), answer) in ids.iter().zip(&paths).zip(asked) {
+                match self.limit_raw(answer).await? {
+                    Ok((data, _)) => {
+                        let opened = self.open_record(&format!("{}/{id}", kind.name()), &data);
+                        records.extend(opened.map(|data| (id.clone(), data)));
+                    }
+                    // Gone in between.
+                    Err(Error::NoNode) => {}
+                    Err(e) => self.leave_out(trouble(path, e))?,
                 }
-                // Gone in between.
-                Err(Error::NoNode) => {}
-                Err(e) => return Err(trouble(e)),
             }
         }
         Ok(records)
@@ -265,46 +280,50 @@ impl Session {
     }
 
     pub async fn ring(&self) -> Result<Option<VersionedData>, ZkError> {
-        self.read("ring").await
+        self.read(RING).await
     }
 
-    /// What was written without the secret is there, but says nothing.
+    /// What was written without the secret, or may not be read, is there, but says nothing.
     async fn read(&self, place: &str) -> Result<Option<VersionedData>, ZkError> {
-        match self.limit_raw(self.client.get_data(&format!("{}/{place}", self.path))).await? {
+        let path = self.path_of(place);
+        match self.limit_raw(self.client.get_data(&path)).await? {
             Ok((data, stat)) => Ok(Some((self.open_record(place, &data).unwrap_or_default(), stat.version))),
             Err(Error::NoNode) => Ok(None),
-            Err(e) => Err(trouble(e)),
+            Err(e) => self.leave_out(trouble(&path, e)).map(|()| Some((Vec::new(), ANY))),
         }
     }
 
     /// Writes a member's record over the version that was read (`None`: there was none).
     pub async fn put_member(&self, id: &str, data: &[u8], over: Option<i32>) -> Result<(), ZkError> {
-        let (path, data) =
-            (self.record_path(RecordKind::Members, id), self.close_record(RecordKind::Members, id, data));
-        match over {
-            Some(version) => self.limit(self.client.set_data(&path, &data, Some(version))).await.map(|_| ()),
-            None => {
-                let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
-                self.limit(self.client.create(&path, &data, &options)).await.map(|_| ())
+        let (kind, options) = (RecordKind::Members, CreateMode::Persistent.with_acls(Acls::anyone_all()));
+        let (path, data) = (self.record_path(kind, id), self.close_record(kind, id, data));
+        if let Some(version) = over {
+            match self.limit(&path, self.client.set_data(&path, &data, Some(version))).await {
+                // One that says nothing to anybody, and that nobody can change, makes place.
+                Err(ZkError::Refused { .. }) => self.limit(&path, self.client.delete(&path, Some(version))).await?,
+                done => return done.map(|_| ()),
             }
         }
+        self.limit(&path, self.client.create(&path, &data, &options)).await.map(|_| ())
     }
 
     /// Writes a persistent record, whatever there was.
     pub async fn put(&self, kind: RecordKind, id: &str, data: &[u8]) -> Result<(), ZkError> {
         let (path, options) = (self.record_path(kind, id), CreateMode::Persistent.with_acls(Acls::anyone_all()));
         let data = self.close_record(kind, id, data);
-        loop {
+        for _ in 0..TRIES {
             match self.limit_raw(self.client.set_data(&path, &data, None)).await? {
                 Ok(_) => return Ok(()),
                 Err(Error::NoNode) => {}
-                Err(e) => return Err(trouble(e)),
+                Err(Error::NoAuth) => self.delete(&path).await?,
+                Err(e) => return Err(trouble(&path, e)),
             }
-            match self.limit(self.client.create(&path, &data, &options)).await {
+            match self.limit(&path, self.client.create(&path, &data, &options)).await {
                 Err(ZkError::Conflict) => {}
                 done => return done.map(|_| ()),
             }
         }
+        Err(ZkError::Conflict)
     }
 
     /// Removes a record if it is as it should be, in the very version that was looked at.
@@ -313,36 +332,38 @@ impl Session {
         let Some((_, version)) = self.one(kind, id).await?.filter(|(data, _)| is_right(data)) else { return Ok(()) };
         match self.limit_raw(self.client.delete(&path, Some(version))).await? {
             Ok(()) | Err(Error::NoNode | Error::BadVersion) => Ok(()),
-            Err(e) => Err(trouble(e)),
+            Err(e) => Err(trouble(&path, e)),
         }
     }
 
     /// Deletes a member's record if it is still the version that was read.
     pub async fn forget_member(&self, id: &str, version: i32) -> Result<(), ZkError> {
-        self.limit(self.client.delete(&self.record_path(RecordKind::Members, id), Some(version))).await
+        let path = self.record_path(RecordKind::Members, id);
+        self.limit(&path, self.client.delete(&path, Some(version))).await
     }
 
     /// Waits until this front leads. Dropping the future gives the place in the queue up.
     pub async fn lead(&self, id: &str) -> Result<Lead, ZkError> {
-        let folder = format!("{}/election", self.path);
-        let prefix = LockPrefix::new_curator(&folder, "latch-").map_err(trouble)?;
+        let folder = self.path_of("election");
+        let prefix = LockPrefix::new_curator(&folder, "latch-").map_err(|e| trouble(&folder, e))?;
         let options = LockOptions::new(Acls::anyone_all());
-        let lock = self.client.lock(prefix, id.as_bytes(), options).await.map_err(trouble)?;
+        let lock = self.client.lock(prefix, id.as_bytes(), options).await.map_err(|e| trouble(&folder, e))?;
         Ok(Lead(lock.into_owned()))
     }
 
     /// Watches for as long as the connection lasts: on a new one, zookeeper-client 0.11.2 tells the server of its one-shot
     /// watches only (`resend_watches` never gets to the lists of the persistent ones), and says nothing.
     pub async fn watch(&self) -> Result<ZkWatches, ZkError> {
-        let folder = |kind: RecordKind| format!("{}/{}", self.path, kind.name());
-        let folders = [RecordKind::Nodes, RecordKind::Members, RecordKind::Fronts, RecordKind::Doubts].map(folder);
-        let below = |path: &str| self.client.watch(path, AddWatchMode::PersistentRecursive);
+        let folders = RecordKind::ALL.map(|kind| self.path_of(kind.name()));
+        let below =
+            async |path: &str| self.limit(path, self.client.watch(path, AddWatchMode::PersistentRecursive)).await;
+        let ring = self.path_of(RING);
         Ok(ZkWatches {
-            nodes: self.limit(below(&folders[0])).await?,
-            members: self.limit(below(&folders[1])).await?,
-            fronts: self.limit(below(&folders[2])).await?,
-            doubts: self.limit(below(&folders[3])).await?,
-            ring: self.limit(self.client.watch(&self.ring_path(), AddWatchMode::Persistent)).await?,
+            nodes: below(&folders[0]).await?,
+            members: below(&folders[1]).await?,
+            fronts: below(&folders[2]).await?,
+            doubts: below(&folders[3]).await?,
+            ring: self.limit(&ring, self.client.watch(&ring, AddWatchMode::Persistent)).await?,
             folders,
         })
     }
@@ -368,16 +389,22 @@ impl Session {
         let _ = timeout(Duration::from_millis(500), closed).await;
     }
 
-    fn record_path(&self, kind: RecordKind, id: &str) -> String {
+    pub fn record_path(&self, kind: RecordKind, id: &str) -> String {
         format!("{}/{}/{id}", self.path, kind.name())
     }
 
-    fn ring_path(&self) -> String {
-        format!("{}/ring", self.path)
+    /// Whose record of this kind is there.
+    pub fn id_in<'a>(&self, kind: RecordKind, path: &'a str) -> Option<&'a str> {
+        path.strip_prefix(&self.path)?.strip_prefix('/')?.strip_prefix(kind.name())?.strip_prefix('/')
     }
 
-    async fn limit<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, ZkError> {
-        self.limit_raw(asked).await?.map_err(trouble)
+    /// Of what is below the cluster's path.
+    fn path_of(&self, place: &str) -> String {
+        format!("{}/{place}", self.path)
+    }
+
+    async fn limit<T>(&self, path: &str, asked: impl Future<Output = Result<T, Error>>) -> Result<T, ZkError> {
+        self.limit_raw(asked).await?.map_err(|e| trouble(path, e))
     }
 
     /// Nothing is waited for longer than the session lives: by then there is another one.
@@ -391,13 +418,19 @@ impl Lead {
     /// Writes the ring over the version that was read, if and only if the lock is still ours: both are checked in the
     /// transaction that writes. The new version.
     pub async fn write_ring(&self, session: &Session, data: &[u8], over: i32) -> Result<i32, ZkError> {
-        let data = session.seal.close("ring", data);
-        session.limit(self.0.set_data(&session.ring_path(), &data, Some(over))).await.map(|stat| stat.version)
+        let (path, data) = (session.path_of(RING), session.seal.close(RING, data));
+        session.limit(&path, self.0.set_data(&path, &data, Some(over))).await.map(|stat| stat.version)
+    }
+
+    /// Removes a ring that may not be written, as long as the lock is ours.
+    pub async fn remove_ring(&self, session: &Session) -> Result<(), ZkError> {
+        let path = session.path_of(RING);
+        session.limit(&path, self.0.delete(&path, None)).await
     }
 
     /// Whether the lock is still there.
     pub async fn stands(&self, session: &Session) -> Result<bool, ZkError> {
-        session.limit(session.client.check_stat(self.0.lock_path())).await.map(|stat| stat.is_some())
+        session.exists(self.0.lock_path()).await
     }
 }
 
@@ -434,7 +467,8 @@ impl ZkWatches {
         let Some(kind) = kind else { return Some(WatchEvent::Ring) };
         let folder = &self.folders[kind as usize];
         let id = event.path.strip_prefix(folder.as_str())?.strip_prefix('/')?;
-        Some(WatchEvent::Record(kind, id.to_owned()))
+        // What is below a record is none of ours.
+        (!id.contains('/')).then(|| WatchEvent::Record(kind, id.to_owned()))
     }
 }
 
@@ -447,13 +481,18 @@ fn state(state: SessionState) -> ZkConnState {
     }
 }
 
-fn trouble(error: Error) -> ZkError {
-    match error {
-        Error::BadVersion | Error::NodeExists | Error::NoNode => ZkError::Conflict,
-        Error::RuntimeInconsistent => ZkError::Fenced,
-        Error::ConnectionLoss | Error::Timeout | Error::Throttled => ZkError::Unknown(reason(&error)),
-        other => ZkError::Over(reason(&other)),
-    }
+fn trouble(path: &str, error: Error) -> ZkError {
+    let why = match error {
+        Error::BadVersion | Error::NodeExists | Error::NoNode => return ZkError::Conflict,
+        Error::RuntimeInconsistent => return ZkError::Fenced,
+        Error::ConnectionLoss | Error::Timeout | Error::Throttled => return ZkError::Unknown(reason(&error)),
+        Error::NoAuth => "not authorized: it and the folder that it is in need the ACL world:anyone:cdrwa".to_owned(),
+        Error::NotEmpty => "there is something below it: delete that".to_owned(),
+        Error::NoChildrenForEphemerals => "what it is in is ephemeral: delete that".to_owned(),
+        Error::InvalidAcl | Error::QuotaExceeded | Error::BadArguments(_) | Error::Unimplemented => error.to_string(),
+        over => return ZkError::Over(reason(&over)),
+    };
+    ZkError::Refused { path: path.to_owned(), why }
 }
 
 fn reason(error: &Error) -> String {
@@ -462,15 +501,3 @@ fn reason(error: &Error) -> String {
         other => other.to_string(),
     }
 }
-
-impl fmt::Display for ZkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ZkError::Over(why) | ZkError::Unknown(why) => f.write_str(why),
-            ZkError::Conflict => f.write_str("somebody else wrote at the same time"),
-            ZkError::Fenced => f.write_str("the lock is lost"),
-        }
-    }
-}
-
-impl std::error::Error for ZkError {}

@@ -3,17 +3,20 @@
 //! traffic does not notice.
 
 use super::builder::{Due, WorldEvent};
-use super::client::{Lead, Ownership, RecordKind, Session, WatchEvent, ZkConnState, ZkError, ZkWatches};
-use super::record::{self, FrontRecord, Records, RingDoc, written};
+use super::client::{Lead, Ownership, Session, WatchEvent, ZkConnState, ZkWatches};
+use super::record::{self, FrontRecord, RecordKind, Records, RingDoc, written};
+use super::trouble::{RETRY, ZkError};
 use super::{Keeper, Stake};
 use crate::clock::{Tick, tick};
+use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 /// Between two readings of everything: watches are for speed, this is for certainty.
 const REREAD: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_millis(500);
+/// ZooKeeper takes requests of 1 MiB at most, and ends the connection of whoever sends more.
+const LARGEST_RING: usize = 1_000_000;
 /// What arrives together is passed on together: until nothing has come for so long, but for so long at most.
 const GATHER: Duration = Duration::from_millis(10);
 const GATHER_AT_MOST: Duration = Duration::from_millis(50);
@@ -22,14 +25,14 @@ impl Keeper {
     /// Runs the front's session until it is aborted.
     pub async fn run(self: Arc<Keeper>) {
         loop {
-            let trouble = match Session::open(&self.settings, &self.cluster).await {
+            let trouble = match Session::open(&self.settings, &self.cluster, &self.named).await {
                 Ok(session) => one_session(&self, session).await,
                 Err(trouble) => trouble,
             };
             self.loses_lead();
             self.lost(&trouble.to_string());
             self.hold(None);
-            sleep(RETRY).await;
+            sleep(trouble.pause()).await;
         }
     }
 }
@@ -132,7 +135,7 @@ impl Life<'_> {
                     contending.set(contend(session, &keeper.id, None));
                     continue;
                 }
-                Err(trouble @ ZkError::Over(_)) => return trouble,
+                Err(trouble @ (ZkError::Over(_) | ZkError::Refused { .. })) => return trouble,
                 Err(trouble) => {
                     tracing::debug!("ZooKeeper: {trouble}");
                     RETRY
@@ -144,8 +147,8 @@ impl Life<'_> {
                 lead = &mut contending, if self.lead.is_none() => match lead {
                     Ok(lead) => self.won(lead),
                     Err(trouble) => {
-                        contending.set(contend(session, &keeper.id, Some(RETRY)));
-                        Err(trouble)
+                        contending.set(contend(session, &keeper.id, Some(trouble.pause())));
+                        self.has_no_place(trouble)
                     }
                 },
                 () = sleep(RETRY), if self.missed => self.look_again(&mut watch).await,
@@ -159,7 +162,8 @@ impl Life<'_> {
                     self.give_up_lead();
                     contending.set(contend(session, &keeper.id, None));
                 }
-                Err(trouble @ ZkError::Over(_)) => return trouble,
+                // Of one record it would have been that record's trouble: this front cannot know, or be known.
+                Err(trouble @ (ZkError::Over(_) | ZkError::Refused { .. })) => return trouble,
                 Err(trouble) => {
                     tracing::debug!("ZooKeeper: {trouble}");
                     self.missed = true;
@@ -172,6 +176,13 @@ impl Life<'_> {
         self.lead = Some(lead);
         tracing::info!(front = self.keeper.id, "this front leads: it writes the ring");
         self.keeper.on(WorldEvent::Leads(true));
+        Ok(())
+    }
+
+    /// Who may not stand in the queue does not lead: everything else goes on.
+    fn has_no_place(&self, trouble: ZkError) -> Result<(), ZkError> {
+        let ZkError::Refused { path, why } = trouble else { return Err(trouble) };
+        self.keeper.named.say(&path, &format!("has no place for this front among those who would lead: {why}"));
         Ok(())
     }
 
@@ -243,7 +254,12 @@ impl Life<'_> {
 
     async fn write_ring(&mut self, doc: &RingDoc) -> Result<(), ZkError> {
         let Some(lead) = &self.lead else { return Ok(()) };
-        match lead.write_ring(self.session, &written(doc), self.ring_version).await {
+        let data = written(doc);
+        if data.len() > LARGEST_RING {
+            tracing::warn!("a ring of {} bytes is too large for ZooKeeper: the last one stands", data.len());
+            return Ok(());
+        }
+        match lead.write_ring(self.session, &data, self.ring_version).await {
             Ok(version) => {
                 tracing::info!(epoch = doc.epoch, members = doc.members.len(), "ring written");
                 self.ring_version = version;
@@ -254,6 +270,16 @@ impl Life<'_> {
             Err(ZkError::Conflict | ZkError::Unknown(_)) => {
                 self.session.sync().await?;
                 self.read_ring().await
+            }
+            // As one that makes no sense is written over, one that may not be written is taken away.
+            Err(ZkError::Refused { path, why }) => {
+                self.keeper.named.say(&path, &format!("cannot be written: {why}"));
+                match lead.remove_ring(self.session).await {
+                    // Nor may that be done, or the lock is closed.
+                    Err(ZkError::Refused { .. }) => Err(ZkError::Fenced),
+                    Ok(()) | Err(ZkError::Conflict) => self.read_ring().await,
+                    Err(trouble) => Err(trouble),
+                }
             }
             Err(trouble) => Err(trouble),
         }
@@ -278,6 +304,13 @@ impl Life<'_> {
             match self.session.forget_member(id, version).await {
                 Ok(()) => tracing::info!(node = id, "what was said of this node is forgotten: it has long been gone"),
                 Err(ZkError::Conflict) => {}
+                Err(ZkError::Refused { path, why }) => {
+                    self.keeper.named.say(&path, &format!("cannot be deleted: {why}"));
+                    // Until all is read again.
+                    self.seen.members.remove(id);
+                    self.pass_on(RecordKind::Members);
+                    return Ok(());
+                }
                 Err(trouble) => return Err(trouble),
             }
         }
@@ -326,6 +359,9 @@ impl Life<'_> {
             self.told = None;
         }
         self.read_all().await?;
+        if !self.keeper.is_listed() {
+            self.told = None;
+        }
         self.keeper.has_met_all();
         match &self.lead {
             Some(lead) if !lead.stands(self.session).await? => Err(ZkError::Fenced),
@@ -335,8 +371,12 @@ impl Life<'_> {
 
     async fn read_all(&mut self) -> Result<(), ZkError> {
         self.session.sync().await?;
-        for kind in [RecordKind::Nodes, RecordKind::Members, RecordKind::Fronts, RecordKind::Doubts] {
-            *self.seen.of(kind) = self.session.all(kind).await?;
+        for kind in RecordKind::ALL {
+            *self.seen.of(kind) = match self.session.all(kind).await {
+                // Somebody has deleted the folder.
+                Err(ZkError::Conflict) => self.session.prepare().await.map(|()| Records::new())?,
+                found => found?,
+            };
             self.pass_on(kind);
         }
         self.read_ring().await?;
@@ -348,8 +388,8 @@ impl Life<'_> {
 
     async fn read_one(&mut self, kind: RecordKind, id: &str) -> Result<(), ZkError> {
         match self.session.one(kind, id).await? {
-            Some((data, _)) => drop(self.seen.of(kind).insert(id.to_owned(), data)),
-            None => drop(self.seen.of(kind).remove(id)),
+            Some((data, _)) if !data.is_empty() => drop(self.seen.of(kind).insert(id.to_owned(), data)),
+            _ => drop(self.seen.of(kind).remove(id)),
         }
         Ok(())
     }
@@ -364,24 +404,36 @@ impl Life<'_> {
             }
         } else {
             self.session.prepare().await?;
+            self.ring_version = 0;
         }
         self.keeper.on(WorldEvent::Ring(doc));
         Ok(())
     }
 
     fn pass_on(&mut self, kind: RecordKind) {
-        let raw = self.seen.of(kind);
-        let (event, odd) = match kind {
-            RecordKind::Nodes => with(record::read(raw), WorldEvent::Nodes),
-            RecordKind::Members => with(record::read(raw), WorldEvent::Members),
-            RecordKind::Fronts => with(record::read(raw), WorldEvent::Fronts),
-            RecordKind::Doubts => return self.keeper.doubts.learn(&record::read(raw).0),
-        };
-        if !odd.is_empty() {
-            tracing::warn!(?kind, "records in ZooKeeper that cannot be read: {}", odd.join(", "));
+        let (keeper, session, raw) = (self.keeper, self.session, self.seen.of(kind));
+        match kind {
+            RecordKind::Nodes => keeper.on(WorldEvent::Nodes(sensible(keeper, session, kind, raw))),
+            RecordKind::Members => keeper.on(WorldEvent::Members(sensible(keeper, session, kind, raw))),
+            RecordKind::Fronts => keeper.on(WorldEvent::Fronts(sensible(keeper, session, kind, raw))),
+            RecordKind::Doubts => keeper.doubts.learn(&sensible(keeper, session, kind, raw)),
         }
-        self.keeper.on(event);
     }
+}
+
+/// The records that make sense; the others are named.
+fn sensible<T: for<'de> Deserialize<'de>>(
+    keeper: &Keeper,
+    session: &Session,
+    kind: RecordKind,
+    raw: &Records<Vec<u8>>,
+) -> Records<T> {
+    let (records, odd) = record::read(raw);
+    for id in odd {
+        keeper.named.left_out(&session.record_path(kind, &id), "it cannot be read by this version");
+    }
+    keeper.named.are_read(|path| session.id_in(kind, path).is_some_and(|id| records.contains_key(id)));
+    records
 }
 
 /// Where changes are seen.
@@ -410,13 +462,6 @@ async fn gather(first: WatchEvent, watch: &mut impl Sight) -> Vec<WatchEvent> {
     };
     let _ = timeout(GATHER_AT_MOST, more).await;
     all
-}
-
-fn with<T>(
-    (records, odd): (Records<T>, Vec<String>),
-    event: impl Fn(Records<T>) -> WorldEvent,
-) -> (WorldEvent, Vec<String>) {
-    (event(records), odd)
 }
 
 fn expired() -> ZkError {

@@ -1,8 +1,9 @@
 //! The end of a node that others can take over from: it is taken off the ring, and whoever owns its keys then fetches
 //! what it holds (docs/link.md, Hand-over at the end). It goes on answering all the while.
 
-use super::client::{RecordKind, Session, ZkError};
-use super::record::{self, FrontRecord, Records, Registration, RingDoc, written};
+use super::client::Session;
+use super::record::{self, FrontRecord, RecordKind, Records, Registration, RingDoc, written};
+use super::trouble::ZkError;
 
 use crate::clock::tick;
 use crate::cluster::membership::heirs::{Given, Giver, Heirs};

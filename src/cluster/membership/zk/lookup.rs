@@ -1,12 +1,13 @@
 //! Finding a front without knowing any: what `ringhold get --zookeeper` does.
 
-use super::client::{RecordKind, Session, ZkError};
-use super::record::{self, FrontRecord};
+use super::client::Session;
+use super::record::{self, FrontRecord, RecordKind};
+use super::trouble::{SaidOnce, ZkError};
 use crate::config::{ClusterConfig, ZookeeperConfig};
 
 /// The proxy addresses of all fronts that live, in the order of their ids.
 pub async fn fronts(settings: &ZookeeperConfig, cluster: &ClusterConfig) -> Result<Vec<String>, ZkError> {
-    let session = Session::open(settings, cluster).await?;
+    let session = Session::open(settings, cluster, &SaidOnce::default()).await?;
     let found = session.all(RecordKind::Fronts).await;
     session.close().await;
     let (fronts, _) = match found {

@@ -5,6 +5,7 @@
 //! - `own` (PURE): what others are told of this front
 //! - `client`: the one file that names the ZooKeeper client; `front`: a front's session, election and writing
 //! - [`register`]: a node's own entry; `leave`: its end; [`lookup`]: fronts for a client that knows none; `saved`: the last ring on disk
+//! - `trouble`: why something cannot be done, and what of ZooKeeper's records the log has named
 //! - `changes`: what the admin API changes; `away`: what was told while ZooKeeper was not there
 
 pub mod builder;
@@ -23,6 +24,7 @@ mod register;
 mod room;
 mod saved;
 mod seal;
+mod trouble;
 
 pub use leave::Station;
 pub use lookup::fronts;
@@ -49,6 +51,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+use trouble::SaidOnce;
 
 /// At a start a server of ZooKeeper is looked for so long, and, where there is one, waited for so long.
 const REACHED: Duration = Duration::from_secs(1);
@@ -81,6 +84,7 @@ pub struct Keeper {
     stake: watch::Sender<Stake>,
     doubts: Arc<Doubts>,
     away: Away,
+    named: SaidOnce,
 }
 
 /// How it stands with ZooKeeper.
@@ -149,6 +153,7 @@ impl Keeper {
             withdrawn: AtomicBool::new(false),
             doubts,
             away: Away::default(),
+            named: SaidOnce::default(),
         }
     }
 
@@ -262,6 +267,11 @@ impl Keeper {
         records.into_iter().map(|(id, record)| FrontPeer { own: id == self.id, id, record }).collect()
     }
 
+    /// Whether the others read what this front says of itself: it may have been closed or written over.
+    fn is_listed(&self) -> bool {
+        self.builder().fronts().get(&self.id).is_some_and(|own| own.boot == self.boot)
+    }
+
     /// What this front tells others of itself.
     pub fn record(&self) -> FrontRecord {
         let builder = self.builder();
@@ -297,7 +307,7 @@ impl Keeper {
     pub async fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Relaxed);
         if let Ok(session) = self.session()
-            && let Err(trouble) = session.withdraw(client::RecordKind::Fronts, &self.id).await
+            && let Err(trouble) = session.withdraw(record::RecordKind::Fronts, &self.id).await
         {
             tracing::debug!("ZooKeeper: {trouble}");
         }
@@ -325,7 +335,7 @@ impl Keeper {
     /// name the cure.
     pub async fn check_own(&self, ids: &[String]) -> Result<(), StartError> {
         let asked = async {
-            let session = Session::open(&self.settings, &self.cluster).await?;
+            let session = Session::open(&self.settings, &self.cluster, &self.named).await?;
             let taken = register::first_taken(&session, &self.cluster, ids).await;
             session.close().await;
             taken

@@ -17,6 +17,28 @@ pub const EARLIER: usize = 2;
 /// Larger rings are not told again: a record has its size, and one machine of many holds little.
 pub const MOST_TOLD: usize = 256;
 
+/// One kind of record; each has a folder of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    Nodes,
+    Members,
+    Fronts,
+    Doubts,
+}
+
+impl RecordKind {
+    pub const ALL: [RecordKind; 4] = [RecordKind::Nodes, RecordKind::Members, RecordKind::Fronts, RecordKind::Doubts];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            RecordKind::Nodes => "nodes",
+            RecordKind::Members => "members",
+            RecordKind::Fronts => "fronts",
+            RecordKind::Doubts => "doubts",
+        }
+    }
+}
+
 /// All records of one kind, by id.
 pub type Records<T> = BTreeMap<String, T>;
 

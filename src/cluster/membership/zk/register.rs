@@ -1,9 +1,10 @@
 //! A node's own registration: `/nodes/<id>`, for as long as the node lives and ZooKeeper hears of it. An id belongs to one
 //! process at a time: who comes second is refused.
 
-use super::client::{Ownership, RecordKind, Session, ZkConnState, ZkError};
+use super::client::{Ownership, Session, ZkConnState};
 use super::leave::{Station, leave};
-use super::record::{Registration, written};
+use super::record::{RecordKind, Registration, written};
+use super::trouble::{SaidOnce, ZkError};
 use crate::clock::{Tick, tick};
 use crate::cluster::link::Link;
 use crate::cluster::views::Node;
@@ -18,7 +19,6 @@ use tokio::time::sleep;
 
 /// Between two looks at whether the registration is still there.
 const LOOK: Duration = Duration::from_secs(30);
-const RETRY: Duration = Duration::from_millis(500);
 /// Between two looks at whether somebody else is still there, and how long he is asked.
 const AGAIN: Duration = Duration::from_millis(100);
 const ASK: Duration = Duration::from_millis(500);
@@ -52,16 +52,19 @@ pub async fn register(
     held: impl Fn() -> Vec<Arc<Entry>>,
     mut shutdown: Shutdown,
 ) -> Result<Tick, StartError> {
+    let named = SaidOnce::default();
     loop {
-        match one_session(&station, &absent, &held, shutdown.clone()).await {
-            RegistrationEnd::Session(trouble) => {
-                tracing::warn!(node = station.id, "not registered with ZooKeeper: {trouble}")
-            }
+        let trouble = match one_session(&station, &named, &absent, &held, shutdown.clone()).await {
+            RegistrationEnd::Session(trouble) => trouble,
             RegistrationEnd::Taken(error) => return Err(error),
             RegistrationEnd::Shutdown(begun) => return Ok(begun),
+        };
+        match &trouble {
+            ZkError::Refused { path, why } => refused(&named, &station.id, path, why),
+            _ => tracing::warn!(node = station.id, "not registered with ZooKeeper: {trouble}"),
         }
         tokio::select! {
-            () = sleep(RETRY) => {}
+            () = sleep(trouble.pause()) => {}
             () = shutdown.begun() => return Ok(tick()),
         }
     }
@@ -69,12 +72,13 @@ pub async fn register(
 
 async fn one_session(
     station: &Station,
+    named: &SaidOnce,
     absent: &impl Fn(),
     held: &impl Fn() -> Vec<Arc<Entry>>,
     mut shutdown: Shutdown,
 ) -> RegistrationEnd {
     let session = tokio::select! {
-        opened = Session::open(&station.settings, &station.cluster) => match opened {
+        opened = Session::open(&station.settings, &station.cluster, named) => match opened {
             Ok(session) => session,
             Err(trouble) => return RegistrationEnd::Session(trouble),
         },
@@ -110,15 +114,25 @@ async fn registered(session: &Session, station: &Station, absent: &impl Fn()) ->
             },
             () = sleep(LOOK) => {}
         }
-        let looked = look(session, station, absent, &data).await;
-        if let Err(end @ (RegistrationEnd::Taken(_) | RegistrationEnd::Session(ZkError::Over(_)))) = looked {
-            return Err(end);
+        match look(session, station, absent, &data).await {
+            Err(end @ (RegistrationEnd::Taken(_) | RegistrationEnd::Session(ZkError::Over(_)))) => return Err(end),
+            Err(RegistrationEnd::Session(ZkError::Refused { path, why })) => {
+                refused(&session.named, id, &path, &why);
+            }
+            _ => {}
         }
     }
 }
 
+fn refused(named: &SaidOnce, id: &str, path: &str, why: &str) {
+    named.say(path, &format!("keeps node {id} from being registered: {why}"));
+}
+
 async fn look(session: &Session, station: &Station, absent: &impl Fn(), data: &[u8]) -> Result<(), RegistrationEnd> {
-    if session.ownership(RecordKind::Nodes, &station.id).await? == Ownership::Ours {
+    let said = session.one(RecordKind::Nodes, &station.id).await?;
+    // What somebody has closed, or has written over, says nothing of this node to anybody.
+    let stands = said.is_some_and(|(said, _)| said == data);
+    if stands && session.ownership(RecordKind::Nodes, &station.id).await? == Ownership::Ours {
         return Ok(());
     }
     if !claim(session, station).await? {
