@@ -23,7 +23,9 @@ pub fn outgoing(node: &CacheNode, ask: &Ask, body: Option<ClientBody>) -> (Heade
     (outgoing_fields(node, ask), upload)
 }
 
+/// Nothing in it leads around us, as nothing does in a final answer of an https origin ([`super::answered`]).
 pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
+    headers.remove(header::ALT_SVC);
     hop::strip(&mut headers);
     hop::strip_link(&mut headers);
     interim.send(status, &headers);

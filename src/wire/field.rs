@@ -93,7 +93,7 @@ fields! {
     ExposeHeaders "access-control-expose-headers" REPEATS;
     Age "age" EVERYONE ANEW;
     Allow "allow" REPEATS;
-    AltSvc "alt-svc" REPEATS;
+    AltSvc "alt-svc" REPEATS NOT_IN_TRAILERS;
     Authorization "authorization" BEARS SINGLE;
     CacheControl "cache-control" EVERYONE BEARS REUSE REPEATS ESSENTIAL;
     CacheGroupInvalidation "cache-group-invalidation";
@@ -142,7 +142,7 @@ fields! {
     ReferrerPolicy "referrer-policy" REPEATS;
     ReprDigest "repr-digest" CONTENT;
     Server "server" REPEATS;
-    SetCookie "set-cookie";
+    SetCookie "set-cookie" NOT_IN_TRAILERS;
     StrictTransportSecurity "strict-transport-security" REPEATS;
     SurrogateKey "surrogate-key";
     Te "te" HOP CONNECTION;
@@ -421,8 +421,8 @@ mod tests {
     }
 
     #[test]
-    fn framing_and_routing_have_no_place_in_trailers_by_rfc_9110_section_6_5_1() {
-        assert_eq!(named(Traits::NOT_IN_TRAILERS), "content-length host trailer");
+    fn framing_routing_and_cookies_have_no_place_in_trailers_by_rfc_9110_section_6_5_1() {
+        assert_eq!(named(Traits::NOT_IN_TRAILERS), "alt-svc content-length host set-cookie trailer");
     }
 
     #[test]

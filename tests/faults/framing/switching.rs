@@ -71,8 +71,8 @@ fn an_origin_that_switches_to_what_nobody_asked_for_has_failed() {
 #[test]
 fn fields_of_the_link_do_not_pass_as_trailers() {
     let (origin, cluster) = (Origin::start(), one_node());
-    let trailers =
-        "X-Sum: 1\r\nRinghold-Client: local\r\nRinghold-Reach: local\r\nContent-Length: 9\r\nConnection: x\r\n";
+    let trailers = "X-Sum: 1\r\nRinghold-Client: local\r\nRinghold-Reach: local\r\nContent-Length: 9\r\nConnection: x\r\n\
+                    Set-Cookie: one=client\r\nAlt-Svc: h3=\":443\"\r\n";
     origin.on("/up", |x| {
         let seen = x.body(|_| {})?;
         let names: Vec<String> = seen.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
