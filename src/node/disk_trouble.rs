@@ -22,6 +22,7 @@ pub struct DiskTrouble {
     since: Cell<Timestamp>,
     pub reads: Lateness,
     pub writes: Lateness,
+    pub bodies: Lateness,
     pauses: Cell<u32>,
     /// Since when it works.
     works: Cell<Option<Timestamp>>,
@@ -61,6 +62,7 @@ impl DiskTrouble {
         self.errors.set(0);
         self.reads.in_time();
         self.writes.in_time();
+        self.bodies.in_time();
     }
 }
 

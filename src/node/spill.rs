@@ -3,6 +3,7 @@
 use super::disk::Tier;
 use super::disk_bodies::{BodyJob, BodyProgress};
 use super::far::{BodyAccess, DiskBody, DiskBodyReader};
+use crate::account;
 use crate::policy::Terms;
 use crate::store::disk::BodyFile;
 use crate::store::{Entry, FarBody};
@@ -15,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// A disk that is further behind is not waited for.
+/// A disk that is further behind is not waited for; nor is one that is behind with half of what may be in flight, over all bodies.
 const BEHIND: u64 = 16 * 1024 * 1024;
 /// What memory has is not given it faster than so.
 const CALM: u64 = 4 * 1024 * 1024;
@@ -89,10 +90,14 @@ impl Spill {
         }
         let given = self.given.get() + piece.len() as u64;
         self.given.set(given);
-        if self.behind() > BEHIND || self.has_failed() || !self.has_room(given) {
+        let is_behind = self.behind() > BEHIND || self.tier.bodies_behind() > account::limit() / 2;
+        if is_behind {
+            self.tier.bodies_wait();
+        }
+        if is_behind || self.has_failed() || !self.has_room(given) {
             return self.give_up();
         }
-        self.tier.tell_bodies(BodyJob::Write(self.file.number, piece.clone()));
+        self.tier.write_body(self.file.number, &self.progress, piece);
     }
 
     /// For so many bytes of it.
@@ -105,6 +110,7 @@ impl Spill {
     /// What has been written can still be read.
     pub fn give_up(&self) {
         self.is_over.set(true);
+        self.progress.give_up();
     }
 
     /// Whether what comes is still written.
@@ -147,9 +153,14 @@ impl Spill {
         }
         self.tier.tell_bodies(BodyJob::Finish(self.file.number));
         let whole = timeout(limit, self.progress.until_whole()).await.unwrap_or(false);
-        if !whole {
-            self.has_failed();
-            self.give_up();
+        match whole {
+            true => self.tier.bodies_are_written(),
+            false => {
+                if !self.has_failed() {
+                    self.tier.bodies_wait();
+                }
+                self.give_up();
+            }
         }
         whole && self.access.strong_count() > 0
     }
@@ -185,6 +196,7 @@ impl Spill {
 
 impl Drop for Spill {
     fn drop(&mut self) {
+        self.progress.give_up();
         // Numbers of a disk that has been given up since may be another's.
         if self.is_kept.get() || self.access.strong_count() == 0 {
             return;

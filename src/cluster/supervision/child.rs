@@ -12,6 +12,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child as Process, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+/// A process that was killed is gone sooner than that, unless it waits for a device.
+const KILLED: Duration = Duration::from_secs(2);
+
 /// A node's process.
 pub struct Child {
     process: Process,
@@ -76,7 +79,14 @@ impl Child {
         }
         if timeout(limit, self.process.wait()).await.is_err() {
             tracing::warn!(pid = self.process.id(), "node did not end within {limit:?}: killed");
-            let _ = self.process.kill().await;
+            // One that the kernel has wait for a device that is frozen or gone does not even end then.
+            let _ = self.process.start_kill();
+            if timeout(KILLED, self.process.wait()).await.is_err() {
+                tracing::error!(
+                    pid = self.process.id(),
+                    "node is killed, and does not end before its device answers: left"
+                );
+            }
         }
     }
 }

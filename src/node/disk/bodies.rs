@@ -1,8 +1,10 @@
 //! What is done with bodies that lie in files of their own.
 
 use super::*;
+use crate::node::disk_bodies::BodyProgress;
 use crate::policy::Terms;
 use crate::store::disk::{BodyFile, ReadRecord, is_full};
+use bytes::Bytes;
 
 impl Tier {
     /// Bytes of a record: what is longer has its body in a file of its own.
@@ -48,8 +50,26 @@ impl Tier {
         }
     }
 
+    pub fn write_body(&self, number: u64, progress: &BodyProgress, piece: &Bytes) {
+        if let Some(readers) = self.readers.borrow().as_ref() {
+            readers.bodies().write(number, progress, piece.clone());
+        }
+    }
+
+    /// One was given up because it waits to be written: where nothing at all is written, the disk may hang.
+    pub fn bodies_wait(&self) {
+        let stands = self.readers.borrow().as_ref().map(|readers| readers.bodies().stands_since());
+        if stands.is_some_and(|stands| stands > self.limit) {
+            self.late(&self.trouble.bodies, "bodies are not written in time");
+        }
+    }
+
+    pub fn bodies_are_written(&self) {
+        self.trouble.bodies.in_time();
+    }
+
     /// Bytes of bodies that wait to be written.
-    pub(super) fn bodies_behind(&self) -> u64 {
+    pub fn bodies_behind(&self) -> u64 {
         self.readers.borrow().as_ref().map_or(0, |readers| readers.bodies().behind())
     }
 
