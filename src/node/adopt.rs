@@ -72,7 +72,7 @@ async fn adopt(node: &Rc<CacheNode>, (id, address): &(String, Address), held: &H
             return true;
         }
         if !node.peers.is_left_alone(&peer) && !node.fills.runs(&ask.key) {
-            return collapse::adopt(node, &ask).await;
+            return collapse::adopt(node, &ask).await == collapse::Adoption::Stored;
         }
         sleep(PAUSE).await;
     }

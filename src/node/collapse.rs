@@ -54,6 +54,17 @@ pub enum Collapsed {
     Collapsed,
 }
 
+/// What came of asking another node for what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// It is here now.
+    Stored,
+    /// That one has nothing of it.
+    Lacking,
+    /// It was not asked, or said nothing of use.
+    Unknown,
+}
+
 /// So many requests for one URL are sent at most while others are asked that have not waited for long, however many wait.
 const IMPATIENT: u32 = 4;
 
@@ -350,15 +361,18 @@ async fn fetch(
     }
 }
 
-/// Has what another node holds stored here too, without asking an origin; whether it is. Whoever wants it meanwhile waits.
-pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
+/// Has what another node holds stored here too, without asking an origin. Whoever wants it meanwhile waits.
+pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> Adoption {
     let fill = Fill::new(ask.key.as_str(), ask.same_machine, false, presumed_by_store(node, ask));
     let ending = FillGuard::new(node, &fill, &ask.key);
     node.fills.insert(ask.key.hash(), fill.clone());
-    let PeerSaid::Has(head, body) = peer_ask::ask(node, ask, None, &fill).await else {
-        // Nobody's question was given up.
-        fill.settle(FillStage::Gone);
-        return false;
+    let (head, body) = match peer_ask::ask(node, ask, None, &fill).await {
+        PeerSaid::Has(head, body) => (head, body),
+        said => {
+            // Nobody's question was given up.
+            fill.settle(FillStage::Gone);
+            return if matches!(said, PeerSaid::Lacks) { Adoption::Lacking } else { Adoption::Unknown };
+        }
     };
     node.uncacheable.forget(&ask.key);
     if head.outdone {
@@ -368,7 +382,7 @@ pub async fn adopt(node: &Rc<CacheNode>, ask: &Ask) -> bool {
     large::begin(node, &fill, &head);
     fill.settle(FillStage::Streaming(head.clone()));
     pump(ending, head, FillSource::Peer(body)).await;
-    fill.is_whole()
+    if fill.is_whole() { Adoption::Stored } else { Adoption::Unknown }
 }
 
 /// What an answer for its requester alone says to those who waited for it.

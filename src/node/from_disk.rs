@@ -4,7 +4,7 @@ use super::CacheNode;
 use super::ask::{Ask, Asker};
 use super::begun::{self, Else};
 use super::body::NodeBody;
-use super::collapse;
+use super::collapse::{self, Adoption};
 use super::fill::Fate;
 use crate::store::{Entry, FarGone, Shelf};
 use crate::wire::fault::Kind;
@@ -57,9 +57,13 @@ async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
     }
     let began = node.begins();
     let (found, _reading) = disk.read(&ask.key).await?;
-    // While this node was away another stood in for it, and may have got a newer one.
-    let may_be_older = || ask.peer.as_ref().is_some_and(|peer| !peer.owns);
-    if found.iter().any(|entry| disk.is_of_before(entry)) && may_be_older() && collapse::adopt(node, ask).await {
+    // While this node was away another stood in for it, and may have got a newer one: whoever asks, and for whatever of it.
+    let asks = ask.peer.as_ref().is_some_and(|peer| !peer.owns);
+    let adopted = match found.iter().find(|entry| disk.is_of_before(entry)).filter(|_| asks) {
+        Some(entry) => collapse::adopt(node, &Ask { peer: ask.peer.clone(), ..ask.for_everyone(&entry.terms) }).await,
+        None => Adoption::Unknown,
+    };
+    if adopted == Adoption::Stored {
         return node.store.get(&ask.key);
     }
     if node.fate(began, &ask.key) == Fate::Forget {
@@ -69,8 +73,8 @@ async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
     let newer = shelf.clone();
     // As they came: a whole takes the place of what was there of its variant, and a part is put to the parts that it touches.
     for entry in found.into_iter().rev() {
-        // That one was asked.
-        let entry = if may_be_older() { node.as_of_now(ask, &entry).unwrap_or(entry) } else { entry };
+        let is_as_good = adopted == Adoption::Lacking;
+        let entry = if is_as_good { node.as_of_now(ask, &entry).unwrap_or(entry) } else { entry };
         // What memory has meanwhile is newer than what is found.
         if newer.as_ref().is_some_and(|newer| newer.has_variant(&entry)) {
             continue;

@@ -49,6 +49,50 @@ impl Drop for NodeByHand {
     }
 }
 
+/// Whatever a request says of how it wants its answer: the one that stood in is asked first for what is only on disk here.
+#[test]
+fn what_was_got_by_who_stood_in_is_what_every_request_gets_from_the_one_that_is_back() {
+    const KINDS: [&str; 8] = [
+        "",
+        "Cache-Control: max-age=1000\r\n",
+        "Cache-Control: min-fresh=1\r\n",
+        "Cache-Control: an-extension\r\n",
+        "Range: bytes=0-1\r\n",
+        "If-None-Match: \"1\"\r\n",
+        "If-Range: \"1\"\r\nRange: bytes=0-1\r\n",
+        "Authorization: Basic YTpi\r\n",
+    ];
+    let mut node = NodeByHand::start();
+    let address = NodeByHand::address(node.folder.path());
+    let setup = with_disk(2).set("timeouts", "disk", "5s").set("timeouts", "peer", "5s").node_at("r1", &address);
+    let (origin, cluster) = (Origin::start(), setup.set("hot", "memory", "0").start());
+    let is_up = || cluster.manage("GET", "/v1/nodes/r1", "").json()["up"] == true;
+    let until_all_are_on = || {
+        until_true("all are up, and their disks on", PATIENCE, || {
+            is_up() && cluster.metric("ringhold_node_disk_state") == 6
+        })
+    };
+    let version = Arc::new(AtomicUsize::new(1));
+    let now = version.clone();
+    origin.on("*", move |x| {
+        let version = now.load(Ordering::SeqCst);
+        x.reply(200, &format!("{KEEP}ETag: \"{version}\"\r\n"), format!("{version:03}"))
+    });
+    until_all_are_on();
+    let urls = (0..200).map(|n| origin.url(&format!("/{n}")));
+    let urls: Vec<_> = urls.filter(|url| cluster.get(url).node() == "r1").take(KINDS.len()).collect();
+    urls.iter().for_each(|url| until_written(&cluster, url));
+    node.end(Signal::KILL);
+    version.store(2, Ordering::SeqCst);
+    urls.iter().for_each(|url| assert_eq!(cluster.get(url).text(), "002"));
+    node.child = NodeByHand::begin(node.folder.path());
+    until_all_are_on();
+    for (url, fields) in urls.iter().zip(KINDS) {
+        let answer = cluster.ask("GET", url, fields, b"");
+        assert_eq!(answer.get("etag").as_deref(), Some("\"2\""), "{fields}{}", answer.cache_status());
+    }
+}
+
 fn restarted_while_its_front_goes_on(end: Signal) {
     let mut node = NodeByHand::start();
     let address = NodeByHand::address(node.folder.path());
