@@ -53,6 +53,7 @@ fn a_record_that_may_not_be_read_or_makes_no_sense_is_left_out_and_named_and_cos
         }
         make(&client, "/ringhold/members/large", &large, Acls::anyone_all()).await;
         make(&client, "/ringhold/nodes/$odd", "{}", Acls::anyone_all()).await;
+        make(&client, &format!("/ringhold/fronts/{}", "x".repeat(9000)), "{}", Acls::anyone_all()).await;
         make(&client, "/ringhold/nodes/empty", "", Acls::anyone_all()).await;
     });
     let front = patient(&zookeeper.connect(), 2).start();
@@ -77,6 +78,7 @@ fn a_record_that_may_not_be_read_or_makes_no_sense_is_left_out_and_named_and_cos
     let said = front.said();
     assert!(said.contains("world:anyone:cdrwa") && !said.contains("ZooKeeper is gone"), "{said}");
     assert!(!said.contains("below"), "{said}");
+    assert!(said.contains(&"x".repeat(200)) && said.lines().all(|line| line.len() < 1000), "{said}");
     assert_eq!(weigh(&front, "127.0.0.2-n1", 2).status, 200);
 }
 

@@ -5,10 +5,10 @@
 //! versions come from reads and from set data. And a persistent watch and a one-shot watch on the same znode disturb each
 //! other (ZOOKEEPER-4466): so `/election`, where the lock recipe sets one-shot watches, is not below any of ours.
 
-use super::record::{RecordKind, Records};
+use super::record::{RecordKind, Records, WatchEvent};
 use super::seal::Seal;
 use super::trouble::{SaidOnce, ZkError};
-use crate::config::{ClusterConfig, ZookeeperConfig};
+use crate::config::{ClusterConfig, ZookeeperConfig, check_id};
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
@@ -29,15 +29,6 @@ static HOME: LazyLock<Option<Handle>> = LazyLock::new(|| {
     thread::Builder::new().name("zookeeper".to_owned()).spawn(run).ok()?;
     Some(handle)
 });
-
-/// What a watch saw change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WatchEvent {
-    Record(RecordKind, String),
-    Ring,
-    /// The session is over.
-    Ended,
-}
 
 /// How the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,10 +233,13 @@ impl Session {
         self.limit(&self.path, self.client.sync(&self.path)).await
     }
 
-    /// The ids of a kind.
+    /// The ids of a kind. What is none says nothing, whatever is in it.
     pub async fn ids(&self, kind: RecordKind) -> Result<Vec<String>, ZkError> {
         let folder = self.path_of(kind.name());
-        self.limit(&folder, self.client.list_children(&folder)).await
+        let names = self.limit(&folder, self.client.list_children(&folder)).await?;
+        let (ids, odd): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| check_id(name).is_ok());
+        odd.iter().for_each(|name| self.named.left_out(&self.record_path(kind, name), "its name is no id"));
+        Ok(ids)
     }
 
     /// All records of a kind.
@@ -467,8 +461,8 @@ impl ZkWatches {
         let Some(kind) = kind else { return Some(WatchEvent::Ring) };
         let folder = &self.folders[kind as usize];
         let id = event.path.strip_prefix(folder.as_str())?.strip_prefix('/')?;
-        // What is below a record is none of ours.
-        (!id.contains('/')).then(|| WatchEvent::Record(kind, id.to_owned()))
+        // Else it is none of ours, as is what is below a record.
+        check_id(id).is_ok().then(|| WatchEvent::Record(kind, id.to_owned()))
     }
 }
 

@@ -3,8 +3,8 @@
 //! traffic does not notice.
 
 use super::builder::{Due, WorldEvent};
-use super::client::{Lead, Ownership, Session, WatchEvent, ZkConnState, ZkWatches};
-use super::record::{self, FrontRecord, RecordKind, Records, RingDoc, written};
+use super::client::{Lead, Ownership, Session, ZkConnState, ZkWatches};
+use super::record::{self, FrontRecord, RecordKind, Records, RingDoc, WatchEvent, written};
 use super::trouble::{RETRY, ZkError};
 use super::{Keeper, Stake};
 use crate::clock::{Tick, tick};

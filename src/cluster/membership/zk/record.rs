@@ -39,6 +39,15 @@ impl RecordKind {
     }
 }
 
+/// What a watch saw change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchEvent {
+    Record(RecordKind, String),
+    Ring,
+    /// The session is over.
+    Ended,
+}
+
 /// All records of one kind, by id.
 pub type Records<T> = BTreeMap<String, T>;
 

@@ -47,6 +47,8 @@ impl std::error::Error for ZkError {}
 
 /// So much is said.
 const MOST: usize = 128;
+/// So much of a path is shown.
+const LONGEST: usize = 256;
 const LEFT_OUT: &str = "is left out: ";
 
 /// What the log has said of which place: that is said once. Clones share it.
@@ -56,7 +58,8 @@ pub struct SaidOnce(Arc<Mutex<BTreeSet<(String, String)>>>);
 impl SaidOnce {
     /// What is so of the place, as a clause that its name begins.
     pub fn say(&self, path: &str, what: &str) {
-        if self.is_new(path, what) {
+        let path: String = path.chars().take(LONGEST).collect();
+        if self.is_new(&path, what) {
             tracing::warn!("in ZooKeeper {path:?} {what}");
         }
     }
