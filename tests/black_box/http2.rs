@@ -2,6 +2,8 @@
 
 #[path = "http2/bounds.rs"]
 mod bounds;
+#[path = "http2/held.rs"]
+mod held;
 #[path = "http2/table.rs"]
 mod table;
 

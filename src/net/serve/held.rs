@@ -1,10 +1,14 @@
 //! What connections hold besides the bodies that [`crate::account`] follows. Heads are counted as they come in; the rest
 //! is summed up by each sweep.
 
+use crate::account::{self, count_freed, press};
+use crate::clock::{Tick, tick};
 use crate::net::shares::{ClientId, Seat, Seats};
+use bytes::Bytes;
 use std::cell::Cell;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Bytes of heads that are not complete, at most, in a process: when there are more, who began first is turned away.
 pub const HEADS: u64 = 8 * 1024 * 1024;
@@ -13,6 +17,10 @@ const MOST_HEADS: u64 = HEADS / 4 * 5;
 /// Bytes of heads of requests that wait for their answers, at most, in a process; of each there are some copies, more at a node than
 /// at a front, so that what a front lets in has room behind it.
 const WAITING: usize = 32 * 1024 * 1024;
+/// Bytes of answers on streams of HTTP/2 that no client takes, at most, in a process; and when there are more than so many, who
+/// has taken nothing for longest is cut.
+const ANSWERS: usize = 64 * 1024 * 1024;
+const MANY_ANSWERS: u64 = ANSWERS as u64 / 4 * 3;
 /// A head of fewer bytes is part of what its connection takes.
 const SHORT: usize = 2048;
 /// What a connection takes: its task, its place in the sweep, and what it keeps between two requests.
@@ -36,9 +44,15 @@ static THREADS: AtomicU64 = AtomicU64::new(0);
 static WAITING_HELD: AtomicU64 = AtomicU64::new(0);
 static WAITING_HEADS: LazyLock<Seats> = LazyLock::new(|| Seats::new(WAITING));
 
+static ANSWERS_HELD: AtomicU64 = AtomicU64::new(0);
+static ANSWERS_WAITING: LazyLock<Seats> = LazyLock::new(|| Seats::new(ANSWERS));
+/// Since when there are too many ([`Tick`]); 0: there are not.
+static ANSWERS_OVER_SINCE: AtomicU64 = AtomicU64::new(0);
+
 /// Bytes by kind, in this process.
-pub fn by_kind() -> [(&'static str, u64); 4] {
+pub fn by_kind() -> [(&'static str, u64); 5] {
     [
+        ("answers", ANSWERS_HELD.load(Relaxed)),
         ("waiting", WAITING_HELD.load(Relaxed)),
         ("connections", CONNECTIONS.load(Relaxed)),
         ("heads", HEADS_HELD.load(Relaxed)),
@@ -49,6 +63,20 @@ pub fn by_kind() -> [(&'static str, u64); 4] {
 /// What an answer takes of which so many bytes wait for the peer.
 pub(super) fn of_answer(waiting: usize) -> usize {
     if waiting > COPIED { waiting.max(ANSWER) } else { waiting }
+}
+
+/// What a piece of an answer takes that is kept in hand for who does not take it. A short one is copied, so that it is that
+/// alone which is kept; nothing where its bytes are another's in the account.
+pub(super) fn piece_in_hand(piece: &mut Bytes) -> usize {
+    match piece.len() {
+        0 => 0,
+        _ if account::follows(piece.as_ptr() as usize) => 0,
+        short if short <= ANSWER / 2 => {
+            *piece = Bytes::copy_from_slice(piece);
+            short
+        }
+        long => long.max(ANSWER),
+    }
 }
 
 pub(super) fn heads_are_too_much() -> bool {
@@ -83,14 +111,71 @@ pub(super) fn wait(of: ClientId, length: usize, copies: usize) -> Result<Option<
 impl Drop for WaitingHead {
     fn drop(&mut self) {
         WAITING_HELD.fetch_sub(self.bytes, Relaxed);
-        crate::account::count_freed(self.bytes);
+        count_freed(self.bytes);
     }
 }
 
-/// Whether a thread that holds so many of those bytes is to turn somebody away. Where all hold too much one of them holds
-/// its share at least, so somebody is; and a thread that holds little turns nobody away for what others hold.
+/// An answer that waits for its client, in the account until dropped.
+pub(super) struct WaitingAnswer {
+    _seat: Seat,
+    bytes: u64,
+}
+
+impl WaitingAnswer {
+    /// Of so many bytes, with its stream; `Err`: there is no room, or its client has its share.
+    pub(super) fn new(of: ClientId, bytes: usize) -> Result<WaitingAnswer, ()> {
+        let bytes = bytes + CONNECTION as usize;
+        let _seat = ANSWERS_WAITING.take_many(of, bytes).map_err(drop)?;
+        ANSWERS_HELD.fetch_add(bytes as u64, Relaxed);
+        note_answers();
+        Ok(WaitingAnswer { _seat, bytes: bytes as u64 })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+}
+
+impl Drop for WaitingAnswer {
+    fn drop(&mut self) {
+        ANSWERS_HELD.fetch_sub(self.bytes, Relaxed);
+        count_freed(self.bytes);
+        note_answers();
+    }
+}
+
+fn note_answers() {
+    match (ANSWERS_HELD.load(Relaxed) > MANY_ANSWERS, ANSWERS_OVER_SINCE.load(Relaxed)) {
+        (true, 0) => {
+            ANSWERS_OVER_SINCE.store(tick().0.max(1), Relaxed);
+            press();
+        }
+        (true, _) | (false, 0) => {}
+        (false, _) => ANSWERS_OVER_SINCE.store(0, Relaxed),
+    }
+}
+
+/// For how long there have been too many answers that wait; `None`: there are not.
+pub(super) fn answers_are_too_much(now: Tick) -> Option<Duration> {
+    let since = ANSWERS_OVER_SINCE.load(Relaxed);
+    (since > 0).then(|| now.since(Tick(since)))
+}
+
+/// Of so many that this thread holds, so many are to go; 0: others hold more than their share.
+pub(super) fn answers_to_cut(own: usize) -> usize {
+    let own = (own as u64).saturating_sub(share(MANY_ANSWERS));
+    own.min(ANSWERS_HELD.load(Relaxed).saturating_sub(MANY_ANSWERS)) as usize
+}
+
+/// Whether a thread that holds so many of those bytes is to turn somebody away.
 pub(super) fn is_to_refuse(own: u64) -> bool {
-    own > HEADS / THREADS.load(Relaxed).max(1)
+    own > share(HEADS)
+}
+
+/// What one thread may hold. Where all hold too much one of them holds its share at least, so somebody is turned away; and a thread
+/// that holds little turns nobody away for what others hold.
+fn share(limit: u64) -> u64 {
+    limit / THREADS.load(Relaxed).max(1)
 }
 
 /// Bytes of one head that is not complete.
@@ -102,7 +187,7 @@ impl HeadBytes {
         self.0.store(self.0.load(Relaxed) + bytes as u64, Relaxed);
         HEADS_HELD.fetch_add(bytes as u64, Relaxed);
         if heads_are_too_much() {
-            crate::account::press();
+            press();
         }
     }
 
@@ -112,7 +197,7 @@ impl HeadBytes {
 
     /// It is refused, or its connection has ended.
     pub(super) fn give_back(&self) {
-        crate::account::count_freed(self.0.load(Relaxed));
+        count_freed(self.0.load(Relaxed));
         self.clear();
     }
 
@@ -163,7 +248,7 @@ impl Drop for Sums {
 fn replace(own: &Cell<u64>, now: u64, all: &AtomicU64) {
     let before = own.replace(now);
     all.fetch_add(now.wrapping_sub(before), Relaxed);
-    crate::account::count_freed(before.saturating_sub(now));
+    count_freed(before.saturating_sub(now));
 }
 
 #[cfg(test)]

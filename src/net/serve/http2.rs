@@ -3,8 +3,10 @@
 
 mod answered;
 mod conn;
+mod content;
 mod exchange;
 mod fields;
 mod frames;
+mod outlet;
 
 pub use conn::connection;

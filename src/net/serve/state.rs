@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 /// Bytes of interim responses that wait for the client, about.
-const MEANWHILE: usize = 64 * 1024;
+pub(super) const MEANWHILE: usize = 64 * 1024;
 
 /// One thread uses it. The atomics (plain loads and stores in machine code) are there because what hyper's client calls for
 /// interim responses has to be Send.
@@ -47,6 +47,12 @@ pub(super) struct ConnState {
     uploads: AtomicBool,
     /// What has come of a head that is not complete.
     head_bytes: HeadBytes,
+    /// Since when ([`Tick`]) fields on a connection of HTTP/2 have not ended; 0: none are under way.
+    fields_since: AtomicU64,
+    /// It waits for the socket, which others use too, and not for its peer alone.
+    in_line: AtomicBool,
+    /// What its answer holds while the peer does not take it.
+    answer_bytes: AtomicUsize,
     /// How many exchanges have begun, and whether the answer of the last one has.
     exchanges: AtomicU32,
     answered: AtomicBool,
@@ -178,6 +184,26 @@ impl ConnState {
         }
     }
 
+    /// So many bytes came on a connection of HTTP/2, and end within fields, whatever its streams do.
+    pub(super) fn fields_go_on(&self, bytes: usize) {
+        if self.fields_since.load(Relaxed) == 0 {
+            self.fields_since.store(tick().0.max(1), Relaxed);
+            self.progress();
+        }
+        self.head.store(true, Relaxed);
+        self.head_bytes.add(bytes);
+    }
+
+    pub(super) fn fields_end(&self) {
+        self.fields_since.store(0, Relaxed);
+        self.head_is_complete();
+    }
+
+    /// Since when they go on.
+    pub(super) fn fields_since(&self) -> Option<Tick> {
+        Some(self.fields_since.load(Relaxed)).filter(|since| *since > 0).map(Tick)
+    }
+
     /// The head that has begun is refused, and what came of it dropped.
     pub(super) fn drops_head(&self) {
         self.head_bytes.give_back();
@@ -185,12 +211,41 @@ impl ConnState {
 
     /// The socket has no room for `bytes`, or for more than a part of them.
     pub(super) fn write_pending(&self, bytes: &[u8]) {
+        self.all_pending(bytes, bytes.len());
+    }
+
+    /// The same where so many wait with them.
+    pub(super) fn all_pending(&self, bytes: &[u8], all: usize) {
         if !self.write_waits.load(Relaxed) {
             self.write_waits.store(true, Relaxed);
             self.waits_since.store(tick().0, Relaxed);
         }
         self.waits_at.store(bytes.as_ptr() as usize, Relaxed);
-        self.waiting.store(bytes.len(), Relaxed);
+        self.waiting.store(all, Relaxed);
+    }
+
+    /// The same of a stream, whatever it has waited for.
+    pub(super) fn took(&self) {
+        self.set_in_line(false);
+        self.written();
+    }
+
+    /// Whether it waits for others of its connection, too.
+    pub(super) fn set_in_line(&self, in_line: bool) {
+        self.in_line.store(in_line, Relaxed);
+    }
+
+    pub(super) fn is_in_line(&self) -> bool {
+        self.in_line.load(Relaxed)
+    }
+
+    pub(super) fn set_answer_bytes(&self, bytes: usize) {
+        self.answer_bytes.store(bytes, Relaxed);
+    }
+
+    /// What its answer holds while the peer does not take it, as the account has it.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.answer_bytes.load(Relaxed)
     }
 
     /// The peer has taken something.
@@ -214,7 +269,7 @@ impl ConnState {
 
     /// Bytes that are kept here for a peer that does not take them, if the account does not follow them.
     pub(super) fn waiting(&self) -> usize {
-        let counts = self.write_waits() && !account::follows(self.waits_at.load(Relaxed));
+        let counts = self.write_waits() && self.answer_bytes() == 0 && !account::follows(self.waits_at.load(Relaxed));
         if counts { held::of_answer(self.waiting.load(Relaxed)) } else { 0 }
     }
 
@@ -231,7 +286,12 @@ impl ConnState {
         let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         let is_for_readers = reads.as_ref().is_some_and(|hold| hold.is_for_readers())
             || account::is_for_readers(self.waits_at.load(Relaxed));
-        is_for_readers.then(|| now.since(Tick(self.waits_since.load(Relaxed))))
+        is_for_readers.then(|| self.waits_for(now))
+    }
+
+    /// For how long its peer has taken nothing, while a write waits.
+    pub(super) fn waits_for(&self, now: Tick) -> Duration {
+        if self.write_waits() { now.since(Tick(self.waits_since.load(Relaxed))) } else { Duration::ZERO }
     }
 
     pub(super) fn is_flushed(&self) -> bool {
@@ -334,9 +394,13 @@ pub(super) struct Half(Arc<ConnState>);
 
 impl Half {
     pub(super) fn begin(state: &Arc<ConnState>) -> Half {
-        state.halves.store(state.halves.load(Relaxed) + 1, Relaxed);
         state.head.store(false, Relaxed);
         state.head_bytes.clear();
+        Half::beside(state)
+    }
+    /// The head of another may be coming.
+    pub(super) fn beside(state: &Arc<ConnState>) -> Half {
+        state.halves.store(state.halves.load(Relaxed) + 1, Relaxed);
         state.moved.store(true, Relaxed);
         Half(state.clone())
     }

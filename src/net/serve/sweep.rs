@@ -166,6 +166,16 @@ async fn relieve(swept: &Weak<SweepCounts>) -> bool {
         let Some(refused) = swept.upgrade().and_then(|swept| swept.refuse_slowest_head()) else { break };
         let_go(|| refused.upgrade().is_none_or(|entry| !entry.state.has_head())).await;
     }
+    let mut looks_again = false;
+    while let Some(over) = held::answers_are_too_much(tick()) {
+        let patience = PATIENCE.saturating_sub(over);
+        let cut = swept.upgrade().map(|swept| swept.cut_slowest_answers(tick(), patience));
+        let Some(Cut::Some(last)) = cut else {
+            looks_again = matches!(cut, Some(Cut::Later));
+            break;
+        };
+        let_go(|| last.strong_count() == 0).await;
+    }
     while account::readers_have_too_much() {
         let now = tick();
         // Whoever is quick takes in that time what others would be cut for: nothing more is fetched meanwhile. Other
@@ -174,7 +184,7 @@ async fn relieve(swept: &Weak<SweepCounts>) -> bool {
         let Some(cut) = swept.upgrade().and_then(|swept| swept.cut_slowest(now, patience)) else { return true };
         let_go(|| cut.strong_count() == 0).await;
     }
-    false
+    looks_again
 }
 
 /// Its own task lets go of what it holds; nobody else is cut for that.
@@ -192,9 +202,9 @@ impl SweepCounts {
     fn cut_slowest(&self, now: Tick, patience: Duration) -> Option<Weak<SweepEntry>> {
         let entries = self.entries.borrow();
         let uncut = entries.iter().filter(|entry| entry.order.get() != Order::Stalled);
-        let stuck = uncut.filter_map(|entry| Some((entry.state.stuck_for(now)?, entry)));
+        let stuck = uncut.filter_map(|entry| Some((entry.state.stuck_for(now)?.min(entry.waits_for(now)), entry)));
         let readers: Vec<_> = stuck.filter(|(stuck, _)| *stuck >= patience).collect();
-        let crowd = crowd(readers.iter().map(|(_, entry)| &***entry));
+        let crowd = crowd(readers.iter().map(|(_, entry)| (entry.source, 1)));
         let slowest = readers.iter().max_by_key(|(stuck, entry)| (entry.is_of(crowd), *stuck));
         slowest.map(|(stuck, entry)| {
             account::count_cut();
@@ -203,6 +213,30 @@ impl SweepCounts {
             entry.give(Order::Stalled);
             Rc::downgrade(entry)
         })
+    }
+    /// Cuts those whose clients have taken nothing of their answers for longest, where that is longer than `patience`, first of the
+    /// client that holds more than half of it.
+    fn cut_slowest_answers(&self, now: Tick, patience: Duration) -> Cut {
+        let entries = self.entries.borrow();
+        let held = |entry: &Rc<SweepEntry>| entry.state.answer_bytes();
+        let uncut = entries.iter().filter(|entry| held(entry) > 0 && entry.order.get() != Order::Stalled);
+        let mut waiting: Vec<_> = uncut.map(|entry| (entry.waits_for(now), entry)).collect();
+        let mut to_cut = held::answers_to_cut(waiting.iter().map(|(_, entry)| held(entry)).sum());
+        if to_cut == 0 {
+            return Cut::None;
+        }
+        let crowd = crowd(waiting.iter().map(|(_, entry)| (entry.source, held(entry))));
+        waiting.retain(|(waits, _)| *waits >= patience);
+        waiting.sort_by_key(|(waits, entry)| (entry.is_of(crowd), *waits));
+        let (mut last, of) = (None, waiting.len());
+        while let Some((waits, entry)) = waiting.pop().filter(|_| to_cut > 0) {
+            account::count_cut();
+            tracing::debug!(?waits, of, "cut off: an answer that its client does not take");
+            entry.give(Order::Stalled);
+            to_cut = to_cut.saturating_sub(held(entry));
+            last = Some(Rc::downgrade(entry));
+        }
+        last.map_or(Cut::Later, Cut::Some)
     }
     fn sweep(&self, now: Tick) {
         for entry in self.entries.borrow().iter() {
@@ -216,8 +250,10 @@ impl SweepCounts {
     fn sum_up(&self) {
         let entries = self.entries.borrow();
         let waiting = entries.iter().map(|entry| entry.state.waiting()).sum();
+        // Of an answer that waits its stream is part.
+        let alone = entries.iter().filter(|entry| entry.state.answer_bytes() == 0).count();
         let uploads = entries.iter().filter(|entry| entry.state.uploads()).count();
-        self.sums.set(entries.len(), waiting, uploads);
+        self.sums.set(alone, waiting, uploads);
     }
     /// Turns away who began a head first: who that is; `None`: there is nobody, or it is for another thread to do.
     fn refuse_slowest_head(&self) -> Option<Weak<SweepEntry>> {
@@ -225,10 +261,11 @@ impl SweepCounts {
         if !held::is_to_refuse(entries.iter().map(|entry| entry.state.head_bytes()).sum()) {
             return None;
         }
-        let waiting = entries.iter().filter(|entry| entry.state.phase() == ServerPhase::Head && entry.state.has_head());
+        let waiting = entries.iter().filter(|entry| entry.is_in_head() && entry.state.has_head());
         let uncut: Vec<_> = waiting.filter(|entry| entry.order.get() != Order::HeadTooSlow).collect();
-        let crowd = crowd(uncut.iter().map(|entry| &***entry));
-        let first = uncut.iter().min_by_key(|entry| (!entry.is_of(crowd), entry.since.get().0));
+        let crowd = crowd(uncut.iter().map(|entry| (entry.source, 1)));
+        let began = |entry: &SweepEntry| entry.state.fields_since().unwrap_or(entry.since.get()).0;
+        let first = uncut.iter().min_by_key(|entry| (!entry.is_of(crowd), began(entry)));
         first.map(|entry| {
             entry.give(Order::HeadTooSlow);
             Rc::downgrade(entry)
@@ -254,10 +291,23 @@ impl SweepCounts {
     }
 }
 
-/// The client that has more than half of these connections. What is our own is no crowd.
-fn crowd<'a>(entries: impl Iterator<Item = &'a SweepEntry>) -> Option<ClientId> {
-    let mut of_clients: HashMap<ClientId, usize> = HashMap::new();
-    let all = entries.map(|entry| *of_clients.entry(entry.source).or_default() += 1).count();
+/// What became of those that were to be cut.
+enum Cut {
+    /// This was the last of them.
+    Some(Weak<SweepEntry>),
+    /// Nobody is slow enough yet.
+    Later,
+    /// It is for another thread to do.
+    None,
+}
+
+/// The client that has more than half of all. What is our own is no crowd.
+fn crowd(held: impl Iterator<Item = (ClientId, usize)>) -> Option<ClientId> {
+    let (mut all, mut of_clients) = (0, HashMap::<ClientId, usize>::new());
+    for (client, own) in held {
+        all += own;
+        *of_clients.entry(client).or_default() += own;
+    }
     of_clients.into_iter().find(|(client, own)| *own > all / 2 && *client != ClientId::OURS).map(|(client, _)| client)
 }
 
@@ -265,13 +315,30 @@ impl SweepEntry {
     fn is_of(&self, client: Option<ClientId>) -> bool {
         client == Some(self.source)
     }
+    /// Some of a head has come, and not all.
+    fn is_in_head(&self) -> bool {
+        self.state.phase() == ServerPhase::Head || self.state.fields_since().is_some()
+    }
+    /// For how long its peer has taken nothing; what waits in line behind others is taken as slowly as its connection.
+    fn waits_for(&self, now: Tick) -> Duration {
+        let own = self.state.waits_for(now);
+        let of_conn = self.conn.as_ref().filter(|_| self.state.is_in_line());
+        of_conn.map_or(own, |conn| own.min(conn.state.waits_for(now)))
+    }
     fn judge(&self, now: Tick, limits: &ServerLimits) -> Order {
+        if self.state.fields_since().is_some_and(|since| now.since(since) >= limits.header) {
+            return Order::HeadTooSlow;
+        }
         if self.state.take_moved() {
             self.since.set(now);
             return Order::None;
         }
         let age = now.since(self.since.get());
         if self.state.waits_for_peer() {
+            // Of the socket its connection sees that.
+            if self.state.is_in_line() && self.conn.is_some() {
+                return Order::None;
+            }
             if self.takes_slowly() {
                 self.since.set(now);
                 return Order::None;
@@ -347,7 +414,9 @@ impl SweepPlace {
     pub(super) fn is_of_crowd(&self) -> bool {
         let entries = self.swept.entries.borrow();
         held::is_to_refuse(entries.iter().map(|entry| entry.state.head_bytes()).sum())
-            && self.entry.is_of(crowd(entries.iter().map(|entry| &**entry).filter(|entry| entry.state.has_head())))
+            && self
+                .entry
+                .is_of(crowd(entries.iter().filter(|entry| entry.state.has_head()).map(|entry| (entry.source, 1))))
     }
     /// Who is to be woken for an order.
     pub(super) fn listen(&self, waker: &Waker) {

@@ -7,23 +7,23 @@ use rustix::process::Signal;
 use std::time::Instant;
 
 const KEEP: &str = "Cache-Control: max-age=60\r\n";
-const ENHANCE_YOUR_CALM: u32 = 11;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// A front may keep so much more after an attack: what it has learned, and pools that have grown.
 const FLAT: u64 = 24 << 20;
 
-fn get(stage: &Intercepted, id: u32, path: &str) -> Vec<u8> {
+pub fn get(stage: &Intercepted, id: u32, path: &str) -> Vec<u8> {
     let fields = [(":method", "GET"), (":scheme", "https"), (":authority", &stage.host()), (":path", path)];
     frame(HEADERS, END_STREAM | END_HEADERS, id, &literals(&fields))
 }
 
-fn is_served(stage: &Intercepted) {
+pub fn is_served(stage: &Intercepted) {
     let answer = stage.http2().get(&stage.url("/page"));
     assert_eq!(answer.text(), "page", "others are served");
 }
 
 /// GOAWAY and its reason, or else the end; `None`: the end alone.
-fn goaway(frames: &mut Frames) -> Option<u32> {
+pub fn goaway(frames: &mut Frames) -> Option<u32> {
     let told = frames.until(|frame| frame.kind == GOAWAY && frame.code() != 0).map(|frame| frame.code());
     assert!(!frames.is_silent, "the connection ends");
     told

@@ -2,13 +2,17 @@
 
 use super::exchange::{StreamEnd, exchange};
 use super::frames::FrameWatch;
+use super::outlet::Outlet;
 use crate::net::listen::Stream;
 use crate::net::serve::end::ConnEnd;
+use crate::net::serve::head::HeadRefusal;
+use crate::net::serve::held;
 use crate::net::serve::limits::ServerLimits;
 use crate::net::serve::service::Service;
 use crate::net::serve::state::{ConnState, Half};
 use crate::net::serve::sweep::{Order, SweepPlace, Sweeper};
 use crate::net::serve::words;
+use crate::wire::fault::Fault;
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection};
@@ -25,7 +29,7 @@ use tokio::task::JoinSet;
 /// So much of a request's content a client may send ahead, and of all on a connection.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const WINDOW: u32 = 1024 * 1024;
-/// So much of one answer waits for the socket. What waits for its client's window waits at its stream's task.
+/// So much of one answer waits in the library; all of them together wait for less ([`Outlet`]).
 const SEND: usize = 64 * 1024;
 /// So many streams may end by errors of the client's that it has to be told.
 const ERRORS: usize = 256;
@@ -36,21 +40,27 @@ const GIVEN_UP: usize = 2;
 pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweeper: &Sweeper) -> ConnEnd {
     let watch = sweeper.register(&stream);
     // Both boxed, so that a connection that is idle carries no room for the handshake, nor for itself where it is moved.
-    let conn = match Box::pin(shake_hands(stream, &watch, &service)).await {
+    let outlet = Outlet::new(watch.state().clone());
+    let conn = match Box::pin(shake_hands(stream, &watch, &outlet, &service)).await {
         Ok(conn) => conn,
         Err(end) => return end,
     };
     let (service, streams) = (Rc::new(service), JoinSet::new());
     let mut http2 =
-        Http2Conn { conn, watch: &watch, service, streams, busy: None, given_up: 0, last: false, end: None };
+        Http2Conn { conn, watch: &watch, outlet, service, streams, busy: None, given_up: 0, last: false, end: None };
     poll_fn(|cx| http2.poll(cx)).await
 }
 
 /// Up to the client's preface.
-async fn shake_hands(stream: Stream, watch: &SweepPlace, service: &impl Service) -> Result<Box<Library>, ConnEnd> {
+async fn shake_hands(
+    stream: Stream,
+    watch: &SweepPlace,
+    outlet: &Rc<Outlet>,
+    service: &impl Service,
+) -> Result<Box<Library>, ConnEnd> {
     let heard = Rc::new(Cell::new(false));
     let (state, frames) = (watch.state().clone(), FrameWatch::new());
-    let socket = WatchedStream { stream, state, frames, heard: heard.clone() };
+    let socket = WatchedStream { stream, state, frames, outlet: outlet.clone(), heard: heard.clone() };
     let mut shaking = pin!(builder(watch.limits()).handshake::<_, Bytes>(socket));
     let shaken = poll_fn(|cx| {
         watch.listen(cx.waker());
@@ -88,6 +98,8 @@ fn builder(limits: &ServerLimits) -> Builder {
 struct Http2Conn<'a, S> {
     conn: Box<Library>,
     watch: &'a SweepPlace,
+    /// Its streams' way to the socket.
+    outlet: Rc<Outlet>,
     service: Rc<S>,
     streams: JoinSet<StreamEnd>,
     /// While there are streams.
@@ -105,6 +117,14 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
         if let Some(end) = self.heed(cx) {
             return Poll::Ready(end);
         }
+        let polled = self.poll_library(cx);
+        self.outlet.flushed();
+        self.bound_heads(cx);
+        polled
+    }
+
+    /// Has the library read and write, and begins what is asked.
+    fn poll_library(&mut self, cx: &mut Context<'_>) -> Poll<ConnEnd> {
         loop {
             self.reap(cx);
             if self.streams.len() >= self.watch.limits().streams {
@@ -118,10 +138,19 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
                 Poll::Ready(Some(Ok(asked))) => {
                     let state = self.watch.state();
                     let (place, service) = (self.watch.beside(), self.service.clone());
-                    self.busy.get_or_insert_with(|| Half::begin(state));
-                    self.streams.spawn_local(exchange(asked, service, place));
+                    self.busy.get_or_insert_with(|| Half::beside(state));
+                    self.streams.spawn_local(exchange(asked, service, place, self.outlet.clone()));
                 }
             }
+        }
+    }
+
+    /// Who has most of what heads hold that do not end may bring no more of them.
+    fn bound_heads(&mut self, cx: &Context<'_>) {
+        if self.watch.state().has_head() && held::has_no_room_for_heads(|| self.watch.is_of_crowd()) {
+            let fault = words::refusal(HeadRefusal::NoRoom, &[], self.watch.limits());
+            self.refuse(fault);
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -152,11 +181,7 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
             Order::IdleTooLong | Order::GiveWay if self.busy.is_none() => {
                 self.end(Reason::NO_ERROR, ConnEnd::IdleTooLong);
             }
-            Order::HeadTooSlow if self.busy.is_none() => {
-                let fault = words::too_slow(self.watch.limits());
-                self.service.refused(&fault);
-                self.end(Reason::ENHANCE_YOUR_CALM, ConnEnd::Refused(fault));
-            }
+            Order::HeadTooSlow if state.has_head() => self.refuse(words::too_slow(self.watch.limits())),
             Order::Stalled if state.waits_for_peer() => {
                 self.watch.stalls();
                 return Some(ConnEnd::Stalled);
@@ -173,6 +198,15 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
     fn leave(&mut self) {
         if !std::mem::replace(&mut self.last, true) {
             self.conn.graceful_shutdown();
+        }
+    }
+
+    /// Fields that do not end are given up, and all that goes on beside them: nothing else can come on this connection.
+    fn refuse(&mut self, fault: Fault) {
+        self.watch.state().drops_head();
+        if self.end.is_none() {
+            self.service.refused(&fault);
+            self.end(Reason::ENHANCE_YOUR_CALM, ConnEnd::Refused(fault));
         }
     }
 
@@ -195,14 +229,18 @@ struct WatchedStream {
     stream: Stream,
     state: Arc<ConnState>,
     frames: FrameWatch,
+    outlet: Rc<Outlet>,
     /// Anything at all.
     heard: Rc<Cell<bool>>,
 }
 
 impl WatchedStream {
-    fn wrote<T>(&self, buf: &[u8], written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn wrote(&self, buf: &[u8], written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.outlet.wrote(bytes);
+        }
         match &written {
-            Poll::Pending => self.state.write_pending(buf),
+            Poll::Pending => self.state.all_pending(buf, buf.len().max(self.outlet.waiting())),
             // Else it is no progress of a message: an idle client may be pinging.
             Poll::Ready(_) if self.state.write_waits() => self.state.written(),
             Poll::Ready(_) => {}
@@ -221,8 +259,8 @@ impl AsyncRead for WatchedStream {
             this.heard.set(true);
             this.frames.read(read);
             match this.frames.is_in_fields() {
-                true => this.state.received(read.len()),
-                false => this.state.head_is_complete(),
+                true => this.state.fields_go_on(read.len()),
+                false => this.state.fields_end(),
             }
         }
         polled

@@ -1,12 +1,15 @@
 //! One request and its answer, on a stream.
 
 use super::answered;
+use super::content::{AnswerContent, length};
 use super::fields;
+use super::outlet::{Outlet, Way};
+use crate::account;
 use crate::net::serve::answer::BodyPiece;
 use crate::net::serve::body::{Carrier, Counted, ServerReply};
 use crate::net::serve::end::BoxError;
 use crate::net::serve::head::{self, HeadRefusal, Read};
-use crate::net::serve::held::{self, WaitingHead};
+use crate::net::serve::held::{self, WaitingAnswer, WaitingHead};
 use crate::net::serve::manners::{self, ConnStanding};
 use crate::net::serve::out;
 use crate::net::serve::says::Says;
@@ -25,15 +28,19 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// Another request's answer is as good on its connection: nothing of a connection is any stream's.
 const STANDING: ConnStanding = ConnStanding { is_last: false, is_uploading: false };
+
+/// No content behind a head, or all that there is of it is in hand.
+type NoContent = AnswerContent<Full<Bytes>>;
 
 /// How it ended, as far as that is the connection's matter.
 pub(super) enum StreamEnd {
@@ -59,13 +66,14 @@ enum StreamStep<B> {
     Finish(Finish<B>, Says, Option<WaitingHead>),
 }
 
-/// See the module. `place`: its own in the sweep.
+/// See the module. `place`: its own in the sweep. `outlet`: of its connection.
 pub(super) async fn exchange<S: Service>(
     (request, respond): (Request<RecvStream>, SendResponse<Bytes>),
     service: Rc<S>,
     place: SweepPlace,
+    outlet: Rc<Outlet>,
 ) -> StreamEnd {
-    let mut stream = ServerStream { respond, place };
+    let mut stream = ServerStream { respond, way: Way::new(outlet), waits: None, place };
     let left = stream.serve(request, &*service).await;
     let has_answered = stream.place.state().has_answered();
     match left {
@@ -86,6 +94,9 @@ pub(super) async fn exchange<S: Service>(
 
 struct ServerStream {
     respond: SendResponse<Bytes>,
+    way: Way,
+    /// What is in hand of an answer that the client does not take.
+    waits: Option<WaitingAnswer>,
     place: SweepPlace,
 }
 
@@ -185,26 +196,38 @@ impl ServerStream {
             self.heed(cx)?;
             let answered = answering.as_mut().poll(cx);
             self.place.state().listen(cx.waker());
-            self.say_meanwhile();
+            self.say_meanwhile(cx);
             if let Poll::Ready(answer) = answered {
                 return Poll::Ready(Ok(answer));
             }
+            self.way.passes();
             self.respond.poll_reset(cx).map(|_| Err(StreamLeft::Gone))
         })
         .await
     }
 
-    /// Sends the interim responses that wait.
-    fn say_meanwhile(&mut self) {
+    /// Sends the interim responses that wait, when the socket takes what was said before.
+    fn say_meanwhile(&mut self, cx: &Context<'_>) {
         let state = self.place.state();
         let Some(mut rest) = state.rest() else { return };
+        if self.way.poll_room(cx).is_pending() {
+            // Who takes none of them waits for the answer alone.
+            if !self.way.keeps_meanwhile(rest.len()) {
+                rest.truncate(self.way.meanwhile());
+            }
+            return;
+        }
         let mut left = Bytes::from(std::mem::take(&mut *rest));
         state.no_rest();
         drop(rest);
-        while let Some((answer, behind)) = answered::of(left) {
+        self.way.keeps_meanwhile(0);
+        while let Some((answer, behind)) = answered::of(left.clone()) {
+            let bytes = left.len() - behind.len();
             left = behind;
             // They are optional.
-            _ = self.respond.send_informational(answer);
+            if self.respond.send_informational(answer).is_ok() {
+                self.way.handed(bytes);
+            }
         }
     }
 
@@ -223,82 +246,170 @@ impl ServerStream {
             BodyLength::Sized(length) => Some(length),
             BodyLength::Chunked | BodyLength::UntilClose => None,
         };
-        let send = self.begin_answer(head.into(), false)?;
-        let source = AnswerContent { body, left, trailers: says.trailers };
-        self.send_content(send, Bytes::new(), Some(source)).await
+        let source = AnswerContent::new(body, left, says.trailers);
+        self.send_all(head.into(), Bytes::new(), Some(source)).await
     }
 
     /// An answer that is there as a whole.
     async fn send_bytes(&mut self, head: Bytes, content: Bytes) -> Result<(), StreamLeft> {
-        let send = self.begin_answer(head, content.is_empty())?;
-        if content.is_empty() {
-            return Ok(());
+        if !content.is_empty() {
+            self.place.state().answered();
         }
-        self.place.state().answered();
-        self.send_content(send, content, None::<AnswerContent<http_body_util::Full<Bytes>>>).await
+        self.send_all(head, content, None::<NoContent>).await
     }
 
-    fn begin_answer(&mut self, head: Bytes, ends: bool) -> Result<SendStream<Bytes>, StreamLeft> {
-        let (answer, _) =
-            answered::of(head).ok_or_else(|| StreamLeft::Broken("an answer of ours has no head".into()))?;
-        self.respond.send_response(answer, ends).map_err(|_| StreamLeft::Gone)
-    }
-
-    /// `piece`: what is there of it. No more is handed over than the client has room for.
-    async fn send_content<B>(
+    /// `piece`: what is there of its content.
+    async fn send_all<B>(
         &mut self,
-        mut send: SendStream<Bytes>,
+        head: Bytes,
         mut piece: Bytes,
         mut source: Option<AnswerContent<B>>,
     ) -> Result<(), StreamLeft>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
-        poll_fn(|cx| {
-            loop {
-                self.heed(cx)?;
-                if send.poll_reset(cx).is_ready() {
-                    return Poll::Ready(Err(StreamLeft::Gone));
-                }
-                if piece.is_empty() {
-                    let next = match &mut source {
-                        Some(source) => ready!(source.poll(cx)),
-                        None => BodyPiece::End,
-                    };
-                    match next {
-                        BodyPiece::Data(data) => piece = data,
-                        BodyPiece::Trailers(mut fields) => {
-                            hop::strip_trailers(&mut fields);
-                            return Poll::Ready(send.send_trailers(fields).map_err(|_| StreamLeft::Gone));
-                        }
-                        BodyPiece::End => {
-                            return Poll::Ready(send.send_data(Bytes::new(), true).map_err(|_| StreamLeft::Gone));
-                        }
-                        BodyPiece::Broken(why) => return Poll::Ready(Err(StreamLeft::Broken(why))),
+        let ends = piece.is_empty() && source.is_none();
+        poll_fn(|cx| self.poll_head(&head, &mut piece, &mut source, cx)).await?;
+        let (bytes, head) = (head.len(), answered::of(head));
+        let (answer, _) = head.ok_or_else(|| StreamLeft::Broken("an answer of ours has no head".into()))?;
+        let mut send = self.respond.send_response(answer, ends).map_err(|_| StreamLeft::Gone)?;
+        self.way.handed(bytes);
+        if ends {
+            return Ok(());
+        }
+        poll_fn(|cx| self.poll_content(&mut send, &mut piece, &mut source, cx)).await?;
+        self.goes_on();
+        Ok(())
+    }
+
+    /// Waits until there is room for the head, with what has come of the content: whatever waits is in hand, and told.
+    fn poll_head<B>(
+        &mut self,
+        head: &Bytes,
+        piece: &mut Bytes,
+        source: &mut Option<AnswerContent<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), StreamLeft>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        self.heed(cx)?;
+        self.say_meanwhile(cx);
+        if self.way.poll_room(cx).is_ready() {
+            self.goes_on();
+            return Poll::Ready(Ok(()));
+        }
+        if self.respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(StreamLeft::Gone));
+        }
+        let mut nothing = Bytes::new();
+        let (more, piece) = match source {
+            Some(source) if self.waits.is_none() => source.look_ahead(cx),
+            Some(_) => (0, None),
+            None => (0, Some(piece)),
+        };
+        self.waits_in_line(head.len() + more, piece.unwrap_or(&mut nothing)).map(Err)
+    }
+
+    /// Sends the content. No more is handed over than the client has room for, and its socket takes.
+    fn poll_content<B>(
+        &mut self,
+        send: &mut SendStream<Bytes>,
+        piece: &mut Bytes,
+        source: &mut Option<AnswerContent<B>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), StreamLeft>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
+        loop {
+            self.heed(cx)?;
+            if send.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(StreamLeft::Gone));
+            }
+            if self.way.poll_room(cx).is_pending() {
+                return self.waits_in_line(0, piece).map(Err);
+            }
+            if piece.is_empty() {
+                self.goes_on();
+                let next = match source {
+                    Some(source) => source.poll(cx),
+                    None => Poll::Ready(BodyPiece::End),
+                };
+                match next {
+                    Poll::Pending => {
+                        self.way.passes();
+                        return Poll::Pending;
                     }
-                }
-                send.reserve_capacity(piece.len());
-                let room = send.capacity().min(piece.len());
-                if room == 0 {
-                    match send.poll_capacity(cx) {
-                        Poll::Ready(Some(Ok(_))) => continue,
-                        Poll::Ready(_) => return Poll::Ready(Err(StreamLeft::Gone)),
-                        Poll::Pending => {
-                            self.place.state().write_pending(&piece);
-                            return Poll::Pending;
-                        }
+                    Poll::Ready(BodyPiece::Data(data)) => *piece = data,
+                    Poll::Ready(BodyPiece::Trailers(mut fields)) => {
+                        hop::strip_trailers(&mut fields);
+                        self.way.handed(length(&fields));
+                        return Poll::Ready(send.send_trailers(fields).map_err(|_| StreamLeft::Gone));
                     }
-                }
-                let part = piece.split_to(room);
-                let is_last = piece.is_empty() && source.as_ref().is_none_or(AnswerContent::is_over);
-                send.send_data(part, is_last).map_err(|_| StreamLeft::Gone)?;
-                self.place.state().written();
-                if is_last {
-                    return Poll::Ready(Ok(()));
+                    Poll::Ready(BodyPiece::End) => {
+                        return Poll::Ready(send.send_data(Bytes::new(), true).map_err(|_| StreamLeft::Gone));
+                    }
+                    Poll::Ready(BodyPiece::Broken(why)) => return Poll::Ready(Err(StreamLeft::Broken(why))),
                 }
             }
-        })
-        .await
+            send.reserve_capacity(piece.len());
+            let room = send.capacity().min(piece.len());
+            if room == 0 {
+                match send.poll_capacity(cx) {
+                    Poll::Ready(Some(Ok(_))) => continue,
+                    Poll::Ready(_) => return Poll::Ready(Err(StreamLeft::Gone)),
+                    Poll::Pending => {
+                        self.way.passes();
+                        return self.waits_for_client(0, piece).map(Err);
+                    }
+                }
+            }
+            let part = piece.split_to(room);
+            let is_last = piece.is_empty() && source.as_ref().is_none_or(AnswerContent::is_over);
+            send.send_data(part, is_last).map_err(|_| StreamLeft::Gone)?;
+            self.way.handed(room);
+            self.place.state().took();
+            if is_last {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// It has to wait for the client, with this in hand, which is in the account from now on; or there is no room for that.
+    fn waits_for_client(&mut self, head: usize, piece: &mut Bytes) -> Poll<StreamLeft> {
+        let state = self.place.state();
+        if self.waits.is_none() && (head > 0 || !piece.is_empty()) {
+            let bytes = head + held::piece_in_hand(piece);
+            let Ok(waits) = WaitingAnswer::new(self.place.source(), bytes) else {
+                account::count_cut();
+                state.stalls();
+                return Poll::Ready(StreamLeft::Stalled);
+            };
+            state.set_answer_bytes(waits.bytes());
+            self.waits = Some(waits);
+        }
+        state.set_in_line(false);
+        state.write_pending(piece);
+        Poll::Pending
+    }
+
+    /// The same behind others of its connection.
+    fn waits_in_line(&mut self, head: usize, piece: &mut Bytes) -> Poll<StreamLeft> {
+        let waits = self.waits_for_client(head, piece);
+        self.place.state().set_in_line(true);
+        waits
+    }
+
+    /// Nothing is in hand, and its client takes what there is.
+    fn goes_on(&mut self) {
+        let state = self.place.state();
+        if self.waits.take().is_some() {
+            state.set_answer_bytes(0);
+        }
+        if state.write_waits() {
+            state.took();
+        }
     }
 
     /// Takes the sweeper's orders. All but one are its connection's to follow.
@@ -310,35 +421,5 @@ impl ServerStream {
             return Err(StreamLeft::Stalled);
         }
         Ok(())
-    }
-}
-
-/// Where an answer's content comes from.
-struct AnswerContent<B> {
-    body: ServerReply<B>,
-    /// What is to come of it, where its head says.
-    left: Option<u64>,
-    trailers: bool,
-}
-
-impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> AnswerContent<B> {
-    /// The next piece. One that makes it longer or shorter than was said breaks it.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<BodyPiece> {
-        let piece = ready!(BodyPiece::poll(&mut self.body.body, self.trailers, cx));
-        let Some(left) = &mut self.left else { return Poll::Ready(piece) };
-        let after = match &piece {
-            BodyPiece::Data(data) => left.checked_sub(data.len() as u64),
-            BodyPiece::Trailers(_) | BodyPiece::End => Some(0).filter(|_| *left == 0),
-            BodyPiece::Broken(_) => return Poll::Ready(piece),
-        };
-        match after {
-            Some(after) => *left = after,
-            None => return Poll::Ready(BodyPiece::Broken("the answer is not as long as it said".into())),
-        }
-        Poll::Ready(piece)
-    }
-
-    fn is_over(&self) -> bool {
-        self.left.map_or_else(|| self.body.body.is_end_stream(), |left| left == 0)
     }
 }
