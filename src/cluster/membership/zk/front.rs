@@ -256,7 +256,8 @@ impl Life<'_> {
         let Some(lead) = &self.lead else { return Ok(()) };
         let data = written(doc);
         if data.len() > LARGEST_RING {
-            tracing::warn!("a ring of {} bytes is too large for ZooKeeper: the last one stands", data.len());
+            let cure = "take nodes off it, or give them shorter ids and addresses";
+            tracing::warn!("a ring of {} bytes is too large for ZooKeeper: the last one stands; {cure}", data.len());
             return Ok(());
         }
         match lead.write_ring(self.session, &data, self.ring_version).await {
