@@ -25,6 +25,10 @@ const MANY_ANSWERS: u64 = ANSWERS as u64 / 4 * 3;
 const SHORT: usize = 2048;
 /// What a connection takes: its task, its place in the sweep, and what it keeps between two requests.
 const CONNECTION: u64 = 6 * 1024;
+/// What one of HTTP/2 takes besides: the library's buffers and tables; and what that keeps for each stream of those that there were
+/// at once, for as long as the connection lasts.
+const HTTP2: usize = 12 * 1024;
+const STREAM: usize = 1536;
 /// What is read ahead of a request body that is under way, about: four pieces that wait to be sent on, each of a buffer of
 /// 64 KiB that it keeps as a whole.
 const UPLOAD: u64 = 256 * 1024;
@@ -58,6 +62,11 @@ pub fn by_kind() -> [(&'static str, u64); 5] {
         ("heads", HEADS_HELD.load(Relaxed)),
         ("uploads", UPLOADS.load(Relaxed)),
     ]
+}
+
+/// What a connection of HTTP/2 takes besides, that has had so many streams at once.
+pub(super) fn of_http2(streams: usize) -> usize {
+    HTTP2 + streams * STREAM
 }
 
 /// What an answer takes of which so many bytes wait for the peer.
@@ -231,7 +240,8 @@ impl Default for Sums {
 }
 
 impl Sums {
-    /// `waiting`: bytes of answers that are kept for peers who do not take them, and are not followed by the account.
+    /// `waiting`: bytes of answers that are kept for peers who do not take them, and are not followed by the account; and what
+    /// connections of HTTP/2 take besides.
     pub(super) fn set(&self, connections: usize, waiting: usize, uploads: usize) {
         replace(&self.connections, connections as u64 * CONNECTION + waiting as u64, &CONNECTIONS);
         replace(&self.uploads, uploads as u64 * UPLOAD, &UPLOADS);

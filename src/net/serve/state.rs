@@ -51,6 +51,8 @@ pub(super) struct ConnState {
     fields_since: AtomicU64,
     /// It waits for the socket, which others use too, and not for its peer alone.
     in_line: AtomicBool,
+    /// What a connection of HTTP/2 takes besides.
+    beside: AtomicUsize,
     /// What its answer holds while the peer does not take it.
     answer_bytes: AtomicUsize,
     /// How many exchanges have begun, and whether the answer of the last one has.
@@ -265,6 +267,16 @@ impl ConnState {
 
     pub(super) fn has_stalled(&self) -> bool {
         self.stalled.load(Relaxed)
+    }
+
+    /// As a connection of HTTP/2 it has had so many streams at once.
+    pub(super) fn has_had(&self, streams: usize) {
+        self.beside.store(held::of_http2(streams), Relaxed);
+    }
+
+    /// What it takes besides a connection of HTTP/1.1.
+    pub(super) fn beside(&self) -> usize {
+        self.beside.load(Relaxed)
     }
 
     /// Bytes that are kept here for a peer that does not take them, if the account does not follow them.

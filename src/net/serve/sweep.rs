@@ -249,7 +249,7 @@ impl SweepCounts {
     }
     fn sum_up(&self) {
         let entries = self.entries.borrow();
-        let waiting = entries.iter().map(|entry| entry.state.waiting()).sum();
+        let waiting = entries.iter().map(|entry| entry.state.waiting() + entry.state.beside()).sum();
         // Of an answer that waits its stream is part.
         let alone = entries.iter().filter(|entry| entry.state.answer_bytes() == 0).count();
         let uploads = entries.iter().filter(|entry| entry.state.uploads()).count();

@@ -46,8 +46,20 @@ pub async fn connection<S: Service + 'static>(stream: Stream, service: S, sweepe
         Err(end) => return end,
     };
     let (service, streams) = (Rc::new(service), JoinSet::new());
-    let mut http2 =
-        Http2Conn { conn, watch: &watch, outlet, service, streams, busy: None, given_up: 0, last: false, end: None };
+    watch.state().has_had(0);
+    let mut http2 = Http2Conn {
+        conn,
+        watch: &watch,
+        outlet,
+        service,
+        streams,
+        busy: None,
+        most: 0,
+        given_up: 0,
+        cut: 0,
+        last: false,
+        end: None,
+    };
     poll_fn(|cx| http2.poll(cx)).await
 }
 
@@ -104,8 +116,12 @@ struct Http2Conn<'a, S> {
     streams: JoinSet<StreamEnd>,
     /// While there are streams.
     busy: Option<Half>,
+    /// So many there were at once, at most.
+    most: usize,
     /// So many more requests than were answered their client has given up.
     given_up: usize,
+    /// So many were cut for their memory.
+    cut: usize,
     /// The client was told that there is no next request.
     last: bool,
     /// What it was ended for.
@@ -120,6 +136,10 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
         let polled = self.poll_library(cx);
         self.outlet.flushed();
         self.bound_heads(cx);
+        // Who takes nothing is not waited for to hear of it.
+        if matches!(self.end, Some(ConnEnd::Stalled)) && self.watch.state().write_waits() {
+            return Poll::Ready(self.ended(None));
+        }
         polled
     }
 
@@ -140,6 +160,10 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
                     let (place, service) = (self.watch.beside(), self.service.clone());
                     self.busy.get_or_insert_with(|| Half::beside(state));
                     self.streams.spawn_local(exchange(asked, service, place, self.outlet.clone()));
+                    if self.streams.len() > self.most {
+                        self.most = self.streams.len();
+                        state.has_had(self.most);
+                    }
                 }
             }
         }
@@ -159,14 +183,22 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
         while let Poll::Ready(Some(ended)) = self.streams.poll_join_next(cx) {
             self.given_up = match ended {
                 Ok(StreamEnd::GivenUp) => self.given_up + 1,
-                Ok(StreamEnd::Answered) | Err(_) => self.given_up.saturating_sub(1),
+                Ok(StreamEnd::Answered | StreamEnd::Cut) | Err(_) => self.given_up.saturating_sub(1),
             };
+            self.cut += usize::from(matches!(ended, Ok(StreamEnd::Cut)));
         }
         if self.streams.is_empty() {
             self.busy = None;
         }
         if self.given_up > GIVEN_UP * self.watch.limits().streams {
             self.end(Reason::ENHANCE_YOUR_CALM, ConnEnd::Broken("the client gives up what it has asked".into()));
+        }
+        // What the library keeps of streams goes with the connection alone.
+        if self.cut >= self.watch.limits().streams {
+            match self.streams.is_empty() {
+                true => self.end(Reason::ENHANCE_YOUR_CALM, ConnEnd::Stalled),
+                false => self.leave(),
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::content::{AnswerContent, length};
 use super::fields;
 use super::outlet::{Outlet, Way};
 use crate::account;
+use crate::clock::tick;
 use crate::net::serve::answer::BodyPiece;
 use crate::net::serve::body::{Carrier, Counted, ServerReply};
 use crate::net::serve::end::BoxError;
@@ -47,6 +48,8 @@ pub(super) enum StreamEnd {
     Answered,
     /// By the client, before there was an answer.
     GivenUp,
+    /// Since others need the memory that it held for a client that did not take it.
+    Cut,
 }
 
 /// How a stream is left.
@@ -80,7 +83,12 @@ pub(super) async fn exchange<S: Service>(
         Ok(()) => {}
         Err(StreamLeft::Gone) if has_answered => {}
         Err(StreamLeft::Gone) => return StreamEnd::GivenUp,
-        Err(StreamLeft::Stalled) => stream.respond.send_reset(Reason::CANCEL),
+        Err(StreamLeft::Stalled) => {
+            stream.respond.send_reset(Reason::CANCEL);
+            if stream.is_in_time() {
+                return StreamEnd::Cut;
+            }
+        }
         Err(StreamLeft::OtherVersion) => stream.respond.send_reset(Reason::HTTP_1_1_REQUIRED),
         Err(StreamLeft::Broken(why)) => {
             tracing::debug!("a stream ended: broken: {why}");
@@ -399,6 +407,12 @@ impl ServerStream {
         let waits = self.waits_for_client(head, piece);
         self.place.state().set_in_line(true);
         waits
+    }
+
+    /// Whether its client has not been silent for as long as it may.
+    fn is_in_time(&self) -> bool {
+        let silence = self.place.state().waits_for(tick());
+        self.place.limits().stall.is_none_or(|limit| silence < limit)
     }
 
     /// Nothing is in hand, and its client takes what there is.
