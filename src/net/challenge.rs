@@ -24,11 +24,15 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// Takes TLS up where the connection begins so.
-    pub async fn meet(&self, stream: Stream) -> io::Result<Stream> {
+    /// Takes TLS up where the connection begins so. `speaks`: something has come.
+    pub async fn meet(&self, stream: Stream, speaks: impl FnOnce()) -> io::Result<Stream> {
         let Stream::Tcp(socket) = stream else { return Ok(stream) };
         let mut first = [0];
-        match socket.peek(&mut first).await? == 1 && first[0] == tls::HANDSHAKE {
+        let said = socket.peek(&mut first).await?;
+        if said > 0 {
+            speaks();
+        }
+        match said == 1 && first[0] == tls::HANDSHAKE {
             true => self.take_up(socket, Bytes::new()).await.map(|session| Stream::Tls(Box::new(session))),
             false => Ok(Stream::Tcp(socket)),
         }

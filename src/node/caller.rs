@@ -5,6 +5,7 @@ use super::answer;
 use super::answer::json;
 use super::body::NodeBody;
 use super::counters::add;
+use crate::clock::{Tick, tick};
 use crate::net::challenge::{Challenge, PROOF_LIMIT};
 use crate::net::http1::Pins;
 use crate::net::listen::{Peer, Stream};
@@ -30,6 +31,8 @@ pub struct Caller {
     challenge: Challenge,
     proved: Cell<bool>,
     standing: Cell<Standing>,
+    /// When it said something last, or came, and whether it has said anything.
+    heard: Cell<(Tick, bool)>,
     /// Connections to origins that belong to this one.
     pins: Rc<Pins>,
     /// What it takes of the node's room: as a connection, and as a stranger until it has proved something.
@@ -61,12 +64,22 @@ impl Caller {
     pub fn new(peer: Peer, has_secret: bool) -> Caller {
         let standing = Cell::new(trust::at_node(peer, has_secret, false));
         let (challenge, proved, as_stranger) = Default::default();
-        Caller { peer, challenge, proved, standing, pins: Rc::default(), _seat: None, as_stranger }
+        let heard = Cell::new((tick(), false));
+        Caller { peer, challenge, proved, standing, heard, pins: Rc::default(), _seat: None, as_stranger }
     }
 
     /// The same, for as long as it is here.
     pub fn with(self, seat: Seat, as_stranger: Option<Seat>) -> Caller {
         Caller { _seat: Some(seat), as_stranger: Cell::new(as_stranger), ..self }
+    }
+
+    /// When it said something last, or came; and whether it has said anything.
+    pub fn heard(&self) -> (Tick, bool) {
+        self.heard.get()
+    }
+
+    fn speaks(&self) {
+        self.heard.set((tick(), true));
     }
 
     pub fn standing(&self) -> Standing {
@@ -75,7 +88,7 @@ impl Caller {
 
     /// Takes TLS up where it begins so. For who has to prove who it is.
     pub async fn meet(&self, stream: Stream) -> io::Result<Stream> {
-        self.challenge.meet(stream).await
+        self.challenge.meet(stream, || self.speaks()).await
     }
 
     /// Why a request in origin-form is not answered although its peer is trusted. Whatever has come through a proxy comes
@@ -116,6 +129,7 @@ impl Caller {
 
     /// Takes one step of the proof.
     pub async fn step(&self, node: &CacheNode, step: ProofStep, request: Request<ClientBody>) -> Response<NodeBody> {
+        self.speaks();
         match step {
             ProofStep::Hello => self.hello(node),
             ProofStep::Prove => self.prove(node, request).await,

@@ -6,7 +6,7 @@ use crate::clock::{Tick, tick};
 use crate::net::descriptors;
 use crate::net::listen::Peer;
 use crate::net::serve::Connections;
-use crate::net::shares::{ClientId, Seat, Seats};
+use crate::net::shares::{self, ClientId, Seat, Seats};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -14,8 +14,10 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-/// A front proves itself at once; who has been silent for so long gives way to the next.
+/// A front speaks at once; who has said nothing for so long gives way to the next.
 const SILENT: Duration = Duration::from_millis(100);
+/// The same of who has said something: the next word of a front that is far away comes as late as that.
+const SPOKEN: Duration = Duration::from_secs(2);
 /// Between two looks whether somebody has given way.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -31,6 +33,7 @@ pub struct Door {
 
 struct Unproved {
     caller: Weak<Caller>,
+    of: ClientId,
     connection: AbortHandle,
     since: Tick,
 }
@@ -78,28 +81,46 @@ impl Door {
         }
     }
 
-    /// Who has been silent for longest, and for so long that it can be no front.
+    /// Of those of the address that has most here, who has been silent for longest, and for so long that it can be no front.
     fn send_one_away(&self) {
         let mut unproved = self.unproved.borrow_mut();
-        unproved.retain(|one| one.caller.upgrade().is_some_and(|caller| !caller.is_vouched()));
-        let is_late = unproved.front().is_some_and(|first| tick().since(first.since) >= SILENT);
-        if is_late && let Some(first) = unproved.pop_front() {
-            first.connection.abort();
+        forget_the_known(&mut unproved);
+        let held: Vec<ClientId> = unproved.iter().map(|one| one.of).collect();
+        let Some(of) = shares::has_most(&held) else { return };
+        let now = tick();
+        let late = unproved.iter().enumerate().filter(|(_, one)| one.of == of).filter_map(|(at, one)| {
+            let (heard, has_spoken) = one.caller.upgrade()?.heard();
+            let silent = now.since(heard);
+            (silent >= if has_spoken { SPOKEN } else { SILENT }).then_some((at, silent))
+        });
+        let latest = late.max_by_key(|(_, silent)| *silent);
+        if let Some(one) = latest.and_then(|(at, _)| unproved.remove(at)) {
+            one.connection.abort();
         }
     }
 
-    /// Ends the connection if nothing has been proved on it in time.
-    pub fn watch(&self, caller: &Rc<Caller>, connection: AbortHandle) {
-        let (caller, limit) = (Rc::downgrade(caller), self.node.config.timeouts.header);
-        let one = Unproved { caller: caller.clone(), connection: connection.clone(), since: tick() };
+    /// Notes who has come and has to prove something.
+    pub fn watch(&self, caller: &Rc<Caller>, peer: &Peer, connection: AbortHandle) {
         let mut unproved = self.unproved.borrow_mut();
-        unproved.retain(|one| one.caller.upgrade().is_some_and(|caller| !caller.is_vouched()));
-        unproved.push_back(one);
-        tokio::task::spawn_local(async move {
-            sleep(limit).await;
-            if caller.upgrade().is_some_and(|caller| !caller.is_vouched()) {
-                connection.abort();
-            }
-        });
+        forget_the_known(&mut unproved);
+        let of = ClientId::of(peer);
+        unproved.push_back(Unproved { caller: Rc::downgrade(caller), of, connection, since: tick() });
     }
+
+    /// For ever: ends the connections on which nothing has been proved in time.
+    pub async fn mind(&self) {
+        let limit = self.node.config.timeouts.header;
+        loop {
+            sleep((limit / 8).clamp(Duration::from_millis(10), Duration::from_secs(1))).await;
+            let mut unproved = self.unproved.borrow_mut();
+            forget_the_known(&mut unproved);
+            let late = unproved.iter().take_while(|one| tick().since(one.since) >= limit).count();
+            unproved.drain(..late).for_each(|one| one.connection.abort());
+        }
+    }
+}
+
+/// Who has gone or has proved itself: what is kept of a connection here would keep its memory.
+fn forget_the_known(unproved: &mut VecDeque<Unproved>) {
+    unproved.retain(|one| one.caller.upgrade().is_some_and(|caller| !caller.is_vouched()));
 }

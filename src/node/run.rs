@@ -112,7 +112,9 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         left
     });
     let connections = Connections::new(sweeper);
-    let door = Door::new(node.clone(), connections.clone());
+    let door = Rc::new(Door::new(node.clone(), connections.clone()));
+    let minded = door.clone();
+    let minding = tokio::task::spawn_local(async move { minded.mind().await });
     warn_of_few_files(&node.config, options.supervised);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
     let caring = node.disk.clone().map(|disk| tokio::task::spawn_local(disk.run()));
@@ -135,7 +137,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         if is_stranger {
             let met = caller.clone();
             let connection = connections.serve_once(async move { met.meet(stream).await }, service);
-            door.watch(&caller, connection);
+            door.watch(&caller, &peer, connection);
         } else {
             connections.serve(stream, service);
         }
@@ -150,6 +152,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         caring.abort();
     }
     sweeping.abort();
+    minding.abort();
     tidying.abort();
     drop(socket);
     Ok(())
