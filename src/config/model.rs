@@ -1,6 +1,7 @@
 //! What the file resolves to: every value there, every unit gone.
 
 use crate::ring::Hash;
+use crate::wire::head_limits::HeadLimits;
 use crate::wire::https::HostList;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -205,6 +206,13 @@ pub struct Limits {
     pub queue: usize,
     /// Variants of one URL; default 32.
     pub variants: usize,
+}
+
+impl Limits {
+    /// Of what a node stores and answers.
+    pub fn of_heads(&self) -> HeadLimits {
+        HeadLimits { bytes: usize::try_from(self.head).unwrap_or(usize::MAX), fields: self.fields }
+    }
 }
 
 /// Every wait has a name here.

@@ -80,7 +80,7 @@ async fn bring(node: &Rc<CacheNode>, ask: &Ask) -> Option<Shelf> {
             continue;
         }
         shelf = Some(match shelf {
-            Some(shelf) => shelf.with(entry.clone(), node.config.limits.variants),
+            Some(shelf) => shelf.with(entry.clone(), node.store.limits()),
             None => Shelf::One(Arc::clone(&entry)),
         });
         if entry.body().is_far() || entry.body().len() <= node.config.cache.max_object {

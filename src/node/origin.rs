@@ -17,6 +17,7 @@ use crate::net::shares::ClientId;
 use crate::net::tls::{self, Roots, TlsTrouble};
 use crate::wire::answer::decode::{self, Bounds, Head};
 use crate::wire::fault::{Fault, Kind, Whose};
+use crate::wire::head_limits::HeadLimits;
 use crate::wire::length::BodyLength;
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -38,8 +39,7 @@ pub struct Origins {
     tls: tls::LateTlsClient,
     pools: Rc<Pools>,
     /// Of the head of an answer.
-    head: usize,
-    fields: usize,
+    head: HeadLimits,
     first_byte: Duration,
     origin_silence: Duration,
     counters: Rc<NodeCounters>,
@@ -69,7 +69,7 @@ pub struct OriginReply {
 impl Origins {
     pub fn new(config: &Config, counters: Rc<NodeCounters>) -> Origins {
         let (limits, timeouts) = (&config.limits, &config.timeouts);
-        let (head, fields) = (usize::try_from(limits.head).unwrap_or(usize::MAX), limits.fields);
+        let head = limits.of_heads();
         let (first_byte, origin_silence) = (timeouts.first_byte, timeouts.origin_silence);
         let room = Room {
             connections: limits.origin_connections,
@@ -78,7 +78,7 @@ impl Origins {
             idle: timeouts.idle,
         };
         let limits = ClientLimits {
-            bounds: Bounds { bytes: head.max(8192), fields },
+            bounds: Bounds { bytes: head.bytes.max(8192), fields: head.fields },
             answer: first_byte,
             take: origin_silence.max(first_byte),
             // A front keeps its clients to the limit, and is to be the first.
@@ -90,7 +90,7 @@ impl Origins {
         let idle = Rc::downgrade(&pools);
         dialer.relief().set(move || idle.upgrade().is_some_and(|pools| pools.close_longest_idle(1)));
         let tls = tls::LateTlsClient::new(Roots::of(&config.https));
-        Origins { dialer, tls, pools, head, fields, first_byte, origin_silence, counters }
+        Origins { dialer, tls, pools, head, first_byte, origin_silence, counters }
     }
 
     /// Sends a request and waits for the head of the answer.
@@ -191,9 +191,7 @@ impl Origins {
 
     /// Whether the front will take a head with these fields, however they came about: else it would blame the node.
     pub fn allows(&self, headers: &HeaderMap) -> bool {
-        // A line has a colon, a space and a line end; the status line is short, and what we add has room of its own.
-        let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        headers.len() <= self.fields && length <= self.head
+        self.head.allow(headers)
     }
 
     /// The answer as others expect it.

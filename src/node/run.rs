@@ -20,7 +20,7 @@ use crate::net::serve::{Connections, ServerLimits, Sweeper};
 use crate::net::tls::Roots;
 use crate::policy::{Groups, Rules};
 use crate::recent::Recent;
-use crate::store::{Store, Uncacheable};
+use crate::store::{ShelfLimits, Store, Uncacheable};
 use crate::wire::date::Timestamp;
 use crate::wire::status;
 use crate::{account, alloc};
@@ -218,6 +218,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Ca
     let counters = Rc::new(NodeCounters::default());
     let boot = random() & ((1 << 53) - 1);
     let disk = Tier::start(&config, &id).map(Rc::new);
+    let of_shelves = ShelfLimits { variants: config.limits.variants, head: config.limits.of_heads() };
     CacheNode {
         hit: status::hit_line(&id),
         pseudonym: format!("ringhold-{id}-{:06x}", boot & 0xff_ffff),
@@ -225,7 +226,7 @@ pub(super) fn new_node(id: String, mut config: Config, shutdown: Shutdown) -> Ca
         boot,
         shutdown,
         rules: Rules::new(&config.cache.targeted),
-        store: Store::new(&config.cache, config.limits.variants),
+        store: Store::new(&config.cache, of_shelves),
         disk,
         uncacheable: Uncacheable::new(UNCACHEABLE.0, UNCACHEABLE.1),
         lent: Recent::new(LENT),

@@ -1,7 +1,7 @@
 //! The one file that names moka.
 
 use super::entry::Entry;
-use super::shelf::Shelf;
+use super::shelf::{Shelf, ShelfLimits};
 use super::weigh::Weigh;
 use crate::config::{self, Eviction};
 use crate::wire::target::Key;
@@ -131,12 +131,17 @@ impl<V: Weigh> Bounded<V> {
 /// stale entry stays for revalidation until it is evicted for room.
 pub struct Store {
     cache: Bounded<Shelf>,
-    variants: usize,
+    limits: ShelfLimits,
 }
 
 impl Store {
-    pub fn new(config: &config::CacheConfig, variants: usize) -> Store {
-        Store { cache: Bounded::new(config.memory, config.eviction), variants }
+    pub fn new(config: &config::CacheConfig, limits: ShelfLimits) -> Store {
+        Store { cache: Bounded::new(config.memory, config.eviction), limits }
+    }
+
+    /// Of what is kept of one URL.
+    pub fn limits(&self) -> ShelfLimits {
+        self.limits
     }
 
     /// What is stored under exactly this URL. The cache is keyed by a 64-bit hash, so the key itself is compared.
@@ -167,7 +172,7 @@ impl Store {
     /// other the new one stays.
     pub fn put(&self, key: &Key, entry: Arc<Entry>) {
         let known = if self.cache.holds(key.hash()) { self.get(key) } else { None };
-        let shelf = known.map(|shelf| shelf.with(entry.clone(), self.variants));
+        let shelf = known.map(|shelf| shelf.with(entry.clone(), self.limits));
         let fits = |shelf: &Shelf| u64::from(shelf.weight()) <= self.cache.memory;
         let shelf = shelf.filter(fits).unwrap_or(Shelf::One(entry));
         self.cache.insert(key.hash(), shelf);

@@ -14,7 +14,7 @@ pub use cache::{Bounded, Store, Then, Uncacheable};
 pub use entry::{Entry, EntryContent, Mark};
 pub use far::{FarBody, FarGone, FarReader};
 pub use polled::StoredBody;
-pub use shelf::Shelf;
+pub use shelf::{Shelf, ShelfLimits};
 pub use weigh::Weigh;
 
 #[cfg(test)]

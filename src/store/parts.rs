@@ -2,6 +2,7 @@
 
 use super::entry::Entry;
 use crate::policy::{self, Part};
+use crate::wire::head_limits::HeadLimits;
 use crate::wire::target::Key;
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,18 +12,19 @@ use std::sync::Arc;
 const MOST: usize = 8;
 
 /// A new part together with the stored ones that touch it, whose fields the new one's update; the whole when that is all.
-pub fn joined(new: Arc<Entry>, stored: &[Arc<Entry>]) -> Arc<Entry> {
+/// Not where their heads together are too long.
+pub fn joined(new: Arc<Entry>, stored: &[Arc<Entry>], limits: HeadLimits) -> Arc<Entry> {
     let mut joined = new;
     let mut others: Vec<&Arc<Entry>> = stored.iter().collect();
     // What has grown may touch one that it did not touch before.
-    while let Some((n, both)) = others.iter().enumerate().find_map(|(n, old)| Some((n, join(&joined, old)?))) {
+    while let Some((n, both)) = others.iter().enumerate().find_map(|(n, old)| Some((n, join(&joined, old, limits)?))) {
         others.swap_remove(n);
         joined = Arc::new(both);
     }
     joined
 }
 
-fn join(new: &Entry, old: &Entry) -> Option<Entry> {
+fn join(new: &Entry, old: &Entry, limits: HeadLimits) -> Option<Entry> {
     let (ours, theirs) = (new.part()?, old.part()?);
     if new.body().is_far() || old.body().is_far() {
         return None;
@@ -36,6 +38,9 @@ fn join(new: &Entry, old: &Entry) -> Option<Entry> {
     let status = if both.is_whole() { StatusCode::OK } else { new.status };
     let (mut headers, newer) = (old.headers(0), new.headers(0));
     policy::parts::combine(&mut headers, &newer, new.terms.received);
+    if !limits.allow(&headers) {
+        return None;
+    }
     let entry = Entry::new(&key, status, &headers, new.selecting(), new.terms, new.mark, body);
     Some(if both.is_whole() { entry } else { entry.part_of_whole(both) })
 }

@@ -8,6 +8,7 @@ use crate::policy::variants::Selection;
 use crate::policy::{self, Part};
 use crate::wire::date;
 use crate::wire::field::FieldId;
+use crate::wire::head_limits::HeadLimits;
 use crate::wire::view::FieldView;
 use std::sync::Arc;
 
@@ -17,6 +18,14 @@ pub enum Shelf {
     One(Arc<Entry>),
     /// A pointer to a pointer: all of them are few, and each `One` would be eight bytes larger.
     Many(Arc<Box<[Arc<Entry>]>>),
+}
+
+/// Of what is kept of one URL.
+#[derive(Clone, Copy, Debug)]
+pub struct ShelfLimits {
+    pub variants: usize,
+    /// Of each, also where it was put together.
+    pub head: HeadLimits,
 }
 
 impl Shelf {
@@ -84,12 +93,12 @@ impl Shelf {
         }
     }
 
-    /// With `entry` in place of the variant that it replaces; at most `most` variants, the least recently used gives way.
-    pub fn with(&self, entry: Arc<Entry>, most: usize) -> Shelf {
-        let entry = parts::joined(entry, self.entries());
+    /// With `entry` in place of the variant that it replaces; of too many variants the least recently used gives way.
+    pub fn with(&self, entry: Arc<Entry>, limits: ShelfLimits) -> Shelf {
+        let entry = parts::joined(entry, self.entries(), limits.head);
         let mut kept: Vec<Arc<Entry>> = self.entries().iter().filter(|old| !replaces(&entry, old)).cloned().collect();
         parts::thin(&entry, &mut kept);
-        while kept.len() >= most.max(1) {
+        while kept.len() >= limits.variants.max(1) {
             let Some(oldest) = (0..kept.len()).min_by_key(|&i| kept[i].used()) else { break };
             kept.swap_remove(oldest);
         }

@@ -1,9 +1,10 @@
-use super::{Entry, EntryContent, Mark, Shelf, Store, Then, Uncacheable, Weigh};
+use super::{Entry, EntryContent, Mark, Shelf, ShelfLimits, Store, Then, Uncacheable, Weigh};
 use crate::account::{self, AccountKind, Hold};
 use crate::config::{CacheConfig, Eviction};
 use crate::policy::{self, Terms};
 use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::head_limits::HeadLimits;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
 use bytes::Bytes;
@@ -39,6 +40,8 @@ fn entry(
     Entry::new(&Key::parse(url).unwrap(), StatusCode::OK, &fields, &selecting, terms(at), Mark::Anyone, body)
 }
 
+const LIMITS: ShelfLimits = ShelfLimits { variants: 32, head: HeadLimits { bytes: 200, fields: 5 } };
+
 fn store(memory: u64) -> Store {
     let config = CacheConfig {
         memory,
@@ -47,7 +50,7 @@ fn store(memory: u64) -> Store {
         eviction: Eviction::TinyLfu,
         targeted: Vec::new(),
     };
-    Store::new(&config, 3)
+    Store::new(&config, ShelfLimits { variants: 3, ..LIMITS })
 }
 
 #[test]
@@ -338,8 +341,26 @@ fn part(at: std::ops::Range<u64>, tag: &'static str, received: u64) -> Arc<Entry
 }
 
 fn kept(parts: &[Arc<Entry>]) -> Vec<(Option<policy::Part>, Bytes)> {
-    let shelf = parts[1..].iter().fold(Shelf::One(parts[0].clone()), |shelf, part| shelf.with(part.clone(), 32));
+    let shelf = parts[1..].iter().fold(Shelf::One(parts[0].clone()), |shelf, part| shelf.with(part.clone(), LIMITS));
     shelf.entries().iter().map(|e| (e.part().cloned(), e.body().whole().unwrap())).collect()
+}
+
+#[test]
+fn parts_whose_fields_together_are_too_many_or_too_long_stay_apart() {
+    let with = |at: std::ops::Range<u64>, names: &[&'static str], value: &'static str| {
+        let fields: Vec<_> = names.iter().map(|name| (*name, value)).chain([("etag", "\"a\"")]).collect();
+        let body: Vec<u8> = (at.start..at.end).map(|n| b'0' + n as u8).collect();
+        let mut entry = entry("http://h/p", &fields, &HeaderMap::new(), vec![body.into()], at.start + 1);
+        entry.status = StatusCode::PARTIAL_CONTENT;
+        Arc::new(entry.part_of_whole(policy::Part { at, whole: 10 }))
+    };
+    const LONG: &str =
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    for (names, value, parts) in [(["a", "b"], "1", 1), (["a", "b"], LONG, 2), (["a", "a"], "1", 1)] {
+        let both = kept(&[with(0..5, &names[..1], value), with(5..9, &names[1..], value)]);
+        assert_eq!(both.len(), parts, "{names:?} {}", value.len());
+    }
+    assert_eq!(kept(&[with(0..5, &["a", "b", "c"], "1"), with(5..9, &["d", "e"], "1")]).len(), 2, "six fields");
 }
 
 #[test]
@@ -350,7 +371,8 @@ fn parts_that_touch_become_one_and_all_together_the_whole() {
     assert_eq!(kept(&[part(0..6, "\"a\"", 1), part(2..4, "\"a\"", 2)]), [(part_of(0..6, 10), "012345".into())]);
     let both_sides = [part(0..3, "\"a\"", 1), part(6..10, "\"a\"", 2), part(2..7, "\"a\"", 3)];
     assert_eq!(kept(&both_sides), [(None, "0123456789".into())]);
-    let whole = Shelf::One(both_sides[0].clone()).with(both_sides[1].clone(), 32).with(both_sides[2].clone(), 32);
+    let whole =
+        Shelf::One(both_sides[0].clone()).with(both_sides[1].clone(), LIMITS).with(both_sides[2].clone(), LIMITS);
     let whole = whole.select(&HeaderMap::new(), true).unwrap();
     assert_eq!((whole.status, whole.terms.received), (StatusCode::OK, Timestamp::from_seconds(3)));
 }
@@ -366,7 +388,7 @@ fn what_is_joined_keeps_the_stored_fields_that_the_new_part_does_not_say_anew() 
         [("etag", "\"a\""), ("date", "Thu, 01 Jan 1970 00:00:01 GMT"), ("content-type", "text/css"), ("x", "1")];
     let second = [("etag", "\"a\""), ("date", NEW), ("x", "2"), ("y", "3")];
     let joined = [("etag", "\"a\""), ("content-type", "text/css"), ("date", NEW), ("x", "2"), ("y", "3")];
-    let shelf = Shelf::One(piece(0..2, &first, "01", 1)).with(piece(2..4, &second, "23", 9), 32);
+    let shelf = Shelf::One(piece(0..2, &first, "01", 1)).with(piece(2..4, &second, "23", 9), LIMITS);
     let whole = shelf.select(&HeaderMap::new(), true).unwrap();
     assert_eq!((whole.headers(0), whole.body().whole().unwrap()), (headers(&joined), "0123".into()), "section 3.4");
 }

@@ -9,6 +9,7 @@ pub mod connection_auth;
 pub mod date;
 pub mod fault;
 pub mod field;
+pub mod head_limits;
 pub mod hop;
 pub mod https;
 pub mod length;
