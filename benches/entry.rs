@@ -8,7 +8,8 @@ use http::{Request, Response, StatusCode};
 use ringhold::lab::config::{CacheConfig, Eviction};
 use ringhold::lab::net::RequestHead;
 use ringhold::lab::policy::{Rules, Terms, storable};
-use ringhold::lab::store::{Entry, Mark, Store};
+use ringhold::lab::store::{Entry, Mark, ShelfLimits, Store};
+use ringhold::lab::wire::HeadLimits;
 use ringhold::lab::wire::Key;
 use ringhold::lab::wire::Timestamp;
 use ringhold::lab::wire::Traits;
@@ -92,7 +93,8 @@ fn storing(c: &mut Criterion) {
 fn finding(c: &mut Criterion) {
     let (memory, eviction) = (64 << 20, Eviction::TinyLfu);
     let config = CacheConfig { memory, max_object: memory, in_flight: memory, eviction, targeted: Vec::new() };
-    let (store, fields, terms, body) = (Store::new(&config, 32), fields(), terms(), Bytes::from(vec![7; 1024]));
+    let limits = ShelfLimits { variants: 32, head: HeadLimits { bytes: 65_536, fields: 100 } };
+    let (store, fields, terms, body) = (Store::new(&config, limits), fields(), terms(), Bytes::from(vec![7; 1024]));
     let keys: Vec<Key> = (0..1000).filter_map(|n| Key::parse(&format!("{URL}{n}")).ok()).collect();
     keys.iter().for_each(|key| store.put(key, Arc::new(entry(key, &fields, terms, &body))));
     let mut n = 0;

@@ -83,12 +83,13 @@ pub mod lab {
         pub use crate::ring::{Hash, Member, Ring};
     }
     pub mod store {
-        pub use crate::store::{Entry, Mark, Store};
+        pub use crate::store::{Entry, Mark, ShelfLimits, Store};
     }
     pub mod wire {
         pub use crate::wire::cache_control::{CacheControl, Set, withheld};
         pub use crate::wire::date::{Timestamp, parse as parse_date};
         pub use crate::wire::field::Traits;
+        pub use crate::wire::head_limits::HeadLimits;
         pub use crate::wire::target::Key;
     }
 }
