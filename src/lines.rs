@@ -1,7 +1,7 @@
 //! Lines for a reader who may be slow, or gone: a bounded buffer, and a thread of its own that writes. Who has a line to
 //! say never waits for the reader and never fails; what finds no room is dropped and counted.
 
-use crate::clock::tick;
+use crate::clock::{Tick, tick};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::io;
@@ -17,6 +17,8 @@ const BLOCK: usize = 64 * 1024;
 pub const GATHER: Duration = Duration::from_millis(2);
 /// How long an ending process waits for a reader.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Between two warnings that lines were lost: nothing may be writable for days.
+const BETWEEN: Duration = Duration::from_secs(60);
 /// Between two looks at a writer that is to end.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -45,6 +47,7 @@ struct WaitingLines {
     lines: u64,
     /// Bytes that the writer has taken and not written.
     writing: usize,
+    /// For whatever reason: there was no room, or they could not be written.
     lost: u64,
     ends: bool,
 }
@@ -95,12 +98,15 @@ impl Lines {
     }
 
     fn write(&self, out: &impl AsFd, name: &str, gather: Duration) {
-        let (mut block, mut told) = (Vec::new(), 0);
+        let (mut block, mut loss) = (Vec::new(), Loss::default());
         loop {
             let mut waiting = self.waiting();
-            // Once the reader has caught up, and where it can be heard.
-            if waiting.text.is_empty() && waiting.lost > told {
-                let more = waiting.lost - std::mem::replace(&mut told, waiting.lost);
+            // Once the reader has caught up, or cannot.
+            if (waiting.text.is_empty() || loss.goes_on)
+                && loss.is_to_be_told(waiting.lost, waiting.ends)
+                && !(loss.goes_on && self.is_log())
+            {
+                let more = loss.tell(waiting.lost);
                 drop(waiting);
                 tracing::warn!("{more} lines of the {name} were lost: its reader is too slow, or gone");
                 continue;
@@ -119,20 +125,44 @@ impl Lines {
             let lines = std::mem::take(&mut waiting.lines);
             waiting.writing = block.len();
             drop(waiting);
-            let written = write_all(out, &block);
+            loss.goes_on = write_all(out, &block).is_err();
             block.clear();
             block.shrink_to(BLOCK);
             let mut waiting = self.waiting();
             waiting.writing = 0;
-            if written.is_err() {
-                waiting.lost += lines;
-                told += lines;
-            }
+            waiting.lost += if loss.goes_on { lines } else { 0 };
         }
+    }
+
+    /// Whether a warning about these lines is one of them: while none can be written, it would be one more that is lost.
+    fn is_log(&self) -> bool {
+        LOG.get().is_some_and(|log| Arc::ptr_eq(&log.0, &self.0))
+    }
+}
+
+/// What the writer has told of lines that were lost.
+#[derive(Default)]
+struct Loss {
+    told: u64,
+    at: Option<Tick>,
+    /// The last of them could not be written.
+    goes_on: bool,
+}
+
+impl Loss {
+    /// `ends`: there is no later.
+    fn is_to_be_told(&self, lost: u64, ends: bool) -> bool {
+        lost > self.told && (ends || self.at.is_none_or(|at| tick().since(at) >= BETWEEN))
+    }
+
+    fn tell(&mut self, lost: u64) -> u64 {
+        self.at = Some(tick());
+        lost - std::mem::replace(&mut self.told, lost)
     }
 }
 
 static LOG: OnceLock<Lines> = OnceLock::new();
+static ACCESS: OnceLock<Lines> = OnceLock::new();
 
 /// Notes that these are the lines of this process's log, for [`log_lost`].
 pub fn set_log(lines: &Lines) {
@@ -142,6 +172,15 @@ pub fn set_log(lines: &Lines) {
 /// How many lines of this process's log were lost.
 pub fn log_lost() -> u64 {
     LOG.get().map_or(0, Lines::lost)
+}
+
+/// The same of its access log, for [`access_lost`].
+pub fn set_access(lines: &Lines) {
+    let _ = ACCESS.set(lines.clone());
+}
+
+pub fn access_lost() -> u64 {
+    ACCESS.get().map_or(0, Lines::lost)
 }
 
 impl Writer {

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::config::{self, AccessLog};
-use crate::lines::{Lines, Logged};
+use crate::lines::Lines;
 use crate::proxy::outcome::{AnswerEnd, AnswerSource, Outcome};
 use crate::wire::date;
 use crate::wire::fault::Whose;
@@ -79,25 +79,25 @@ impl LogSink {
         line
     }
 
-    pub fn write(&self, mut line: Box<LogLine>, outcome: &Outcome) -> Logged {
+    pub fn write(&self, mut line: Box<LogLine>, outcome: &Outcome) {
         thread_local! {
             static TEXT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
         }
-        let logged = TEXT.with_borrow_mut(|text| {
+        TEXT.with_borrow_mut(|text| {
             text.clear();
             match self.format {
                 AccessLog::Json => json_line(&line, outcome, text),
                 _ => text_line(&line, outcome, text),
             }
             text.push(b'\n');
-            self.lines.put(text)
+            // Counted where it is lost.
+            let _ = self.lines.put(text);
         });
         let mut spare = self.spare.borrow_mut();
         if spare.len() < SPARE && line.target.capacity() <= ROOM {
             [&mut line.target, &mut line.node, &mut line.cache].into_iter().for_each(Vec::clear);
             spare.push(line);
         }
-        logged
     }
 }
 

@@ -64,7 +64,6 @@ pub struct FrontCounters {
     pub sent_on: Count,
     /// Reports to the control plane that did not fit.
     pub reports_lost: Count,
-    pub log_lines_lost: Count,
 }
 
 /// How a handshake with a client ended.
@@ -228,10 +227,10 @@ const FAMILIES: &[FamilySpec] = &[
     ),
     (
         LOST,
-        "What was dropped because a queue was full.",
+        "What was dropped because a queue was full, or could not be written.",
         MetricKind::Counter,
         "what",
-        &[("report", |c| &c.reports_lost), ("log_line", |c| &c.log_lines_lost)],
+        &[("report", |c| &c.reports_lost)],
     ),
 ];
 
@@ -250,8 +249,10 @@ pub fn samples(workers: &[Arc<FrontCounters>]) -> Vec<Sample> {
         }
         if *name == LOST {
             // What no worker counts.
-            let labels = vec![("what", "diagnostic".to_owned())];
-            samples.push(Sample { name, help, kind: *kind, labels, value: lines::log_lost() as f64 });
+            for (what, lost) in [("log_line", lines::access_lost()), ("diagnostic", lines::log_lost())] {
+                let labels = vec![("what", what.to_owned())];
+                samples.push(Sample { name, help, kind: *kind, labels, value: lost as f64 });
+            }
         }
     }
     samples.extend(faults(workers));

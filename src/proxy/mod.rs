@@ -52,7 +52,7 @@ use crate::clock;
 use crate::cluster::membership::zk::front_id;
 use crate::cluster::{ControlPlane, NO_NODES};
 use crate::config::{AccessLog, Address, Config, size};
-use crate::lines::{GATHER, Lines};
+use crate::lines::{self, GATHER, Lines};
 use crate::net::descriptors;
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
@@ -96,6 +96,7 @@ async fn control(config: Config, spawn: bool, mut shutdown: Shutdown) -> Result<
     let https = https.map_err(StartError)?.map(Arc::new);
     let (out, writer) =
         Lines::to(std::io::stdout(), "access log", GATHER).map_err(|e| cannot("start the access log", &e))?;
+    lines::set_access(&out);
     let log = accesslog::LogSink::new(&config.log, out.clone());
     let hot = hot::Hot::new(&config, front.via[1].clone());
     account::set_limit(config.hot.memory / OF_HOT);

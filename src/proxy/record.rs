@@ -3,7 +3,6 @@
 use super::accesslog::{LogLine, LogSink};
 use super::link::Shared;
 use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Outcome, Verdict};
-use crate::lines::Logged;
 use crate::net::serve::Interim;
 use crate::wire::fault::{Blame, Kind, Whose};
 use http::StatusCode;
@@ -107,10 +106,8 @@ impl Drop for Record {
             self.outcome.end = AnswerEnd::ClientSilent;
         }
         self.count();
-        if let Some((log, line)) = self.line.take()
-            && log.write(line, &self.outcome) == Logged::Dropped
-        {
-            self.shared.counters.log_lines_lost.add(1);
+        if let Some((log, line)) = self.line.take() {
+            log.write(line, &self.outcome);
         }
     }
 }

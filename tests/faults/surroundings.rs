@@ -1,7 +1,7 @@
 //! What stands around it: logs, folders, descriptors, program files, clocks.
 
 use crate::support::cluster::program;
-use crate::support::unread::{READERS, stdout_until_ready};
+use crate::support::unread::{READERS, stdout_closed_when_ready, stdout_until_ready};
 use crate::support::*;
 use rustix::process::Signal;
 use std::collections::BTreeSet;
@@ -66,6 +66,26 @@ fn an_access_log_that_nobody_reads_costs_no_request_and_does_not_keep_it_from_en
     let begun = std::time::Instant::now();
     assert_eq!(cluster.terminate(Signal::TERM).code(), Some(0));
     assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?} to end", begun.elapsed());
+}
+
+#[test]
+fn lines_of_the_access_log_that_cannot_be_written_are_counted_and_warned_of_once() {
+    let origin = origin();
+    let cluster = Setup::default().set("log", "access", "text").start_as(None, stdout_closed_when_ready);
+    let mut client = cluster.connect();
+    for n in 0..100 {
+        assert_eq!(client.get(&origin.url(&format!("/{n}"))).status, 200);
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    let of_log = |line: &&str| line.starts_with("ringhold_front_lost_total{what=\"log_line\"}");
+    until_true("all of them are counted", PATIENCE, || {
+        let metrics = cluster.manage("GET", "/metrics", "").text();
+        let lost: f64 = metrics.lines().find(of_log).unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        // The first may have been written before the reader had left.
+        lost >= 99.0
+    });
+    let warnings = cluster.said().matches("lines of the access log were lost").count();
+    assert_eq!(warnings, 1, "{}", cluster.said());
 }
 
 fn socket_folder(cluster: &Cluster) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Where a program writes to that nobody reads.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -44,6 +44,21 @@ impl Reader {
 
 /// A pipe for standard output of which the first lines are read, up to the ready line, and then nothing.
 pub fn stdout_until_ready(command: &mut Command) {
+    read_until_ready(command, |reader| {
+        // It stays open, and unread, until the test's process ends.
+        loop {
+            thread::park();
+            let _ = &reader;
+        }
+    });
+}
+
+/// The same, and then its reader leaves: writing fails.
+pub fn stdout_closed_when_ready(command: &mut Command) {
+    read_until_ready(command, drop);
+}
+
+fn read_until_ready(command: &mut Command, then: impl FnOnce(File) + Send + 'static) {
     let (reader, writer) = pipe();
     command.stdout(Stdio::from(OwnedFd::from(writer)));
     let path = command.get_current_dir().expect("it has a folder").join("stdout");
@@ -58,11 +73,7 @@ pub fn stdout_until_ready(command: &mut Command) {
             }
         }
         fs::write(path, said).expect("a file can be written");
-        // It stays open, and unread, until the test's process ends.
-        loop {
-            thread::park();
-            let _ = lines.by_ref();
-        }
+        then(lines.into_inner());
     });
 }
 
