@@ -55,7 +55,6 @@ impl ControlPlane {
             supervisor,
             reports,
             departed: Departed::default(),
-            manners: Arc::default(),
             tasks: Mutex::default(),
             config,
         });

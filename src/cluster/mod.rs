@@ -25,7 +25,7 @@ use crate::clock;
 use crate::config::{Config, NodePlace};
 use crate::net::drain::StartError;
 use health::{Health, undelivered};
-use invalidation::broadcast::{self, FrontListener, Hearing, Manners};
+use invalidation::broadcast::{self, FrontListener, Hearing};
 use invalidation::queues::{self, Invalid};
 use link::Link;
 use membership::departed::Departed;
@@ -76,7 +76,6 @@ pub struct ControlPlane {
     supervisor: Option<Supervisor>,
     reports: Reports,
     departed: Departed,
-    manners: Arc<Manners>,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -132,7 +131,6 @@ impl ControlPlane {
             supervisor,
             reports,
             departed: Departed::default(),
-            manners: Arc::default(),
             tasks: Mutex::default(),
         });
         cluster.begin(incoming);
@@ -337,10 +335,10 @@ impl ControlPlane {
         self.departed.list(clock::tick(), self.config.ring.handover)
     }
 
-    /// Has the other fronts drop their copies. `insist`: also those that have left, or did not answer just now.
-    async fn tell_fronts(&self, what: &[Outdated], insist: bool) -> Vec<(String, Hearing)> {
-        let listeners = self.listeners(insist.then_some(self.config.ring.handover));
-        broadcast::tell(&self.health, &self.config.cluster, &self.manners, listeners, what, insist).await
+    /// Has the other fronts drop their copies, also those that have left.
+    async fn tell_fronts(&self, what: &[Outdated]) -> Vec<(String, Hearing)> {
+        let listeners = self.listeners(Some(self.config.ring.handover));
+        broadcast::tell(&self.health, &self.config.cluster, listeners, what).await
     }
 
     /// The other fronts; `past`: also those that have left within so long.

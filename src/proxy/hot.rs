@@ -24,7 +24,8 @@ use crate::wire::written::{field, status_line};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -38,6 +39,14 @@ const SPREAD: u64 = STANDS / 5;
 const ENDS: u64 = 2 * STANDS;
 /// What became invalid through another front is served no longer than this.
 pub const RUNS_OUT: Duration = Duration::from_millis(ENDS);
+/// Who changes something through another front waits for so long until this one has heard: if it has stood still for longer, its
+/// copies may be of before.
+const STOOD_STILL: Duration = Duration::from_millis(500);
+/// If for so long, nobody may wait for it any more (`LEAVE` in `cluster/invalidation/queues.rs`), until the others have found out
+/// that it is back.
+const WAS_AWAY: Duration = Duration::from_secs(1);
+/// That takes them a try of a second, a pause of half of one and another try at most.
+const RESTS: u64 = 2500;
 /// Bodies up to this many bytes, or a 64th of the memory.
 const LARGEST: u64 = 1024 * 1024;
 /// Places in the record of what was hit lately.
@@ -55,6 +64,10 @@ pub struct Hot {
     largest: u64,
     /// Grows with every removal: what was fetched before is not kept after.
     generation: AtomicU64,
+    /// When some worker had its turn last; the end of time: none had yet.
+    turn: AtomicU64,
+    /// What was asked before is not copied, and no copy of it is served.
+    from: AtomicU64,
     /// Groups that became invalid.
     groups: RwLock<Groups>,
     /// What was hit lately: a copy is made at the second hit.
@@ -125,6 +138,8 @@ impl Hot {
                 rules: Rules::new(&config.cache.targeted),
                 largest: LARGEST.min(memory / 64),
                 generation: AtomicU64::new(0),
+                turn: AtomicU64::new(u64::MAX),
+                from: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),
                 seen: Recent::new(SEEN),
                 via,
@@ -134,7 +149,25 @@ impl Hot {
 
     pub fn since(&self) -> Generation {
         let at = tick();
+        self.look_back(at);
         Generation { generation: self.generation(), at, asked: clock::time(at) }
+    }
+
+    /// Some worker has its turn, which it has many times a second.
+    pub fn turn(&self, now: Tick) {
+        self.look_back(now);
+        self.turn.store(now.0, Release);
+    }
+
+    /// After this process had stood still: others may have changed something meanwhile, and did not wait for it to hear.
+    fn look_back(&self, now: Tick) {
+        let stood_still = now.since(Tick(self.turn.load(Acquire)));
+        if stood_still >= STOOD_STILL {
+            let rest = if stood_still >= WAS_AWAY { RESTS } else { 0 };
+            self.from.fetch_max(now.0 + rest, Relaxed);
+            // Whoever sees this sees that.
+            self.turn.store(now.0, Release);
+        }
     }
 
     fn generation(&self) -> u64 {
@@ -188,6 +221,9 @@ impl Hot {
     }
 
     fn is_outdated(&self, copy: &Copy) -> bool {
+        if copy.ends - ENDS < self.from.load(Relaxed) {
+            return true;
+        }
         let entry = copy.entry();
         let key = || Key::parse(std::str::from_utf8(entry.key()).ok()?).ok();
         let outdate = |key: Key| {
@@ -246,8 +282,8 @@ impl Hot {
     fn copy(&self, candidate: CopyCandidate, body: impl FnOnce() -> HotBody, now: Timestamp) -> Option<Arc<Copy>> {
         let CopyCandidate { since, key, request, mut response, node, local, ttl } = candidate;
         let Generation { at: Tick(made), asked, .. } = since;
-        // It would be kept beyond the time after which nobody has to hear of a purge any more.
-        if tick().0 >= made + ENDS {
+        // It would be kept beyond the time after which nobody has to hear of a purge any more, or is of before.
+        if tick().0 >= made + ENDS || made < self.from.load(Relaxed) {
             return None;
         }
         let terms =

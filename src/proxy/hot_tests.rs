@@ -48,6 +48,30 @@ fn who_comes_when_a_copy_is_due_does_not_wait_unless_it_is_a_second_old_by_then(
 }
 
 #[test]
+fn a_front_that_stood_still_serves_nothing_copied_before_and_one_that_was_away_rests() {
+    for (stood_still, kept, copies_after) in
+        [(400, true, 0), (500, false, 0), (1000, false, RESTS), (60_000, false, RESTS)]
+    {
+        let (hot, key) = (hot(1 << 20), Key::parse("http://h/").unwrap());
+        hot.keep(candidate(&hot, &key), vec![Bytes::from_static(b"x")], Timestamp(0));
+        let at = Tick(hot.copies.get(key.hash()).unwrap().ends - ENDS);
+        let before = |ago| hot.turn.store(at.0 - ago, Release);
+        before(stood_still);
+        // Whoever comes first: a request, or a worker's turn.
+        let stands = || hot.standing(key.hash(), b"http://h/", at).is_some();
+        hot.look_back(Tick(at.0 + 1));
+        assert_eq!(stands(), kept, "a copy of before, when {stood_still} ms were without a turn");
+        let copies = |after: u64| {
+            let mut candidate = candidate(&hot, &key);
+            candidate.since.at = Tick(at.0 + 1 + after);
+            hot.copy(candidate, || HotBody::In(vec![Bytes::from_static(b"x")]), Timestamp(0)).is_some()
+        };
+        assert!(copies(copies_after), "copies are made again after {copies_after} ms");
+        assert!(copies_after == 0 || !copies(copies_after - 1), "and not before");
+    }
+}
+
+#[test]
 fn copies_that_were_made_together_are_not_all_asked_for_again_together() {
     let made = 12_345;
     let mut due = [0; STANDS as usize + 1];
@@ -87,6 +111,7 @@ fn a_copys_time_counts_from_its_request_and_is_over_before_a_slow_reader_ends() 
 /// As a request does on its way: a look at once, one before the node is asked, and a copy of the node's hit. Whether there
 /// was one.
 fn asked(hot: &Hot, url: &str) -> bool {
+    hot.turn(tick());
     let key = Key::parse(url).unwrap();
     if hot.standing(key.hash(), url.as_bytes(), tick()).is_some() {
         return true;

@@ -140,6 +140,7 @@ pub async fn sweep(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         count += 1;
+        worker.hot.iter().for_each(|hot| hot.turn(clock::tick()));
         if count % TIDY == 0 {
             worker.hot.iter().for_each(|hot| hot.tidy());
             trim.look(account::freed());

@@ -273,6 +273,56 @@ fn the_copies_of_other_fronts_are_dropped_at_once() {
     });
 }
 
+/// Asks for so long, and says what came.
+fn texts_for(front: &Cluster, url: &str, time: Duration) -> Vec<String> {
+    let (mut client, begun) = (front.connect(), Instant::now());
+    let mut texts = Vec::new();
+    while begun.elapsed() < time {
+        texts.push(client.get(url).text());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    texts
+}
+
+#[test]
+fn a_front_that_was_away_hears_of_what_changes_when_it_is_back_before_the_client_is_answered() {
+    if !wanted("ZooKeeper: a front that was away") {
+        return;
+    }
+    let _alone = alone();
+    let zookeeper = Zookeeper::alone();
+    let start = |number| {
+        let machine = machine(&zookeeper.connect(), number).set("hot", "memory", HOT);
+        machine.set("zookeeper", "session", "30s").start()
+    };
+    let (a, b) = (start(2), start(3));
+    until_ring(&[&a, &b], 2);
+    let (origin, edition) = editions();
+    let (url, other) = (origin.url("/o/page"), origin.url("/o/other"));
+    until_hot(&b, &url);
+    // So short that all wait for it, and so long that none does any more.
+    for (round, (away, back)) in [(1300, 350), (1300, 350), (3500, 0), (3500, 2500)].into_iter().enumerate() {
+        texts_for(&b, &url, Duration::from_millis(50));
+        b.signal(Signal::STOP);
+        let stopped = Instant::now();
+        assert_eq!(a.ask("POST", &other, "", b"x").status, 200);
+        std::thread::sleep(Duration::from_millis(away).saturating_sub(stopped.elapsed()));
+        if away > 3000 {
+            let begun = Instant::now();
+            assert_eq!(a.ask("POST", &other, "", b"x").status, 200);
+            assert!(begun.elapsed() < Duration::from_millis(250), "waited {:?} for nobody", begun.elapsed());
+        }
+        b.signal(Signal::CONT);
+        texts_for(&b, &url, Duration::from_millis(back));
+        let new = (round + 2).to_string();
+        edition.store(round + 2, Ordering::SeqCst);
+        assert_eq!(a.ask("POST", &url, "", b"x").status, 200);
+        let texts = texts_for(&b, &url, Duration::from_millis(700));
+        let old = texts.iter().filter(|text| **text != new).count();
+        assert_eq!(old, 0, "of {} answers after {away} ms away and {back} ms back", texts.len());
+    }
+}
+
 #[test]
 fn a_stranger_cannot_make_a_front_forget() {
     if !wanted("ZooKeeper: strangers and copies") {

@@ -1,7 +1,6 @@
 //! What one front tells the others: what was purged or made invalid, for their own copies (docs/link.md, From front to
 //! front). It goes to where they serve clients, and each message carries its proof: their admin API may be on loopback.
 
-use crate::clock::{Tick, tick};
 use crate::cluster::health::monitor::Health;
 use crate::cluster::views::Outdated;
 use crate::config::ClusterConfig as Secrets;
@@ -11,8 +10,7 @@ use crate::wire::proof::{self, Nonce, Tag};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
@@ -21,9 +19,6 @@ pub const PATH: &str = "/invalidate";
 const LIMIT: Duration = Duration::from_secs(1);
 /// The label of what an announcement seals.
 const ANNOUNCES: &str = "ringhold announces";
-/// A front that did not answer is left alone for so long, but for purges: its copies run out by then.
-const LEAVE: Duration = Duration::from_secs(2);
-
 /// A text and the proof that a member of the cluster has written it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sealed {
@@ -121,32 +116,24 @@ pub enum Hearing {
     Apart,
     /// The same, with the reason.
     Missed(String),
+    /// Nothing listens there, though its session has not ended: it serves nobody just now.
+    Refused(String),
     /// Its process has ended, and its copies with it.
     Ended,
 }
 
-/// Whom to leave alone, and until when.
-#[derive(Debug, Default)]
-pub struct Manners(Mutex<BTreeMap<String, Tick>>);
-
-/// Tells all of them at the same time. `insist`: also who did not answer just now.
+/// Tells all of them at the same time.
 pub async fn tell(
     health: &Arc<Health>,
     secrets: &Secrets,
-    manners: &Arc<Manners>,
     listeners: Vec<FrontListener>,
     what: &[Outdated],
-    insist: bool,
 ) -> Vec<(String, Hearing)> {
     let mut telling = JoinSet::new();
     for listener in listeners {
-        if !insist && manners.leave_alone(&listener.id) {
-            continue;
-        }
-        let (health, secrets, manners, what) = (health.clone(), secrets.clone(), manners.clone(), what.to_vec());
+        let (health, secrets, what) = (health.clone(), secrets.clone(), what.to_vec());
         telling.spawn(async move {
             let hearing = one(&health, &secrets, &listener, what).await;
-            manners.note(&listener.id, &hearing);
             (listener.id, hearing)
         });
     }
@@ -155,11 +142,13 @@ pub async fn tell(
     hearings
 }
 
-async fn one(health: &Health, secrets: &Secrets, listener: &FrontListener, what: Vec<Outdated>) -> Hearing {
+/// Tells one of them; nothing: whether it hears at all.
+pub async fn one(health: &Health, secrets: &Secrets, listener: &FrontListener, what: Vec<Outdated>) -> Hearing {
     let Some(address) = &listener.address else { return Hearing::Apart };
     // One that is told in clear has no copy of what is https: its nodes are none that were to be asked for that.
-    let what: Vec<Outdated> = what.into_iter().filter(|what| listener.tls || !what.is_https()).collect();
-    if what.is_empty() {
+    let (asks, all) = (what.is_empty(), what.into_iter());
+    let what: Vec<Outdated> = all.filter(|what| listener.tls || !what.is_https()).collect();
+    if what.is_empty() && !asks {
         return Hearing::Told;
     }
     let mut tries: Vec<Option<&str>> = secrets.secrets().map(Some).collect();
@@ -177,6 +166,7 @@ async fn one(health: &Health, secrets: &Secrets, listener: &FrontListener, what:
         hearing = match health.link().tell(address, in_tls, PATH, proof, body.into(), LIMIT).await {
             Ok((status, body)) => heard(status, &body, &told, secrets),
             Err(trouble) if trouble.is_refusal() && listener.past => return Hearing::Ended,
+            Err(trouble) if trouble.is_refusal() => return Hearing::Refused(trouble.to_string()),
             Err(trouble) => return Hearing::Missed(trouble.to_string()),
         };
         if hearing == Hearing::Told {
@@ -197,22 +187,6 @@ fn heard(status: StatusCode, body: &Bytes, told: &Announcement, secrets: &Secret
     match heard.is_some_and(|heard| heard.front == told.to && heard.nonce == told.nonce) {
         true => Hearing::Told,
         false => Hearing::Missed("something else answers there".to_owned()),
-    }
-}
-
-impl Manners {
-    fn leave_alone(&self, id: &str) -> bool {
-        let now = tick();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).is_some_and(|since| now.since(*since) < LEAVE)
-    }
-
-    fn note(&self, id: &str, hearing: &Hearing) {
-        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        left.retain(|_, since| tick().since(*since) < LEAVE);
-        match hearing {
-            Hearing::Missed(_) => drop(left.insert(id.to_owned(), tick())),
-            Hearing::Told | Hearing::Apart | Hearing::Ended => drop(left.remove(id)),
-        }
     }
 }
 

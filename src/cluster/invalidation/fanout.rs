@@ -15,11 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// A node that has not heard by then is doubted: before the client is answered that has changed something, and early enough
 /// for the fronts to hear of it too.
 const NODES: Duration = Duration::from_millis(350);
 const LIMIT: Duration = Duration::from_secs(1);
+/// So often at least it is looked which fronts are there.
+const LOOK: Duration = Duration::from_secs(10);
 /// So much of what a node says is passed on where it refuses.
 const WHY: usize = 200;
 /// So many nodes that have left are told at the same time.
@@ -30,11 +33,17 @@ type Delivered = (Arc<[Outdated]>, UntilTold);
 
 async fn tell_fronts(mut settled: mpsc::Receiver<Delivered>, cluster: Arc<ControlPlane>) {
     let mut lines = QueuedLines::default();
-    let (health, secrets, manners) = (cluster.health.clone(), cluster.config.cluster.clone(), cluster.manners.clone());
-    let teller = Teller { health, secrets, manners };
-    while let Some((what, told)) = settled.recv().await {
-        let (listeners, told) = (cluster.listeners(None), Arc::new(told));
+    let teller = Teller { health: cluster.health.clone(), secrets: cluster.config.cluster.clone() };
+    loop {
+        let next = timeout(LOOK, settled.recv()).await;
+        let listeners = cluster.listeners(None);
+        // Also where nothing is to be told: who has left is not called any more.
         lines.keep_fronts(&listeners);
+        let (what, told) = match next {
+            Ok(Some((what, told))) => (what, Arc::new(told)),
+            Ok(None) => return,
+            Err(_) => continue,
+        };
         for listener in &listeners {
             lines.tell(&teller, listener, Item { what: what.clone(), due: tick(), _told: told.clone() });
         }
@@ -133,11 +142,11 @@ impl ControlPlane {
         if !purged.missed.is_empty() || purged.unsure.is_some() {
             self.until_kept().await;
         }
-        for (id, hearing) in self.tell_fronts(&what, true).await {
-            purged.waits |= matches!(hearing, Hearing::Apart | Hearing::Missed(_));
+        for (id, hearing) in self.tell_fronts(&what).await {
+            purged.waits |= matches!(hearing, Hearing::Apart | Hearing::Missed(_) | Hearing::Refused(_));
             match hearing {
                 Hearing::Told => purged.fronts.push(id),
-                Hearing::Missed(why) => purged.missed.push((id, why)),
+                Hearing::Missed(why) | Hearing::Refused(why) => purged.missed.push((id, why)),
                 Hearing::Apart | Hearing::Ended => {}
             }
         }

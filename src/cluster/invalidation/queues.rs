@@ -1,7 +1,7 @@
 //! A queue for each who is to be told of what became invalid, so that one who does not answer holds up nobody else. What
 //! comes while one is told is told to it together afterwards.
 
-use super::broadcast::{self, FrontListener, Manners};
+use super::broadcast::{self, FrontListener, Hearing};
 use crate::clock::{Tick, tick};
 use crate::cluster::health::monitor::Health;
 use crate::cluster::views::{Node, Outdated, UntilTold};
@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 /// Invalidations that wait to be told; when there are more, nodes are asked to validate everything instead.
 pub const QUEUE: usize = 1024;
@@ -21,6 +22,12 @@ pub const BATCH: usize = 256;
 /// And so many bytes of URLs, before the last: a node reads four times as much (`BODY_LIMIT`), and one answer names three
 /// URLs at most, each made of parts of two heads.
 const BYTES: usize = 256 * 1024;
+/// After so long without an answer nobody waits for a front: what it had copied before serves nobody any more.
+const LEAVE: Duration = Duration::from_secs(2);
+/// Between two tries while somebody waits.
+const PAUSE: Duration = Duration::from_millis(100);
+/// And while nobody does: it may be there and never answer as it should.
+const KNOCK: Duration = Duration::from_millis(500);
 
 /// What became invalid by an answer through the node `by`, which knows it already.
 #[derive(Debug)]
@@ -130,7 +137,6 @@ impl QueuedLines<FrontListener> {
 pub struct Teller {
     pub health: Arc<Health>,
     pub secrets: Secrets,
-    pub manners: Arc<Manners>,
 }
 
 async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: Arc<Node>) {
@@ -155,13 +161,54 @@ async fn tell_node(mut items: mpsc::Receiver<Item>, health: Arc<Health>, node: A
     }
 }
 
+/// A front that does not answer is told again and again, and whoever waits for that waits, until what it had copied before
+/// has run out. From then on nobody waits for it, and it is asked whether it is back.
 async fn tell_front(mut items: mpsc::Receiver<Item>, teller: Teller, listener: FrontListener) {
-    let Teller { health, secrets, manners } = teller;
     let mut batch: Vec<Item> = Vec::new();
     while next(&mut items, &mut batch).await {
         let what: Vec<Outdated> = batch.iter().flat_map(|item| &*item.what).cloned().collect();
-        broadcast::tell(&health, &secrets, &manners, vec![listener.clone()], &what, false).await;
+        let begun = tick();
+        while let Err(why) = teller.tell(&listener, &what).await {
+            if tick().since(begun) >= LEAVE {
+                batch.clear();
+                let id = &listener.id;
+                tracing::warn!("front {id} may give what was changed through others for 2 s, until it answers: {why}");
+                if !is_back(&mut items, &teller, &listener).await {
+                    return;
+                }
+                tracing::info!("front {id} answers again");
+                break;
+            }
+            sleep(PAUSE).await;
+        }
         batch.clear();
+    }
+}
+
+/// Waits until a front answers, and lets go meanwhile whoever waits for it. `false`: nobody is to tell it anything any more.
+async fn is_back(items: &mut mpsc::Receiver<Item>, teller: &Teller, listener: &FrontListener) -> bool {
+    let answers = async {
+        while teller.tell(listener, &[]).await.is_err() {
+            sleep(KNOCK).await;
+        }
+    };
+    tokio::pin!(answers);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut answers => return true,
+            item = items.recv() => if item.is_none() { return false },
+        }
+    }
+}
+
+impl Teller {
+    /// The reason where it may have copies and has not heard.
+    async fn tell(&self, listener: &FrontListener, what: &[Outdated]) -> Result<(), String> {
+        match broadcast::one(&self.health, &self.secrets, listener, what.to_vec()).await {
+            Hearing::Missed(why) => Err(why),
+            Hearing::Told | Hearing::Apart | Hearing::Refused(_) | Hearing::Ended => Ok(()),
+        }
     }
 }
 
