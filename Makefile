@@ -3,7 +3,7 @@
 # Programs that only the tests use, each with the Debian package that has it.
 TOOLS = certutil:libnss3-tools chromium:chromium curl:curl git:git go:golang-go ip:iproute2 java:default-jdk-headless node:nodejs npm:npm openssl:openssl python3:python3
 
-.PHONY: build test drills check tools
+.PHONY: build test drills compare check tools
 
 build:
 	cargo build --release
@@ -17,6 +17,11 @@ test: build tools tests/cache-tests/node_modules
 drills: build tools
 	@RINGHOLD_TOOLS=1 RINGHOLD_DRILLS=full RINGHOLD_PROGRAM=$(abspath $(or $(CARGO_TARGET_DIR),target))/release/ringhold \
 		cargo test --profile testing --features forced-route --test drills --test disk -- --test-threads=1 --nocapture
+
+# Next to others: their packages, squid-openssl among them, and the tables of bench/RESULTS.md (two hours; see bench/compare --help).
+compare: build
+	bench/peers install
+	bench/compare
 
 # The HTTP working group's own tests of caches, at the versions that the lock file pins.
 tests/cache-tests/node_modules: tests/cache-tests/package-lock.json | tools
