@@ -42,18 +42,18 @@ pub fn run(config: &Config, what: &DiskCommand) -> Result<(), CommandFailure> {
 /// The nodes' folders, by id: those that are named, or all.
 fn folders(config: &Config, ids: &[String]) -> Result<Vec<(String, PathBuf)>, CommandFailure> {
     let path = &config.disk.path;
-    let none = |what: String| CommandFailure(format!("{what} has nothing on disk ([disk] path of {})", config.source));
+    let none = |what: String| CommandFailure(format!("{what} on disk ([disk] path of {})", config.source));
     if !ids.is_empty() {
         let there = |id: &String| match path.join(id) {
             folder if folder.join("id").is_file() => Ok((id.clone(), folder)),
-            folder => Err(none(format!("{}: {id}", folder.display()))),
+            folder => Err(none(format!("{}: {id} has nothing", folder.display()))),
         };
         return ids.iter().map(there).collect();
     }
     let found = match std::fs::read_dir(path) {
         Ok(found) => found,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            return Err(none(format!("{}: no node", path.display())));
+            return Err(none(format!("{}: no node has anything", path.display())));
         }
         Err(cause) => return Err(CommandFailure(format!("{}: {cause}", path.display()))),
     };
@@ -61,7 +61,7 @@ fn folders(config: &Config, ids: &[String]) -> Result<Vec<(String, PathBuf)>, Co
     let named = folders.filter_map(|folder| Some((folder.file_name()?.to_str()?.to_owned(), folder)));
     let mut named: Vec<_> = named.collect();
     named.sort();
-    if named.is_empty() { Err(none(format!("{}: no node", path.display()))) } else { Ok(named) }
+    if named.is_empty() { Err(none(format!("{}: no node has anything", path.display()))) } else { Ok(named) }
 }
 
 fn shown(report: &FolderReport, is_ours: bool) -> String {
