@@ -6,6 +6,7 @@ use super::worker::{Client, Worker};
 use crate::clock;
 use crate::cluster::views::{Node, Outdated, Report, UntilTold};
 use crate::policy;
+use crate::wire::link::OwnerWord;
 use crate::wire::status;
 use crate::wire::target::Key;
 use http::{Method, Response};
@@ -64,7 +65,7 @@ pub async fn renewed(
         return None;
     }
     forget(client, key, std::slice::from_ref(key), &[]);
-    if !answer.head.was_lent && !client.worker.front.doubled.may_have_had(key.hash()) {
+    if answer.head.owner != Some(OwnerWord::Lent) && !client.worker.front.doubled.may_have_had(key.hash()) {
         return None;
     }
     if answer.small_body().is_none() && answer.head.fields.verdict().is_some_and(status::is_stored) {

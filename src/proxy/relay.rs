@@ -11,6 +11,7 @@ use crate::net::http1::Upload;
 use crate::net::prove::turns_away;
 use crate::wire::fault::{Blame, Fault, Kind};
 use crate::wire::length::BodyLength;
+use crate::wire::link::OwnerWord;
 use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
@@ -77,7 +78,7 @@ pub async fn relay(
         let request = &link::Request { peer, tenure, doubtful, ..*request };
         let broken = match attempt(worker, pool, request, upload).await {
             // It has nothing of the owner's, which comes next.
-            Ok(answer) if instead && answer.head.asks_owner => {
+            Ok(answer) if instead && answer.head.owner == Some(OwnerWord::Ask) => {
                 worker.shared.counters.sent_on.add(1);
                 continue;
             }

@@ -30,6 +30,26 @@ pub const ASK: &str = "ask";
 /// What the answer takes the place of was lent: other nodes may have it.
 pub const LENT: &str = "lent";
 
+/// What a node says of the owner to a front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnerWord {
+    /// [`ASK`]
+    Ask,
+    /// [`LENT`]
+    Lent,
+}
+
+impl OwnerWord {
+    /// `None`: it says something else.
+    pub fn read(value: &[u8]) -> Option<OwnerWord> {
+        match value {
+            _ if value == ASK.as_bytes() => Some(OwnerWord::Ask),
+            _ if value == LENT.as_bytes() => Some(OwnerWord::Lent),
+            _ => None,
+        }
+    }
+}
+
 /// From one node to another that asks it: the age of the answer in milliseconds, `Age` being cut to seconds.
 pub const AGE: HeaderName = HeaderName::from_static("ringhold-age");
 

@@ -42,25 +42,14 @@ impl Asked {
         Asked { method: Method::POST, framing, ..Asked::get() }
     }
     fn request(&self) -> Request<'_> {
+        let (said, client) = (Said::Map(&self.headers), b"ringhold-client: local\r\n");
+        let ours = crate::net::shares::ClientId::OURS;
         Request {
-            interim: None,
-            method: &self.method,
-            key: &self.key,
-            said: Said::Map(&self.headers),
-            version: Version::HTTP_11,
-            from: crate::net::shares::ClientId::OURS,
-            client: b"ringhold-client: local\r\n",
             te_trailers: true,
             upgrade: self.upgrade.as_ref(),
             framing: self.framing,
             expect: self.expect,
-            forwarded_for: None,
-            peer: None,
-            tenure: None,
-            held: false,
-            doubtful: false,
-            tie: None,
-            pathless: false,
+            ..Request::new(&self.method, &self.key, said, Version::HTTP_11, ours, client)
         }
     }
 }

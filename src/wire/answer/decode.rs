@@ -2,10 +2,11 @@
 
 use super::fields::{Fields, Length};
 use super::tidy;
+use crate::wire::connection_auth;
 use crate::wire::fault::Blame;
 use crate::wire::field::FieldId;
 use crate::wire::length::BodyLength;
-use crate::wire::{connection_auth, link};
+use crate::wire::link::{self, OwnerWord};
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use std::mem::MaybeUninit;
@@ -37,10 +38,8 @@ pub struct Head<B = Bytes> {
     pub told_length: Option<u64>,
     /// `Ringhold-Fault`: whose fault it is, where the node knows already.
     pub blame: Option<Blame>,
-    /// `Ringhold-Owner: ask`: the owner is to be asked.
-    pub asks_owner: bool,
-    /// Other nodes may have what this takes the place of (`Ringhold-Owner: lent`).
-    pub was_lent: bool,
+    /// `Ringhold-Owner`: whether the owner is to be asked, or other nodes may have what this takes the place of.
+    pub owner: Option<OwnerWord>,
 }
 
 /// Heads with more fields than this are parsed with an allocation.
@@ -100,10 +99,9 @@ pub fn seen(buf: &[u8], bounds: Bounds, bodiless: bool) -> Result<Option<(Head<&
 impl Head<&[u8]> {
     /// With its text in `head`, which is the same.
     pub fn kept(self, head: Bytes) -> Head {
-        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner, was_lent } =
-            self;
+        let Head { status, version, fields, ends, keep, local, challenges, told_length, blame, owner } = self;
         let fields = fields.kept(head);
-        Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner, was_lent }
+        Head { status, version, fields, ends, keep, local, challenges, told_length, blame, owner }
     }
 }
 
@@ -151,8 +149,7 @@ fn parse<'b>(
         challenges: false,
         told_length: None,
         blame: None,
-        asks_owner: false,
-        was_lent: false,
+        owner: None,
     };
     let mut end = starts(0);
     for (n, field) in response.headers.iter().enumerate() {
@@ -207,8 +204,7 @@ struct Framing<'b> {
     challenges: bool,
     told_length: Option<u64>,
     blame: Option<Blame>,
-    asks_owner: bool,
-    was_lent: bool,
+    owner: Option<OwnerWord>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -243,10 +239,7 @@ impl<'b> Framing<'b> {
             FieldId::LinkReach => self.local |= link::is_reach_local(value),
             FieldId::LinkLength => self.told_length = decimal(value),
             FieldId::LinkFault => self.blame = Blame::read(value),
-            FieldId::LinkOwner => {
-                self.asks_owner |= value == link::ASK.as_bytes();
-                self.was_lent |= value == link::LENT.as_bytes();
-            }
+            FieldId::LinkOwner => self.owner = self.owner.or(OwnerWord::read(value)),
             _ => {}
         }
         Ok(())
@@ -315,10 +308,9 @@ impl<'b> Framing<'b> {
         } else {
             self.ends(version)?
         };
-        let Framing { fields, closes, persists, local, challenges, told_length, blame, asks_owner, was_lent, .. } =
-            self;
+        let Framing { fields, closes, persists, local, challenges, told_length, blame, owner, .. } = self;
         let keep = persists && !closes;
-        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame, asks_owner, was_lent })
+        Ok(Head { status, version, fields, ends, keep, local, challenges, told_length, blame, owner })
     }
 
     fn ends(&mut self, version: Version) -> Result<BodyLength, &'static str> {
