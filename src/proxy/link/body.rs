@@ -18,6 +18,9 @@ use std::task::{Context, Poll, ready};
 /// would make a map of its own, whose pages cost more than that. For a client that has left the last one
 /// lying no more than [`READ`] is.
 const MOST: usize = 120 * 1024;
+/// A client has left an answer lying when so many sweeps have passed, so for one [`TICK`](super::shared::TICK) at least: a single one may come in
+/// the moment between two reads. No node cuts a client for less.
+const LYING: u32 = 2;
 /// A node has cut a reader that is too slow for its memory.
 const UNTAKEN: Blame = Blame { whose: Whose::Client, kind: Kind::ConnectionWriteTimeout };
 
@@ -110,11 +113,9 @@ impl LinkBody {
             self.keep &= upload.is_done();
             self.upload = None;
         }
-        let has_waited = conn.link.control.phase() == Phase::Resting && conn.link.control.ticks() > 0;
-        if has_waited {
-            self.is_untaken = true;
-        }
-        let most = if has_waited { READ } else { MOST };
+        let lain = if conn.link.control.phase() == Phase::Resting { conn.link.control.ticks() } else { 0 };
+        self.is_untaken |= lain >= LYING;
+        let most = if lain > 0 { READ } else { MOST };
         let room = room_for(self.content.length(), most);
         match conn.poll_piece(cx, &mut self.buf, room) {
             Poll::Pending => {
