@@ -72,10 +72,22 @@ pub async fn renewed(
         let (worker, by) = (client.worker.clone(), pool.node.clone());
         return Some(Unfinished { worker, key: key.clone(), by, renewal: Some(renewal) });
     }
-    Box::pin(tell(client, vec![newer(key)], pool, vec![renewal])).await;
+    Box::pin(tell_newer(client, key, pool, renewal)).await;
+    None
+}
+
+/// A node has answered in place of one that is up, whose connections were lost: what that one has may be older, and it is asked
+/// again for the next. What is still coming is told of at once as well: nobody who has it will answer others with it.
+pub async fn stood_in(client: &Client, key: &Key, answer: &NodeAnswer, pool: &NodePool, renewal: Renewal) {
+    if answer.head.fields.verdict().is_some_and(|verdict| !status::is_from_cache(verdict)) {
+        tell_newer(client, key, pool, renewal).await;
+    }
+}
+
+async fn tell_newer(client: &Client, key: &Key, pool: &NodePool, renewal: Renewal) {
+    tell(client, vec![newer(key)], pool, vec![renewal]).await;
     // Meanwhile another node may have answered with what it held.
     forget(client, key, std::slice::from_ref(key), &[]);
-    None
 }
 
 fn newer(key: &Key) -> Outdated {

@@ -1,6 +1,8 @@
 //! Asks the owners of a key, in order, until one answers.
 
+use super::effects;
 use super::link::{self, LinkError, NodeAnswer, NodePool, Said};
+use super::renewing::Renewal;
 use super::route::{self, RingQuery, Where};
 use super::tenure::tenure;
 use super::worker::{Client, Worker};
@@ -12,6 +14,7 @@ use crate::net::prove::turns_away;
 use crate::wire::fault::{Blame, Fault, Kind};
 use crate::wire::length::BodyLength;
 use crate::wire::link::OwnerWord;
+use crate::wire::tenure::Tenure;
 use http::{Method, StatusCode};
 use link::Want;
 use std::rc::Rc;
@@ -58,7 +61,7 @@ pub async fn relay(
         try_out(worker, request, &asked);
     }
     let has_body = upload.is_some();
-    let (mut breaks, mut lost) = (0, None);
+    let (mut breaks, mut lost, mut passed) = (0, None, None);
     for candidate in route::candidates(&routing.view, asked) {
         let Some(pool) = routing.pools.get(candidate.index) else { continue };
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
@@ -69,7 +72,11 @@ pub async fn relay(
         let (peer, peer_since) = peer.map_or((None, None), |(node, since)| (Some(node), since));
         let reads = matches!(*request.method, Method::GET | Method::HEAD) && request.tie.is_none();
         let can_ask = asked.proved || pool.node.address.is_private();
-        let tenure = reads.then(|| tenure(view, key, place, candidate, (can_ask, peer_since), tick().0)).flatten();
+        let tenure = || match passed {
+            Some(_) => Some(Tenure::NEW),
+            None => tenure(view, key, place, candidate, (can_ask, peer_since), tick().0),
+        };
+        let tenure = reads.then(tenure).flatten();
         let doubtful = pool.node.is_doubtful();
         let instead = candidate.instead_of.is_some();
         if instead {
@@ -84,6 +91,9 @@ pub async fn relay(
             }
             Ok(answer) => {
                 heed(client, request, &answer);
+                if let Some(passed) = passed {
+                    Box::pin(effects::stood_in(client, request.key, &answer, pool, passed)).await;
+                }
                 return Ok((answer, pool.clone()));
             }
             Err(broken) => broken,
@@ -99,6 +109,11 @@ pub async fn relay(
         worker.shared.counters.failovers.add(1);
         if broken.is_of_connection() {
             lost = Some(fault(&broken, &pool.node.id));
+        }
+        // Of one that is not up it is known since when others answer in its place.
+        let is_lost = broken.is_of_connection() || broken.is_of_greeting();
+        if request.method.is_safe() && !instead && is_lost && pool.node.is_up() {
+            passed = passed.or_else(|| Some(Renewal::of(&worker.front.renewing, request.key.hash())));
         }
     }
     // Somebody is there, and has perhaps done what was asked.

@@ -26,6 +26,8 @@ pub struct Tenure {
 impl Tenure {
     /// Whatever it has.
     pub const ANY: Tenure = Tenure { only: false, own: u64::MAX, lent: u64::MAX, peer: u64::MAX };
+    /// Nothing but what it is asked for now.
+    pub const NEW: Tenure = Tenure { own: 0, lent: 0, ..Tenure::ANY };
 
     /// Whether it may answer with what it received so many milliseconds ago.
     pub fn covers(self, is_lent: bool, millis: u64) -> bool {

@@ -2,6 +2,8 @@
 
 #[path = "links/carried.rs"]
 mod carried;
+#[path = "links/passed.rs"]
+mod passed;
 use crate::support::relay::Relay;
 use crate::support::standalone::Standalone;
 use crate::support::*;
