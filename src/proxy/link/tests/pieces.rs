@@ -53,7 +53,9 @@ async fn end_after(sweeps: usize) -> LinkError {
     while got < piece.len() {
         got += poll_fn(|cx| body.poll(cx)).await.unwrap().unwrap().into_data().unwrap().len();
     }
-    (0..sweeps).for_each(|_| drop(pool.sweep()));
+    for _ in 0..sweeps {
+        pool.sweep();
+    }
     more.notify_one();
     poll_fn(|cx| body.poll(cx)).await.unwrap().unwrap_err()
 }
