@@ -57,6 +57,7 @@ const PURE: &[&str] = &[
     "src/net/serve/http2/answered.rs",
     "src/net/serve/http2/fields.rs",
     "src/net/serve/http2/frames.rs",
+    "src/net/serve/http2/inlet.rs",
     "src/net/serve/limits.rs",
     "src/net/serve/manners.rs",
     "src/net/serve/says.rs",

@@ -6,6 +6,8 @@ mod bounds;
 mod held;
 #[path = "http2/table.rs"]
 mod table;
+#[path = "http2/trailers.rs"]
+mod trailers;
 
 use crate::support::*;
 

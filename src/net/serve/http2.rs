@@ -7,6 +7,7 @@ mod content;
 mod exchange;
 mod fields;
 mod frames;
+pub(super) mod inlet;
 mod outlet;
 
 pub use conn::connection;

@@ -1,6 +1,7 @@
 //! The content of a request on a stream of HTTP/2.
 
 use super::end::BoxError;
+use super::http2::inlet;
 use crate::wire::hop;
 use crate::wire::length::BodyLength;
 use bytes::Bytes;
@@ -61,7 +62,8 @@ impl StreamContent {
     }
 }
 
-fn trailers(mut fields: HeaderMap) -> Option<HeaderMap> {
+fn trailers(fields: HeaderMap) -> Option<HeaderMap> {
+    let mut fields = inlet::unmarked(fields);
     hop::strip_trailers(&mut fields);
     Some(fields).filter(|fields| !fields.is_empty())
 }

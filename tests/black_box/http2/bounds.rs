@@ -112,11 +112,15 @@ fn endless_fields_end_their_connection() {
     is_served(&stage);
     let before = process::resident(stage.cluster.pid());
     let host = stage.host();
-    let first = [(":method", "GET"), (":scheme", "https"), (":authority", &*host), (":path", "/page")];
-    for piece in [Vec::new(), literals(&[("x", "y")]), literals(&[("x", &"y".repeat(16_000))])] {
+    let first = literals(&[(":method", "GET"), (":scheme", "https"), (":authority", &*host), (":path", "/page")]);
+    let pieces = [Vec::new(), literals(&[("x", "y")]), literals(&[("x", &"y".repeat(16_000))])];
+    for (piece, are_trailers) in pieces.iter().flat_map(|piece| [(piece, false), (piece, true)]) {
         let mut frames = stage.frames();
-        frames.send(frame(HEADERS, END_STREAM, 1, &literals(&first)));
-        let flood = frame(CONTINUATION, 0, 1, &piece).repeat(if piece.len() > 100 { 4 } else { 500 });
+        if are_trailers {
+            frames.send(frame(HEADERS, END_HEADERS, 1, &first));
+        }
+        frames.send(frame(HEADERS, END_STREAM, 1, if are_trailers { &[] } else { &first }));
+        let flood = frame(CONTINUATION, 0, 1, piece).repeat(if piece.len() > 100 { 4 } else { 500 });
         let mut sent = 0;
         while sent < 100 << 20 && frames.try_send(&flood).is_ok() {
             sent += flood.len();

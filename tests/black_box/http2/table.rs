@@ -75,6 +75,23 @@ fn what_a_client_sends_has_the_effect_that_the_rfc_says() {
     let ping = |id, flags| frame(PING, flags, id, b"whatever");
     let (a, b) = page.split_at(page.len() / 2);
     let priority = [0, 0, 0, 0, 15];
+    let x_y = literals(&[("x", "y")]);
+    let long = literals(&[("x", &"y".repeat(10_000))]);
+    // These pieces behind a request whose content is to come.
+    let trailers = |pieces: &[&[u8]]| {
+        let mut sent = vec![open(99)];
+        for (n, piece) in pieces.iter().enumerate() {
+            let (kind, first) = if n == 0 { (HEADERS, END_STREAM) } else { (CONTINUATION, 0) };
+            let last = if n + 1 == pieces.len() { END_HEADERS } else { 0 };
+            sent.push(frame(kind, first | last, 99, piece));
+        }
+        sent
+    };
+    // Its method is in the table from here on.
+    let kept = |id| {
+        let rest = block(&pseudo("GET", "/held")[1..], &[]);
+        frame(HEADERS, END_STREAM | END_HEADERS, id, &[b"\x42\x04LOOK", &rest[..]].concat())
+    };
     let cases: Vec<(&str, Vec<Vec<u8>>, Comes)> = vec![
         ("3.4: a request in one frame", vec![get(1)], Answer),
         ("4.1: a frame of a kind that nobody knows", vec![frame(0xbe, 0xff, 0, b"x"), get(1)], Answer),
@@ -221,10 +238,61 @@ fn what_a_client_sends_has_the_effect_that_the_rfc_says() {
             vec![bare(&[(":method", "GET"), (":scheme", "https"), ("x", "y"), (":path", "/page")])],
             Reset(PROTOCOL),
         ),
+        ("8.3: one in trailers", trailers(&[&literals(&[(":method", "GET")])]), Reset(PROTOCOL)),
+        ("8.3: one of answers in trailers", trailers(&[&[0x80 | 8]]), Reset(PROTOCOL)),
+        ("8.3: one by its number, in trailers", trailers(&[&[0x80 | 2]]), Reset(PROTOCOL)),
+        ("8.3: its name by its number, in trailers", trailers(&[b"\x04\x01/"]), Reset(PROTOCOL)),
+        ("8.3: its name in fewer bits, in trailers", trailers(&[b"\x00\x84\xb9\x58\xd3\x3f\x01/"]), Reset(PROTOCOL)),
+        ("8.3: one that nobody knows, in trailers", trailers(&[&literals(&[(":x", "y")])]), Reset(PROTOCOL)),
         (
-            "8.3: one in trailers (malformed; the library drops it unseen)",
-            vec![open(1), frame(HEADERS, 5, 1, &literals(&[(":method", "GET")]))],
+            "8.3: one of an earlier request, in trailers",
+            [vec![kept(1)], trailers(&[&[0x80 | 62]])].concat(),
+            Reset(PROTOCOL),
+        ),
+        (
+            "8.3: its name of an earlier request, in trailers",
+            [vec![kept(1)], trailers(&[b"\x0f\x2f\x01/"])].concat(),
+            Reset(PROTOCOL),
+        ),
+        ("8.3: one behind others, in trailers", trailers(&[&x_y, &[0x80 | 4]]), Reset(PROTOCOL)),
+        ("8.3: one behind a new size, in trailers", trailers(&[&[0x20, 0x3f, 0x01, 0x80 | 4]]), Reset(PROTOCOL)),
+        ("8.3: one in the second piece of trailers", trailers(&[&x_y, b"\x04", b"\x01/"]), Reset(PROTOCOL)),
+        ("8.3: one in front of a cut, in trailers", trailers(&[&[0x80 | 2, 0], &x_y[1..]]), Reset(PROTOCOL)),
+        (
+            "8.3: one in trailers with padding and a priority",
+            vec![
+                open(1),
+                frame(HEADERS, PADDED | WITH_PRIORITY | 5, 1, &[&[3][..], &priority, &[0x84], &[0; 3]].concat()),
+            ],
+            Reset(PROTOCOL),
+        ),
+        (
+            "8.3: trailers with padding and a priority",
+            vec![
+                open(1),
+                frame(HEADERS, PADDED | WITH_PRIORITY | 5, 1, &[&[3][..], &priority, &x_y, &[0; 3]].concat()),
+            ],
             Answer,
+        ),
+        ("8.3: trailers behind a new size", trailers(&[&[0x20, 0x3f, 0x01], &x_y]), Answer),
+        ("8.3: trailers in many pieces", trailers(&x_y.chunks(1).collect::<Vec<_>>()), Answer),
+        ("8.3: trailers that say nothing", trailers(&[&[]]), Answer),
+        ("8.3: trailers in the largest frame", trailers(&[&literals(&[("x", &"y".repeat(16_384 - 7))])]), Answer),
+        ("8.3: trailers in more than one", trailers(&[&long, &long]), Answer),
+        (
+            "6.2: trailers with padding longer than they are",
+            vec![open(1), frame(HEADERS, PADDED | 5, 1, b"\xff\x82")],
+            End(PROTOCOL),
+        ),
+        (
+            "6.10: trailers cut by a frame of another kind",
+            vec![open(1), frame(HEADERS, 1, 1, &x_y), ping(0, 0)],
+            End(PROTOCOL),
+        ),
+        (
+            "6.10: trailers cut by those of another stream",
+            vec![open(1), frame(HEADERS, 1, 1, &x_y), frame(CONTINUATION, 4, 3, &x_y)],
+            End(PROTOCOL),
         ),
         ("8.3.1: one twice", vec![asked("GET", "/page", &[(":method", "GET")])], Reset(PROTOCOL)),
         ("8.3.1: no method", vec![bare(&[(":scheme", "https"), (":path", "/page"), ("host", &host)])], Reset(PROTOCOL)),

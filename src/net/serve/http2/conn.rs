@@ -1,7 +1,7 @@
 //! The life of one connection: each request on a stream and a task of its own, and what holds for all of them.
 
 use super::exchange::{StreamEnd, exchange};
-use super::frames::FrameWatch;
+use super::inlet::Inlet;
 use super::outlet::Outlet;
 use crate::net::listen::Stream;
 use crate::net::serve::end::ConnEnd;
@@ -22,7 +22,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 
@@ -71,8 +71,8 @@ async fn shake_hands(
     service: &impl Service,
 ) -> Result<Box<Library>, ConnEnd> {
     let heard = Rc::new(Cell::new(false));
-    let (state, frames) = (watch.state().clone(), FrameWatch::new());
-    let socket = WatchedStream { stream, state, frames, outlet: outlet.clone(), heard: heard.clone() };
+    let (state, inlet) = (watch.state().clone(), Inlet::new());
+    let socket = WatchedStream { stream, state, inlet, outlet: outlet.clone(), heard: heard.clone() };
     let mut shaking = pin!(builder(watch.limits()).handshake::<_, Bytes>(socket));
     let shaken = poll_fn(|cx| {
         watch.listen(cx.waker());
@@ -260,13 +260,24 @@ impl<S: Service + 'static> Http2Conn<'_, S> {
 struct WatchedStream {
     stream: Stream,
     state: Arc<ConnState>,
-    frames: FrameWatch,
+    inlet: Inlet,
     outlet: Rc<Outlet>,
     /// Anything at all.
     heard: Rc<Cell<bool>>,
 }
 
 impl WatchedStream {
+    /// What was read. So much of it goes on as it is.
+    fn saw(&mut self, read: &[u8]) -> usize {
+        self.heard.set(true);
+        let passed = self.inlet.read(read);
+        match self.inlet.is_in_fields() {
+            true => self.state.fields_go_on(read.len()),
+            false => self.state.fields_end(),
+        }
+        passed
+    }
+
     fn wrote(&self, buf: &[u8], written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
             self.outlet.wrote(bytes);
@@ -284,18 +295,26 @@ impl WatchedStream {
 impl AsyncRead for WatchedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buf);
-        let read = &buf.filled()[before..];
-        if !read.is_empty() {
-            this.heard.set(true);
-            this.frames.read(read);
-            match this.frames.is_in_fields() {
-                true => this.state.fields_go_on(read.len()),
-                false => this.state.fields_end(),
+        loop {
+            let waiting = this.inlet.waiting(buf.remaining());
+            if !waiting.is_empty() {
+                buf.put_slice(&waiting);
+                return Poll::Ready(Ok(()));
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let read = &buf.filled()[before..];
+            if read.is_empty() {
+                this.inlet.ends();
+                buf.put_slice(&this.inlet.waiting(buf.remaining()));
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.saw(read);
+            buf.set_filled(before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
             }
         }
-        polled
     }
 }
 
