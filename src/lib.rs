@@ -18,6 +18,7 @@
 
 mod account;
 mod alloc;
+mod aside;
 mod cli;
 mod clock;
 mod cluster;

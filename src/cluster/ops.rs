@@ -10,6 +10,7 @@ use super::views::Millis;
 use super::views::handover::Handover;
 use super::views::{Node, View};
 use super::{ControlPlane, NO_NODES};
+use crate::aside::aside;
 use crate::clock;
 use crate::config::{self, NodePlace};
 use crate::wire::percent;
@@ -17,7 +18,6 @@ use crate::wire::target::Key;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -230,8 +230,8 @@ impl ControlPlane {
         let next = self.members().with(change)?;
         let (state, delta) = (self.state.clone(), next.delta().clone());
         // fsync takes as long as it takes; probes must not wait for it.
-        let saved = tokio::task::spawn_blocking(move || state.save(&delta)).await;
-        saved.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(|e| ChangeError::NotSaved {
+        let saved = aside("save", move || state.save(&delta)).await;
+        saved.flatten().map_err(|e| ChangeError::NotSaved {
             file: self.state.path().display().to_string(),
             error: e.to_string(),
         })?;

@@ -53,9 +53,10 @@ pub fn is_our_lack_to(error: &io::Error, address: SocketAddr) -> bool {
     }
 }
 
-/// Whether a file can be opened at the moment.
-pub fn are_left() -> bool {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).is_ok()
+/// Whether so many files can be opened at the moment.
+pub fn are_left(count: usize) -> bool {
+    let opened: io::Result<Vec<UdpSocket>> = (0..count).map(|_| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))).collect();
+    opened.is_ok()
 }
 
 /// What a person can do about it.

@@ -5,7 +5,7 @@ use super::dns::Dns;
 use super::eyeballs;
 use super::hosts::Hosts;
 use super::listen::Stream;
-use super::lookups::Unresolved;
+use super::lookups::{Lack, Unresolved};
 use super::own::OwnAddresses;
 use super::rules::{self, Reach, reach};
 use super::shares::ClientId;
@@ -56,8 +56,8 @@ pub struct Dialed {
 enum Stage {
     Resolving,
     Connecting,
-    /// We have no file left, or no port.
-    Lacking,
+    /// We have none left: no file, port or memory, or no thread.
+    Lacking(Lack),
 }
 
 impl Dialer {
@@ -145,11 +145,11 @@ impl Dialer {
         prohibited(&ip.to_string(), SocketAddr::new(ip, 0), Reach::SameMachine)
     }
 
-    /// Without a file the resolver finds nothing, and says that it does not know why.
+    /// As soon as we have what that takes.
     async fn resolve(&self, host: &str, of: ClientId, stage: &Cell<Stage>) -> Result<Arc<[IpAddr]>, Unresolved> {
         loop {
             match self.dns.resolve(host, of).await {
-                Err(_) if !descriptors::are_left() => self.lack(stage).await,
+                Err(Unresolved::Lacking(lack)) => self.lack(lack, stage).await,
                 found => {
                     stage.set(Stage::Resolving);
                     return found;
@@ -171,7 +171,7 @@ impl Dialer {
             stage.set(Stage::Connecting);
             match eyeballs::connect(addresses.to_vec(), last, self.connect).await {
                 Err(e) if descriptors::is_our_lack(&e) && e.kind() != ErrorKind::AddrNotAvailable => {
-                    self.lack(stage).await;
+                    self.lack(Lack::Files, stage).await;
                 }
                 connected => {
                     if addresses.len() > 1 {
@@ -196,9 +196,11 @@ impl Dialer {
         }
     }
 
-    async fn lack(&self, stage: &Cell<Stage>) {
-        stage.set(Stage::Lacking);
-        self.relief.give();
+    async fn lack(&self, lack: Lack, stage: &Cell<Stage>) {
+        stage.set(Stage::Lacking(lack));
+        if lack == Lack::Files {
+            self.relief.give();
+        }
         tokio::time::sleep(descriptors::PAUSE).await;
     }
 
@@ -230,7 +232,7 @@ impl Dialer {
     fn too_slow(&self, host: &str, port: u16, stage: Stage) -> Fault {
         let limit = self.connect;
         match stage {
-            Stage::Lacking => no_descriptor(),
+            Stage::Lacking(lack) => lacking(lack),
             Stage::Resolving => Fault::origin(
                 Kind::DnsTimeout,
                 format!("the name {host} was not resolved within {limit:?}: check the DNS of the proxy's machine"),
@@ -267,7 +269,27 @@ fn prohibited(host: &str, address: SocketAddr, reach: Reach) -> Fault {
 }
 
 fn unresolved(host: &str, why: &Unresolved) -> Fault {
-    Fault::origin(Kind::DnsError, format!("the name {host} does not resolve ({why}): check its spelling"))
+    match why {
+        Unresolved::Told(why) => {
+            Fault::origin(Kind::DnsError, format!("the name {host} does not resolve ({why}): check its spelling"))
+        }
+        Unresolved::Crowded => {
+            let detail = "too many names wait to be looked up: try again in a second";
+            Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
+        }
+        Unresolved::Lacking(lack) => lacking(*lack),
+    }
+}
+
+fn lacking(lack: Lack) -> Fault {
+    match lack {
+        Lack::Files => no_descriptor(),
+        Lack::Threads => {
+            let detail = "the proxy can have no thread more to look a name up with: raise the limit of its tasks \
+                (`TasksMax=` in a systemd unit, `pids.max` of its cgroup, `ulimit -u`)";
+            Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
+        }
+    }
 }
 
 fn unconnected(host: &str, port: u16, error: std::io::Error) -> Fault {

@@ -37,7 +37,8 @@ impl Dns {
         }
         let mut lookup = self.lookup(host, of);
         let answer = lookup.wait_for(Option::is_some).await.ok().and_then(|answer| answer.clone());
-        answer.map_or_else(|| Err(Unresolved("the lookup broke off".into())), |a| a.found)
+        // It has given way to others.
+        answer.map_or(Err(Unresolved::Crowded), |a| a.found)
     }
 
     /// The lookup that answers a question asked now: one that is kept, one under way, or a new one.
@@ -70,7 +71,8 @@ impl Dns {
     fn usable(&self, known: &watch::Receiver<Option<LookupAnswer>>) -> bool {
         match &*known.borrow() {
             Some(LookupAnswer { at, found: Ok(_) }) => tick().since(*at) < self.keep,
-            Some(LookupAnswer { at, found: Err(_) }) => tick().since(*at) < FAILURE,
+            Some(LookupAnswer { at, found: Err(Unresolved::Told(_)) }) => tick().since(*at) < FAILURE,
+            Some(LookupAnswer { .. }) => false,
             // Under way, unless the task died or it was dropped because nobody waited.
             None => known.has_changed().is_ok(),
         }
@@ -143,7 +145,7 @@ mod tests {
             dns.resolve("a..invalid", ClientId::OURS).await.unwrap_err(),
             dns.resolve("a..invalid", ClientId::OURS).await.unwrap_err(),
         );
-        assert!(Arc::ptr_eq(&a.0, &b.0), "{a}");
+        assert!(matches!((&a, &b), (Unresolved::Told(a), Unresolved::Told(b)) if Arc::ptr_eq(a, b)), "{a:?} {b:?}");
     }
 
     #[tokio::test]

@@ -7,13 +7,14 @@
 //! names of ever new silent servers waits for himself alone; then from the domain that has the fewest, the last to come first: the one
 //! before has waited in vain for longer, and may be gone.
 
+use super::descriptors::{are_left, is_our_lack};
 use super::hosts::Hosts;
 use super::shares::{ClientId, gives_way, may_have_more};
+use crate::aside::aside;
 use crate::clock::{Tick, tick};
 use crate::wire::authority::without_root;
 use std::collections::HashMap;
-use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,7 +22,20 @@ use tokio::time::timeout;
 
 /// Why a name has no address.
 #[derive(Clone, Debug)]
-pub(super) struct Unresolved(pub(super) Arc<str>);
+pub(super) enum Unresolved {
+    /// As the system's resolver says.
+    Told(Arc<str>),
+    /// More names are waited for than [`WAITING`].
+    Crowded,
+    Lacking(Lack),
+}
+
+/// What we have none left of, so that nobody was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    Files,
+    Threads,
+}
 
 pub(super) type LookupResult = Result<Arc<[IpAddr]>, Unresolved>;
 
@@ -31,20 +45,16 @@ pub(super) struct LookupAnswer {
     pub(super) found: LookupResult,
 }
 
-impl fmt::Display for Unresolved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Young ones at one time.
 const YOUNG: usize = 40;
-/// All that are under way; the runtime has 512 threads, and those of the hosts file need one.
+/// All that are under way, each on a thread.
 const MOST: usize = 440;
 /// Of one domain.
 const OF_DOMAIN: usize = 16;
 /// Who waits for a turn.
 const WAITING: usize = 8192;
+/// Files that a lookup may have open at one time.
+const FILES: usize = 4;
 /// Of those who wait for one name, whose shares it may take from.
 const ASKERS: usize = 8;
 const YOUTH: Duration = Duration::from_secs(1);
@@ -202,9 +212,12 @@ async fn follow(mut running: RunningLookup, lookup: Lookup) {
 }
 
 async fn look_up(host: Box<str>, tell: watch::Sender<Option<LookupAnswer>>) {
-    let found = match tokio::net::lookup_host((&*host, 0)).await {
-        Ok(addresses) => gather(addresses.map(|a| a.ip())),
-        Err(e) => Err(Unresolved(reason(&e).into())),
+    let found = match aside("lookup", move || (&*host, 0).to_socket_addrs()).await {
+        Ok(Ok(addresses)) => gather(addresses.map(|a| a.ip())),
+        // Without a file the resolver finds nothing, and may say that it does not know why.
+        Ok(Err(e)) if is_our_lack(&e) || !are_left(FILES) => Err(Unresolved::Lacking(Lack::Files)),
+        Ok(Err(e)) => Err(Unresolved::Told(reason(&e).into())),
+        Err(_) => Err(Unresolved::Lacking(Lack::Threads)),
     };
     tell.send_replace(Some(LookupAnswer { at: tick(), found }));
 }
@@ -269,7 +282,7 @@ fn gather(addresses: impl Iterator<Item = IpAddr>) -> LookupResult {
             distinct.push(ip);
         }
     }
-    if distinct.is_empty() { Err(Unresolved("it has no address".into())) } else { Ok(distinct.into()) }
+    if distinct.is_empty() { Err(Unresolved::Told("it has no address".into())) } else { Ok(distinct.into()) }
 }
 
 /// Of one name that are tried.

@@ -95,7 +95,8 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
         Address::Tcp(_) => None,
     };
     if options.supervised {
-        end_with_parent(socket.as_ref().map(|s| s.0.clone()));
+        let ends = end_with_parent(socket.as_ref().map(|s| s.0.clone()));
+        ends.map_err(|e| StartError(format!("no thread: {e}")))?;
     }
     let drain = options.config.timeouts.drain;
     let asked = options.listen.clone();
@@ -254,13 +255,14 @@ async fn sweep(node: Rc<CacheNode>) {
 }
 
 /// A child whose parent is gone, even by `kill -9`, reads the end of its standard input and ends.
-fn end_with_parent(socket: Option<PathBuf>) {
-    std::thread::spawn(move || {
+fn end_with_parent(socket: Option<PathBuf>) -> std::io::Result<()> {
+    let end = move || {
         let mut sink = [0; 64];
         while matches!(std::io::stdin().read(&mut sink), Ok(n) if n > 0) {}
         drop(socket.map(|path| Socket(path, true)));
         std::process::exit(0);
-    });
+    };
+    std::thread::Builder::new().name("parent".to_owned()).spawn(end).map(drop)
 }
 
 /// Removes a socket file, and a supervised node's directory when that was the last one in it.

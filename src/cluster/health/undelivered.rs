@@ -1,6 +1,7 @@
 //! What nodes missed, on disk: `[state] path`/missed.json.
 
 use super::stale::{Doubts, StaleRecord};
+use crate::aside::aside;
 use crate::cluster::membership::state::replace;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,8 +34,7 @@ pub async fn keep(folder: &Path, doubts: &Doubts) {
     let path = file(folder);
     let (copy, to) = (kept.clone(), path.clone());
     // fsync takes as long as it takes.
-    let written = tokio::task::spawn_blocking(move || replace(&to, &serde_json::to_vec(&copy)?)).await;
-    match written.unwrap_or_else(|e| Err(io::Error::other(e))) {
+    match aside("save", move || replace(&to, &serde_json::to_vec(&copy)?)).await.flatten() {
         Ok(()) => doubts.kept(kept),
         Err(e) => tracing::warn!("{}: {e}: which nodes missed a purge is not kept for a restart", path.display()),
     }

@@ -217,6 +217,12 @@ impl Walk {
         }
     }
 
+    /// What it takes cannot be had here.
+    pub fn leave_out(&self, when: &str) {
+        let all = self.row(when).methods.iter().map(|method| (when.to_owned(), method.clone()));
+        self.run.lock().unwrap().extend(all);
+    }
+
     /// One cell of it; `what`: the case, where there are several.
     pub fn check(&self, row: &Row, method: &str, seen: &Seen, what: &str) {
         let is_right = row.gets.contains(&seen.gets)
@@ -268,5 +274,5 @@ fn every_row_of_the_table_says_which_cells_cannot_be_and_all_others_are_counted(
     let cells: usize = rows.iter().map(|row| row.methods.len()).sum();
     let absent = METHODS.len() * rows.len() - cells;
     let _ = writeln!(io::stderr(), "attribution: {cells} cells, {absent} that cannot be");
-    assert_eq!((cells, absent), (145, 71));
+    assert_eq!((cells, absent), (153, 71));
 }

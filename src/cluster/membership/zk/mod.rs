@@ -32,6 +32,7 @@ pub use record::{Registration, id_on};
 pub use register::register;
 
 use super::members::MemberSeat;
+use crate::aside::aside;
 use crate::clock::{self, Tick};
 use crate::cluster::health::stale::Doubts;
 use crate::cluster::link::Link;
@@ -291,8 +292,7 @@ impl Keeper {
         let doc = self.builder().to_save();
         let Some(doc) = doc.filter(|doc| last.as_ref() != Some(doc)) else { return };
         let (saved, copy) = (self.saved.clone(), doc.clone());
-        let done = tokio::task::spawn_blocking(move || saved.save(&copy)).await;
-        match done.unwrap_or_else(|e| Err(std::io::Error::other(e))) {
+        match aside("save", move || saved.save(&copy)).await.flatten() {
             Ok(()) => *last = Some(doc),
             Err(e) => tracing::warn!("{}: {e}: the ring is not kept for a restart", self.saved.path().display()),
         }
