@@ -271,7 +271,7 @@ fn fault(broken: &LinkError, node: &str) -> Fault {
     let blame = broken.blame();
     match broken {
         LinkError::Full => Fault::us(StatusCode::SERVICE_UNAVAILABLE, blame.kind, detail),
-        LinkError::Client(_) => Fault::bad_request(detail),
+        LinkError::Client(e) => Fault::bad_request(format!("The request body broke off: {e}.")),
         LinkError::Lacking(_) => dial::no_descriptor(),
         LinkError::Unreachable(_) => Fault::node(blame.kind, detail),
         LinkError::Parted => parted(broken),

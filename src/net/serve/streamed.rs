@@ -55,15 +55,15 @@ impl StreamContent {
             }
         }
         match ready!(self.stream.poll_trailers(cx)) {
-            Ok(Some(fields)) => Poll::Ready(trailers(fields).map(|fields| Ok(Frame::trailers(fields)))),
+            Ok(Some(fields)) => Poll::Ready(trailers(fields)),
             Ok(None) => Poll::Ready(None),
             Err(e) => Poll::Ready(Some(Err(e.into()))),
         }
     }
 }
 
-fn trailers(fields: HeaderMap) -> Option<HeaderMap> {
-    let mut fields = inlet::unmarked(fields);
+fn trailers(fields: HeaderMap) -> Option<Result<Frame<Bytes>, BoxError>> {
+    let Some(mut fields) = inlet::unmarked(fields) else { return Some(Err("its trailers are too long".into())) };
     hop::strip_trailers(&mut fields);
-    Some(fields).filter(|fields| !fields.is_empty())
+    Some(fields).filter(|fields| !fields.is_empty()).map(|fields| Ok(Frame::trailers(fields)))
 }

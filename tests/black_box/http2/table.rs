@@ -238,6 +238,7 @@ fn what_a_client_sends_has_the_effect_that_the_rfc_says() {
             vec![bare(&[(":method", "GET"), (":scheme", "https"), ("x", "y"), (":path", "/page")])],
             Reset(PROTOCOL),
         ),
+        ("4.3: trailers that end within a field", trailers(&[&x_y[..x_y.len() - 1]]), End(COMPRESSION)),
         ("8.3: one in trailers", trailers(&[&literals(&[(":method", "GET")])]), Reset(PROTOCOL)),
         ("8.3: one of answers in trailers", trailers(&[&[0x80 | 8]]), Reset(PROTOCOL)),
         ("8.3: one by its number, in trailers", trailers(&[&[0x80 | 2]]), Reset(PROTOCOL)),

@@ -88,3 +88,28 @@ fn trailers_arrive_as_they_were_sent_however_they_are_cut() {
         }
     }
 }
+
+#[test]
+fn trailers_that_are_longer_than_they_may_be_are_refused_and_none_of_them_is_left_out() {
+    let (stage, whole) = stage();
+    let value = "v".repeat(1000);
+    // `limits.head` is 64 KiB. For much more the library ends the connection.
+    for (count, fits) in [(5, true), (15, true), (20, true), (60, true), (64, false), (100, false), (200, false)] {
+        let names: Vec<String> = (0..count).map(|n| format!("x-{n}")).collect();
+        let fields: Vec<(&str, &str)> = names.iter().map(|name| (&name[..], &value[..])).collect();
+        let (client, before) = (stage.http2(), whole.load(Relaxed));
+        let mut stream = client.begin("POST", &stage.url("/upload"), &[], false).unwrap();
+        stream.send(b"content", false).unwrap();
+        stream.send_trailers(&fields);
+        let answer = stream.answer().and_then(Http2Answer::whole).map(|answer| (answer.status, answer.text()));
+        let had = whole.load(Relaxed) - before;
+        match &answer {
+            Ok((200, text)) => assert!(fits && had == 1 && *text == format!("{names:?}"), "{count}: {had} {text}"),
+            Ok((400, text)) => {
+                assert_eq!(text, "The request body broke off: its trailers are too long.\n");
+                assert!(!fits && had == 0, "{count}: {had}");
+            }
+            _ => assert!(count == 200 && had == 0, "{count}: {had} {answer:?}"),
+        }
+    }
+}

@@ -71,7 +71,7 @@ async fn shake_hands(
     service: &impl Service,
 ) -> Result<Box<Library>, ConnEnd> {
     let heard = Rc::new(Cell::new(false));
-    let (state, inlet) = (watch.state().clone(), Inlet::new());
+    let (state, inlet) = (watch.state().clone(), Inlet::new(watch.limits().streams));
     let socket = WatchedStream { stream, state, inlet, outlet: outlet.clone(), heard: heard.clone() };
     let mut shaking = pin!(builder(watch.limits()).handshake::<_, Bytes>(socket));
     let shaken = poll_fn(|cx| {

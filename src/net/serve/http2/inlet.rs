@@ -1,9 +1,9 @@
-//! PURE. What a client has sent, on its way to the library, which drops pseudo-header fields in a request's trailers unseen; they are
-//! malformed (RFC 9113 section 8.1). So trailers are handed on with a field in front of theirs: behind one the library
-//! refuses every pseudo-header field, however it is written, and resets its stream alone.
-//!
-//! It loses one all the same in a frame that ends within another field. So trailers go on as one piece, as far as they fit
-//! into one frame and came in no more than [`PIECES`].
+//! PURE. What a client has sent, on its way to the library, which drops two things of a request's trailers unseen:
+//! - Pseudo-header fields, which are malformed (RFC 9113 section 8.1). So trailers are handed on with a field in front of
+//!   theirs: behind one the library refuses every pseudo-header field, however it is written, and resets its stream alone. It
+//!   loses one all the same in a frame that ends within another field. So pieces of trailers go on as one, as far as they fit
+//!   into one frame, and are no more than [`PIECES`].
+//! - What is too long. So there is a field behind them as well: trailers without it have been cut.
 
 use super::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, FramePart, FrameWatch};
 use super::frames::{HEADERS, RST_STREAM};
@@ -16,27 +16,33 @@ const WITH_PRIORITY: u8 = 0x20;
 /// Bytes of a priority.
 const PRIORITY: usize = 5;
 
-/// [`MARK_NAME`] without a value, as the static table has it (RFC 7541 appendix A).
-const MARK: u8 = 0x80 | 55;
+/// [`FIRST_NAME`] without a value, as the static table has it (RFC 7541 appendix A).
+const FIRST: &[u8] = &[0x80 | 55];
 /// Trailers have no place for it ([`crate::wire::hop::strip_trailers`]).
-const MARK_NAME: HeaderName = http::header::SET_COOKIE;
+const FIRST_NAME: HeaderName = http::header::SET_COOKIE;
+/// [`LAST_NAME`], which is 38 in that table, without a value. Fields that end too early are not made whole by it: its first byte is
+/// that of no value, and where one takes it in the Huffman code the field is not behind them.
+const LAST: &[u8] = &[0x1f, 38 - 15, 0];
+const LAST_NAME: HeaderName = http::header::HOST;
 
 /// As long as a frame may be (RFC 9113 section 6.5.2): we say nothing of others.
 const FRAME: usize = 16_384;
-/// The library counts pieces of fields, and ends connections for too many: those waiting here it has not seen.
+/// The library counts pieces of fields, and ends connections for too many: those that wait here it has not seen.
 const PIECES: usize = 8;
-/// Far more requests than a connection may have at once have content to come.
-const OPEN: usize = 1024;
+/// So many requests may have content to come, for each that may run.
+const OPEN: usize = 4;
 
-/// Trailers that the library has read without the field in front of them, in their order.
-pub(in crate::net::serve) fn unmarked(trailers: HeaderMap) -> HeaderMap {
-    if trailers.keys().next() != Some(&MARK_NAME) {
-        return trailers;
+/// Trailers that the library has read without the fields around them, in their order. `None`: they were too long.
+pub(in crate::net::serve) fn unmarked(trailers: HeaderMap) -> Option<HeaderMap> {
+    if trailers.keys().next() != Some(&FIRST_NAME) {
+        return Some(trailers);
     }
+    trailers.get_all(LAST_NAME).iter().next_back().filter(|value| value.is_empty())?;
     let mut own = HeaderMap::new();
-    // All of that name are first.
+    // All of the first name are first.
     own.extend(trailers.into_iter().skip(1).skip_while(|(name, _)| name.is_none()));
-    own
+    own.remove(LAST_NAME);
+    Some(own)
 }
 
 /// See the module.
@@ -47,6 +53,8 @@ pub(super) struct Inlet {
     /// Those that have content or trailers to come, in order. A client need not end who was answered early, so the first
     /// gives way.
     open: Vec<u32>,
+    /// So many.
+    most: usize,
     trailers: Option<Box<Trailers>>,
     /// What comes before all that is read from now on.
     waits: BytesMut,
@@ -56,17 +64,27 @@ pub(super) struct Inlet {
 struct Trailers {
     /// Of their first frame.
     head: FrameHead,
-    /// Of that frame.
-    priority: [u8; PRIORITY],
+    /// That frame is not complete, or waits.
+    is_first: bool,
+    /// What waits.
     block: Vec<u8>,
+    /// Of which that is.
     pieces: usize,
-    /// Of the last piece.
+    /// The last piece is one of them.
     is_last: bool,
 }
 
 impl Inlet {
-    pub(super) fn new() -> Inlet {
-        Inlet { frames: FrameWatch::new(), newest: 0, open: Vec::new(), trailers: None, waits: BytesMut::new() }
+    /// `streams`: that may be at once.
+    pub(super) fn new(streams: usize) -> Inlet {
+        Inlet {
+            frames: FrameWatch::new(),
+            newest: 0,
+            open: Vec::new(),
+            most: OPEN.saturating_mul(streams.max(1)),
+            trailers: None,
+            waits: BytesMut::new(),
+        }
     }
 
     /// Looks at what was read. So many bytes of it go on to the library as they are, and what [`Inlet::waiting`] has behind them.
@@ -102,10 +120,16 @@ impl Inlet {
     /// A frame does.
     fn begins(&mut self, head: FrameHead) {
         if let Some(trailers) = &mut self.trailers {
-            if trailers.takes(head) {
+            if trailers.goes_on(head) {
+                if !trailers.has_room(head) {
+                    trailers.hand_on(&mut self.waits);
+                }
+                trailers.takes(head);
                 return;
             }
-            self.hand_on();
+            // The library ends the connection.
+            trailers.hand_on(&mut self.waits);
+            self.trailers = None;
         }
         match head.kind {
             HEADERS if head.stream > self.newest => {
@@ -123,7 +147,7 @@ impl Inlet {
     }
 
     fn opens(&mut self, stream: u32) {
-        if self.open.len() == OPEN {
+        if self.open.len() == self.most {
             self.open.remove(0);
         }
         self.open.push(stream);
@@ -141,27 +165,14 @@ impl Inlet {
     /// Of trailers.
     fn piece_ends(&mut self) {
         let Some(trailers) = &mut self.trailers else { return };
-        if trailers.pieces == 1 && !trailers.unpad() {
+        if trailers.is_first && trailers.pieces == 1 && !trailers.unpad() {
             // The library ends the connection.
             self.waits.extend_from_slice(&trailers.head.bytes());
             self.waits.extend_from_slice(&trailers.block);
             self.trailers = None;
         } else if trailers.is_last {
-            self.hand_on();
-        }
-    }
-
-    fn hand_on(&mut self) {
-        let Some(trailers) = self.trailers.take() else { return };
-        let Trailers { head, priority, block, is_last, .. } = *trailers;
-        let priority = if head.has(WITH_PRIORITY) { &priority[..] } else { &[] };
-        let flags = head.flags & (END_STREAM | WITH_PRIORITY);
-        let first = FrameHead { length: priority.len() + 1, flags, ..head };
-        // On its own, so that what has to be first among their fields is: a new size of the table (RFC 7541 section 4.2).
-        let flags = if is_last { END_HEADERS } else { 0 };
-        let rest = FrameHead { length: block.len(), kind: CONTINUATION, flags, ..head };
-        for part in [&first.bytes()[..], priority, &[MARK], &rest.bytes(), &block] {
-            self.waits.extend_from_slice(part);
+            trailers.hand_on(&mut self.waits);
+            self.trailers = None;
         }
     }
 
@@ -187,19 +198,47 @@ impl Inlet {
 
 impl Trailers {
     fn new(head: FrameHead) -> Box<Trailers> {
-        let block = Vec::with_capacity(head.length);
-        Box::new(Trailers { head, priority: [0; PRIORITY], block, pieces: 1, is_last: head.has(END_HEADERS) })
+        // Room is made for what comes alone, whatever it says.
+        Box::new(Trailers { head, is_first: true, block: Vec::new(), pieces: 1, is_last: head.has(END_HEADERS) })
     }
 
-    /// Whether the frame of this head is the next piece, and there is room for it.
-    fn takes(&mut self, head: FrameHead) -> bool {
-        let is_next = head.kind == CONTINUATION && head.stream == self.head.stream;
-        let takes = is_next && self.pieces < PIECES && self.block.len() + head.length <= FRAME;
-        if takes {
-            self.pieces += 1;
-            self.is_last = head.has(END_HEADERS);
+    /// Whether the frame of this head is the next piece.
+    fn goes_on(&self, head: FrameHead) -> bool {
+        head.kind == CONTINUATION && head.stream == self.head.stream && head.length <= FRAME
+    }
+
+    fn has_room(&self, head: FrameHead) -> bool {
+        self.pieces < PIECES && self.block.len() + head.length <= FRAME
+    }
+
+    fn takes(&mut self, head: FrameHead) {
+        self.pieces += 1;
+        self.is_last = head.has(END_HEADERS);
+    }
+
+    /// What waits does.
+    fn hand_on(&mut self, out: &mut BytesMut) {
+        // On its own, so that what has to be first among fields is: a new size of the table (RFC 7541 section 4.2).
+        if mem::take(&mut self.is_first) {
+            self.frame(HEADERS, self.head.flags & END_STREAM, FIRST, out);
         }
-        takes
+        // For what is malformed in another than the last piece the library ends the connection.
+        if self.is_last && self.block.len() + LAST.len() > FRAME {
+            self.frame(CONTINUATION, 0, &self.block, out);
+            self.block.clear();
+        }
+        if self.is_last {
+            self.block.extend_from_slice(LAST);
+        }
+        self.frame(CONTINUATION, if self.is_last { END_HEADERS } else { 0 }, &self.block, out);
+        self.block.clear();
+        self.pieces = 0;
+    }
+
+    fn frame(&self, kind: u8, flags: u8, content: &[u8], out: &mut BytesMut) {
+        let head = FrameHead { length: content.len(), kind, flags, stream: self.head.stream };
+        out.extend_from_slice(&head.bytes());
+        out.extend_from_slice(content);
     }
 
     /// Leaves the fields alone. `false`: the frame is too short for what it says.
@@ -210,8 +249,9 @@ impl Trailers {
             (padding, rest) = (usize::from(*said), behind);
         }
         if self.head.has(WITH_PRIORITY) {
-            let Some((priority, behind)) = rest.split_first_chunk() else { return false };
-            (self.priority, rest) = (*priority, behind);
+            // It says nothing any more (RFC 9113 section 5.3.2).
+            let Some((_, behind)) = rest.split_at_checked(PRIORITY) else { return false };
+            rest = behind;
         }
         let Some(length) = rest.len().checked_sub(padding) else { return false };
         let at = self.block.len() - rest.len();
@@ -247,7 +287,7 @@ mod tests {
     #[track_caller]
     fn check(sent: &[Vec<u8>], expected: &[Vec<u8>]) {
         for piece in [1, 2, 8, 9, 10, 31, 100_000] {
-            let out = goes_on(&mut Inlet::new(), sent, piece);
+            let out = goes_on(&mut Inlet::new(100), sent, piece);
             assert!(out == [PREFACE, &expected.concat()].concat(), "{piece}: {:?}", &out[PREFACE.len()..]);
         }
     }
@@ -262,6 +302,14 @@ mod tests {
 
     fn data(stream: u32, flags: u8) -> Vec<u8> {
         frame(DATA, flags, stream, b"content")
+    }
+
+    /// Trailers as they go on, in these pieces.
+    fn marked(pieces: &[&[u8]]) -> Vec<u8> {
+        let (last, others) = pieces.split_last().unwrap();
+        let others: Vec<_> = others.iter().map(|piece| frame(CONTINUATION, 0, 1, piece)).collect();
+        let last = frame(CONTINUATION, END_HEADERS, 1, &[last, LAST].concat());
+        [frame(HEADERS, END_STREAM, 1, FIRST), others.concat(), last].concat()
     }
 
     #[test]
@@ -289,10 +337,8 @@ mod tests {
     }
 
     #[test]
-    fn trailers_have_a_field_in_front_of_them_and_are_one_piece() {
-        let marked = |block: &[u8]| {
-            [frame(HEADERS, END_STREAM, 1, &[MARK]), frame(CONTINUATION, END_HEADERS, 1, block)].concat()
-        };
+    fn trailers_are_one_piece_between_two_fields() {
+        let marked = |block: &[u8]| marked(&[block]);
         let last = END_STREAM | END_HEADERS;
         for (trailers, expected) in [
             (vec![frame(HEADERS, last, 1, b"fields")], marked(b"fields")),
@@ -307,14 +353,7 @@ mod tests {
                 ],
                 marked(b"f"),
             ),
-            (
-                vec![frame(HEADERS, last | PADDED | WITH_PRIORITY, 1, b"\x03PRIORfieldsxxx")],
-                [
-                    frame(HEADERS, END_STREAM | WITH_PRIORITY, 1, &[&b"PRIOR"[..], &[MARK]].concat()),
-                    frame(CONTINUATION, END_HEADERS, 1, b"fields"),
-                ]
-                .concat(),
-            ),
+            (vec![frame(HEADERS, last | PADDED | WITH_PRIORITY, 1, b"\x03PRIORfieldsxxx")], marked(b"fields")),
         ] {
             let around = |trailers: Vec<u8>| [post(1), post(3), data(1, 0), trailers, data(3, END_STREAM), get(5)];
             check(&around(trailers.concat()), &around(expected));
@@ -324,57 +363,64 @@ mod tests {
     #[test]
     fn the_end_of_a_stream_is_the_end_of_its_trailers() {
         let fields = frame(HEADERS, END_STREAM | END_HEADERS, 1, b"fields");
-        let mut inlet = Inlet::new();
+        let mut inlet = Inlet::new(100);
         goes_on(&mut inlet, &[post(1), post(3), fields.clone(), data(3, END_STREAM)], 100);
         assert!(inlet.open.is_empty());
         // Those that have none do not add up.
-        let many: Vec<_> = (0..2 * OPEN as u32).map(|n| post(2 * n + 5)).collect();
-        let mut inlet = Inlet::new();
+        let many: Vec<_> = (0..1000).map(|n| post(2 * n + 1)).collect();
+        let mut inlet = Inlet::new(100);
         goes_on(&mut inlet, &many, 100_000);
-        assert_eq!((inlet.open.len(), inlet.open[0]), (OPEN, 2 * OPEN as u32 + 5));
+        assert_eq!((inlet.open.len(), inlet.open[0]), (400, 1201));
     }
 
     #[test]
-    fn trailers_that_are_too_long_go_on_as_they_come() {
-        let first = frame(HEADERS, END_STREAM, 1, &vec![1; FRAME - 10]);
-        let (second, third) = (frame(CONTINUATION, 0, 1, &[2; 11]), frame(CONTINUATION, END_HEADERS, 1, &[3; 5]));
-        let mark = frame(HEADERS, END_STREAM, 1, &[MARK]);
-        check(
-            &[post(1), first, second.clone(), third.clone(), get(3)],
-            &[post(1), mark.clone(), frame(CONTINUATION, 0, 1, &vec![1; FRAME - 10]), second, third, get(3)],
-        );
-        let empty = frame(CONTINUATION, 0, 1, b"");
-        check(
-            &[vec![post(1), frame(HEADERS, END_STREAM, 1, b"")], vec![empty.clone(); 20]].concat(),
-            &[vec![post(1), mark.clone()], vec![empty; 20 - PIECES + 2]].concat(),
-        );
-        // What comes between them is for the library to refuse.
-        check(
-            &[post(1), frame(HEADERS, END_STREAM, 1, b"x"), get(3)],
-            &[post(1), mark, frame(CONTINUATION, 0, 1, b"x"), get(3)],
-        );
+    fn long_trailers_are_as_few_pieces_as_may_be() {
+        let (long, more) = (vec![1; FRAME - 10], [2; 11]);
+        let first = || [post(1), frame(HEADERS, END_STREAM, 1, &long)];
+        let [a, b] = [(CONTINUATION, 0), (CONTINUATION, END_HEADERS)].map(|(kind, flags)| frame(kind, flags, 1, &more));
+        check(&[&first()[..], &[a, b, get(3)]].concat(), &[post(1), marked(&[&long, &[more, more].concat()]), get(3)]);
+        let empty = |flags| frame(CONTINUATION, flags, 1, b"");
+        let many = [vec![empty(0); 2 * PIECES], vec![empty(END_HEADERS), get(3)]].concat();
+        let expected = [long.as_slice(), b"", b""];
+        check(&[&first()[..], &many].concat(), &[post(1), marked(&expected), get(3)]);
+        // The field behind them has no room.
+        let full = vec![1; FRAME - LAST.len() + 1];
+        let trailers = frame(HEADERS, END_STREAM | END_HEADERS, 1, &full);
+        check(&[post(1), trailers, get(3)], &[post(1), marked(&[&full, b""]), get(3)]);
+        // What does not go on within them is for the library to refuse.
+        let [_, begun] = first();
+        let unfinished = [frame(HEADERS, END_STREAM, 1, FIRST), frame(CONTINUATION, 0, 1, &long)].concat();
+        for next in [get(3), frame(CONTINUATION, 4, 3, b"x"), frame(CONTINUATION, 4, 1, &vec![0; FRAME + 1])] {
+            check(&[post(1), begun.clone(), next.clone()], &[post(1), unfinished.clone(), next]);
+        }
     }
 
     #[test]
-    fn trailers_are_rid_of_it_in_their_order() {
-        let names = ["x-a", "x-b", "set-cookie", "x-c", "x-a"];
-        let own: Vec<_> = names.map(|name| (HeaderName::from_static(name), "v".parse().unwrap())).into();
-        let unmarked_of = |fields: &[(HeaderName, http::HeaderValue)]| {
+    fn trailers_are_rid_of_the_fields_around_them() {
+        let read = |fields: &[(&'static str, &str)]| {
             let mut trailers = HeaderMap::new();
-            fields.iter().for_each(|(name, value)| _ = trailers.append(name, value.clone()));
-            unmarked(trailers).iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+            for (name, value) in fields {
+                trailers.append(HeaderName::from_static(name), value.parse().unwrap());
+            }
+            unmarked(trailers).map(|fields| fields.keys().map(HeaderName::to_string).collect::<Vec<_>>())
         };
-        let marked = [&[(MARK_NAME, http::HeaderValue::from_static(""))], &own[..]].concat();
-        assert_eq!(unmarked_of(&marked), ["x-a", "x-a", "x-b", "x-c"]);
-        assert_eq!(unmarked_of(&own), ["x-a", "x-a", "x-b", "set-cookie", "x-c"]);
-        assert!(unmarked_of(&marked[..1]).is_empty() && unmarked_of(&[]).is_empty());
+        let (first, last) = (("set-cookie", ""), ("host", ""));
+        let own = [("x-a", "1"), ("x-b", "2"), ("set-cookie", "a=b"), ("x-c", "3"), ("x-a", "4")];
+        let names = || ["x-a", "x-b", "x-c"].map(str::to_owned).to_vec();
+        assert_eq!(read(&[&[first], &own[..], &[last]].concat()), Some(names()));
+        assert_eq!(read(&[first, last]), Some(Vec::new()));
+        // Cut, the second although it has that name.
+        assert_eq!(read(&[&[first], &own[..]].concat()), None);
+        assert_eq!(read(&[first, ("x-a", "1"), ("host", "a.example")]), None);
+        // Not marked.
+        assert_eq!(read(&own[..2]), Some(names()[..2].to_vec()));
     }
 
     #[test]
     fn what_is_cut_off_goes_on_cut_off() {
         let whole = [post(1), frame(HEADERS, END_STREAM | END_HEADERS, 1, b"fields")].concat();
         for (cut, left) in [(post(1).len() + 3, 3), (post(1).len() + 9, 9), (whole.len() - 1, 9), (post(1).len(), 0)] {
-            let mut inlet = Inlet::new();
+            let mut inlet = Inlet::new(100);
             goes_on(&mut inlet, &[whole[..cut].to_vec()], 100);
             inlet.ends();
             assert_eq!(inlet.waiting(100), whole[post(1).len()..][..left], "{cut}");
