@@ -87,6 +87,7 @@ const PURE: &[&str] = &[
     "src/node/peer.rs",
     "src/node/ranged.rs",
     "src/node/settled.rs",
+    "src/node/strangers.rs",
     "src/proxy/access.rs",
     "src/proxy/front.rs",
     "src/proxy/https/inside.rs",

@@ -17,6 +17,8 @@ mod memory;
 mod people;
 #[path = "faults/shares.rs"]
 mod shares;
+#[path = "faults/strangers.rs"]
+mod strangers;
 #[path = "faults/surroundings.rs"]
 mod surroundings;
 #[path = "faults/time.rs"]

@@ -99,14 +99,6 @@ pub fn gives_way(held: &[ClientId], limit: usize, of: ClientId) -> Option<usize>
     }
 }
 
-/// Who holds most; of several the first. `None`: nobody holds anything.
-pub fn has_most(held: &[ClientId]) -> Option<ClientId> {
-    let mut by: HashMap<ClientId, usize> = HashMap::new();
-    held.iter().for_each(|of| *by.entry(*of).or_default() += 1);
-    let most = by.values().copied().max()?;
-    held.iter().copied().find(|of| by[of] == most)
-}
-
 impl Shares {
     fn take(&mut self, source: ClientId, many: usize) -> Result<(), Taken> {
         let free = self.limit.saturating_sub(self.taken);

@@ -5,7 +5,6 @@ use super::answer;
 use super::answer::json;
 use super::body::NodeBody;
 use super::counters::add;
-use crate::clock::{Tick, tick};
 use crate::net::challenge::{Challenge, PROOF_LIMIT};
 use crate::net::http1::Pins;
 use crate::net::listen::{Peer, Stream};
@@ -23,6 +22,7 @@ use serde_json::json;
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 /// One a connection: what was proved on one says nothing of the next from the same address.
@@ -31,13 +31,29 @@ pub struct Caller {
     challenge: Challenge,
     proved: Cell<bool>,
     standing: Cell<Standing>,
-    /// When it said something last, or came, and whether it has said anything.
-    heard: Cell<(Tick, bool)>,
+    has_spoken: Cell<bool>,
     /// Connections to origins that belong to this one.
     pins: Rc<Pins>,
     /// What it takes of the node's room: as a connection, and as a stranger until it has proved something.
     _seat: Option<Seat>,
-    as_stranger: Cell<Option<Seat>>,
+    as_stranger: Cell<Option<StrangersPlace>>,
+}
+
+/// What who has proved nothing takes; `freed` hears of its end.
+pub struct StrangersPlace {
+    freed: Rc<Notify>,
+}
+
+impl StrangersPlace {
+    pub fn new(freed: Rc<Notify>) -> StrangersPlace {
+        StrangersPlace { freed }
+    }
+}
+
+impl Drop for StrangersPlace {
+    fn drop(&mut self) {
+        self.freed.notify_one();
+    }
 }
 
 /// The two requests of a proof.
@@ -63,23 +79,22 @@ impl Caller {
     /// `has_secret`: the cluster has one.
     pub fn new(peer: Peer, has_secret: bool) -> Caller {
         let standing = Cell::new(trust::at_node(peer, has_secret, false));
-        let (challenge, proved, as_stranger) = Default::default();
-        let heard = Cell::new((tick(), false));
-        Caller { peer, challenge, proved, standing, heard, pins: Rc::default(), _seat: None, as_stranger }
+        let (challenge, proved, has_spoken, as_stranger) = Default::default();
+        Caller { peer, challenge, proved, standing, has_spoken, pins: Rc::default(), _seat: None, as_stranger }
     }
 
     /// The same, for as long as it is here.
-    pub fn with(self, seat: Seat, as_stranger: Option<Seat>) -> Caller {
-        Caller { _seat: Some(seat), as_stranger: Cell::new(as_stranger), ..self }
+    pub fn with(self, seat: Seat) -> Caller {
+        Caller { _seat: Some(seat), ..self }
     }
 
-    /// When it said something last, or came; and whether it has said anything.
-    pub fn heard(&self) -> (Tick, bool) {
-        self.heard.get()
+    /// Its place, until it has proved something.
+    pub fn takes(&self, place: StrangersPlace) {
+        self.as_stranger.set(Some(place));
     }
 
-    fn speaks(&self) {
-        self.heard.set((tick(), true));
+    pub fn has_spoken(&self) -> bool {
+        self.has_spoken.get()
     }
 
     pub fn standing(&self) -> Standing {
@@ -88,7 +103,7 @@ impl Caller {
 
     /// Takes TLS up where it begins so. For who has to prove who it is.
     pub async fn meet(&self, stream: Stream) -> io::Result<Stream> {
-        self.challenge.meet(stream, || self.speaks()).await
+        self.challenge.meet(stream, || self.has_spoken.set(true)).await
     }
 
     /// Why a request in origin-form is not answered although its peer is trusted. Whatever has come through a proxy comes
@@ -129,7 +144,7 @@ impl Caller {
 
     /// Takes one step of the proof.
     pub async fn step(&self, node: &CacheNode, step: ProofStep, request: Request<ClientBody>) -> Response<NodeBody> {
-        self.speaks();
+        self.has_spoken.set(true);
         match step {
             ProofStep::Hello => self.hello(node),
             ProofStep::Prove => self.prove(node, request).await,

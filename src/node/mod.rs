@@ -63,6 +63,7 @@ mod service;
 mod settled;
 mod source;
 mod spill;
+mod strangers;
 mod upgrade;
 
 use crate::clock;

@@ -1,6 +1,5 @@
 //! Starts and ends a node.
 
-use super::caller::Caller;
 use super::concurrent::Concurrent;
 use super::counters::NodeCounters;
 use super::disk::Tier;
@@ -8,7 +7,6 @@ use super::door::Door;
 use super::fills::Fills;
 use super::random::random;
 use super::refreshes::Refreshes;
-use super::service::NodeService;
 use super::{CacheNode, adopt, origin, peers};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
@@ -115,7 +113,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     let connections = Connections::new(sweeper);
     let door = Rc::new(Door::new(node.clone(), connections.clone()));
     let minded = door.clone();
-    let minding = tokio::task::spawn_local(async move { minded.mind().await });
+    let minding = tokio::task::spawn_local(async move { tokio::join!(minded.mind(), minded.usher()) });
     warn_of_few_files(&node.config, options.supervised);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
     let caring = node.disk.clone().map(|disk| tokio::task::spawn_local(disk.run()));
@@ -125,23 +123,13 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
             let seat = door.seat().await;
             let (stream, peer) = listener.accept_with(async || door.relieve()).await;
             stream.hold_more(UNSENT);
-            let stranger = door.seat_of_stranger(&peer).await;
-            (stream, peer, seat, stranger)
+            (stream, peer, seat)
         };
-        let (stream, peer, seat, stranger) = tokio::select! {
+        let (stream, peer, seat) = tokio::select! {
             next = next => next,
             () = ending.begun() => break,
         };
-        let is_stranger = stranger.is_some();
-        let caller = Rc::new(Caller::new(peer, node.config.cluster.secret.is_some()).with(seat, stranger));
-        let service = NodeService::new(node.clone(), caller.clone());
-        if is_stranger {
-            let met = caller.clone();
-            let connection = connections.serve_once(async move { met.meet(stream).await }, service);
-            door.watch(&caller, &peer, connection);
-        } else {
-            connections.serve(stream, service);
-        }
+        door.receive(stream, peer, seat);
     }
     drop(listener);
     let begun = leaving.await.unwrap_or_else(|_| Ok(tick()))?;

@@ -1,20 +1,19 @@
 //! Shares: no client, origin or name takes what all others need.
 
-use crate::support::relay::Relay;
 use crate::support::standalone::Standalone;
 use crate::support::*;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// At once, even where this machine is slow; far below any time limit.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
-const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+pub const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-fn hello(origin: &Origin) -> String {
+pub fn hello(origin: &Origin) -> String {
     origin.on("/hello", |x| x.reply(200, "Cache-Control: no-store\r\n", "hello"));
     origin.url("/hello")
 }
@@ -242,51 +241,6 @@ fn who_proves_nothing_on_a_node_takes_neither_its_files_nor_its_time() {
     assert!(begun.elapsed() < 2 * AT_ONCE, "timeouts.header holds for the proof: {:?}", begun.elapsed());
     served_at_once(cluster.proxy, &url);
     assert_eq!(cluster.metric("ringhold_front_failovers_total"), 0);
-}
-
-/// Its proof takes four times the way; whose silent ones are many give way first.
-#[test]
-fn a_front_that_is_far_away_gets_in_however_many_strangers_are_silent_at_its_node() {
-    let (origin, gate) = (Origin::start(), Gate::default());
-    let setup = Setup::default().unhurried().set("cluster", "secret", "the-secret-of-this-cluster");
-    let node = Standalone::start("r1", &setup);
-    let relay = Relay::to(&node.address.to_string());
-    relay.delay(Duration::from_millis(90));
-    let cluster = setup.nodes(0).node_at("r1", &relay.address.to_string()).start();
-    let (url, held) = (hello(&origin), gate.clone());
-    origin.on("/held/*", move |x| held.wait().and_then(|()| x.reply(200, "Cache-Control: no-store\r\n", "")));
-    until_true("the node is up", PATIENCE, || cluster.get(&url).status == 200);
-    let (over, are_there, address) = (AtomicBool::new(false), AtomicBool::new(false), node.address);
-    let come = || {
-        let mut silent: Vec<_> = (0..400).map(|_| Connection::from(OTHER, address)).collect();
-        are_there.store(true, Ordering::Relaxed);
-        let begun = Instant::now();
-        while !over.load(Ordering::Relaxed) && begun.elapsed() < PATIENCE {
-            silent.iter_mut().filter(|one| has_closed(one)).for_each(|one| *one = Connection::from(OTHER, address));
-            thread::yield_now();
-        }
-    };
-    thread::scope(|all| {
-        all.spawn(come);
-        until_true("they are there", PATIENCE, || are_there.load(Ordering::Relaxed));
-        let clients: Vec<_> = (0..24)
-            .map(|n| {
-                let url = origin.url(&format!("/held/{n}"));
-                let cluster = &cluster;
-                all.spawn(move || cluster.get(&url).status)
-            })
-            .collect();
-        origin.until_asked("/held/*", 24);
-        gate.open();
-        over.store(true, Ordering::Relaxed);
-        clients.into_iter().for_each(|client| assert_eq!(client.join().unwrap(), 200));
-    });
-}
-
-fn has_closed(connection: &Connection) -> bool {
-    let stream = connection.stream();
-    stream.set_nonblocking(true).unwrap();
-    !matches!(stream.peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
 }
 
 #[test]
