@@ -1,5 +1,6 @@
 //! Binding. A port in use is one clear sentence, never hidden by SO_REUSEPORT.
 
+use super::alive::watch_peer;
 use super::descriptors;
 pub use super::stream::{Detached, Stream};
 use crate::config::Address;
@@ -128,7 +129,8 @@ fn bind_tcp_at(address: SocketAddr, only_v6: bool) -> Result<Listener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    // Accepted connections inherit these two.
+    // Accepted connections inherit these.
+    watch_peer(&socket)?;
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.listen(BACKLOG)?;

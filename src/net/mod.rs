@@ -1,6 +1,7 @@
 //! Listen, dial, TLS, the HTTP/1 server and client, drain.
 
 mod able;
+mod alive;
 pub mod challenge;
 pub mod descriptors;
 pub mod dial;

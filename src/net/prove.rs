@@ -2,6 +2,7 @@
 //! (`docs/link.md`, Trust on TCP), inside TLS where both can.
 
 use super::able;
+use super::alive::watch_peer;
 use super::http1::ByteStream;
 use super::http1::brief::{self, odd};
 use super::listen::Stream;
@@ -131,6 +132,7 @@ pub fn turns_away(error: &io::Error) -> bool {
 async fn open(address: &str) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    watch_peer(&stream)?;
     Ok(stream)
 }
 

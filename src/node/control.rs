@@ -12,6 +12,7 @@ use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::store::Entry;
 use crate::wire::https::rules;
+use crate::wire::link;
 use crate::wire::target::Key;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -23,7 +24,13 @@ use std::rc::Rc;
 pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: bool) -> Response<NodeBody> {
     let path = request.uri().path().to_owned();
     match (request.method(), path.as_str()) {
-        (&Method::GET, "/healthz") => json(StatusCode::OK, &health(node)),
+        (&Method::GET, "/healthz") => {
+            let mut health = health(node);
+            if request.headers().contains_key(link::PADDING) {
+                health["padding"] = "-".repeat(link::PADDED).into();
+            }
+            json(StatusCode::OK, &health)
+        }
         (&Method::GET, "/metrics") => json(StatusCode::OK, &metrics(node)),
         (&Method::GET, "/cache") => with_key(&request, |key| stored(node, key)),
         (&Method::GET, "/explain") => explain(node, &request).await,

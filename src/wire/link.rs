@@ -16,6 +16,11 @@ pub const REACH: HeaderName = HeaderName::from_static("ringhold-reach");
 /// To the node: the id and address of the node to be asked before the origin.
 pub const PEER: HeaderName = HeaderName::from_static("ringhold-peer");
 
+/// To the node: a probe that is longer than a packet, as its answer is to be: a way on which only small ones arrive is none.
+pub const PADDING: HeaderName = HeaderName::from_static("ringhold-padding");
+/// Bytes of it: more than an Ethernet packet has.
+pub const PADDED: usize = 1600;
+
 /// To the node: this connection is one client's alone, and so is the origin's that it is answered from (NTLM, Negotiate).
 pub const PINNED: HeaderName = HeaderName::from_static("ringhold-pinned");
 

@@ -14,6 +14,8 @@ mod others;
 mod ours;
 #[path = "attribution/peers.rs"]
 mod peers;
+#[path = "attribution/rebooted.rs"]
+mod rebooted;
 #[path = "attribution/rows.rs"]
 mod rows;
 #[path = "attribution/slow.rs"]

@@ -2,7 +2,7 @@
 
 use super::board::{Board, Watched};
 use super::missed::MissedNews;
-use super::probe::ProbeConn;
+use super::probe::{self, ProbeConn};
 use super::stale::Doubts;
 use super::state::{Action, Event, PassedOver};
 use crate::clock::tick;
@@ -44,6 +44,8 @@ pub struct Health {
     changes: watch::Sender<u64>,
     interval: Duration,
     slice: Duration,
+    /// What nodes are asked where packets have a size.
+    question: Vec<u8>,
     /// In milliseconds; 0: nobody is judged slow.
     slow_hit: u32,
     /// For so long a node may take to be there for the first time.
@@ -62,6 +64,7 @@ impl Health {
             changes: watch::Sender::new(0),
             interval: timeouts.probe_interval.max(Duration::from_millis(1)),
             slice: (timeouts.probe / SLICES).max(Duration::from_millis(1)),
+            question: probe::question(config.limits.head),
             slow_hit: u32::try_from(timeouts.slow_hit.as_millis()).unwrap_or(u32::MAX),
             patience: timeouts.node_start + timeouts.probe,
             handover: config.ring.handover,
@@ -353,7 +356,8 @@ fn spread(pause: Duration, random: u64) -> Duration {
 
 /// One question, asked until it is answered, refused or given up; `why` it was refused. `None`: we could not ask.
 async fn probe(health: &Health, node: &Arc<Node>, line: &mut ProbeConn, why: &mut Option<String>) -> Option<Event> {
-    let asked = line.ask(&health.link, node);
+    let question = if node.address.is_private() { probe::REQUEST } else { &health.question };
+    let asked = line.ask(question, &health.link, node);
     let mut asked = std::pin::pin!(asked);
     for slice in 1..=SLICES * PATIENCE {
         tokio::select! {

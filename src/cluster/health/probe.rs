@@ -6,10 +6,23 @@ use crate::cluster::views::Node;
 use crate::net::http1::{ByteStream, brief};
 use crate::net::listen::Stream;
 use crate::wire::https::rules;
+use crate::wire::link;
 use serde::Deserialize;
 use std::io;
 
-const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n";
+pub const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: [::1]\r\n\r\n";
+/// With this as its limit of heads, or more, a node takes a probe that is longer than a packet.
+const ROOMY: u64 = 8 * 1024;
+
+/// What nodes are asked, which have these limits too.
+pub fn question(head_limit: u64) -> Vec<u8> {
+    let mut question = REQUEST.to_vec();
+    if head_limit >= ROOMY {
+        question.truncate(REQUEST.len() - 2);
+        question.extend_from_slice(format!("{}: {}\r\n\r\n", link::PADDING, "-".repeat(link::PADDED)).as_bytes());
+    }
+    question
+}
 
 #[derive(Deserialize)]
 struct ProbeReply {
@@ -39,15 +52,15 @@ pub struct ProbeConn(Option<Stream>);
 
 impl ProbeConn {
     /// Asks who is there. Waits as long as it takes; an abandoned question must be followed by [`ProbeConn::close`].
-    pub async fn ask(&mut self, link: &Link, node: &Node) -> Result<Event, LinkTrouble> {
+    pub async fn ask(&mut self, question: &[u8], link: &Link, node: &Node) -> Result<Event, LinkTrouble> {
         if let Some(mut kept) = self.0.take() {
             // A node may have closed a kept connection, or be gone: a new one will tell.
-            if let Ok(said) = exchange(&mut kept).await {
+            if let Ok(said) = exchange(&mut kept, question).await {
                 return self.heard(kept, said, link, node);
             }
         }
         let mut stream = link.connect(node).await?;
-        let said = exchange(&mut stream).await?;
+        let said = exchange(&mut stream, question).await?;
         self.heard(stream, said, link, node)
     }
 
@@ -65,15 +78,15 @@ impl ProbeConn {
 
 /// Which process it is that answers on this connection: its boot id.
 pub async fn boot(stream: &mut impl ByteStream) -> io::Result<u64> {
-    match exchange(stream).await {
+    match exchange(stream, REQUEST).await {
         Ok(ProbeSaid { event: Event::Answered { boot, .. }, .. }) => Ok(boot),
         Err(LinkTrouble::Io(e)) => Err(e),
         other => Err(brief::odd(&format!("{other:?}"))),
     }
 }
 
-async fn exchange(stream: &mut impl ByteStream) -> Result<ProbeSaid, LinkTrouble> {
-    let answer = brief::ask(stream, REQUEST).await?;
+async fn exchange(stream: &mut impl ByteStream, question: &[u8]) -> Result<ProbeSaid, LinkTrouble> {
+    let answer = brief::ask(stream, question).await?;
     match answer.status {
         200 => {
             let ProbeReply { boot, lineage, tls, https_rules: rules } =
@@ -94,7 +107,7 @@ mod tests {
     async fn probed(answer: &str) -> Result<ProbeSaid, LinkTrouble> {
         let (mut ours, mut theirs) = tokio::io::duplex(4096);
         theirs.write_all(answer.as_bytes()).await.unwrap();
-        let probed = exchange(&mut ours).await;
+        let probed = exchange(&mut ours, REQUEST).await;
         let mut heard = vec![0; REQUEST.len()];
         theirs.read_exact(&mut heard).await.unwrap();
         assert_eq!(heard, REQUEST);

@@ -39,6 +39,8 @@ pub struct NodePool {
     samples: Cell<u32>,
     /// The node has left the view: connections are closed after use.
     retired: Cell<bool>,
+    /// The node's process, as far as it was known at the last sweep.
+    boot: Cell<u64>,
 }
 
 /// What a request that waits in the queue is given.
@@ -84,6 +86,7 @@ impl NodePool {
             pipeline: Pipeline::default(),
             samples: Cell::new(SAMPLES),
             retired: Cell::new(false),
+            boot: Cell::new(0),
         })
     }
 
@@ -208,9 +211,15 @@ impl NodePool {
         self.samples.set(SAMPLES);
         let timeouts = &self.shared.timeouts;
         let mut swept = Swept::Well;
+        let boot = self.node.boot();
+        let is_another = ![0, boot].contains(&self.boot.replace(boot));
+        // What was opened to the new process before it was met is younger: one that answers is probed each fifth time.
+        let before = in_ticks(5 * timeouts.probe_interval + timeouts.probe).saturating_add(MARGIN);
         for control in self.controls.borrow().iter() {
             let ticks = control.tick();
             match control.phase() {
+                // It is of a process that is no more, whose machine did not live to say so.
+                phase if is_another && ticks > before && phase != Phase::Idle => control.abandon(),
                 // Whoever found the node up and sent only after it was given up has missed that.
                 Phase::Head { movable: true } if !self.node.is_up() => control.abandon(),
                 Phase::Head { .. } | Phase::Sending if ticks == 3 => swept = Swept::Suspect,
@@ -223,7 +232,7 @@ impl NodePool {
             }
         }
         // The node closes after the whole time: the one who sends must not be surprised.
-        self.close(in_ticks(timeouts.idle / 2));
+        self.close(if is_another { before } else { in_ticks(timeouts.idle / 2) });
         swept
     }
 
