@@ -53,6 +53,8 @@ const REPORTS: usize = 1024;
 const GATHER: Duration = Duration::from_millis(20);
 /// For so long an answer that names who has missed something waits until that is kept.
 const UNTIL_KEPT: Duration = Duration::from_secs(1);
+/// So long after a file could not be written.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
 
 /// The program that runs here, whatever has become of its file: nodes have to be of the front's own version.
 const OURSELVES: &str = "/proc/self/exe";
@@ -165,28 +167,38 @@ impl ControlPlane {
     /// Has what nodes missed heeded, kept and shared, for ever.
     async fn keep_doubts(self: Arc<ControlPlane>) {
         let doubts = self.health.doubts().clone();
-        let mut changes = doubts.changes();
+        undelivered::reserve(&self.config.state.path, &doubts).await;
+        let (mut changes, mut failed) = (doubts.changes(), false);
         loop {
             changes.mark_unchanged();
             self.health.heed();
-            undelivered::keep(&self.config.state.path, &doubts).await;
+            let kept = undelivered::keep(&self.config.state.path, &doubts).await;
+            if let Err(why) = &kept
+                && !failed
+            {
+                tracing::warn!("{why}");
+            }
+            failed = kept.is_err();
             if let Some(keeper) = &self.keeper {
                 keeper.wake();
             }
             sleep(GATHER).await;
-            if changes.changed().await.is_err() {
-                return;
+            match timeout(if failed { TRY_AGAIN } else { Duration::MAX }, changes.changed()).await {
+                Ok(Err(_)) => return,
+                Ok(Ok(())) | Err(_) => {}
             }
         }
     }
 
-    /// Waits until what was noted is on disk, and with ZooKeeper where all fronts find it, as far as that can be.
-    async fn until_kept(&self) {
+    /// Waits until what was noted is on disk, and with ZooKeeper where all fronts find it, as far as that can be. False: it is
+    /// not on disk.
+    async fn until_kept(&self) -> bool {
         let doubts = self.health.doubts();
         let mut changes = doubts.changes();
         let is_shared = || self.keeper.as_ref().is_none_or(|keeper| !keeper.has_to_share());
         let kept = async { while (doubts.to_keep().is_some() || !is_shared()) && changes.changed().await.is_ok() {} };
         let _ = timeout(UNTIL_KEPT, kept).await;
+        doubts.to_keep().is_none()
     }
 
     /// Starts a node where it is ours to start, and probes it.

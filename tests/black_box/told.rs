@@ -220,6 +220,32 @@ fn who_missed_a_purge_is_known_over_a_restart_of_the_only_front() {
     assert_eq!(texts(&front, &urls), all("2", &urls));
 }
 
+#[test]
+fn a_purge_whose_miss_cannot_be_written_down_says_that_a_restart_forgets_it() {
+    let _alone = alone();
+    let (origin, edition) = editions();
+    let node = Standalone::start("r1", &Setup::default());
+    let front = Setup::default().nodes(0).node_at("r1", &node.address.to_string()).start();
+    let urls = held(&origin, &front, "r1", 2);
+    edition.store(2, Ordering::SeqCst);
+    let file = front.folder().join("state/missed.json");
+    until_true("it has its room", PATIENCE, || file.exists());
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir_all(file.join("in the way")).unwrap();
+    crate::support::process::signal(node.pid(), Signal::STOP);
+    until_true("it is passed over", PATIENCE, || front.manage("GET", "/readyz", "").status == 503);
+    let (status, said) = purge(&front, &urls[0]);
+    let detail = said["detail"].as_str().unwrap();
+    assert_eq!((status, missed(&said)), (202, vec!["r1"]), "{said}");
+    assert!(detail.contains("a restart of this front forgets it: purge again then"), "{detail}");
+    until_true("the log says why", PATIENCE, || front.said().contains("missed.json"));
+    std::fs::remove_dir_all(&file).unwrap();
+    until_true("it is written when it can be", PATIENCE, || file.is_file());
+    let (_, said) = purge(&front, &urls[1]);
+    assert!(!said["detail"].as_str().unwrap().contains("forgets"), "{said}");
+    crate::support::process::signal(node.pid(), Signal::CONT);
+}
+
 /// Asks until the front answers from its own copy.
 fn until_hot(front: &Cluster, url: &str) {
     let mut client = front.connect();

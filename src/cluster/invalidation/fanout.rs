@@ -78,6 +78,8 @@ pub struct Purged {
     pub unsure: Option<String>,
     /// Some front was not told: its copies have to run out.
     pub waits: bool,
+    /// That somebody missed it could not be written down: a restart of this front forgets it.
+    pub forgets: bool,
 }
 
 impl Purged {
@@ -140,7 +142,7 @@ impl ControlPlane {
         self.purge_nodes(&mut purged, newcomers.collect(), &path, &what).await;
         self.purge_departed(&mut purged, &path).await;
         if !purged.missed.is_empty() || purged.unsure.is_some() {
-            self.until_kept().await;
+            purged.forgets = !self.until_kept().await;
         }
         for (id, hearing) in self.tell_fronts(&what).await {
             purged.waits |= matches!(hearing, Hearing::Apart | Hearing::Missed(_) | Hearing::Refused(_));

@@ -33,7 +33,13 @@ impl Admin {
             let unsure = "so nodes and fronts that joined just now may not be known here; they validate when they are";
             body["unsure"] = format!("ZooKeeper is gone ({why}), {unsure}").into();
         }
-        body["detail"] = json!("nodes that missed it validate all that they hold before they reuse it");
+        let mut detail = "nodes that missed it validate all that they hold before they reuse it".to_owned();
+        if purged.forgets {
+            detail.push_str(
+                "; that cannot be written down (the log says why), so a restart of this front forgets it: purge again then",
+            );
+        }
+        body["detail"] = detail.into();
         Ok(json(StatusCode::ACCEPTED, &body))
     }
 }
