@@ -183,9 +183,9 @@ impl ControlPlane {
                 keeper.wake();
             }
             sleep(GATHER).await;
-            match timeout(if failed { TRY_AGAIN } else { Duration::MAX }, changes.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            let again = if failed { TRY_AGAIN } else { Duration::MAX };
+            if let Ok(Err(_)) = timeout(again, changes.changed()).await {
+                return;
             }
         }
     }
