@@ -5,7 +5,7 @@
 //! - `policy`: PURE. RFC 9111: may I store, may I reuse, how old, which variant, what changed, and why
 //! - `ring`: PURE. Hash, points, owner and successors, bounded load, the plan of a change
 //! - `config`: TOML to a validated `Config`; `cli`: what the user typed; `clock`: the only reader of the clock;
-//!   `alloc`: the allocator; `account`: the memory that is held for others; `lines`: log lines that never wait for
+//!   `alloc`: the allocator; `account`: the memory that is held for others; `lack`: what we have none left of; `lines`: log lines that never wait for
 //!   their reader; `private`: folders that only we may look into, and locks; `properties`: what holds for the byte parsers whatever comes, for tests and fuzzing alone
 //! - `store`: moka and the compact entry; `store/disk`: what of it survives the process
 //! - `net`: listen, dial, TLS, the HTTP/1 server and client, drain
@@ -23,6 +23,7 @@ mod cli;
 mod clock;
 mod cluster;
 mod config;
+mod lack;
 mod lines;
 mod net;
 mod node;

@@ -156,6 +156,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
             "src/clock.rs",
             "src/cluster/supervision",
             "src/config",
+            "src/lack.rs",
             "src/lines.rs",
             "src/main.rs",
             "src/net",

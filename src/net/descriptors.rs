@@ -2,6 +2,7 @@
 //! blame.
 
 use crate::config::Config;
+pub use crate::lack::is_our_lack;
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::io;
@@ -29,15 +30,7 @@ impl Relief {
     }
 }
 
-/// Whether it is we who have none left: of files, memory, or ports.
-pub fn is_our_lack(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::ADDRNOTAVAIL)
-    )
-}
-
-/// The same for a connection to this address: that no address can be connected from may also mean that there is no way to
+/// [`is_our_lack`] for a connection to this address: that no address can be connected from may also mean that there is no way to
 /// it. A datagram socket tells, which needs the way and none of the ports.
 pub fn is_our_lack_to(error: &io::Error, address: SocketAddr) -> bool {
     if Errno::from_io_error(error) != Some(Errno::ADDRNOTAVAIL) {
@@ -117,16 +110,6 @@ mod tests {
 
     fn error(errno: Errno) -> io::Error {
         io::Error::from_raw_os_error(errno.raw_os_error())
-    }
-
-    #[test]
-    fn what_we_have_none_left_of_is_no_fault_of_others() {
-        for ours in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL] {
-            assert!(is_our_lack(&error(ours)), "{ours:?}");
-        }
-        for theirs in [Errno::CONNREFUSED, Errno::TIMEDOUT, Errno::HOSTUNREACH, Errno::NETUNREACH, Errno::CONNRESET] {
-            assert!(!is_our_lack(&error(theirs)), "{theirs:?}");
-        }
     }
 
     #[test]

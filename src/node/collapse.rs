@@ -155,7 +155,20 @@ pub async fn alone(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc<Entry>
     own(node, ask, if ask.is_instead() { passed(node, ask, settled) } else { settled }, began)
 }
 
-/// The same in a way that others may hear of while it comes. Nothing is stored that could be validated.
+/// The same where what is stored cannot be read: it answers nobody, and stands all the same.
+pub async fn past_stored(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Result<Got, Fault> {
+    let began = node.begins();
+    let settled = exchange::exchange(node, ask, None, None, began).await?;
+    match if ask.is_instead() { passed(node, ask, settled) } else { settled } {
+        Settled::Store(head, body) if outdone::by_stored(node, ask, None, (head.sent, head.terms.born)).is_some() => {
+            let (head, reader) = keep(node, ask, head, body, Fate::Forget)?;
+            Ok(Got::Filling(head, reader, Collapsed::Own))
+        }
+        settled => own(node, ask, settled, began),
+    }
+}
+
+/// [`alone`] in a way that others may hear of while it comes. Nothing is stored that could be validated.
 pub async fn lead_alone(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Result<Got, Fault> {
     lead(node, ask, (None, node.begins()), presumed_by_store(node, ask), Vec::new()).await
 }

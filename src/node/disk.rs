@@ -13,6 +13,7 @@ use super::far::{BodyAccess, BodyNews, DiskBody, ReadLimits};
 use super::random::random;
 use crate::clock::{self, tick};
 use crate::config::{Config, size};
+use crate::lack::is_our_lack;
 use crate::store::Entry;
 use crate::store::disk::{
     Disk, DiskLookup, DiskPlan, ForgottenUrl, IndexSlot, JobDone, Opening, Previous, Recovered, Skipped, Unread,
@@ -22,6 +23,7 @@ use crate::wire::target::Key;
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -105,6 +107,8 @@ struct DiskCounts {
     late: Cell<u64>,
     busy: Cell<u64>,
     errors: Cell<u64>,
+    /// Files and memory of our own.
+    lack: Cell<u64>,
     recovery: Cell<u64>,
 }
 
@@ -319,10 +323,12 @@ impl Tier {
                 }
                 Some(Err(Unread::System(cause))) => {
                     // Its segment may have gone meanwhile.
-                    if cause.kind() != std::io::ErrorKind::NotFound {
-                        self.failed(&cause.to_string());
+                    if cause.kind() != io::ErrorKind::NotFound {
+                        self.failed(&cause);
                     }
-                    self.bad(hash, slot, &found);
+                    if !is_our_lack(&cause) {
+                        self.bad(hash, slot, &found);
+                    }
                 }
                 None => {}
             }
@@ -427,6 +433,7 @@ impl Tier {
         put("bad_records", disk.counts.bad);
         put("syncs", disk.counts.syncs);
         put("errors_system", counts.errors.get());
+        put("errors_lack", counts.lack.get());
         put("errors_late", counts.late.get());
         put("errors_busy", counts.busy.get());
         put("recovery_milliseconds", counts.recovery.get());

@@ -2,6 +2,7 @@
 
 use super::disk_bodies::BodyThread;
 use super::random::random;
+use crate::net::descriptors::{self, is_our_lack};
 use crate::store::disk::{
     BodyFile, Denied, DiskJob, Files, Folder, FolderMark, JobDone, Opening, Previous, ReadPace, ReadRecord, Recovered,
     Unread, boot_of_machine, open, read, read_apart,
@@ -138,6 +139,13 @@ fn cure(path: &Path, cause: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => "let the user that ringhold runs as write there, or set [disk] path",
         io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing, or set [disk] path",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some room there",
+        // No file waits so: a thread cannot be started.
+        io::ErrorKind::WouldBlock => {
+            "raise the limit of threads (`TasksMax=` in a systemd unit, pids.max of a container)"
+        }
+        _ if is_our_lack(cause) => {
+            return format!("{} cannot be used ({cause}): {}", path.display(), descriptors::cure());
+        }
         _ => "see what the system's log says of it, or set [disk] path",
     };
     format!("{} cannot be used ({cause}): {cure}", path.display())

@@ -2,6 +2,7 @@
 
 use super::disk_threads::{BodyAnswer, OpenBody, ReadAsker};
 use crate::account::{AccountKind, Hold};
+use crate::net::descriptors::{PAUSE, is_our_lack};
 use crate::store::disk::{BodyFile, Unread};
 use crate::store::{FarBody, FarGone, FarReader};
 use crate::wire::fault::{Blame, Kind, Whose};
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// What came of reading bodies, for who decides how the disk fares.
 pub enum BodyNews {
@@ -90,7 +91,11 @@ impl FarBody for DiskBody {
 
 /// What cannot be read any more is our fault, not the origin's.
 pub fn blame_of(gone: FarGone) -> Blame {
-    let kind = if gone == FarGone::Late { Kind::ConnectionReadTimeout } else { Kind::ProxyInternalError };
+    let kind = match gone {
+        FarGone::Late => Kind::ConnectionReadTimeout,
+        FarGone::Lacking => Kind::ConnectionLimitReached,
+        FarGone::Lost => Kind::ProxyInternalError,
+    };
     Blame::new(Whose::Us, kind)
 }
 
@@ -103,12 +108,19 @@ pub struct DiskBodyReader {
     open: Option<OpenBody>,
     asking: Option<(u64, Asking)>,
     hold: Arc<Hold>,
+    /// Nothing else can take its place: it waits where we have no file left to begin with.
+    waits: bool,
 }
 
 impl DiskBodyReader {
     pub fn new(file: BodyFile, access: Weak<BodyAccess>) -> DiskBodyReader {
         let hold = Hold::new(AccountKind::Readers);
-        DiskBodyReader { file, access, open: None, asking: None, hold }
+        DiskBodyReader { file, access, open: None, asking: None, hold, waits: false }
+    }
+
+    /// Of a body that comes, and is sent at the same time.
+    pub fn of_coming(file: BodyFile, access: Weak<BodyAccess>) -> DiskBodyReader {
+        DiskBodyReader { waits: true, ..DiskBodyReader::new(file, access) }
     }
 
     /// So much of it is there by now.
@@ -119,8 +131,15 @@ impl DiskBodyReader {
 
 impl FarReader for DiskBodyReader {
     fn poll_piece(&mut self, at: u64, cx: &mut Context<'_>) -> Poll<Result<Bytes, FarGone>> {
-        let (file, access, open) = (self.file, &self.access, &self.open);
-        let ask = || (at, Box::pin(piece(access.clone(), file, open.clone(), at)) as Asking);
+        let (file, access, open, waits) = (self.file, &self.access, &self.open, self.waits);
+        let ask = || {
+            let (access, open) = (access.clone(), open.clone());
+            let asking: Asking = match waits {
+                true => Box::pin(waited_for(access, file, open, at)),
+                false => Box::pin(piece(access, file, open, at)),
+            };
+            (at, asking)
+        };
         let (asked, asking) = self.asking.get_or_insert_with(ask);
         debug_assert_eq!(*asked, at);
         let Poll::Ready(read) = asking.as_mut().poll(cx) else { return Poll::Pending };
@@ -134,6 +153,25 @@ impl FarReader for DiskBodyReader {
             Err(gone) => Err(gone),
         })
     }
+}
+
+/// The same where it is waited for that we have a file again.
+async fn waited_for(
+    access: Weak<BodyAccess>,
+    file: BodyFile,
+    open: Option<OpenBody>,
+    at: u64,
+) -> Result<(Bytes, OpenBody), FarGone> {
+    let limit = access.upgrade().ok_or(FarGone::Lost)?.limits.later;
+    let read = timeout(limit, async {
+        loop {
+            match piece(access.clone(), file, open.clone(), at).await {
+                Err(FarGone::Lacking) => sleep(PAUSE).await,
+                read => return read,
+            }
+        }
+    });
+    read.await.unwrap_or(Err(FarGone::Lacking))
 }
 
 async fn piece(
@@ -154,12 +192,18 @@ async fn piece(
     };
     access.reads.fetch_add(1, Ordering::Relaxed);
     answer.map_err(|why| {
+        let mut gone = FarGone::Lost;
         match why {
             Unread::Bad(_) => access.tell(BodyNews::Bad(file.number)),
             // It may have been removed before anybody opened it.
             Unread::System(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Unread::System(cause) => access.tell(BodyNews::System(cause)),
+            Unread::System(cause) => {
+                if is_our_lack(&cause) {
+                    gone = FarGone::Lacking;
+                }
+                access.tell(BodyNews::System(cause));
+            }
         }
-        FarGone::Lost
+        gone
     })
 }

@@ -39,6 +39,8 @@ pub async fn begun(
     let begun = begun::begin(&node.id, response, ask.asker == Asker::Front, wait, Else::Another).await;
     begun.map_err(|fault| match fault.kind {
         Kind::ConnectionReadTimeout => FarGone::Late,
+        // It is there all the same.
+        Kind::ConnectionLimitReached => FarGone::Lacking,
         _ => {
             node.store.take_out(&ask.key, entry);
             disk.body_is_gone(&ask.key, entry);

@@ -5,7 +5,7 @@ use super::ask::{Ask, Asker};
 use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::{Caller, ProofStep, Standing};
-use super::collapse::{Got, alone, join_or_lead, lead_alone};
+use super::collapse::{Got, alone, join_or_lead, lead_alone, past_stored};
 use super::counters::add;
 use super::hit::{self, Look};
 use super::incoming::IncomingRequest;
@@ -171,7 +171,7 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
                     match begun_hit(node, &ask, entry.as_ref(), response).await {
                         Ok(response) => return Ok(response),
                         Err(FarGone::Lost) => continue,
-                        Err(FarGone::Late) => break,
+                        Err(FarGone::Late | FarGone::Lacking) => break,
                     }
                 }
                 response => return Ok(response),
@@ -226,7 +226,7 @@ async fn cached(node: &Rc<CacheNode>, mut ask: Rc<Ask>) -> Result<Response<NodeB
     if ask.is_instead() {
         return Ok(answer::ask_the_owner());
     }
-    let got = Box::pin(alone(node, &ask, None)).await?;
+    let got = Box::pin(past_stored(node, &ask)).await?;
     answer::got(node, &ask, got, Fwd::Miss).ok_or_else(super::fill::vanished)
 }
 

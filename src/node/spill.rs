@@ -143,7 +143,7 @@ impl Spill {
     }
 
     pub fn reader(&self) -> Box<DiskBodyReader> {
-        Box::new(DiskBodyReader::new(self.file.with_length(self.readable()), self.access.clone()))
+        Box::new(DiskBodyReader::of_coming(self.file.with_length(self.readable()), self.access.clone()))
     }
 
     /// Waits until all of it is written, for as long as the disk may take for what it is behind; whether it is.

@@ -26,4 +26,6 @@ pub enum FarGone {
     Lost,
     /// It was not read in time.
     Late,
+    /// We have no file left, or no memory, to read it with.
+    Lacking,
 }

@@ -1,6 +1,7 @@
 //! A device or file system that fails, hangs, is full or read-only: the node goes on from memory, and says so.
 
 use super::*;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 
 /// The library that has the system's calls fail, and what says how.
@@ -207,6 +208,51 @@ fn a_file_system_that_is_read_only_is_named_and_memory_has_to_do() {
     assert!(cluster.get(&url).is_hit());
     assert_eq!(cluster.metric("ringhold_node_disk_state"), 0);
     assert_eq!(cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "").status, 202);
+}
+
+/// None at all, and none but for those that it closes itself.
+#[test]
+fn a_node_without_a_free_descriptor_misses_what_it_cannot_open_and_its_disk_has_not_failed() {
+    const LENGTH: usize = 2 << 20;
+    for free in [0, 1] {
+        let setup = with_disk(1).set("disk", "size", "256MiB").set("disk", "admit", "always");
+        let cluster = setup.set("cache", "memory", "16MiB").set("cache", "max_object", "64KiB").start();
+        until_on(&cluster);
+        let origin = Origin::start();
+        origin.on("*", |x| {
+            x.begin_sized(KEEP, LENGTH as u64)?;
+            x.noise(x.target().len() as u64, LENGTH as u64)
+        });
+        let pages: Vec<_> = (10..30).map(|n| origin.url(&format!("/{n}"))).collect();
+        let mut client = cluster.connect();
+        let whole = client.get(&pages[0]).body;
+        pages.iter().for_each(|url| assert!(client.get(url).body == whole));
+        large::until_a_file(&cluster, 20);
+        let pid = cluster.node("n1").pid;
+        let is_open = |n: &u64| fs::symlink_metadata(format!("/proc/{pid}/fd/{n}")).is_ok();
+        let least = if free == 0 { 3 } else { (0..).find(|n| !is_open(n)).unwrap() };
+        let limited = |limit| prlimit(Pid::from_raw(pid as i32), Resource::Nofile, limit).unwrap();
+        let before = limited(Rlimit { current: Some(least), maximum: Some(20_000) });
+        for url in &pages {
+            let answer = client.get(url);
+            assert!(
+                answer.status == 200 && answer.body == whole,
+                "{free}: {} {}",
+                answer.status,
+                answer.cache_status()
+            );
+        }
+        let new: Vec<_> = (30..50).map(|n| origin.url(&format!("/{n}"))).collect();
+        new.iter().for_each(|url| assert!(client.get(url).body == whole));
+        limited(Rlimit { maximum: Some(20_000), ..before });
+        assert_eq!(state(&cluster), 2, "{free}: {}", cluster.said());
+        let lacking = cluster.metric("ringhold_node_disk_errors_total{node=\"n1\",what=\"lack\"}");
+        assert!(lacking > 0 || free > 0);
+        assert_eq!(cluster.manage("DELETE", &format!("/v1/cache?url={}", pages[1]), "").status, 200);
+        for url in [&pages[2], &new[0]] {
+            until_true("it is a hit again", PATIENCE, || cluster.get(url).is_hit());
+        }
+    }
 }
 
 fn has_mounts() -> bool {

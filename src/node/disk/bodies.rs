@@ -133,7 +133,7 @@ impl Tier {
     pub fn body_failed(&self, number: u64, cause: &std::io::Error) {
         match is_full(cause) {
             true => self.with_room(|disk, now| disk.no_room_for_body(number, now)),
-            false => self.failed(&cause.to_string()),
+            false => self.failed(cause),
         }
     }
 
@@ -148,7 +148,7 @@ impl Tier {
             match news {
                 BodyNews::Late => self.late(&self.trouble.reads, "reads are not back in time"),
                 BodyNews::Bad(number) => self.disk.borrow_mut().bad_body(number),
-                BodyNews::System(cause) => self.failed(&cause.to_string()),
+                BodyNews::System(cause) => self.failed(&cause),
             }
         }
     }

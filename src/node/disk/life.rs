@@ -124,10 +124,10 @@ impl Tier {
                     let _ = waits.send(());
                 }
             }
-            JobDone::Failed(cause) => self.failed(&cause.to_string()),
+            JobDone::Failed(cause) => self.failed(&cause),
             JobDone::Broken(cause) => self.fail(&format!("its journal cannot be written ({cause})")),
             JobDone::Finished => self.ended.notify_one(),
-            JobDone::NoRoom(_) | JobDone::Stored(..) | JobDone::Lost(..) => {}
+            JobDone::NoRoom(_) | JobDone::NotBegun(_) | JobDone::Stored(..) | JobDone::Lost(..) => {}
             JobDone::Drafted | JobDone::Journal(_) | JobDone::Synced => {}
         }
     }
@@ -148,11 +148,15 @@ impl Tier {
         }
     }
 
-    pub(super) fn failed(&self, why: &str) {
+    /// An error of the device, or something that we ourselves have none left of: that says nothing of the device.
+    pub(super) fn failed(&self, cause: &io::Error) {
+        tracing::debug!("disk: {cause}");
+        if is_our_lack(cause) {
+            return add(&self.counts.lack, 1);
+        }
         add(&self.counts.errors, 1);
-        tracing::debug!("disk: {why}");
         if self.trouble.error(clock::now()) {
-            self.fail(why);
+            self.fail(&cause.to_string());
         }
     }
 

@@ -389,6 +389,7 @@ impl Disk {
                 }
             }
             JobDone::NoRoom(number) => self.no_room(*number, now),
+            JobDone::NotBegun(number) => self.not_begun(*number),
             JobDone::Journal(bytes) => self.journal = *bytes,
             JobDone::Drafted => self.draft_waits = false,
             JobDone::Synced => self.counts.syncs += 1,

@@ -1,6 +1,7 @@
 //! The one file of the disk that touches the system. Names are numbers, so nothing that is asked for can lead out of the
 //! folder.
 
+use crate::lack::is_our_lack;
 use crate::private;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, fadvise, fallocate, openat, unlinkat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -162,14 +163,24 @@ impl Folder {
     /// Those of bodies are many, and each is whoever's that reads or writes it.
     fn file(&self, name: FileName) -> io::Result<Arc<File>> {
         if let FileName::Body(_) = name {
-            return Ok(Arc::new(open_at(&self.folder, &name.text(), OFlags::RDWR)?));
+            return Ok(Arc::new(self.opened(name, OFlags::RDWR)?));
         }
         if let Some(file) = self.files().get(&name) {
             return Ok(file.clone());
         }
-        let file = Arc::new(open_at(&self.folder, &name.text(), OFlags::RDWR)?);
+        let file = Arc::new(self.opened(name, OFlags::RDWR)?);
         self.keep(name, &file);
         Ok(file)
+    }
+
+    /// Where we have none left to open it with, those go that are open for what may come.
+    fn opened(&self, name: FileName, flags: OFlags) -> io::Result<File> {
+        match open_at(&self.folder, &name.text(), flags) {
+            Err(cause) if is_our_lack(&cause) && let_go(&mut self.files()) => {
+                open_at(&self.folder, &name.text(), flags)
+            }
+            opened => opened,
+        }
     }
 
     fn keep(&self, name: FileName, file: &Arc<File>) {
@@ -180,7 +191,7 @@ impl Folder {
         }
         let mut open = self.files();
         if open.len() >= OPEN {
-            open.clear();
+            let_go(&mut open);
         }
         open.insert(name, file.clone());
     }
@@ -188,6 +199,13 @@ impl Folder {
     fn files(&self) -> MutexGuard<'_, HashMap<FileName, Arc<File>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Of the others there are few, and without them nothing is kept of what is taken away. False: there are no more.
+fn let_go(open: &mut HashMap<FileName, Arc<File>>) -> bool {
+    let before = open.len();
+    open.retain(|name, _| !matches!(name, FileName::Segment(_)));
+    open.len() < before
 }
 
 /// Where it is nobody's yet, it is this node's from now on.
@@ -222,7 +240,7 @@ impl Files for Folder {
     }
 
     fn create(&self, name: FileName, length: u64) -> io::Result<()> {
-        let file = open_at(&self.folder, &name.text(), OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
+        let file = self.opened(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
         match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length.max(1)) {
             // Not every file system can.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => {}

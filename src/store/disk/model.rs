@@ -408,6 +408,26 @@ fn without_room_it_makes_do_with_what_there_is() {
 }
 
 #[test]
+fn what_it_has_stays_and_it_is_not_full_where_the_process_may_have_no_more_files() {
+    let mut rig = Rig::new(SMALL);
+    put(&mut rig, 1, 1);
+    rig.work();
+    rig.files.lack(true);
+    for n in 2..10_000 {
+        let _ = rig.put(&page(&url(n), 0, n, Marks::NONE, 300));
+        rig.work();
+    }
+    assert_eq!((rig.is_broken, rig.disk.is_full(), stored(&mut rig, 1)), (false, false, Some((1, false))));
+    assert_eq!(stored(&mut rig, 9_999), None, "there was no file for it");
+    rig.files.lack(false);
+    put(&mut rig, 2, 2);
+    rig.work();
+    assert_eq!(stored(&mut rig, 2), Some((2, false)));
+    let mut rig = rig.again();
+    assert_eq!([1, 2, 9_999].map(|n| stored(&mut rig, n).is_some()), [true, true, false]);
+}
+
+#[test]
 fn variants_lie_one_behind_the_other_and_an_older_one_does_not_come_back() {
     let mut rig = Rig::new(SMALL);
     let of = |variant, version| page(&url(1), variant, version, Marks::NONE, 200);

@@ -8,6 +8,7 @@ use super::journal::{self, Frame, SumSeed};
 use super::mark::FolderMark;
 use super::place::IndexSlot;
 use super::record::{self, DiskRecord};
+use crate::lack::is_our_lack;
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub enum JobDone {
     Failed(io::Error),
     /// There was no room for a segment.
     NoRoom(u64),
+    /// Nor was one begun that there may be room for.
+    NotBegun(u64),
     Settled(u64),
     /// The journal was synced, for all that waited for it.
     Synced,
@@ -238,6 +241,9 @@ impl<F: Files> DiskWriter<F> {
             DiskJob::Begin(number, length, at) => match self.files.create(FileName::Segment(number), length) {
                 Ok(()) => self.note(Frame::Segment(number, length, at)),
                 Err(cause) if is_full(&cause) => self.done.push(JobDone::NoRoom(number)),
+                Err(cause) if is_our_lack(&cause) => {
+                    self.done.extend([JobDone::Failed(cause), JobDone::NotBegun(number)]);
+                }
                 Err(cause) => self.done.extend([JobDone::Failed(cause), JobDone::NoRoom(number)]),
             },
             DiskJob::Store(store) => self.store(store),

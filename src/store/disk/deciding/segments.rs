@@ -105,11 +105,16 @@ impl Disk {
         true
     }
 
+    /// The next that is written begins another.
+    pub(super) fn not_begun(&mut self, number: u64) {
+        self.segments.remove(&number);
+        self.active = self.active.filter(|(active, _)| *active != number);
+    }
+
     /// The disk is smaller than was planned: what there is has to do, and the oldest goes. Not again and again: where another
     /// takes the room, that is of no use.
     pub(super) fn no_room(&mut self, number: u64, now: Timestamp) {
-        self.segments.remove(&number);
-        self.active = self.active.filter(|(active, _)| *active != number);
+        self.not_begun(number);
         self.room = self.room.min(self.taken().max(self.plan.segment()));
         self.refused += 1;
         self.full_since = if self.refused > REFUSED || !self.drop_oldest() { now.0 } else { 0 };

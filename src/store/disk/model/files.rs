@@ -23,6 +23,7 @@ struct ModelState {
     reserved: BTreeMap<FileName, u64>,
     limit: Option<u64>,
     failing: Option<FileName>,
+    lacking: bool,
     unsyncable: bool,
     syncs: u64,
 }
@@ -47,6 +48,11 @@ impl Model {
     /// Writes to this file fail.
     pub fn fail(&self, name: Option<FileName>) {
         self.state().failing = name;
+    }
+
+    /// No file can be made: the process may have no more.
+    pub fn lack(&self, lack: bool) {
+        self.state().lacking = lack;
     }
 
     /// Syncs fail.
@@ -140,6 +146,9 @@ impl Files for Model {
 
     fn create(&self, name: FileName, length: u64) -> io::Result<()> {
         let mut state = self.state();
+        if state.lacking {
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
         let taken: u64 = state.names.keys().filter(|name| is_segment(name)).map(|name| state.reserved[name]).sum();
         if is_segment(&name) && state.limit.is_some_and(|limit| taken + length > limit) {
