@@ -31,6 +31,7 @@ static PRESSED: Notify = Notify::const_new();
 /// Since when more has been held than may be ([`Tick`]); 0: it is not.
 static OVER_SINCE: AtomicU64 = AtomicU64::new(0);
 static ROOM: Notify = Notify::const_new();
+static OVER: Notify = Notify::const_new();
 /// Followed pieces by their addresses.
 static PIECES: Mutex<BTreeMap<usize, (usize, Arc<Hold>)>> = Mutex::new(BTreeMap::new());
 
@@ -103,10 +104,25 @@ pub async fn room(most: Duration) {
     let _ = tokio::time::timeout(most, until).await;
 }
 
+/// Waits until more is held than may be.
+pub async fn over() {
+    loop {
+        // As in `room`.
+        let changed = OVER.notified();
+        if is_over() {
+            return;
+        }
+        changed.await;
+    }
+}
+
 fn note_whether_over() {
     let noted = OVER_SINCE.load(Relaxed) > 0;
     match is_over() {
-        true if !noted => OVER_SINCE.store(tick().0.max(1), Relaxed),
+        true if !noted => {
+            OVER_SINCE.store(tick().0.max(1), Relaxed);
+            OVER.notify_waiters();
+        }
         false if noted => {
             OVER_SINCE.store(0, Relaxed);
             ROOM.notify_waiters();
@@ -209,6 +225,23 @@ impl Hold {
         }
     }
 
+    /// A piece leaves a body that goes on. Who reads it may have it still, and nobody else: then it counts in `readers`.
+    pub fn leave_piece(&self, piece: &Bytes, readers: &Arc<Hold>) {
+        self.drop_piece(piece);
+        // The last that has it may let it go meanwhile, on another thread.
+        let mut pieces = pieces();
+        if let Some((length, hold)) = pieces.get_mut(&(piece.as_ptr() as usize))
+            && std::ptr::eq(&**hold, self)
+        {
+            let bytes = *length as u64 + OVERHEAD;
+            *hold = readers.clone();
+            self.recount(|state| state.bytes = state.bytes.saturating_sub(bytes));
+            readers.recount(|state| state.bytes += bytes);
+        }
+        drop(pieces);
+        note_whether_over();
+    }
+
     /// An entry that is made of it is put into a store.
     pub fn enter_store(&self) {
         self.change(|state| state.stored += 1);
@@ -251,14 +284,17 @@ impl Hold {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts what it was no more, and what it is.
     fn change(&self, change: impl FnOnce(&mut AccountState)) {
+        self.recount(change);
+        note_whether_over();
+    }
+
+    /// Counts what it was no more, and what it is.
+    fn recount(&self, change: impl FnOnce(&mut AccountState)) {
         let mut state = self.state();
         state.count(u64::wrapping_neg);
         change(&mut state);
         state.count(|bytes| bytes);
-        drop(state);
-        note_whether_over();
     }
 }
 
@@ -286,8 +322,10 @@ impl<T: AsRef<[u8]>> AsRef<[u8]> for Followed<T> {
 
 impl<T> Drop for Followed<T> {
     fn drop(&mut self) {
-        pieces().remove(&self.start);
-        self.hold.take(self.length as u64 + OVERHEAD);
+        // It may have left the body that it came with.
+        let counted = pieces().remove(&self.start);
+        let hold = counted.as_ref().map_or(&self.hold, |(_, hold)| hold);
+        hold.take(self.length as u64 + OVERHEAD);
     }
 }
 
@@ -314,6 +352,21 @@ mod tests {
         assert_eq!(hold.bytes(), 10_000 + OVERHEAD);
         drop(slice);
         assert_eq!((hold.bytes(), is_for_readers(address)), (0, false));
+    }
+
+    #[test]
+    fn a_piece_that_its_body_has_let_go_is_held_for_its_readers() {
+        let (hold, readers) = (Hold::new(AccountKind::Fills), Hold::new(AccountKind::Readers));
+        let pieces: Vec<_> = (0..2).map(|_| hold.piece(Bytes::from(vec![1; 10_000]))).collect();
+        let in_hand = pieces[0].slice(5000..);
+        let address = in_hand.as_ptr() as usize;
+        assert!(!is_for_readers(address), "the body has it too");
+        pieces.iter().for_each(|piece| hold.leave_piece(piece, &readers));
+        drop(pieces);
+        assert_eq!((hold.bytes(), readers.bytes()), (0, 10_000 + OVERHEAD), "nobody has the other one");
+        assert!(is_for_readers(address));
+        drop(in_hand);
+        assert_eq!(readers.bytes(), 0);
     }
 
     #[test]

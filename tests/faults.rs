@@ -13,6 +13,8 @@ mod framing;
 mod membership;
 #[path = "faults/memory.rs"]
 mod memory;
+#[path = "faults/memory_disk.rs"]
+mod memory_disk;
 #[path = "faults/people.rs"]
 mod people;
 #[path = "faults/shares.rs"]

@@ -2,7 +2,7 @@
 
 use super::far::DiskBodyReader;
 use super::spill::Spill;
-use crate::account::{self, Hold};
+use crate::account::{AccountKind, Hold};
 use crate::store::{Entry, FarGone, FarReader};
 use crate::wire::fault::Blame;
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub struct FillFlow {
     pub pieces: VecDeque<Bytes>,
     /// Counts them.
     pub hold: Arc<Hold>,
+    /// And those that were let go, while who reads them has them.
+    left: Arc<Hold>,
     /// Position of the first byte in `pieces`.
     pub base: u64,
     /// Bytes received so far.
@@ -44,7 +46,8 @@ impl FillFlow {
     pub fn new() -> FillFlow {
         FillFlow {
             pieces: VecDeque::new(),
-            hold: Hold::new(account::AccountKind::Fills),
+            hold: Hold::new(AccountKind::Fills),
+            left: Hold::new(AccountKind::Readers),
             base: 0,
             received: 0,
             end: None,
@@ -111,8 +114,18 @@ impl FillFlow {
             && self.base + first.len() as u64 <= until
         {
             self.base += first.len() as u64;
-            self.hold.drop_piece(first);
+            self.hold.leave_piece(first, &self.left);
             self.pieces.pop_front();
+        }
+    }
+    /// What nobody needs any more who reads it: of what is in a file, of what is stored nowhere, and of what has ended.
+    pub fn let_go_of_needless(&mut self, is_forgotten: bool) {
+        if self.is_large {
+            self.let_go(self.readable());
+        }
+        // Where nobody reads yet, somebody is about to, from the first byte.
+        if self.end.is_some() || is_forgotten && self.positions.iter().flatten().next().is_some() {
+            self.let_go_behind_all();
         }
     }
     /// What all have read of a body that is stored nowhere.

@@ -17,35 +17,58 @@ const OF_FILL: u64 = 4;
 const OF_ORIGIN: u64 = 2;
 /// So long a fill waits for room when there is none: by then it has been made, unless this takes all that there is.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at what can be let go, while too much is held.
+const LOOK: Duration = Duration::from_millis(10);
+/// What is behind the disk with half of what may be held is not stored, where that is too much for so long.
+const BEHIND: Duration = Duration::from_millis(250);
 /// Between two looks at what can be given back to the system.
 const TIDY: Duration = Duration::from_secs(1);
 
 impl CacheNode {
-    /// Gives fills up, where fills have taken more than their half; where readers have, the slowest is cut (by the sweep of
-    /// `net::serve`), unless those who are quick take enough before that. What asks for room brings nothing more until then.
+    /// What asks for room brings nothing more until there is some.
     pub async fn make_room(&self) {
+        self.relieve();
+        tokio::task::yield_now().await;
+        account::room(PATIENCE).await;
+    }
+
+    /// Lets go of what nobody needs, and gives fills up, where fills have taken more than their half; where readers have, the
+    /// slowest is cut (by the sweep of `net::serve`), unless those who are quick take enough before that.
+    fn relieve(&self) {
+        if account::is_over() {
+            self.fills.all().iter().for_each(|fill| fill.let_go_of_needless());
+        }
         while account::is_over()
             && account::held(AccountKind::Fills) >= account::limit() / 2
             && let Some(fill) = self.fills.first_to_go(tick())
         {
-            if fill.is_spilled() {
-                fill.grows_large();
-                continue;
-            }
-            if let Ok(key) = Key::parse(&fill.key) {
-                self.uncacheable.note(&key, Unstored::Busy, Then::AsBefore);
-            }
-            fill.set_fate(Fate::Forget);
+            self.give_up(&fill);
         }
-        tokio::task::yield_now().await;
-        account::room(PATIENCE).await;
+    }
+
+    /// It goes on without being stored; or without being kept in memory, where the disk has it.
+    fn give_up(&self, fill: &Fill) {
+        if fill.is_spilled() && !fill.is_large() {
+            return fill.grows_large();
+        }
+        let why = match fill.spill().filter(|_| fill.is_large()) {
+            Some(spill) => {
+                spill.give_up();
+                Unstored::LeftByDisk
+            }
+            None => Unstored::Busy,
+        };
+        if let Ok(key) = Key::parse(&fill.key) {
+            self.uncacheable.note(&key, why, Then::AsBefore);
+        }
+        fill.set_fate(Fate::Forget);
     }
 }
 
 impl Fills {
     /// The slowest of those that have more than their own share, or else of an origin that has, or else of all.
     fn first_to_go(&self, now: Tick) -> Option<Rc<Fill>> {
-        let all: Vec<_> = self.all().into_iter().filter(|fill| is_storing(fill) && !fill.is_large()).collect();
+        let all: Vec<_> = self.all().into_iter().filter(|fill| is_storing(fill) && may_go(fill, now)).collect();
         let mut of_origins: HashMap<&str, u64> = HashMap::new();
         all.iter().for_each(|fill| *of_origins.entry(origin(&fill.key)).or_default() += fill.held());
         let limit = account::limit();
@@ -56,7 +79,13 @@ impl Fills {
 }
 
 fn is_storing(fill: &Fill) -> bool {
-    fill.fate() == Fate::Store && fill.held() > 0 && matches!(fill.stage(), FillStage::Streaming(_))
+    let is_coming = matches!(fill.stage(), FillStage::Streaming(_)) && !fill.is_whole();
+    fill.fate() == Fate::Store && fill.held() > 0 && is_coming
+}
+
+/// Of what memory does not keep there is only what waits for the disk.
+fn may_go(fill: &Fill, now: Tick) -> bool {
+    !fill.is_large() || !fill.is_spilled() || account::over_for(now) >= BEHIND
 }
 
 /// Scheme and authority of a key's text.
@@ -65,8 +94,22 @@ fn origin(key: &str) -> &str {
     key[after..].find('/').map_or(key, |end| &key[..after + end])
 }
 
-/// Drops what was evicted and gives it back to the system, for as long as the node runs.
-pub async fn tidy(node: Rc<CacheNode>) {
+/// Makes room, for as long as the node runs.
+pub async fn mind(node: Rc<CacheNode>) {
+    tokio::join!(relieve(node.clone()), tidy(node));
+}
+
+/// Whenever there is none: also of what brings nothing more.
+async fn relieve(node: Rc<CacheNode>) {
+    loop {
+        account::over().await;
+        node.relieve();
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Drops what was evicted and gives it back to the system.
+async fn tidy(node: Rc<CacheNode>) {
     let mut interval = tokio::time::interval(TIDY);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut trim = crate::alloc::Trim::default();

@@ -117,7 +117,7 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     warn_of_few_files(&node.config, options.supervised);
     let sweeping = tokio::task::spawn_local(sweep(node.clone()));
     let caring = node.disk.clone().map(|disk| tokio::task::spawn_local(disk.run()));
-    let tidying = tokio::task::spawn_local(super::room::tidy(node.clone()));
+    let tidying = tokio::task::spawn_local(super::room::mind(node.clone()));
     loop {
         let next = async {
             let seat = door.seat().await;

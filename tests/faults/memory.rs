@@ -6,8 +6,8 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-const MIB: u64 = 1 << 20;
-const FRESH: &str = "Cache-Control: max-age=3600\r\n";
+pub const MIB: u64 = 1 << 20;
+pub const FRESH: &str = "Cache-Control: max-age=3600\r\n";
 
 /// One node of 16 MiB, with 32 MiB for what is on its way or read outside the store.
 fn small() -> Setup {
@@ -19,12 +19,12 @@ fn small() -> Setup {
 const ALLOWED: u64 = (16 + 32) * MIB * 115 / 100 + 16 * MIB;
 
 /// A client that has asked and takes nothing.
-fn asks_and_waits(cluster: &Cluster, url: &str) -> TcpStream {
+pub fn asks_and_waits(cluster: &Cluster, url: &str) -> TcpStream {
     asks_with(cluster, url, "1.1", "")
 }
 
 /// A counter of the node; 0 while nothing is told of it.
-fn counted(cluster: &Cluster, name: &str) -> u64 {
+pub fn counted(cluster: &Cluster, name: &str) -> u64 {
     let metrics = cluster.manage("GET", "/metrics", "").text();
     let line = metrics.lines().find(|line| line.starts_with(&format!("ringhold_node_{name}_total{{")));
     line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
@@ -287,7 +287,7 @@ fn told(cluster: &Cluster, process: &str) -> u64 {
 }
 
 /// The same of the kinds that begin so.
-fn told_of(cluster: &Cluster, process: &str, kind: &str) -> u64 {
+pub fn told_of(cluster: &Cluster, process: &str, kind: &str) -> u64 {
     let metrics = cluster.manage("GET", "/metrics", "").text();
     let of_process = format!("ringhold_held_bytes{{process=\"{process}\",kind=\"{kind}");
     let lines = metrics.lines().filter(|line| line.starts_with(&of_process));

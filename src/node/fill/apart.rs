@@ -50,6 +50,11 @@ impl Fill {
         self.let_go_of_written();
     }
 
+    /// Too much is held, and nothing of it may come for long.
+    pub fn let_go_of_needless(&self) {
+        self.flow.borrow_mut().let_go_of_needless(self.fate() == Fate::Forget);
+    }
+
     /// Of one that is larger than what memory keeps: what is in the file is let go.
     pub fn let_go_of_written(&self) {
         let mut flow = self.flow.borrow_mut();
