@@ -16,6 +16,7 @@ pub(super) const fn slot(name: &[u8]) -> usize {
 
 /// Whether two names of one length are the same but for the case of letters, eight bytes at a time. `known` is lower case; that
 /// alone of its letters, digits and hyphens letters have the bit `0x40` tells where a difference is one of case.
+#[inline(always)]
 pub(super) fn is_same(known: &[u8], name: &[u8]) -> bool {
     fn differ(known: [u8; 8], name: [u8; 8]) -> bool {
         let (known, name) = (u64::from_ne_bytes(known), u64::from_ne_bytes(name));
