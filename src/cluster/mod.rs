@@ -190,15 +190,15 @@ impl ControlPlane {
         }
     }
 
-    /// Waits until what was noted is on disk, and with ZooKeeper where all fronts find it, as far as that can be. False: it is
-    /// not on disk.
+    /// Waits until what was noted is on disk, and with ZooKeeper where all fronts find it, as far as that can be. False: it cannot
+    /// be in either place.
     async fn until_kept(&self) -> bool {
         let doubts = self.health.doubts();
         let mut changes = doubts.changes();
         let is_shared = || self.keeper.as_ref().is_none_or(|keeper| !keeper.has_to_share());
         let kept = async { while (doubts.to_keep().is_some() || !is_shared()) && changes.changed().await.is_ok() {} };
         let _ = timeout(UNTIL_KEPT, kept).await;
-        doubts.to_keep().is_none()
+        !doubts.is_unwritten() || (self.keeper.is_some() && is_shared())
     }
 
     /// Starts a node where it is ours to start, and probes it.

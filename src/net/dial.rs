@@ -28,6 +28,9 @@ use tokio::net::TcpStream;
 /// Names of which it is remembered which address answered last.
 const ANSWERED: usize = 4096;
 
+/// Between two tries to have a thread.
+const NO_THREAD: Duration = Duration::from_millis(100);
+
 /// Connects to origins and nodes. One per thread (not Send needed). Cheap to share by `Rc`.
 pub struct Dialer {
     dns: Dns,
@@ -198,10 +201,15 @@ impl Dialer {
 
     async fn lack(&self, lack: Lack, stage: &Cell<Stage>) {
         stage.set(Stage::Lacking(lack));
-        if lack == Lack::Files {
-            self.relief.give();
-        }
-        tokio::time::sleep(descriptors::PAUSE).await;
+        let pause = match lack {
+            Lack::Files => {
+                self.relief.give();
+                descriptors::PAUSE
+            }
+            // All who wait try for themselves, and nothing of ours gives one back.
+            Lack::Threads => NO_THREAD,
+        };
+        tokio::time::sleep(pause).await;
     }
 
     /// The addresses that this client may reach: the check is on what will be connected to, so no name and no spelling

@@ -1,6 +1,5 @@
 //! Happy eyeballs (RFC 8305): addresses of both families in turn, a new attempt every 250 ms, the first success wins.
 
-use super::alive::watch_peer;
 use super::descriptors;
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -82,7 +81,6 @@ async fn attempt(address: SocketAddr) -> Attempt {
         return Err(ErrorKind::ConnectionRefused.into());
     }
     stream.set_nodelay(true)?;
-    watch_peer(&stream)?;
     Ok((stream, address))
 }
 

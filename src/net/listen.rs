@@ -64,6 +64,14 @@ impl Listener {
             }
         }
     }
+    /// What is accepted from now on breaks soon after its other end has gone without a word.
+    pub fn watch_peers(&self) -> Result<()> {
+        match self {
+            Listener::Tcp(listener) => watch_peer(listener),
+            // Of a process on this machine the kernel knows.
+            Listener::Unix(_) => Ok(()),
+        }
+    }
     #[cfg(test)]
     pub async fn accept(&self) -> (Stream, Peer) {
         self.accept_with(async || false).await
@@ -129,8 +137,7 @@ fn bind_tcp_at(address: SocketAddr, only_v6: bool) -> Result<Listener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    // Accepted connections inherit these.
-    watch_peer(&socket)?;
+    // Accepted connections inherit these two.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.listen(BACKLOG)?;

@@ -86,6 +86,7 @@ fn let_the_front_go_on() {
 async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     Roots::of(&options.config.https).check().map_err(StartError)?;
     let listener = Listener::bind(&options.listen).map_err(|e| StartError(e.to_string()))?;
+    listener.watch_peers().map_err(|e| StartError(format!("{}: {e}", listener.address())))?;
     let address = listener.address();
     guarded(&address, &options.config)?;
     let socket = match &address {

@@ -76,10 +76,12 @@ pub async fn renewed(
     None
 }
 
-/// A node has answered in place of one that is up, whose connections were lost: what that one has may be older, and it is asked
-/// again for the next. What is still coming is told of at once as well: nobody who has it will answer others with it.
+/// A node has answered in place of one that is up, whose connections were lost: where it has asked the origin, what that one has
+/// may be older, and it is asked again for the next. What is still coming is told of at once as well: nobody who has it
+/// will answer others with it.
 pub async fn stood_in(client: &Client, key: &Key, answer: &NodeAnswer, pool: &NodePool, renewal: Renewal) {
-    if answer.head.fields.verdict().is_some_and(|verdict| !status::is_from_cache(verdict)) {
+    // An error takes the place of nothing that is stored (RFC 9111 section 4.3.3).
+    if !answer.head.status.is_server_error() && answer.head.fields.verdict().is_some_and(status::is_new) {
         tell_newer(client, key, pool, renewal).await;
     }
 }

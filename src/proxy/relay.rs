@@ -67,7 +67,7 @@ pub async fn relay(
         worker.shared.counters.detours.add(u64::from(candidate.instead_of.is_some()));
         let (view, key, place) = (&routing.view, request.key, asked.place);
         // Only a GET is stored, so only a GET is worth asking for.
-        let is_shared = is_get(request) && request.tie.is_none() && !request.key.is_addressed();
+        let is_shared = passed.is_none() && is_get(request) && request.tie.is_none() && !request.key.is_addressed();
         let peer = is_shared.then(|| route::peer(view, key, place, candidate)).flatten();
         let (peer, peer_since) = peer.map_or((None, None), |(node, since)| (Some(node), since));
         let reads = matches!(*request.method, Method::GET | Method::HEAD) && request.tie.is_none();
@@ -112,7 +112,7 @@ pub async fn relay(
         }
         // Of one that is not up it is known since when others answer in its place.
         let is_lost = broken.is_of_connection() || broken.is_of_greeting();
-        if request.method.is_safe() && !instead && is_lost && pool.node.is_up() {
+        if reads && !instead && is_lost && pool.node.is_up() {
             passed = passed.or_else(|| Some(Renewal::of(&worker.front.renewing, request.key.hash())));
         }
     }

@@ -121,6 +121,12 @@ pub fn ttl(member: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// Whether such a member says that the answer came from the origin just now, and not in the place of what it could not say.
+pub fn is_new(member: &[u8]) -> bool {
+    let mut parameters = member.split(|byte| *byte == b';').map(list::trim);
+    !parameters.any(|parameter| matches!(parameter, b"hit" | b"collapsed") || parameter.starts_with(b"ttl="))
+}
+
 /// Takes away the last `Cache-Status` line, which has the member of the cache that we asked.
 pub fn drop_last_line(headers: &mut HeaderMap) {
     let mut lines: Vec<HeaderValue> = headers.get_all(CACHE_STATUS).iter().cloned().collect();

@@ -54,6 +54,8 @@ struct Book {
     tokens: (RandomState, u64),
     /// What was last written to disk.
     kept: StaleRecord,
+    /// What came after that could not be.
+    is_unwritten: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,8 +170,20 @@ impl Doubts {
     }
 
     pub fn kept(&self, kept: StaleRecord) {
-        self.book().kept = kept;
+        let mut book = self.book();
+        (book.kept, book.is_unwritten) = (kept, false);
+        drop(book);
         self.changed();
+    }
+
+    /// It could not be written.
+    pub fn not_kept(&self) {
+        self.book().is_unwritten = true;
+    }
+
+    /// Whether what is to be written could not be the last time.
+    pub fn is_unwritten(&self) -> bool {
+        self.book().is_unwritten
     }
 
     fn changed(&self) {

@@ -39,6 +39,7 @@ pub async fn keep(folder: &Path, doubts: &Doubts) -> Result<(), String> {
     // fsync takes as long as it takes.
     let written = aside("save", move || write(&path, &copy)).await.flatten();
     written.map_err(|e| {
+        doubts.not_kept();
         format!("{}: {e}: which nodes missed a purge is not kept for a restart", file(folder).display())
     })?;
     doubts.kept(kept);

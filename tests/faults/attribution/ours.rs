@@ -37,7 +37,7 @@ impl NoMore {
         let said = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let size = said.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
         let kib: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
-        NoMore::of(Resource::As, pid, (kib + 1024) * 1024)
+        NoMore::of(Resource::As, pid, (kib + 1536) * 1024)
     }
 }
 
