@@ -1,7 +1,7 @@
 # `make test` runs every test; `cargo test` runs those that need nothing but Rust and names the others.
 
-# Programs that only the tests use, each with the Debian package that has it.
-TOOLS = certutil:libnss3-tools chromium:chromium curl:curl git:git go:golang-go ip:iproute2 java:default-jdk-headless node:nodejs npm:npm openssl:openssl python3:python3
+# Programs that only the tests and the comparison of https use, each with the Debian package that has it.
+TOOLS = certutil:libnss3-tools chromium:chromium curl:curl git:git go:golang-go ip:iproute2 java:default-jdk-headless node:nodejs npm:npm openssl:openssl python3:python3 squid:squid-openssl
 
 .PHONY: build test drills compare check tools
 
@@ -18,7 +18,7 @@ drills: build tools
 	@RINGHOLD_TOOLS=1 RINGHOLD_DRILLS=full RINGHOLD_PROGRAM=$(abspath $(or $(CARGO_TARGET_DIR),target))/release/ringhold \
 		cargo test --profile testing --features forced-route --test drills --test disk -- --test-threads=1 --nocapture
 
-# Next to others: their packages, squid-openssl among them, and the tables of bench/RESULTS.md (two hours; see bench/compare --help).
+# Next to others: their packages, and the tables of bench/RESULTS.md (two hours; see bench/compare --help).
 compare: build
 	bench/peers install
 	bench/compare
@@ -34,7 +34,7 @@ check:
 	cargo clippy --all-targets -- -D warnings
 
 tools:
-	@missing=; \
+	@missing=; PATH="$$PATH:/usr/sbin:/sbin"; \
 	for tool in $(TOOLS); do \
 		command -v $${tool%%:*} >/dev/null 2>&1 || missing="$$missing $${tool##*:}"; \
 	done; \
@@ -46,6 +46,4 @@ tools:
 		echo "make test: not installed:$$missing. The tests that need them are left out."; exit 0; \
 	fi; \
 	echo "make test: installing what only the tests need:$$missing"; \
-	{ $$as_root apt-get update -qq && \
-		$$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing \
-		>/dev/null; } || echo "make test: could not install$$missing. The tests that need them are left out."
+	$$as_root bench/peers packages $$missing >/dev/null || echo "make test: could not install$$missing. The tests that need them are left out."
