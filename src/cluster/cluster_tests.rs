@@ -112,6 +112,8 @@ fn a_node_whose_requests_do_not_end_leaves_when_the_time_is_over() {
 fn a_change_that_cannot_be_saved_is_not_made() {
     on_control_thread(async {
         let bench = Bench::new().await;
+        let room = bench.config.state.path.join("missed.json");
+        until("nothing else is written there", || room.exists()).await;
         std::fs::remove_dir_all(&bench.config.state.path).unwrap();
         std::fs::write(&bench.config.state.path, "in the way").unwrap();
         let error = bench.cluster.drain("a").await.unwrap_err();
