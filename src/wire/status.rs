@@ -121,10 +121,11 @@ pub fn ttl(member: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// Whether such a member says that the answer came from the origin just now, and not in the place of what it could not say.
+/// Whether such a member says that the origin was asked for the answer, by this request or by one that it has joined, and that
+/// nothing stands in for what could not be had.
 pub fn is_new(member: &[u8]) -> bool {
     let mut parameters = member.split(|byte| *byte == b';').map(list::trim);
-    !parameters.any(|parameter| matches!(parameter, b"hit" | b"collapsed") || parameter.starts_with(b"ttl="))
+    !parameters.any(|parameter| parameter == b"hit" || parameter.starts_with(b"ttl="))
 }
 
 /// Takes away the last `Cache-Status` line, which has the member of the cache that we asked.

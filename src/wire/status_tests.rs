@@ -1,4 +1,4 @@
-use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, is_from_disk, last_member, proxy_status, ttl};
+use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, is_from_disk, is_new, last_member, proxy_status, ttl};
 use crate::wire::fault::{Fault, Kind};
 use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -145,4 +145,19 @@ fn what_came_from_disk_says_so_as_a_node_writes_it() {
         )
     };
     assert_eq!([Some("disk"), Some("PEER-n2"), None].map(status), [true, false, false]);
+}
+
+#[test]
+fn what_the_origin_was_asked_for_is_new_and_what_stands_in_for_it_is_not() {
+    for (member, expected) in [
+        ("fwd=uri-miss; stored", true),
+        ("fwd=stale; fwd-status=304; stored", true),
+        ("fwd=request; detail=\"why\"", true),
+        ("hit; ttl=30", false),
+        ("fwd=uri-miss; stored; collapsed", true),
+        ("fwd=stale; ttl=30", false),
+        ("fwd=stale; ttl=-3", false),
+    ] {
+        assert_eq!(is_new(member.as_bytes()), expected, "{member}");
+    }
 }

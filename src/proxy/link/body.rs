@@ -18,8 +18,8 @@ use std::task::{Context, Poll, ready};
 /// would make a map of its own, whose pages cost more than that. For a client that has left the last one
 /// lying no more than [`READ`] is.
 const MOST: usize = 120 * 1024;
-/// A client has left an answer lying when so many sweeps have passed, so for one [`TICK`](super::shared::TICK) at least: a single one may come in
-/// the moment between two reads. No node cuts a client for less.
+/// A client has left an answer lying when so many sweeps have passed, so for one [`TICK`](super::shared::TICK) at least: a
+/// single one may come in the moment between two reads. No node cuts a client for less.
 const LYING: u32 = 2;
 /// A node has cut a reader that is too slow for its memory.
 const UNTAKEN: Blame = Blame { whose: Whose::Client, kind: Kind::ConnectionWriteTimeout };
