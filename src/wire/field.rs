@@ -5,7 +5,7 @@ mod name;
 
 use super::link;
 use http::header::{self, HeaderName};
-use name::{SLOT_BITS, is_same, slot};
+use name::{KnownName, NameEnds, SLOT_BITS};
 
 /// What a field is for, as a bit set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ macro_rules! fields {
         #[repr(u8)]
         pub enum FieldId { Other, $($(#[$doc])* $id,)* }
 
-        const NAMES: &[&str] = &["", $($text,)*];
+        static NAMES: [KnownName; IDS.len()] = [KnownName::new(""), $(KnownName::new($text),)*];
         const TRAITS: &[Traits] = &[Traits::NONE, $(Traits::NONE $(.and(Traits::$trait))*,)*];
         const IDS: &[FieldId] = &[FieldId::Other, $(FieldId::$id,)*];
         static HEADER_NAMES: [HeaderName; IDS.len()] = [header::HOST, $(HeaderName::from_static($text),)*];
@@ -183,12 +183,14 @@ const IF: &[u8] = b"if-";
 /// What the names have that begin so.
 const OF_FAMILIES: Traits = Traits::LINK.and(Traits::BEARS);
 
-/// By [`slot`], the known names that may be meant: worked out when the program is compiled, which fails when two share a slot.
+/// By [`NameEnds::slot`], the known names that may be meant: worked out when the program is compiled, which fails when two share
+/// a slot.
 static TABLE: [FieldId; 1 << SLOT_BITS] = {
     let mut table = [FieldId::Other; 1 << SLOT_BITS];
     let mut id = 1;
     while id < NAMES.len() {
-        let at = slot(NAMES[id].as_bytes());
+        let name = NAMES[id].text.as_bytes();
+        let at = NameEnds::of(name).slot(name.len());
         assert!(table[at] as u8 == 0, "two names share a slot: change the multipliers");
         table[at] = IDS[id];
         id += 1;
@@ -196,9 +198,10 @@ static TABLE: [FieldId; 1 << SLOT_BITS] = {
     table
 };
 
-/// The only one that may have this name, which is not empty, if not a name that stands for many.
-fn candidate(name: &[u8]) -> FieldId {
-    TABLE[slot(name)]
+/// The only one that may have a name of so many bytes with these ends, if not a name that stands for many.
+#[inline(always)]
+fn candidate(ends: NameEnds, length: usize) -> FieldId {
+    TABLE[ends.slot(length)]
 }
 
 /// By the bit of a trait, the first letters of the names that have it; see [`letter`].
@@ -209,7 +212,7 @@ static LETTERS: [u32; u32::BITS as usize] = {
         let mut bit = 0;
         while bit < letters.len() {
             if TRAITS[id].0 & (1 << bit) != 0 {
-                letters[bit] |= letter(NAMES[id].as_bytes()[0]);
+                letters[bit] |= letter(NAMES[id].text.as_bytes()[0]);
             }
             bit += 1;
         }
@@ -223,11 +226,11 @@ const fn letter(byte: u8) -> u32 {
     1 << (byte & 0x1f)
 }
 
-/// Of a name that is not known, and not empty.
+/// Of a name that is not known.
 #[inline(always)]
-fn family(name: &[u8]) -> FieldId {
+fn family(name: &[u8], ends: NameEnds) -> FieldId {
     let begins = |start: &[u8]| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
-    match name[0] | 0x20 {
+    match ends.initial() {
         b'r' if begins(LINK) => FieldId::LinkOther,
         b'i' if begins(IF) => FieldId::IfOther,
         _ => FieldId::Other,
@@ -238,23 +241,19 @@ impl FieldId {
     /// By its name, in any letter case. Inlined: once for each field of each message, a call of its own is half of what it costs.
     #[inline(always)]
     pub fn of(name: &[u8]) -> FieldId {
-        if name.is_empty() {
-            return FieldId::Other;
-        }
-        let id = candidate(name);
-        if id.is_called(name) { id } else { family(name) }
+        let ends = NameEnds::of(name);
+        let id = candidate(ends, name.len());
+        if NAMES[id as usize].is(name, ends) { id } else { family(name, ends) }
     }
 
     /// As [`FieldId::of`], but [`FieldId::Other`] for all that have none of these. Most names need no comparison then.
     pub fn among(name: &[u8], any: Traits) -> FieldId {
-        if name.is_empty() {
-            return FieldId::Other;
-        }
-        let id = candidate(name);
-        if id.is(any) && id.is_called(name) {
+        let ends = NameEnds::of(name);
+        let id = candidate(ends, name.len());
+        if id.is(any) && NAMES[id as usize].is(name, ends) {
             return id;
         }
-        let family = if any.any(OF_FAMILIES) { family(name) } else { FieldId::Other };
+        let family = if any.any(OF_FAMILIES) { family(name, ends) } else { FieldId::Other };
         if family.is(any) { family } else { FieldId::Other }
     }
 
@@ -268,12 +267,6 @@ impl FieldId {
         let letters = any.letters();
         let may = |name: &&[u8]| name.first().is_some_and(|first| letters & letter(*first) != 0);
         names.into_iter().filter(may).any(|name| FieldId::has(name, any))
-    }
-
-    #[inline(always)]
-    fn is_called(self, name: &[u8]) -> bool {
-        let known = self.name().as_bytes();
-        known.len() == name.len() && is_same(known, name)
     }
 
     /// Whether fields with several names are meant.
@@ -304,7 +297,7 @@ impl FieldId {
 
     /// In lower case; how they begin where it [stands for many](FieldId::stands_for_many).
     pub fn name(self) -> &'static str {
-        NAMES[self as usize]
+        NAMES[self as usize].text
     }
 
     /// The same for a map. Not of one that [stands for many](FieldId::stands_for_many).
@@ -319,11 +312,11 @@ mod tests {
 
     #[test]
     fn every_name_is_found_in_any_letter_case_and_nothing_else_is() {
-        for (id, name) in IDS.iter().zip(NAMES).skip(1) {
+        for (id, name) in IDS.iter().zip(NAMES.iter().map(|name| name.text)).skip(1) {
             let bytes = name.as_bytes();
             assert_eq!((FieldId::of(bytes), FieldId::of_code(id.code())), (*id, *id));
             assert_eq!(FieldId::of(name.to_uppercase().as_bytes()), *id);
-            assert_eq!((id.name(), id.header().as_str()), (*name, *name));
+            assert_eq!((id.name(), id.header().as_str()), (name, name));
             assert_eq!(FieldId::of(&bytes[1..]), FieldId::Other, "{name}");
             for bit in 0..u32::BITS {
                 let one = Traits(1 << bit);
@@ -369,8 +362,8 @@ mod tests {
 
     #[test]
     fn all_fields_of_the_link_begin_alike() {
-        let names = NAMES.iter().filter(|name| name.starts_with(link::PREFIX));
-        assert_eq!(named(Traits::LINK), names.copied().collect::<Vec<_>>().join(" "));
+        let names = NAMES.iter().map(|name| name.text).filter(|name| name.starts_with(link::PREFIX));
+        assert_eq!(named(Traits::LINK), names.collect::<Vec<_>>().join(" "));
     }
 
     #[test]

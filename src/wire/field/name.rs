@@ -3,42 +3,77 @@
 /// As many slots as a number of so many bits has values.
 pub(super) const SLOT_BITS: u32 = 9;
 
-/// Of a name in any letter case, which is not empty, by its length and the four bytes at either end.
-pub(super) const fn slot(name: &[u8]) -> usize {
-    let (start, end) = match (name.first_chunk(), name.last_chunk()) {
-        (Some(start), Some(end)) => (u32::from_le_bytes(*start), u32::from_le_bytes(*end)),
-        _ => (u32::from_le_bytes([name[0], name[name.len() / 2], name[name.len() - 1], 0]), 0),
-    };
-    const CASE: u32 = 0x2020_2020;
-    let mixed = (start | CASE).wrapping_mul(0x0a82_6695).wrapping_add((end | CASE).wrapping_mul(0x53c6_17eb));
-    (mixed.wrapping_add((name.len() as u32).wrapping_mul(0x2fd2_f793)) >> (u32::BITS - SLOT_BITS)) as usize
+/// The first and the last eight bytes of a name, which may overlap; of a shorter one what tells it from all others of its
+/// length, twice.
+#[derive(Clone, Copy)]
+pub(super) struct NameEnds {
+    first: u64,
+    last: u64,
 }
 
-/// Whether two names of one length are the same but for the case of letters, eight bytes at a time. `known` is lower case; that
-/// alone of its letters, digits and hyphens letters have the bit `0x40` tells where a difference is one of case.
-#[inline(always)]
-pub(super) fn is_same(known: &[u8], name: &[u8]) -> bool {
-    fn differ(known: [u8; 8], name: [u8; 8]) -> bool {
-        let (known, name) = (u64::from_ne_bytes(known), u64::from_ne_bytes(name));
-        (known ^ name) & !((known & 0x4040_4040_4040_4040) >> 1) != 0
-    }
-    /// Its first and last bytes, which may overlap.
-    fn ends<const N: usize>(text: &[u8]) -> Option<([u8; N], [u8; N])> {
-        Some((*text.first_chunk()?, *text.last_chunk()?))
-    }
-    fn joined(([a, b, c, d], [e, f, g, h]): ([u8; 4], [u8; 4])) -> [u8; 8] {
-        [a, b, c, d, e, f, g, h]
-    }
-    let (Some((known_start, known_end)), Some((start, end))) = (ends(known), ends(name)) else {
-        return match (ends(known), ends(name)) {
-            (Some(known), Some(name)) => !differ(joined(known), joined(name)),
-            _ => known.eq_ignore_ascii_case(name),
+impl NameEnds {
+    #[inline(always)]
+    pub(super) const fn of(name: &[u8]) -> NameEnds {
+        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
+            return NameEnds { first: u64::from_le_bytes(*first), last: u64::from_le_bytes(*last) };
+        }
+        let all = match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => {
+                u32::from_le_bytes(*first) as u64 | (u32::from_le_bytes(*last) as u64) << u32::BITS
+            }
+            _ => u32::from_le_bytes(match name {
+                [a, b, c, ..] => [*a, *b, *c, 0],
+                [a, b] => [*a, *b, 0, 0],
+                [a] => [*a, 0, 0, 0],
+                [] => [0; 4],
+            }) as u64,
         };
-    };
-    if differ(known_start, start) || differ(known_end, end) {
-        return false;
+        NameEnds { first: all, last: all }
     }
-    // What both ends have left out, of the few names that are longer.
-    let ((between, _), (of_name, _)) = (known[8..].as_chunks(), name[8..].as_chunks());
-    known.len() <= 16 || !between.iter().zip(of_name).any(|(known, name)| differ(*known, *name))
+
+    /// Of a name that is not empty, in lower case where it is a letter.
+    #[inline(always)]
+    pub(super) const fn initial(self) -> u8 {
+        self.first as u8 | 0x20
+    }
+
+    /// Of a name of so many bytes in any letter case, by the four bytes at either end.
+    #[inline(always)]
+    pub(super) const fn slot(self, length: usize) -> usize {
+        const CASE: u32 = 0x2020_2020;
+        let (start, end) = (self.first as u32 | CASE, (self.last >> u32::BITS) as u32 | CASE);
+        let mixed = start.wrapping_mul(0x0a82_6695).wrapping_add(end.wrapping_mul(0x53c6_17eb));
+        (mixed.wrapping_add((length as u32).wrapping_mul(0x2fd2_f793)) >> (u32::BITS - SLOT_BITS)) as usize
+    }
+}
+
+/// A name that is known, in lower case, as others are compared with it.
+pub(super) struct KnownName {
+    pub(super) text: &'static str,
+    ends: NameEnds,
+    /// The bits in which no name that is the same differs from these.
+    same: NameEnds,
+}
+
+impl KnownName {
+    pub(super) const fn new(text: &'static str) -> KnownName {
+        /// That alone of letters, digits and hyphens letters have the bit `0x40` tells where a difference is one of case.
+        const fn same(bytes: u64) -> u64 {
+            !((bytes & 0x4040_4040_4040_4040) >> 1)
+        }
+        let ends = NameEnds::of(text.as_bytes());
+        KnownName { text, ends, same: NameEnds { first: same(ends.first), last: same(ends.last) } }
+    }
+
+    /// Whether this is the name with these ends, but for the case of letters.
+    #[inline(always)]
+    pub(super) fn is(&self, name: &[u8], ends: NameEnds) -> bool {
+        let known = self.text.as_bytes();
+        let differs =
+            || (self.ends.first ^ ends.first) & self.same.first | (self.ends.last ^ ends.last) & self.same.last;
+        // What both ends have left out, of the few names that are longer.
+        known.len() == name.len()
+            && differs() == 0
+            && (name.len() <= 16 || known[8..known.len() - 8].eq_ignore_ascii_case(&name[8..name.len() - 8]))
+    }
 }
