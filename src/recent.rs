@@ -26,6 +26,13 @@ impl Recent {
         self.place(hash).load(Relaxed) == mark(hash)
     }
 
+    /// As if it had not been noted.
+    pub fn forget(&self, hash: u64) {
+        if self.has(hash) {
+            self.place(hash).store(NOBODYS, Relaxed);
+        }
+    }
+
     /// Whether it was ever there, as far as is known: another may have taken its place.
     pub fn may_have_had(&self, hash: u64) -> bool {
         self.place(hash).load(Relaxed) != 0
@@ -36,9 +43,12 @@ impl Recent {
     }
 }
 
-/// Of bits that do not choose the place; 0 is nobody's.
+/// Of who was forgotten; 0: of a place that was never anybody's.
+const NOBODYS: u32 = 1;
+
+/// Of bits that do not choose the place.
 fn mark(hash: u64) -> u32 {
-    ((hash >> 32) as u32).max(1)
+    ((hash >> 32) as u32).max(NOBODYS + 1)
 }
 
 #[cfg(test)]
@@ -55,5 +65,9 @@ mod tests {
         recent.note(same_place);
         assert!(!recent.has(a) && recent.has(same_place));
         assert!(recent.may_have_had(a) && !recent.may_have_had(other_place));
+        recent.forget(a);
+        assert!(recent.has(same_place), "it was not there");
+        recent.forget(same_place);
+        assert!(!recent.has(same_place) && recent.may_have_had(same_place));
     }
 }

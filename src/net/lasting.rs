@@ -4,14 +4,12 @@
 //! which nobody writes to once it is made, and which is given back to the kernel as a whole; that uses them for something
 //! else when the last of them has arrived, and no sooner.
 
+use super::pipe;
 use crate::account::Hold;
 use bytes::{Buf, Bytes};
 use memmap2::{Mmap, MmapMut, MmapOptions};
-use rustix::pipe::{IoSliceRaw, PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice, vmsplice};
-use std::cell::Cell;
-use std::fs::File;
-use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -22,18 +20,9 @@ const MOST: usize = 32 * 1024;
 /// What a map costs besides its pages.
 const OVERHEAD: usize = 256;
 const PAGE: usize = 4096;
-/// As much is handed over at once: more than a socket takes (see [`super::listen`]) would be for nothing.
-const AT_ONCE: usize = 128 * 1024;
-/// Room for the pages of that, wherever it begins; pipes have a power of two.
-const ROOM: usize = 2 * AT_ONCE;
 
 /// Maps in this process.
 static MAPS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// What is handed over goes through here; empty.
-    static PIPE: Cell<Option<Pipe>> = const { Cell::new(None) };
-}
 
 /// See the module.
 #[derive(Clone)]
@@ -41,13 +30,6 @@ pub struct Lasting(Bytes);
 
 /// One map.
 struct Pages(Mmap);
-
-struct Pipe {
-    from: OwnedFd,
-    to: OwnedFd,
-    /// Where goes what the socket did not take.
-    nowhere: File,
-}
 
 impl Lasting {
     /// A copy of `pieces`, which `hold` counts. `None`: they are better left as they are, or have to be.
@@ -76,21 +58,10 @@ impl Lasting {
 
     /// Hands over what `socket` takes of it now.
     pub(super) fn send(&self, socket: impl AsFd) -> io::Result<usize> {
-        PIPE.with(|kept| {
-            let pipe = kept.take().map_or_else(Pipe::new, Ok).map_err(copied_instead)?;
-            let now = &self.0[..self.0.len().min(AT_ONCE)];
-            let (sent, left) = pipe.pass(now, now.len() < self.0.len(), socket)?;
-            if pipe.has_dropped(left) {
-                kept.set(Some(pipe));
-            }
-            sent
-        })
+        // SAFETY: the pages of lasting bytes are never written to, nor used for something else while the pipe or the
+        // socket hold them.
+        unsafe { pipe::send(&self.0, socket) }
     }
-}
-
-/// Where descriptors, pipes or pages for it are short, the bytes can still be copied.
-fn copied_instead(error: io::Error) -> io::Error {
-    io::Error::new(ErrorKind::Unsupported, error)
 }
 
 fn filled(mut map: MmapMut, pieces: &[Bytes]) -> io::Result<Mmap> {
@@ -122,35 +93,11 @@ impl Drop for Pages {
     }
 }
 
-impl Pipe {
-    fn new() -> io::Result<Pipe> {
-        let (from, to) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        fcntl_setpipe_size(&to, ROOM)?;
-        Ok(Pipe { from, to, nowhere: File::options().write(true).open("/dev/null")? })
-    }
-
-    /// What became of it, and how much is left in the pipe. `more` follows at once.
-    fn pass(&self, bytes: &[u8], more: bool, socket: impl AsFd) -> io::Result<(io::Result<usize>, usize)> {
-        // SAFETY: the pages of lasting bytes are never written to, nor used for something else while the pipe or the
-        // socket hold them.
-        let inside = unsafe { vmsplice(&self.to, &[IoSliceRaw::from_slice(bytes)], SpliceFlags::NONBLOCK) };
-        let inside = inside.map_err(|error| copied_instead(error.into()))?;
-        let more = if more || inside < bytes.len() { SpliceFlags::MORE } else { SpliceFlags::empty() };
-        let sent = splice(&self.from, None, socket, None, inside, more | SpliceFlags::NONBLOCK);
-        let left = inside - sent.unwrap_or(0);
-        Ok((sent.map_err(io::Error::from), left))
-    }
-
-    /// Whether it is empty again.
-    fn has_dropped(&self, left: usize) -> bool {
-        left == 0 || splice(&self.from, None, &self.nowhere, None, left, SpliceFlags::NONBLOCK) == Ok(left)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use crate::net::pipe::AT_ONCE;
+    use std::io::{ErrorKind, Read};
     use std::os::unix::net::UnixStream;
 
     fn copy_of(pieces: &[Bytes]) -> Option<Lasting> {

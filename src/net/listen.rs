@@ -137,9 +137,13 @@ fn bind_tcp_at(address: SocketAddr, only_v6: bool) -> Result<Listener> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    // Accepted connections inherit these two.
+    // Accepted connections inherit these.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT)?;
+    if is_loopback(address.ip()) {
+        // Nothing is lost or late there, and what paces itself (BBR) waits for nothing. Every Linux has this one.
+        let _ = socket.set_tcp_congestion(b"reno");
+    }
     socket.listen(BACKLOG)?;
     Ok(Listener::Tcp(TcpListener::from_std(socket.into())?))
 }
@@ -211,7 +215,9 @@ mod tests {
         assert_eq!(peer.addr, Some(client.local_addr().unwrap()));
         let Stream::Tcp(tcp) = &stream else { panic!("not TCP") };
         assert!(tcp.nodelay().unwrap(), "inherited from the listener");
-        assert_eq!(socket2::SockRef::from(tcp).tcp_notsent_lowat().unwrap(), UNSENT);
+        let socket = socket2::SockRef::from(tcp);
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), UNSENT);
+        assert!(socket.tcp_congestion().unwrap().starts_with(b"reno"), "on loopback");
         client.write_all(b"hello").await.unwrap();
         let mut got = [0; 5];
         stream.read_exact(&mut got).await.unwrap();

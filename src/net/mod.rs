@@ -14,6 +14,7 @@ pub mod lasting;
 pub mod listen;
 mod lookups;
 mod own;
+pub mod pipe;
 pub mod prove;
 pub mod rules;
 pub mod serve;

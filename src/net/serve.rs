@@ -28,7 +28,7 @@ mod tests;
 mod words;
 mod written;
 
-pub use body::{ClientBody, Counted, ToldFault};
+pub use body::{AnswerBody, ClientBody, Passing, ToldFault};
 pub use connections::Connections;
 pub use end::BoxError;
 pub use forced::allows_short;

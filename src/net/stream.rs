@@ -1,8 +1,9 @@
 //! A connection: TCP, Unix, or TLS on TCP.
 
 use super::lasting::Lasting;
+use super::pipe::{self, PassError, Passed};
 use super::tls::TlsSession;
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -76,7 +77,8 @@ impl Stream {
     pub fn is_private(&self) -> bool {
         !matches!(self, Stream::Tcp(_))
     }
-    /// Whether bytes can go into its socket as they are: what [`Stream::poll_write_more`] and [`Stream::poll_send`] need.
+    /// Whether bytes can go into its socket as they are, or out of it: what [`Stream::poll_write_more`], [`Stream::poll_send`]
+    /// and [`Stream::poll_pass`] need.
     pub fn is_plain(&self) -> bool {
         !matches!(self, Stream::Tls(_))
     }
@@ -86,9 +88,66 @@ impl Stream {
         let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         self.poll_writing(cx, || Ok(rustix::net::send(self, buf, flags)?))
     }
+    /// Writes as `poll_write_vectored` does; where `more` follows, the kernel may wait for that before it sends a packet that is
+    /// not full, or for [`Stream::push`].
+    pub fn poll_write_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        more: bool,
+    ) -> Poll<io::Result<usize>> {
+        if !more || !matches!(self, Stream::Tcp(_)) {
+            return Pin::new(self).poll_write_vectored(cx, bufs);
+        }
+        let flags = SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let nothing_else = || SendAncillaryBuffer::default();
+        self.poll_writing(cx, || Ok(rustix::net::sendmsg(self.as_fd(), bufs, &mut nothing_else(), flags)?))
+    }
+    /// Has the kernel send at once what waits for more.
+    pub fn push(&self) {
+        if let Stream::Tcp(s) = self {
+            // It is set already; to set it sends what waits (tcp(7)).
+            let _ = s.set_nodelay(true);
+        }
+    }
     /// Hands over what it takes of `bytes`, without a copy.
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &Lasting) -> Poll<io::Result<usize>> {
         self.poll_writing(cx, || bytes.send(self))
+    }
+    /// Whether there may be room for what is written to it; else who calls is woken when there is.
+    pub fn has_room(&self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Stream::Tcp(s) => s.poll_write_ready(cx).is_ready(),
+            Stream::Unix(s) => s.poll_write_ready(cx).is_ready(),
+            Stream::Tls(_) => false,
+        }
+    }
+    /// Moves what has come on it to another, `most` bytes of it at most, without a copy; see [`pipe::pass`].
+    pub fn poll_pass(
+        &self,
+        cx: &mut Context<'_>,
+        to: &Stream,
+        most: usize,
+        more: bool,
+    ) -> Poll<Result<Passed, PassError>> {
+        let pass = || pipe::pass(self, to, most, more);
+        loop {
+            let passed = match self {
+                Stream::Tcp(s) => match ready!(s.poll_read_ready(cx)) {
+                    Ok(()) => s.try_io(Interest::READABLE, pass),
+                    Err(e) => Err(e),
+                },
+                Stream::Unix(s) => match ready!(s.poll_read_ready(cx)) {
+                    Ok(()) => s.try_io(Interest::READABLE, pass),
+                    Err(e) => Err(e),
+                },
+                Stream::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            };
+            match passed {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                passed => return Poll::Ready(passed.unwrap_or(Err(PassError::Unread))),
+            }
+        }
     }
     /// Calls `write`, which never waits, as soon as there is room.
     fn poll_writing<T>(&self, cx: &mut Context<'_>, write: impl Fn() -> io::Result<T>) -> Poll<io::Result<T>> {

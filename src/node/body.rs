@@ -4,7 +4,7 @@ use super::far::blame_of;
 use super::fill::Reader;
 use super::origin::OriginBody;
 use crate::account::Hold;
-use crate::net::serve::{BoxError, Counted, ToldFault};
+use crate::net::serve::{AnswerBody, BoxError, ToldFault};
 use crate::store::{Entry, FarGone, StoredBody};
 use crate::wire::fault::{Blame, Kind, Whose};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ impl NodeBody {
     }
 }
 
-impl Counted for NodeBody {
+impl AnswerBody for NodeBody {
     /// Of a fill: its pieces may be too small to be followed one by one.
     fn hold(&self) -> Option<&Arc<Hold>> {
         match self {

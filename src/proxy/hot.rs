@@ -24,8 +24,8 @@ use crate::wire::written::{field, status_line};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode, request, response};
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ const RESTS: u64 = 2500;
 const LARGEST: u64 = 1024 * 1024;
 /// Places in the record of what was hit lately.
 const SEEN: usize = 8192;
+/// What was not let in is tried again at one of so many hits: until then it is passed on as it comes, which costs less.
+const TRIED: u32 = 8;
 /// How many invalidated groups are remembered one by one.
 const GROUPS: usize = 4096;
 /// How the fixed part of a head ends, without the name of the node.
@@ -72,6 +74,10 @@ pub struct Hot {
     groups: RwLock<Groups>,
     /// What was hit lately: a copy is made at the second hit.
     seen: Recent,
+    /// What was not let in when it was tried last.
+    refused: Recent,
+    /// Hits of such.
+    hits: AtomicU32,
     via: HeaderValue,
 }
 
@@ -142,6 +148,8 @@ impl Hot {
                 from: AtomicU64::new(0),
                 groups: RwLock::new(Groups::new(GROUPS)),
                 seen: Recent::new(SEEN),
+                refused: Recent::new(SEEN),
+                hits: AtomicU32::new(0),
                 via,
             })
         })
@@ -245,7 +253,8 @@ impl Hot {
         if length.is_none_or(|length| length > self.largest) {
             return false;
         }
-        self.seen.note(key.hash())
+        let hash = key.hash();
+        self.seen.note(hash) && (!self.refused.has(hash) || self.hits.fetch_add(1, Relaxed).is_multiple_of(TRIED))
     }
 
     /// Keeps a copy, if the policy says that it is fresh and nothing was made invalid meanwhile.
@@ -308,7 +317,10 @@ impl Hot {
     /// If nothing was made invalid meanwhile.
     fn insert(&self, generation: u64, hash: u64, copy: Arc<Copy>) {
         if generation == self.generation() {
-            self.copies.insert(hash, copy);
+            match self.copies.insert(hash, copy) {
+                true => self.refused.forget(hash),
+                false => _ = self.refused.note(hash),
+            }
             // Made invalid by another thread between the look and the insertion: whoever comes second takes it out.
             if generation != self.generation() {
                 self.copies.remove(hash);

@@ -152,3 +152,25 @@ fn nor_does_a_scan_that_asks_often_enough_to_be_copied() {
     let hits = hits_during_a_scan(20_000, 2);
     assert!(hits > 0.95, "{:.2} % of the hot requests found a copy", 100.0 * hits);
 }
+
+#[test]
+fn what_was_not_let_in_is_copied_again_at_one_of_several_hits() {
+    let (hot, body) = (hot(1 << 20), Bytes::from(vec![b'x'; 15 * 1024]));
+    let key = |n| Key::parse(&format!("http://h/{n}")).unwrap();
+    let copied = |key: &Key, hits: usize| (0..hits).filter(|_| hot.wants(key, Some(body.len() as u64))).count();
+    // Others are asked for often, and have all the room.
+    for n in 0..100 {
+        (0..5).for_each(|_| _ = hot.find(key(n).hash(), key(n).as_str().as_bytes()));
+        hot.keep(candidate(&hot, &key(n)), vec![body.clone()], Timestamp(0));
+    }
+    let rare = key(1000);
+    assert_eq!(copied(&rare, 5), 4, "from the second hit on");
+    hot.find(rare.hash(), rare.as_str().as_bytes());
+    hot.keep(candidate(&hot, &rare), vec![body.clone()], Timestamp(0));
+    assert!(hot.copies.get(rare.hash()).is_none(), "it is not let in");
+    assert_eq!(copied(&rare, 10 * TRIED as usize), 10);
+    // Nothing is in its way any more.
+    (0..100).for_each(|n| hot.forget(&key(n)));
+    hot.keep(candidate(&hot, &rare), vec![body.clone()], Timestamp(0));
+    assert_eq!(copied(&rare, 10), 10);
+}

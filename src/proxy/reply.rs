@@ -6,7 +6,8 @@ use super::making::Making;
 use super::outcome::AnswerEnd;
 use super::record::Record;
 use crate::clock;
-use crate::net::serve::Counted;
+use crate::net::listen::Stream;
+use crate::net::serve::{AnswerBody, BoxError, Passing};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::pin::Pin;
@@ -113,7 +114,29 @@ impl Capture {
     }
 }
 
-impl Counted for Reply {}
+impl AnswerBody for Reply {
+    fn poll_pass(&mut self, to: &Stream, cx: &mut Context<'_>) -> Poll<Result<Passing, BoxError>> {
+        let (ReplyContent::Node(body), None) = (&mut self.content, &self.capture) else {
+            return Poll::Ready(Ok(Passing::Polled));
+        };
+        let passed = ready!(body.poll_pass(to, cx));
+        Poll::Ready(match passed {
+            Ok(passed) => {
+                if let (Some(record), Passing::Sent(sent)) = (&mut self.record, &passed) {
+                    record.sent(*sent);
+                }
+                if self.has_all() {
+                    self.end(AnswerEnd::Complete);
+                }
+                Ok(passed)
+            }
+            Err(broken) => {
+                self.end(AnswerEnd::Broke(broken.blame()));
+                Err(BrokeOff(broken).into())
+            }
+        })
+    }
+}
 
 impl Body for Reply {
     type Data = Bytes;

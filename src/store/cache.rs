@@ -69,20 +69,26 @@ impl<V: Weigh> Bounded<V> {
     pub fn holds(&self, hash: u64) -> bool {
         self.cache.contains_key(&hash)
     }
-    pub fn insert(&self, hash: u64, value: V) {
+    /// False: it was not let in, or is gone already.
+    pub fn insert(&self, hash: u64, value: V) -> bool {
         // Whoever looks for it from now on is another request, even where it was not let in.
         self.missed.store(0, Relaxed);
         let weight = u64::from(value.weight());
         if weight > self.memory {
             // moka would drop it by and by, and it would be found until then. What it was to replace is outdated.
             self.remove(hash);
-        } else if self.is_let_in(hash, &value) {
+            return false;
+        }
+        let is_let_in = self.is_let_in(hash, &value);
+        if is_let_in {
             self.put(hash, value);
         }
         // By itself moka evicts after as many as 64 insertions.
-        if weight >= self.memory / LARGE {
-            self.tidy();
+        if weight < self.memory / LARGE {
+            return is_let_in;
         }
+        self.tidy();
+        self.holds(hash)
     }
     fn put(&self, hash: u64, value: V) {
         value.holds().for_each(|hold| hold.enter_store());
@@ -181,7 +187,7 @@ impl Store {
     /// Removes one entry of a URL, if it is still there.
     pub fn take_out(&self, key: &Key, entry: &Arc<Entry>) {
         match self.get(key).map(|shelf| shelf.without(entry)) {
-            Some(Some(shelf)) => self.cache.insert(key.hash(), shelf),
+            Some(Some(shelf)) => _ = self.cache.insert(key.hash(), shelf),
             Some(None) => _ = self.cache.remove(key.hash()),
             None => {}
         }

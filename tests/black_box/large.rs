@@ -1,4 +1,4 @@
-//! Large hot bodies: the front hands their pages over to the kernel, and every client gets every byte.
+//! Large bodies, of which the kernel hands on the pages, be they the front's own or what a node sends: every client gets every byte.
 
 use crate::support::*;
 use std::io::Read;
@@ -9,7 +9,11 @@ const FIELDS: &str = "Cache-Control: max-age=3600\r\nETag: \"one\"\r\n";
 
 /// A hot copy in the front, and an origin with a page of so many bytes at each path.
 fn started(pages: &'static [(&str, u64)]) -> (Origin, Cluster) {
-    let (origin, cluster) = (Origin::start(), Setup::default().set("hot", "memory", "128MiB").start());
+    started_with("128MiB", pages)
+}
+
+fn started_with(hot: &str, pages: &'static [(&str, u64)]) -> (Origin, Cluster) {
+    let (origin, cluster) = (Origin::start(), Setup::default().set("hot", "memory", hot).start());
     for (path, length) in pages {
         origin.on(path, |x| x.reply(200, FIELDS, noise::Noise::bytes(*length, *length)));
     }
@@ -45,11 +49,30 @@ fn assert_exact(answer: &Response, length: u64) {
     assert!(answer.body == noise::Noise::bytes(length, length), "{} bytes of {length}", answer.body.len());
 }
 
+const OF_ALL_SIZES: &[(&str, u64)] =
+    &[("/100k", 100 << 10), ("/1m", 1 << 20), ("/15k", 15 << 10), ("/1k", 1 << 10), ("/40k", (40 << 10) + 1)];
+
 #[test]
 fn a_large_hot_page_is_exact_however_it_is_asked_for() {
-    let (origin, cluster) = started(&[("/100k", 100 << 10), ("/1m", 1 << 20), ("/15k", 15 << 10)]);
+    let (origin, cluster) = started(OF_ALL_SIZES);
+    heat(&cluster, &["/100k", "/1m"].map(|path| origin.url(path)));
+    are_exact_however_they_are_asked_for(&origin, &cluster);
+}
+
+#[test]
+fn a_large_relayed_page_is_exact_however_it_is_asked_for() {
+    let (origin, cluster) = started_with("0", OF_ALL_SIZES);
+    ["/100k", "/1m"].iter().for_each(|path| store(&cluster, &origin.url(path)));
+    are_exact_however_they_are_asked_for(&origin, &cluster);
+}
+
+/// Asks until a node has it.
+fn store(cluster: &Cluster, url: &str) {
+    until_true("it is stored", PATIENCE, || cluster.get(url).is_hit());
+}
+
+fn are_exact_however_they_are_asked_for(origin: &Origin, cluster: &Cluster) {
     let urls = ["/100k", "/1m"].map(|path| origin.url(path));
-    heat(&cluster, &urls);
     let mut client = cluster.connect();
     for (url, length) in urls.iter().zip([100 << 10, 1 << 20]) {
         let whole = noise::Noise::bytes(length, length);
@@ -71,11 +94,22 @@ fn a_large_hot_page_is_exact_however_it_is_asked_for() {
 }
 
 #[test]
-fn pipelined_requests_for_large_and_small_pages_are_answered_in_order() {
-    let (origin, cluster) = started(&[("/100k", 100 << 10), ("/1m", 1 << 20), ("/1k", 1 << 10)]);
-    let pages = [("/1k", 1 << 10), ("/100k", 100 << 10), ("/1k", 1 << 10), ("/1m", 1 << 20), ("/100k", 100 << 10)];
+fn pipelined_requests_for_large_and_small_hot_pages_are_answered_in_order() {
+    let (origin, cluster) = started(OF_ALL_SIZES);
     heat(&cluster, &["/100k", "/1m"].map(|path| origin.url(path)));
     cluster.get(&origin.url("/1k"));
+    are_answered_in_order(&origin, &cluster);
+}
+
+#[test]
+fn pipelined_requests_for_large_and_small_relayed_pages_are_answered_in_order() {
+    let (origin, cluster) = started_with("0", OF_ALL_SIZES);
+    OF_ALL_SIZES.iter().for_each(|(path, _)| store(&cluster, &origin.url(path)));
+    are_answered_in_order(&origin, &cluster);
+}
+
+fn are_answered_in_order(origin: &Origin, cluster: &Cluster) {
+    let pages = [("/1k", 1 << 10), ("/100k", 100 << 10), ("/1k", 1 << 10), ("/1m", 1 << 20), ("/40k", (40 << 10) + 1)];
     let mut client = cluster.connect();
     let requests = pages.iter().cycle().take(40);
     let one = |(path, _): &(&str, u64)| format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", origin.url(path));
@@ -133,6 +167,26 @@ fn a_slow_reader_gets_every_byte_of_what_is_purged_and_replaced_meanwhile() {
         cluster.get(&url); // the copies are tidied up beside requests
         lasting(&cluster) < 2 << 20
     });
+}
+
+#[test]
+fn what_a_node_sends_reaches_slow_quick_and_leaving_clients_alike() {
+    let (origin, cluster) = started_with("0", OF_ALL_SIZES);
+    let url = origin.url("/1m");
+    store(&cluster, &url);
+    let mut readers: Vec<TcpStream> = (0..8).map(|_| slow(&cluster, &url)).collect();
+    let leaving: Vec<TcpStream> = (0..8).map(|_| slow(&cluster, &url)).collect();
+    // Others of the same front and node get theirs, on connections that were used before.
+    let mut quick = cluster.connect();
+    (0..4).for_each(|_| assert_exact(&quick.get(&url), 1 << 20));
+    drop(leaving);
+    (0..4).for_each(|_| assert_exact(&quick.get(&url), 1 << 20));
+    origin.on("/1m", |x| x.reply(200, "Cache-Control: max-age=3600\r\nETag: \"two\"\r\n", vec![b'x'; 1 << 20]));
+    assert_eq!(cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "").status, 200);
+    assert!(quick.get(&url).body == vec![b'x'; 1 << 20], "nobody gets the old page after the purge");
+    for reader in &mut readers {
+        assert!(rest(reader, 1 << 20) == noise::Noise::bytes(1 << 20, 1 << 20), "as it was when it was asked for");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::upload::Upload;
 use crate::clock::{Tick, tick};
 use crate::net::listen::Stream;
+use crate::net::pipe::{PassError, Passed};
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
 use crate::wire::answer::decode::{self, Bounds, Head};
@@ -20,6 +21,8 @@ use tokio::time::{Sleep, sleep};
 
 /// As much as is read at once, where nothing says how much there is.
 pub const READ: usize = 64 * 1024;
+/// With a head as much is read, for what comes behind it is copied once more: all of what is small.
+const AHEAD: usize = 20 * 1024;
 /// How long who seems to be late is looked at once more: it may be we who were not there to hear it.
 const ONCE_MORE: Duration = Duration::from_millis(1);
 
@@ -299,7 +302,9 @@ impl<S: ByteStream> Conn<S> {
                     _ => (question.interim)(head),
                 }
             }
-            match ready!(self.poll_more(cx, |reach, read| at_once(question, limits, reach, read))) {
+            // What a message is made of has to be there as a whole.
+            let room = if question.message.is_some() { READ } else { AHEAD };
+            match ready!(self.poll_more(cx, room, |reach, read| at_once(question, limits, reach, read))) {
                 Ok(More::Message(message, keep)) => return Poll::Ready(Ok(NextRead::Message(message, keep))),
                 Ok(More::Read) => {}
                 Ok(More::End) => return Poll::Ready(Err(self.ended(None))),
@@ -312,10 +317,11 @@ impl<S: ByteStream> Conn<S> {
     fn poll_more(
         &mut self,
         cx: &mut Context<'_>,
+        room: usize,
         at_once: impl Fn(Reach, &[u8]) -> Option<(Message, bool)>,
     ) -> Poll<io::Result<More>> {
         BUFFER.with_borrow_mut(|buffer| {
-            let mut read = ReadBuf::new(buffer);
+            let mut read = ReadBuf::new(&mut buffer[..room]);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             let more = read.filled();
             self.heard |= !more.is_empty();
@@ -335,7 +341,7 @@ impl<S: ByteStream> Conn<S> {
 
     /// Reads what comes behind what was read; false: the connection has ended.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        self.poll_more(cx, |_, _| None).map_ok(|more| !matches!(more, More::End))
+        self.poll_more(cx, READ, |_, _| None).map_ok(|more| !matches!(more, More::End))
     }
 
     fn ended(&self, source: Option<io::Error>) -> ExchangeError {
@@ -366,6 +372,19 @@ impl<S: ByteStream> Conn<S> {
         buffer.reserve(room);
         // The future of `read_buf` keeps no state between polls: it may be made anew for each.
         pin!(self.stream.read_buf(buffer)).poll(cx)
+    }
+}
+
+impl Conn {
+    /// Moves up to `most` bytes of a body to a client, without a copy; see [`Stream::poll_pass`].
+    pub fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &Stream,
+        most: usize,
+        more: bool,
+    ) -> Poll<Result<Passed, PassError>> {
+        self.stream.poll_pass(cx, to, most, more)
     }
 }
 

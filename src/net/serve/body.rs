@@ -7,6 +7,7 @@ use super::says::Says;
 use super::state::{ConnState, Half};
 use super::streamed::StreamContent;
 use crate::account::Hold;
+use crate::net::listen::Stream;
 use crate::wire::answer::content::{Content, Piece};
 use crate::wire::fault::Blame;
 use crate::wire::length::BodyLength;
@@ -18,6 +19,7 @@ use std::cell::{Cell, RefCell};
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -230,15 +232,31 @@ pub(super) fn told(error: &(dyn Error + 'static)) -> Option<String> {
     told.map(|ToldFault(blame)| link::broken(*blame))
 }
 
-/// A body that may be counted as a whole.
-pub trait Counted {
+/// What else there is to an answer's body than its frames.
+pub trait AnswerBody {
+    /// Moves some of what is its next to a client's connection that has room, without a copy: how much, unless it has to be
+    /// polled.
+    fn poll_pass(&mut self, _to: &Stream, _cx: &mut Context<'_>) -> Poll<Result<Passing, BoxError>> {
+        Poll::Ready(Ok(Passing::Polled))
+    }
+
     /// What counts it, where its pieces do not all tell by where they lie ([`crate::account::is_for_readers`]).
     fn hold(&self) -> Option<&Arc<Hold>> {
         None
     }
 }
 
-impl Counted for Full<Bytes> {}
+/// What became of a body's next.
+pub enum Passing {
+    /// So many bytes of it are on their way to the client.
+    Sent(usize),
+    /// It has to be polled.
+    Polled,
+    /// The client's connection failed.
+    Failed(io::Error),
+}
+
+impl AnswerBody for Full<Bytes> {}
 
 /// An answer's body; the exchange lasts until it is dropped.
 #[derive(Debug)]
@@ -248,7 +266,7 @@ pub(super) struct ServerReply<B> {
     counted: bool,
 }
 
-impl<B: Counted> ServerReply<B> {
+impl<B: AnswerBody> ServerReply<B> {
     pub(super) fn new(body: B, half: Half) -> ServerReply<B> {
         let counted = body.hold().inspect(|hold| half.state().set_reads(Some(hold))).is_some();
         ServerReply { body, half, counted }

@@ -1,6 +1,7 @@
 //! The life of one connection: requests are read one after the other, asked of the service, and answered.
 
-use super::answer::{BodyPiece, Rest};
+mod sending;
+
 use super::body::{Carrier, ServerReply};
 use super::end::ConnEnd;
 use super::head::{self, HeadRefusal, Read};
@@ -15,12 +16,9 @@ use super::service::{Finish, Finished, Offer, Service, ServiceRequest, ServiceSt
 use super::state::{Half, ServerPhase};
 use super::sweep::{Order, SweepPlace, Sweeper};
 use super::words;
-use super::written::{self, Shape};
 use crate::net::listen::Stream;
 use crate::wire::field::FieldId;
 use bytes::Bytes;
-use http::{Response, response};
-use http_body::Body;
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
@@ -331,106 +329,9 @@ impl<S: Service> ServerConn<'_, S> {
         .await
     }
 
-    /// Whether its connection ends with it.
-    async fn send(
-        &mut self,
-        response: Response<ServerReply<S::Body>>,
-        says: &Says,
-        offer: Option<Offer>,
-    ) -> Result<bool, Left> {
-        let (answer, body) = response.into_parts();
-        let state = self.watch.state();
-        let shape = manners::settle(&answer, &body.body.size_hint(), says, self.standing());
-        if shape.lingers {
-            state.said_last();
-        }
-        self.write(&answer, body, shape, says).await?;
-        if let (true, Some(offer)) = (shape.hands_over, offer) {
-            self.watch.state().flushed();
-            return Err(Left::Taken(offer));
-        }
-        Ok(shape.close)
-    }
-
-    async fn send_bytes(&mut self, head: &mut Vec<u8>, mut body: Payload) -> Result<(), Left> {
-        let mut fresh = true;
-        poll_fn(|cx| {
-            self.heed(cx)?;
-            let io = &mut *self.io.borrow_mut();
-            ready!(self.out.poll_before(io, cx)).map_err(|e| Left::Broken(e.into()))?;
-            if !std::mem::take(&mut fresh) {
-                return Poll::Ready(Ok(()));
-            }
-            self.out.write_all(io, cx, head, std::mem::take(&mut body)).map_err(|e| Left::Broken(e.into()))
-        })
-        .await
-    }
-
     fn standing(&self) -> ConnStanding {
         let is_last = self.draining || (self.finished && self.io.borrow().before.is_empty());
         ConnStanding { is_last, is_uploading: self.watch.state().is_uploading() }
-    }
-
-    /// Writes an answer, with as much of its body as is there in the same call.
-    async fn write(
-        &mut self,
-        answer: &response::Parts,
-        mut body: ServerReply<S::Body>,
-        shape: Shape,
-        says: &Says,
-    ) -> Result<(), Left> {
-        let mut left = Rest::of(shape.framing);
-        let mut fresh = true;
-        // Why there is no more of it; what came before, the head at least, goes out first.
-        let mut broken = None;
-        loop {
-            let ended = poll_fn(|cx| {
-                self.heed(cx)?;
-                ready!(self.out.poll_before(&mut self.io.borrow_mut(), cx)).map_err(|e| Left::Broken(e.into()))?;
-                if let Some(why) = broken.take() {
-                    return Poll::Ready(Err(Left::cut(shape, why)));
-                }
-                if left == Rest::Nothing && !fresh {
-                    return Poll::Ready(Ok(true));
-                }
-                let piece = match left {
-                    Rest::Nothing => Some(BodyPiece::End),
-                    _ => match BodyPiece::poll(&mut body.body, says.trailers, cx) {
-                        Poll::Ready(piece) => Some(piece),
-                        Poll::Pending => None,
-                    },
-                };
-                if piece.is_none() && !fresh {
-                    return self.poll_gone(cx).map(|()| Err(Left::gone()));
-                }
-                let is_last = body.body.is_end_stream();
-                out::with_head(|head| {
-                    if std::mem::take(&mut fresh) {
-                        written::write_head(
-                            answer,
-                            shape,
-                            out::date(self.watch.limits()).as_ref().map(|d| &d[..]),
-                            head,
-                        );
-                    }
-                    let (data, tail) = left.take(piece, is_last, head).unwrap_or_else(|why| {
-                        broken = Some(why);
-                        (Bytes::new(), b"")
-                    });
-                    match self.out.write(&mut self.io.borrow_mut(), cx, head, data, tail) {
-                        Poll::Ready(Err(e)) => Poll::Ready(Err(Left::Broken(e.into()))),
-                        Poll::Ready(Ok(())) => match broken.take() {
-                            Some(why) => Poll::Ready(Err(Left::cut(shape, why))),
-                            None => Poll::Ready(Ok(left == Rest::Nothing)),
-                        },
-                        Poll::Pending => Poll::Pending,
-                    }
-                })
-            });
-            if ended.await? {
-                return Ok(());
-            }
-        }
     }
 
     /// Takes the sweeper's orders.

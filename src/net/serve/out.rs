@@ -4,6 +4,7 @@ use super::io::Io;
 use super::limits::ServerLimits;
 use super::payload::Payload;
 use crate::clock;
+use crate::net::pipe::is_unable;
 use crate::wire::date;
 use bytes::{Buf, Bytes};
 use std::cell::{Cell, RefCell};
@@ -65,6 +66,8 @@ pub(super) struct Unsent {
     head: Bytes,
     body: Payload,
     tail: &'static [u8],
+    /// More of the same follows: a packet that is not full waits for it, or for [`Unsent::push`].
+    more: bool,
 }
 
 /// Lends out the thread's buffer for heads, empty.
@@ -80,26 +83,27 @@ impl Unsent {
         self.head.is_empty() && self.body.is_empty() && self.tail.is_empty()
     }
 
-    /// Writes what can be written of `head`, `body` and `tail` in one call, and keeps the rest. Only when nothing is kept.
+    /// Writes what can be written of `head`, `body` and `tail` in one call, and keeps the rest. Only when nothing is kept. `more`
+    /// of the same follows: at once, or else [`Unsent::push`] does.
     pub(super) fn write(
         &mut self,
         io: &mut Io,
         cx: &mut Context<'_>,
         head: &mut Vec<u8>,
-        mut body: Bytes,
-        mut tail: &'static [u8],
+        (mut body, mut tail): (Bytes, &'static [u8]),
+        more: bool,
     ) -> Poll<io::Result<()>> {
+        self.more = more;
         if head.len() + body.len() + tail.len() <= TOGETHER {
             head.extend_from_slice(&body);
             head.extend_from_slice(tail);
             (body, tail) = (Bytes::new(), b"");
         }
         let written = match (body.is_empty(), tail.is_empty()) {
-            (true, true) => AsyncWrite::poll_write(Pin::new(&mut io.stream), cx, head),
+            (true, true) if !more => AsyncWrite::poll_write(Pin::new(&mut io.stream), cx, head),
             (_, no_tail) => {
                 let slices = [IoSlice::new(head), IoSlice::new(&body), IoSlice::new(tail)];
-                let used = if no_tail { 2 } else { 3 };
-                AsyncWrite::poll_write_vectored(Pin::new(&mut io.stream), cx, &slices[..used])
+                io.stream.poll_write_all(cx, &slices[..if no_tail { 2 } else { 3 }], more)
             }
         };
         let written = match written {
@@ -131,7 +135,7 @@ impl Unsent {
         body: Payload,
     ) -> Poll<io::Result<()>> {
         match body {
-            Payload::Bytes(body) => self.write(io, cx, head, body, b""),
+            Payload::Bytes(body) => self.write(io, cx, head, (body, b""), false),
             Payload::Lasting(_) => {
                 self.hold(head, body);
                 self.poll(io, cx)
@@ -141,6 +145,7 @@ impl Unsent {
 
     /// Keeps an answer to be written by [`Unsent::poll`].
     fn hold(&mut self, head: &mut Vec<u8>, mut body: Payload) {
+        self.more = false;
         if head.len() + body.len() <= TOGETHER {
             head.extend_from_slice(body.bytes());
             body = Payload::default();
@@ -191,14 +196,26 @@ impl Unsent {
                 }
                 Poll::Ready(sent)
             }
-            Payload::Bytes(body) if body.is_empty() && self.tail.is_empty() => {
+            Payload::Bytes(body) if body.is_empty() && self.tail.is_empty() && !self.more => {
                 AsyncWrite::poll_write(stream, cx, &self.head)
             }
             Payload::Bytes(body) => {
                 let slices = [&self.head, &body[..], self.tail].map(IoSlice::new);
-                AsyncWrite::poll_write_vectored(stream, cx, &slices)
+                stream.get_mut().poll_write_all(cx, &slices, self.more)
             }
         }
+    }
+
+    /// Nothing follows for now.
+    pub(super) fn push(&mut self, io: &Io) {
+        if std::mem::take(&mut self.more) {
+            io.stream.push();
+        }
+    }
+
+    /// The next follows what was written past this, and has more behind it or not.
+    pub(super) fn passed(&mut self, more: bool) {
+        self.more = more;
     }
 
     /// What is left of an interim response goes before anything else.
@@ -208,11 +225,6 @@ impl Unsent {
     }
 }
 
-/// Not everywhere may, or can, a process hand over its pages: then the bytes are copied.
-fn is_unable(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, Unsupported};
-    matches!(error.kind(), InvalidInput | NotFound | PermissionDenied | Unsupported)
-}
 /// `Date`, where the connection is one that adds it; made once a second.
 pub(super) fn date(limits: &ServerLimits) -> Option<[u8; 29]> {
     thread_local! {

@@ -1,6 +1,6 @@
 //! What a connection asks of whoever answers its requests: first what needs no waiting, then what is waited for.
 
-use super::body::{Carrier, ClientBody, Counted};
+use super::body::{AnswerBody, Carrier, ClientBody};
 use super::end::BoxError;
 use super::head::{HeadRefusal, RequestHead};
 use super::interim::Interim;
@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 
 /// What answers the requests of one connection.
 pub trait Service {
-    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin;
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + AnswerBody + Unpin;
 
     /// Decides all of a request that needs no waiting. Only where something has to be waited for is a future made for it.
     fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<Self::Body>;
@@ -136,7 +136,7 @@ impl<S, F, B> Service for ByRequest<S>
 where
     S: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Response<B>> + 'static,
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + AnswerBody + Unpin + 'static,
 {
     type Body = B;
 

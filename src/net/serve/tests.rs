@@ -5,6 +5,7 @@ mod ends;
 use super::conn::connection;
 use super::end::ConnEnd;
 use super::*;
+use crate::clock::tick;
 use crate::config::Address;
 use crate::net::drain::{Shutdown, Trigger};
 use crate::net::listen::Listener;
@@ -25,8 +26,8 @@ use tokio::task::LocalSet;
 
 type Reply = http_body_util::combinators::UnsyncBoxBody<Bytes, std::io::Error>;
 
-impl Counted for Reply {}
-impl Counted for Pieces {}
+impl AnswerBody for Reply {}
+impl AnswerBody for Pieces {}
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(60);
@@ -421,6 +422,35 @@ fn a_streamed_answer_goes_out_piece_by_piece() {
         pieces.send("last").unwrap();
         drop(pieces);
         assert!(rest(&mut client).await.contains("last"));
+    });
+}
+
+#[test]
+fn no_part_of_an_answer_waits_for_the_next() {
+    run(async {
+        let (pieces, rx) = mpsc::unbounded_channel();
+        let rx = RefCell::new(Some(rx));
+        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
+        let mut client = TcpStream::connect(listener.address().to_string()).await.unwrap();
+        let (stream, _) = listener.accept().await;
+        let (_trigger, shutdown) = Shutdown::channel();
+        let sweeper = Sweeper::start(limits(), shutdown);
+        let service = move |_| {
+            let pieces = rx.borrow_mut().take().map(Pieces);
+            async move { Response::builder().header("content-length", 10 * "piece".len()).body(pieces.unwrap()).unwrap() }
+        };
+        tokio::task::spawn_local(async move { connection(stream, &ByRequest(service), &sweeper).await });
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let begun = tick();
+        let mut all = Vec::new();
+        for n in 1..=10 {
+            pieces.send("piece").unwrap();
+            while String::from_utf8_lossy(&all).matches("piece").count() < n {
+                assert!(client.read_buf(&mut all).await.unwrap() > 0);
+            }
+        }
+        // The kernel lets each wait for 200 ms, where it is told that more follows and not told otherwise.
+        assert!(tick().since(begun) < Duration::from_secs(1), "{:?}", tick().since(begun));
     });
 }
 

@@ -7,6 +7,8 @@ use super::kept::KeptConn;
 use super::pool::Slot;
 use super::tie::Tied;
 use crate::net::http1::{self, NextRead, Question, Upload};
+use crate::net::listen::Stream;
+use crate::net::pipe::{PassError, Passed};
 use crate::wire::answer::decode::Head;
 use crate::wire::hop;
 use bytes::BytesMut;
@@ -111,6 +113,19 @@ impl NodeConn {
         match self.link.http.poll_piece(cx, buf, room) {
             Poll::Ready(Ok(n)) => Poll::Ready(Ok(n)),
             Poll::Ready(Err(e)) => Poll::Ready(Err(self.died(Some(e), false))),
+            Poll::Pending => self.pending(cx),
+        }
+    }
+
+    /// Moves up to `most` bytes of a body to a client, without a copy.
+    pub fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &Stream,
+        (most, more): (usize, bool),
+    ) -> Poll<Result<Result<Passed, PassError>, LinkError>> {
+        match self.link.http.poll_pass(cx, to, most, more) {
+            Poll::Ready(passed) => Poll::Ready(Ok(passed)),
             Poll::Pending => self.pending(cx),
         }
     }

@@ -98,6 +98,24 @@ impl Content {
         }
     }
 
+    /// How much is left of what nothing stands between.
+    pub fn plain(&self) -> Option<u64> {
+        match self {
+            Content::Left(left) => Some(*left),
+            _ => None,
+        }
+    }
+
+    /// So much of what is [`Content::plain`] went by without being read here.
+    pub fn went_by(&mut self, bytes: u64) {
+        if let Content::Left(left) = self {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                *self = Content::Over;
+            }
+        }
+    }
+
     pub fn is_over(&self) -> bool {
         matches!(self, Content::Over)
     }
@@ -165,6 +183,19 @@ mod tests {
                 let expected = (data.to_vec(), over, rest.to_vec());
                 assert_eq!(read(ends, text, piece), expected, "{ends:?} {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn what_goes_by_is_no_more_to_come() {
+        let mut content = Content::new(BodyLength::Sized(9), 0);
+        content.went_by(4);
+        assert_eq!((content.plain(), content.length()), (Some(5), Some(5)));
+        assert_eq!(content.step(&mut Bytes::from_static(b"12")), Ok(Piece::Data(Bytes::from_static(b"12"))));
+        content.went_by(3);
+        assert_eq!((content.plain(), content.length(), content.is_over()), (None, Some(0), true));
+        for ends in [BodyLength::None, BodyLength::Chunked, BodyLength::UntilClose] {
+            assert_eq!(Content::new(ends, 0).plain(), None, "{ends:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::outlet::{Outlet, Way};
 use crate::account;
 use crate::clock::tick;
 use crate::net::serve::answer::BodyPiece;
-use crate::net::serve::body::{Carrier, Counted, ServerReply};
+use crate::net::serve::body::{AnswerBody, Carrier, ServerReply};
 use crate::net::serve::end::BoxError;
 use crate::net::serve::head::{self, HeadRefusal, Read};
 use crate::net::serve::held::{self, WaitingAnswer, WaitingHead};
@@ -241,7 +241,7 @@ impl ServerStream {
 
     async fn send<B>(&mut self, response: Response<ServerReply<B>>, says: &Says) -> Result<(), StreamLeft>
     where
-        B: Body<Data = Bytes, Error: Into<BoxError>> + Counted + Unpin,
+        B: Body<Data = Bytes, Error: Into<BoxError>> + AnswerBody + Unpin,
     {
         let (answer, body) = response.into_parts();
         let shape = manners::settle(&answer, &body.body.size_hint(), says, STANDING);
