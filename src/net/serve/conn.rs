@@ -119,7 +119,8 @@ impl<S: Service> ServerConn<'_, S> {
             if let Some(next) = self.pending.take() {
                 return Poll::Ready(next);
             }
-            if self.draining || self.closing || self.service.poll_over(cx).is_ready() {
+            let is_over = self.draining && !self.watch.bides();
+            if is_over || self.closing || self.service.poll_over(cx).is_ready() {
                 return Left::Closed.into();
             }
             if let Some(next) = ready!(self.poll_take(cx)) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 /// What a front may add to a head that it has accepted: `Via`, `Forwarded`-like and link fields.
 const LINK_FIELDS: usize = 32;
 const LINK_HEAD: usize = 4096;
+/// A client that asks one thing after the other asks the next within this time.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a peer may take of us. Kept to within one sweep (half a second, or a quarter of the shortest limit).
 #[derive(Clone, Debug)]
@@ -28,6 +30,9 @@ pub struct ServerLimits {
     pub half_close: bool,
     /// So often the bytes of a head are held while its request waits for an answer.
     pub copies: usize,
+    /// When the process ends, whoever has asked within this time may ask once more, and is told then that it was the last: a
+    /// connection that is closed between two requests may lose the second.
+    pub farewell: Duration,
     /// Whether `Date` is added where the service sets none.
     pub date: bool,
 }
@@ -44,6 +49,7 @@ impl ServerLimits {
             streams: config.limits.streams,
             half_close: true,
             copies: 2,
+            farewell: FAREWELL,
             date: true,
         }
     }
@@ -51,7 +57,7 @@ impl ServerLimits {
     pub fn of_link(config: &Config) -> ServerLimits {
         let limits = ServerLimits::of(config);
         let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
-        ServerLimits { stall: None, half_close: false, copies: 3, head, fields, ..limits }
+        ServerLimits { stall: None, half_close: false, copies: 3, farewell: Duration::ZERO, head, fields, ..limits }
     }
     pub(super) fn sweep(&self) -> Duration {
         let shortest = self.idle.min(self.header).min(self.stall.unwrap_or(Duration::MAX));

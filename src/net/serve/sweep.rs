@@ -73,6 +73,8 @@ pub(super) struct SweepEntry {
     index: Cell<usize>,
     since: Cell<Tick>,
     order: Cell<Order>,
+    /// The process ends, and it may still be asked for something.
+    bides: Cell<bool>,
     waker: RefCell<Waker>,
 }
 
@@ -121,6 +123,7 @@ impl SweepPlace {
             index: Cell::new(entries.len()),
             since: Cell::new(tick()),
             order: Cell::new(order),
+            bides: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
         });
         entries.push(entry.clone());
@@ -287,7 +290,14 @@ impl SweepCounts {
     }
     fn drain(&self) {
         self.draining.set(true);
-        self.entries.borrow().iter().for_each(|entry| entry.give(Order::Drain));
+        let now = tick();
+        for entry in self.entries.borrow().iter() {
+            if entry.state.take_moved() {
+                entry.since.set(now);
+            }
+            entry.bides.set(now.since(entry.since.get()) < self.limits.farewell);
+            entry.give(Order::Drain);
+        }
     }
 }
 
@@ -346,7 +356,9 @@ impl SweepEntry {
             return if limits.stall.is_some_and(|limit| age >= limit) { Order::Stalled } else { Order::None };
         }
         match self.state.phase() {
-            ServerPhase::Idle if age >= limits.idle => Order::IdleTooLong,
+            ServerPhase::Idle if age >= limits.idle || (self.bides.get() && age >= limits.farewell) => {
+                Order::IdleTooLong
+            }
             ServerPhase::Head if age >= limits.header => Order::HeadTooSlow,
             // Of a stream, its connection sees that.
             ServerPhase::Busy if self.conn.is_none() && limits.half_close && self.is_gone(age) => Order::Gone,
@@ -417,6 +429,10 @@ impl SweepPlace {
             && self
                 .entry
                 .is_of(crowd(entries.iter().filter(|entry| entry.state.has_head()).map(|entry| (entry.source, 1))))
+    }
+    /// Whether it may be asked once more, though the process ends.
+    pub(super) fn bides(&self) -> bool {
+        self.entry.bides.get()
     }
     /// Who is to be woken for an order.
     pub(super) fn listen(&self, waker: &Waker) {

@@ -56,6 +56,7 @@ fn limits() -> ServerLimits {
         streams: 100,
         half_close: false,
         copies: 1,
+        farewell: Duration::ZERO,
         date: false,
     }
 }

@@ -70,7 +70,7 @@ pub async fn serve(
     config: &Config,
     mut shutdown: Shutdown,
 ) {
-    let limits = ServerLimits { head: 32 * 1024, fields: 64, ..ServerLimits::of(config) };
+    let limits = ServerLimits { head: 32 * 1024, fields: 64, farewell: Duration::ZERO, ..ServerLimits::of(config) };
     let connections = Connections::new(Sweeper::start(limits, shutdown.clone()));
     let seats = Seats::new(MAX_CONNECTIONS);
     let address = listener.address().to_string();

@@ -73,3 +73,32 @@ fn a_node_that_never_answered_leaves_a_line() {
         });
     }
 }
+
+#[test]
+fn clients_that_ask_one_thing_after_the_other_are_told_the_last_answer_when_a_front_ends() {
+    let (origin, mut cluster) = (Origin::start(), Setup::default().set("proxy", "workers", 2).start());
+    origin.on("/", |x| {
+        x.whole_body()?;
+        x.reply(200, "Cache-Control: no-store\r\n", "done")
+    });
+    let url = origin.url("/");
+    let ask = |mut client: Connection| {
+        for asked in 1.. {
+            // Nothing may be asked again by itself: a client that is cut cannot know whether it was done.
+            match client.try_ask("POST", &url, "", b"more") {
+                Ok(answer) if answer.get("connection").is_some_and(|said| said == "close") => return Ok(asked),
+                Ok(answer) => assert_eq!(answer.status, 200),
+                Err(e) => return Err(format!("the answer to request {asked}: {e}")),
+            }
+        }
+        unreachable!()
+    };
+    std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..20).map(|_| cluster.connect()).map(|client| scope.spawn(|| ask(client))).collect();
+        origin.until_asked("/", 200);
+        cluster.signal(Signal::TERM);
+        let asked: Vec<usize> = asked.into_iter().map(|client| client.join().unwrap().unwrap()).collect();
+        assert_eq!(origin.count("/"), asked.iter().sum::<usize>(), "each was asked for once");
+    });
+    assert!(cluster.exit_status().is_none_or(|status| status.success()));
+}

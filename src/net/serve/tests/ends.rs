@@ -139,6 +139,34 @@ fn shutdown_closes_idle_connections_and_lets_requests_finish() {
 }
 
 #[test]
+fn whoever_has_just_asked_may_ask_once_more_when_the_process_ends() {
+    run(async {
+        let server = Server::start(ServerLimits { idle: LONG, header: LONG, farewell: 4 * SHORT, ..limits() });
+        let (mut idle, mut asks, mut fresh) = (server.dial().await, server.dial().await, server.dial().await);
+        for client in [&mut idle, &mut asks] {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            assert!(!hello(client).await.contains("close"));
+        }
+        server.trigger.begin();
+        // One that asks no more is closed all the same.
+        assert_eq!(rest(&mut fresh).await, "");
+        assert_eq!(rest(&mut idle).await, "");
+        assert_eq!(rest(&mut asks).await, "");
+        let server = Server::start(ServerLimits { farewell: LONG, ..limits() });
+        let mut clients = [server.dial().await, server.dial().await];
+        clients[0].write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        hello(&mut clients[0]).await;
+        server.trigger.begin();
+        for mut client in clients {
+            client.write_all(b"GET /known/5 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+            let answer = rest(&mut client).await;
+            assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("55555"), "{answer:?}");
+        }
+        assert_eq!(server.connections.drained(LONG).await, 0);
+    });
+}
+
+#[test]
 fn what_does_not_finish_while_draining_is_ended() {
     run(async {
         let server = Server::start(limits());
