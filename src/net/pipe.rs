@@ -1,6 +1,5 @@
 //! What goes into a socket without a copy, through a pipe of the thread's: the kernel hands on the pages that it lies in.
 
-use super::stream::Stream;
 use bytes::Bytes;
 use rustix::pipe::{IoSliceRaw, PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice, vmsplice};
 use std::cell::Cell;
@@ -27,11 +26,13 @@ struct Pipe {
 
 /// What came of bytes that were to pass from one socket to another.
 #[derive(Debug, PartialEq)]
-pub struct Passed {
+pub struct PassedOn {
     /// The other has taken so many. With none that are left: there are no more to come.
     pub sent: usize,
     /// And not these.
     pub left: Bytes,
+    /// The system cannot do that with these two.
+    pub is_unable: bool,
 }
 
 /// What failed.
@@ -60,20 +61,20 @@ pub(super) unsafe fn send(bytes: &[u8], socket: impl AsFd) -> io::Result<usize> 
     })
 }
 
-/// Moves up to `most` bytes that have come on one connection to another; `more` follow them, at once, or else
-/// [`Stream::push`] does.
-pub(super) fn pass(from: &Stream, to: &Stream, most: usize, more: bool) -> io::Result<Result<Passed, PassError>> {
+/// Moves up to `most` bytes that have come on one connection to another; `more` follow them, at once, or else who
+/// calls has them pushed.
+pub(super) fn pass(from: impl AsFd, to: impl AsFd, most: usize, more: bool) -> io::Result<Result<PassedOn, PassError>> {
     with_pipe(|pipe| {
         let inside = splice(from, None, &pipe.to, None, most.min(AT_ONCE), SpliceFlags::NONBLOCK)?;
-        let sent = match pipe.empty_into(to, inside, more || inside < most) {
-            Err(e) if e.kind() != ErrorKind::WouldBlock && !is_unable(&e) => {
-                return Ok((Ok(Err(PassError::To(e))), false));
-            }
+        let sent = pipe.empty_into(to, inside, more || inside < most);
+        let is_unable = sent.as_ref().is_err_and(is_unable);
+        let sent = match sent {
+            Err(e) if e.kind() != ErrorKind::WouldBlock && !is_unable => return Ok((Ok(Err(PassError::To(e))), false)),
             sent => sent.unwrap_or(0),
         };
         let left = pipe.take(inside - sent);
         let is_empty = left.is_ok();
-        Ok((Ok(left.map(|left| Passed { sent, left }).map_err(PassError::Lost)), is_empty))
+        Ok((Ok(left.map(|left| PassedOn { sent, left, is_unable }).map_err(PassError::Lost)), is_empty))
     })
 }
 
@@ -130,7 +131,7 @@ impl Pipe {
 mod tests {
     use super::*;
     use crate::config::Address;
-    use crate::net::listen::Listener;
+    use crate::net::listen::{Listener, Stream};
     use std::future::poll_fn;
     use std::io::Write;
     use std::os::unix::net::UnixStream as StdUnix;
@@ -148,7 +149,7 @@ mod tests {
         (sender, Stream::Unix(UnixStream::from_std(from).unwrap()), to, client)
     }
 
-    async fn passed(from: &Stream, to: &Stream, most: usize) -> Result<Passed, PassError> {
+    async fn passed(from: &Stream, to: &Stream, most: usize) -> Result<PassedOn, PassError> {
         poll_fn(|cx| from.poll_pass(cx, to, most, false)).await
     }
 
@@ -164,7 +165,7 @@ mod tests {
             sent.extend_from_slice(&bytes);
             let mut all = 0;
             let left = loop {
-                let Passed { sent, left } = passed(&from, &to, 50_000 - all).await.unwrap();
+                let PassedOn { sent, left, .. } = passed(&from, &to, 50_000 - all).await.unwrap();
                 all += sent + left.len();
                 if !left.is_empty() || all == 50_000 {
                     break left;
@@ -183,7 +184,7 @@ mod tests {
         // Nothing of it is in the pipe for the next.
         let (mut sender, from, to, mut client) = between().await;
         sender.write_all(b"another").unwrap();
-        assert_eq!(passed(&from, &to, 3).await.unwrap(), Passed { sent: 3, left: Bytes::new() });
+        assert_eq!(passed(&from, &to, 3).await.unwrap(), PassedOn { sent: 3, left: Bytes::new(), is_unable: false });
         let mut three = [0; 3];
         client.read_exact(&mut three).await.unwrap();
         assert_eq!(&three, b"ano", "and no more than was asked for");
@@ -194,8 +195,8 @@ mod tests {
         let (mut sender, from, to, _client) = between().await;
         sender.write_all(b"last").unwrap();
         drop(sender);
-        assert_eq!(passed(&from, &to, 100).await.unwrap(), Passed { sent: 4, left: Bytes::new() });
-        assert_eq!(passed(&from, &to, 100).await.unwrap(), Passed { sent: 0, left: Bytes::new() });
+        assert_eq!(passed(&from, &to, 100).await.unwrap(), PassedOn { sent: 4, left: Bytes::new(), is_unable: false });
+        assert_eq!(passed(&from, &to, 100).await.unwrap(), PassedOn { sent: 0, left: Bytes::new(), is_unable: false });
         let (mut sender, from, to, client) = between().await;
         socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
         drop(client);

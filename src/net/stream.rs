@@ -1,7 +1,7 @@
 //! A connection: TCP, Unix, or TLS on TCP.
 
 use super::lasting::Lasting;
-use super::pipe::{self, PassError, Passed};
+use super::pipe::{self, PassError, PassedOn};
 use super::tls::TlsSession;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use std::io::{self, IoSlice};
@@ -114,6 +114,12 @@ impl Stream {
     pub fn poll_send(&self, cx: &mut Context<'_>, bytes: &Lasting) -> Poll<io::Result<usize>> {
         self.poll_writing(cx, || bytes.send(self))
     }
+    /// Whether its kernel spreads what it sends over time (BBR): then what is handed over at once waits for timers, which cost more than
+    /// a copy.
+    pub fn is_paced(&self) -> bool {
+        let control = self.tcp().map(|s| socket2::SockRef::from(s).tcp_congestion());
+        control.is_some_and(|control| control.is_ok_and(|name| name.starts_with(b"bbr")))
+    }
     /// Whether there may be room for what is written to it; else who calls is woken when there is.
     pub fn has_room(&self, cx: &mut Context<'_>) -> bool {
         match self {
@@ -129,7 +135,7 @@ impl Stream {
         to: &Stream,
         most: usize,
         more: bool,
-    ) -> Poll<Result<Passed, PassError>> {
+    ) -> Poll<Result<PassedOn, PassError>> {
         let pass = || pipe::pass(self, to, most, more);
         loop {
             let passed = match self {

@@ -3,7 +3,7 @@
 use super::upload::Upload;
 use crate::clock::{Tick, tick};
 use crate::net::listen::Stream;
-use crate::net::pipe::{PassError, Passed};
+use crate::net::pipe::{PassError, PassedOn};
 use crate::net::rules::Reach;
 use crate::net::serve::BoxError;
 use crate::wire::answer::decode::{self, Bounds, Head};
@@ -21,8 +21,6 @@ use tokio::time::{Sleep, sleep};
 
 /// As much as is read at once, where nothing says how much there is.
 pub const READ: usize = 64 * 1024;
-/// With a head as much is read, for what comes behind it is copied once more: all of what is small.
-const AHEAD: usize = 20 * 1024;
 /// How long who seems to be late is looked at once more: it may be we who were not there to hear it.
 const ONCE_MORE: Duration = Duration::from_millis(1);
 
@@ -45,6 +43,8 @@ pub struct Conn<S = Stream> {
     sent: usize,
     /// Something of the answer has come.
     heard: bool,
+    /// As much is read together with the head of an answer.
+    ahead: usize,
     /// Interim responses that came before it, and bytes of them.
     interim: (usize, usize),
     /// Whoever seems to be late has been looked at once more.
@@ -140,7 +140,19 @@ impl<S> Conn<S> {
     pub fn new(stream: S, reach: Reach) -> Conn<S> {
         let (since, early, alarm) = (tick(), Bytes::new(), None);
         let (interim, looked_again) = Default::default();
-        Conn { stream, reach, since, sent: 0, heard: false, interim, looked_again, early, alarm, due: u64::MAX }
+        Conn {
+            stream,
+            reach,
+            since,
+            sent: 0,
+            heard: false,
+            ahead: READ,
+            interim,
+            looked_again,
+            early,
+            alarm,
+            due: u64::MAX,
+        }
     }
 
     /// Who may see what comes from there.
@@ -222,7 +234,12 @@ impl<S: ByteStream> Conn<S> {
 
     /// The next exchange begins.
     pub fn begin(&mut self) {
-        (self.sent, self.heard, self.interim) = (0, false, (0, 0));
+        (self.sent, self.heard, self.interim, self.ahead) = (0, false, (0, 0), READ);
+    }
+
+    /// No more than so many bytes, [`READ`] at most, are read together with the head of the next answer.
+    pub fn read_ahead(&mut self, bytes: usize) {
+        self.ahead = bytes.min(READ);
     }
 
     /// Sends a request and its body, as far as the server takes that, and reads heads until one that is final. What was read
@@ -302,9 +319,7 @@ impl<S: ByteStream> Conn<S> {
                     _ => (question.interim)(head),
                 }
             }
-            // What a message is made of has to be there as a whole.
-            let room = if question.message.is_some() { READ } else { AHEAD };
-            match ready!(self.poll_more(cx, room, |reach, read| at_once(question, limits, reach, read))) {
+            match ready!(self.poll_more(cx, self.ahead, |reach, read| at_once(question, limits, reach, read))) {
                 Ok(More::Message(message, keep)) => return Poll::Ready(Ok(NextRead::Message(message, keep))),
                 Ok(More::Read) => {}
                 Ok(More::End) => return Poll::Ready(Err(self.ended(None))),
@@ -383,7 +398,7 @@ impl Conn {
         to: &Stream,
         most: usize,
         more: bool,
-    ) -> Poll<Result<Passed, PassError>> {
+    ) -> Poll<Result<PassedOn, PassError>> {
         self.stream.poll_pass(cx, to, most, more)
     }
 }

@@ -19,7 +19,7 @@ use super::words;
 use crate::net::listen::Stream;
 use crate::wire::field::FieldId;
 use bytes::Bytes;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
@@ -65,6 +65,7 @@ pub async fn connection<S: Service>(stream: Stream, service: &S, sweeper: &Sweep
         draining: false,
         finished: false,
         closing: false,
+        passes: OnceCell::new(),
     };
     let left = loop {
         let finished = match poll_fn(|cx| conn.poll_next(cx)).await {
@@ -104,6 +105,8 @@ struct ServerConn<'a, S: Service> {
     finished: bool,
     /// The last answer has said so.
     closing: bool,
+    /// Whether bodies may go to the client without a copy; asked for the first.
+    passes: OnceCell<bool>,
 }
 
 impl<S: Service> ServerConn<'_, S> {

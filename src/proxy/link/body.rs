@@ -7,7 +7,7 @@ use super::pool::InFlight;
 use super::process::NodeProcess;
 use crate::net::http1::{READ, Upload, room_for};
 use crate::net::listen::Stream;
-use crate::net::pipe::{PassError, Passed};
+use crate::net::pipe::{PassError, PassedOn};
 use crate::net::serve::Passing;
 use crate::wire::answer::content::{Bad, Content, Piece};
 use crate::wire::answer::decode::Head;
@@ -96,14 +96,14 @@ impl LinkBody {
             return Poll::Pending;
         };
         Poll::Ready(match passed? {
-            Ok(Passed { sent, left }) if sent > 0 || !left.is_empty() => {
+            Ok(PassedOn { sent, left, is_unable }) if sent > 0 || !left.is_empty() => {
                 moved(conn, &mut self.is_untaken);
                 self.content.went_by(sent as u64);
                 self.input = left;
                 if self.content.is_over() {
                     self.finish();
                 }
-                self.is_read = sent == 0;
+                self.is_read = is_unable;
                 Ok(if sent > 0 { Passing::Sent(sent) } else { Passing::Polled })
             }
             // Who reads it finds the same.

@@ -8,7 +8,7 @@ use super::pool::Slot;
 use super::tie::Tied;
 use crate::net::http1::{self, NextRead, Question, Upload};
 use crate::net::listen::Stream;
-use crate::net::pipe::{PassError, Passed};
+use crate::net::pipe::{PassError, PassedOn};
 use crate::wire::answer::decode::Head;
 use crate::wire::hop;
 use bytes::BytesMut;
@@ -123,7 +123,7 @@ impl NodeConn {
         cx: &mut Context<'_>,
         to: &Stream,
         (most, more): (usize, bool),
-    ) -> Poll<Result<Result<Passed, PassError>, LinkError>> {
+    ) -> Poll<Result<Result<PassedOn, PassError>, LinkError>> {
         match self.link.http.poll_pass(cx, to, most, more) {
             Poll::Ready(passed) => Poll::Ready(Ok(passed)),
             Poll::Pending => self.pending(cx),

@@ -9,7 +9,7 @@ use super::encode::Request;
 use super::pool::{InFlight, NodePool};
 use super::tie::Tie;
 use crate::clock::{self, Tick};
-use crate::net::http1::Upload;
+use crate::net::http1::{READ, Upload};
 use crate::proxy::outcome::CacheResult;
 use crate::wire::answer::chunked::{Chunked, Step};
 use crate::wire::answer::decode::Head;
@@ -26,6 +26,10 @@ use tokio::time::timeout;
 /// A body up to this size is waited for (for [`crate::config::Timeouts::small_body`]) before its head is passed on, so
 /// that a node's death midway costs the client nothing.
 pub const SMALL: u64 = 16 * 1024;
+/// A longer body is known to be one when its URL is asked for again.
+const LARGE: u64 = READ as u64;
+/// With the head of such an answer no more is read: what comes behind it is copied once more.
+const AHEAD: usize = 4 * 1024;
 
 /// What a node answered.
 pub struct NodeAnswer {
@@ -102,6 +106,10 @@ async fn begin(
     let pool = &conn.slot.pool().clone();
     let movable = upload.is_none() && request.method.is_idempotent();
     conn.send(request, movable).await?;
+    let (large, hash) = (&pool.shared.large, request.key.hash());
+    if large.has(hash) {
+        conn.link.http.read_ahead(AHEAD);
+    }
     let asked = if movable { pool.sample() } else { None };
     if let Some(upload) = upload.as_mut().filter(|upload| request.expect && upload.is_untouched()) {
         upload.hold_back(pool.shared.timeouts.expect_continue);
@@ -127,6 +135,11 @@ async fn begin(
     head.keep &= !refused;
     if let Some(tie) = request.tie {
         tie.tie(&mut conn.tie, head.keep);
+    }
+    match head.ends {
+        BodyLength::Sized(size) if size > LARGE => _ = large.note(hash),
+        BodyLength::Sized(_) => large.forget(hash),
+        _ => {}
     }
     let upload = upload.filter(|_| !refused);
     if let BodyLength::Sized(size) = head.ends

@@ -5,6 +5,7 @@ use crate::config::{ClusterConfig, Config, Limits, Timeouts};
 use crate::net::descriptors::Relief;
 use crate::net::http1;
 use crate::proxy::metrics::FrontCounters;
+use crate::recent::Recent;
 use crate::wire::answer::decode::Bounds;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,6 +14,9 @@ use std::sync::Arc;
 /// How often a worker looks at the connections that wait. Waits are counted in ticks of it, so that a request costs no
 /// timer and no look at the clock.
 pub const TICK: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// So many places for URLs of large bodies.
+const LARGE: usize = 8192;
 
 /// What all connections of a worker share.
 pub struct Shared {
@@ -29,6 +33,8 @@ pub struct Shared {
     pub http: http1::ClientLimits,
     /// Connections that are tied to clients and in no use.
     pub silents: Silents,
+    /// What had a large body.
+    pub large: Recent,
     /// Request heads are written here first. Never borrowed across an await.
     pub write: RefCell<Vec<u8>>,
 }
@@ -48,6 +54,7 @@ impl Shared {
             via,
             http,
             silents: Silents::default(),
+            large: Recent::new(LARGE),
             write,
         })
     }

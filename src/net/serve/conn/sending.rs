@@ -127,7 +127,12 @@ impl<S: Service> ServerConn<'_, S> {
                     }
                 })
             });
-            if ended.await? {
+            let ended = ended.await;
+            if ended.is_err() {
+                // Closed with something unread, a connection loses what has not left yet.
+                self.out.push(&self.io.borrow());
+            }
+            if ended? {
                 return Ok(());
             }
         }
@@ -137,7 +142,8 @@ impl<S: Service> ServerConn<'_, S> {
     /// reads that needs the connection for itself.
     fn poll_pass(&self, body: &mut S::Body, cx: &mut Context<'_>) -> Poll<Result<Passing, BoxError>> {
         let io = self.io.borrow();
-        if self.watch.state().is_uploading() || !io.stream.has_room(cx) {
+        let passes = || *self.passes.get_or_init(|| !io.stream.is_paced());
+        if self.watch.state().is_uploading() || !io.stream.has_room(cx) || !passes() {
             return Poll::Ready(Ok(Passing::Polled));
         }
         let passed = ready!(body.poll_pass(&io.stream, cx));
