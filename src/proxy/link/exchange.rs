@@ -107,7 +107,8 @@ async fn begin(
     let movable = upload.is_none() && request.method.is_idempotent();
     conn.send(request, movable).await?;
     let (large, hash) = (&pool.shared.large, request.key.hash());
-    if large.has(hash) {
+    // Within TLS nothing passes by.
+    if large.has(hash) && request.key.scheme() == "http" {
         conn.link.http.read_ahead(AHEAD);
     }
     let asked = if movable { pool.sample() } else { None };
