@@ -116,7 +116,7 @@ impl<S: Service> ServerConn<'_, S> {
                         broken = Some(why);
                         (Bytes::new(), b"")
                     });
-                    let more = is_there && broken.is_none() && matches!(left, Rest::Bytes(_));
+                    let more = is_there && broken.is_none() && matches!(left, Rest::Bytes(_)) && self.passes();
                     match self.out.write(&mut self.io.borrow_mut(), cx, head, written, more) {
                         Poll::Ready(Err(e)) => Poll::Ready(Err(Left::Broken(e.into()))),
                         Poll::Ready(Ok(())) => match broken.take() {
@@ -138,12 +138,16 @@ impl<S: Service> ServerConn<'_, S> {
         }
     }
 
+    /// Whether the client's connection sends what it is given at once.
+    fn passes(&self) -> bool {
+        *self.passes.get_or_init(|| !self.io.borrow().stream.is_paced())
+    }
+
     /// What may go to the client without a copy, as long as it takes that. While a request's body is read nothing does: whoever
     /// reads that needs the connection for itself.
     fn poll_pass(&self, body: &mut S::Body, cx: &mut Context<'_>) -> Poll<Result<Passing, BoxError>> {
         let io = self.io.borrow();
-        let passes = || *self.passes.get_or_init(|| !io.stream.is_paced());
-        if self.watch.state().is_uploading() || !io.stream.has_room(cx) || !passes() {
+        if self.watch.state().is_uploading() || !io.stream.has_room(cx) || !self.passes() {
             return Poll::Ready(Ok(Passing::Polled));
         }
         let passed = ready!(body.poll_pass(&io.stream, cx));
