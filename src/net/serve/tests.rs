@@ -399,21 +399,31 @@ fn a_client_that_leaves_ends_the_service() {
     });
 }
 
+/// A client whose first request is answered with `head` and the pieces that are sent to it.
+async fn streamed(
+    limits: ServerLimits,
+    head: http::response::Builder,
+) -> (TcpStream, mpsc::UnboundedSender<&'static str>, Trigger) {
+    let (pieces, rx) = mpsc::unbounded_channel();
+    let answer = RefCell::new(Some(head.body(Pieces(rx)).unwrap()));
+    let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
+    let client = TcpStream::connect(listener.address().to_string()).await.unwrap();
+    let (stream, _) = listener.accept().await;
+    let (trigger, shutdown) = Shutdown::channel();
+    let sweeper = Sweeper::start(limits, shutdown);
+    let service = move |_| {
+        let answer = answer.borrow_mut().take();
+        async move { answer.unwrap() }
+    };
+    tokio::task::spawn_local(async move { connection(stream, &ByRequest(service), &sweeper).await });
+    (client, pieces, trigger)
+}
+
 #[test]
 fn a_streamed_answer_goes_out_piece_by_piece() {
     run(async {
-        let (pieces, rx) = mpsc::unbounded_channel();
-        let rx = RefCell::new(Some(rx));
-        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
-        let mut client = TcpStream::connect(listener.address().to_string()).await.unwrap();
-        let (stream, _) = listener.accept().await;
-        let (_trigger, shutdown) = Shutdown::channel();
-        let sweeper = Sweeper::start(ServerLimits { idle: SHORT, ..limits() }, shutdown);
-        let service = move |_| {
-            let pieces = rx.borrow_mut().take().map(Pieces);
-            async move { Response::new(pieces.unwrap()) }
-        };
-        tokio::task::spawn_local(async move { connection(stream, &ByRequest(service), &sweeper).await });
+        let (mut client, pieces, _trigger) =
+            streamed(ServerLimits { idle: SHORT, ..limits() }, Response::builder()).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
         pieces.send("first").unwrap();
         let mut all = Vec::new();
@@ -429,18 +439,8 @@ fn a_streamed_answer_goes_out_piece_by_piece() {
 #[test]
 fn no_part_of_an_answer_waits_for_the_next() {
     run(async {
-        let (pieces, rx) = mpsc::unbounded_channel();
-        let rx = RefCell::new(Some(rx));
-        let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).unwrap();
-        let mut client = TcpStream::connect(listener.address().to_string()).await.unwrap();
-        let (stream, _) = listener.accept().await;
-        let (_trigger, shutdown) = Shutdown::channel();
-        let sweeper = Sweeper::start(limits(), shutdown);
-        let service = move |_| {
-            let pieces = rx.borrow_mut().take().map(Pieces);
-            async move { Response::builder().header("content-length", 10 * "piece".len()).body(pieces.unwrap()).unwrap() }
-        };
-        tokio::task::spawn_local(async move { connection(stream, &ByRequest(service), &sweeper).await });
+        let (mut client, pieces, _trigger) =
+            streamed(limits(), Response::builder().header("content-length", 10 * "piece".len())).await;
         client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
         let begun = tick();
         let mut all = Vec::new();

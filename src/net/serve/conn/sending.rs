@@ -1,16 +1,15 @@
 //! How an answer is written: its head, and its body as it comes.
 
-use super::super::answer::{BodyPiece, Rest};
-use super::super::body::{AnswerBody, Passing, ServerReply};
-use super::super::end::BoxError;
-use super::super::left::Left;
-use super::super::manners;
-use super::super::out;
-use super::super::payload::Payload;
-use super::super::says::Says;
-use super::super::service::{Offer, Service};
-use super::super::written::{self, Shape};
 use super::ServerConn;
+use crate::net::serve::answer::{BodyPiece, Rest};
+use crate::net::serve::body::{AnswerBody, Passing, ServerReply};
+use crate::net::serve::end::BoxError;
+use crate::net::serve::left::Left;
+use crate::net::serve::payload::Payload;
+use crate::net::serve::says::Says;
+use crate::net::serve::service::{Offer, Service};
+use crate::net::serve::written::{self, Shape};
+use crate::net::serve::{manners, out};
 use bytes::Bytes;
 use http::{Response, response};
 use http_body::Body;
