@@ -146,10 +146,10 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("toml", &["src/config"]),
     ("clap", &["src/cli/args.rs", "src/main.rs"]),
     ("tracing_subscriber", &["src/config/scalar.rs", "src/main.rs"]),
-    ("memmap2", &["src/net/lasting.rs"]),
+    ("memmap2", &["src/net/lasting.rs", "src/store/disk/block.rs"]),
     ("rustls", &["src/net/tls"]),
     ("socket2", &["src/net"]),
-    ("libc", &["src/alloc.rs", "src/net", "src/node/run.rs"]),
+    ("libc", &["src/alloc.rs", "src/net", "src/node/run.rs", "src/store/disk/block.rs"]),
     (
         "rustix",
         &[

@@ -1,6 +1,11 @@
-//! The one file of the disk that touches the system. Names are numbers, so nothing that is asked for can lead out of the
-//! folder.
+//! The one file of the disk that touches the system, but for [`super::block`]. Names are numbers, so nothing that is asked for
+//! can lead out of the folder.
+//!
+//! Long records are read past the system's page cache where that does not have them: a page that is put there costs more of
+//! the processor than the device takes, and what is asked for again is in the node's own memory by then. One of a few goes
+//! through it all the same ([`CACHED`]): so a machine with memory to spare has there what is asked for often, by and by.
 
+use super::block::{ReadBlock, is_cached, read_block};
 use crate::lack::is_our_lack;
 use crate::private;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, fadvise, fallocate, openat, unlinkat};
@@ -12,11 +17,15 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// So many files are kept open at most.
 const OPEN: usize = 256;
+/// Of so many long records that the page cache does not have one is read into it.
+const CACHED: u64 = 8;
+/// What is read past the page cache begins and ends at multiples of one of these: a device's block, or else a page.
+const UNITS: [u64; 2] = [512, 4096];
 
 /// A file of the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -78,12 +87,12 @@ pub trait Files: Send + Sync + 'static {
     fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
         self.read_from(&self.open(name)?, at, into)
     }
-    /// The same into memory of its own.
-    fn read_new(&self, name: FileName, at: u64, length: u64) -> io::Result<Vec<u8>> {
+    /// The same into memory of its own, of what is long and seldom read.
+    fn read_new(&self, name: FileName, at: u64, length: u64) -> io::Result<ReadBlock> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let read = self.read(name, at, &mut bytes)?;
         bytes.truncate(read);
-        Ok(bytes)
+        Ok(ReadBlock::from(bytes))
     }
     /// The same as [`Files::read`] without waiting for a device: all of `into`, or [`io::ErrorKind::WouldBlock`], also where the
     /// file is not open or the system cannot tell.
@@ -97,17 +106,30 @@ pub trait Files: Send + Sync + 'static {
     fn remove(&self, name: FileName) -> io::Result<()>;
 }
 
+/// How a file is open: what is read of it comes through the system's page cache, or past it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum PageCache {
+    Through,
+    Past,
+}
+
 /// A folder of the system, which no other process uses.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     folder: File,
-    open: Mutex<HashMap<FileName, Arc<File>>>,
+    open: Mutex<OpenFiles>,
     /// Its file system has not said yet that it cannot read without waiting.
     reads_at_once: AtomicBool,
+    /// The one of [`UNITS`] that it takes, as far as it has said; beyond them: it cannot read past the page cache.
+    unit: AtomicUsize,
+    /// Counts what was long and not in the page cache.
+    long: AtomicU64,
     /// Its lock is let go with it.
     _lock: Option<File>,
 }
+
+type OpenFiles = HashMap<(FileName, PageCache), Arc<File>>;
 
 /// Why a folder cannot be had.
 #[derive(Debug)]
@@ -152,7 +174,8 @@ impl Folder {
             return Err(Denied::NotPrivate);
         }
         let (open, reads_at_once) = (Mutex::default(), AtomicBool::new(true));
-        Ok(Folder { path: path.to_owned(), folder, open, reads_at_once, _lock: None })
+        let (unit, long) = Default::default();
+        Ok(Folder { path: path.to_owned(), folder, open, reads_at_once, unit, long, _lock: None })
     }
 
     fn locked(self, flags: OFlags) -> Result<Folder, Denied> {
@@ -161,15 +184,19 @@ impl Folder {
     }
 
     /// Those of bodies are many, and each is whoever's that reads or writes it.
-    fn file(&self, name: FileName) -> io::Result<Arc<File>> {
+    fn file(&self, name: FileName, by: PageCache) -> io::Result<Arc<File>> {
+        let flags = match by {
+            PageCache::Through => OFlags::RDWR,
+            PageCache::Past => OFlags::RDONLY | OFlags::DIRECT,
+        };
         if let FileName::Body(_) = name {
-            return Ok(Arc::new(self.opened(name, OFlags::RDWR)?));
+            return Ok(Arc::new(self.opened(name, flags)?));
         }
-        if let Some(file) = self.files().get(&name) {
+        if let Some(file) = self.files().get(&(name, by)) {
             return Ok(file.clone());
         }
-        let file = Arc::new(self.opened(name, OFlags::RDWR)?);
-        self.keep(name, &file);
+        let file = Arc::new(self.opened(name, flags)?);
+        self.keep(name, by, &file);
         Ok(file)
     }
 
@@ -183,8 +210,8 @@ impl Folder {
         }
     }
 
-    fn keep(&self, name: FileName, file: &Arc<File>) {
-        if let FileName::Segment(_) = name {
+    fn keep(&self, name: FileName, by: PageCache, file: &Arc<File>) {
+        if let (FileName::Segment(_), PageCache::Through) = (name, by) {
             // Of a record all is read and nothing besides: in one piece, and what lies behind it is another URL's. A system that
             // does not take the advice reads more.
             let _ = fadvise(file, 0, None, Advice::Random);
@@ -193,18 +220,39 @@ impl Folder {
         if open.len() >= OPEN {
             let_go(&mut open);
         }
-        open.insert(name, file.clone());
+        open.insert((name, by), file.clone());
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<FileName, Arc<File>>> {
+    fn files(&self) -> MutexGuard<'_, OpenFiles> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads past the page cache. `None`: that cannot be done, or not now.
+    fn read_direct(&self, name: FileName, at: u64, length: u64) -> Option<io::Result<ReadBlock>> {
+        let unit = self.unit.load(Ordering::Relaxed);
+        let bytes = *UNITS.get(unit)?;
+        match self.file(name, PageCache::Past) {
+            Ok(file) => match read_block(&file, at, length, bytes) {
+                Err(cause) if cause.kind() == io::ErrorKind::InvalidInput => {
+                    self.unit.store(unit + 1, Ordering::Relaxed);
+                    self.read_direct(name, at, length)
+                }
+                read => Some(read),
+            },
+            Err(cause) if is_our_lack(&cause) => None,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Some(Err(cause)),
+            Err(_) => {
+                self.unit.store(UNITS.len(), Ordering::Relaxed);
+                None
+            }
+        }
     }
 }
 
 /// Of the others there are few, and without them nothing is kept of what is taken away. False: there are no more.
-fn let_go(open: &mut HashMap<FileName, Arc<File>>) -> bool {
+fn let_go(open: &mut OpenFiles) -> bool {
     let before = open.len();
-    open.retain(|name, _| !matches!(name, FileName::Segment(_)));
+    open.retain(|(name, _), _| !matches!(name, FileName::Segment(_)));
     open.len() < before
 }
 
@@ -250,13 +298,13 @@ impl Files for Folder {
             }
         }
         if !matches!(name, FileName::Body(_)) {
-            self.keep(name, &Arc::new(file));
+            self.keep(name, PageCache::Through, &Arc::new(file));
         }
         Ok(())
     }
 
     fn open(&self, name: FileName) -> io::Result<Arc<File>> {
-        self.file(name)
+        self.file(name, PageCache::Through)
     }
 
     fn write_to(&self, file: &Arc<File>, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -276,10 +324,23 @@ impl Files for Folder {
         Ok(done)
     }
 
+    fn read_new(&self, name: FileName, at: u64, length: u64) -> io::Result<ReadBlock> {
+        let file = self.file(name, PageCache::Through)?;
+        // Its middle says it: its ends share pages with others.
+        let misses = !is_cached(&file, at + length / 2);
+        let is_direct = misses && self.long.fetch_add(1, Ordering::Relaxed) % CACHED != CACHED - 1;
+        let direct = is_direct.then(|| self.read_direct(name, at, length)).flatten();
+        direct.unwrap_or_else(|| read_block(&file, at, length, 1))
+    }
+
     fn read_at_once(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let not_now = || io::Error::from(io::ErrorKind::WouldBlock);
         // To open one may take as long as to read it.
-        let file = self.files().get(&name).cloned().filter(|_| self.reads_at_once.load(Ordering::Relaxed));
+        let file = self
+            .files()
+            .get(&(name, PageCache::Through))
+            .cloned()
+            .filter(|_| self.reads_at_once.load(Ordering::Relaxed));
         let length = into.len();
         let read = preadv2(file.ok_or_else(not_now)?, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT);
         match read {
@@ -294,7 +355,7 @@ impl Files for Folder {
     }
 
     fn sync(&self, name: FileName) -> io::Result<()> {
-        self.file(name)?.sync_data()
+        self.file(name, PageCache::Through)?.sync_data()
     }
 
     fn sync_folder(&self) -> io::Result<()> {
@@ -304,14 +365,14 @@ impl Files for Folder {
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
         rustix::fs::renameat(&self.folder, from.text(), &self.folder, to.text())?;
         let mut open = self.files();
-        if let Some(file) = open.remove(&from) {
-            open.insert(to, file);
+        if let Some(file) = open.remove(&(from, PageCache::Through)) {
+            open.insert((to, PageCache::Through), file);
         }
         Ok(())
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
-        self.files().remove(&name);
+        self.files().retain(|(open, _), _| *open != name);
         match unlinkat(&self.folder, name.text(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(cause) => Err(cause.into()),
@@ -320,28 +381,5 @@ impl Files for Folder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_system_has_is_read_at_once_and_all_else_is_left_to_who_waits() {
-        let path = tempfile::tempdir().unwrap();
-        let folder = Folder::open(&path.path().join("n1"), "n1").unwrap();
-        let name = FileName::Segment(1);
-        folder.create(name, 4096).unwrap();
-        folder.write(name, 0, &[7; 100]).unwrap();
-        let at_once = |name, length: usize| {
-            let mut into = vec![0; length];
-            folder.read_at_once(name, 0, &mut into).map(|read| into[..read].to_vec()).map_err(|cause| cause.kind())
-        };
-        let first = at_once(name, 100);
-        // Not every file system can.
-        if folder.reads_at_once.load(Ordering::Relaxed) {
-            assert_eq!(first, Ok(vec![7; 100]));
-        }
-        assert_eq!(at_once(name, 101), Err(io::ErrorKind::WouldBlock), "half of it is of no use");
-        assert_eq!(at_once(FileName::Segment(2), 1), Err(io::ErrorKind::WouldBlock), "it is not open");
-        assert_eq!(folder.read_new(name, 0, 101).unwrap(), [7; 100]);
-        assert_eq!(folder.read_new(name, 50, 10).unwrap(), [7; 10]);
-    }
-}
+#[path = "files_tests.rs"]
+mod tests;

@@ -5,12 +5,13 @@
 //! - `deciding`: what is to be done, without waiting (`notes`: what it keeps beside the index; `going`: what lies in the segment that goes next); `writer`: does it, in order; `read`: brings back; `recover`, `mark`: the next start
 //! - `apart`, `bodies`: bodies that are too long for a record: the files that they lie in, and which of them there are
 //! - `inspect`: what people want to know of a folder
-//! - `files`: the one trait, and the one file, that touches the system
+//! - `files`: the one trait that touches the system; `block`: how a long record is read in one piece
 //!
 //! docs/disk.md says what of it users rely on.
 
 mod admit;
 mod apart;
+mod block;
 mod bodies;
 mod deciding;
 mod files;

@@ -297,7 +297,7 @@ impl<F: Files> DiskWriter<F> {
         let read = self.files.read_new(FileName::Segment(segment), slot.at(), slot.length());
         // Sums go with it, and are checked by whoever reads it.
         let (bytes, lineage) = (read.unwrap_or_default(), self.journal.seed.lineage);
-        let whole = DiskRecord::read(&bytes, lineage).ok().filter(|record| Id::of(record.hash) == id);
+        let whole = DiskRecord::read(bytes.as_ref(), lineage).ok().filter(|record| Id::of(record.hash) == id);
         match whole {
             Some(record) => {
                 self.place(to.0, to.1.at());
