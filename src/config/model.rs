@@ -114,7 +114,8 @@ pub struct DiskConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Admit {
-    /// Everything, until the disk turns over within a day or `writes` is set: then what comes for the second time.
+    /// Everything, until the disk turns over within a day or `writes` is set: then what comes for the second time; where it turns
+    /// over within an hour, for the third.
     #[default]
     Auto,
     Always,

@@ -208,7 +208,7 @@ impl Tier {
     /// Writes what memory has; `before` is what was forgotten for it.
     pub fn put(&self, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
         if entry.may_lie_on_disk() && self.try_put(key.hash(), entry, before) == Err(Skipped::First) {
-            entry.wait_for_second();
+            entry.wait_to_come_again();
         }
     }
 
@@ -221,8 +221,10 @@ impl Tier {
     }
 
     /// It is answered with from memory once more, so it did not come for once alone.
-    pub fn put_second(&self, entry: &Arc<Entry>) {
-        let _ = self.try_put(Key::hash_of(entry.key()), entry, None);
+    pub fn put_again(&self, entry: &Arc<Entry>) {
+        if self.try_put(Key::hash_of(entry.key()), entry, None) == Err(Skipped::First) {
+            entry.wait_to_come_again();
+        }
     }
 
     fn try_put(&self, hash: u64, entry: &Arc<Entry>, before: Option<ForgottenUrl>) -> Result<(), Skipped> {

@@ -266,8 +266,8 @@ impl CacheNode {
     /// It is answered with.
     fn touch(&self, entry: &Arc<Entry>, now: Timestamp) {
         entry.touch(now.seconds());
-        if entry.waited_for_second() {
-            self.disk.iter().for_each(|disk| disk.put_second(entry));
+        if entry.waited_to_come_again() {
+            self.disk.iter().for_each(|disk| disk.put_again(entry));
         }
     }
 

@@ -68,7 +68,7 @@ pub struct Entry {
     /// When it was last served, in seconds of the steady clock: the least recently used variant gives way.
     used: AtomicU32,
     /// The disk takes it when it is asked for again.
-    waits_for_second: AtomicBool,
+    waits_to_come_again: AtomicBool,
     /// Where the body begins in `blob`. Before it stand key, `Vary` and selecting fields, each behind its length, and the
     /// field lines.
     body_at: u32,
@@ -176,7 +176,7 @@ impl Entry {
             status,
             mark,
             used: AtomicU32::new((terms.received.seconds() & u64::from(u32::MAX)) as u32),
-            waits_for_second: AtomicBool::new(false),
+            waits_to_come_again: AtomicBool::new(false),
             body_at: body_at as u32,
             fields,
             blob,
@@ -210,7 +210,7 @@ impl Entry {
             status: self.status,
             mark: self.mark,
             used: AtomicU32::new(self.used()),
-            waits_for_second: AtomicBool::new(self.waits_for_second.load(Ordering::Relaxed)),
+            waits_to_come_again: AtomicBool::new(self.waits_to_come_again.load(Ordering::Relaxed)),
             body_at: self.body_at,
             fields: self.fields,
             blob: self.blob.clone(),
@@ -306,13 +306,13 @@ impl Entry {
     pub fn touch(&self, seconds: u64) {
         self.used.store((seconds & u64::from(u32::MAX)) as u32, Ordering::Relaxed);
     }
-    /// It came for the first time: the disk takes it when it is asked for again.
-    pub fn wait_for_second(&self) {
-        self.waits_for_second.store(true, Ordering::Relaxed);
+    /// It has not come often enough for the disk: that is asked once more when this is asked for again.
+    pub fn wait_to_come_again(&self) {
+        self.waits_to_come_again.store(true, Ordering::Relaxed);
     }
     /// Whether it did, which is told once.
-    pub fn waited_for_second(&self) -> bool {
-        self.waits_for_second.load(Ordering::Relaxed) && self.waits_for_second.swap(false, Ordering::Relaxed)
+    pub fn waited_to_come_again(&self) -> bool {
+        self.waits_to_come_again.load(Ordering::Relaxed) && self.waits_to_come_again.swap(false, Ordering::Relaxed)
     }
     pub fn used(&self) -> u32 {
         self.used.load(Ordering::Relaxed)

@@ -1,4 +1,5 @@
-//! PURE. What is worth writing: a disk that turns over within a day wears out for what nobody asks for twice.
+//! PURE. What is worth writing: a disk that turns over within a day wears out for what nobody asks for twice, and one that turns over
+//! within an hour has room for a small part of what comes: what has come three times is more likely to come again.
 
 use crate::config::Admit;
 use crate::policy::{Marks, Terms};
@@ -7,6 +8,7 @@ use crate::wire::date::Timestamp;
 /// What may be answered with for less, in milliseconds, and has no validator is gone before it is asked for again.
 const BRIEF: u64 = 60_000;
 const DAY: u64 = 86_400_000;
+const HOUR: u64 = 3_600_000;
 /// A budget that was not used adds up to this part of a day's.
 const SAVED: u64 = 24;
 
@@ -20,7 +22,7 @@ pub enum Skipped {
     TooLarge,
     /// Of use for less than a minute, fresh or stale, and without a validator.
     Brief,
-    /// It came for the first time.
+    /// It has not come often enough.
     First,
     /// `disk.writes` is used up.
     Budget,
@@ -36,7 +38,9 @@ impl Skipped {
         match self {
             Skipped::TooLarge => "it is larger than [disk] max_object, or than half the disk (docs/disk.md)",
             Skipped::Brief => "it is of use for less than a minute, fresh or stale, and has no validator",
-            Skipped::First => "it came for the first time lately, and is written the second time ([disk] admit)",
+            Skipped::First => {
+                "it has not come often enough lately: it is written the second time, or the third ([disk] admit)"
+            }
             Skipped::Budget => "[disk] writes was used up when it came",
             Skipped::Behind => "too much waited to be written when it came",
             Skipped::Off => "the disk could not be written when it came",
@@ -59,14 +63,15 @@ impl Skipped {
 pub struct AdmissionGate {
     admit: Admit,
     budget: Option<Budget>,
-    ghost: Ghost,
+    /// What came once, and what came twice.
+    ghosts: [Ghost; 2],
 }
 
 impl AdmissionGate {
     /// `writes`: bytes a day, 0: no limit; `objects`: about so many have room on the disk.
     pub fn new(admit: Admit, writes: u64, objects: u64) -> AdmissionGate {
         let budget = (writes > 0).then_some(Budget { daily: writes, left: writes / SAVED, at: Timestamp(0) });
-        AdmissionGate { admit, budget, ghost: Ghost::new(objects) }
+        AdmissionGate { admit, budget, ghosts: [Ghost::new(objects), Ghost::new(objects)] }
     }
 
     /// `turns_over`: how long the oldest has been there, where it goes for what comes.
@@ -88,12 +93,14 @@ impl AdmissionGate {
 
     /// The same of what memory has no room for: however brief, it is on the disk or nowhere.
     pub fn admit(&mut self, hash: u64, bytes: u64, turns_over: Option<u64>, now: Timestamp) -> Result<(), Skipped> {
-        let second = match self.admit {
-            Admit::Always => false,
-            Admit::Second => true,
-            Admit::Auto => self.budget.is_some() || turns_over.is_some_and(|age| age < DAY),
+        let times = match (self.admit, turns_over) {
+            (Admit::Always, _) => 1,
+            (Admit::Second, _) => 2,
+            (Admit::Auto, Some(age)) if age < HOUR => 3,
+            (Admit::Auto, Some(age)) if age < DAY => 2,
+            (Admit::Auto, _) => 1 + usize::from(self.budget.is_some()),
         };
-        if second && !self.ghost.has_come(hash) {
+        if !self.ghosts.iter_mut().take(times - 1).all(|ghost| ghost.has_come(hash)) {
             return Err(Skipped::First);
         }
         match self.budget.as_mut().is_none_or(|budget| budget.takes(bytes, now)) {
@@ -212,6 +219,7 @@ mod tests {
             (Admit::Auto, None, terms(hour, marks), Ok(())),
             (Admit::Auto, Some(DAY), terms(hour, marks), Ok(())),
             (Admit::Auto, Some(DAY - 1), terms(hour, marks), Err(Skipped::First)),
+            (Admit::Auto, Some(HOUR), terms(hour, marks), Err(Skipped::First)),
             (Admit::Always, None, terms(BRIEF - 1, marks), Err(Skipped::Brief)),
             (Admit::Always, None, terms(0, Marks::VALIDATOR), Ok(())),
             (Admit::Always, None, Terms { stale_if_error: 60, ..terms(0, marks) }, Ok(())),
@@ -223,6 +231,24 @@ mod tests {
                 assert_eq!(gate.judge(hash(1), &terms, 1, turns_over, Timestamp(0)), Ok(()), "the second time");
             }
         }
+    }
+
+    #[test]
+    fn the_quicker_the_disk_turns_over_the_more_often_something_has_to_come() {
+        for (turns_over, budget, times) in [
+            (None, 0, 1),
+            (Some(DAY), 0, 1),
+            (None, 9, 2),
+            (Some(DAY - 1), 0, 2),
+            (Some(HOUR), 9, 2),
+            (Some(HOUR - 1), 0, 3),
+        ] {
+            let mut gate = AdmissionGate::new(Admit::Auto, budget << 40, 0);
+            let came = (1..9).find(|_| gate.admit(hash(1), 1, turns_over, Timestamp(DAY)).is_ok());
+            assert_eq!(came, Some(times), "{turns_over:?} {budget}");
+        }
+        let mut second = AdmissionGate::new(Admit::Second, 0, 0);
+        assert_eq!((1..9).find(|_| second.admit(hash(1), 1, Some(1), Timestamp(0)).is_ok()), Some(2), "as was said");
     }
 
     #[test]

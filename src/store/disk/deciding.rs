@@ -26,7 +26,7 @@ use crate::wire::date::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Of a segment that goes, at most this part is written again: for four bytes that are stored five are written then, and what the
+/// Of a segment that goes, at most this part is written again, of what was used most: for four bytes that are stored five are written then, and what the
 /// journal, paddings and whole pages add leaves it below 1.3.
 const SECOND_CHANCE: u64 = 5;
 /// So many bytes may wait to be written.
@@ -73,7 +73,7 @@ pub struct Disk {
     full_since: u64,
     /// So many segments found no room since one did.
     refused: u32,
-    /// Bytes that all segments together may take; less than planned where there was no room for that.
+    /// The most that all segments together may take; less than planned where there was no room for that.
     room: u64,
     /// Counts what is forgotten and put, of URLs that share a place here.
     stamps: Box<[u32]>,
@@ -193,7 +193,7 @@ impl Disk {
         if entries.is_empty() && next.is_none() {
             return None;
         }
-        self.index.set(Id::of(hash), slot.with(IndexSlot::USED));
+        self.index.used(Id::of(hash));
         Some(DiskLookup { slot, entries, read: next })
     }
 
@@ -368,7 +368,7 @@ impl Disk {
         self.segments.contains_key(&previous.segment).then_some(())?;
         // Of which group it is does not stand in the slot.
         let doubtful = slot.has(IndexSlot::DOUBTFUL) || (slot.has(IndexSlot::GROUPED) && self.grouped);
-        let slot = previous.slot.without(IndexSlot::USED | IndexSlot::DOUBTFUL);
+        let slot = previous.slot.without(IndexSlot::DOUBTFUL);
         Some(Previous { slot: slot.with(if doubtful { IndexSlot::DOUBTFUL } else { 0 }), ..previous })
     }
 
@@ -409,8 +409,7 @@ impl Disk {
             return;
         }
         self.bodies.tidy(now);
-        let needed = (self.index.len() + self.segments.len() + 2 * self.bodies.count() + 1) as u64 * FRAME;
-        if self.drafting.is_none() && !self.draft_waits && self.journal > self.plan.short() + 2 * needed {
+        if self.drafting.is_none() && !self.draft_waits && self.journal > self.plan.short() + 2 * self.next_journal() {
             self.draft_anew();
         }
         let Some(first) = self.drafting.filter(|_| !self.draft_waits) else { return };
@@ -424,7 +423,7 @@ impl Disk {
             for (id, slot) in written {
                 let bodies = self.bodies.of(id).filter(|body| !self.pending.contains_key(&body.place));
                 frames.extend(bodies.map(|body| Frame::Body(*body)));
-                frames.push(Frame::Stored(id, slot.without(IndexSlot::USED)));
+                frames.push(Frame::Stored(id, slot));
             }
             part += 1;
         }
@@ -438,6 +437,11 @@ impl Disk {
             self.jobs.push(DiskJob::Note(Frame::Time(now.0)));
             self.jobs.push(DiskJob::Replace);
         }
+    }
+
+    /// Bytes of a journal that says what there is.
+    fn next_journal(&self) -> u64 {
+        (self.index.len() + self.segments.len() + 2 * self.bodies.count() + 1) as u64 * FRAME
     }
 
     /// Begins a new journal; it is gone on with by [`Disk::go_on`].

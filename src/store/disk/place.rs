@@ -13,6 +13,7 @@ const CLASS_BITS: u32 = 12;
 const SEGMENTS: u64 = 1 << SEGMENT_BITS;
 const OFFSET_AT: u32 = SEGMENT_BITS;
 const CLASS_AT: u32 = OFFSET_AT + OFFSET_BITS;
+/// The first of them is not used.
 const FLAGS_AT: u32 = CLASS_AT + CLASS_BITS;
 const VARIANTS_AT: u32 = FLAGS_AT + 3;
 
@@ -24,8 +25,6 @@ const STEPS: u64 = 256;
 pub struct IndexSlot(pub u64);
 
 impl IndexSlot {
-    /// It was read since it was written: it is written again once when its segment goes.
-    pub const USED: u64 = 1 << FLAGS_AT;
     /// Not reused without validation: something may have been missed since it was stored.
     pub const DOUBTFUL: u64 = 1 << (FLAGS_AT + 1);
     /// It, or a variant before it, names cache groups (RFC 9875).
@@ -120,11 +119,11 @@ mod tests {
         fn a_place_says_its_segment_its_offset_and_hardly_more_than_its_length(
             segment in 0..1_u64 << 40, ahead in 1..SEGMENTS, offset in 0..1_u64 << OFFSET_BITS, length in 1..LONGEST_SEGMENT,
         ) {
-            let slot = IndexSlot::new(segment, offset * UNIT, length).with(IndexSlot::USED | IndexSlot::GROUPED);
+            let slot = IndexSlot::new(segment, offset * UNIT, length).with(IndexSlot::DOUBTFUL | IndexSlot::GROUPED);
             prop_assert_eq!((slot.segment(segment + ahead), slot.at()), (segment, offset * UNIT));
             prop_assert!(slot.length() >= length && slot.length() <= length + length / 128 + UNIT, "{}", slot.length());
             prop_assert_eq!(slot.length(), room(length));
-            prop_assert!(slot.has(IndexSlot::USED) && !slot.has(IndexSlot::DOUBTFUL) && !slot.without(IndexSlot::USED).has(IndexSlot::USED));
+            prop_assert!(slot.has(IndexSlot::DOUBTFUL) && !slot.without(IndexSlot::DOUBTFUL).has(IndexSlot::DOUBTFUL));
             prop_assert_eq!(slot.place(), IndexSlot::new(segment, offset * UNIT, length).0);
             let (de, en) = (IndexSlot::of_variant(b"accept-language:de\n"), IndexSlot::of_variant(b"accept-language:en\n"));
             let both = slot.with(de).with(en);

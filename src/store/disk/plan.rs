@@ -10,8 +10,8 @@ const SEGMENT: (u64, u64) = (16 * MIB, LONGEST_SEGMENT);
 const FEWEST: u64 = 8;
 /// A body that is longer than this part of a segment lies in a file of its own.
 const OF_SEGMENT: u64 = 16;
-/// This part of the disk is left to journals.
-const OF_JOURNAL: u64 = 32;
+/// So many of them there are at a time: the next one is written beside the one before.
+const JOURNALS: u64 = 2;
 /// By which objects are guessed from bytes.
 const USUAL: u64 = 16 * 1024;
 
@@ -37,14 +37,19 @@ impl DiskPlan {
         usual.min(self.size / FEWEST) / 4096 * 4096
     }
 
-    /// Of all segments together.
+    /// The most that all segments together may take.
     pub fn room(&self) -> u64 {
-        self.size - self.size / OF_JOURNAL
+        self.room_beside(0)
+    }
+
+    /// The same where journals take so many bytes.
+    pub fn room_beside(&self, journals: u64) -> u64 {
+        self.size.saturating_sub(journals.max(JOURNALS * self.reserve()))
     }
 
     /// Room to be taken for a journal at once.
     pub fn reserve(&self) -> u64 {
-        (self.size / 128).clamp(64 * 1024, 16 * MIB)
+        (self.size / 512).clamp(64 * 1024, 16 * MIB)
     }
 
     /// A longer body lies in a file of its own.

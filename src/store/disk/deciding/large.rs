@@ -114,10 +114,7 @@ impl Disk {
 
     /// It was answered with by what memory has of it, so it is not the next to go.
     pub fn used(&mut self, hash: u64) {
-        let id = Id::of(hash);
-        if let Some(slot) = self.index.get(id) {
-            self.index.set(id, slot.with(IndexSlot::USED));
-        }
+        self.index.used(Id::of(hash));
     }
 
     /// The files that are to be removed now.
@@ -132,7 +129,7 @@ impl Disk {
 
     /// Of the oldest segment the bodies go first, those that were used after all others; then the segment.
     fn make_room(&mut self) {
-        while self.taken() > self.room
+        while self.taken() > self.room_now()
             && let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number)
         {
             if self.evict_unused(oldest) {
@@ -142,7 +139,8 @@ impl Disk {
                 let from = self.index.get(body.id).filter(|slot| slot.place() == body.place);
                 let is_written = !self.pending.contains_key(&body.place);
                 let again = from.filter(|_| is_written).map(|slot| Previous { segment: oldest, slot });
-                if !again.is_some_and(|from| self.give_again(body.id, from)) {
+                let uses = self.index.uses(body.id);
+                if !again.is_some_and(|from| self.give_again(body.id, from, uses)) {
                     self.evict(body);
                 }
                 continue;
@@ -151,8 +149,8 @@ impl Disk {
                 return;
             }
             self.segments.remove(&oldest);
-            for (id, from) in self.empty(oldest) {
-                self.give_again(id, from);
+            for (id, from, uses) in self.empty(oldest) {
+                self.give_again(id, from, uses);
             }
             self.jobs.push(DiskJob::Drop(oldest));
         }
@@ -161,7 +159,7 @@ impl Disk {
     /// The oldest body of a segment that was not used since it was written; whether there was one.
     pub(super) fn evict_unused(&mut self, segment: u64) -> bool {
         let is_used = |body: &BodyPlace| {
-            self.index.get(body.id).is_some_and(|slot| slot.place() == body.place && slot.has(IndexSlot::USED))
+            self.index.get(body.id).is_some_and(|slot| slot.place() == body.place && self.index.uses(body.id) > 0)
         };
         let first = self.bodies.oldest(segment, self.next, |body| !is_used(body));
         first.map(|body| self.evict(body)).is_some()
@@ -184,8 +182,8 @@ impl Disk {
         }
     }
 
-    /// Writes a record once more, into the segment that is written; false where that has no room.
-    pub(super) fn give_again(&mut self, id: Id, from: Previous) -> bool {
+    /// Writes a record once more, into the segment that is written; false where that has no room. One of its uses is used up by that.
+    pub(super) fn give_again(&mut self, id: Id, from: Previous, uses: u8) -> bool {
         let needed = room(from.slot.length());
         let length = |number: u64| self.segments.get(&number).map_or(0, |segment| segment.length);
         let Some((number, filled)) = self.active.filter(|(number, filled)| filled + needed <= length(*number)) else {
@@ -194,7 +192,7 @@ impl Disk {
         let to = IndexSlot::new(number, filled, from.slot.length());
         let to = to.with(from.slot.noted(IndexSlot::GROUPED | IndexSlot::DOUBTFUL) | from.slot.variants());
         self.active = Some((number, filled + needed));
-        self.index.set(id, to);
+        self.index.set_used(id, to, uses.saturating_sub(1));
         self.pending.insert(to.place(), Pending::Moved(from));
         self.counts.rewritten += needed;
         let body = self.bodies.at(id, from.slot.place()).map(|body| BodyPlace { place: to.place(), ..body });

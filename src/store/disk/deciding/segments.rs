@@ -5,11 +5,16 @@ use super::*;
 impl Disk {
     pub(super) fn turns_over(&self, now: Timestamp) -> Option<u64> {
         let oldest = self.segments.values().next()?;
-        (self.taken() + self.plan.segment() > self.room).then(|| now.0.saturating_sub(oldest.begun))
+        (self.taken() + self.plan.segment() > self.room_now()).then(|| now.0.saturating_sub(oldest.begun))
     }
 
     pub(super) fn taken(&self) -> u64 {
         self.segments.values().map(|segment| segment.length).sum::<u64>() + self.bodies.bytes()
+    }
+
+    /// Bytes that segments and bodies may take beside the journal, and the next one.
+    pub(super) fn room_now(&self) -> u64 {
+        self.room.min(self.plan.room_beside(self.journal + self.next_journal()))
     }
 
     /// Room for a record, in the segment that is written or a new one.
@@ -34,7 +39,7 @@ impl Disk {
         let length = self.plan.segment();
         let mut again = Vec::new();
         let mut dropped = Vec::new();
-        while self.taken() + length > self.room
+        while self.taken() + length > self.room_now()
             && let Some(oldest) = self.segments.first_key_value().map(|(number, _)| *number)
         {
             if self.evict_unused(oldest) {
@@ -55,27 +60,35 @@ impl Disk {
         self.segments.insert(number, Segment { length, begun: now.0 });
         self.jobs.push(DiskJob::Begin(number, length, now.0));
         self.active = Some((number, 0));
-        for (id, from) in again {
-            self.give_again(id, from);
+        for (id, from, uses) in again {
+            self.give_again(id, from, uses);
         }
         dropped.iter().for_each(|number| self.drop_bodies(*number));
         self.jobs.extend(dropped.into_iter().map(DiskJob::Drop));
     }
 
-    /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance.
-    pub(super) fn empty(&mut self, number: u64) -> Vec<(Id, Previous)> {
+    /// Forgets what lies in a segment; those that were used since they were written, as far as they have a second chance, with
+    /// how often: what was used most first.
+    pub(super) fn empty(&mut self, number: u64) -> Vec<(Id, Previous, u8)> {
         let going = self.going.take().filter(|going| going.number() == number);
         let going = going.unwrap_or_else(|| GoingSegment::new(number)).ids(&self.index, self.next);
-        let (mut left, mut again) = (self.plan.segment() / SECOND_CHANCE, Vec::new());
+        let mut again = Vec::new();
         for id in going {
             let Some(slot) = self.index.get(id).filter(|slot| slot.segment(self.next) == number) else { continue };
+            let uses = self.index.uses(id);
             self.index.remove(id);
             let is_written = !self.pending.contains_key(&slot.place());
-            if slot.has(IndexSlot::USED) && is_written && left >= room(slot.length()) {
-                left -= room(slot.length());
-                again.push((id, Previous { segment: number, slot }));
+            if uses > 0 && is_written {
+                again.push((id, Previous { segment: number, slot }, uses));
             }
         }
+        again.sort_by_key(|(.., uses)| std::cmp::Reverse(*uses));
+        let mut left = self.plan.segment() / SECOND_CHANCE;
+        again.retain(|(_, from, _)| {
+            let has_room = left >= room(from.slot.length());
+            left -= if has_room { room(from.slot.length()) } else { 0 };
+            has_room
+        });
         again
     }
 
@@ -84,7 +97,7 @@ impl Disk {
         let Some((active, filled)) = self.active else { return };
         let length = self.plan.segment();
         let oldest = self.segments.first_key_value().map(|(number, _)| *number);
-        let Some(oldest) = oldest.filter(|oldest| *oldest != active && self.taken() + length > self.room) else {
+        let Some(oldest) = oldest.filter(|oldest| *oldest != active && self.taken() + length > self.room_now()) else {
             return;
         };
         let going = self.going.take().filter(|going| going.number() == oldest);
