@@ -306,8 +306,8 @@ impl Tier {
         let DiskLookup { slot, entries, read } = self.disk.borrow_mut().find(hash, key.as_str().as_bytes())?;
         let reading = DiskReading::begin(self, hash);
         let mut found = entries;
-        let lies = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
-        if let Some(from) = lies {
+        let mut lies = read.filter(|_| found.iter().all(|entry| !entry.vary().is_empty()));
+        while let Some(from) = lies.take() {
             let lineage = self.disk.borrow().lineage();
             let at_once = self.readers.borrow().as_ref()?.at_once(lineage, key.as_str().as_bytes(), from);
             let answer = match at_once {
@@ -315,7 +315,11 @@ impl Tier {
                 None => self.waited_for(lineage, key, from).await?,
             };
             add(&self.counts.reads, u64::from(answer.is_some()));
+            if matches!(answer, Some(Err(_))) && found.is_empty() {
+                lies = self.disk.borrow().moved(hash, slot, from);
+            }
             match answer {
+                _ if lies.is_some() => {}
                 Some(Ok(more)) => {
                     found.extend(more.into_iter().filter_map(|read| self.with_body(read)).map(Arc::new));
                 }

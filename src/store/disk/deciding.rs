@@ -197,9 +197,22 @@ impl Disk {
         Some(DiskLookup { slot, entries, read: next })
     }
 
-    /// Whether what was looked up is still what there is.
+    /// Whether what was looked up is still what there is, or is just being written once more.
     pub fn is_current(&self, hash: u64, slot: IndexSlot) -> bool {
-        self.index.get(Id::of(hash)).is_some_and(|now| now.place() == slot.place())
+        let is_that = |now: IndexSlot| now.place() == slot.place();
+        self.index.get(Id::of(hash)).is_some_and(|now| match self.pending.get(&now.place()) {
+            Some(Pending::Moved(from)) => is_that(now) || is_that(from.slot),
+            _ => is_that(now),
+        })
+    }
+
+    /// Where a record lies that was looked up when it was being written once more, and was not found where it lay before: that
+    /// segment may have gone since. `None`: it is not that.
+    pub fn moved(&self, hash: u64, slot: IndexSlot, from: Previous) -> Option<Previous> {
+        let now = self.index.get(Id::of(hash)).filter(|now| now.place() == slot.place())?;
+        let is_written = !self.pending.contains_key(&now.place());
+        let there = Previous { segment: now.segment(self.next), slot: now };
+        (is_written && there.slot.place() != from.slot.place()).then_some(there)
     }
 
     /// What was to be read there could not be, or is not what it was to be.

@@ -2,6 +2,7 @@
 
 mod damaged;
 mod files;
+mod going;
 mod large;
 mod properties;
 mod settling;
@@ -322,28 +323,6 @@ fn for_a_byte_that_is_stored_less_than_1_3_are_written_where_all_that_goes_was_u
     let stored = (counts.written - counts.rewritten) as f64;
     let of_it = counts.written as f64 / stored;
     assert!((1.1..1.26).contains(&of_it), "{of_it:.3}, and what the journal takes: {} bytes", rig.files.bytes());
-}
-
-#[test]
-fn where_not_all_that_was_used_can_stay_what_was_used_most_does() {
-    let mut rig = Rig::new(16 * SMALL);
-    let is_used_often = |n: u64| n % 10 == 3;
-    for n in 0..9_000 {
-        rig.put(&page(&url(n), 0, n, Marks::NONE, 3_000)).unwrap();
-        for _ in 0..if is_used_often(n) { 3 } else { 1 } {
-            rig.disk.used(hash(url(n).as_bytes()));
-        }
-        if n % 50 == 0 {
-            rig.work();
-        }
-    }
-    rig.work();
-    let lost = |often| {
-        let of_it = (0..9_000).filter(|n| is_used_often(*n) == often);
-        of_it.filter(|n| !rig.disk.has(hash(url(*n).as_bytes()))).count()
-    };
-    let (often, once) = (lost(true), lost(false));
-    assert!(often == 0 && once > 2_000, "{often} of 900, {once} of 8,100");
 }
 
 #[test]

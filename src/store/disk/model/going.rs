@@ -1,0 +1,59 @@
+//! What of a full disk goes, and what is written once more.
+
+use super::*;
+
+#[test]
+fn where_not_all_that_was_used_can_stay_what_was_used_most_does() {
+    let mut rig = Rig::new(16 * SMALL);
+    let is_used_often = |n: u64| n % 10 == 3;
+    for n in 0..9_000 {
+        rig.put(&page(&url(n), 0, n, Marks::NONE, 3_000)).unwrap();
+        for _ in 0..if is_used_often(n) { 3 } else { 1 } {
+            rig.disk.used(hash(url(n).as_bytes()));
+        }
+        if n % 50 == 0 {
+            rig.work();
+        }
+    }
+    rig.work();
+    let lost = |often| {
+        let of_it = (0..9_000).filter(|n| is_used_often(*n) == often);
+        of_it.filter(|n| !rig.disk.has(hash(url(*n).as_bytes()))).count()
+    };
+    let (often, once) = (lost(true), lost(false));
+    assert!(often == 0 && once > 2_000, "{often} of 900, {once} of 8,100");
+}
+
+#[test]
+fn a_record_that_is_written_once_more_is_found_before_and_after_its_segment_has_gone() {
+    let mut rig = Rig::new(16 * SMALL);
+    let (url_of_it, hash_of_it) = (url(0), hash(url(0).as_bytes()));
+    rig.put(&page(&url_of_it, 0, 0, Marks::NONE, 3_000)).unwrap();
+    rig.work();
+    let find = |rig: &mut Rig| rig.disk.find(hash_of_it, url_of_it.as_bytes()).unwrap();
+    let before = find(&mut rig);
+    let during = (1..20_000).find_map(|n| {
+        if n % 50 == 0 {
+            rig.work();
+        }
+        rig.put(&page(&url(n), 0, n, Marks::NONE, 3_000)).unwrap();
+        let now = find(&mut rig);
+        (now.slot.place() != before.slot.place()).then_some(now)
+    });
+    let during = during.expect("it was used, so it is written once more");
+    let from = during.read.unwrap();
+    assert_eq!(from.slot.place(), before.slot.place(), "it lies there still");
+    assert!(rig.disk.is_current(hash_of_it, before.slot), "who reads it meanwhile reads what there is");
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), None);
+    rig.work();
+    let there = |from| {
+        let lineage = rig.disk.lineage();
+        read(&*rig.files, lineage, url_of_it.as_bytes(), from, ReadPace::Waiting).map(|found| found.len())
+    };
+    let moved = rig.disk.moved(hash_of_it, during.slot, from).unwrap();
+    assert_eq!((there(from).ok(), there(moved).ok()), (None, Some(1)));
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, moved), None, "that is where it is");
+    assert!(!rig.disk.is_current(hash_of_it, before.slot));
+    rig.disk.forget(hash_of_it);
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), None);
+}
