@@ -413,6 +413,7 @@ impl Tier {
         if !self.until(time, || self.disk.borrow().is_read()).await {
             return;
         }
+        self.disk.borrow_mut().ends();
         let _ = timeout(time, flush).await;
         self.disk.borrow_mut().finish(clock::now());
         self.send();

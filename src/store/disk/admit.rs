@@ -8,7 +8,7 @@ use crate::wire::date::Timestamp;
 /// What may be answered with for less, in milliseconds, and has no validator is gone before it is asked for again.
 const BRIEF: u64 = 60_000;
 const DAY: u64 = 86_400_000;
-const HOUR: u64 = 3_600_000;
+pub const HOUR: u64 = 3_600_000;
 /// A budget that was not used adds up to this part of a day's.
 const SAVED: u64 = 24;
 
@@ -65,13 +65,20 @@ pub struct AdmissionGate {
     budget: Option<Budget>,
     /// What came once, and what came twice.
     ghosts: [Ghost; 2],
+    /// Nothing has to come more often.
+    most: usize,
 }
 
 impl AdmissionGate {
     /// `writes`: bytes a day, 0: no limit; `objects`: about so many have room on the disk.
     pub fn new(admit: Admit, writes: u64, objects: u64) -> AdmissionGate {
         let budget = (writes > 0).then_some(Budget { daily: writes, left: writes / SAVED, at: Timestamp(0) });
-        AdmissionGate { admit, budget, ghosts: [Ghost::new(objects), Ghost::new(objects)] }
+        AdmissionGate { admit, budget, ghosts: [Ghost::new(objects), Ghost::new(objects)], most: 3 }
+    }
+
+    /// The process ends, and what memory has is to survive that: what has come before is written.
+    pub fn ends(&mut self) {
+        self.most = 2;
     }
 
     /// `turns_over`: how long the oldest has been there, where it goes for what comes.
@@ -100,7 +107,7 @@ impl AdmissionGate {
             (Admit::Auto, Some(age)) if age < DAY => 2,
             (Admit::Auto, _) => 1 + usize::from(self.budget.is_some()),
         };
-        if !self.ghosts.iter_mut().take(times - 1).all(|ghost| ghost.has_come(hash)) {
+        if !self.ghosts.iter_mut().take(times.min(self.most) - 1).all(|ghost| ghost.has_come(hash)) {
             return Err(Skipped::First);
         }
         match self.budget.as_mut().is_none_or(|budget| budget.takes(bytes, now)) {
@@ -247,6 +254,10 @@ mod tests {
             let came = (1..9).find(|_| gate.admit(hash(1), 1, turns_over, Timestamp(DAY)).is_ok());
             assert_eq!(came, Some(times), "{turns_over:?} {budget}");
         }
+        let mut ends = AdmissionGate::new(Admit::Auto, 0, 0);
+        assert_eq!(ends.admit(hash(1), 1, Some(1), Timestamp(0)), Err(Skipped::First));
+        ends.ends();
+        assert_eq!(ends.admit(hash(1), 1, Some(1), Timestamp(0)), Ok(()), "it came once, and is in memory");
         let mut second = AdmissionGate::new(Admit::Second, 0, 0);
         assert_eq!((1..9).find(|_| second.admit(hash(1), 1, Some(1), Timestamp(0)).is_ok()), Some(2), "as was said");
     }

@@ -24,7 +24,8 @@ impl From<Vec<u8>> for ReadBlock {
     }
 }
 
-/// Whether the page cache has what stands there. To read it without waiting tells too, but has it read there.
+/// Whether the page cache has what stands there: never where a file system has a cache of its own. To read it without waiting
+/// tells too, but has it read there.
 pub fn is_cached(file: &File, at: u64) -> bool {
     // SAFETY: asks for a number of the system's.
     let Ok(page @ 1..) = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }) else { return false };
@@ -36,9 +37,28 @@ pub fn is_cached(file: &File, at: u64) -> bool {
         && resident & 1 != 0
 }
 
+/// At multiples of how many bytes this file is read past the page cache; 0: it cannot be. A system that does not say (Linux before
+/// 6.1, some file systems) takes pages.
+pub fn unit_of(file: &File) -> u64 {
+    const PAGE: u64 = 4096;
+    let mut said = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    // SAFETY: the path is a string, and there is room for what is said.
+    let asked = unsafe {
+        libc::statx(file.as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH, libc::STATX_DIOALIGN, said.as_mut_ptr())
+    };
+    // SAFETY: numbers, of zeros or as they were said.
+    let said = unsafe { said.assume_init() };
+    if asked != 0 || said.stx_mask & libc::STATX_DIOALIGN == 0 {
+        return PAGE;
+    }
+    let unit = u64::from(said.stx_dio_mem_align.max(said.stx_dio_offset_align));
+    // What is no power of two is none that memory is aligned to.
+    if unit == 0 || unit.is_power_of_two() { unit } else { 0 }
+}
+
 /// As much as is there of what was asked for, by reads that begin and end, in the file and in memory, at multiples of `unit`.
 pub fn read_block(file: &File, at: u64, length: u64, unit: u64) -> io::Result<ReadBlock> {
-    let too_long = || io::Error::from(io::ErrorKind::OutOfMemory);
+    let too_long = || io::Error::from_raw_os_error(libc::ENOMEM);
     let (first, step) = (at / unit * unit, unit as usize);
     let begin = (at - first) as usize;
     let asked = usize::try_from(length).ok().and_then(|length| length.checked_add(begin)).ok_or_else(too_long)?;

@@ -26,12 +26,14 @@ use crate::wire::date::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Of a segment that goes, at most this part is written again, of what was used most: for four bytes that are stored five are written then, and what the
-/// journal, paddings and whole pages add leaves it below 1.3.
+/// Of a segment that goes, at most this part is written again, of what was used most: for four bytes that are stored five are
+/// written then, and what the journal, paddings and whole pages add leaves it below 1.3.
 const SECOND_CHANCE: u64 = 5;
 /// So many bytes may wait to be written.
 const BEHIND: u64 = 8 * 1024 * 1024;
 const FRAME: u64 = 24;
+/// A journal is written anew when it is so many times as long as it has to be, and not short.
+const JOURNAL_GROWS: u64 = 2;
 /// A record may be so many times as long as the longest body that is in one.
 const RECORD: u64 = 2;
 /// So many parts of the index are drafted at a time, or fewer with so many frames.
@@ -422,7 +424,10 @@ impl Disk {
             return;
         }
         self.bodies.tidy(now);
-        if self.drafting.is_none() && !self.draft_waits && self.journal > self.plan.short() + 2 * self.next_journal() {
+        if self.drafting.is_none()
+            && !self.draft_waits
+            && self.journal > self.plan.short() + JOURNAL_GROWS * self.next_journal()
+        {
             self.draft_anew();
         }
         let Some(first) = self.drafting.filter(|_| !self.draft_waits) else { return };
@@ -476,6 +481,11 @@ impl Disk {
     /// Of one that is read.
     pub fn settle(&mut self, ticket: u64, durable: bool) {
         self.jobs.push(DiskJob::Settle { ticket, durable });
+    }
+
+    /// What memory has is put once more from now on, and then all is finished.
+    pub fn ends(&mut self) {
+        self.gate.ends();
     }
 
     pub fn finish(&mut self, now: Timestamp) {

@@ -5,7 +5,7 @@
 //! the processor than the device takes, and what is asked for again is in the node's own memory by then. One of a few goes
 //! through it all the same ([`CACHED`]): so a machine with memory to spare has there what is asked for often, by and by.
 
-use super::block::{ReadBlock, is_cached, read_block};
+use super::block::{ReadBlock, is_cached, read_block, unit_of};
 use crate::lack::is_our_lack;
 use crate::private;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, fadvise, fallocate, openat, unlinkat};
@@ -17,15 +17,18 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// So many files are kept open at most.
+/// So many files are kept open at most, and so many segments besides to be read past the page cache.
 const OPEN: usize = 256;
+const OPEN_PAST: usize = 128;
+/// A longer record is read past the page cache: of a shorter one the neighbours are in the same pages.
+pub const SHORT: u64 = 64 * 1024;
 /// Of so many long records that the page cache does not have one is read into it.
 const CACHED: u64 = 8;
-/// What is read past the page cache begins and ends at multiples of one of these: a device's block, or else a page.
-const UNITS: [u64; 2] = [512, 4096];
+/// Of a unit: the file system was not asked yet.
+const UNASKED: u64 = u64::MAX;
 
 /// A file of the folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,7 +90,7 @@ pub trait Files: Send + Sync + 'static {
     fn read(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {
         self.read_from(&self.open(name)?, at, into)
     }
-    /// The same into memory of its own, of what is long and seldom read.
+    /// The same into memory of its own.
     fn read_new(&self, name: FileName, at: u64, length: u64) -> io::Result<ReadBlock> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let read = self.read(name, at, &mut bytes)?;
@@ -121,8 +124,8 @@ pub struct Folder {
     open: Mutex<OpenFiles>,
     /// Its file system has not said yet that it cannot read without waiting.
     reads_at_once: AtomicBool,
-    /// The one of [`UNITS`] that it takes, as far as it has said; beyond them: it cannot read past the page cache.
-    unit: AtomicUsize,
+    /// What is read past the page cache begins and ends at multiples of so many bytes; 0: it cannot be; [`UNASKED`].
+    unit: AtomicU64,
     /// Counts what was long and not in the page cache.
     long: AtomicU64,
     /// Its lock is let go with it.
@@ -174,7 +177,7 @@ impl Folder {
             return Err(Denied::NotPrivate);
         }
         let (open, reads_at_once) = (Mutex::default(), AtomicBool::new(true));
-        let (unit, long) = Default::default();
+        let (unit, long) = (AtomicU64::new(UNASKED), AtomicU64::new(0));
         Ok(Folder { path: path.to_owned(), folder, open, reads_at_once, unit, long, _lock: None })
     }
 
@@ -211,14 +214,25 @@ impl Folder {
     }
 
     fn keep(&self, name: FileName, by: PageCache, file: &Arc<File>) {
-        if let (FileName::Segment(_), PageCache::Through) = (name, by) {
-            // Of a record all is read and nothing besides: in one piece, and what lies behind it is another URL's. A system that
-            // does not take the advice reads more.
-            let _ = fadvise(file, 0, None, Advice::Random);
-        }
         let mut open = self.files();
-        if open.len() >= OPEN {
-            let_go(&mut open);
+        match by {
+            PageCache::Through => {
+                if let FileName::Segment(_) = name {
+                    // Of a record all is read and nothing besides: in one piece, and what lies behind it is another URL's. A
+                    // system that does not take the advice reads more.
+                    let _ = fadvise(file, 0, None, Advice::Random);
+                }
+                if open.keys().filter(|(_, by)| *by == PageCache::Through).count() >= OPEN {
+                    let_go(&mut open);
+                }
+            }
+            // One that has been removed meanwhile is not kept.
+            PageCache::Past if !open.contains_key(&(name, PageCache::Through)) => return,
+            PageCache::Past => {
+                if open.keys().filter(|(_, by)| *by == PageCache::Past).count() >= OPEN_PAST {
+                    open.retain(|(_, by), _| *by == PageCache::Through);
+                }
+            }
         }
         open.insert((name, by), file.clone());
     }
@@ -228,23 +242,31 @@ impl Folder {
     }
 
     /// Reads past the page cache. `None`: that cannot be done, or not now.
-    fn read_direct(&self, name: FileName, at: u64, length: u64) -> Option<io::Result<ReadBlock>> {
+    fn read_past(&self, name: FileName, at: u64, length: u64) -> Option<io::Result<ReadBlock>> {
+        let unable = || self.unit.store(0, Ordering::Relaxed);
         let unit = self.unit.load(Ordering::Relaxed);
-        let bytes = *UNITS.get(unit)?;
-        match self.file(name, PageCache::Past) {
-            Ok(file) => match read_block(&file, at, length, bytes) {
-                Err(cause) if cause.kind() == io::ErrorKind::InvalidInput => {
-                    self.unit.store(unit + 1, Ordering::Relaxed);
-                    self.read_direct(name, at, length)
+        if unit == 0 {
+            return None;
+        }
+        let is_no =
+            |cause: &io::Error| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported);
+        let file = self.file(name, PageCache::Past);
+        let file = file
+            .inspect_err(|cause| {
+                if is_no(cause) {
+                    unable()
                 }
-                read => Some(read),
-            },
-            Err(cause) if is_our_lack(&cause) => None,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Some(Err(cause)),
-            Err(_) => {
-                self.unit.store(UNITS.len(), Ordering::Relaxed);
+            })
+            .ok()?;
+        let unit = if unit == UNASKED { unit_of(&file) } else { unit };
+        self.unit.store(unit, Ordering::Relaxed);
+        let read = if unit > 0 { read_block(&file, at, length, unit) } else { return None };
+        match read {
+            Err(cause) if is_no(&cause) => {
+                unable();
                 None
             }
+            read => Some(read),
         }
     }
 }
@@ -327,10 +349,10 @@ impl Files for Folder {
     fn read_new(&self, name: FileName, at: u64, length: u64) -> io::Result<ReadBlock> {
         let file = self.file(name, PageCache::Through)?;
         // Its middle says it: its ends share pages with others.
-        let misses = !is_cached(&file, at + length / 2);
-        let is_direct = misses && self.long.fetch_add(1, Ordering::Relaxed) % CACHED != CACHED - 1;
-        let direct = is_direct.then(|| self.read_direct(name, at, length)).flatten();
-        direct.unwrap_or_else(|| read_block(&file, at, length, 1))
+        let misses = length > SHORT && !is_cached(&file, at + length / 2);
+        let is_past = misses && self.long.fetch_add(1, Ordering::Relaxed) % CACHED != CACHED - 1;
+        let past = is_past.then(|| self.read_past(name, at, length)).flatten();
+        past.unwrap_or_else(|| read_block(&file, at, length, 1))
     }
 
     fn read_at_once(&self, name: FileName, at: u64, into: &mut [u8]) -> io::Result<usize> {

@@ -66,7 +66,7 @@ impl Index {
     /// What [`Index::part`] has.
     pub const PARTS: usize = TABLES;
     /// Uses beyond these are not counted: what was asked for often once has to go some time.
-    const MOST_USES: u8 = 3;
+    pub const MOST_USES: u8 = 3;
 
     pub fn len(&self) -> usize {
         self.count

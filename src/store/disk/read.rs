@@ -1,7 +1,7 @@
 //! Reading what lies on disk: the records of a URL, the newest of each variant.
 
 use super::apart::{BodyFile, Unread};
-use super::files::{FileName, Files};
+use super::files::{FileName, Files, SHORT};
 use super::place::IndexSlot;
 use super::record::{BadRecord, DiskRecord, Previous};
 use crate::account::{AccountKind, Hold};
@@ -16,7 +16,7 @@ const MOST: usize = 16;
 /// And behind the newest no more bytes than this.
 const BYTES: u64 = 16 * 1024 * 1024;
 /// A record of no more bytes is read into memory that is there, and what is kept of it is copied: so it takes no more than that.
-const COPIED: usize = 64 * 1024;
+const COPIED: usize = SHORT as usize;
 
 thread_local! {
     /// Where such records are read. Never borrowed but for that.

@@ -12,9 +12,10 @@ impl Disk {
         self.segments.values().map(|segment| segment.length).sum::<u64>() + self.bodies.bytes()
     }
 
-    /// Bytes that segments and bodies may take beside the journal, and the next one.
+    /// Bytes that segments and bodies may take beside the journal, when it is longest, and the next one.
     pub(super) fn room_now(&self) -> u64 {
-        self.room.min(self.plan.room_beside(self.journal + self.next_journal()))
+        let longest = self.plan.short() + JOURNAL_GROWS * self.next_journal();
+        self.room.min(self.plan.room_beside(longest + self.next_journal()))
     }
 
     /// Room for a record, in the segment that is written or a new one.
@@ -72,23 +73,31 @@ impl Disk {
     pub(super) fn empty(&mut self, number: u64) -> Vec<(Id, Previous, u8)> {
         let going = self.going.take().filter(|going| going.number() == number);
         let going = going.unwrap_or_else(|| GoingSegment::new(number)).ids(&self.index, self.next);
+        let lies_there = |disk: &Disk, id| disk.index.get(id).filter(|slot| slot.segment(disk.next) == number);
+        let is_written = |disk: &Disk, slot: IndexSlot| !disk.pending.contains_key(&slot.place());
+        let mut by_uses = [0; Index::MOST_USES as usize + 1];
+        for id in &going {
+            if let Some(slot) = lies_there(self, *id).filter(|slot| is_written(self, *slot)) {
+                by_uses[usize::from(self.index.uses(*id))] += room(slot.length());
+            }
+        }
+        // Of what was used most, all has room or as much as there is; and so on with what that leaves.
+        let mut left = self.plan.segment() / SECOND_CHANCE;
+        for bytes in by_uses.iter_mut().skip(1).rev() {
+            *bytes = left.min(*bytes);
+            left -= *bytes;
+        }
         let mut again = Vec::new();
         for id in going {
-            let Some(slot) = self.index.get(id).filter(|slot| slot.segment(self.next) == number) else { continue };
+            let Some(slot) = lies_there(self, id) else { continue };
             let uses = self.index.uses(id);
             self.index.remove(id);
-            let is_written = !self.pending.contains_key(&slot.place());
-            if uses > 0 && is_written {
+            let left = &mut by_uses[usize::from(uses)];
+            if uses > 0 && is_written(self, slot) && *left >= room(slot.length()) {
+                *left -= room(slot.length());
                 again.push((id, Previous { segment: number, slot }, uses));
             }
         }
-        again.sort_by_key(|(.., uses)| std::cmp::Reverse(*uses));
-        let mut left = self.plan.segment() / SECOND_CHANCE;
-        again.retain(|(_, from, _)| {
-            let has_room = left >= room(from.slot.length());
-            left -= if has_room { room(from.slot.length()) } else { 0 };
-            has_room
-        });
         again
     }
 
