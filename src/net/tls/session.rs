@@ -295,6 +295,7 @@ mod tests {
         let believes = builder.with_custom_certificate_verifier(anyone).with_no_client_auth();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (go, may_go) = std::sync::mpsc::channel();
         let client = thread::spawn(move || {
             let mut socket = std::net::TcpStream::connect(address).unwrap();
             let name = ServerName::try_from("a.example").unwrap();
@@ -302,12 +303,15 @@ mod tests {
             while tls.is_handshaking() || tls.wants_write() {
                 tls.complete_io(&mut socket).unwrap();
             }
+            // What came with the end of the handshake is the handshake's.
+            may_go.recv().unwrap();
             then(StreamOwned::new(tls, socket));
         });
         let (socket, _) = listener.accept().await.unwrap();
         let tls = ServerConnection::new(Arc::new(config)).unwrap();
         let mut session = TlsSession::new(socket, tls, Bytes::new());
         session.shake_hands().await.unwrap();
+        go.send(()).unwrap();
         (session, client)
     }
 
