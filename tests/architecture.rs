@@ -136,7 +136,7 @@ const LIBRARIES: &[(&str, &[&str])] = &[
     ("hmac", &["src/wire/proof.rs"]),
     ("sha2", &["src/wire/https/content.rs", "src/wire/proof.rs", "src/wire/x509.rs"]),
     ("rcgen", &["src/net/tls/link.rs", "src/proxy/https/ca.rs", "src/proxy/https/leaf.rs"]),
-    ("murmur3", &["src/ring/hash.rs"]),
+    ("fastmurmur3", &["src/ring/hash.rs"]),
     ("percent_encoding", &["src/wire/percent.rs", "src/wire/target.rs"]),
     // The last one names the protocol.
     ("h2", &["src/net/serve/http2", "src/net/serve/streamed.rs", "src/wire/client_hello.rs"]),
