@@ -197,12 +197,22 @@ impl Tier {
 
     /// The URL has nothing on disk any more, or another version; to be waited for by [`Tier::settled`].
     pub fn forget(&self, key: &Key) -> Option<ForgottenUrl> {
-        let mut before = None;
-        let is_known = self.disk.borrow().has(key.hash());
-        if is_known || !self.disk.borrow().is_read() {
-            self.note(|disk| before = disk.forget(key.hash()));
+        let (hash, mut before) = (key.hash(), None);
+        let has_nothing = self.disk.borrow().is_read() && !self.disk.borrow().has(hash);
+        match has_nothing {
+            true => self.disk.borrow_mut().outdate(hash),
+            false => self.note(|disk| before = disk.forget(hash)),
         }
         before
+    }
+
+    /// Memory has another answer now. `selecting`: as [`Disk::outdates`] takes it.
+    pub fn replace(&self, key: &Key, selecting: Option<&[u8]>) -> Option<ForgottenUrl> {
+        if self.outdates(key, selecting) {
+            return self.forget(key);
+        }
+        self.disk.borrow_mut().outdate(key.hash());
+        None
     }
 
     /// Writes what memory has; `before` is what was forgotten for it.
@@ -235,11 +245,11 @@ impl Tier {
 
     pub fn doubt_all(&self) {
         self.doubted.replace(Some((clock::now(), "this node was away, or was not told of something")));
-        self.note(Disk::doubt_all);
+        self.note(|disk| disk.doubt_all(clock::now()));
     }
 
     pub fn invalidate_groups(&self) {
-        self.note(Disk::invalidate_groups);
+        self.note(|disk| disk.invalidate_groups(clock::now()));
     }
 
     /// Waits until what was taken away outlives this process, or (`durable`) a power cut; false where it may not.

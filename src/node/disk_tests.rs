@@ -1,12 +1,16 @@
 //! A node's disk in a folder of the system, without the node.
 
 use super::*;
+use crate::node::filed;
 use crate::policy::{LifetimeSource, Marks, Terms};
 use crate::store::Mark;
 use crate::store::disk::Folder;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
+use std::task::Poll;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -56,7 +60,16 @@ fn page() -> Arc<Entry> {
     variant(None)
 }
 
+/// Longer than a record.
+fn large() -> Arc<Entry> {
+    with_body(None, Bytes::from(vec![b'x'; 6 << 20]))
+}
+
 fn variant(language: Option<&str>) -> Arc<Entry> {
+    with_body(language, Bytes::from_static(b"page"))
+}
+
+fn with_body(language: Option<&str>, body: Bytes) -> Arc<Entry> {
     let now = clock::now();
     let mut headers = HeaderMap::new();
     language.iter().for_each(|_| _ = headers.insert("vary", "accept-language".parse().unwrap()));
@@ -72,8 +85,7 @@ fn variant(language: Option<&str>) -> Arc<Entry> {
         source: LifetimeSource::MaxAge,
         marks: Marks::NONE,
     };
-    let body = vec![Bytes::from_static(b"page")];
-    Arc::new(Entry::new(&key(), StatusCode::OK, &headers, selecting.as_bytes(), terms, Mark::Anyone, body))
+    Arc::new(Entry::new(&key(), StatusCode::OK, &headers, selecting.as_bytes(), terms, Mark::Anyone, vec![body]))
 }
 
 async fn with_page(folder: &Path) -> Running {
@@ -170,5 +182,27 @@ fn what_is_taken_away_while_the_folder_is_not_to_be_had_is_not_kept_and_makes_no
         running.kill().await;
         assert!(!path.join("mark").exists());
         assert_eq!(Running::on(folder.path()).await.page().await, None);
+    });
+}
+
+#[test]
+fn what_is_purged_or_replaced_while_memory_has_it_copied_to_a_file_is_not_kept_there() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        let running = Running::on(folder.path()).await;
+        let (tier, of, large) = (&running.0, key(), large());
+        assert!(filed::is_to_be_copied(tier, &large));
+        let purge: fn(&Tier) = |tier| _ = tier.forget(&key());
+        let replace: fn(&Tier) = |tier| _ = tier.replace(&key(), None);
+        let nothing: fn(&Tier) = |_| {};
+        for (change, is_kept) in [(purge, false), (replace, false), (nothing, true)] {
+            let mut copying = pin!(filed::copied(tier, &of, &large, None));
+            let is_under_way = poll_fn(|cx| Poll::Ready(copying.as_mut().poll(cx).is_pending())).await;
+            assert!(is_under_way && !tier.has(&of));
+            change(tier);
+            copying.await;
+            assert_eq!(tier.has(&of), is_kept);
+        }
+        running.kill().await;
     });
 }

@@ -283,7 +283,7 @@ impl CacheNode {
     fn replaced(&self, key: &Key, entry: &Entry, before: Option<ForgottenUrl>) -> Option<ForgottenUrl> {
         let selecting = (!entry.vary().is_empty() && entry.part().is_none()).then(|| entry.selecting());
         match &self.disk {
-            Some(disk) if before.is_none() && disk.outdates(key, selecting) => disk.forget(key),
+            Some(disk) if before.is_none() => disk.replace(key, selecting),
             _ => before,
         }
     }

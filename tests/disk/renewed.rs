@@ -81,3 +81,23 @@ fn what_is_brief_is_written_where_memory_has_no_room_for_it_and_only_there() {
         assert_eq!((hit.text(), hit.is_hit(), is_from_disk(&hit)), (first, true, from_disk), "{}", hit.cache_status());
     }
 }
+
+#[test]
+fn what_memory_alone_had_when_its_group_became_invalid_is_asked_for_anew_after_a_restart() {
+    let (origin, cluster) = (Origin::start(), with_disk(1).set("disk", "admit", "second").start());
+    until_on(&cluster);
+    origin.on("/page", |x| x.reply(200, "Cache-Control: max-age=600\r\nCache-Groups: \"news\"\r\n", "page"));
+    origin.on("/other", |x| x.reply(200, KEEP, "other"));
+    origin.on("/edit", |x| x.reply(200, "Cache-Group-Invalidation: \"news\"\r\n", "done"));
+    let [page, other, edit] = ["/page", "/other", "/edit"].map(|path| origin.url(path));
+    for url in [&page, &other] {
+        assert_eq!(cluster.get(url).status, 200);
+    }
+    assert_eq!(cluster.metric("ringhold_node_disk_objects"), 0, "they came once");
+    assert_eq!(cluster.ask("POST", &edit, "Content-Length: 0\r\n", b"").status, 200);
+    let cluster = cluster.restart();
+    until_on(&cluster);
+    assert!(is_from_disk(&cluster.get(&other)), "what memory has is written at the end");
+    assert!(!cluster.get(&page).is_hit());
+    assert_eq!((origin.count("/page"), origin.count("/other")), (2, 1));
+}

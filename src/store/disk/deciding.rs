@@ -4,6 +4,7 @@
 //! A URL has one slot: the place of its newest record, which names the one of another variant before it. As soon as memory
 //! has another version of a URL, or none, its slot is dead, and the journal says so before a client has its answer.
 
+mod invalid;
 mod large;
 mod segments;
 mod told;
@@ -65,8 +66,10 @@ pub struct Disk {
     behind: u64,
     jobs: Vec<DiskJob>,
     meanwhile: Option<Meanwhile>,
-    /// Groups became invalid since the start.
-    grouped: bool,
+    /// When all was last doubted, and when groups last became invalid, since the start: what memory has of before is written as
+    /// what was there.
+    doubted: Option<Timestamp>,
+    grouped: Option<Timestamp>,
     /// Bytes of the journal, and the part of the index that is drafted next, when the one before is written.
     journal: u64,
     drafting: Option<usize>,
@@ -102,7 +105,8 @@ impl Disk {
             behind: 0,
             jobs: Vec::new(),
             meanwhile: Some(Meanwhile::default()),
-            grouped: false,
+            doubted: None,
+            grouped: None,
             journal: 0,
             drafting: None,
             draft_waits: false,
@@ -144,7 +148,8 @@ impl Disk {
     pub fn leave(&mut self) {
         let left = std::mem::replace(self, Disk::new(self.plan.clone()));
         let meanwhile = left.meanwhile.unwrap_or(Meanwhile { doubt: true, ..Meanwhile::default() });
-        (self.gate, self.grouped, self.counts, self.stamps) = (left.gate, left.grouped, left.counts, left.stamps);
+        (self.gate, self.counts, self.stamps) = (left.gate, left.counts, left.stamps);
+        (self.doubted, self.grouped) = (left.doubted, left.grouped);
         self.meanwhile = Some(meanwhile);
         // What a URL had before is not what is found there then.
         self.stamps.iter_mut().for_each(|stamp| *stamp = stamp.wrapping_add(1));
@@ -209,12 +214,11 @@ impl Disk {
     }
 
     /// Where a record lies that was looked up when it was being written once more, and was not found where it lay before: that
-    /// segment may have gone since. `None`: it is not that.
+    /// segment has gone since, and goes when all of it is written, which may not have been heard of yet. `None`: it is not that.
     pub fn moved(&self, hash: u64, slot: IndexSlot, from: Previous) -> Option<Previous> {
         let now = self.index.get(Id::of(hash)).filter(|now| now.place() == slot.place())?;
-        let is_written = !self.pending.contains_key(&now.place());
         let there = Previous { segment: now.segment(self.next), slot: now };
-        (is_written && there.slot.place() != from.slot.place()).then_some(there)
+        (there.slot.place() != from.slot.place()).then_some(there)
     }
 
     /// What was to be read there could not be, or is not what it was to be.
@@ -222,53 +226,6 @@ impl Disk {
         if self.is_current(hash, slot) {
             self.counts.bad += 1;
             self.forget(hash);
-        }
-    }
-
-    /// Whether an answer to a request with these selecting fields (`None`: it does not vary) takes the place of what is there, or
-    /// may: another of its variants is put beside it.
-    pub fn outdates(&self, hash: u64, selecting: Option<&[u8]>) -> bool {
-        let mark = |slot: IndexSlot| selecting.is_none_or(|selecting| slot.has(IndexSlot::of_variant(selecting)));
-        !self.is_read() || self.index.get(Id::of(hash)).is_some_and(mark)
-    }
-
-    /// The URL has nothing on disk any more; what it had.
-    pub fn forget(&mut self, hash: u64) -> Option<ForgottenUrl> {
-        let id = Id::of(hash);
-        let stamp = self.stamp(id);
-        if let Some(meanwhile) = &mut self.meanwhile {
-            meanwhile.forget(id);
-            return None;
-        }
-        let slot = self.index.remove(id)?;
-        self.bodies.loosen(id);
-        self.jobs.push(DiskJob::Note(Frame::Gone(id)));
-        Some(ForgottenUrl { slot, stamp })
-    }
-
-    /// Counts a change of a URL.
-    fn stamp(&mut self, id: Id) -> u32 {
-        let stamp = &mut self.stamps[id.0 as usize % STAMPS];
-        *stamp = stamp.wrapping_add(1);
-        *stamp
-    }
-
-    /// Nothing that is there is reused without validation.
-    pub fn doubt_all(&mut self) {
-        if let Some(meanwhile) = &mut self.meanwhile {
-            meanwhile.doubt = true;
-            return;
-        }
-        self.index.update(|_, slot| Some(slot.with(IndexSlot::DOUBTFUL)));
-        self.jobs.push(DiskJob::Note(Frame::Doubt));
-    }
-
-    /// Groups became invalid: while this process runs it is known which; the next one validates whatever is in any.
-    pub fn invalidate_groups(&mut self) {
-        self.grouped = true;
-        match &mut self.meanwhile {
-            Some(meanwhile) => meanwhile.grouped = true,
-            None => self.jobs.push(DiskJob::Note(Frame::Grouped)),
         }
     }
 
@@ -358,6 +315,7 @@ impl Disk {
         let is_grouped =
             entry.terms.marks.has(Marks::GROUPED) || previous.is_some_and(|p| p.slot.has(IndexSlot::GROUPED));
         let slot = if is_grouped { slot.with(IndexSlot::GROUPED) } else { slot };
+        let slot = if self.may_be_outdated(&entry.terms) { slot.with(IndexSlot::DOUBTFUL) } else { slot };
         let own = if entry.vary().is_empty() { 0 } else { IndexSlot::of_variant(entry.selecting()) };
         let slot = slot.with(own | previous.map_or(0, |previous| previous.slot.variants()));
         self.index.set(id, slot);
@@ -382,7 +340,7 @@ impl Disk {
         };
         self.segments.contains_key(&previous.segment).then_some(())?;
         // Of which group it is does not stand in the slot.
-        let doubtful = slot.has(IndexSlot::DOUBTFUL) || (slot.has(IndexSlot::GROUPED) && self.grouped);
+        let doubtful = slot.has(IndexSlot::DOUBTFUL) || (slot.has(IndexSlot::GROUPED) && self.grouped.is_some());
         let slot = previous.slot.without(IndexSlot::DOUBTFUL);
         Some(Previous { slot: slot.with(if doubtful { IndexSlot::DOUBTFUL } else { 0 }), ..previous })
     }
@@ -449,7 +407,7 @@ impl Disk {
         (self.drafting, self.draft_waits) = (Some(part), true);
         if self.index.part(part).is_none() {
             self.drafting = None;
-            if self.grouped {
+            if self.grouped.is_some() {
                 self.jobs.push(DiskJob::Note(Frame::Grouped));
             }
             self.jobs.push(DiskJob::Note(Frame::Time(now.0)));

@@ -191,7 +191,7 @@ fn page(url: &str, variant: u8, version: u64, marks: Marks, size: usize) -> Arc<
     let selecting = if variant > 0 { format!("accept-language:{variant}\n") } else { String::new() };
     let terms = Terms {
         born: Timestamp(NOW),
-        received: Timestamp(NOW),
+        received: received(version),
         waited: 0,
         lifetime: 1 << 40,
         fresh_until: Timestamp(NOW + (1 << 40)),
@@ -209,6 +209,11 @@ fn page(url: &str, variant: u8, version: u64, marks: Marks, size: usize) -> Arc<
 
 fn body(entry: &Entry) -> Vec<u8> {
     entry.body().pieces().concat()
+}
+
+/// When a version came: one after the other.
+fn received(version: u64) -> Timestamp {
+    Timestamp(NOW + version.min(1 << 30))
 }
 
 fn url(n: u64) -> String {
@@ -242,6 +247,27 @@ fn what_was_written_is_there_after_a_kill_and_what_waited_is_not() {
     (0..100).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
     let mut rig = rig.finish().again();
     assert_eq!((rig.found, stored(&mut rig, 99)), ((None, None), Some((99, false))));
+}
+
+#[test]
+fn what_memory_had_before_something_became_invalid_is_doubtful_though_it_is_written_after_that() {
+    let mut rig = Rig::new(SMALL);
+    let put = |rig: &mut Rig, n, version, marks| {
+        rig.disk.put(hash(url(n).as_bytes()), &page(&url(n), 0, version, marks, 300), None, Timestamp(NOW)).unwrap();
+    };
+    rig.disk.doubt_all(received(3));
+    rig.disk.invalidate_groups(received(5));
+    put(&mut rig, 0, 5, Marks::GROUPED);
+    put(&mut rig, 1, 6, Marks::GROUPED);
+    put(&mut rig, 2, 5, Marks::NONE);
+    put(&mut rig, 3, 3, Marks::NONE);
+    put(&mut rig, 4, 4, Marks::NONE);
+    rig.work();
+    for _ in 0..2 {
+        let doubtful: Vec<u64> = (0..5).filter(|n| stored(&mut rig, *n).unwrap().1).collect();
+        assert_eq!(doubtful, [0, 3]);
+        rig = rig.again();
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn no_flipped_bit_of_a_small_folder_brings_a_wrong_byte_or_what_was_purged() {
     rig.work();
     let purged = 4;
     rig.disk.forget(hash(url(purged).as_bytes()));
-    rig.disk.invalidate_groups();
+    rig.disk.invalidate_groups(Timestamp(NOW));
     rig.settle(true);
     let files = rig.finish().files;
     let check = |found: Vec<Entry>, n: u64, what: &str| {

@@ -44,14 +44,17 @@ fn a_record_that_is_written_once_more_is_found_before_and_after_its_segment_has_
     let from = during.read.unwrap();
     assert_eq!(from.slot.place(), before.slot.place(), "it lies there still");
     assert!(rig.disk.is_current(hash_of_it, before.slot), "who reads it meanwhile reads what there is");
-    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), None);
-    rig.work();
+    let jobs = rig.disk.take_jobs();
+    let done = rig.writer.run(jobs);
     let there = |from| {
         let lineage = rig.disk.lineage();
         read(&*rig.files, lineage, url_of_it.as_bytes(), from, ReadPace::Waiting).map(|found| found.len())
     };
     let moved = rig.disk.moved(hash_of_it, during.slot, from).unwrap();
-    assert_eq!((there(from).ok(), there(moved).ok()), (None, Some(1)));
+    assert_eq!((there(from).ok(), there(moved).ok()), (None, Some(1)), "before its writer was heard of");
+    rig.heed(done);
+    rig.work();
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), Some(moved));
     assert_eq!(rig.disk.moved(hash_of_it, during.slot, moved), None, "that is where it is");
     assert!(!rig.disk.is_current(hash_of_it, before.slot));
     rig.disk.forget(hash_of_it);

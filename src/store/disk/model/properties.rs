@@ -162,12 +162,12 @@ fn play(steps: Vec<ModelStep>) {
                 }
             }
             ModelStep::Doubt => {
-                rig.disk.doubt_all();
+                rig.disk.doubt_all(received(truth.version));
                 rig.settle(false);
                 truth.doubted = truth.version;
             }
             ModelStep::Groups => {
-                rig.disk.invalidate_groups();
+                rig.disk.invalidate_groups(received(truth.version));
                 rig.settle(false);
                 truth.groups = truth.version;
             }

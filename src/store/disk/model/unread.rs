@@ -10,7 +10,7 @@ fn what_happened_while_the_journal_was_read_counts() {
     rig.work();
     let (writer, found, mut disk) = rig.unread();
     disk.forget(hash(url(1).as_bytes()));
-    disk.invalidate_groups();
+    disk.invalidate_groups(Timestamp(NOW));
     assert_eq!(disk.put(1, &page(&url(9), 0, 9, Marks::NONE, 1), None, Timestamp(NOW)), Err(Skipped::Off));
     disk.adopt(found);
     let mut rig = Rig { disk, writer, ..rig };
@@ -30,8 +30,8 @@ fn what_happens_while_there_is_no_disk_takes_little_room_and_counts_however_ofte
     for n in 0..1_000 {
         disk.forget(hash(url(1).as_bytes()));
         disk.forget(n % 7);
-        disk.doubt_all();
-        disk.invalidate_groups();
+        disk.doubt_all(Timestamp(NOW));
+        disk.invalidate_groups(Timestamp(NOW));
     }
     assert_eq!(disk.take_jobs().len(), 0);
     // It could not be read, and is tried again: by another process, or with another disk.
