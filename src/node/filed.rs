@@ -3,7 +3,7 @@
 use super::disk::Tier;
 use super::spill::Spill;
 use crate::store::Entry;
-use crate::store::disk::ForgottenUrl;
+use crate::store::disk::{ForgottenUrl, Skipped};
 use crate::wire::target::Key;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,9 +21,21 @@ pub fn copy(disk: &Rc<Tier>, key: &Key, entry: &Arc<Entry>, before: Option<Forgo
     drop(tokio::task::spawn_local(async move { copied(&disk, &key, &entry, before).await }));
 }
 
+/// It is answered with from memory once more, so it did not come for once alone.
+pub fn put_again(disk: &Rc<Tier>, entry: &Arc<Entry>) {
+    match is_to_be_copied(disk, entry) {
+        true => entry.url().iter().for_each(|key| copy(disk, key, entry, None)),
+        false => disk.put_again(entry),
+    }
+}
+
 pub async fn copied(disk: &Rc<Tier>, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
     let since = disk.stamp(key);
-    let Some(spill) = Spill::begin(disk, key, &entry.terms, entry.body().len()) else { return };
+    let spill = match Spill::begin(disk, key, &entry.terms, entry.body().len()) {
+        Ok(spill) => spill,
+        Err(Skipped::First) => return entry.wait_to_come_again(),
+        Err(_) => return,
+    };
     for piece in entry.body().pieces() {
         spill.write(&piece);
         if timeout(disk.patience(), spill.until_less_waits()).await.is_err() {

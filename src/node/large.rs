@@ -54,10 +54,10 @@ fn spill(node: &CacheNode, fill: &Fill, head: &FillHead, bytes: u64) {
     if fill.spill().is_some() || fill.was_refused() || !could_hold(node, head.status, head.mark, bytes) {
         return;
     }
-    let spill = Key::parse(&fill.key).ok().and_then(|key| Spill::begin(disk, &key, &head.terms, bytes));
-    match spill {
-        Some(spill) => fill.spill_into(spill),
-        None => fill.refused(),
+    let Ok(key) = Key::parse(&fill.key) else { return };
+    match Spill::begin(disk, &key, &head.terms, bytes) {
+        Ok(spill) => fill.spill_into(spill),
+        Err(_) => fill.refused(),
     }
 }
 
@@ -192,8 +192,7 @@ pub async fn flush(node: &CacheNode, time: Duration) {
     let Some(disk) = &node.disk else { return };
     let all = async {
         for entry in node.store.all().filter(|entry| is_to_be_copied(disk, entry)) {
-            let key = std::str::from_utf8(entry.key()).ok().and_then(|key| Key::parse(key).ok());
-            if let Some(key) = key.filter(|key| !disk.has(key)) {
+            if let Some(key) = entry.url().filter(|key| !disk.has(key)) {
                 copied(disk, &key, &entry, None).await;
             }
         }

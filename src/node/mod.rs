@@ -266,8 +266,10 @@ impl CacheNode {
     /// It is answered with.
     fn touch(&self, entry: &Arc<Entry>, now: Timestamp) {
         entry.touch(now.seconds());
-        if entry.waited_to_come_again() {
-            self.disk.iter().for_each(|disk| disk.put_again(entry));
+        if entry.waited_to_come_again()
+            && let Some(disk) = &self.disk
+        {
+            filed::put_again(disk, entry);
         }
     }
 

@@ -209,6 +209,7 @@ async fn finish(
         None if fill.was_refused() => {
             node.keep_in_memory(&key, &entry);
             node.replaced(&key, &entry, before);
+            entry.wait_to_come_again();
             fill.complete(Some(entry), trailers);
         }
         None => {

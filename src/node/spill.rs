@@ -5,7 +5,7 @@ use super::disk_bodies::{BodyJob, BodyProgress};
 use super::far::{BodyAccess, DiskBody, DiskBodyReader};
 use crate::account;
 use crate::policy::Terms;
-use crate::store::disk::BodyFile;
+use crate::store::disk::{BodyFile, Skipped};
 use crate::store::{Entry, FarBody};
 use crate::wire::target::Key;
 use bytes::Bytes;
@@ -45,12 +45,12 @@ impl fmt::Debug for Spill {
 }
 
 impl Spill {
-    /// `bytes`: as many are known to come. `None`: the disk does not take it, or there is none now.
-    pub fn begin(tier: &Rc<Tier>, key: &Key, terms: &Terms, bytes: u64) -> Option<Spill> {
+    /// `bytes`: as many are known to come.
+    pub fn begin(tier: &Rc<Tier>, key: &Key, terms: &Terms, bytes: u64) -> Result<Spill, Skipped> {
         let (file, access) = tier.begin_body(key, terms, bytes)?;
         let progress = Arc::<BodyProgress>::default();
         tier.tell_bodies(BodyJob::Begin(file, bytes, progress.clone()));
-        Some(Spill::new(tier, file, progress, &access, bytes, false))
+        Ok(Spill::new(tier, file, progress, &access, bytes, false))
     }
 
     /// Goes on with the begin of a body that a stored part has, until it is whole. `None`: it has none, or somebody does that already.

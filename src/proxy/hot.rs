@@ -233,12 +233,11 @@ impl Hot {
             return true;
         }
         let entry = copy.entry();
-        let key = || Key::parse(std::str::from_utf8(entry.key()).ok()?).ok();
         let outdate = |key: Key| {
             let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
             groups.outdate(&key, &**entry, entry.terms.received)
         };
-        entry.terms.marks.has(Marks::GROUPED) && key().is_none_or(outdate)
+        entry.terms.marks.has(Marks::GROUPED) && entry.url().is_none_or(outdate)
     }
 
     /// What the node answered with other than a hit is no longer what the copy says.

@@ -270,6 +270,10 @@ impl Entry {
     pub fn body(&self) -> EntryBody<'_> {
         EntryBody(self)
     }
+    /// The URL that it is of.
+    pub fn url(&self) -> Option<Key> {
+        Key::parse(std::str::from_utf8(self.key()).ok()?).ok()
+    }
     /// Bytes of memory that it takes, as the store counts them.
     pub fn weight(&self) -> u32 {
         let pieces: usize = self.pieces().iter().map(|p| p.len() + OF_PIECE).sum();

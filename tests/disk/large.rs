@@ -283,3 +283,21 @@ fn what_memory_keeps_too_is_on_disk_also_where_a_304_has_confirmed_it_or_the_ser
     until_true("of two files one is left", PATIENCE, || bodies(&cluster) == 1);
     assert_eq!(origin.count("/large"), 2);
 }
+
+#[test]
+fn what_memory_has_of_a_large_body_is_written_when_it_is_asked_for_again() {
+    const LENGTH: u64 = 3 * MIB;
+    let cluster = Arc::new(with_little_memory().set("disk", "admit", "second").start());
+    until_on(&cluster);
+    let origin = with_page(LENGTH, &cluster);
+    let url = origin.url("/sized");
+    assert_eq!((cluster.get(&url).status, bodies(&cluster)), (200, 0));
+    let hit = cluster.get(&url);
+    assert!(hit.is_hit() && !is_from_disk(&hit), "{}", hit.cache_status());
+    until_a_file(&cluster, 1);
+    kill(&cluster, "n1");
+    let again = cluster.get(&url);
+    assert!(is_from_disk(&again), "{}", again.cache_status());
+    assert!(again.body == noise::Noise::bytes(LENGTH, LENGTH));
+    assert_eq!(origin.count("/sized"), 1);
+}

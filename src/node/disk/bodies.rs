@@ -23,11 +23,11 @@ impl Tier {
     }
 
     /// A file for a body of so many bytes, or of more.
-    pub fn begin_body(&self, key: &Key, terms: &Terms, bytes: u64) -> Option<(BodyFile, Arc<BodyAccess>)> {
-        let access = self.access.borrow().clone()?;
+    pub fn begin_body(&self, key: &Key, terms: &Terms, bytes: u64) -> Result<(BodyFile, Arc<BodyAccess>), Skipped> {
+        let access = self.access.borrow().clone().ok_or(Skipped::Off)?;
         let begun = self.disk.borrow_mut().begin_body(key.hash(), terms, bytes, clock::now());
         self.send();
-        Some((begun.ok()?, access))
+        Ok((begun?, access))
     }
 
     /// The file of a body of which the begin is there, to go on with until it has so many bytes.

@@ -8,7 +8,7 @@ use crate::wire::date::Timestamp;
 /// What may be answered with for less, in milliseconds, and has no validator is gone before it is asked for again.
 const BRIEF: u64 = 60_000;
 const DAY: u64 = 86_400_000;
-pub const HOUR: u64 = 3_600_000;
+const HOUR: u64 = 3_600_000;
 /// A budget that was not used adds up to this part of a day's.
 const SAVED: u64 = 24;
 
@@ -90,16 +90,31 @@ impl AdmissionGate {
         turns_over: Option<u64>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        let stale = 1000 * u64::from(terms.stale_while_revalidate.max(terms.stale_if_error));
-        let is_brief = terms.expires().0.saturating_add(stale) < now.0.saturating_add(BRIEF);
-        if is_brief && !terms.marks.has(Marks::VALIDATOR) {
-            return Err(Skipped::Brief);
-        }
+        last(terms, now)?;
         self.admit(hash, bytes, turns_over, now)
+    }
+
+    /// The same of a body that is to have a file of its own. Memory may not keep it, so that to come once more is another whole
+    /// fetch: twice is enough.
+    pub fn judge_body(
+        &mut self,
+        hash: u64,
+        terms: &Terms,
+        bytes: u64,
+        turns_over: Option<u64>,
+        now: Timestamp,
+    ) -> Result<(), Skipped> {
+        last(terms, now)?;
+        self.admit_at(self.times(turns_over).min(2), hash, bytes, now)
     }
 
     /// The same of what memory has no room for: however brief, it is on the disk or nowhere.
     pub fn admit(&mut self, hash: u64, bytes: u64, turns_over: Option<u64>, now: Timestamp) -> Result<(), Skipped> {
+        self.admit_at(self.times(turns_over), hash, bytes, now)
+    }
+
+    /// What has to have come so often.
+    fn times(&self, turns_over: Option<u64>) -> usize {
         let times = match (self.admit, turns_over) {
             (Admit::Always, _) => 1,
             (Admit::Second, _) => 2,
@@ -107,7 +122,11 @@ impl AdmissionGate {
             (Admit::Auto, Some(age)) if age < DAY => 2,
             (Admit::Auto, _) => 1 + usize::from(self.budget.is_some()),
         };
-        if !self.ghosts.iter_mut().take(times.min(self.most) - 1).all(|ghost| ghost.has_come(hash)) {
+        times.min(self.most)
+    }
+
+    fn admit_at(&mut self, times: usize, hash: u64, bytes: u64, now: Timestamp) -> Result<(), Skipped> {
+        if !self.ghosts.iter_mut().take(times - 1).all(|ghost| ghost.has_come(hash)) {
             return Err(Skipped::First);
         }
         match self.budget.as_mut().is_none_or(|budget| budget.takes(bytes, now)) {
@@ -115,6 +134,13 @@ impl AdmissionGate {
             false => Err(Skipped::Budget),
         }
     }
+}
+
+/// Whether it is of use for long enough.
+fn last(terms: &Terms, now: Timestamp) -> Result<(), Skipped> {
+    let stale = 1000 * u64::from(terms.stale_while_revalidate.max(terms.stale_if_error));
+    let is_brief = terms.expires().0.saturating_add(stale) < now.0.saturating_add(BRIEF);
+    if is_brief && !terms.marks.has(Marks::VALIDATOR) { Err(Skipped::Brief) } else { Ok(()) }
 }
 
 /// Whether what a 304 made of a stored response need not be written down: what is on disk is as stale as what was confirmed,

@@ -1,7 +1,6 @@
 //! PURE. Bodies that have files of their own: which are begun, and which go.
 
 use super::*;
-use crate::store::disk::admit::HOUR;
 
 /// One body, and all that are being written together, take at most this part of the disk.
 const OF_DISK: u64 = 2;
@@ -32,9 +31,7 @@ impl Disk {
         if self.bodies.unnamed().saturating_add(bytes) > self.room / OF_DISK {
             return Err(Skipped::Behind);
         }
-        // To come once more is another whole fetch, as memory may not keep it: twice is enough.
-        let turns_over = self.turns_over(now).map(|age| age.max(HOUR));
-        self.gate.judge(hash, terms, bytes, turns_over, now)?;
+        self.gate.judge_body(hash, terms, bytes, self.turns_over(now), now)?;
         let number = self.bodies.begin(bytes);
         self.make_room();
         Ok(BodyFile::new(number, 0, hash, self.lineage))
