@@ -31,6 +31,7 @@ const PURE: &[&str] = &[
     "src/store/disk/admit.rs",
     "src/store/disk/bodies.rs",
     "src/store/disk/deciding.rs",
+    "src/store/disk/deciding/invalid.rs",
     "src/store/disk/deciding/large.rs",
     "src/store/disk/deciding/segments.rs",
     "src/store/disk/deciding/told.rs",
