@@ -2,13 +2,17 @@
 
 use super::peer::RemotePeer;
 use crate::net::http1::Pins;
-use crate::net::serve::Interim;
+use crate::net::serve::{Interim, RequestHead};
 use crate::net::shares::ClientId;
+use crate::net::trust::Standing;
 use crate::policy::{self, Terms};
 use crate::wire::date::Timestamp;
+use crate::wire::field::Traits;
 use crate::wire::hop::Hop;
 use crate::wire::target::Key;
 use crate::wire::tenure::Tenure;
+use crate::wire::view::FieldView;
+use crate::wire::{connection_auth, link};
 use http::{header, request};
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +24,24 @@ pub enum Asker {
     Front,
     /// A client that talks to the node itself.
     Client,
+}
+
+/// Who asks, and whether the client is on this machine. `said`: what `Ringhold-Client` says first, where it is there. It is
+/// believed from trusted peers only (docs/link.md), and from another machine it never means this one.
+pub fn who(said: Option<&[u8]>, standing: Standing) -> (Asker, bool) {
+    match (said, standing) {
+        (Some(said), Standing::SameMachine) => (Asker::Front, link::is_local(said)),
+        (Some(_), Standing::Front) => (Asker::Front, false),
+        (None, Standing::SameMachine) => (Asker::Client, true),
+        (None, Standing::Front) | (_, Standing::Stranger) => (Asker::Client, false),
+    }
+}
+
+/// Whether a front, where it is one that asks, is told what every client is told: another node is told more, what is pinned is one
+/// client's, and so is who logs in by its connection. It has nothing but its lines.
+pub fn is_for_anyone(request: &RequestHead<'_>) -> bool {
+    let logs_in = || request.has_any(Traits::BEARS) && connection_auth::is_in_request(request);
+    request.is_alone() && !request.has_any(Traits::ASIDE) && !logs_in()
 }
 
 /// A proxy request.
@@ -113,6 +135,31 @@ impl Ask {
             pins: None,
             has_content: false,
             pathless: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_peer_on_this_machine_can_speak_for_a_client_on_it() {
+        use Standing::{Front, SameMachine, Stranger};
+        let rows = [
+            (SameMachine, Some("local"), Asker::Front, true),
+            (SameMachine, Some("local 0123abcd"), Asker::Front, true),
+            (SameMachine, Some("remote"), Asker::Front, false),
+            (SameMachine, Some("anything"), Asker::Front, false),
+            (SameMachine, None, Asker::Client, true),
+            (Front, Some("local"), Asker::Front, false),
+            (Front, Some("remote"), Asker::Front, false),
+            (Front, None, Asker::Client, false),
+            (Stranger, Some("local"), Asker::Client, false),
+            (Stranger, None, Asker::Client, false),
+        ];
+        for (standing, said, asker, same_machine) in rows {
+            assert_eq!(who(said.map(str::as_bytes), standing), (asker, same_machine), "{standing:?} {said:?}");
         }
     }
 }

@@ -127,6 +127,11 @@ impl Caller {
         self.peer.addr.is_none() || self.proved.get()
     }
 
+    /// Whether a front may ask for a URL of this scheme here: for what is https where nobody else hears it.
+    pub fn may_ask(&self, is_https: bool) -> bool {
+        !is_https || self.is_unheard()
+    }
+
     /// Nobody else hears what is said here. Whom TLS was agreed on with is known once it has proved itself.
     pub fn is_unheard(&self) -> bool {
         self.peer.addr.is_none() || self.proved.get() && self.challenge.is_in_tls()

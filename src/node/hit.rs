@@ -1,14 +1,13 @@
 //! A fresh hit, answered as the request is read.
 
 use super::CacheNode;
-use super::ask::Asker;
+use super::ask::{Asker, is_for_anyone, who};
 use super::caller::Standing;
 use super::counters::add;
-use super::incoming::who;
 use super::settled::stored;
 use crate::clock;
 use crate::net::serve::{Payload, RequestHead};
-use crate::policy::{self, Decision, Marks};
+use crate::policy::{self, Decision};
 use crate::store::{Entry, Mark, Shelf};
 use crate::wire::date::Timestamp;
 use crate::wire::field::{FieldId, Traits};
@@ -54,7 +53,7 @@ fn answer(
     if tenure.is_some_and(|tenure| !entry.terms.is_within(tenure, now)) {
         return None;
     }
-    if entry.terms.marks.has(Marks::GROUPED) || node.may_have_missed(entry) || request.first(FieldId::Range).is_some() {
+    if node.may_be_in_doubt(entry) || request.first(FieldId::Range).is_some() {
         return None;
     }
     let ttl = match policy::decide(request, Some(stored(entry)), now) {
@@ -96,9 +95,7 @@ fn write(node: &CacheNode, entry: &Entry, length: Option<u64>, (now, ttl): (Time
 /// Whether the client of the front that asks is on this machine. `None`: it is not a front that asks, or the answer is not
 /// for everyone whom it may be for.
 fn is_for_this_machine(request: &RequestHead<'_>, standing: Standing) -> Option<bool> {
-    // Another node is told more than a front, and what is pinned is one client's.
-    let is_special = |id| request.first(id).is_some();
-    if !request.is_alone() || is_special(FieldId::LinkAsker) || is_special(FieldId::LinkPinned) {
+    if !is_for_anyone(request) {
         return None;
     }
     said(request.first(FieldId::LinkClient), standing)
@@ -132,6 +129,8 @@ mod tests {
             (SameMachine, format!("{local}Ringhold-Pinned: yes\r\n"), None),
             (SameMachine, format!("{local}Ringhold-Asker: n2\r\n"), None),
             (SameMachine, format!("{local}Content-Length: 1\r\n"), None),
+            (SameMachine, format!("{local}Authorization: Basic eA==\r\n"), Some(true)),
+            (SameMachine, format!("{local}Authorization: NTLM eA==\r\n"), None),
         ] {
             let got = with_head(&format!("GET http://a/ HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), |head| {
                 is_for_this_machine(head, standing)

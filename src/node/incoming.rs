@@ -1,7 +1,7 @@
 //! What came in, sorted: a request of the proxy, or one of the node itself.
 
-use super::ask::{Ask, Asker};
-use super::caller::{Caller, Standing};
+use super::ask::{Ask, Asker, who};
+use super::caller::Caller;
 use super::peer::RemotePeer;
 use crate::net::http1::Pins;
 use crate::net::serve::{ClientBody, Noted, Upgrade};
@@ -46,7 +46,7 @@ impl IncomingRequest {
             (Asker::Front, Some(said)) => ClientId::told(link::client_name(said)),
             _ => caller.client(),
         };
-        if asker == Asker::Front && key.scheme() == "https" && !caller.is_unheard() {
+        if asker == Asker::Front && !caller.may_ask(key.scheme() == "https") {
             return Err(Fault::denied(
                 "https URLs are asked for where nobody else hears it: by a Unix socket, or inside TLS by who has proved the \
                  `[cluster] secret`",
@@ -95,41 +95,6 @@ fn pinned(head: &request::Parts, asker: Asker, own: &Rc<Pins>, key: &Key) -> Opt
             // The connection is for all clients of the front (again): nothing on it is one client's.
             own.clear();
             logs_in.then(Rc::default)
-        }
-    }
-}
-
-/// Who asks, and whether the client is on this machine. `said`: what `Ringhold-Client` says first, where it is there. It is believed from trusted peers only (docs/link.md), and from another machine it never means this one.
-pub fn who(said: Option<&[u8]>, standing: Standing) -> (Asker, bool) {
-    match (said, standing) {
-        (Some(said), Standing::SameMachine) => (Asker::Front, link::is_local(said)),
-        (Some(_), Standing::Front) => (Asker::Front, false),
-        (None, Standing::SameMachine) => (Asker::Client, true),
-        (None, Standing::Front) | (_, Standing::Stranger) => (Asker::Client, false),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_peer_on_this_machine_can_speak_for_a_client_on_it() {
-        use Standing::{Front, SameMachine, Stranger};
-        let rows = [
-            (SameMachine, Some("local"), Asker::Front, true),
-            (SameMachine, Some("local 0123abcd"), Asker::Front, true),
-            (SameMachine, Some("remote"), Asker::Front, false),
-            (SameMachine, Some("anything"), Asker::Front, false),
-            (SameMachine, None, Asker::Client, true),
-            (Front, Some("local"), Asker::Front, false),
-            (Front, Some("remote"), Asker::Front, false),
-            (Front, None, Asker::Client, false),
-            (Stranger, Some("local"), Asker::Client, false),
-            (Stranger, None, Asker::Client, false),
-        ];
-        for (standing, said, asker, same_machine) in rows {
-            assert_eq!(who(said.map(str::as_bytes), standing), (asker, same_machine), "{standing:?} {said:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! take over with what has been read: nothing is asked twice, and the answers are the same.
 
 use super::answered::Answered;
-use super::ask::{Ask, Asker};
+use super::ask::{Ask, Asker, is_for_anyone};
 use super::begun::Else;
 use super::body::NodeBody;
 use super::caller::Standing;
@@ -25,12 +25,12 @@ use crate::wire::answer::fields::begin;
 use crate::wire::date::Timestamp;
 use crate::wire::fault::Fault;
 use crate::wire::field::{FieldId, Traits};
+use crate::wire::link;
 use crate::wire::status::Fwd;
 use crate::wire::target::{self, Key, Spelt};
 use crate::wire::tenure::Tenure;
 use crate::wire::view::FieldView;
 use crate::wire::written::{field, put};
-use crate::wire::{connection_auth, link};
 use http::{Method, Response, Uri, Version};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -65,7 +65,7 @@ impl NodePass {
         why: Unstored,
     ) -> Option<NodePass> {
         let is_plain = *request.method() == Method::GET && request.version() == Version::HTTP_11;
-        if !is_plain || !request.is_alone() || request.takes_trailers() {
+        if !is_plain || !is_for_anyone(request) || request.takes_trailers() {
             return None;
         }
         // Any other spelling goes the long way.
@@ -173,12 +173,10 @@ fn lines<'a>(request: &Request<'a>, authority: &[u8], out: &mut Vec<u8>) -> Opti
     let (mut said, mut hosts) = (None, 0);
     for (id, name, value) in request.lines() {
         match id {
-            FieldId::LinkAsker | FieldId::LinkPinned => return None,
             // The first counts, as everywhere.
             FieldId::LinkClient => said = said.or(Some(value)),
             FieldId::Host if value != authority => return None,
             FieldId::Host => hosts += 1,
-            FieldId::Authorization if connection_auth::authorizes(value) => return None,
             FieldId::Authorization | FieldId::Via => {}
             _ if id.is(Traits::BEARS) => return None,
             _ => {}
@@ -222,7 +220,6 @@ mod tests {
             (vec![host, ("Ringhold-Peer", "n h:1"), ("Keep-Alive", "5")], Some((None, "Host: a\r\n"))),
             (vec![host, ("Connection", "keep-alive"), ("Via", "1.1 f")], Some((None, "Host: a\r\nVia: 1.1 f\r\n"))),
             (vec![host, ("Authorization", "x")], Some((None, "Host: a\r\nAuthorization: x\r\n"))),
-            (vec![host, ("Ringhold-Asker", "n")], None),
             (vec![host, ("If-None-Match", "x")], None),
             (vec![host, ("Range", "bytes=0-")], None),
             (vec![host, ("Cache-Control", "no-cache")], None),

@@ -54,7 +54,9 @@ impl Service for NodeService {
     fn begin(&self, request: &ServiceRequest<'_>, out: &mut Vec<u8>) -> ServiceStep<NodeBody> {
         let (node, caller) = (&self.node, &self.caller);
         let look = || hit::look(node, request, caller.standing(), out);
-        match serve::allows_short().then(look).unwrap_or(Look::Ask) {
+        // In another spelling the scheme is no key's.
+        let may_look = serve::allows_short() && caller.may_ask(request.target().starts_with(b"https:"));
+        match may_look.then(look).unwrap_or(Look::Ask) {
             Look::Hit(head, body) => return ServiceStep::Answer(head, body),
             Look::Ask => {}
             Look::Absent(hash) => {

@@ -49,6 +49,9 @@ impl Traits {
     /// Has one value: a comma in it separates nothing (RFC 9110 section 5.5).
     pub const SINGLE: Traits = Traits(1 << 15);
 
+    /// Says on the link who asks, or for whom alone: more than whether its client is on this machine.
+    pub const ASIDE: Traits = Traits(1 << 17);
+
     pub const fn and(self, other: Traits) -> Traits {
         Traits(self.0 | other.0)
     }
@@ -162,13 +165,13 @@ fields! {
     XServedBy "x-served-by";
     /// The fields of the link: see [`super::link`].
     LinkAge "ringhold-age" LINK;
-    LinkAsker "ringhold-asker" LINK;
+    LinkAsker "ringhold-asker" LINK ASIDE;
     LinkClient "ringhold-client" LINK;
     LinkFault "ringhold-fault" LINK;
     LinkLength "ringhold-length" LINK;
     LinkOwner "ringhold-owner" LINK;
     LinkPeer "ringhold-peer" LINK;
-    LinkPinned "ringhold-pinned" LINK;
+    LinkPinned "ringhold-pinned" LINK ASIDE;
     LinkReach "ringhold-reach" LINK;
     LinkTeller "ringhold-teller" LINK;
     /// Every other of the link.

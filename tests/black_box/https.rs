@@ -343,10 +343,14 @@ fn fifty_requests_at_once_are_one_fetch() {
 
 #[test]
 fn what_is_https_is_said_in_clear_to_no_node_by_tcp() {
-    let node = standalone::Standalone::start("r1", &Setup::default());
-    let stage = Stage::with(|setup| setup.node_at("r1", &node.address.to_string()));
-    let origin = stage.origin();
+    let mut node = None;
+    let stage = Stage::with(|setup| {
+        let node = node.insert(standalone::Standalone::start("r1", &setup));
+        setup.node_at("r1", &node.address.to_string())
+    });
+    let (node, origin) = (node.unwrap(), stage.origin());
     origin.on("/page", |x| x.reply(200, KEEP, "page"));
+    origin.on("/each", |x| x.reply(200, "Cache-Control: no-store\r\n", "for each"));
     until_true("all nodes are up", PATIENCE, || stage.cluster.metric("ringhold_node_up") == 4);
     for n in 0..8 {
         let answer = stage.cluster.get(&origin.url(&format!("/page?{n}")));
@@ -355,8 +359,15 @@ fn what_is_https_is_said_in_clear_to_no_node_by_tcp() {
     }
     assert_eq!(origin.connections(), 0);
     let mut front = Connection::to(node.address);
-    let answer = front.ask("GET", &origin.url("/page"), "Ringhold-Client: local\r\n", b"");
-    assert_eq!(answer.status, 403, "the node refuses as well: {}", answer.text());
+    // And so it does what it has stored, or knows as what is never stored.
+    for asked_before in [false, true] {
+        for path in ["/page", "/each"] {
+            let answer = front.ask("GET", &origin.url(path), "Ringhold-Client: local\r\n", b"");
+            assert_eq!(answer.status, 403, "{path}, {asked_before}: {}", answer.text());
+            let answer = front.ask("GET", &origin.url(path), "", b"");
+            assert_eq!(answer.status, 200, "who asks the node for itself is told: {}", answer.text());
+        }
+    }
 }
 
 #[test]
