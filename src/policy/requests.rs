@@ -1,4 +1,4 @@
 //! What a request is by itself, before anything is known of what is stored.
 
 pub use super::refresh::for_everyone;
-pub use super::reuse::{may_ask_peer, may_lead};
+pub use super::reuse::{bears_on_fresh, may_ask_peer, may_lead};

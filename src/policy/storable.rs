@@ -44,12 +44,7 @@ pub fn forbidden(rules: &Rules, status: StatusCode, cache_control: &[u8]) -> Opt
     }
     let cc = CacheControl::of(cache_control);
     status_allows(status, &cc).ok()?;
-    match () {
-        () if cc.has(Set::MUST_UNDERSTAND) => None,
-        () if cc.has(Set::NO_STORE) => Some(NotStored::NoStore),
-        () if cc.has(Set::PRIVATE) => Some(NotStored::Private),
-        () => None,
-    }
+    directives_allow(&cc).err().filter(|_| !cc.has(Set::MUST_UNDERSTAND))
 }
 
 /// The part that a 304 asks again of the response that it freshened. `authorized`: the request had `Authorization`.

@@ -5,7 +5,8 @@ use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
 use super::pass::Pass;
 use super::worker::Client;
 use crate::net::serve::{Payload, ServiceRequest};
-use crate::wire::field::{FieldId, Traits};
+use crate::policy;
+use crate::wire::field::FieldId;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
 use http::Method;
@@ -23,7 +24,7 @@ pub fn at_once(client: &Rc<Client>, request: &ServiceRequest<'_>, out: &mut Vec<
         && !worker.unlikely.has(hash)
         && matches!(*request.method(), Method::GET | Method::HEAD)
         && request.is_alone()
-        && !request.has_any(Traits::BEARS)
+        && !policy::requests::bears_on_fresh(&**request)
         && request.first(FieldId::Host).is_some();
     if !is_fit {
         return None;

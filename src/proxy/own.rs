@@ -6,6 +6,8 @@ use crate::net::dial::Dialer;
 use crate::net::rules;
 use crate::wire::fault::{Fault, Kind};
 use crate::wire::target::{Host, Key};
+use crate::wire::via;
+use crate::wire::view::FieldView;
 use http::header::MAX_FORWARDS;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
@@ -85,6 +87,11 @@ pub fn last_hop(request: &mut Parts) -> Hops {
             Hops::Onward
         }
     }
+}
+
+/// Whether a request has passed this proxy before (RFC 9110 section 7.6.3). A hot copy is answered to none that has `Via`.
+pub fn comes_round(fields: &(impl FieldView + ?Sized), front: &Front) -> bool {
+    via::contains(fields, &front.pseudonym)
 }
 
 /// A way that leads back to this proxy.

@@ -13,9 +13,10 @@ use super::worker::Client;
 use super::{answer, effects, own, relay};
 use crate::clock;
 use crate::net::serve::{Finished, Interim, Payload, RequestHead, ServiceRequest as Asking};
+use crate::policy;
 use crate::wire::connection_auth;
 use crate::wire::fault::Fault;
-use crate::wire::field::{FieldId, Traits};
+use crate::wire::field::FieldId;
 use crate::wire::target::Key;
 use crate::wire::view::FieldView;
 use bytes::Bytes;
@@ -26,8 +27,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::timeout;
 
-/// What it is that has to be understood.
-const BEARS: Traits = Traits::BEARS;
 const HIT: &[u8] = b"hit";
 
 /// A request on its way.
@@ -58,11 +57,11 @@ impl Pass {
             && client.ties.is_empty()
             && request.first(FieldId::Host).is_some()
             && !request.all(FieldId::Authorization).any(logs_in)
-            && FieldView::first(&**request, FieldId::Via).is_none();
+            && !own::comes_round(&**request, &client.worker.front);
         if !is_fit {
             return None;
         }
-        let special = request.has_any(BEARS);
+        let special = !policy::requests::may_ask_peer(&**request);
         let watch = |key: &Key| if special { Watch::Aside } else { Watch::since(&client, key) };
         let mut pass = Pass::new(client.clone(), request, watch)?;
         let interim = request.interim();

@@ -5,7 +5,6 @@ use super::https::intercept;
 use super::https::interception::Greeted;
 use super::onward::{Onward, OnwardRequest as Answered};
 use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Verdict};
-use super::own::looped;
 use super::pass::Pass;
 use super::record::Record;
 use super::reply::{Reply, ReplyContent};
@@ -15,8 +14,8 @@ use crate::net::serve::{self, ClientBody, Finished, Noted, Service, ServiceReque
 use crate::wire::fault::{Blame, Fault, Kind, Whose};
 use crate::wire::length::BodyLength;
 use crate::wire::target::{Key, Target};
-use crate::wire::{connection_auth, hop, target, via};
-use http::header::{CONNECTION, HOST, HeaderValue, VIA};
+use crate::wire::{connection_auth, hop, target};
+use http::header::{CONNECTION, HOST, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use std::rc::Rc;
@@ -120,7 +119,9 @@ async fn answer(
 ) -> Result<Response<Reply>, Fault> {
     let noted = request.extensions.remove::<Noted>().unwrap_or_default();
     noted.refuse()?;
-    refuse_loops(client, &request)?;
+    if own::comes_round(&request.headers, &client.worker.front) {
+        return Err(own::looped());
+    }
     if told::is_telling(client, &request) {
         return Ok(own_answer(told::hear(client, &request, body).await?, None, false, record.take()));
     }
@@ -202,13 +203,6 @@ async fn forward(
     }
     let capture = watch.capture(client, &key, || Some(request), &answer, &pool);
     Ok(answer::deliver(client, answer, &pool, upgrade, capture, record))
-}
-
-fn refuse_loops(client: &Client, request: &Parts) -> Result<(), Fault> {
-    if request.headers.contains_key(VIA) && via::contains(&request.headers, &client.worker.front.pseudonym) {
-        return Err(looped());
-    }
-    Ok(())
 }
 
 /// What of absolute-form is not relayed: our own addresses, and requests that end here.

@@ -371,6 +371,7 @@ fn fields() -> Vec<Case> {
         case("Via of another", four(get("Via: 1.0 other (a, b)\r\n")), store, vec![Sent("via: 1.0 other (a, b)")]),
         case("a loop", vec![get("Via: 1.1 other, 1.1 Ringhold\r\n"); 2], store, vec![Status(&[502; 2]), Asked(&[0, 0])])
             .front_only(CHECKED),
+        case("a condition that nobody knows", four(get("If-Foo: x\r\n")), store, vec![Sent("if-foo: x"), Asked(&[1; 4])]),
         case("Max-Forwards on a GET", four(get("Max-Forwards: 0\r\n")), store, vec![Sent("max-forwards: 0")]),
         case("Expect that nobody knows", vec![get("Expect: a-miracle\r\n"); 2], pass, vec![]),
         case("a length without content", four(get("Content-Length: 0\r\n")), store, vec![Status(&[200; 4])]),
