@@ -6,7 +6,7 @@ use super::answered::Answered;
 use super::ask::Ask;
 use super::collapse::{Collapsed, Got, own};
 use super::fill::{Fate, Fill, FillHead, FillStage};
-use super::fitting::{fits, may_fit};
+use super::fitting::{fits, is_shared, may_fit};
 use super::outgoing::outgoing;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Stored};
@@ -48,7 +48,7 @@ pub async fn read_along(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Result<Option<Go
 fn under_way(node: &CacheNode, ask: &Ask) -> Option<Rc<Fill>> {
     let wanted = Selection::of(&ask.head.headers);
     node.fills.of(&ask.key).into_iter().find(|fill| match fill.stage() {
-        _ if fill.same_machine != ask.same_machine || fill.fate() != Fate::Store => false,
+        _ if !is_shared(fill, ask) => false,
         FillStage::Asking => may_fit(fill, &wanted) && fill.age() < node.config.timeouts.collapse,
         FillStage::Streaming(head) => is_open(node, fill, &head, ask),
         _ => false,

@@ -9,7 +9,7 @@ use super::collapse::{Collapsed, Got, join_or_lead};
 use super::counters::add;
 use super::fill::Sharing;
 use super::fill::{Fate, Fill, FillHead, FillStage, Reader};
-use super::fitting::{fits, is_fresh, may_fit};
+use super::fitting::{fits, is_fresh, is_shared, may_fit};
 use super::from_disk;
 use super::peer::SIGN;
 use super::refresh;
@@ -127,8 +127,7 @@ fn under_way(node: &CacheNode, ask: &Ask) -> Option<Rc<Fill>> {
     if ask.head.method != Method::GET {
         return None;
     }
-    let mine = |fill: &Rc<Fill>| fill.same_machine == ask.same_machine && fill.fate() == Fate::Store;
-    node.fills.of(&ask.key).into_iter().find(|fill| mine(fill) && joinable(fill))
+    node.fills.of(&ask.key).into_iter().find(|fill| is_shared(fill, ask) && joinable(fill))
 }
 
 /// Waits for the head.

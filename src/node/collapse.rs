@@ -5,7 +5,7 @@ use super::ask::Ask;
 use super::exchange;
 use super::fill::Sharing;
 use super::fill::{self, Fate, Fill, FillHead, FillStage, Presumed, Reader, Ticket};
-use super::fitting::{fits, is_fresh, may_fit, vary_of};
+use super::fitting::{fits, is_fresh, is_shared, may_fit, vary_of};
 use super::forgotten::FetchMoment;
 use super::large;
 use super::origin::OriginBody;
@@ -84,10 +84,8 @@ pub async fn join_or_lead(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Option<Arc
     loop {
         let (mut asking, mut vary, mut is_quiet) = (Vec::new(), None, false);
         for fill in node.fills.of(&ask.key) {
-            let is_ours = fill.same_machine == ask.same_machine
-                && fill.lent == ask.is_instead()
-                && !ask.outlives(fill.age(), now());
-            if !is_ours || fill.fate() != Fate::Store {
+            let is_ours = fill.lent == ask.is_instead() && !ask.outlives(fill.age(), now());
+            if !is_ours || !is_shared(&fill, ask) {
                 continue;
             }
             match fill.stage() {

@@ -1,7 +1,7 @@
 //! Whether what a fill brings may answer a request beside the one that it was begun for.
 
 use super::ask::Ask;
-use super::fill::{Fill, FillHead, Presumed};
+use super::fill::{Fate, Fill, FillHead, Presumed};
 use crate::clock;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Stored};
@@ -10,6 +10,12 @@ use crate::policy::{self, Decision, Stored};
 pub fn may_fit(fill: &Fill, wanted: &Selection<'_>) -> bool {
     let Some(Presumed { vary, selecting }) = &fill.presumed else { return true };
     wanted.under(vary).is_some_and(|own| *own == **selecting)
+}
+
+/// Whether what it brings is stored, for whoever it is for; only who is on the same machine reads along what is for that alone, and
+/// whoever is not shows an origin another face of this machine.
+pub fn is_shared(fill: &Fill, ask: &Ask) -> bool {
+    fill.same_machine == ask.same_machine && fill.fate() == Fate::Store
 }
 
 pub fn fits(head: &FillHead, wanted: &Selection<'_>) -> bool {

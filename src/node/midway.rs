@@ -7,8 +7,8 @@ use super::ask::Ask;
 use super::body::NodeBody;
 use super::collapse::Collapsed;
 use super::counters::add;
-use super::fill::{Fate, Fill, FillStage};
-use super::fitting::{fits, is_fresh};
+use super::fill::{Fill, FillStage};
+use super::fitting::{fits, is_fresh, is_shared};
 use crate::clock;
 use crate::policy::ranges::{self, content_range};
 use crate::policy::variants::Selection;
@@ -40,8 +40,8 @@ fn is_conditional(headers: &http::HeaderMap) -> bool {
 
 fn of(node: &CacheNode, ask: &Ask, fill: &Rc<Fill>) -> Option<Response<NodeBody>> {
     let FillStage::Streaming(head) = fill.stage() else { return None };
-    let is_wanted = fill.is_spilled() && fill.fate() == Fate::Store && fill.same_machine == ask.same_machine;
-    if !is_wanted
+    if !fill.is_spilled()
+        || !is_shared(fill, ask)
         || head.terms.is_for_each()
         || !fits(&head, &Selection::of(&ask.head.headers))
         || !is_fresh(&head, ask)

@@ -173,7 +173,7 @@ impl CacheNode {
 
     /// An entry's terms, in the light of what became invalid since it was received, and of who has answered in this node's place.
     fn terms(&self, ask: &ask::Ask, entry: &Entry) -> Terms {
-        match (self.may_have_missed(entry) || self.is_outdated(&ask.key, entry), ask.is_outlived(&entry.terms)) {
+        match (self.is_in_doubt(&ask.key, entry), ask.is_outlived(&entry.terms)) {
             (true, _) => entry.terms.invalidated(),
             (false, true) => entry.terms.outlived(),
             (false, false) => entry.terms,
@@ -184,9 +184,19 @@ impl CacheNode {
     /// the same.
     fn as_of_now(&self, ask: &ask::Ask, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
         let now = clock::now();
-        let is_valid = !self.may_have_missed(entry) && !self.is_outdated(&ask.key, entry);
+        let is_valid = !self.is_in_doubt(&ask.key, entry);
         (is_valid && ask.is_outlived(&entry.terms) && entry.terms.is_reusable(now))
             .then(|| Arc::new(entry.received_at(now)))
+    }
+
+    /// Something that has come since it was received may concern it.
+    fn is_in_doubt(&self, key: &Key, entry: &Entry) -> bool {
+        self.may_have_missed(entry) || self.is_outdated(key, entry)
+    }
+
+    /// The same without a look at which groups it is in.
+    fn may_be_in_doubt(&self, entry: &Entry) -> bool {
+        self.may_have_missed(entry) || entry.terms.marks.has(Marks::GROUPED)
     }
 
     fn may_have_missed(&self, entry: &Entry) -> bool {
