@@ -3,6 +3,7 @@
 
 use crate::wire::field::{FieldId, Traits};
 use crate::wire::status;
+use crate::wire::written::{field, status_line};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
@@ -229,19 +230,14 @@ impl Fields {
 pub fn verbatim(status: StatusCode, fields: &Fields, via: &HeaderValue, room: usize) -> Option<Vec<u8>> {
     let mut head = Vec::with_capacity(64 + fields.len() + via.len() + room);
     begin(status, fields, &mut head)?;
-    head.extend_from_slice(b"via: ");
-    head.extend_from_slice(via.as_bytes());
-    head.extend_from_slice(b"\r\n\r\n");
+    field(&mut head, b"via", via.as_bytes());
+    head.extend_from_slice(b"\r\n");
     Some(head)
 }
 
 /// Appends the same without an end.
 pub fn begin<B: AsRef<[u8]>>(status: StatusCode, fields: &Fields<B>, out: &mut Vec<u8>) -> Option<()> {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(fields.reason());
-    out.extend_from_slice(b"\r\n");
+    status_line(out, status, Some(fields.reason()));
     fields.write(out).then_some(())
 }
 
