@@ -305,7 +305,7 @@ impl<S: ByteStream> Conn<S> {
                     decode::head(&self.early, limits.bounds, question.bodiless).map_err(ExchangeError::Unread)?
             {
                 drop(self.early.split_to(length));
-                if !is_interim(head.status) {
+                if !head.is_interim() {
                     return Poll::Ready(Ok(NextRead::Head(head)));
                 }
                 self.interim = (self.interim.0 + 1, self.interim.1 + length);
@@ -424,8 +424,4 @@ fn at_once(question: &Question<'_>, limits: &ClientLimits, reach: Reach, read: &
     let size = usize::try_from(size).ok().filter(|size| *size <= content.len())?;
     let message = question.message?(&head, reach, &content[..size])?;
     Some((message, head.keep && !head.challenges && content.len() == size))
-}
-
-fn is_interim(status: StatusCode) -> bool {
-    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }

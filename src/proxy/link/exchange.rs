@@ -164,10 +164,6 @@ pub fn note_hit(pool: &NodePool, head: &Head, asked: Tick) {
     }
 }
 
-pub fn is_interim(head: &Head) -> bool {
-    head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS
-}
-
 /// With the body, where all of it is in `early`; else it is read as it is asked for.
 fn answer(conn: NodeConn, begun: BegunAnswer, load: InFlight) -> NodeAnswer {
     let BegunAnswer { mut head, mut early, upload } = begun;

@@ -9,7 +9,7 @@ use super::broken::LinkError;
 use super::conn::NodeConn;
 use super::control::Phase;
 use super::encode::Request;
-use super::exchange::{NodeAnswer, NodeContent, SMALL, is_interim, note_hit};
+use super::exchange::{NodeAnswer, NodeContent, SMALL, note_hit};
 use super::pool::{InFlight, NodePool};
 use super::queue::{Pipeline, PipelineOutcome, Place};
 use crate::clock::Tick;
@@ -199,7 +199,7 @@ impl Flow {
 
 fn size(head: &Head) -> Result<usize, LinkError> {
     match head.ends {
-        _ if is_interim(head) => Err(LinkError::Protocol("an interim response")),
+        _ if head.is_interim() => Err(LinkError::Protocol("an interim response")),
         BodyLength::None => Ok(0),
         BodyLength::Sized(size) if size <= SMALL => Ok(size as usize),
         BodyLength::Sized(_) | BodyLength::Chunked | BodyLength::UntilClose => {
