@@ -2,7 +2,7 @@
 
 use crate::net::serve::BoxError;
 use crate::wire::{hop, written};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::Body;
 use std::io::IoSlice;
@@ -20,8 +20,8 @@ pub struct Upload {
     source: UploadSource,
     chunked: bool,
     gate: Gate,
-    /// What is written next, in order: chunk head, data, line end (or trailers).
-    head: BytesMut,
+    /// What is written next, in order: chunk head (of the last one, all), data, line end.
+    head: Vec<u8>,
     data: Bytes,
     tail: &'static [u8],
     state: UploadState,
@@ -51,7 +51,7 @@ enum UploadState {
 
 impl Upload {
     pub fn new(source: UploadSource, chunked: bool) -> Upload {
-        let (head, data) = (BytesMut::new(), Bytes::new());
+        let (head, data) = (Vec::new(), Bytes::new());
         Upload { source, chunked, gate: Gate::Open, head, data, tail: b"", state: UploadState::Untouched, moves: 0 }
     }
     /// For a server that was asked to say whether it wants it.
@@ -133,7 +133,7 @@ impl Upload {
 
     fn written(&mut self, n: usize) {
         let head = n.min(self.head.len());
-        self.head.advance(head);
+        self.head.drain(..head);
         let data = (n - head).min(self.data.len());
         self.data.advance(data);
         self.tail = &self.tail[(n - head - data).min(self.tail.len())..];
@@ -147,7 +147,7 @@ impl Upload {
             return;
         }
         if self.chunked {
-            self.head.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+            written::chunk(data.len(), &mut self.head);
             self.tail = b"\r\n";
         }
         self.data = data;
@@ -157,13 +157,7 @@ impl Upload {
         self.state = UploadState::Last;
         trailers.iter_mut().for_each(hop::strip_trailers);
         if self.chunked {
-            self.head.extend_from_slice(b"0\r\n");
-            let mut lines = Vec::new();
-            for (name, value) in trailers.iter().flatten() {
-                written::field(&mut lines, name.as_str().as_bytes(), value.as_bytes());
-            }
-            self.head.extend_from_slice(&lines);
-            self.tail = b"\r\n";
+            written::last_chunk(trailers.as_ref(), &mut self.head);
         }
     }
 }

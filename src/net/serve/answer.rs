@@ -2,9 +2,8 @@
 
 use super::body::told;
 use super::end::BoxError;
-use super::written;
 use crate::wire::length::BodyLength;
-use crate::wire::written::field;
+use crate::wire::written::{LAST_END, chunk, last_chunk};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
@@ -99,17 +98,14 @@ impl Rest {
             }
             Rest::Chunks if data.is_empty() => {
                 *self = Rest::Nothing;
-                head.extend_from_slice(b"0\r\n");
-                for (name, value) in trailers.iter().flatten() {
-                    field(head, name.as_str().as_bytes(), value.as_bytes());
-                }
-                Ok((data, b"\r\n"))
+                last_chunk(trailers.as_ref(), head);
+                Ok((data, b""))
             }
             Rest::Chunks => {
-                written::chunk(data.len(), head);
+                chunk(data.len(), head);
                 if is_last {
                     *self = Rest::Nothing;
-                    return Ok((data, b"\r\n0\r\n\r\n"));
+                    return Ok((data, LAST_END));
                 }
                 Ok((data, b"\r\n"))
             }

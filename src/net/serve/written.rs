@@ -60,13 +60,6 @@ pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[
     out.extend_from_slice(b"\r\n");
 }
 
-/// The first line of a chunk (RFC 9112 section 7.1).
-pub(super) fn chunk(length: usize, out: &mut Vec<u8>) {
-    let digits = (usize::BITS - length.leading_zeros()).div_ceil(4).max(1);
-    out.extend((0..digits).rev().map(|at| b"0123456789abcdef"[(length >> (at * 4)) & 15]));
-    out.extend_from_slice(b"\r\n");
-}
-
 #[cfg(test)]
 #[path = "written_tests.rs"]
 mod tests;

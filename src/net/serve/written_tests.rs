@@ -85,12 +85,3 @@ fn a_head_says_how_the_content_of_an_answer_ends() {
         assert_eq!(head(status, fields, body, says, close), format!("HTTP/1.1 {expected}"));
     }
 }
-
-#[test]
-fn a_chunk_says_its_length_in_hexadecimal() {
-    for length in [0, 1, 15, 16, 255, 256, 0x1a2b, 65_535, 1 << 40, usize::MAX] {
-        let mut out = Vec::new();
-        chunk(length, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), format!("{length:x}\r\n"));
-    }
-}
