@@ -7,6 +7,7 @@ use crate::clock::{Tick, tick};
 use crate::config::Config;
 use crate::net::http1;
 use crate::wire::answer::decode::Bounds;
+use crate::wire::head_limits::HeadLimits;
 use crate::wire::target::Key;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -29,11 +30,12 @@ pub struct Peers {
 impl Peers {
     pub fn new(config: &Config) -> Peers {
         let (limits, timeouts) = (&config.limits, &config.timeouts);
-        let head = usize::try_from(limits.head).unwrap_or(usize::MAX);
+        let head = limits.of_heads();
+        // With room for what a node adds, as in the front.
+        let head = HeadLimits { bytes: head.bytes.max(8192), ..head }.on_link();
         let first_byte = timeouts.first_byte;
         let http = http1::ClientLimits {
-            // With room for what a node adds, as in the front.
-            bounds: Bounds { bytes: head.max(8192).saturating_add(4096), fields: limits.fields + 32 },
+            bounds: Bounds { bytes: head.bytes, fields: head.fields },
             answer: first_byte,
             take: first_byte,
             give: first_byte,

@@ -1,11 +1,9 @@
 //! What a peer may take of us.
 
 use crate::config::Config;
+use crate::wire::head_limits::HeadLimits;
 use std::time::Duration;
 
-/// What a front may add to a head that it has accepted: `Via`, `Forwarded`-like and link fields.
-const LINK_FIELDS: usize = 32;
-const LINK_HEAD: usize = 4096;
 /// A client that asks one thing after the other asks the next within this time.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -40,12 +38,13 @@ pub struct ServerLimits {
 impl ServerLimits {
     /// For clients.
     pub fn of(config: &Config) -> ServerLimits {
+        let HeadLimits { bytes: head, fields } = config.limits.of_heads();
         ServerLimits {
             idle: config.timeouts.idle,
             header: config.timeouts.header,
             stall: Some(config.timeouts.client_silence),
-            head: config.limits.head.try_into().unwrap_or(usize::MAX),
-            fields: config.limits.fields,
+            head,
+            fields,
             streams: config.limits.streams,
             half_close: true,
             copies: 2,
@@ -56,7 +55,7 @@ impl ServerLimits {
     /// For a front on the link.
     pub fn of_link(config: &Config) -> ServerLimits {
         let limits = ServerLimits::of(config);
-        let (head, fields) = (limits.head.saturating_add(LINK_HEAD), limits.fields.saturating_add(LINK_FIELDS));
+        let HeadLimits { bytes: head, fields } = config.limits.of_heads().on_link();
         ServerLimits { stall: None, half_close: false, copies: 3, farewell: Duration::ZERO, head, fields, ..limits }
     }
     pub(super) fn sweep(&self) -> Duration {

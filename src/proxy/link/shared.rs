@@ -41,8 +41,8 @@ pub struct Shared {
 
 impl Shared {
     pub fn new(config: &Config, counters: Arc<FrontCounters>, via: [http::HeaderValue; 3]) -> Rc<Shared> {
-        let bounds = Bounds { bytes: config.limits.head as usize + 4096, fields: config.limits.fields + 32 };
-        let http = http1::ClientLimits::of(bounds);
+        let head = config.limits.of_heads().on_link();
+        let http = http1::ClientLimits::of(Bounds { bytes: head.bytes, fields: head.fields });
         let write = RefCell::new(Vec::with_capacity(2048));
         let (limits, timeouts, cluster) = (config.limits.clone(), config.timeouts.clone(), config.cluster.clone());
         Rc::new(Shared {
