@@ -4,8 +4,7 @@ use super::CacheNode;
 use super::ask::{Ask, Asker};
 use crate::net::http1::Upload;
 use crate::net::serve::{ClientBody, Interim};
-use crate::wire::field::FieldId;
-use crate::wire::{hop, list, via};
+use crate::wire::{hop, via};
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body::Body;
@@ -13,9 +12,9 @@ use http_body::Body;
 /// The fields of a request to the origin, and its body.
 pub fn outgoing(node: &CacheNode, ask: &Ask, body: Option<ClientBody>) -> (HeaderMap, Option<Box<Upload>>) {
     let upload = body.map(|body| {
-        let chunked = body.size_hint().exact().is_none();
+        let (chunked, expects) = (body.size_hint().exact().is_none(), body.expects());
         let mut upload = Box::new(Upload::new(Box::pin(body), chunked));
-        if list::has_token(&ask.head.headers, FieldId::Expect, "100-continue") {
+        if expects {
             upload.hold_back(node.config.timeouts.expect_continue);
         }
         upload

@@ -3,8 +3,7 @@
 use crate::net::http1::Upload;
 use crate::net::serve::ClientBody;
 use crate::wire::length::BodyLength;
-use http::Version;
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body::Body;
 
@@ -16,9 +15,7 @@ pub fn framing(request: &Parts, body: &ClientBody) -> (BodyLength, bool) {
         return (if said { BodyLength::Sized(0) } else { BodyLength::None }, false);
     }
     let framing = body.size_hint().exact().map_or(BodyLength::Chunked, BodyLength::Sized);
-    let expects = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    let expect = request.version > Version::HTTP_10 && request.headers.get_all(EXPECT).iter().any(expects);
-    (framing, expect)
+    (framing, body.expects())
 }
 
 pub fn of(body: ClientBody, framing: BodyLength) -> Option<Box<Upload>> {

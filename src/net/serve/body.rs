@@ -98,6 +98,12 @@ impl ClientBody {
         self
     }
 
+    /// Whether the client waits for `100 Continue` before it sends it (RFC 9110 section 10.1.1): the first poll that finds none
+    /// of it asks for it.
+    pub fn expects(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.expects)
+    }
+
     /// What sends interim responses to this request.
     pub fn interim(&self) -> Interim {
         self.interim.clone()

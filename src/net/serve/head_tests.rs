@@ -89,6 +89,7 @@ fn a_head_says_what_becomes_of_its_connection() {
     assert!(of("1.1", "Connection: upgrade\r\nUpgrade: x\r\n").upgrade);
     assert!(!of("1.1", "Connection: upgrade\r\n").upgrade && !of("1.1", "Upgrade: x\r\n").upgrade);
     assert!(of("1.1", "Expect: 100-Continue\r\n").expects && !of("1.0", "Expect: 100-continue\r\n").expects);
+    assert!(of("1.1", "Expect: x, 100-continue\r\n").expects && !of("1.1", "Expect: x\r\n").expects);
     assert!(of("1.1", "TE: gzip, trailers\r\n").trailers && !of("1.1", "TE: gzip\r\n").trailers);
 }
 

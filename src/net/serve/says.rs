@@ -85,7 +85,9 @@ impl Seen {
         match id {
             FieldId::ContentLength => self.length(value)?,
             FieldId::Connection => connection(value, says),
-            FieldId::Expect => says.expects |= !says.old && value.eq_ignore_ascii_case(b"100-continue"),
+            FieldId::Expect => {
+                says.expects |= !says.old && list::split(value).any(|what| what.eq_ignore_ascii_case(b"100-continue"));
+            }
             FieldId::Te => {
                 says.trailers |= list::split(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
             }
