@@ -26,13 +26,17 @@ impl Said<'_> {
     /// As lines that go to a node.
     pub fn lines(self) -> Vec<u8> {
         let mut out = Vec::new();
+        self.write(&mut out);
+        out
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
         match self {
             Said::Lines(lines) => out.extend_from_slice(lines),
             Said::Map(headers) => {
-                headers.iter().for_each(|(name, value)| Said::line(name.as_str(), value.as_bytes(), &mut out));
+                headers.iter().for_each(|(name, value)| Said::line(name.as_str(), value.as_bytes(), out));
             }
         }
-        out
     }
 
     /// Appends a client's field to lines that go to a node as they are.
@@ -118,18 +122,11 @@ impl<'a> Request<'a> {
         let target = &self.key.url()[..self.key.url().len() - path];
         put(out, &[self.method.as_str().as_bytes(), b" ", target.as_bytes(), b" HTTP/1.1\r\n"]);
         field(out, b"host", self.key.authority().as_bytes());
-        match self.said {
-            Said::Lines(lines) => out.extend_from_slice(lines),
-            Said::Map(headers) => {
-                for (name, value) in headers.iter().filter(|(name, _)| !FieldId::has(name.as_str().as_bytes(), OURS)) {
-                    field(out, name.as_str().as_bytes(), value.as_bytes());
-                }
-            }
-        }
+        self.said.write(out);
         field(out, b"via", via.as_bytes());
         out.extend_from_slice(self.client);
         if let Some(introduction) = self.peer.and_then(|peer| peer.introduction.as_deref()) {
-            field(out, b"ringhold-peer", introduction.as_bytes());
+            field(out, link::PEER.as_str().as_bytes(), introduction.as_bytes());
         }
         if let Some(tenure) = self.tenure {
             put(out, &[link::OWNER.as_str().as_bytes(), b": "]);
