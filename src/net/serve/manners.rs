@@ -1,7 +1,7 @@
 //! PURE. What becomes of a connection after an answer (RFC 9112 sections 6.3, 9.3 and 9.6; RFC 9931).
 
 use super::says::Says;
-use super::written::{Shape, says_close};
+use super::written::{Shape, connection_line, says_close};
 use crate::wire::length::BodyLength;
 use http::header::CONTENT_LENGTH;
 use http::{StatusCode, response};
@@ -23,13 +23,9 @@ pub(super) fn ends(asked: &Says, standing: ConnStanding) -> bool {
 
 /// Has a head that ends at `end` of `out`, and says nothing of its connection, say what has to be said.
 pub(super) fn say(asked: &Says, close: bool, end: usize, out: &mut Vec<u8>) {
-    let line: &[u8] = match (close, asked.old) {
-        (true, _) => b"connection: close\r\n",
-        (false, true) => b"connection: keep-alive\r\n",
-        (false, false) => return,
-    };
+    let line = connection_line(close, asked.old);
     // Before the empty line.
-    if let Some(at) = end.checked_sub(2).filter(|at| *at <= out.len()) {
+    if let Some(at) = end.checked_sub(2).filter(|at| !line.is_empty() && *at <= out.len()) {
         out.splice(at..at, line.iter().copied());
     }
 }

@@ -49,15 +49,21 @@ pub(super) fn write_head(answer: &response::Parts, shape: Shape, date: Option<&[
         BodyLength::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         _ => {}
     }
-    if !closes {
-        out.extend_from_slice(b"connection: close\r\n");
-    } else if keep {
-        out.extend_from_slice(b"connection: keep-alive\r\n");
-    }
+    out.extend_from_slice(connection_line(!closes, keep));
     if let Some(date) = date.filter(|_| !dated) {
         field(out, b"date", date);
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The line that says what becomes of the connection, where one is needed. `close`: it ends; `keep`: HTTP/1.0 is told that it does
+/// not.
+pub(super) fn connection_line(close: bool, keep: bool) -> &'static [u8] {
+    match (close, keep) {
+        (true, _) => b"connection: close\r\n",
+        (false, true) => b"connection: keep-alive\r\n",
+        (false, false) => b"",
+    }
 }
 
 #[cfg(test)]
