@@ -129,6 +129,8 @@ pub fn client_name(said: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::wire::field::{FieldId, Traits};
+
     #[test]
     fn what_is_said_of_a_client_is_understood() {
         for (local, name, line) in [
@@ -150,12 +152,29 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_the_link_begins_with_the_prefix() {
-        let all = [super::CLIENT, super::REACH, super::PEER, super::OWNER, super::AGE, super::ASKER];
-        let more = [super::TELLER, super::PINNED, super::LENGTH, super::FAULT];
-        for name in all.iter().chain(&more) {
-            assert!(name.as_str().starts_with(super::PREFIX), "{name}");
+    fn every_field_of_the_link_is_one_for_who_reads_heads() {
+        let all = [
+            (super::CLIENT, FieldId::LinkClient),
+            (super::REACH, FieldId::LinkReach),
+            (super::PEER, FieldId::LinkPeer),
+            // Nobody looks for it.
+            (super::PADDING, FieldId::LinkOther),
+            (super::PINNED, FieldId::LinkPinned),
+            (super::OWNER, FieldId::LinkOwner),
+            (super::AGE, FieldId::LinkAge),
+            (super::ASKER, FieldId::LinkAsker),
+            (super::TELLER, FieldId::LinkTeller),
+            (super::LENGTH, FieldId::LinkLength),
+            (super::FAULT, FieldId::LinkFault),
+        ];
+        for (name, id) in &all {
+            assert_eq!(FieldId::of(name.as_str().as_bytes()), *id, "{name}");
+            assert!(name.as_str().starts_with(super::PREFIX) && id.is(Traits::LINK), "{name}");
         }
+        for id in (0..FieldId::CODES as u8).map(FieldId::of_code).filter(|id| id.is(Traits::LINK)) {
+            assert!(all.iter().any(|(_, of)| *of == id), "{} is written by nobody", id.name());
+        }
+        assert_eq!(super::REACH_LINE, format!("{}: {}\r\n", super::REACH, super::LOCAL).as_bytes());
     }
 
     #[test]
