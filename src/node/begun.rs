@@ -3,8 +3,8 @@
 
 use super::body::{Begun, NodeBody, PartsRest, Patience, SMALL};
 use crate::wire::fault::{Blame, Fault};
-use crate::wire::link;
 use crate::wire::status::proxy_status;
+use crate::wire::{length, link};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
 use http_body::Body;
@@ -37,7 +37,7 @@ pub async fn begin(
         return Ok(response);
     }
     let (mut head, body) = response.into_parts();
-    let length = said_length(&head.headers).or(body.size_hint().exact());
+    let length = length::said(&head.headers).or(body.size_hint().exact());
     let (pieces, rest, sized) = (VecDeque::new(), PartsRest::More(Box::new(body)), length.is_some());
     let mut begun = Begun { pieces, gathered: 0, rest, sized, told };
     let patience = match otherwise {
@@ -60,10 +60,6 @@ pub async fn begin(
         head.headers.insert(link::LENGTH, HeaderValue::from(length));
     }
     Ok(Response::from_parts(head, NodeBody::Begun(begun)))
-}
-
-fn said_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Says how an answer ends before it begins (RFC 9209 section 2.3.2: not only for answers that we make).

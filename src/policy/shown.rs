@@ -5,6 +5,7 @@ use super::parts;
 use super::storable::{forbids, has_content};
 use super::targeted::Rules;
 use super::variants;
+use crate::wire::length;
 use crate::wire::view::RequestView;
 use http::header::HeaderValue;
 use http::{HeaderMap, Method, StatusCode, header, response};
@@ -36,7 +37,7 @@ impl Shown {
         }
         let selecting = variants::selecting(&res.headers, req.fields())?;
         let length = match status {
-            Some(_) => res.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok()),
+            Some(_) => length::said(&res.headers),
             None => parts::whole(&res.headers),
         };
         Some(Shown::stored(status, &res.headers, &selecting, length))

@@ -2,8 +2,7 @@
 
 use super::says::Says;
 use super::written::{Shape, connection_line, says_close};
-use crate::wire::length::BodyLength;
-use http::header::CONTENT_LENGTH;
+use crate::wire::length::{self, BodyLength};
 use http::{StatusCode, response};
 use http_body::SizeHint;
 
@@ -46,8 +45,7 @@ pub(super) fn settle(answer: &response::Parts, body: &SizeHint, asked: &Says, st
 
 /// Of an answer. What the service said in `Content-Length` counts, then what its body knows of itself.
 pub(super) fn body_length(answer: &response::Parts, body: &SizeHint, asked: &Says) -> BodyLength {
-    let said = answer.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-    match (answer.status, said.or(body.exact())) {
+    match (answer.status, length::said(&answer.headers).or(body.exact())) {
         (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::SWITCHING_PROTOCOLS, _) => BodyLength::None,
         _ if asked.head || (asked.connect && answer.status.is_success()) => BodyLength::None,
         (_, Some(length)) => BodyLength::Sized(length),
