@@ -5,7 +5,7 @@ use super::ask::Ask;
 use super::fill::FillHead;
 use super::large;
 use super::origin::{OriginBody, OriginReply, OriginRequest};
-use super::outgoing::pass_on;
+use super::outgoing::{leads_around, pass_on};
 use super::settled::{Settled, Unstored, mark};
 use super::source::FillSource;
 use crate::clock;
@@ -71,10 +71,9 @@ impl Answered {
         Ok(Answered { outdone, ..answered })
     }
 
-    /// Not where it switches to a protocol that nobody asked for. Nor with what leads around us: an alternative service of an
-    /// https origin is one that its clients speak TLS with themselves (RFC 7838).
+    /// Not where it switches to a protocol that nobody asked for. Nor with what leads around us.
     pub fn asked_for(mut self, ask: &Ask) -> Result<Answered, Fault> {
-        if ask.is_secure() {
+        if leads_around(ask.key.url().as_bytes()) {
             self.head.headers.remove(header::ALT_SVC);
         }
         if self.head.status == StatusCode::SWITCHING_PROTOCOLS && ask.hop.upgrade.is_none() {

@@ -22,7 +22,13 @@ pub fn outgoing(node: &CacheNode, ask: &Ask, body: Option<ClientBody>) -> (Heade
     (outgoing_fields(node, ask), upload)
 }
 
-/// Nothing in it leads around us, as nothing does in a final answer of an https origin ([`super::answered`]).
+/// Whether `Alt-Svc` in the answer of this URL's origin would lead around us, and so does not go on: an alternative service of an
+/// https origin is one that its clients speak TLS with themselves (RFC 7838).
+pub fn leads_around(url: &[u8]) -> bool {
+    url.starts_with(b"https:")
+}
+
+/// Nothing in it leads around us, whichever the URL.
 pub fn pass_on(interim: &Interim, status: StatusCode, mut headers: HeaderMap) {
     headers.remove(header::ALT_SVC);
     hop::strip(&mut headers);

@@ -114,7 +114,7 @@ impl NodePass {
     /// The answer as it is to be written, where it is certainly not to be stored.
     fn message(&self, origins: &Head<&[u8]>, reach: Reach, content: &[u8]) -> Option<Message> {
         let node = &self.node;
-        if origins.fields.names_alternative() && self.text.starts_with(b"https:") {
+        if origins.fields.names_alternative() && super::outgoing::leads_around(&self.text) {
             return None;
         }
         let why = policy::forbidden(&node.rules, origins.status, origins.fields.cache_control()?)?;
