@@ -47,7 +47,7 @@ pub fn ignore_harmless() {
     }
 }
 
-/// SIGTERM and SIGINT begin the shutdown; the second one ends the process at once.
+/// SIGTERM and SIGINT begin the shutdown; the second one ends the process at once, where a person may have sent it.
 pub fn watch(ending: Ending) -> Result<Shutdown, StartError> {
     let (trigger, shutdown) = Shutdown::channel();
     let (ready, registered) = mpsc::channel();
@@ -88,9 +88,17 @@ fn until_ended(ending: Ending, trigger: &Trigger, ready: &Ready) -> io::Result<(
             Ending::OnTerminate => tracing::debug!("{name}"),
         }
         trigger.begin();
-        let name = next(&mut terminate, &mut interrupt, ending).await;
-        tracing::warn!("{name} again: ended at once");
-        std::process::exit(IMPATIENT)
+        loop {
+            let name = next(&mut terminate, &mut interrupt, ending).await;
+            match ending {
+                Ending::OnAnySignal => {
+                    tracing::warn!("{name} again: ended at once");
+                    std::process::exit(IMPATIENT);
+                }
+                // To the whole group, and by the parent: systemd does so by default. What holds up the end is cut by the parent.
+                Ending::OnTerminate => tracing::debug!("{name} again"),
+            }
+        }
     })
 }
 

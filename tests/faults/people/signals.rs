@@ -102,3 +102,33 @@ fn clients_that_ask_one_thing_after_the_other_are_told_the_last_answer_when_a_fr
     });
     assert!(cluster.exit_status().is_none_or(|status| status.success()));
 }
+
+/// As systemd does by default (`KillMode=control-group`): to the front and its nodes at once, and the front tells its nodes as well.
+#[test]
+fn a_sigterm_to_the_whole_group_lets_finish_what_is_under_way_and_the_disks_end_in_order() {
+    let (origin, gate) = (Origin::start(), Gate::default());
+    let setup = Setup::default().nodes(2).set("disk", "size", "64MiB").set("disk", "path", "disk");
+    let mut cluster = setup.set("access", "open", vec!["127.0.0.1/32"]).start();
+    until_true("the disks are on", PATIENCE, || cluster.metric("ringhold_node_disk_state") >= 4);
+    let held = gate.clone();
+    origin.on("/*", move |x| {
+        held.wait()?;
+        x.reply(200, "Cache-Control: max-age=600\r\n", "page")
+    });
+    let mut clients: Vec<_> = (0..6).map(|_| cluster.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.request("GET", &origin.url(&format!("/{n}")), "", b"").unwrap();
+        origin.until_asked(&format!("/{n}"), 1);
+    }
+    kill_process_group(Pid::from_raw(cluster.pid() as i32).unwrap(), Signal::TERM).unwrap();
+    until_true("the front ends", PATIENCE, || cluster.said().contains("SIGTERM"));
+    until_true("it takes no more clients", PATIENCE, || std::net::TcpStream::connect(cluster.proxy).is_err());
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.response("GET").unwrap().text(), "page");
+    }
+    until_true("the front ends", 2 * PATIENCE, || cluster.exit_status().is_some());
+    for node in ["n1", "n2"] {
+        assert!(!cluster.folder().join("disk").join(node).join("mark").exists(), "{node}: {}", cluster.said());
+    }
+}
