@@ -35,6 +35,8 @@ use tokio::time::{sleep, timeout};
 
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(250);
+/// Of the time that there is for the end this part is for what waits to be written then.
+const LAST: u32 = 4;
 /// While a new journal is written, a part of it is due so often.
 const PART: Duration = Duration::from_millis(2);
 /// Between two notes of the time in the journal.
@@ -254,11 +256,15 @@ impl Tier {
 
     /// Waits until what was taken away outlives this process, or (`durable`) a power cut; false where it may not.
     pub async fn settled(&self, durable: bool) -> bool {
+        self.settled_within(durable, self.limit).await
+    }
+
+    async fn settled_within(&self, durable: bool, limit: Duration) -> bool {
         let noted = self.noted.get();
         // What the next process validates anyway need not be written. A purge is not done by that.
         let is_kept = || !durable && (self.distrusted.borrow().load(Ordering::Acquire) || self.kept.get() >= noted);
         let is_read = || self.disk.borrow().is_read();
-        if is_kept() || !self.until(self.limit, || is_kept() || is_read()).await || is_kept() {
+        if is_kept() || !self.until(limit, || is_kept() || is_read()).await || is_kept() {
             return is_kept();
         }
         if self.tickets.borrow().len() >= TICKETS {
@@ -270,7 +276,7 @@ impl Tier {
         self.tickets.borrow_mut().insert(ticket, (noted, waits));
         self.disk.borrow_mut().settle(ticket, durable);
         self.send();
-        let kept = timeout(self.limit, told).await;
+        let kept = timeout(limit, told).await;
         if kept.is_err() {
             self.tickets.borrow_mut().remove(&ticket);
             self.late(&self.trouble.writes, "its journal is not written in time");
@@ -399,6 +405,8 @@ impl Tier {
 
     /// Writes what memory alone has, as far as there is time, and then that all is in order.
     pub async fn finish(&self, all: impl Iterator<Item = Arc<Entry>>, time: Duration) {
+        let begun = tick();
+        let left = || time.saturating_sub(tick().since(begun));
         let flush = async {
             // The variants of a URL come one after the other.
             let mut of = None;
@@ -412,7 +420,7 @@ impl Tier {
                     continue;
                 }
                 while self.try_put(hash, &entry, None) == Err(Skipped::Behind) {
-                    if !self.settled(false).await {
+                    if !self.settled_within(false, left()).await {
                         return;
                     }
                     sleep(PART).await;
@@ -420,14 +428,15 @@ impl Tier {
             }
         };
         // What was told while the journal is still read is to be written too.
-        if !self.until(time, || self.disk.borrow().is_read()).await {
+        if !self.until(left(), || self.disk.borrow().is_read()).await {
             return;
         }
         self.disk.borrow_mut().ends();
-        let _ = timeout(time, flush).await;
+        // What it has put by then is to be written as well.
+        let _ = timeout(left() - left() / LAST, flush).await;
         self.disk.borrow_mut().finish(clock::now());
         self.send();
-        if timeout(self.limit.max(Duration::from_millis(250)), self.ended.notified()).await.is_err() {
+        if timeout(left().max(self.limit).max(LOOK), self.ended.notified()).await.is_err() {
             tracing::warn!("disk: {} did not end in order", self.folder.display());
         }
     }

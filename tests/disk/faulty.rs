@@ -1,6 +1,6 @@
 //! Loaded before the program (`LD_PRELOAD`): reads, writes and syncs of a disk's files fail, hang or take long, as the file that
-//! `RINGHOLD_FAULTS` names says at that moment: `read 5` (an errno), `write 30`, `read hang`, `sync slow`; of one kind of files
-//! alone: `body write hang`. Built by rustc alone.
+//! `RINGHOLD_FAULTS` names says at that moment: `read 5` (an errno), `write 30`, `read hang`, `sync slow`, `sync slow 400` (in
+//! milliseconds); of one kind of files alone: `body write hang`. Built by rustc alone.
 
 use std::ffi::{c_int, c_long, c_void};
 use std::time::Duration;
@@ -31,11 +31,13 @@ fn fault(fd: c_int, what: &str) -> Option<c_int> {
         let said = said.strip_prefix(kind).unwrap_or(said).trim();
         match said.strip_prefix(what)?.trim() {
             "hang" => std::thread::sleep(Duration::from_millis(5)),
-            "slow" => {
-                std::thread::sleep(SLOW);
-                return None;
-            }
-            errno => return errno.parse().ok(),
+            said => match said.strip_prefix("slow") {
+                Some(long) => {
+                    std::thread::sleep(long.trim().parse().map_or(SLOW, Duration::from_millis));
+                    return None;
+                }
+                None => return said.parse().ok(),
+            },
         }
     }
 }

@@ -116,3 +116,40 @@ fn a_body_that_the_disk_does_not_go_on_with_breaks_off_after_disk_body_and_not_a
     });
     assert_eq!(origin.count("/large"), 1);
 }
+
+#[test]
+fn a_disk_that_is_slow_at_the_end_has_the_time_for_that_and_ends_in_order() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("a_disk_that_is_slow_at_the_end", "there is no rustc that builds a library");
+    };
+    let setup = with_disk(1).set("disk", "admit", "second").set("timeouts", "disk", "100ms");
+    let (origin, mut cluster) = (counting(KEEP), setup.start_by(&calls.prefix()));
+    until_on(&cluster);
+    let urls: Vec<String> = (0..8).map(|n| origin.url(&format!("/{n}"))).collect();
+    urls.iter().for_each(|url| assert_eq!(cluster.get(url).status, 200));
+    assert_eq!(cluster.metric("ringhold_node_disk_objects"), 0, "memory alone has them");
+    calls.begin("sync slow 600");
+    cluster.terminate(Signal::TERM);
+    calls.end();
+    assert!(!cluster.folder().join("disk/n1/mark").exists(), "{}", cluster.said());
+    assert!(!cluster.said().contains("did not end in order"), "{}", cluster.said());
+    let cluster = cluster.restart();
+    until_on(&cluster);
+    urls.iter().for_each(|url| assert!(is_from_disk(&cluster.get(url)), "{url}"));
+}
+
+#[test]
+fn a_start_goes_on_where_the_disk_was_so_that_restarts_do_not_fill_it() {
+    let (origin, mut cluster) = (counting(KEEP), with_disk(1).start());
+    let mut urls = Vec::new();
+    for n in 0..10 {
+        until_on(&cluster);
+        urls.push(origin.url(&format!("/{n}")));
+        assert_eq!(cluster.get(&urls[n]).status, 200);
+        cluster = cluster.restart();
+    }
+    until_on(&cluster);
+    urls.iter().for_each(|url| assert!(is_from_disk(&cluster.get(url)), "{url}"));
+    let segments = fs::read_dir(cluster.folder().join("disk/n1")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(segments.filter(|path| path.extension().is_some_and(|kind| kind == "seg")).count(), 1);
+}

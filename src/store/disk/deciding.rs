@@ -122,9 +122,9 @@ impl Disk {
     /// What was found in the folder, but for what has been taken away since.
     pub fn adopt(&mut self, found: Recovered) {
         let Some(meanwhile) = self.meanwhile.take() else { return };
-        let Recovered { index, segments, bodies, next, lineage, journal, .. } = found;
+        let Recovered { index, segments, bodies, active, next, lineage, journal, .. } = found;
         (self.index, self.segments, self.next, self.lineage, self.journal) = (index, segments, next, lineage, journal);
-        self.bodies = bodies;
+        (self.bodies, self.active) = (bodies, active);
         for id in meanwhile.gone {
             if self.index.remove(id).is_some() {
                 self.bodies.loosen(id);

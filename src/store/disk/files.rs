@@ -8,7 +8,7 @@
 use super::block::{ReadBlock, is_cached, read_block, unit_of};
 use crate::lack::is_our_lack;
 use crate::private;
-use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, fadvise, fallocate, openat, unlinkat};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, fadvise, fallocate, ftruncate, openat, unlinkat};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::collections::HashMap;
 use std::fmt;
@@ -79,6 +79,8 @@ pub trait Files: Send + Sync + 'static {
     fn list(&self) -> io::Result<Vec<(FileName, u64)>>;
     /// Makes a file anew, empty, and takes room for `length` bytes.
     fn create(&self, name: FileName, length: u64) -> io::Result<()>;
+    /// Gives back the room that was taken for it beyond this length, which is not below its own.
+    fn shorten(&self, name: FileName, length: u64) -> io::Result<()>;
     fn open(&self, name: FileName) -> io::Result<Self::Open>;
     fn write_to(&self, file: &Self::Open, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// As much as is there, up to the length of `into`.
@@ -323,6 +325,10 @@ impl Files for Folder {
             self.keep(name, PageCache::Through, &Arc::new(file));
         }
         Ok(())
+    }
+
+    fn shorten(&self, name: FileName, length: u64) -> io::Result<()> {
+        Ok(ftruncate(self.file(name, PageCache::Through)?, length)?)
     }
 
     fn open(&self, name: FileName) -> io::Result<Arc<File>> {

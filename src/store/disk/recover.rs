@@ -6,7 +6,7 @@ use super::files::{FileName, Files};
 use super::index::{Id, Index};
 use super::journal::{self, Frame, JournalScan, SumSeed};
 use super::mark::{Ended, FolderMark};
-use super::place::IndexSlot;
+use super::place::{IndexSlot, UNIT, room};
 use super::writer::{DiskWriter, Journal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -48,6 +48,8 @@ pub struct Recovered {
     pub index: Index,
     pub segments: BTreeMap<u64, Segment>,
     pub bodies: Bodies,
+    /// The segment that is gone on with, and how far it is taken.
+    pub active: Option<(u64, u64)>,
     /// The number of the next segment.
     pub next: u64,
     pub lineage: u64,
@@ -67,7 +69,7 @@ type Opened<F> = (DiskWriter<F>, Arc<FolderMark<F>>, Recovered);
 pub fn open<F: Files>(files: Arc<F>, opening: &Opening, marked: impl FnOnce()) -> io::Result<Opened<F>> {
     let (mark, ended) = FolderMark::take(files.clone(), opening.machine)?;
     marked();
-    let Replayed { mut found, seed, end, damaged, dropped } = replayed(&*files, opening)?;
+    let Replayed { mut found, seed, end, damaged, dropped, short } = replayed(&*files, opening)?;
     found.doubted = match ended {
         _ if seed.is_none() => None,
         _ if damaged => Some("its journal is damaged"),
@@ -88,6 +90,11 @@ pub fn open<F: Files>(files: Arc<F>, opening: &Opening, marked: impl FnOnce()) -
         None => rewritten(&*files, &found, seed, opening)?,
     };
     tidy(&*files, &found, &journal)?;
+    for number in short.iter().filter(|number| found.active.is_none_or(|(active, _)| active != **number)) {
+        if let Some(segment) = found.segments.get(number) {
+            files.shorten(FileName::Segment(*number), segment.length)?;
+        }
+    }
     found.journal = journal.end();
     let mark = Arc::new(mark);
     Ok((DiskWriter::new(files, journal, opening.reserve, mark.clone()), mark, found))
@@ -102,6 +109,8 @@ pub struct Replayed {
     pub damaged: bool,
     /// Segments that there is no room for any more.
     dropped: Vec<u64>,
+    /// And those that will never be as long as they were to be.
+    short: Vec<u64>,
 }
 
 /// What the newest journal says, where it ends, and whether it is damaged. Without its header nothing is known: an older one
@@ -115,7 +124,8 @@ pub fn replayed(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     let after = there.keys().filter_map(numbers).max().map_or(1, |number| number.saturating_add(1));
     let mut found = Recovered { lineage: opening.lineage, next: after, ..Recovered::default() };
     let newest = there.keys().filter(|name| matches!(name, FileName::Journal(_))).max().copied();
-    let nothing = |found| Ok(Replayed { found, seed: None, end: 0, damaged: false, dropped: Vec::new() });
+    let nothing =
+        |found| Ok(Replayed { found, seed: None, end: 0, damaged: false, dropped: Vec::new(), short: Vec::new() });
     let Some(name) = newest else {
         let was_used = there.keys().any(|name| matches!(name, FileName::Segment(_)));
         found.emptied = was_used.then_some("its journal is gone");
@@ -146,24 +156,52 @@ pub fn replayed(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
         }
         is_whole && slot.is_some() && segments.contains_key(&body.segment(next))
     });
+    // All but the newest are full, as far as they will ever be; and it is gone on with where it still has room for what it was to be.
+    let newest = found.segments.last_key_value().map(|(number, segment)| (*number, segment.length));
+    let mut short = Vec::new();
+    for (number, segment) in &mut found.segments {
+        let filled = there.get(&FileName::Segment(*number)).copied().unwrap_or(0).next_multiple_of(UNIT);
+        if filled < segment.length {
+            segment.length = filled;
+            short.push(*number);
+        }
+    }
+    let taken = |found: &Recovered| found.segments.values().map(|s| s.length).sum::<u64>() + found.bodies.bytes();
+    if let Some((number, whole)) = newest
+        && let Some(segment) = found.segments.get_mut(&number)
+    {
+        let filled = std::mem::replace(&mut segment.length, whole);
+        if taken(&found) <= opening.room {
+            found.active = Some((number, filled));
+        } else if let Some(segment) = found.segments.get_mut(&number) {
+            segment.length = filled;
+        }
+    }
     // It may be smaller than it was: the oldest go, before anything is looked for.
     let mut dropped = Vec::new();
-    let taken = |found: &Recovered| found.segments.values().map(|s| s.length).sum::<u64>() + found.bodies.bytes();
     while taken(&found) > opening.room
         && let Some((number, _)) = found.segments.pop_first()
     {
         found.bodies.retain(|body| body.segment(next) != number);
         dropped.push(number);
     }
-    let segments = &found.segments;
+    let (segments, active) = (&found.segments, &mut found.active);
     let is_there = |slot: IndexSlot| segments.get(&slot.segment(next)).is_some_and(|s| slot.at() < s.length);
-    found.index.update(|_, slot| is_there(slot).then_some(slot));
+    found.index.update(|_, slot| {
+        // After a power cut a file may be shorter than what its journal names.
+        if let Some((number, filled)) = active
+            && *number == slot.segment(next)
+        {
+            *filled = (*filled).max(slot.at() + room(slot.length()));
+        }
+        is_there(slot).then_some(slot)
+    });
     // A number that an old record may name has another body never.
     found.bodies.number_from(opening.now);
     if replay.time > opening.now.saturating_add(SLACK) {
         found.doubted = Some("the clock was set back");
     }
-    Ok(Replayed { found, seed: Some(seed), end: scan.end(), damaged: scan.damaged, dropped })
+    Ok(Replayed { found, seed: Some(seed), end: scan.end(), damaged: scan.damaged, dropped, short })
 }
 
 fn scan(files: &impl Files, name: FileName, seed: SumSeed, mut heed: impl FnMut(Frame)) -> io::Result<JournalScan> {

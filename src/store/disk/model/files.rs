@@ -161,6 +161,11 @@ impl Files for Model {
         Ok(())
     }
 
+    fn shorten(&self, name: FileName, length: u64) -> io::Result<()> {
+        self.state().reserved.insert(name, length);
+        Ok(())
+    }
+
     fn write(&self, name: FileName, at: u64, bytes: &[u8]) -> io::Result<()> {
         let state = self.state();
         if state.failing == Some(name) {

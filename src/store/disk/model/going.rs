@@ -60,3 +60,37 @@ fn a_record_that_is_written_once_more_is_found_before_and_after_its_segment_has_
     rig.disk.forget(hash_of_it);
     assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), None);
 }
+
+#[test]
+fn a_start_goes_on_in_the_segment_that_was_begun_however_the_process_before_ended() {
+    let mut rig = Rig::new(16 * SMALL);
+    for n in 0..40 {
+        put(&mut rig, n, n);
+        rig.work();
+        rig = if n % 2 == 0 { rig.again() } else { rig.finish().again() };
+    }
+    assert_eq!(segments(&rig).len(), 1);
+    (0..40).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
+}
+
+#[test]
+fn on_a_disk_that_is_made_smaller_what_has_room_stays_and_what_was_taken_in_advance_is_given_back() {
+    let (mut rig, smaller) = (Rig::new(16 * SMALL), SMALL);
+    (0..9).for_each(|n| put(&mut rig, n, n));
+    rig.work();
+    assert!(rig.files.bytes() > smaller);
+    let files = rig.finish().files;
+    let mut rig = Rig::open(files, smaller, 1, NOW);
+    (0..9).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
+    assert!(rig.files.bytes() < smaller, "{}", rig.files.bytes());
+    put(&mut rig, 9, 9);
+    rig.work();
+    let mut rig = rig.again();
+    (0..10).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
+    assert_eq!(segments(&rig).len(), 2, "the old one is not gone on with");
+}
+
+fn segments(rig: &Rig) -> Vec<FileName> {
+    let all = rig.files.list().unwrap().into_iter().map(|(name, _)| name);
+    all.filter(|name| matches!(name, FileName::Segment(_))).collect()
+}
