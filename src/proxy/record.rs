@@ -3,11 +3,16 @@
 use super::accesslog::{LogLine, LogSink};
 use super::link::Shared;
 use super::outcome::{AnswerEnd, AnswerSource, CacheResult, Outcome, Verdict};
-use crate::net::serve::Interim;
+use super::worker::Client;
+use crate::net::serve::{Interim, RequestHead};
 use crate::wire::fault::{Blame, Kind, Whose};
-use http::StatusCode;
+use http::{Method, StatusCode, Version};
 use std::any::Any;
+use std::borrow::Cow;
 use std::rc::Rc;
+
+/// In place of the method and the target of what was no request.
+const NONE: &[u8] = b"-";
 
 /// Follows a request to its end, and writes down what it was when dropped.
 pub struct Record {
@@ -20,8 +25,35 @@ pub struct Record {
     held: Option<Box<dyn Any>>,
 }
 
+impl Client {
+    /// Follows a request from now on.
+    pub fn record(&self, request: &http::request::Parts) -> Record {
+        self.follow(&request.method, request.version, || Cow::Owned(request.uri.to_string().into_bytes()))
+    }
+
+    /// The same by its head.
+    pub fn record_of(&self, request: &RequestHead<'_>) -> Record {
+        self.follow(request.method(), request.version(), || Cow::Borrowed(request.target()))
+    }
+
+    /// The same of what was no request.
+    pub fn record_of_none(&self) -> Record {
+        let method = Method::from_bytes(NONE).unwrap_or_default();
+        self.follow(&method, Version::default(), || Cow::Borrowed(NONE))
+    }
+
+    fn follow<'a>(&self, method: &Method, version: Version, target: impl FnOnce() -> Cow<'a, [u8]>) -> Record {
+        let line = |log: &Rc<LogSink>| (log.clone(), log.line(self.shown.as_ref(), method, version, &target()));
+        let mut record = Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line));
+        if self.inside.is_some() {
+            record.tls("hit");
+        }
+        record
+    }
+}
+
 impl Record {
-    pub fn new(shared: Rc<Shared>, line: Option<(Rc<LogSink>, Box<LogLine>)>) -> Record {
+    fn new(shared: Rc<Shared>, line: Option<(Rc<LogSink>, Box<LogLine>)>) -> Record {
         // Until there is an answer: the client did not stay for it.
         let verdict = Verdict {
             status: StatusCode::BAD_REQUEST,

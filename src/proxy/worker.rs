@@ -9,21 +9,18 @@ use super::https::inside::Inside;
 use super::https::interception::{Greeted, Interception};
 use super::link::{Endings, NodePool, Shared, Swept, TICK, Ties};
 use super::metrics::FrontCounters;
-use super::record::Record;
 use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Peer;
-use crate::net::serve::{Connections, RequestHead, ServerLimits, Sweeper};
+use crate::net::serve::{Connections, ServerLimits, Sweeper};
 use crate::net::shares::{ClientId, Seat};
 use crate::ring::HotKeys;
 use crate::wire::fault::Fault;
 use crate::wire::link as wire_link;
 use crate::wire::target::Key;
 use crate::{account, alloc, clock};
-use http::{Method, Version};
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -44,7 +41,7 @@ pub struct Worker {
     pub hot: Option<Arc<Hot>>,
     /// `None`: no https is answered for.
     pub https: Option<Arc<Interception>>,
-    log: Option<Rc<LogSink>>,
+    pub(super) log: Option<Rc<LogSink>>,
     membership: Membership,
     views: RefCell<tokio::sync::watch::Receiver<Arc<View>>>,
     routing: RefCell<Rc<Routing>>,
@@ -83,7 +80,7 @@ pub struct Client {
     /// What nodes are told of it ([`wire_link::client_line`]).
     pub said: Rc<[u8]>,
     /// As the log shows it, where there is one.
-    shown: Option<Arc<str>>,
+    pub(super) shown: Option<Arc<str>>,
     /// The host that it speaks TLS with, as it believes.
     pub inside: Option<Inside>,
     /// In that.
@@ -270,9 +267,6 @@ impl Drop for ClientPlace {
     }
 }
 
-/// In place of the method and the target of what was no request.
-const NONE: &[u8] = b"-";
-
 impl Client {
     pub fn new(worker: Rc<Worker>, peer: Peer, place: ClientPlace) -> Client {
         let shown = peer.addr.filter(|_| worker.log.is_some()).map(|addr| LogSink::client(addr.ip()));
@@ -313,31 +307,6 @@ impl Client {
         if self.inside.is_some() {
             self.ties.ending().come();
         }
-    }
-
-    /// Follows a request from now on.
-    pub fn record(&self, request: &http::request::Parts) -> Record {
-        self.follow(&request.method, request.version, || Cow::Owned(request.uri.to_string().into_bytes()))
-    }
-
-    /// The same by its head.
-    pub fn record_of(&self, request: &RequestHead<'_>) -> Record {
-        self.follow(request.method(), request.version(), || Cow::Borrowed(request.target()))
-    }
-
-    /// The same of what was no request.
-    pub fn record_of_none(&self) -> Record {
-        let method = Method::from_bytes(NONE).unwrap_or_default();
-        self.follow(&method, Version::default(), || Cow::Borrowed(NONE))
-    }
-
-    fn follow<'a>(&self, method: &Method, version: Version, target: impl FnOnce() -> Cow<'a, [u8]>) -> Record {
-        let line = |log: &Rc<LogSink>| (log.clone(), log.line(self.shown.as_ref(), method, version, &target()));
-        let mut record = Record::new(self.worker.shared.clone(), self.worker.log.as_ref().map(line));
-        if self.inside.is_some() {
-            record.tls("hit");
-        }
-        record
     }
 
     /// What `X-Forwarded-For` is to say.
