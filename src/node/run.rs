@@ -137,8 +137,9 @@ async fn serve(options: Options, shutdown: Shutdown) -> Result<(), StartError> {
     // What is still in flight has been so since the end began.
     connections.drained(drain.saturating_sub(tick().since(begun))).await;
     if let (Some(disk), Some(caring)) = (&node.disk, caring) {
-        super::large::flush(&node, drain.saturating_sub(tick().since(begun))).await;
-        disk.finish(node.store.all(), drain.saturating_sub(tick().since(begun))).await;
+        let left = || drain.saturating_sub(tick().since(begun));
+        super::large::flush(&node, left() / 2).await;
+        disk.finish(node.store.all(), left()).await;
         caring.abort();
     }
     sweeping.abort();
