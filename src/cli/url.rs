@@ -34,14 +34,17 @@ fn purged(answer: &Value) -> String {
     let names =
         |list: &Value| list.as_array().map_or(&[][..], |all| all).iter().map(text).collect::<Vec<_>>().join(", ");
     let (key, held) = (text(&answer["key"]), names(&answer["held"]));
-    let was = if held.is_empty() { "nothing was stored".to_owned() } else { format!("was stored on {held}") };
+    let missed = answer["missed"].as_array().map_or(&[][..], |all| all);
+    let was = match held.is_empty() {
+        false => format!("was stored on {held}"),
+        true if missed.is_empty() && answer["unsure"].is_null() => "nothing was stored".to_owned(),
+        true => "it is not known whether anything was stored".to_owned(),
+    };
     let mut lines = vec![format!("{key}: {was}")];
-    lines.push(format!("purged on: {}", names(&answer["done"])));
-    let fronts = names(&answer["fronts"]);
-    if !fronts.is_empty() {
-        lines.push(format!("fronts that have dropped their copies: {fronts}"));
-    }
-    for missed in answer["missed"].as_array().map_or(&[][..], |all| all) {
+    let told = [("purged on", "done"), ("fronts that have dropped their copies", "fronts")];
+    let told = told.map(|(what, name)| (what, names(&answer[name])));
+    lines.extend(told.iter().filter(|(_, who)| !who.is_empty()).map(|(what, who)| format!("{what}: {who}")));
+    for missed in missed {
         lines.push(format!("missed by {}: {}", text(&missed["id"]), text(&missed["why"])));
     }
     lines.extend(["unsure", "detail"].iter().filter(|name| !answer[**name].is_null()).map(|name| text(&answer[*name])));
@@ -62,6 +65,14 @@ mod tests {
         let lines = "http://h/: was stored on n1\npurged on: n1\nfronts that have dropped their copies: f2\n\
                      missed by n2: it is down\nn2 validates";
         assert_eq!(purged(&partly), lines);
+        for unknown in [
+            json!({"done": ["n2"], "missed": [{"id": "n1", "why": "it is down"}]}),
+            json!({"missed": [], "unsure": "x"}),
+        ] {
+            let said = purged(&unknown);
+            assert!(said.contains("it is not known whether anything was stored"), "{said}");
+            assert_eq!(said.contains("purged on: "), unknown["done"].is_array(), "{said}");
+        }
         assert!(purged(&json!({})).contains("nothing was stored"));
     }
 }

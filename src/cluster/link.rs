@@ -8,6 +8,7 @@ use crate::net::{descriptors, prove, web};
 use crate::wire::link as wire;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use tokio::time::{sleep, timeout};
 
 /// The largest answer that is read: far more than any control answer has.
 const MAX_ANSWER: usize = 1 << 20;
+/// So much of what a node says is passed on where it refuses.
+const WHY: usize = 200;
 
 /// Why a node did not answer.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub enum LinkTrouble {
     /// The answer is not what a node says.
     Odd(String),
     Late(Duration),
+    /// It was heard, and refused.
+    Refused(StatusCode, Bytes),
 }
 
 /// How the nodes of a cluster are reached: with its secrets. Cheap to clone.
@@ -138,7 +143,7 @@ impl LinkTrouble {
     pub fn turns_away(&self) -> bool {
         match self {
             LinkTrouble::Io(e) => prove::turns_away(e),
-            LinkTrouble::Odd(_) => true,
+            LinkTrouble::Odd(_) | LinkTrouble::Refused(..) => true,
             LinkTrouble::Late(_) => false,
         }
     }
@@ -146,7 +151,7 @@ impl LinkTrouble {
     /// It will be the same the next time: something is set up wrong.
     pub fn is_lasting(&self) -> bool {
         match self {
-            LinkTrouble::Odd(_) => true,
+            LinkTrouble::Odd(_) | LinkTrouble::Refused(..) => true,
             LinkTrouble::Io(e) => matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidData),
             LinkTrouble::Late(_) => false,
         }
@@ -165,8 +170,23 @@ impl fmt::Display for LinkTrouble {
             LinkTrouble::Io(e) => e.fmt(f),
             LinkTrouble::Odd(what) => f.write_str(what),
             LinkTrouble::Late(limit) => write!(f, "no answer within {limit:?}"),
+            LinkTrouble::Refused(status, body) => {
+                let (status, why) = (status.as_u16(), why(body));
+                let why = if why.is_empty() { why } else { format!(": {why}") };
+                write!(f, "it answered with status {status}{why}")
+            }
         }
     }
+}
+
+/// Its reason: of a JSON object the `why`, else the first line.
+fn why(body: &[u8]) -> String {
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let text = match said.as_ref().and_then(|said| said["why"].as_str()) {
+        Some(why) => why.into(),
+        None => String::from_utf8_lossy(body),
+    };
+    text.lines().next().unwrap_or_default().chars().take(WHY).collect()
 }
 
 impl std::error::Error for LinkTrouble {}

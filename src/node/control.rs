@@ -34,10 +34,10 @@ pub async fn serve(node: &Rc<CacheNode>, request: Request<ClientBody>, vouched: 
         (&Method::GET, "/metrics") => json(StatusCode::OK, &metrics(node)),
         (&Method::GET, "/cache") => with_key(&request, |key| stored(node, key)),
         (&Method::GET, "/explain") => explain(node, &request).await,
-        (&Method::DELETE, "/cache") => {
-            let response = with_key(&request, |key| purge(node, key));
-            kept(node, response).await
-        }
+        (&Method::DELETE, "/cache") => match key_of(&request) {
+            Ok(key) => purge(node, &key).await,
+            Err((status, why)) => answer::text(status, why),
+        },
         (&Method::POST, "/invalidate") => invalidate(node, request).await,
         // Whom it names is believed what he answers.
         (&Method::POST, "/adopt") if vouched => adopt::serve(node, request).await,
@@ -124,21 +124,16 @@ fn describe(entry: &Entry) -> Value {
     })
 }
 
-fn purge(node: &CacheNode, key: &Key) -> Response<NodeBody> {
+/// It outlives a power cut, or is not said to be done. `purged`: there was something.
+async fn purge(node: &CacheNode, key: &Key) -> Response<NodeBody> {
     let purged = node.invalidate(key);
     add(&node.counters.purged, u64::from(purged));
-    json(StatusCode::OK, &json!({"purged": purged}))
-}
-
-/// A purge outlives a power cut, or it is not said to be done.
-async fn kept(node: &CacheNode, response: Response<NodeBody>) -> Response<NodeBody> {
     match &node.disk {
-        Some(disk) if response.status().is_success() && !disk.settled(true).await => {
-            let what =
-                "purged, but not from what the disk may bring back at the next start: it cannot be written now\n";
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, what)
+        Some(disk) if !disk.settled(true).await => {
+            let why = "purged, but not from what the disk may bring back at the next start: it cannot be written now";
+            json(StatusCode::SERVICE_UNAVAILABLE, &json!({"purged": purged, "why": why}))
         }
-        _ => response,
+        _ => json(StatusCode::OK, &json!({"purged": purged})),
     }
 }
 
@@ -182,11 +177,15 @@ impl NodeNews {
 }
 
 fn with_key(request: &Request<ClientBody>, then: impl FnOnce(&Key) -> Response<NodeBody>) -> Response<NodeBody> {
+    key_of(request).map_or_else(|(status, why)| answer::text(status, why), |key| then(&key))
+}
+
+fn key_of(request: &Request<ClientBody>) -> Result<Key, (StatusCode, String)> {
     let query = request.uri().query().unwrap_or("");
     let url = query.split('&').find_map(|pair| pair.strip_prefix("url=")).map(crate::wire::percent::decode);
     match url.as_deref().map(Key::parse) {
-        Some(Ok(key)) => then(&key),
-        Some(Err(fault)) => answer::text(fault.status, format!("{}\n", fault.detail)),
-        None => answer::text(StatusCode::BAD_REQUEST, "the query needs url=…\n"),
+        Some(Ok(key)) => Ok(key),
+        Some(Err(fault)) => Err((fault.status, format!("{}\n", fault.detail))),
+        None => Err((StatusCode::BAD_REQUEST, "the query needs url=…\n".to_owned())),
     }
 }

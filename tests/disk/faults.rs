@@ -210,6 +210,25 @@ fn a_file_system_that_is_read_only_is_named_and_memory_has_to_do() {
     assert_eq!(cluster.manage("DELETE", &format!("/v1/cache?url={url}"), "").status, 202);
 }
 
+#[test]
+fn a_purge_that_the_disk_cannot_keep_says_all_the_same_whether_something_was_stored() {
+    // Where the folder is to be there is a file.
+    let prefix = ["sh", "-c", "touch disk && exec \"$@\"", "sh"].map(str::to_owned);
+    let (origin, cluster) = (counting(KEEP), with_disk(1).start_by(&prefix));
+    until_true("it goes without a disk", PATIENCE, || cluster.said().contains("set [disk] path"));
+    let url = origin.url("/page");
+    cluster.get(&url);
+    assert!(cluster.get(&url).is_hit());
+    let (file, admin) = (cluster.file().display().to_string(), cluster.admin.to_string());
+    let purge = || cluster::run(cluster.folder(), &["purge", &url, "--config", &file, "--admin", &admin]);
+    for was in ["was stored on n1\n", "it is not known whether anything was stored\n"] {
+        let (code, said) = purge();
+        assert!(code == Some(3) && said.contains(was), "{was}: {said}");
+        let why = "missed by n1: it answered with status 503: purged, but not from what the disk may bring back";
+        assert!(said.contains(why) && !said.contains("purged on"), "{said}");
+    }
+}
+
 /// None at all, and none but for those that it closes itself.
 #[test]
 fn a_node_without_a_free_descriptor_misses_what_it_cannot_open_and_its_disk_has_not_failed() {

@@ -23,8 +23,6 @@ const NODES: Duration = Duration::from_millis(350);
 const LIMIT: Duration = Duration::from_secs(1);
 /// So often at least it is looked which fronts are there.
 const LOOK: Duration = Duration::from_secs(10);
-/// So much of what a node says is passed on where it refuses.
-const WHY: usize = 200;
 /// So many nodes that have left are told at the same time.
 const FAREWELLS: usize = 16;
 
@@ -68,7 +66,7 @@ fn say_goodbye(cluster: &Arc<ControlPlane>, farewells: &Arc<Semaphore>, what: &[
 pub struct Purged {
     /// Nodes.
     pub done: Vec<String>,
-    /// Of these, the ones that had something stored.
+    /// Nodes that had something stored, as far as they have said so: also one that has purged it, but not for good.
     pub held: Vec<String>,
     /// Other fronts that have dropped their copies.
     pub fronts: Vec<String>,
@@ -85,6 +83,17 @@ pub struct Purged {
 impl Purged {
     fn heard(&mut self, node: &Node, said: &[u8]) {
         self.done.push(node.id.clone());
+        self.noted(node, said);
+    }
+
+    fn missed(&mut self, node: &Node, why: String, trouble: &LinkTrouble) {
+        self.missed.push((node.id.clone(), why));
+        if let LinkTrouble::Refused(_, said) = trouble {
+            self.noted(node, said);
+        }
+    }
+
+    fn noted(&mut self, node: &Node, said: &[u8]) {
         let said: Option<serde_json::Value> = serde_json::from_slice(said).ok();
         if said.is_some_and(|said| said["purged"] == true) {
             self.held.push(node.id.clone());
@@ -161,7 +170,7 @@ impl ControlPlane {
                 Ok(said) => purged.heard(&node, &said),
                 Err(trouble) => {
                     self.health.missed(&node, Some(std::slice::from_ref(what)));
-                    purged.missed.push((node.id.clone(), trouble.to_string()));
+                    purged.missed(&node, trouble.to_string(), &trouble);
                 }
             }
         }
@@ -178,7 +187,7 @@ impl ControlPlane {
             match result {
                 Ok(said) => purged.heard(&node, &said),
                 Err(trouble) if trouble.is_refusal() => {}
-                Err(trouble) => purged.missed.push((node.id.clone(), format!("it has left: {trouble}"))),
+                Err(trouble) => purged.missed(&node, format!("it has left: {trouble}"), &trouble),
             }
         }
     }
@@ -209,10 +218,5 @@ pub async fn everywhere(
 
 async fn ask(link: &Link, node: &Node, method: Method, path: &str) -> Result<Bytes, LinkTrouble> {
     let (status, body) = link.call(node, method, path, None, LIMIT).await?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    let why: String = String::from_utf8_lossy(&body).lines().next().unwrap_or_default().chars().take(WHY).collect();
-    let (status, why) = (status.as_u16(), if why.is_empty() { why } else { format!(": {why}") });
-    Err(LinkTrouble::Odd(format!("it answered with status {status}{why}")))
+    if status.is_success() { Ok(body) } else { Err(LinkTrouble::Refused(status, body)) }
 }
