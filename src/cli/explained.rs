@@ -127,7 +127,9 @@ fn on_disk(answer: &Value) -> String {
         let (bytes, since) = (text(&disk["bytes"]), ago(disk["since"].as_u64().unwrap_or(0)));
         let validated = why.map(|why| format!(". It is validated before it is answered with: {why}"));
         let validated = validated.unwrap_or_default();
-        return format!("It lies {place}: {bytes} bytes of a segment that was begun {since} ago{validated}.");
+        let file =
+            disk["file_bytes"].as_u64().map(|bytes| format!(", and a file of {bytes} bytes")).unwrap_or_default();
+        return format!("It lies {place}: {bytes} bytes of a segment that was begun {since} ago{file}{validated}.");
     }
     match why {
         Some(why) => format!("It is not on disk: {why}."),
@@ -198,6 +200,11 @@ mod tests {
                 there("y".into()),
                 false,
                 "It lies on disk alone, until this asked for it: 640 bytes of a segment that was begun 3 h ago. It is validated before it is answered with: y.",
+            ),
+            (
+                json!({"there": true, "bytes": 256, "file_bytes": 3_000_391, "since": 75}),
+                false,
+                "It lies on disk alone, until this asked for it: 256 bytes of a segment that was begun 75 s ago, and a file of 3000391 bytes.",
             ),
         ] {
             assert_eq!(said(disk, in_memory), expected);

@@ -44,3 +44,19 @@ fn it_says_where_something_lies_and_why_it_is_validated_or_not_written() {
     let said = explained(&cluster, &page);
     assert!(said.contains("It is validated before it is answered with: this node was away"), "{said}");
 }
+
+#[test]
+fn it_counts_the_file_that_has_a_large_body() {
+    const LENGTH: u64 = 3_000_000;
+    let (origin, cluster) = (Origin::start(), with_disk(1).start());
+    until_on(&cluster);
+    origin.on("/large", |x| {
+        x.begin_sized(KEEP, LENGTH)?;
+        x.noise(7, LENGTH)
+    });
+    let url = origin.url("/large");
+    assert_eq!(cluster.get(&url).body.len() as u64, LENGTH);
+    large::until_a_file(&cluster, 1);
+    let (said, blocks) = (explained(&cluster, &url), LENGTH.div_ceil(64 << 10));
+    assert!(said.contains(&format!(", and a file of {} bytes.", LENGTH + 8 * blocks)), "{said}");
+}

@@ -39,13 +39,14 @@ impl Tier {
             return json!({"state": state.name(), "there": false, "why": why});
         }
         match self.disk.borrow().account(key.hash()) {
-            DiskAccount::There { bytes, begun, slot, is_written } => {
+            DiskAccount::There { bytes, file, begun, slot, is_written } => {
                 let validate = slot.has(IndexSlot::DOUBTFUL);
                 json!({
                     "state": state.name(),
                     "there": true,
                     "written": is_written,
                     "bytes": bytes,
+                    "file_bytes": file,
                     "since": now.millis_since(begun) / 1000,
                     "validate": validate,
                     "why": validate.then(|| self.why_doubtful(slot, now)),

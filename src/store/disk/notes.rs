@@ -37,8 +37,9 @@ pub enum Pending {
 /// What people want to know of a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskAccount {
-    /// Its newest record, which takes so many bytes of a segment that was begun then; or will, when it is written.
-    There { bytes: u64, begun: Timestamp, slot: IndexSlot, is_written: bool },
+    /// Its newest record, which takes so many bytes of a segment that was begun then; or will, when it is written. `file`:
+    /// bytes of the one that has its body.
+    There { bytes: u64, file: Option<u64>, begun: Timestamp, slot: IndexSlot, is_written: bool },
     /// And why, where it came not long ago.
     Absent(Option<Skipped>),
 }

@@ -1,6 +1,7 @@
 //! PURE. What is told of the disk.
 
 use super::*;
+use crate::store::disk::apart::length_of_file;
 
 impl Disk {
     /// URLs whose newest record is written: what a kill leaves. Of what waits to be written it leaves nothing.
@@ -37,6 +38,7 @@ impl Disk {
         let segment = self.segments.get(&slot.segment(self.next));
         let begun = Timestamp(segment.map_or(0, |segment| segment.begun));
         let is_written = !matches!(self.pending.get(&slot.place()), Some(Pending::Entry(..)));
-        DiskAccount::There { bytes: slot.length(), begun, slot, is_written }
+        let file = self.bodies.at(id, slot.place()).map(|body| length_of_file(body.length));
+        DiskAccount::There { bytes: slot.length(), file, begun, slot, is_written }
     }
 }

@@ -35,6 +35,9 @@ fn a_large_body_is_there_after_a_kill_and_one_that_was_not_whole_leaves_nothing(
     let mut rig = rig.again();
     assert_eq!((rig.found, rig.bodies()), ((None, None), (1, 1)));
     assert_eq!(stored(&mut rig, 1), Some((1, false)));
+    let account = rig.disk.account(hash(url(1).as_bytes()));
+    let DiskAccount::There { bytes, file, .. } = account else { panic!("{account:?}") };
+    assert!(bytes < 1000 && file == Some(LARGE as u64 + 16), "a sum for each block: {account:?}");
     let mut rig = rig.finish().again();
     assert_eq!((rig.found, stored(&mut rig, 1)), ((None, None), Some((1, false))));
 }
