@@ -472,4 +472,8 @@ fn without_a_disk_nothing_is_written_and_check_says_what_one_takes() {
     let (code, said) = check(&["--disk", "5"]);
     assert!(code == Some(2) && said.contains("at least \"1MiB\""), "{said}");
     assert!(!folder.path().join("disk").exists());
+    fs::write(folder.path().join("disk"), "").unwrap();
+    let (code, said) = check(&["--disk", "20MiB"]);
+    assert!(code == Some(0) && said.contains("warning: ") && said.contains("set it to a folder"), "{said}");
+    assert!(!said.contains("are free"), "{said}");
 }

@@ -10,7 +10,7 @@ pub enum Done {
     Partly,
 }
 
-/// Why a client command failed: one line.
+/// Why a client command failed: a line for each reason, mostly one.
 #[derive(Debug)]
 pub struct CommandFailure(pub String);
 

@@ -1,12 +1,14 @@
 //! What works, but hardly as it was meant: said at the start and by `check`, and nothing is refused for it.
 
 use super::address::is_loopback;
-use super::model::{Access, Address, CacheConfig, Config, HttpsConfig, NodePlace, Timeouts};
+use super::model::{self, Address, CacheConfig, Config, HttpsConfig, NodeConfig, NodePlace, Timeouts};
 use super::units::{KIB, MIB};
 use super::zookeeper::is_local;
 use crate::wire::https::HostEntry;
 use crate::wire::https::name::Name;
 use ipnet::IpNet;
+use rustix::fs::Access;
+use rustix::io::Errno;
 use std::fmt;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
@@ -54,16 +56,17 @@ impl Config {
 
     /// What the disks of the nodes that it runs may take; `None`: they have none.
     pub fn disks(&self) -> Option<Disks> {
-        let (nodes, each) = (self.spawned(), self.disk.size);
-        (nodes > 0 && each > 0).then(|| Disks { nodes, each, path: self.disk.path.clone() })
+        let (each, path) = (self.disk.size, self.disk.path.clone());
+        let folders: Vec<PathBuf> = self.spawned().map(|node| path.join(&node.id)).collect();
+        (!folders.is_empty() && each > 0).then_some(Disks { folders, each, path })
     }
 
-    fn spawned(&self) -> u64 {
-        self.nodes.iter().filter(|node| node.place == NodePlace::Spawn).count() as u64
+    fn spawned(&self) -> impl Iterator<Item = &NodeConfig> {
+        self.nodes.iter().filter(|node| node.place == NodePlace::Spawn)
     }
 
     fn memory(&self) -> Option<String> {
-        let spawned = self.spawned();
+        let spawned = self.spawned().count() as u64;
         let wanted = spawned.saturating_mul(self.cache.memory).saturating_add(self.hot.memory);
         let system = rustix::system::sysinfo();
         let there = system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)));
@@ -94,7 +97,8 @@ impl Config {
 /// The disks of several nodes.
 #[derive(Debug)]
 pub struct Disks {
-    nodes: u64,
+    /// A node's each.
+    folders: Vec<PathBuf>,
     /// Bytes of one.
     each: u64,
     path: PathBuf,
@@ -102,14 +106,25 @@ pub struct Disks {
 
 impl Disks {
     fn all(&self) -> u64 {
-        self.nodes.saturating_mul(self.each)
+        (self.folders.len() as u64).saturating_mul(self.each)
     }
 
     /// Where the folder is, or would be.
     fn free(&self) -> Option<u64> {
-        let there = self.path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
-        let file_system = there.filter(|path| path.exists()).find_map(|path| rustix::fs::statvfs(path).ok())?;
+        let file_system = there(&self.path).find_map(|path| rustix::fs::statvfs(path).ok())?;
         Some(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+    }
+
+    /// Where a node would write, or have its folder made, and may not.
+    fn unwritable(&self) -> Option<(&Path, Errno)> {
+        self.folders.iter().find_map(|folder| {
+            let there = there(folder).next()?;
+            let may = match there.is_dir() {
+                true => rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK),
+                false => Err(Errno::NOTDIR),
+            };
+            Some((there, may.err()?))
+        })
     }
 
     fn taken(&self) -> u64 {
@@ -119,6 +134,17 @@ impl Disks {
     }
 
     fn conflict(&self) -> Option<String> {
+        if let Some((there, cause)) = self.unwritable() {
+            let cure = match cause {
+                Errno::ROFS => "mount its file system for writing, or name another folder",
+                Errno::NOTDIR => "set it to a folder",
+                _ => "let the user that ringhold runs as write there, or name another folder",
+            };
+            let there = there.display();
+            return Some(format!(
+                "[disk] path: nothing can be written in {there} ({cause}), so there is no disk; {cure}"
+            ));
+        }
         let free = self.free()?.saturating_add(self.taken());
         (free < self.all()).then(|| {
             let (all, path, free) = (size(self.all()), self.path.display(), size(free));
@@ -130,12 +156,18 @@ impl Disks {
 impl fmt::Display for Disks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (each, all, path) = (size(self.each), size(self.all()), self.path.display());
-        write!(f, "disk: {} x {each} = {all} in {path}", self.nodes)?;
-        match self.free() {
+        write!(f, "disk: {} x {each} = {all} in {path}", self.folders.len())?;
+        match self.free().filter(|_| self.unwritable().is_none()) {
             Some(free) => write!(f, ", where {} are free", size(free)),
             None => Ok(()),
         }
     }
+}
+
+/// What there is of a path: it, or what it would be in, and all above that.
+fn there(path: &Path) -> impl Iterator<Item = &Path> {
+    let all = path.ancestors().map(|path| if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    all.filter(|path| path.exists())
 }
 
 fn cache(cache: &CacheConfig) -> Vec<String> {
@@ -158,7 +190,7 @@ fn cache(cache: &CacheConfig) -> Vec<String> {
     [("memory", cache.memory), ("in_flight", cache.in_flight)].into_iter().filter_map(above).collect()
 }
 
-fn access(access: &Access, listen: &[SocketAddr]) -> Vec<String> {
+fn access(access: &model::Access, listen: &[SocketAddr]) -> Vec<String> {
     let mut all = Vec::new();
     if let Some(net) = access.open.iter().find(|net| swallows_what_is_guarded(net)) {
         all.push(format!(

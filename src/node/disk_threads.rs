@@ -126,6 +126,11 @@ fn folder(path: &Path, id: &str, told: &Receiver<Told>, news: &UnboundedSender<N
                 )
             }
             Err(Denied::NotPrivate) => format!("{shown} is not a folder of this user's alone: chmod 700 and chown it"),
+            Err(Denied::NoFolder) => {
+                format!(
+                    "{shown} is a link, or no folder: remove it, or set [disk] path to where the folders themselves are"
+                )
+            }
             Err(Denied::System(cause)) => cure(path, &cause),
         };
         _ = news.send(News::Denied(why));
@@ -138,6 +143,7 @@ fn cure(path: &Path, cause: &io::Error) -> String {
     let cure = match cause.kind() {
         io::ErrorKind::PermissionDenied => "let the user that ringhold runs as write there, or set [disk] path",
         io::ErrorKind::ReadOnlyFilesystem => "mount its file system for writing, or set [disk] path",
+        io::ErrorKind::NotADirectory => "what it is to be in is no folder: set [disk] path to one",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some room there",
         // No file waits so: a thread cannot be started.
         io::ErrorKind::WouldBlock => {

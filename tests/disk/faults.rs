@@ -229,6 +229,52 @@ fn a_purge_that_the_disk_cannot_keep_says_all_the_same_whether_something_was_sto
     }
 }
 
+#[test]
+fn a_folder_that_may_only_be_read_is_shown_and_verified_and_check_warns_of_it() {
+    let test = "a_folder_that_may_only_be_read_is_shown_and_verified_and_check_warns_of_it";
+    if !has_mounts() {
+        return tools::left_out(test, "no mount namespace can be made here");
+    }
+    let (origin, mut cluster) = (counting(KEEP), with_disk(1).start());
+    until_on(&cluster);
+    let url = origin.url("/page");
+    cluster.get(&url);
+    until_written(&cluster, &url);
+    cluster.terminate(Signal::TERM);
+    let (folder, file) = (cluster.folder().to_owned(), cluster.file().display().to_string());
+    let script = "mount --bind disk disk && mount -o remount,bind,ro disk && exec \"$@\"";
+    let run = |words: &str| {
+        let words = [words.split(' ').collect(), vec!["--config", &file]].concat();
+        cluster::run_after(&["unshare", "-m", "sh", "-c", script, "sh"], &folder, &words)
+    };
+    for (words, code, what) in [
+        ("disk show", 0, "n1: 1 URLs (0 to be validated)"),
+        ("disk verify", 0, "n1: 1 URLs have a whole record, 0 have not"),
+        ("disk wipe n1", 1, "mount its file system for writing"),
+        ("check", 0, "nothing can be written in "),
+    ] {
+        let (ended, said) = run(words);
+        assert!(ended == Some(code) && said.contains(what) && !said.contains("are free"), "{words}: {said}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_a_link_is_named_and_the_others_are_shown() {
+    let (origin, mut cluster) = (counting(KEEP), with_disk(2).start());
+    until_on(&cluster);
+    cluster.get(&origin.url("/page"));
+    cluster.terminate(Signal::TERM);
+    let (folder, file) = (cluster.folder().to_owned(), cluster.file().display().to_string());
+    let [n1, there] = ["disk/n1", "there"].map(|name| folder.join(name));
+    fs::rename(&n1, &there).unwrap();
+    std::os::unix::fs::symlink(&there, &n1).unwrap();
+    let (code, said) = cluster::run(&folder, &["disk", "show", "--config", &file]);
+    assert!(code == Some(1) && said.contains("n2: "), "{said}");
+    assert!(said.contains(&format!("{}: it is a link, or no folder", n1.display())), "{said}");
+    let cluster = cluster.again();
+    until_true("the node says so", PATIENCE, || cluster.said().contains("n1 is a link, or no folder: remove it"));
+}
+
 /// None at all, and none but for those that it closes itself.
 #[test]
 fn a_node_without_a_free_descriptor_misses_what_it_cannot_open_and_its_disk_has_not_failed() {

@@ -202,7 +202,12 @@ impl Setup {
 
 /// Runs the program to its end (which must come): its exit code and what it said.
 pub fn run(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut child = command(folder, arguments).spawn().expect("ringhold starts");
+    run_after(&[], folder, arguments)
+}
+
+/// See [`command_after`].
+pub fn run_after(prefix: &[&str], folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut child = command_after(prefix, folder, arguments).spawn().expect("ringhold starts");
     let begun = Instant::now();
     let status = loop {
         match child.try_wait().expect("one may wait for one's own child") {

@@ -123,6 +123,8 @@ enum PageCache {
 pub struct Folder {
     path: PathBuf,
     folder: File,
+    /// What its files are open for.
+    access: OFlags,
     open: Mutex<OpenFiles>,
     /// Its file system has not said yet that it cannot read without waiting.
     reads_at_once: AtomicBool,
@@ -145,6 +147,8 @@ pub enum Denied {
     Foreign(String),
     /// Others may look into it, or it is another user's.
     NotPrivate,
+    /// It is a link, or a file.
+    NoFolder,
     System(io::Error),
 }
 
@@ -157,41 +161,51 @@ impl From<io::Error> for Denied {
 impl Folder {
     /// Makes it where it is not there. `id`: the node's.
     pub fn open(path: &Path, id: &str) -> Result<Folder, Denied> {
-        private::make_folder(path)?;
-        let folder = Folder::there(path)?.locked(OFlags::CREATE)?;
-        belongs_to(&open_at(&folder.folder, "id", OFlags::RDWR | OFlags::CREATE)?, id)?;
-        Ok(folder)
-    }
-
-    /// One that is there, for whoever is no node; and whether it is ours until it is dropped. Else a node has it.
-    pub fn inspected(path: &Path) -> Result<(Folder, bool), Denied> {
-        match Folder::there(path)?.locked(OFlags::empty()) {
-            Ok(folder) => Ok((folder, true)),
-            Err(Denied::InUse) => Ok((Folder::there(path)?, false)),
-            Err(denied) => Err(denied),
+        private::make_folder(path).map_err(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => Denied::NoFolder,
+            _ => Denied::System(cause),
+        })?;
+        let folder = Folder::there(path, OFlags::RDWR)?;
+        let lock = open_at(&folder.folder, "lock", OFlags::RDWR | OFlags::CREATE)?;
+        if !private::lock(&lock)? {
+            return Err(Denied::InUse);
         }
+        belongs_to(&open_at(&folder.folder, "id", OFlags::RDWR | OFlags::CREATE)?, id)?;
+        Ok(Folder { _lock: Some(lock), ..folder })
     }
 
-    fn there(path: &Path) -> Result<Folder, Denied> {
+    /// One that is there, to be read or emptied by whoever is no node; and whether it is ours until it is dropped. Else a node
+    /// has it.
+    pub fn inspected(path: &Path) -> Result<(Folder, bool), Denied> {
+        let folder = Folder::there(path, OFlags::RDONLY)?;
+        let lock = match open_at(&folder.folder, "lock", OFlags::RDWR) {
+            // What may only be read can be locked too, but on NFS.
+            Err(cause) if may_only_be_read(&cause) => open_at(&folder.folder, "lock", OFlags::RDONLY)?,
+            lock => lock?,
+        };
+        let is_ours = private::lock(&lock)?;
+        Ok((Folder { _lock: is_ours.then_some(lock), ..folder }, is_ours))
+    }
+
+    fn there(path: &Path, access: OFlags) -> Result<Folder, Denied> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| match cause {
+            Errno::NOTDIR | Errno::LOOP => Denied::NoFolder,
+            _ => Denied::System(cause.into()),
+        })?;
+        let folder = File::from(folder);
         if !private::is_own_folder(&folder.metadata()?) {
             return Err(Denied::NotPrivate);
         }
         let (open, reads_at_once) = (Mutex::default(), AtomicBool::new(true));
         let (unit, long) = (AtomicU64::new(UNASKED), AtomicU64::new(0));
-        Ok(Folder { path: path.to_owned(), folder, open, reads_at_once, unit, long, _lock: None })
-    }
-
-    fn locked(self, flags: OFlags) -> Result<Folder, Denied> {
-        let lock = open_at(&self.folder, "lock", OFlags::RDWR | flags)?;
-        if private::lock(&lock)? { Ok(Folder { _lock: Some(lock), ..self }) } else { Err(Denied::InUse) }
+        Ok(Folder { path: path.to_owned(), folder, access, open, reads_at_once, unit, long, _lock: None })
     }
 
     /// Those of bodies are many, and each is whoever's that reads or writes it.
     fn file(&self, name: FileName, by: PageCache) -> io::Result<Arc<File>> {
         let flags = match by {
-            PageCache::Through => OFlags::RDWR,
+            PageCache::Through => self.access,
             PageCache::Past => OFlags::RDONLY | OFlags::DIRECT,
         };
         if let FileName::Body(_) = name {
@@ -278,6 +292,10 @@ fn let_go(open: &mut OpenFiles) -> bool {
     let before = open.len();
     open.retain(|(name, _), _| !matches!(name, FileName::Segment(_)));
     open.len() < before
+}
+
+fn may_only_be_read(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
 /// Where it is nobody's yet, it is this node's from now on.

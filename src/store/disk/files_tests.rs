@@ -75,3 +75,16 @@ fn what_cannot_be_read_past_the_page_cache_is_read_through_it() {
     let refused = read_block(&folder.file(name, PageCache::Through).unwrap(), 0, u64::MAX, 4096).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::OutOfMemory);
 }
+
+#[test]
+fn a_folder_that_is_a_link_or_a_file_is_none() {
+    let base = tempfile::tempdir().unwrap();
+    let [folder, link, file] = ["n1", "n2", "n3"].map(|name| base.path().join(name));
+    drop(Folder::open(&folder, "n1").unwrap());
+    std::os::unix::fs::symlink(&folder, &link).unwrap();
+    fs::write(&file, "").unwrap();
+    for path in [link, file] {
+        assert!(matches!(Folder::open(&path, "n1"), Err(Denied::NoFolder)), "{}", path.display());
+        assert!(matches!(Folder::inspected(&path), Err(Denied::NoFolder)), "{}", path.display());
+    }
+}
