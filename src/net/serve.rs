@@ -46,5 +46,5 @@ pub use outlive::outlive;
 pub use payload::Payload;
 pub use says::Noted;
 pub use service::{ByRequest, Finished, Service, ServiceRequest, ServiceStep};
-pub use sweep::Sweeper;
+pub use sweep::{Sweeper, Waited};
 pub use words::{speak as refuse, text as text_of_refusal};

@@ -4,7 +4,7 @@ use super::thread::{Arrival, Errand, Handle};
 use super::worker::ClientPlace;
 use crate::net::drain::Shutdown;
 use crate::net::listen::{Listener, Peer, Stream};
-use crate::net::serve::refuse;
+use crate::net::serve::{Waited, refuse};
 use crate::net::shares::{ClientId, Seat, Seats, Taken};
 use crate::wire::fault::{Fault, Kind};
 use http::StatusCode;
@@ -71,7 +71,7 @@ async fn seat(workers: &[Handle], seats: &Seats, source: ClientId) -> Option<Sea
 
 /// Of this client's, or of all. False: none is idle.
 async fn close_longest_idle(workers: &[Handle], of: Option<ClientId>) -> bool {
-    let mut longest: Option<(Duration, &Handle)> = None;
+    let mut longest: Option<(Waited, &Handle)> = None;
     for worker in workers {
         let (tell, told) = oneshot::channel();
         _ = worker.arrivals.send(Errand::LongestIdle(of, tell));

@@ -5,13 +5,12 @@ use super::service::{self, FrontService};
 use super::worker::{Client, ClientPlace, Start, Worker, sweep, watch_health, watch_views};
 use crate::alloc;
 use crate::net::listen::{Detached, Peer};
-use crate::net::serve::ByRequest;
+use crate::net::serve::{ByRequest, Waited};
 use crate::net::shares::ClientId;
 use crate::net::trust;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Duration;
 use std::{io, thread};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
@@ -26,8 +25,8 @@ pub struct Arrival {
 /// What the acceptor asks of a worker.
 pub enum Errand {
     Serve(Arrival),
-    /// How long the connection of this client (or of all) has been idle that has been so for longest.
-    LongestIdle(Option<ClientId>, oneshot::Sender<Option<Duration>>),
+    /// How the connection of this client (or of all) has waited that is the next to give way.
+    LongestIdle(Option<ClientId>, oneshot::Sender<Option<Waited>>),
     CloseLongestIdle(Option<ClientId>),
 }
 

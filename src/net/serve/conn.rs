@@ -248,6 +248,7 @@ impl<S: Service> ServerConn<'_, S> {
             Read::TooFewSlots => return First::Refused(HeadRefusal::TooManyFields),
             Read::Refused(why) => return First::Refused(why),
         };
+        self.watch.state().asks();
         self.watch.state().head_is_complete();
         let (length, start) = (head.bytes().len(), out.len());
         let Ok(room) = held::wait(self.watch.source(), length, limits.copies) else {

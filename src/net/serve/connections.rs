@@ -4,7 +4,7 @@ use super::conn::connection;
 use super::end::ConnEnd;
 use super::http2;
 use super::service::Service;
-use super::sweep::Sweeper;
+use super::sweep::{Sweeper, Waited};
 use crate::net::listen::Stream;
 use crate::net::shares::ClientId;
 use std::cell::{Cell, RefCell};
@@ -40,7 +40,7 @@ impl Connections {
     }
 
     /// See [`Sweeper::longest_idle`].
-    pub fn longest_idle(&self, of: Option<ClientId>) -> Option<Duration> {
+    pub fn longest_idle(&self, of: Option<ClientId>) -> Option<Waited> {
         self.0.sweeper.longest_idle(of)
     }
 

@@ -22,6 +22,8 @@ pub(super) struct ConnState {
     head: AtomicBool,
     /// The socket belongs to a tunnel now.
     tunnel: AtomicBool,
+    /// Something of a request has come on it, now or before.
+    has_asked: AtomicBool,
     /// Something has moved since the sweeper last looked.
     moved: AtomicBool,
     /// Of our answers, bytes may not be written.
@@ -147,12 +149,21 @@ impl ConnState {
         match self.phase() {
             ServerPhase::Idle => {
                 self.head.store(true, Relaxed);
+                self.asks();
                 self.moved.store(true, Relaxed);
                 self.head_bytes.add(bytes);
             }
             ServerPhase::Head => self.head_bytes.add(bytes),
             ServerPhase::Busy | ServerPhase::Tunnel => {}
         }
+    }
+
+    pub(super) fn asks(&self) {
+        self.has_asked.store(true, Relaxed);
+    }
+
+    pub(super) fn has_asked(&self) -> bool {
+        self.has_asked.load(Relaxed)
     }
 
     pub(super) fn set_uploads(&self, uploads: bool) {
@@ -413,6 +424,7 @@ impl Half {
     /// The head of another may be coming.
     pub(super) fn beside(state: &Arc<ConnState>) -> Half {
         state.halves.store(state.halves.load(Relaxed) + 1, Relaxed);
+        state.asks();
         state.moved.store(true, Relaxed);
         Half(state.clone())
     }

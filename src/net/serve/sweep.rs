@@ -25,6 +25,9 @@ const SWEEP_MIN: Duration = Duration::from_millis(5);
 const SWEEP_MAX: Duration = Duration::from_millis(500);
 /// A head that takes longer may give way to another client.
 const HEAD: Duration = Duration::from_secs(1);
+/// The first request of who has come within this time is on its way, a few round trips off where the client is far: nobody can
+/// tell it from one that will not ask. It gives way after all others, as an end would take the place of its answer.
+const NEW: Duration = Duration::from_secs(1);
 /// So many are looked at for one that has not asked just now.
 const LOOKS: usize = 8;
 /// Nobody is cut who has taken something within this time, unless it is for so long that too much is held.
@@ -43,6 +46,22 @@ struct SweepCounts {
     entries: RefCell<Vec<Rc<SweepEntry>>>,
     draining: Cell<bool>,
     sums: Sums,
+}
+
+/// How a connection has waited: the greatest is the first to give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waited {
+    /// It has asked before, or would have by now ([`NEW`]).
+    is_known: bool,
+    long: Duration,
+}
+
+/// The least is the first to give way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Idle,
+    LateHead,
+    New,
 }
 
 /// What a connection has to do.
@@ -71,6 +90,7 @@ pub(super) struct SweepEntry {
     /// What the peer had not taken when a write was seen to wait.
     untaken: Cell<usize>,
     index: Cell<usize>,
+    came: Tick,
     since: Cell<Tick>,
     order: Cell<Order>,
     /// The process ends, and it may still be asked for something.
@@ -93,10 +113,11 @@ impl Sweeper {
         tokio::task::spawn_local(run(Rc::downgrade(&swept), shutdown));
         Sweeper(swept)
     }
-    /// How long the connection has waited that is the next to give way: of this client, or of all.
-    pub fn longest_idle(&self, of: Option<ClientId>) -> Option<Duration> {
+    /// How the connection has waited that is the next to give way: of this client, or of all.
+    pub fn longest_idle(&self, of: Option<ClientId>) -> Option<Waited> {
         let now = tick();
-        self.0.longest_idle(of, now).map(|entry| now.since(entry.since.get()))
+        let found = self.0.longest_idle(of, now);
+        found.map(|entry| Waited { is_known: !entry.is_new(now), long: now.since(entry.since.get()) })
     }
     /// Tells that connection to end. False: none waits.
     pub fn close_longest_idle(&self, of: Option<ClientId>) -> bool {
@@ -111,7 +132,7 @@ impl Sweeper {
 
 impl SweepPlace {
     fn new(swept: &Rc<SweepCounts>, conn: Option<Rc<SweepEntry>>, socket: RawFd, source: ClientId) -> SweepPlace {
-        let mut entries = swept.entries.borrow_mut();
+        let (mut entries, now) = (swept.entries.borrow_mut(), tick());
         let order = if swept.draining.get() { Order::Drain } else { Order::None };
         let entry = Rc::new(SweepEntry {
             state: Arc::default(),
@@ -121,7 +142,8 @@ impl SweepPlace {
             source,
             untaken: Cell::new(0),
             index: Cell::new(entries.len()),
-            since: Cell::new(tick()),
+            came: now,
+            since: Cell::new(now),
             order: Cell::new(order),
             bides: Cell::new(false),
             waker: RefCell::new(Waker::noop().clone()),
@@ -366,17 +388,27 @@ impl SweepEntry {
         }
     }
     /// The least is the first to give way; `None`: it does something.
-    fn patience(&self, now: Tick) -> Option<(bool, u64)> {
+    fn patience(&self, now: Tick) -> Option<(Turn, u64)> {
         if self.state.take_moved() {
             self.since.set(now);
         }
         let since = self.since.get();
-        let is_late = match self.state.phase() {
-            ServerPhase::Idle if self.state.is_flushed() && !self.state.write_waits() => false,
-            ServerPhase::Head if now.since(since) >= HEAD => true,
+        let turn = match self.state.phase() {
+            ServerPhase::Idle if self.state.is_flushed() && !self.state.write_waits() => {
+                if self.is_new(now) {
+                    Turn::New
+                } else {
+                    Turn::Idle
+                }
+            }
+            ServerPhase::Head if now.since(since) >= HEAD => Turn::LateHead,
             _ => return None,
         };
-        (self.order.get() != Order::GiveWay).then_some((is_late, since.0))
+        (self.order.get() != Order::GiveWay).then_some((turn, since.0))
+    }
+    /// Its first request may be on its way.
+    fn is_new(&self, now: Tick) -> bool {
+        !self.state.has_asked() && now.since(self.came) < NEW
     }
     /// Its next request has arrived and is about to be read.
     fn has_asked(&self) -> bool {

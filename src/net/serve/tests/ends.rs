@@ -188,3 +188,53 @@ fn a_connection_that_comes_while_draining_gets_one_chance_to_be_none() {
         assert_eq!(rest(&mut server.dial().await).await, "");
     });
 }
+
+/// Until one that has come could give way.
+async fn until_come(server: &Server) {
+    while server.connections.longest_idle(None).is_none() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn who_has_just_come_and_not_asked_yet_gives_way_after_all_others() {
+    run(async {
+        let server = Server::start(limits());
+        let mut fresh = server.dial().await;
+        until_come(&server).await;
+        let mut used = server.dial().await;
+        used.write_all(b"GET /known/5 HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"55555") {
+            used.read_buf(&mut answer).await.unwrap();
+        }
+        let of_used = server.connections.longest_idle(None).unwrap();
+        assert!(server.connections.close_longest_idle(None));
+        assert_eq!(rest(&mut used).await, "", "the answer that is next for somebody is lost with the other one");
+        fresh.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        hello(&mut fresh).await;
+        drop(fresh);
+        server.connections.drained(SHORT).await;
+        // There is no other one.
+        let mut fresh = server.dial().await;
+        until_come(&server).await;
+        assert!(server.connections.longest_idle(None).unwrap() < of_used, "that of another thread goes first");
+        assert!(server.connections.close_longest_idle(None));
+        assert_eq!(rest(&mut fresh).await, "");
+    });
+}
+
+#[test]
+fn who_asks_for_nothing_within_a_second_is_idle_like_others() {
+    run(async {
+        let server = Server::start(limits());
+        let mut silent = server.dial().await;
+        until_come(&server).await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let mut used = server.dial().await;
+        used.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        hello(&mut used).await;
+        assert!(server.connections.close_longest_idle(None));
+        assert_eq!(rest(&mut silent).await, "");
+    });
+}
