@@ -2,7 +2,7 @@
 //! blame.
 
 use crate::config::Config;
-pub use crate::lack::is_our_lack;
+pub use crate::lack::{Lack, is_our_lack, lack_of};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::io;
@@ -15,18 +15,18 @@ const OTHERS: usize = 64;
 /// Between two tries to get what there was none of.
 pub const PAUSE: Duration = Duration::from_millis(5);
 
-/// Makes room where it can: closes what has been idle for longest. False: nothing is idle.
+/// Makes room where it can: closes what has been idle for longest, and has what is lacking. False: nothing of that is idle.
 #[derive(Clone, Default)]
-pub struct Relief(RefCell<Option<Rc<dyn Fn() -> bool>>>);
+pub struct Relief(RefCell<Option<Rc<dyn Fn(Lack) -> bool>>>);
 
 impl Relief {
-    pub fn set(&self, relief: impl Fn() -> bool + 'static) {
+    pub fn set(&self, relief: impl Fn(Lack) -> bool + 'static) {
         *self.0.borrow_mut() = Some(Rc::new(relief));
     }
 
-    pub fn give(&self) -> bool {
+    pub fn give(&self, lack: Lack) -> bool {
         let relief = self.0.borrow().clone();
-        relief.is_some_and(|relief| relief())
+        relief.is_some_and(|relief| relief(lack))
     }
 }
 

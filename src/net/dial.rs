@@ -1,11 +1,11 @@
 //! Dialling: DNS with a short cache, destination rules on each address, happy eyeballs (RFC 8305).
 
-use super::descriptors::{self, Relief};
+use super::descriptors::{self, Lack, Relief};
 use super::dns::Dns;
 use super::eyeballs;
 use super::hosts::Hosts;
 use super::listen::Stream;
-use super::lookups::{Lack, Unresolved};
+use super::lookups::Unresolved;
 use super::own::OwnAddresses;
 use super::rules::{self, Reach, reach};
 use super::shares::ClientId;
@@ -173,9 +173,7 @@ impl Dialer {
         loop {
             stage.set(Stage::Connecting);
             match eyeballs::connect(addresses.to_vec(), last, self.connect).await {
-                Err(e) if descriptors::is_our_lack(&e) && e.kind() != ErrorKind::AddrNotAvailable => {
-                    self.lack(Lack::Files, stage).await;
-                }
+                Err(e) if let Some(lack) = descriptors::lack_of(&e) => self.lack(lack, stage).await,
                 connected => {
                     if addresses.len() > 1 {
                         self.remember(host, port, addresses, connected.as_ref().ok().map(|(_, address)| *address));
@@ -202,12 +200,12 @@ impl Dialer {
     async fn lack(&self, lack: Lack, stage: &Cell<Stage>) {
         stage.set(Stage::Lacking(lack));
         let pause = match lack {
-            Lack::Files => {
-                self.relief.give();
-                descriptors::PAUSE
-            }
             // All who wait try for themselves, and nothing of ours gives one back.
             Lack::Threads => NO_THREAD,
+            Lack::Files | Lack::SystemFiles | Lack::Memory | Lack::Ports => {
+                self.relief.give(lack);
+                descriptors::PAUSE
+            }
         };
         tokio::time::sleep(pause).await;
     }
@@ -291,7 +289,7 @@ fn unresolved(host: &str, why: &Unresolved) -> Fault {
 
 fn lacking(lack: Lack) -> Fault {
     match lack {
-        Lack::Files => no_descriptor(),
+        Lack::Files | Lack::SystemFiles | Lack::Memory | Lack::Ports => no_descriptor(),
         Lack::Threads => {
             let detail = "the proxy can have no thread more to look a name up with: raise the limit of its tasks \
                 (`TasksMax=` in a systemd unit, `pids.max` of its cgroup, `ulimit -u`)";

@@ -54,7 +54,7 @@ async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> Attempt {
         match ended {
             Some(Ok(Ok(connected))) => return Ok(connected),
             // The others would fail in the same way, and for what is nobody's fault.
-            Some(Ok(Err(e))) if descriptors::is_our_lack(&e) && !is_unroutable(&e) => return Err(e),
+            Some(Ok(Err(e))) if descriptors::is_our_lack(&e) => return Err(e),
             Some(Ok(Err(e))) => failure = Some(worse(failure, e)),
             Some(Err(panic)) => failure = Some(Error::other(panic)),
             None => return Err(failure.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into())),
@@ -71,7 +71,7 @@ fn worse(known: Option<Error>, new: Error) -> Error {
 }
 
 fn is_unroutable(e: &Error) -> bool {
-    matches!(e.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::AddrNotAvailable)
+    matches!(e.kind(), ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable)
 }
 
 async fn attempt(address: SocketAddr) -> Attempt {
@@ -84,10 +84,10 @@ async fn attempt(address: SocketAddr) -> Attempt {
     Ok((stream, address))
 }
 
-/// No port left is an error of its own here, unlike no way to get there.
+/// Both are one error of the system's; from here on it is that no port is left, and no way to get there is another.
 fn told_apart(error: Error, address: SocketAddr) -> Error {
     match error.kind() {
-        ErrorKind::AddrNotAvailable if descriptors::is_our_lack_to(&error, address) => Errno::NOBUFS.into(),
+        ErrorKind::AddrNotAvailable if !descriptors::is_our_lack_to(&error, address) => Errno::NETUNREACH.into(),
         _ => error,
     }
 }

@@ -7,7 +7,7 @@
 //! names of ever new silent servers waits for himself alone; then from the domain that has the fewest, the last to come first: the one
 //! before has waited in vain for longer, and may be gone.
 
-use super::descriptors::{are_left, is_our_lack};
+use super::descriptors::{Lack, are_left, lack_of};
 use super::hosts::Hosts;
 use super::shares::{ClientId, gives_way, may_have_more};
 use crate::aside::aside;
@@ -27,14 +27,8 @@ pub(super) enum Unresolved {
     Told(Arc<str>),
     /// More names are waited for than [`WAITING`].
     Crowded,
+    /// What we have none left of, so that nobody was asked.
     Lacking(Lack),
-}
-
-/// What we have none left of, so that nobody was asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lack {
-    Files,
-    Threads,
 }
 
 pub(super) type LookupResult = Result<Arc<[IpAddr]>, Unresolved>;
@@ -215,8 +209,11 @@ async fn look_up(host: Box<str>, tell: watch::Sender<Option<LookupAnswer>>) {
     let found = match aside("lookup", move || (&*host, 0).to_socket_addrs()).await {
         Ok(Ok(addresses)) => gather(addresses.map(|a| a.ip())),
         // Without a file the resolver finds nothing, and may say that it does not know why.
-        Ok(Err(e)) if is_our_lack(&e) || !are_left(FILES) => Err(Unresolved::Lacking(Lack::Files)),
-        Ok(Err(e)) => Err(Unresolved::Told(reason(&e).into())),
+        Ok(Err(e)) => Err(match lack_of(&e) {
+            Some(lack) => Unresolved::Lacking(lack),
+            None if !are_left(FILES) => Unresolved::Lacking(Lack::Files),
+            None => Unresolved::Told(reason(&e).into()),
+        }),
         Err(_) => Err(Unresolved::Lacking(Lack::Threads)),
     };
     tell.send_replace(Some(LookupAnswer { at: tick(), found }));

@@ -88,7 +88,7 @@ impl Origins {
         };
         let (dialer, pools) = (Dialer::new(config), Pools::new(descriptors::for_idle(), room, limits));
         let idle = Rc::downgrade(&pools);
-        dialer.relief().set(move || idle.upgrade().is_some_and(|pools| pools.close_longest_idle(1)));
+        dialer.relief().set(move |_| idle.upgrade().is_some_and(|pools| pools.close_longest_idle(1)));
         let tls = tls::LateTlsClient::new(Roots::of(&config.https));
         Origins { dialer, tls, pools, head, first_byte, origin_silence, counters }
     }

@@ -11,6 +11,7 @@ use super::link::{Endings, NodePool, Shared, Swept, TICK, Ties};
 use super::metrics::FrontCounters;
 use crate::cluster::views::{Membership, Report, View};
 use crate::config::Config;
+use crate::net::descriptors::Lack;
 use crate::net::dial::Dialer;
 use crate::net::drain::Shutdown;
 use crate::net::listen::Peer;
@@ -182,14 +183,14 @@ impl Worker {
             membership,
         });
         let relieving = Rc::downgrade(&worker);
-        let relieve = move || relieving.upgrade().is_some_and(|worker| worker.relieve());
+        let relieve = move |lack| relieving.upgrade().is_some_and(|worker| worker.relieve(lack));
         worker.dialer.relief().set(relieve.clone());
         worker.shared.relief.set(relieve);
         worker
     }
 
-    /// We have no file or port left: what is idle is closed, connections to nodes first.
-    fn relieve(&self) -> bool {
+    /// What is idle is closed, connections to nodes first; those of clients only where that gives back what is lacking.
+    fn relieve(&self, lack: Lack) -> bool {
         let longest = RefCell::new(None);
         self.for_each_pool(|pool| {
             let mut longest = longest.borrow_mut();
@@ -200,7 +201,7 @@ impl Worker {
         });
         match longest.into_inner() {
             Some((_, pool)) => pool.close_longest_idle(),
-            None => return self.connections.close_longest_idle(None),
+            None => return lack.is_of_clients() && self.connections.close_longest_idle(None),
         }
         true
     }

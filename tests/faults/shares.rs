@@ -1,5 +1,6 @@
 //! Shares: no client, origin or name takes what all others need.
 
+use crate::support::netns::Elsewhere;
 use crate::support::standalone::Standalone;
 use crate::support::*;
 use std::io::{self, Write};
@@ -169,6 +170,54 @@ fn with_1024_files_and_1100_requests_that_are_not_answered_others_are_served_and
     assert!(!said.contains("is silent") && !said.contains("is not reachable") && failovers == 0, "{failovers} {said}");
     drop(greedy);
     gate.open();
+}
+
+/// Runs on the other machine, which has so many local ports to connect from.
+fn with_ports(elsewhere: &Elsewhere, ports: u16) -> Vec<String> {
+    let (first, last) = (50_000, 50_000 + ports - 1);
+    let range = format!("echo {first} {last} > /proc/sys/net/ipv4/ip_local_port_range");
+    let script = format!("ip link set lo up && {range} && exec \"$0\" \"$@\"");
+    elsewhere.prefix().into_iter().chain(["sh", "-c", &script]).map(str::to_owned).collect()
+}
+
+#[test]
+fn clients_stay_connected_to_a_front_that_has_no_local_port_left_to_its_node() {
+    let Some(elsewhere) = Elsewhere::make("a front without a local port") else { return };
+    let setup = Setup::default().unhurried().set("cluster", "secret", "the-secret-of-this-cluster");
+    let setup = setup.set("access", "open", vec![format!("{}/32", elsewhere.here)]).set("proxy", "workers", 1);
+    let node = Standalone::start_by(&[], elsewhere.here, "r1", &setup);
+    let (origin, gate) = (Origin::at(elsewhere.here), Gate::default());
+    let (url, held) = (hello(&origin), gate.clone());
+    origin.on("/held*", move |x| {
+        held.wait()?;
+        x.reply(200, "Cache-Control: no-store\r\n", "late")
+    });
+    let setup = setup.set("proxy", "listen", vec![format!("{}:0", elsewhere.there)]).nodes(0);
+    let setup = setup.node_at("r1", &node.address.to_string()).set("timeouts", "connect", "1500ms");
+    let cluster = setup.start_by(&with_ports(&elsewhere, 16));
+    until_true("the node is up", PATIENCE, || cluster.get(&url).status == 200);
+    let mut idle: Vec<_> = (0..20).map(|_| cluster.connect()).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.get(&url).status, 200));
+    let mut greedy: Vec<_> = (0..30)
+        .map(|n| {
+            let mut client = cluster.connect();
+            client.request("GET", &origin.url(&format!("/held{n}")), "", b"").unwrap();
+            client
+        })
+        .collect();
+    // Longer than a request waits for a port.
+    thread::sleep(Duration::from_millis(2500));
+    gate.open();
+    let answers: Vec<_> = greedy.iter_mut().map(|client| client.response("GET").expect("it is answered")).collect();
+    let lacking: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    assert!(!lacking.is_empty() && lacking.len() < answers.len(), "{} of {}", lacking.len(), answers.len());
+    for answer in lacking {
+        assert!(answer.status == 503 && answer.has_error("connection_limit_reached"), "{}", answer.text());
+    }
+    for client in &mut idle {
+        let answer = client.try_ask("GET", &url, "", b"").expect("it was not closed");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
 }
 
 /// Answers on every address of loopback, and keeps every connection.

@@ -88,9 +88,9 @@ async fn relieved(pool: &NodePool, lacking: &Cell<bool>) -> io::Result<Stream> {
     let node = &pool.node;
     loop {
         match prove::reach(&node.address, &node.id, &pool.shared.cluster, || node.is_up()).await {
-            Err(e) if descriptors::is_our_lack(&e) => {
+            Err(e) if let Some(lack) = descriptors::lack_of(&e) => {
                 lacking.set(true);
-                pool.shared.relief.give();
+                pool.shared.relief.give(lack);
                 sleep(descriptors::PAUSE).await;
             }
             result => {
