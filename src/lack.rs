@@ -24,6 +24,15 @@ impl Lack {
             Lack::Ports | Lack::Threads => false,
         }
     }
+
+    pub fn what(self) -> &'static str {
+        match self {
+            Lack::Files | Lack::SystemFiles => "file descriptor",
+            Lack::Memory => "memory",
+            Lack::Ports => "local port",
+            Lack::Threads => "thread",
+        }
+    }
 }
 
 /// What it is, where it is we who have none left. A thread is none of it: that one cannot be started looks like much else.

@@ -53,12 +53,33 @@ pub fn are_left(count: usize) -> bool {
 }
 
 /// What a person can do about it.
-pub fn cure() -> String {
-    format!(
-        "the limit of open files is {}: raise it (`ulimit -n`, `LimitNOFILE=` in a systemd unit) or lower \
-         limits.connections",
-        limit()
-    )
+pub fn cure(lack: Lack) -> String {
+    match lack {
+        Lack::Files => format!(
+            "the limit of open files is {}: raise it (`ulimit -n`, `LimitNOFILE=` in a systemd unit) or lower \
+             limits.connections",
+            limit()
+        ),
+        Lack::SystemFiles => "all processes together have as many files open as fs.file-max allows: raise it".into(),
+        Lack::Memory => "give the machine, or its cgroup (`MemoryMax=` in a systemd unit), more memory, or lower \
+             limits.connections"
+            .into(),
+        Lack::Ports => "widen net.ipv4.ip_local_port_range".into(),
+        Lack::Threads => "raise the limit of its tasks (`TasksMax=` in a systemd unit, `pids.max` of its cgroup, \
+             `ulimit -u`)"
+            .into(),
+    }
+}
+
+/// What is told to who needs a connection to `address`, with the cure.
+pub fn lacking(lack: Lack, address: &str) -> String {
+    let what = match lack {
+        Lack::Files | Lack::SystemFiles => "the proxy has no file descriptor left for a connection",
+        Lack::Memory => "the proxy has no memory left for a connection",
+        Lack::Ports => return format!("no local port is left to {address}: {}", cure(lack)),
+        Lack::Threads => "the proxy can have no thread more to look a name up with",
+    };
+    format!("{what}: {}", cure(lack))
 }
 
 /// Files that this process may open.
@@ -97,7 +118,10 @@ pub fn for_idle() -> usize {
 pub fn fitted(mut config: Config) -> (Config, Option<String>) {
     let (room, wanted) = (for_clients(), config.limits.connections);
     let remark = (wanted > room).then(|| {
-        format!("at most {room} client connections instead of limits.connections = {wanted}, because {}", cure())
+        format!(
+            "at most {room} client connections instead of limits.connections = {wanted}, because {}",
+            cure(Lack::Files)
+        )
     });
     config.limits.connections = wanted.min(room);
     config.limits.node_connections = config.limits.node_connections.min(for_node(config.proxy.workers));
@@ -110,6 +134,24 @@ mod tests {
 
     fn error(errno: Errno) -> io::Error {
         io::Error::from_raw_os_error(errno.raw_os_error())
+    }
+
+    #[test]
+    fn what_is_lacking_is_named_with_its_own_cure() {
+        for (errno, what, how) in [
+            (Errno::MFILE, "no file descriptor left", "`LimitNOFILE=`"),
+            (Errno::NFILE, "no file descriptor left", "fs.file-max"),
+            (Errno::NOMEM, "no memory left", "`MemoryMax=`"),
+            (Errno::NOBUFS, "no memory left", "`MemoryMax=`"),
+            (Errno::ADDRNOTAVAIL, "no local port is left to 192.0.2.1:80:", "net.ipv4.ip_local_port_range"),
+        ] {
+            let told = lacking(lack_of(&error(errno)).unwrap(), "192.0.2.1:80");
+            assert!(told.contains(what) && told.contains(how), "{errno:?}: {told}");
+            for other in ["LimitNOFILE", "fs.file-max", "MemoryMax", "ip_local_port_range", "TasksMax"] {
+                assert_eq!(told.contains(other), how.contains(other), "{errno:?}: {told}");
+            }
+        }
+        assert!(lacking(Lack::Threads, "a.example:80").contains("`TasksMax=`"));
     }
 
     #[test]

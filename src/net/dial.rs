@@ -87,7 +87,7 @@ impl Dialer {
     pub async fn dial(&self, host: &str, port: u16, same_machine: bool, of: ClientId) -> Result<Dialed, Fault> {
         let stage = Cell::new(Stage::Resolving);
         let attempt = async {
-            let found = self.resolve(host, of, &stage).await.map_err(|e| unresolved(host, &e))?;
+            let found = self.resolve(host, of, &stage).await.map_err(|e| unresolved(host, port, &e))?;
             let addresses = self.permitted(host, found.iter().map(|ip| SocketAddr::new(*ip, port)), same_machine)?;
             self.race(host, port, &addresses, &stage).await.map_err(|e| unconnected(host, port, e))
         };
@@ -238,7 +238,7 @@ impl Dialer {
     fn too_slow(&self, host: &str, port: u16, stage: Stage) -> Fault {
         let limit = self.connect;
         match stage {
-            Stage::Lacking(lack) => lacking(lack),
+            Stage::Lacking(lack) => lacking(lack, &authority(host, port)),
             Stage::Resolving => Fault::origin(
                 Kind::DnsTimeout,
                 format!("the name {host} was not resolved within {limit:?}: check the DNS of the proxy's machine"),
@@ -274,7 +274,7 @@ fn prohibited(host: &str, address: SocketAddr, reach: Reach) -> Fault {
     Fault::origin(Kind::DestinationIpProhibited, detail)
 }
 
-fn unresolved(host: &str, why: &Unresolved) -> Fault {
+fn unresolved(host: &str, port: u16, why: &Unresolved) -> Fault {
     match why {
         Unresolved::Told(why) => {
             Fault::origin(Kind::DnsError, format!("the name {host} does not resolve ({why}): check its spelling"))
@@ -283,19 +283,18 @@ fn unresolved(host: &str, why: &Unresolved) -> Fault {
             let detail = "too many names wait to be looked up: try again in a second";
             Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
         }
-        Unresolved::Lacking(lack) => lacking(*lack),
+        Unresolved::Lacking(lack) => lacking(*lack, &authority(host, port)),
     }
 }
 
-fn lacking(lack: Lack) -> Fault {
-    match lack {
-        Lack::Files | Lack::SystemFiles | Lack::Memory | Lack::Ports => no_descriptor(),
-        Lack::Threads => {
-            let detail = "the proxy can have no thread more to look a name up with: raise the limit of its tasks \
-                (`TasksMax=` in a systemd unit, `pids.max` of its cgroup, `ulimit -u`)";
-            Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
-        }
-    }
+/// Our own lack, for which nobody else is to blame; `address`: what was to be connected to.
+pub fn lacking(lack: Lack, address: &str) -> Fault {
+    let detail = descriptors::lacking(lack, address);
+    Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
+}
+
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn unconnected(host: &str, port: u16, error: std::io::Error) -> Fault {
@@ -313,13 +312,6 @@ fn unconnected(host: &str, port: u16, error: std::io::Error) -> Fault {
         _ => format!("no connection to {host} on port {port}").into(),
     };
     Fault::origin(kind, detail).because(error)
-}
-
-/// Our own lack, for which nobody else is to blame.
-pub fn no_descriptor() -> Fault {
-    let detail =
-        format!("the proxy has no file descriptor, port or memory left for a connection: {}", descriptors::cure());
-    Fault::us(StatusCode::SERVICE_UNAVAILABLE, Kind::ConnectionLimitReached, detail)
 }
 
 /// RFC 9209 section 2.3.

@@ -2,7 +2,7 @@
 
 use super::disk_bodies::BodyThread;
 use super::random::random;
-use crate::net::descriptors::{self, is_our_lack};
+use crate::net::descriptors::{self, lack_of};
 use crate::store::disk::{
     BodyFile, Denied, DiskJob, Files, Folder, FolderMark, JobDone, Opening, Previous, ReadPace, ReadRecord, Recovered,
     Unread, boot_of_machine, open, read, read_apart,
@@ -149,8 +149,8 @@ fn cure(path: &Path, cause: &io::Error) -> String {
         io::ErrorKind::WouldBlock => {
             "raise the limit of threads (`TasksMax=` in a systemd unit, pids.max of a container)"
         }
-        _ if is_our_lack(cause) => {
-            return format!("{} cannot be used ({cause}): {}", path.display(), descriptors::cure());
+        _ if let Some(lack) = lack_of(cause) => {
+            return format!("{} cannot be used ({cause}): {}", path.display(), descriptors::cure(lack));
         }
         _ => "see what the system's log says of it, or set [disk] path",
     };

@@ -11,7 +11,7 @@ use super::{CacheNode, adopt, origin, peers};
 use crate::clock::{Tick, tick};
 use crate::cluster::membership::zk::{self, Registration, Station};
 use crate::config::{Address, Config, ZookeeperConfig, authority, machine};
-use crate::net::descriptors;
+use crate::net::descriptors::{self, Lack};
 use crate::net::drain::{Shutdown, StartError};
 use crate::net::listen::Listener;
 use crate::net::serve::{Connections, ServerLimits, Sweeper};
@@ -155,7 +155,7 @@ fn warn_of_few_files(config: &Config, supervised: bool) {
     if most < wanted && !supervised {
         tracing::warn!(
             "at most {most} connections of fronts, fewer than limits.node_connections = {wanted}, because {}",
-            descriptors::cure()
+            descriptors::cure(Lack::Files)
         );
     }
 }

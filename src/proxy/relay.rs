@@ -104,11 +104,11 @@ pub async fn relay(
         // Of one that is gone all was taken.
         let untouched = !has_body || upload.as_deref().is_some_and(Upload::is_untouched);
         if next(&broken, request, untouched) == AfterFailure::GiveUp || breaks >= BREAKS {
-            return Err(fault(&broken, &pool.node.id));
+            return Err(fault(&broken, &pool.node));
         }
         worker.shared.counters.failovers.add(1);
         if broken.is_of_connection() {
-            lost = Some(fault(&broken, &pool.node.id));
+            lost = Some(fault(&broken, &pool.node));
         }
         // Of one that is not up it is known since when others answer in its place.
         let is_lost = broken.is_of_connection() || broken.is_of_greeting();
@@ -150,7 +150,7 @@ async fn tied(
 ) -> Result<Option<(NodeAnswer, Rc<NodePool>)>, Fault> {
     link::exchange_tied(request, upload).await.map_err(|(broken, pool)| {
         pool.iter().for_each(|pool| blame(worker, pool, &broken));
-        pool.map_or_else(|| parted(&broken), |pool| fault(&broken, &pool.node.id))
+        pool.map_or_else(|| parted(&broken), |pool| fault(&broken, &pool.node))
     })
 }
 
@@ -266,13 +266,13 @@ fn next(broken: &LinkError, request: &link::Request<'_>, untouched: bool) -> Aft
     }
 }
 
-fn fault(broken: &LinkError, node: &str) -> Fault {
-    let detail = format!("The cache node {node} {broken}.");
+fn fault(broken: &LinkError, node: &Node) -> Fault {
+    let detail = format!("The cache node {} {broken}.", node.id);
     let blame = broken.blame();
     match broken {
         LinkError::Full => Fault::us(StatusCode::SERVICE_UNAVAILABLE, blame.kind, detail),
         LinkError::Client(e) => Fault::bad_request(format!("The request body broke off: {e}.")),
-        LinkError::Lacking(_) => dial::no_descriptor(),
+        LinkError::Lacking(lack) => dial::lacking(*lack, &node.address.to_string()),
         LinkError::Unreachable(_) => Fault::node(blame.kind, detail),
         LinkError::Parted => parted(broken),
         LinkError::Told(_) => Fault { detail: detail.into(), ..blame.fault() },

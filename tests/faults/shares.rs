@@ -213,6 +213,8 @@ fn clients_stay_connected_to_a_front_that_has_no_local_port_left_to_its_node() {
     assert!(!lacking.is_empty() && lacking.len() < answers.len(), "{} of {}", lacking.len(), answers.len());
     for answer in lacking {
         assert!(answer.status == 503 && answer.has_error("connection_limit_reached"), "{}", answer.text());
+        let told = format!("no local port is left to {}: widen net.ipv4.ip_local_port_range", node.address);
+        assert!(answer.text().contains(&told), "{}", answer.text());
     }
     for client in &mut idle {
         let answer = client.try_ask("GET", &url, "", b"").expect("it was not closed");

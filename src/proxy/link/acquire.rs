@@ -4,7 +4,7 @@ use super::broken::LinkError;
 use super::conn::NodeConn;
 use super::kept::KeptConn;
 use super::pool::{Grant, NodePool, Slot};
-use crate::net::descriptors;
+use crate::net::descriptors::{self, Lack};
 use crate::net::http1;
 use crate::net::listen::Stream;
 use crate::net::prove;
@@ -66,7 +66,7 @@ async fn open(mut slot: Slot, of: ClientId) -> Result<NodeConn, LinkError> {
     let pool = slot.pool().clone();
     let control = slot.opening();
     control.set_owner(of);
-    let lacking = Cell::new(false);
+    let lacking = Cell::new(None);
     let mut connecting = pin!(timeout(pool.shared.timeouts.connect, relieved(&pool, &lacking)));
     // Not `Abandoned`: of the request, not a byte was sent.
     let connected = poll_fn(|cx| match connecting.as_mut().poll(cx) {
@@ -78,23 +78,23 @@ async fn open(mut slot: Slot, of: ClientId) -> Result<NodeConn, LinkError> {
         }
     });
     let stream =
-        connected.await.map_err(|e| if lacking.get() { LinkError::Lacking(e) } else { LinkError::Unreachable(e) })?;
+        connected.await.map_err(|e| lacking.get().map_or_else(|| LinkError::Unreachable(e), LinkError::Lacking))?;
     pool.shared.counters.link_opened.add(1);
     Ok(NodeConn::new(KeptConn { http: http1::Conn::new(stream, Reach::Anyone), control }, slot))
 }
 
-/// Connects as soon as we have what that takes; `lacking` says that we have not.
-async fn relieved(pool: &NodePool, lacking: &Cell<bool>) -> io::Result<Stream> {
+/// Connects as soon as we have what that takes; `lacking` says what we have not.
+async fn relieved(pool: &NodePool, lacking: &Cell<Option<Lack>>) -> io::Result<Stream> {
     let node = &pool.node;
     loop {
         match prove::reach(&node.address, &node.id, &pool.shared.cluster, || node.is_up()).await {
             Err(e) if let Some(lack) = descriptors::lack_of(&e) => {
-                lacking.set(true);
+                lacking.set(Some(lack));
                 pool.shared.relief.give(lack);
                 sleep(descriptors::PAUSE).await;
             }
             result => {
-                lacking.set(false);
+                lacking.set(None);
                 return result;
             }
         }

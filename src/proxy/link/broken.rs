@@ -1,5 +1,6 @@
 //! Why an exchange with a node came to nothing, and whose fault that was.
 
+use crate::net::descriptors::Lack;
 use crate::net::prove::turns_away;
 use crate::wire::fault::{Blame, Kind, Whose};
 use std::fmt;
@@ -10,8 +11,8 @@ use std::io::ErrorKind;
 pub enum LinkError {
     /// No connection came about: refused, no socket, timed out.
     Unreachable(std::io::Error),
-    /// The same, because we have no file, port or memory left for one: no node has anything to do with it.
-    Lacking(std::io::Error),
+    /// The same, because we have none left of what one takes: no node has anything to do with it.
+    Lacking(Lack),
     /// Closed or reset before the whole answer was there; `silent`: before any byte of it.
     Died { silent: bool, source: Option<std::io::Error> },
     /// A small body ended before its length, and the node did not say why; nothing of it has been passed on.
@@ -61,7 +62,8 @@ impl LinkError {
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LinkError::Unreachable(e) | LinkError::Lacking(e) => write!(f, "could not connect: {e}"),
+            LinkError::Unreachable(e) => write!(f, "could not connect: {e}"),
+            LinkError::Lacking(lack) => write!(f, "could not be connected to: no {} is left", lack.what()),
             LinkError::Died { source: Some(e), .. } => write!(f, "broke off before an answer: {e}"),
             LinkError::Died { .. } => f.write_str("closed before an answer"),
             LinkError::Cut => f.write_str("broke off within the body"),
