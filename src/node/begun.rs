@@ -3,7 +3,7 @@
 
 use super::body::{Begun, NodeBody, PartsRest, Patience, SMALL};
 use crate::wire::fault::{Blame, Fault};
-use crate::wire::status::proxy_status;
+use crate::wire::status::{self, proxy_status};
 use crate::wire::{length, link};
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
@@ -49,7 +49,10 @@ pub async fn begin(
     match begun.rest {
         PartsRest::Broken(blame) if otherwise == Else::Another => return Err(blame.fault()),
         PartsRest::Broken(blame) if begun.pieces.is_empty() && otherwise == Else::Nothing => return Err(blame.fault()),
-        PartsRest::Broken(blame) => say(node, blame, told, &mut head.headers),
+        PartsRest::Broken(blame) => {
+            say(node, blame, told, &mut head.headers);
+            status::drop_stored(&mut head.headers);
+        }
         PartsRest::Over => begun.told = false,
         PartsRest::More(_) => {}
     }

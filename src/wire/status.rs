@@ -138,6 +138,22 @@ pub fn drop_last_line(headers: &mut HeaderMap) {
     }
 }
 
+/// Takes `stored` out of the last `Cache-Status` line, which is ours ([`CacheStatus::to_value`]): it will not be.
+pub fn drop_stored(headers: &mut HeaderMap) {
+    const STORED: &[u8] = b"; stored";
+    let Some(line) = headers.get_all(CACHE_STATUS).iter().next_back() else { return };
+    let line = line.as_bytes();
+    // Free text comes behind it.
+    let begin = line.len() - parameters(line).len();
+    let end = line[begin..].iter().position(|byte| *byte == b'"').map_or(line.len(), |quote| begin + quote);
+    let Some(at) = line[begin..end].windows(STORED.len()).position(|part| part == STORED) else { return };
+    let rest = [&line[..begin + at], &line[begin + at + STORED.len()..]].concat();
+    if let Ok(rest) = HeaderValue::from_bytes(&rest) {
+        drop_last_line(headers);
+        headers.append(CACHE_STATUS, rest);
+    }
+}
+
 fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut escaped = false;
     text.iter().position(|byte| {

@@ -1,4 +1,6 @@
-use super::{CacheStatus, Fwd, drop_last_line, is_from_cache, is_from_disk, is_new, last_member, proxy_status, ttl};
+use super::{
+    CacheStatus, Fwd, drop_last_line, drop_stored, is_from_cache, is_from_disk, is_new, last_member, proxy_status, ttl,
+};
 use crate::wire::fault::{Fault, Kind};
 use http::header::{CACHE_STATUS, HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -120,6 +122,29 @@ fn the_last_line_goes_and_the_others_stay() {
     }
     drop_last_line(&mut headers);
     assert_eq!(headers.get_all(CACHE_STATUS).iter().collect::<Vec<_>>(), ["cdn; hit, edge; fwd=miss"]);
+}
+
+#[test]
+fn that_it_is_stored_can_be_taken_back_and_nothing_else_with_it() {
+    let mut headers = HeaderMap::new();
+    drop_stored(&mut headers);
+    assert!(headers.is_empty());
+    let status = CacheStatus { fwd: Some(Fwd::UriMiss), ..CacheStatus::default() };
+    let detail = Some("so; stored".into());
+    for (id, status) in [
+        ("n1", CacheStatus { stored: true, ..status.clone() }),
+        ("1; stored", CacheStatus { stored: true, ..status.clone() }),
+        ("n1", CacheStatus { stored: true, collapsed: true, detail: detail.clone(), ..status.clone() }),
+        ("n1", CacheStatus { detail, ..status }),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.append(CACHE_STATUS, HeaderValue::from_static("cdn; fwd=miss; stored"));
+        headers.append(CACHE_STATUS, status.to_value(id));
+        drop_stored(&mut headers);
+        let expected =
+            [HeaderValue::from_static("cdn; fwd=miss; stored"), CacheStatus { stored: false, ..status }.to_value(id)];
+        assert!(headers.get_all(CACHE_STATUS).iter().eq(&expected), "{headers:?}");
+    }
 }
 
 #[test]

@@ -220,6 +220,21 @@ fn an_origin_that_dies_midway_is_a_broken_transfer_and_nothing_is_stored() {
 }
 
 #[test]
+fn what_is_known_to_have_broken_off_is_not_said_to_be_stored() {
+    let (origin, cluster) = (Origin::start(), start());
+    origin.on("/short", |x| {
+        x.begin_sized(KEEP, 10)?;
+        x.hang_up();
+        x.raw("half")
+    });
+    let (_, head) = begin(&cluster, &origin.url("/short"), "");
+    let told = head.get("proxy-status").expect("it has broken off before the head went on");
+    assert!(told.contains("error=http_response_incomplete"), "{told}");
+    let said = head.get("cache-status").unwrap();
+    assert!(said.contains("fwd=uri-miss") && !said.contains("stored"), "RFC 9211 section 2.5: {said}");
+}
+
+#[test]
 fn an_origin_that_dies_before_its_head_is_502_for_all() {
     let (origin, cluster) = (Origin::start(), start());
     origin.on("/dies", |x| x.reset());
