@@ -331,8 +331,10 @@ impl Tier {
                 None => self.waited_for(lineage, key, from).await?,
             };
             add(&self.counts.reads, u64::from(answer.is_some()));
-            if matches!(answer, Some(Err(_))) && found.is_empty() {
-                lies = self.disk.borrow().moved(hash, slot, from);
+            if let Some(Err(why)) = &answer
+                && found.is_empty()
+            {
+                lies = self.disk.borrow().moved(hash, slot, from, why.is_gone());
             }
             match answer {
                 _ if lies.is_some() => {}

@@ -17,8 +17,7 @@ pub fn is_to_be_copied(disk: &Tier, entry: &Entry) -> bool {
 
 /// What memory has is written into a file, beside all else: of an answer that was confirmed, or was put together of parts.
 pub fn copy(disk: &Rc<Tier>, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
-    let (disk, key, entry) = (disk.clone(), key.clone(), entry.clone());
-    drop(tokio::task::spawn_local(async move { copied(&disk, &key, &entry, before).await }));
+    drop(tokio::task::spawn_local(copied(disk.clone(), key.clone(), entry.clone(), before)));
 }
 
 /// It is answered with from memory once more, so it did not come for once alone.
@@ -29,24 +28,31 @@ pub fn put_again(disk: &Rc<Tier>, entry: &Arc<Entry>) {
     }
 }
 
-pub async fn copied(disk: &Rc<Tier>, key: &Key, entry: &Arc<Entry>, before: Option<ForgottenUrl>) {
-    let since = disk.stamp(key);
-    let spill = match Spill::begin(disk, key, &entry.terms, entry.body().len()) {
-        Ok(spill) => spill,
-        Err(Skipped::First) => return entry.wait_to_come_again(),
-        Err(_) => return,
-    };
-    for piece in entry.body().pieces() {
-        spill.write(&piece);
-        if timeout(disk.patience(), spill.until_less_waits()).await.is_err() {
-            return;
+/// What is purged or replaced from this call on, before any of it is done, is not kept.
+pub fn copied(
+    disk: Rc<Tier>,
+    key: Key,
+    entry: Arc<Entry>,
+    before: Option<ForgottenUrl>,
+) -> impl Future<Output = ()> + 'static {
+    let since = disk.stamp(&key);
+    async move {
+        let spill = match Spill::begin(&disk, &key, &entry.terms, entry.body().len()) {
+            Ok(spill) => spill,
+            Err(Skipped::First) => return entry.wait_to_come_again(),
+            Err(_) => return,
+        };
+        for piece in entry.body().pieces() {
+            spill.write(&piece);
+            if timeout(disk.patience(), spill.until_less_waits()).await.is_err() {
+                return;
+            }
         }
-    }
-    // What was purged or replaced meanwhile is not stored.
-    if spill.finish(disk.patience()).await
-        && disk.stamp(key) == since
-        && disk.put_apart(key, entry, spill.number(), before)
-    {
-        spill.keep();
+        if spill.finish(disk.patience()).await
+            && disk.stamp(&key) == since
+            && disk.put_apart(&key, &entry, spill.number(), before)
+        {
+            spill.keep();
+        }
     }
 }

@@ -193,7 +193,7 @@ pub async fn flush(node: &CacheNode, time: Duration) {
     let all = async {
         for entry in node.store.all().filter(|entry| is_to_be_copied(disk, entry)) {
             if let Some(key) = entry.url().filter(|key| !disk.has(key)) {
-                copied(disk, &key, &entry, None).await;
+                copied(disk.clone(), key, entry, None).await;
             }
         }
     };

@@ -23,6 +23,11 @@ pub enum Unread {
 }
 
 impl Unread {
+    /// The file is gone that it was to be in.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Unread::System(cause) if cause.kind() == io::ErrorKind::NotFound)
+    }
+
     /// It may be there all the same: who waits for it is told.
     pub fn is_only_not_at_once(&self) -> bool {
         matches!(self, Unread::System(cause) if cause.kind() == io::ErrorKind::WouldBlock)

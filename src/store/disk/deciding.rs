@@ -213,12 +213,13 @@ impl Disk {
         })
     }
 
-    /// Where a record lies that was looked up when it was being written once more, and was not found where it lay before: that
-    /// segment has gone since, and goes when all of it is written, which may not have been heard of yet. `None`: it is not that.
-    pub fn moved(&self, hash: u64, slot: IndexSlot, from: Previous) -> Option<Previous> {
+    /// Where a record lies that was looked up when it was being written once more, and was not found where it lay before. `None`: it
+    /// is not that. `is_gone`: that segment is, which goes when all of it is written; that may not have been heard of yet.
+    pub fn moved(&self, hash: u64, slot: IndexSlot, from: Previous, is_gone: bool) -> Option<Previous> {
         let now = self.index.get(Id::of(hash)).filter(|now| now.place() == slot.place())?;
+        let is_written = is_gone || !self.pending.contains_key(&now.place());
         let there = Previous { segment: now.segment(self.next), slot: now };
-        (there.slot.place() != from.slot.place()).then_some(there)
+        (is_written && there.slot.place() != from.slot.place()).then_some(there)
     }
 
     /// What was to be read there could not be, or is not what it was to be.

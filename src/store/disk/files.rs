@@ -79,8 +79,10 @@ pub trait Files: Send + Sync + 'static {
     fn list(&self) -> io::Result<Vec<(FileName, u64)>>;
     /// Makes a file anew, empty, and takes room for `length` bytes.
     fn create(&self, name: FileName, length: u64) -> io::Result<()>;
-    /// Gives back the room that was taken for it beyond this length, which is not below its own.
-    fn shorten(&self, name: FileName, length: u64) -> io::Result<()>;
+    /// Takes room for so many bytes of a file that is there.
+    fn reserve(&self, name: FileName, length: u64) -> io::Result<()>;
+    /// Gives back what was taken beyond its end.
+    fn shorten(&self, name: FileName) -> io::Result<()>;
     fn open(&self, name: FileName) -> io::Result<Self::Open>;
     fn write_to(&self, file: &Self::Open, at: u64, bytes: &[u8]) -> io::Result<()>;
     /// As much as is there, up to the length of `into`.
@@ -315,6 +317,14 @@ fn open_at(folder: impl AsFd, name: &str, flags: OFlags) -> io::Result<File> {
     Ok(openat(folder, name, flags, Mode::from_raw_mode(private::FILE)).map(File::from)?)
 }
 
+fn take_room(file: &File, length: u64) -> io::Result<()> {
+    match fallocate(file, FallocateFlags::KEEP_SIZE, 0, length.max(1)) {
+        // Not every file system can.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => Ok(()),
+        Err(cause) => Err(cause.into()),
+    }
+}
+
 impl Files for Folder {
     type Open = Arc<File>;
 
@@ -331,13 +341,9 @@ impl Files for Folder {
 
     fn create(&self, name: FileName, length: u64) -> io::Result<()> {
         let file = self.opened(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
-        match fallocate(&file, FallocateFlags::KEEP_SIZE, 0, length.max(1)) {
-            // Not every file system can.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) | Ok(()) => {}
-            Err(cause) => {
-                let _ = self.remove(name);
-                return Err(cause.into());
-            }
+        if let Err(cause) = take_room(&file, length) {
+            let _ = self.remove(name);
+            return Err(cause);
         }
         if !matches!(name, FileName::Body(_)) {
             self.keep(name, PageCache::Through, &Arc::new(file));
@@ -345,8 +351,14 @@ impl Files for Folder {
         Ok(())
     }
 
-    fn shorten(&self, name: FileName, length: u64) -> io::Result<()> {
-        Ok(ftruncate(self.file(name, PageCache::Through)?, length)?)
+    fn reserve(&self, name: FileName, length: u64) -> io::Result<()> {
+        take_room(&*self.file(name, PageCache::Through)?, length)
+    }
+
+    fn shorten(&self, name: FileName) -> io::Result<()> {
+        let file = self.file(name, PageCache::Through)?;
+        // To any other length nothing is given back.
+        Ok(ftruncate(&file, file.metadata()?.len())?)
     }
 
     fn open(&self, name: FileName) -> io::Result<Arc<File>> {

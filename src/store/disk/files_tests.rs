@@ -88,3 +88,19 @@ fn a_folder_that_is_a_link_or_a_file_is_none() {
         assert!(matches!(Folder::inspected(&path), Err(Denied::NoFolder)), "{}", path.display());
     }
 }
+
+#[test]
+fn what_was_taken_for_a_segment_beyond_its_end_can_be_given_back_and_taken_again() {
+    let path = tempfile::tempdir().unwrap();
+    let folder = Folder::open(&path.path().join("n1"), "n1").unwrap();
+    let (name, length) = (FileName::Segment(1), 8 << 20);
+    folder.create(name, length).unwrap();
+    folder.write(name, 0, b"a record whose length is no multiple of anything").unwrap();
+    let taken = || std::fs::metadata(path.path().join("n1/0000000000000001.seg")).unwrap().blocks() * 512;
+    let before = taken();
+    folder.shorten(name).unwrap();
+    assert!(taken() <= 64 * 1024, "{} bytes", taken());
+    folder.reserve(name, length).unwrap();
+    assert_eq!(taken(), before);
+    assert_eq!(folder.list().unwrap(), [(name, 48)]);
+}

@@ -90,9 +90,22 @@ pub fn open<F: Files>(files: Arc<F>, opening: &Opening, marked: impl FnOnce()) -
         None => rewritten(&*files, &found, seed, opening)?,
     };
     tidy(&*files, &found, &journal)?;
-    for number in short.iter().filter(|number| found.active.is_none_or(|(active, _)| active != **number)) {
-        if let Some(segment) = found.segments.get(number) {
-            files.shorten(FileName::Segment(*number), segment.length)?;
+    for (number, planned) in short {
+        let Some(segment) = found.segments.get_mut(&number) else { continue };
+        let name = FileName::Segment(number);
+        match found.active {
+            // What was taken for it may have been given back since, or be in another copy of the folder alone.
+            Some((active, filled)) if active == number => {
+                if files.reserve(name, planned).is_err() {
+                    (found.active, segment.length) = (None, filled);
+                }
+            }
+            // What cannot be given back is still taken.
+            _ => {
+                if files.shorten(name).is_err() {
+                    segment.length = planned;
+                }
+            }
         }
     }
     found.journal = journal.end();
@@ -109,8 +122,8 @@ pub struct Replayed {
     pub damaged: bool,
     /// Segments that there is no room for any more.
     dropped: Vec<u64>,
-    /// And those that will never be as long as they were to be.
-    short: Vec<u64>,
+    /// And those that are shorter than they were to be, with that.
+    short: Vec<(u64, u64)>,
 }
 
 /// What the newest journal says, where it ends, and whether it is damaged. Without its header nothing is known: an older one
@@ -162,8 +175,7 @@ pub fn replayed(files: &impl Files, opening: &Opening) -> io::Result<Replayed> {
     for (number, segment) in &mut found.segments {
         let filled = there.get(&FileName::Segment(*number)).copied().unwrap_or(0).next_multiple_of(UNIT);
         if filled < segment.length {
-            segment.length = filled;
-            short.push(*number);
+            short.push((*number, std::mem::replace(&mut segment.length, filled)));
         }
     }
     let taken = |found: &Recovered| found.segments.values().map(|s| s.length).sum::<u64>() + found.bodies.bytes();

@@ -28,6 +28,13 @@ struct ModelState {
     syncs: u64,
 }
 
+impl ModelState {
+    fn reserved_by_segments(&self, besides: Option<FileName>) -> u64 {
+        let segments = self.names.keys().filter(|name| matches!(name, FileName::Segment(_)) && Some(**name) != besides);
+        segments.map(|name| self.reserved[name]).sum()
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Model(Mutex<ModelState>);
 
@@ -149,9 +156,8 @@ impl Files for Model {
         if state.lacking {
             return Err(io::Error::from_raw_os_error(libc::EMFILE));
         }
-        let is_segment = |name: &FileName| matches!(name, FileName::Segment(_));
-        let taken: u64 = state.names.keys().filter(|name| is_segment(name)).map(|name| state.reserved[name]).sum();
-        if is_segment(&name) && state.limit.is_some_and(|limit| taken + length > limit) {
+        let is_segment = matches!(name, FileName::Segment(_));
+        if is_segment && state.limit.is_some_and(|limit| state.reserved_by_segments(None) + length > limit) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let inode = state.inodes.len();
@@ -161,8 +167,20 @@ impl Files for Model {
         Ok(())
     }
 
-    fn shorten(&self, name: FileName, length: u64) -> io::Result<()> {
-        self.state().reserved.insert(name, length);
+    fn reserve(&self, name: FileName, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        if state.limit.is_some_and(|limit| state.reserved_by_segments(Some(name)) + length > limit) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        state.reserved.insert(name, length);
+        Ok(())
+    }
+
+    fn shorten(&self, name: FileName) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = *state.names.get(&name).ok_or_else(absent)?;
+        let length = state.inodes[inode].now.len() as u64;
+        state.reserved.insert(name, length);
         Ok(())
     }
 

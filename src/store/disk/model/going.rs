@@ -44,21 +44,22 @@ fn a_record_that_is_written_once_more_is_found_before_and_after_its_segment_has_
     let from = during.read.unwrap();
     assert_eq!(from.slot.place(), before.slot.place(), "it lies there still");
     assert!(rig.disk.is_current(hash_of_it, before.slot), "who reads it meanwhile reads what there is");
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from, false), None, "it is not there yet");
     let jobs = rig.disk.take_jobs();
     let done = rig.writer.run(jobs);
     let there = |from| {
         let lineage = rig.disk.lineage();
         read(&*rig.files, lineage, url_of_it.as_bytes(), from, ReadPace::Waiting).map(|found| found.len())
     };
-    let moved = rig.disk.moved(hash_of_it, during.slot, from).unwrap();
+    let moved = rig.disk.moved(hash_of_it, during.slot, from, true).unwrap();
     assert_eq!((there(from).ok(), there(moved).ok()), (None, Some(1)), "before its writer was heard of");
     rig.heed(done);
     rig.work();
-    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), Some(moved));
-    assert_eq!(rig.disk.moved(hash_of_it, during.slot, moved), None, "that is where it is");
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from, true), Some(moved));
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, moved, true), None, "that is where it is");
     assert!(!rig.disk.is_current(hash_of_it, before.slot));
     rig.disk.forget(hash_of_it);
-    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from), None);
+    assert_eq!(rig.disk.moved(hash_of_it, during.slot, from, true), None);
 }
 
 #[test]
@@ -88,6 +89,27 @@ fn on_a_disk_that_is_made_smaller_what_has_room_stays_and_what_was_taken_in_adva
     let mut rig = rig.again();
     (0..10).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
     assert_eq!(segments(&rig).len(), 2, "the old one is not gone on with");
+}
+
+#[test]
+fn a_segment_whose_room_was_given_back_and_is_another_s_now_is_not_gone_on_with() {
+    let mut rig = Rig::new(16 * SMALL);
+    (0..3).for_each(|n| put(&mut rig, n, n));
+    rig.work();
+    let [segment] = segments(&rig)[..] else { panic!("one is begun") };
+    let files = rig.finish().files;
+    files.shorten(segment).unwrap();
+    files.limit(4096);
+    let mut rig = Rig::open(files, 16 * SMALL, 1, NOW);
+    (0..3).for_each(|n| assert_eq!(stored(&mut rig, n), Some((n, false))));
+    put(&mut rig, 3, 3);
+    rig.work();
+    assert!(rig.disk.is_full() && !rig.is_broken, "it is found out before anything is lost");
+    rig.files.limit(u64::MAX);
+    rig.now += 3_600_000;
+    put(&mut rig, 4, 4);
+    rig.work();
+    assert_eq!(stored(&mut rig.again(), 4), Some((4, false)));
 }
 
 fn segments(rig: &Rig) -> Vec<FileName> {
