@@ -58,7 +58,7 @@ pub struct Waited {
 
 /// The least is the first to give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Turn {
+enum GivesWay {
     Idle,
     LateHead,
     New,
@@ -388,7 +388,7 @@ impl SweepEntry {
         }
     }
     /// The least is the first to give way; `None`: it does something.
-    fn patience(&self, now: Tick) -> Option<(Turn, u64)> {
+    fn patience(&self, now: Tick) -> Option<(GivesWay, u64)> {
         if self.state.take_moved() {
             self.since.set(now);
         }
@@ -396,12 +396,12 @@ impl SweepEntry {
         let turn = match self.state.phase() {
             ServerPhase::Idle if self.state.is_flushed() && !self.state.write_waits() => {
                 if self.is_new(now) {
-                    Turn::New
+                    GivesWay::New
                 } else {
-                    Turn::Idle
+                    GivesWay::Idle
                 }
             }
-            ServerPhase::Head if now.since(since) >= HEAD => Turn::LateHead,
+            ServerPhase::Head if now.since(since) >= HEAD => GivesWay::LateHead,
             _ => return None,
         };
         (self.order.get() != Order::GiveWay).then_some((turn, since.0))
