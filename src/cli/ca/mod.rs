@@ -83,7 +83,12 @@ fn init(config: &Config, folder: &AuthorityFolder, said: &[HostEntry], next: boo
     let mut out = std::io::stdout();
     writeln!(out, "\nClients are to trust {}:", folder.roots().display())?;
     writeln!(out, "  a shell of this user:   {}", config.for_a_shell(None))?;
-    Ok(writeln!(out, "  this machine's stores:  ringhold ca install")?)
+    writeln!(out, "  this machine's stores:  ringhold ca install")?;
+    writeln!(
+        out,
+        "A front that runs signs with it after a restart. Of several fronts one makes it: copy this folder to the others:"
+    )?;
+    Ok(writeln!(out, "  {}", folder.path().display())?)
 }
 
 fn show(authorities: &[CertificateAuthority]) -> Result<(), CommandFailure> {

@@ -47,6 +47,10 @@ impl AuthorityFolder {
         self.path.join(ROOTS)
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn file(&self, which: Which) -> PathBuf {
         self.path.join(match which {
             Which::First => SIGNER,

@@ -34,6 +34,7 @@ pub struct Leaf {
     /// is the client's.
     pub chain: [Vec<u8>; 2],
     not_before: Timestamp,
+    made: Timestamp,
     not_after: Timestamp,
 }
 
@@ -57,7 +58,7 @@ impl fmt::Display for Unsigned {
                 "the certificate authority may not sign for it: make one that may with `ringhold ca init --next`",
             ),
             Unsigned::Ended => f.write_str(
-                "the certificate authority has come to its end: make a new one with `ringhold ca init --next`",
+                "the certificate authority has come to its end: make a new one with `ringhold ca init --next`, and restart",
             ),
             Unsigned::NoHost => f.write_str("no certificate can name it"),
             Unsigned::Failed(trouble) => trouble.fmt(f),
@@ -123,7 +124,7 @@ impl Leaves {
         let not_before = Timestamp::from_seconds(now.seconds().saturating_sub(BACK.as_secs()));
         let not_after = Timestamp::from_seconds(not_before.seconds() + LIFE.as_secs()).min(authority.end());
         let own = authority.sign(name, not_before, not_after, &self.key).map_err(Unsigned::Failed)?;
-        Ok(Leaf { chain: [own, authority.signer().to_vec()], not_before, not_after })
+        Ok(Leaf { chain: [own, authority.signer().to_vec()], not_before, made: now, not_after })
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -132,10 +133,10 @@ impl Leaves {
 }
 
 impl Leaf {
-    /// Until half of its life is over; a clock that was set back makes it too new.
+    /// Until half of what it had to live when it was made is over; a clock that was set back makes it too new.
     fn is_good(&self, now: Timestamp) -> bool {
-        let half = self.not_after.millis_since(self.not_before) / 2;
-        now >= self.not_before && now.millis_since(self.not_before) < half
+        let half = self.not_after.millis_since(self.made) / 2;
+        now >= self.not_before && now.millis_since(self.made) < half
     }
 }
 
@@ -199,11 +200,11 @@ mod tests {
         assert_eq!(about.not_before.seconds(), NOW.seconds() - 2 * 86_400);
         assert_eq!(about.not_after.seconds(), NOW.seconds() + 12 * 86_400);
         assert_eq!(about.common_name, "a.example");
-        assert!(Arc::ptr_eq(&first, &leaves.of("A.Example", Timestamp(later(5).0 - 1)).unwrap()));
-        let second = leaves.of("a.example", later(5)).unwrap();
+        assert!(Arc::ptr_eq(&first, &leaves.of("A.Example", Timestamp(later(6).0 - 1)).unwrap()));
+        let second = leaves.of("a.example", later(6)).unwrap();
         assert!(!Arc::ptr_eq(&first, &second));
         assert_eq!(leaves.count(), 1);
-        let back = leaves.of("a.example", later(3)).unwrap();
+        let back = leaves.of("a.example", later(4)).unwrap();
         assert!(Arc::ptr_eq(&back, &second), "its first second is two days before it was made");
         assert!(!Arc::ptr_eq(&second, &leaves.of("a.example", NOW).unwrap()), "the clock was set back");
     }
@@ -235,6 +236,8 @@ mod tests {
         assert_eq!(leaves.of("b.example", NOW).unwrap().chain[1], signers[1]);
         let last = leaves.of("a.example", Timestamp(end.0 - DAY)).unwrap();
         assert_eq!(Certificate::read(&last.chain[0]).unwrap().not_after, end, "no longer than its signer");
+        let again = leaves.of("a.example", Timestamp(end.0 - DAY + 1_000)).unwrap();
+        assert!(Arc::ptr_eq(&last, &again), "and kept as any other is");
         assert_eq!(leaves.of("a.example", Timestamp(end.0 + 10_000)).unwrap_err(), Unsigned::Ended);
     }
 

@@ -10,7 +10,7 @@ use crate::wire::https::name::Name;
 use crate::wire::https::{HostEntry, HostList};
 
 /// The cure for a name that an authority may not sign for.
-const NEXT: &str = "make a second one that may with `ringhold ca init --next`, and have the clients trust it";
+const NEXT: &str = "make a second one that may with `ringhold ca init --next`, have the clients trust it, and restart";
 
 /// What signs for hosts; `None`: no https is to be cached. It is made where there is none, unless the file names its folder:
 /// then it was to be brought there, and another one would be trusted by nobody. `now` is the wall clock.
