@@ -205,6 +205,40 @@ fn who_has_the_secret_of_before_is_believed_while_it_is_rotated() {
 }
 
 #[test]
+fn what_was_said_of_a_node_outlives_the_secret_that_it_was_said_with() {
+    if !wanted("ZooKeeper: rotation and what admin calls said") {
+        return;
+    }
+    const NEXT: &str = "the-next-secret-of-this-cluster";
+    let zookeeper = Zookeeper::alone();
+    let mut front = machine(&zookeeper.connect(), 2, 2).start();
+    until_ring(&[&front], 2);
+    assert_eq!(front.manage("PATCH", "/v1/nodes/127.0.0.2-n1", r#"{"state":"draining"}"#).status, 200);
+    until_true("it is off the ring", PATIENCE, || ring_of(&front) == ["127.0.0.2-n2"]);
+    for (weight, secrets) in [(2, vec![("secret", NEXT), ("previous_secret", SECRET)]), (3, vec![("secret", NEXT)])] {
+        front.terminate(Signal::TERM);
+        let mut text: toml::Table = std::fs::read_to_string(front.file()).unwrap().parse().unwrap();
+        let cluster = secrets.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        text.insert("cluster".into(), toml::Value::Table(cluster));
+        std::fs::write(front.file(), text.to_string()).unwrap();
+        front = front.again();
+        until_true("its nodes are up", PATIENCE, || {
+            ["127.0.0.2-n1", "127.0.0.2-n2"].iter().all(|id| is_up(&front, id))
+        });
+        // Who can change the ring writes it as it is to be.
+        until_true("the ring follows", 3 * PATIENCE, || {
+            front.manage("PATCH", "/v1/nodes/127.0.0.2-n2", &format!(r#"{{"weight":{weight}}}"#)).status == 200
+        });
+        assert_eq!(ring_of(&front), ["127.0.0.2-n2"], "drained still");
+    }
+}
+
+fn ring_of(front: &Cluster) -> Vec<String> {
+    let ring = front.manage("GET", "/v1/ring", "").json();
+    ring["members"].as_array().unwrap().iter().map(|member| member["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
 fn no_record_sends_anybody_to_a_socket_and_none_has_more_processes_started_than_there_is_a_bound_for() {
     if !wanted("ZooKeeper: records without a secret") {
         return;

@@ -5,6 +5,8 @@
 //! versions come from reads and from set data. And a persistent watch and a one-shot watch on the same znode disturb each
 //! other (ZOOKEEPER-4466): so `/election`, where the lock recipe sets one-shot watches, is not below any of ours.
 
+mod sealing;
+
 use super::record::{RecordKind, Records, WatchEvent};
 use super::seal::Seal;
 use super::trouble::{SaidOnce, ZkError};
@@ -112,23 +114,6 @@ impl Session {
     /// For how long a session lives that nobody hears of.
     pub fn lifetime(&self) -> Duration {
         self.patience
-    }
-
-    fn close_record(&self, kind: RecordKind, id: &str, data: &[u8]) -> Vec<u8> {
-        self.seal.close(&format!("{}/{id}", kind.name()), data)
-    }
-
-    /// `None`, and a word in the log: it says nothing that anybody here is to believe.
-    fn open_record(&self, place: &str, data: &[u8]) -> Option<Vec<u8>> {
-        if data.len() > LARGEST && place != RING {
-            self.named.left_out(&self.path_of(place), "it is larger than any record of ringhold");
-            return None;
-        }
-        let opened = self.seal.open(place, data).map(<[u8]>::to_vec);
-        if opened.is_none() {
-            self.named.left_out(&self.path_of(place), "it is not sealed with this cluster's secret");
-        }
-        opened
     }
 
     /// What is refused of one record is that record's trouble alone; other errors are everybody's.
@@ -279,11 +264,18 @@ impl Session {
 
     /// What was written without the secret, or may not be read, is there, but says nothing.
     async fn read(&self, place: &str) -> Result<Option<VersionedData>, ZkError> {
+        match self.raw(place).await {
+            Ok(found) => Ok(found.map(|(data, version)| (self.open_record(place, &data).unwrap_or_default(), version))),
+            Err(trouble) => self.leave_out(trouble).map(|()| Some((Vec::new(), ANY))),
+        }
+    }
+
+    async fn raw(&self, place: &str) -> Result<Option<VersionedData>, ZkError> {
         let path = self.path_of(place);
         match self.limit_raw(self.client.get_data(&path)).await? {
-            Ok((data, stat)) => Ok(Some((self.open_record(place, &data).unwrap_or_default(), stat.version))),
+            Ok((data, stat)) => Ok(Some((data, stat.version))),
             Err(Error::NoNode) => Ok(None),
-            Err(e) => self.leave_out(trouble(&path, e)).map(|()| Some((Vec::new(), ANY))),
+            Err(e) => Err(trouble(&path, e)),
         }
     }
 

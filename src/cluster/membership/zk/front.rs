@@ -381,6 +381,7 @@ impl Life<'_> {
             self.pass_on(kind);
         }
         self.read_ring().await?;
+        self.session.seal_anew().await?;
         self.missed = false;
         // Whatever else follows from what was read: ZooKeeper can be asked.
         self.keeper.found(&self.session.number());

@@ -45,6 +45,17 @@ impl Seal {
         (!label.contains('\n') && tags.iter().any(is_proof)).then_some(content)
     }
 
+    /// Two secrets are in use: this is to go on with one of them.
+    pub fn is_rotated(&self) -> bool {
+        self.cluster.secrets().count() > 1
+    }
+
+    /// Whether it is believed by who knows the newest secret alone.
+    pub fn is_current(&self, place: &str, record: &[u8]) -> bool {
+        let newest = ClusterConfig { previous_secret: None, ..(*self.cluster).clone() };
+        Seal { cluster: Arc::new(newest), path: self.path.clone() }.open(place, record).is_some()
+    }
+
     fn label(&self, place: &str) -> String {
         format!("ringhold record {}/{place}", self.path)
     }
@@ -91,6 +102,9 @@ mod tests {
             assert_eq!(reader.open("nodes/a", &closed), believed.then_some(&record[..]), "{writer:?} {reader:?}");
         }
         let closed = old.close("nodes/a", record);
+        assert!(!rotating.is_current("nodes/a", &closed) && old.is_current("nodes/a", &closed));
+        assert!(rotating.is_current("nodes/a", &rotating.close("nodes/a", record)));
+        assert_eq!([&old, &rotating, &none].map(Seal::is_rotated), [false, true, false]);
         assert_eq!(old.open("nodes/b", &closed), None, "another id");
         assert_eq!(old.open("members/a", &closed), None, "another kind");
         let other = Seal { path: "/other".into(), ..old.clone() };
