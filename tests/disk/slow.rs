@@ -153,3 +153,19 @@ fn a_start_goes_on_where_the_disk_was_so_that_restarts_do_not_fill_it() {
     let segments = fs::read_dir(cluster.folder().join("disk/n1")).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(segments.filter(|path| path.extension().is_some_and(|kind| kind == "seg")).count(), 1);
 }
+
+/// As systemd does by default (`KillMode=control-group`): the front's own SIGTERM is the second that a node gets.
+#[test]
+fn nor_does_a_sigterm_to_all_its_processes_cut_short_the_end_of_a_slow_disk() {
+    let Some(calls) = FaultyCalls::build() else {
+        return tools::left_out("nor_does_a_sigterm_to_all_its_processes", "there is no rustc that builds a library");
+    };
+    let (origin, mut cluster) = (counting(KEEP), with_disk(1).start_by(&calls.prefix()));
+    until_on(&cluster);
+    assert_eq!(cluster.get(&origin.url("/")).status, 200);
+    calls.begin("sync slow 1500");
+    cluster.pids().into_iter().for_each(|pid| process::signal(pid, Signal::TERM));
+    until_true("the front ends", 2 * PATIENCE, || cluster.exit_status().is_some());
+    calls.end();
+    assert!(!cluster.folder().join("disk/n1/mark").exists(), "{}", cluster.said());
+}

@@ -105,7 +105,7 @@ fn clients_that_ask_one_thing_after_the_other_are_told_the_last_answer_when_a_fr
 
 /// As systemd does by default (`KillMode=control-group`): to the front and its nodes at once, and the front tells its nodes as well.
 #[test]
-fn a_sigterm_to_the_whole_group_lets_finish_what_is_under_way_and_the_disks_end_in_order() {
+fn a_sigterm_to_all_processes_lets_finish_what_is_under_way_and_the_disks_end_in_order() {
     let (origin, gate) = (Origin::start(), Gate::default());
     let setup = Setup::default().nodes(2).set("disk", "size", "64MiB").set("disk", "path", "disk");
     let mut cluster = setup.set("access", "open", vec!["127.0.0.1/32"]).start();
@@ -120,7 +120,7 @@ fn a_sigterm_to_the_whole_group_lets_finish_what_is_under_way_and_the_disks_end_
         client.request("GET", &origin.url(&format!("/{n}")), "", b"").unwrap();
         origin.until_asked(&format!("/{n}"), 1);
     }
-    kill_process_group(Pid::from_raw(cluster.pid() as i32).unwrap(), Signal::TERM).unwrap();
+    cluster.pids().into_iter().for_each(|pid| process::signal(pid, Signal::TERM));
     until_true("the front ends", PATIENCE, || cluster.said().contains("SIGTERM"));
     until_true("it takes no more clients", PATIENCE, || std::net::TcpStream::connect(cluster.proxy).is_err());
     gate.open();
