@@ -4,8 +4,8 @@ use super::memory::{FRESH, MIB, asks_and_waits, counted, told_of};
 use crate::support::*;
 use std::time::{Duration, Instant};
 
-/// So many read nothing: with a piece of 64 to 256 KiB each it is more than may be in flight.
-const MANY: u32 = 40;
+/// So many read nothing: with a piece each, of 64 KiB at the least, it is more than may be in flight.
+const MANY: u32 = 80;
 
 /// A node with 4 MiB for what is on its way, whose memory keeps none of the large bodies.
 fn small() -> Setup {
@@ -22,8 +22,8 @@ fn readers_that_take_nothing_of_what_is_on_its_way_to_the_disk_hold_up_nobody() 
     let wait = gate.clone();
     // None of them comes to its end, by which it would be in the store.
     origin.on("/large/*", move |x| {
-        x.begin_sized(FRESH, 8 * MIB)?;
-        x.noise(1, 6 * MIB)?;
+        x.begin_sized(FRESH, 4 * MIB)?;
+        x.noise(1, 3 * MIB)?;
         wait.wait()
     });
     origin.on("/page/*", |x| {
