@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 const SESSION: Duration = Duration::from_secs(2);
 const HOT: &str = "8MiB";
+/// After the secret of [`machine`].
+const NEXT: &str = "the-next-secret-of-this-cluster";
 
 /// A machine of the cluster: a front with a node, at an address of its own.
 fn machine(zookeeper: &str, number: u8) -> Setup {
@@ -118,6 +120,39 @@ fn what_is_told_at_a_front_that_is_cut_off_is_made_good_when_it_is_back() {
     for front in [&a, &b, &c] {
         assert_eq!(texts(front, &urls), all("2", &urls));
     }
+}
+
+#[test]
+fn a_purge_is_not_sure_while_a_machine_has_another_secret_and_that_one_validates_when_it_has_the_right_one() {
+    if !wanted("ZooKeeper: a purge while a machine has another secret") {
+        return;
+    }
+    let _alone = alone();
+    let zookeeper = Zookeeper::alone();
+    let (origin, edition) = editions();
+    let with_disk = |setup: Setup| setup.set("disk", "size", "64MiB").set("access", "open", vec!["127.0.0.1/32"]);
+    let mut a = with_disk(machine(&zookeeper.connect(), 2)).set("disk", "path", "disk").start();
+    until_ring(&[&a], 1);
+    let urls = held(&origin, &a, "127.0.0.2-n1", 8);
+    let (purged, posted) = urls.split_at(4);
+    let b = machine(&zookeeper.connect(), 3).set("cluster", "secret", NEXT).start();
+    until_true("it sees the other one", PATIENCE, || b.said().contains("fronts/127.0.0.2"));
+    edition.store(2, Ordering::SeqCst);
+    for url in purged {
+        let (status, said) = purge(&b, url);
+        let why = said["unsure"].as_str().unwrap_or_default();
+        assert!(status == 202 && why.contains("nodes/127.0.0.2-n1") && why.contains("previous_secret"), "{said}");
+    }
+    posted.iter().for_each(|url| assert_eq!(b.ask("POST", url, "", b"x").status, 200));
+    // It is given the right one, and brings back from its disk what it had.
+    a.terminate(Signal::TERM);
+    let text = std::fs::read_to_string(a.file()).unwrap().replace("the-secret-of-this-cluster", NEXT);
+    std::fs::write(a.file(), text).unwrap();
+    a = a.again();
+    until_ring(&[&a, &b], 2);
+    until_true("what is not in doubt is still there", PATIENCE, || a.metric("ringhold_node_disk_objects") >= 8);
+    assert_eq!(texts(&b, &urls), all("2", &urls));
+    assert_eq!(purge(&b, &urls[0]).0, 200);
 }
 
 #[test]

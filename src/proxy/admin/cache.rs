@@ -30,8 +30,7 @@ impl Admin {
         let missed = purged.missed.iter().map(|(id, why)| json!({"id": id, "why": why}));
         body["missed"] = Value::Array(missed.collect());
         if let Some(why) = purged.unsure {
-            let unsure = "so nodes and fronts that joined just now may not be known here; they validate when they are";
-            body["unsure"] = format!("ZooKeeper is gone ({why}), {unsure}").into();
+            body["unsure"] = why.into();
         }
         let mut detail = "nodes that missed it validate all that they hold before they reuse it".to_owned();
         if purged.forgets {

@@ -18,6 +18,9 @@ use tokio::time::timeout;
 /// For so long a purge waits for ZooKeeper to say who there is.
 const CONFIRM: Duration = Duration::from_secs(1);
 
+/// So many places are named in a message.
+const SHOWN: usize = 4;
+
 /// Fronts that have left and are remembered.
 const MOST_FRONTS: usize = 256;
 
@@ -31,13 +34,27 @@ impl Keeper {
         }
     }
 
-    /// Asks ZooKeeper who there is, and waits until all of them are known here. An error says why that cannot be known.
+    /// Asks ZooKeeper who there is, and waits until all of them are known here. An error says, in a sentence, why that cannot be
+    /// known.
     pub async fn confirm(&self) -> Result<(), String> {
-        let confirmed = self.confirmed().await;
+        let confirmed = self.confirmed().await.map_err(|why| {
+            format!(
+                "ZooKeeper is gone ({why}), so nodes and fronts that joined just now may not be known here; they validate when \
+                 they are"
+            )
+        });
         if confirmed.is_err() {
             self.doubts.set_alone(true);
         }
-        confirmed
+        // What is not on this front's ring validates what it has when it comes to be (docs/link.md, One owner).
+        confirmed.and_then(|()| match &*self.session().map(|session| session.of_others()).unwrap_or_default() {
+            [] => Ok(()),
+            others => Err(format!(
+                "{} in ZooKeeper: sealed with another secret, so not known to this front, and may still answer with it; set [cluster] \
+                 previous_secret again where it was taken away too early",
+                some_of(others)
+            )),
+        })
     }
 
     async fn confirmed(&self) -> Result<(), String> {
@@ -208,6 +225,13 @@ impl Keeper {
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
         self.away.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first of them, and how many there are besides.
+fn some_of(places: &[String]) -> String {
+    let (shown, more) = places.split_at(places.len().min(SHOWN));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    shown.join(", ") + &more
 }
 
 fn token_of(data: &[u8]) -> Option<u64> {

@@ -11,6 +11,7 @@ use super::record::{RecordKind, Records, WatchEvent};
 use super::seal::Seal;
 use super::trouble::{SaidOnce, ZkError};
 use crate::config::{ClusterConfig, ZookeeperConfig, check_id};
+use sealing::SealedByOthers;
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
@@ -57,6 +58,7 @@ pub struct Session {
     seal: Seal,
     /// What the log has said of the records.
     pub named: SaidOnce,
+    others: SealedByOthers,
 }
 
 /// No record but the ring is larger than some hundred bytes; what is larger than this is none of ours.
@@ -108,7 +110,14 @@ impl Session {
             Err(_) => return Err(ZkError::Over("none of its servers answered".to_owned())),
         };
         let (patience, path) = (client.session_timeout(), settings.path.clone());
-        Ok(Session { patience, seal: Seal::new(cluster, &path), path, client, named: named.clone() })
+        Ok(Session {
+            patience,
+            seal: Seal::new(cluster, &path),
+            path,
+            client,
+            named: named.clone(),
+            others: SealedByOthers::default(),
+        })
     }
 
     /// For how long a session lives that nobody hears of.
@@ -224,6 +233,7 @@ impl Session {
         let names = self.limit(&folder, self.client.list_children(&folder)).await?;
         let (ids, odd): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| check_id(name).is_ok());
         odd.iter().for_each(|name| self.named.left_out(&self.record_path(kind, name), "its name is no id"));
+        self.others.are_there(kind, &ids);
         Ok(ids)
     }
 
@@ -240,13 +250,11 @@ impl Session {
             let paths: Vec<String> = ids.iter().map(|id| self.record_path(kind, id)).collect();
             let asked: Vec<_> = paths.iter().map(|path| self.client.get_data(path)).collect();
             for ((id, path), answer) in ids.iter().zip(&paths).zip(asked) {
+                let place = format!("{}/{id}", kind.name());
                 match self.limit_raw(answer).await? {
-                    Ok((data, _)) => {
-                        let opened = self.open_record(&format!("{}/{id}", kind.name()), &data);
-                        records.extend(opened.map(|data| (id.clone(), data)));
-                    }
+                    Ok((data, _)) => records.extend(self.open_record(&place, &data).map(|data| (id.clone(), data))),
                     // Gone in between.
-                    Err(Error::NoNode) => {}
+                    Err(Error::NoNode) => self.others.note(&place, false),
                     Err(e) => self.leave_out(trouble(path, e))?,
                 }
             }
@@ -274,7 +282,10 @@ impl Session {
         let path = self.path_of(place);
         match self.limit_raw(self.client.get_data(&path)).await? {
             Ok((data, stat)) => Ok(Some((data, stat.version))),
-            Err(Error::NoNode) => Ok(None),
+            Err(Error::NoNode) => {
+                self.others.note(place, false);
+                Ok(None)
+            }
             Err(e) => Err(trouble(&path, e)),
         }
     }

@@ -45,6 +45,12 @@ impl Seal {
         (!label.contains('\n') && tags.iter().any(is_proof)).then_some(content)
     }
 
+    /// Whether somebody has closed it, with whatever secret.
+    pub fn is_sealed(record: &[u8]) -> bool {
+        let (content, tags) = parted(record);
+        !content.is_empty() && !tags.is_empty()
+    }
+
     /// Two secrets are in use: this is to go on with one of them.
     pub fn is_rotated(&self) -> bool {
         self.cluster.secrets().count() > 1
@@ -100,6 +106,7 @@ mod tests {
         ] {
             let closed = writer.close("nodes/a", record);
             assert_eq!(reader.open("nodes/a", &closed), believed.then_some(&record[..]), "{writer:?} {reader:?}");
+            assert_eq!(Seal::is_sealed(&closed), writer.cluster.secret.is_some(), "{writer:?}");
         }
         let closed = old.close("nodes/a", record);
         assert!(!rotating.is_current("nodes/a", &closed) && old.is_current("nodes/a", &closed));
