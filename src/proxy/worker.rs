@@ -303,7 +303,7 @@ impl Client {
     /// who is inside its TLS as answered here comes back by such.
     pub fn distrust(&self, key: &Key) {
         if let Some(https) = &self.worker.https {
-            https.distrust(&key.host().to_string(), key.port());
+            https.distrust(&key.host().to_string(), key.port(), self.source);
         }
         if self.inside.is_some() {
             self.ties.ending().come();

@@ -6,6 +6,7 @@ use super::listed::{self, TunnelSaid};
 use super::passed::Passed;
 use crate::clock::{self, Tick, tick};
 use crate::config::Config;
+use crate::net::shares::ClientId;
 use crate::net::tls::{Refused, Server};
 use crate::wire::authority::without_root;
 use crate::wire::client_hello::ClientHello;
@@ -129,7 +130,7 @@ impl Interception {
 
     fn remember(&self, refusal: Refusal, does: &str, cure: &str) {
         let now = tick();
-        if self.learned().note(refusal, now, after(now, self.learn)) {
+        if self.learned().note(refusal, refusal.of(), now, after(now, self.learn)) {
             let client =
                 refusal.address.map_or_else(|| "a client".to_owned(), |address| address.to_canonical().to_string());
             tracing::warn!("{client} {does}: tunnelled for {:?}; {cure}list the host in [https] pass", self.learn);
@@ -143,10 +144,11 @@ impl Interception {
     }
 
     /// A host has not proved who it is, or not as it is to be spoken with: its clients are to see that themselves for a while.
-    pub fn distrust(&self, host: &str, port: u16) {
+    /// `by`: who has asked it.
+    pub fn distrust(&self, host: &str, port: u16, by: ClientId) {
         let (now, time) = (tick(), self.learn / 2);
         let mut distrusted = self.distrusted.lock().unwrap_or_else(PoisonError::into_inner);
-        if distrusted.note(hash(host, port), now, after(now, time)) {
+        if distrusted.note(hash(host, port), by, now, after(now, time)) {
             tracing::warn!("TLS with {host}:{port} has failed, see the answer's detail: tunnelled for {time:?}");
         }
     }
