@@ -58,6 +58,18 @@ impl Skipped {
     ];
 }
 
+/// What is to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum Offered<'a> {
+    /// Of what memory keeps.
+    Record(&'a Terms),
+    /// A body that is to have a file of its own. Memory may not keep it, so that to come once more is another whole fetch: twice is
+    /// enough.
+    Body(&'a Terms),
+    /// What memory has no room for: however brief, it is on the disk or nowhere.
+    Only,
+}
+
 /// Decides what is written.
 #[derive(Debug)]
 pub struct AdmissionGate {
@@ -85,32 +97,23 @@ impl AdmissionGate {
     pub fn judge(
         &mut self,
         hash: u64,
-        terms: &Terms,
+        offered: Offered<'_>,
         bytes: u64,
         turns_over: Option<u64>,
         now: Timestamp,
     ) -> Result<(), Skipped> {
-        last(terms, now)?;
-        self.admit(hash, bytes, turns_over, now)
-    }
-
-    /// The same of a body that is to have a file of its own. Memory may not keep it, so that to come once more is another whole
-    /// fetch: twice is enough.
-    pub fn judge_body(
-        &mut self,
-        hash: u64,
-        terms: &Terms,
-        bytes: u64,
-        turns_over: Option<u64>,
-        now: Timestamp,
-    ) -> Result<(), Skipped> {
-        last(terms, now)?;
-        self.admit_at(self.times(turns_over).min(2), hash, bytes, now)
-    }
-
-    /// The same of what memory has no room for: however brief, it is on the disk or nowhere.
-    pub fn admit(&mut self, hash: u64, bytes: u64, turns_over: Option<u64>, now: Timestamp) -> Result<(), Skipped> {
-        self.admit_at(self.times(turns_over), hash, bytes, now)
+        let times = match offered {
+            Offered::Record(terms) => last(terms, now).map(|()| self.times(turns_over))?,
+            Offered::Body(terms) => last(terms, now).map(|()| self.times(turns_over).min(2))?,
+            Offered::Only => self.times(turns_over),
+        };
+        if !self.ghosts.iter_mut().take(times - 1).all(|ghost| ghost.has_come(hash)) {
+            return Err(Skipped::First);
+        }
+        match self.budget.as_mut().is_none_or(|budget| budget.takes(bytes, now)) {
+            true => Ok(()),
+            false => Err(Skipped::Budget),
+        }
     }
 
     /// What has to have come so often.
@@ -123,16 +126,6 @@ impl AdmissionGate {
             (Admit::Auto, _) => 1 + usize::from(self.budget.is_some()),
         };
         times.min(self.most)
-    }
-
-    fn admit_at(&mut self, times: usize, hash: u64, bytes: u64, now: Timestamp) -> Result<(), Skipped> {
-        if !self.ghosts.iter_mut().take(times - 1).all(|ghost| ghost.has_come(hash)) {
-            return Err(Skipped::First);
-        }
-        match self.budget.as_mut().is_none_or(|budget| budget.takes(bytes, now)) {
-            true => Ok(()),
-            false => Err(Skipped::Budget),
-        }
     }
 }
 
@@ -259,9 +252,17 @@ mod tests {
             (Admit::Always, None, Terms { stale_while_revalidate: 59, ..terms(0, marks) }, Err(Skipped::Brief)),
         ] {
             let mut gate = AdmissionGate::new(admit, 0, 0);
-            assert_eq!(gate.judge(hash(1), &terms, 1, turns_over, Timestamp(0)), expected, "{admit:?} {turns_over:?}");
+            assert_eq!(
+                gate.judge(hash(1), Offered::Record(&terms), 1, turns_over, Timestamp(0)),
+                expected,
+                "{admit:?} {turns_over:?}"
+            );
             if expected == Err(Skipped::First) {
-                assert_eq!(gate.judge(hash(1), &terms, 1, turns_over, Timestamp(0)), Ok(()), "the second time");
+                assert_eq!(
+                    gate.judge(hash(1), Offered::Record(&terms), 1, turns_over, Timestamp(0)),
+                    Ok(()),
+                    "the second time"
+                );
             }
         }
     }
@@ -277,15 +278,23 @@ mod tests {
             (Some(HOUR - 1), 0, 3),
         ] {
             let mut gate = AdmissionGate::new(Admit::Auto, budget << 40, 0);
-            let came = (1..9).find(|_| gate.admit(hash(1), 1, turns_over, Timestamp(DAY)).is_ok());
+            let came = (1..9).find(|_| gate.judge(hash(1), Offered::Only, 1, turns_over, Timestamp(DAY)).is_ok());
             assert_eq!(came, Some(times), "{turns_over:?} {budget}");
         }
         let mut ends = AdmissionGate::new(Admit::Auto, 0, 0);
-        assert_eq!(ends.admit(hash(1), 1, Some(1), Timestamp(0)), Err(Skipped::First));
+        assert_eq!(ends.judge(hash(1), Offered::Only, 1, Some(1), Timestamp(0)), Err(Skipped::First));
         ends.ends();
-        assert_eq!(ends.admit(hash(1), 1, Some(1), Timestamp(0)), Ok(()), "it came once, and is in memory");
+        assert_eq!(
+            ends.judge(hash(1), Offered::Only, 1, Some(1), Timestamp(0)),
+            Ok(()),
+            "it came once, and is in memory"
+        );
         let mut second = AdmissionGate::new(Admit::Second, 0, 0);
-        assert_eq!((1..9).find(|_| second.admit(hash(1), 1, Some(1), Timestamp(0)).is_ok()), Some(2), "as was said");
+        assert_eq!(
+            (1..9).find(|_| second.judge(hash(1), Offered::Only, 1, Some(1), Timestamp(0)).is_ok()),
+            Some(2),
+            "as was said"
+        );
     }
 
     #[test]
@@ -314,7 +323,7 @@ mod tests {
     fn a_budget_is_spent_and_comes_back() {
         let mut gate = AdmissionGate::new(Admit::Always, 24_000, 0);
         let terms = terms(DAY * 9, Marks::NONE);
-        let mut at = |ms, bytes| gate.judge(1, &terms, bytes, None, Timestamp(DAY + ms));
+        let mut at = |ms, bytes| gate.judge(1, Offered::Record(&terms), bytes, None, Timestamp(DAY + ms));
         assert_eq!((at(0, 900), at(0, 101)), (Ok(()), Err(Skipped::Budget)));
         assert_eq!((at(0, 100), at(3_599_999, 1_000)), (Ok(()), Err(Skipped::Budget)));
         assert_eq!(at(DAY, 1_000), Ok(()));

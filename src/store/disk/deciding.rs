@@ -9,7 +9,7 @@ mod large;
 mod segments;
 mod told;
 
-use super::admit::{AdmissionGate, Skipped};
+use super::admit::{AdmissionGate, Offered, Skipped};
 use super::apart::BodyFile;
 use super::bodies::{Bodies, BodyPlace};
 use super::going::GoingSegment;
@@ -306,11 +306,8 @@ impl Disk {
         }
         // A file was judged when it was begun.
         if file.is_none_or(|number| !self.bodies.is_written(number)) {
-            let turns_over = self.turns_over(now);
-            match only {
-                true => self.gate.admit(hash, length, turns_over, now)?,
-                false => self.gate.judge(hash, &entry.terms, length, turns_over, now)?,
-            }
+            let offered = if only { Offered::Only } else { Offered::Record(&entry.terms) };
+            self.gate.judge(hash, offered, length, self.turns_over(now), now)?;
         }
         let (segment, slot) = self.place(length, now).ok_or(Skipped::Off)?;
         let is_grouped =

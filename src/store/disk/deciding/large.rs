@@ -31,7 +31,7 @@ impl Disk {
         if self.bodies.unnamed().saturating_add(bytes) > self.room / OF_DISK {
             return Err(Skipped::Behind);
         }
-        self.gate.judge_body(hash, terms, bytes, self.turns_over(now), now)?;
+        self.gate.judge(hash, Offered::Body(terms), bytes, self.turns_over(now), now)?;
         let number = self.bodies.begin(bytes);
         self.make_room();
         Ok(BodyFile::new(number, 0, hash, self.lineage))
