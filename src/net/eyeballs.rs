@@ -1,6 +1,6 @@
 //! Happy eyeballs (RFC 8305): addresses of both families in turn, a new attempt every 250 ms, the first success wins.
 
-use super::descriptors;
+use super::descriptors::{self, Lack};
 use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
@@ -29,12 +29,15 @@ pub(super) async fn connect(addresses: Vec<SocketAddr>, first: Option<SocketAddr
             if let Some(at) = order.iter().position(|address| Some(*address) == first) {
                 order[..=at].rotate_right(1);
             }
-            race(order, delay).await
+            race(order, delay, attempt).await
         }
     }
 }
 
-async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> Attempt {
+async fn race<A>(addresses: Vec<SocketAddr>, delay: Duration, attempt: impl Fn(SocketAddr) -> A) -> Attempt
+where
+    A: Future<Output = Attempt> + Send + 'static,
+{
     let mut waiting = VecDeque::from(addresses);
     let mut attempts = JoinSet::new();
     let mut failure = None;
@@ -54,7 +57,7 @@ async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> Attempt {
         match ended {
             Some(Ok(Ok(connected))) => return Ok(connected),
             // The others would fail in the same way, and for what is nobody's fault.
-            Some(Ok(Err(e))) if descriptors::is_our_lack(&e) => return Err(e),
+            Some(Ok(Err(e))) if is_lacking_everywhere(&e) => return Err(e),
             Some(Ok(Err(e))) => failure = Some(worse(failure, e)),
             Some(Err(panic)) => failure = Some(Error::other(panic)),
             None => return Err(failure.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into())),
@@ -62,12 +65,18 @@ async fn race(addresses: Vec<SocketAddr>, delay: Duration) -> Attempt {
     }
 }
 
-/// What is worth telling: that a server refused says more than that a family has no route.
+/// What is worth telling: that a server refused says more than that a family has no route; and of what we lack no server is to be
+/// blamed.
 fn worse(known: Option<Error>, new: Error) -> Error {
     match known {
-        Some(known) if is_unroutable(&new) => known,
+        Some(known) if is_unroutable(&new) || descriptors::is_our_lack(&known) => known,
         _ => new,
     }
+}
+
+/// Ports are lacking to one address each (a connection is named by both its ends, RFC 9293 section 4).
+fn is_lacking_everywhere(e: &Error) -> bool {
+    descriptors::lack_of(e).is_some_and(|lack| lack != Lack::Ports)
 }
 
 fn is_unroutable(e: &Error) -> bool {
@@ -140,6 +149,32 @@ pub(super) mod tests {
             queued.push(s);
         }
         (socket, queued, address)
+    }
+
+    #[tokio::test]
+    async fn what_lacks_ports_to_one_address_asks_the_others_and_what_lacks_files_none() {
+        let (server, there) = listener().await;
+        for (lack, others, connects) in [
+            (Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, true),
+            (Errno::ADDRNOTAVAIL, Errno::CONNREFUSED, false),
+            (Errno::MFILE, Errno::CONNREFUSED, true),
+        ] {
+            let order = addresses(&["127.0.0.1:1", "127.0.0.2:1", "127.0.0.3:1"]);
+            let attempt = move |address: SocketAddr| async move {
+                match address.ip().to_string().as_str() {
+                    "127.0.0.1" => Err(lack.into()),
+                    "127.0.0.3" if connects => Ok((TcpStream::connect(there).await?, address)),
+                    _ => Err(others.into()),
+                }
+            };
+            let raced = race(order, LIMIT, attempt).await;
+            let expected = (lack == Errno::ADDRNOTAVAIL && connects).then_some("127.0.0.3".to_owned());
+            match raced {
+                Ok((_, address)) => assert_eq!(Some(address.ip().to_string()), expected),
+                Err(e) => assert_eq!((Errno::from_io_error(&e), None), (Some(lack), expected), "our lack is told"),
+            }
+        }
+        drop(server);
     }
 
     #[test]
