@@ -26,6 +26,29 @@ pub async fn exchange(
     stale: Option<&Arc<Entry>>,
     began: FetchMoment,
 ) -> Result<Settled, Fault> {
+    let sent = clock::now();
+    let settled = ask_origin(node, ask, body, stale, began).await?;
+    if let Settled::Through(response, _, why) = &settled
+        && stale.is_some()
+        && ask.head.method == Method::GET
+        && why.outdates()
+        && policy::outdates(response.status())
+        // What has come since then is newer.
+        && node.lookup(ask).is_none_or(|entry| entry.terms.received <= sent)
+    {
+        confirm::drop_stored(node, ask, *why);
+        node.until_kept().await;
+    }
+    Ok(settled)
+}
+
+async fn ask_origin(
+    node: &CacheNode,
+    ask: &Ask,
+    body: Option<ClientBody>,
+    stale: Option<&Arc<Entry>>,
+    began: FetchMoment,
+) -> Result<Settled, Fault> {
     let completes = ask.wants_the_whole() && !ask.background;
     let part = stale.and_then(|entry| Some((entry, entry.part().filter(|_| completes)?)));
     if let Some(settled) = match part {

@@ -5,10 +5,11 @@ use super::CacheNode;
 use super::ask::Ask;
 use super::fill::{Fate, Fill, FillHead, FillStage};
 use super::fitting::{fits, is_fresh};
+use super::settled::Unstored;
 use crate::clock;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Marks};
-use crate::store::Entry;
+use crate::store::{Entry, Then};
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
 use std::rc::Rc;
@@ -58,6 +59,21 @@ pub fn by_what_comes(node: &CacheNode, ask: &Ask, own: &Rc<Fill>) -> bool {
     };
     policy::requests::may_ask_peer(&ask.head)
         && node.fills.of(&ask.key).iter().any(|fill| is_like(fill) && is_of_use(fill))
+}
+
+/// What comes will not be stored after all, for its size or for lack of room: what is stored of that variant is not so any more all the
+/// same (RFC 9111 section 4.3.3).
+pub fn unkept(node: &CacheNode, fill: &Fill, why: Unstored, then: Then) {
+    let Ok(key) = Key::parse(&fill.key) else { return };
+    node.uncacheable.note(&key, why, then);
+    let FillStage::Streaming(head) = fill.stage() else { return };
+    if fill.lent || head.seed.is_some() || !policy::outdates(head.status) {
+        return;
+    }
+    let shelf = node.store.get(&key);
+    let entries = shelf.iter().flat_map(|shelf| shelf.entries());
+    let older = entries.filter(|entry| *entry.selecting() == *head.selecting && entry.terms.received <= head.sent);
+    older.for_each(|entry| _ = node.store.take_out(&key, entry));
 }
 
 /// Whether what is whole now is older than what was stored while it came.

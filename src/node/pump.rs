@@ -169,14 +169,12 @@ fn copy(mut data: &[u8], block: &mut BytesMut, length: Option<u64>, fill: &Fill)
 /// It turned out to be too large to store: the next request for it does not wait for this one. But where the disk gave up, the next
 /// may be stored.
 fn forget(node: &CacheNode, fill: &Fill) {
-    if fill.fate() == Fate::Store
-        && let Ok(key) = Key::parse(&fill.key)
-    {
+    if fill.fate() == Fate::Store {
         let (why, then) = match fill.spill() {
             Some(_) => (Unstored::LeftByDisk, Then::AsBefore),
             None => (Unstored::TooLarge, Then::Alone),
         };
-        node.uncacheable.note(&key, why, then);
+        outdone::unkept(node, fill, why, then);
     }
     fill.set_fate(Fate::Forget);
 }

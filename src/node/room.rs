@@ -3,11 +3,11 @@
 use super::CacheNode;
 use super::fill::{Fate, Fill, FillStage};
 use super::fills::Fills;
+use super::outdone;
 use super::settled::Unstored;
 use crate::account::{self, AccountKind};
 use crate::clock::{Tick, tick};
 use crate::store::Then;
-use crate::wire::target::Key;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -58,9 +58,7 @@ impl CacheNode {
             }
             None => Unstored::Busy,
         };
-        if let Ok(key) = Key::parse(&fill.key) {
-            self.uncacheable.note(&key, why, Then::AsBefore);
-        }
+        outdone::unkept(self, fill, why, Then::AsBefore);
         fill.set_fate(Fate::Forget);
     }
 }

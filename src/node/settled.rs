@@ -65,6 +65,15 @@ impl Unstored {
         }
     }
 
+    /// Whether what is stored is outdated by it as by an answer that is stored: it was kept out by what it is, not by who asked, or how.
+    pub fn outdates(self) -> bool {
+        match self {
+            Unstored::Policy(why) => !why.is_the_requests(),
+            Unstored::TooLarge | Unstored::Busy | Unstored::LeftByDisk | Unstored::NoLength => true,
+            Unstored::NotForUs | Unstored::Failed | Unstored::Pinned | Unstored::OtherContent => false,
+        }
+    }
+
     /// What can be done to have it stored, if anything.
     pub fn remedy(self) -> Option<&'static str> {
         match self {

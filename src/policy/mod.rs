@@ -32,7 +32,7 @@ mod tests;
 pub use groups::Groups;
 pub use head::{HeadEffect, after_head};
 pub use invalidate::invalidates;
-pub use order::stands;
+pub use order::{outdates, stands};
 pub use parts::Part;
 pub use ranges::Ranged;
 pub use reason::{Decision, NotStored};

@@ -3,6 +3,7 @@
 
 use super::terms::Terms;
 use crate::wire::date::Timestamp;
+use http::StatusCode;
 
 /// Whether what is stored stays, and answers in place of what has come for a question of `sent`, generated at `born`.
 /// `answers`: the question has asked for nothing that the stored one would not answer now.
@@ -12,9 +13,27 @@ pub fn stands(stored: &Terms, answers: bool, sent: Timestamp, born: Timestamp) -
     answers || (stored.received > sent && stored.born > born)
 }
 
+/// Whether an answer of this status to a GET shows that what was stored for such a request is not so any more (RFC 9111 section 4.3.3:
+/// it is not suitable), though it may not be stored itself. An error of the server, a refusal and a part say nothing of that.
+pub fn outdates(status: StatusCode) -> bool {
+    match status {
+        StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED => false,
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS => true,
+        status => status.is_success() || status.is_redirection(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_of_the_page_outdates_and_what_is_said_of_who_asks_or_of_the_moment_does_not() {
+        let said = |status: &u16| outdates(StatusCode::from_u16(*status).unwrap());
+        assert!([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 410, 451].iter().all(said));
+        let nothing = [100, 101, 206, 304, 400, 401, 403, 405, 407, 408, 412, 416, 421, 429, 500, 502, 503, 504];
+        assert!(!nothing.iter().any(said));
+    }
     use crate::policy::{LifetimeSource, Marks};
 
     #[test]

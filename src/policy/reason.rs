@@ -66,7 +66,7 @@ impl NotStored {
                 "Vary of the response has *, or a member that is no field name (RFC 9111 section 4.1)"
             }
             NotStored::NoFreshness => {
-                "the response says neither how long it is fresh (max-age, s-maxage, Expires) nor has it a Last-Modified or ETag (RFC 9111 section 3)"
+                "the response says neither how long it is fresh (max-age, s-maxage, Expires) nor has it a Last-Modified or ETag, or its status is one that only the first allows to store (RFC 9111 section 3)"
             }
             NotStored::Stale => {
                 "the response was stale when it came, and has no ETag or Last-Modified to validate it with (RFC 9111 section 4.3.1)"

@@ -69,6 +69,10 @@ pub(super) fn terms(
         return Err(NotStored::VaryStar);
     }
     let terms = measure(rules, &cc, targeted, status, fields, age(), received);
+    // Section 3, last condition but one: a validator alone is not enough.
+    if !terms.source.is_explicit() && !freshness::heuristically_cacheable(status) && !cc.has(Set::PUBLIC) {
+        return Err(NotStored::NoFreshness);
+    }
     worth_storing(&terms, &cc, fields)?;
     // Last: what the response forbids counts whoever asks, and a 304 that forbids it ends what is stored.
     credentials_allow(authorized, &cc)?;

@@ -45,3 +45,4 @@ mod tools;
 mod tunnels;
 mod uncacheable;
 mod validating;
+mod withdrawn;

@@ -77,6 +77,11 @@ const TABLE: &[Case] = &[
     case(&[], 503, &["Cache-Control: max-age=60"], Ok(()), "3: explicit"),
     case(&[], 299, &["Cache-Control: max-age=60"], Ok(()), "3: unknown, explicit"),
     case(&[], 599, &["Cache-Control: max-age=60"], Ok(()), "3: unknown, explicit"),
+    case(&[], 302, &["ETag: \"a\""], Err(NoFreshness), "3: a validator alone is not enough"),
+    case(&[], 429, &["ETag: \"a\"", "Cache-Control: no-cache"], Err(NoFreshness), "3"),
+    case(&[], 500, &["Last-Modified: @-1000", "Cache-Control: stale-if-error=60"], Err(NoFreshness), "3"),
+    case(&[], 302, &["ETag: \"a\"", "Cache-Control: public"], Ok(()), "3: public"),
+    case(&[], 404, &["ETag: \"a\""], Ok(()), "3: heuristically cacheable"),
     // Vary.
     case(&[], 200, &["Cache-Control: max-age=60", "Vary: *"], Err(VaryStar), "4.1"),
     case(&[], 200, &["Cache-Control: max-age=60", "Vary: a", "Vary: , *, b"], Err(VaryStar), "4.1, any line"),
