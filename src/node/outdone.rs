@@ -73,7 +73,7 @@ pub fn unkept(node: &CacheNode, fill: &Fill, why: Unstored, then: Then) {
     let shelf = node.store.get(&key);
     let entries = shelf.iter().flat_map(|shelf| shelf.entries());
     let older = entries.filter(|entry| *entry.selecting() == *head.selecting && entry.terms.received <= head.sent);
-    older.for_each(|entry| _ = node.store.take_out(&key, entry));
+    older.for_each(|entry| node.store.take_out(&key, entry));
 }
 
 /// Whether what is whole now is older than what was stored while it came.

@@ -5,13 +5,14 @@
 //! versions come from reads and from set data. And a persistent watch and a one-shot watch on the same znode disturb each
 //! other (ZOOKEEPER-4466): so `/election`, where the lock recipe sets one-shot watches, is not below any of ours.
 
+mod others;
 mod sealing;
 
 use super::record::{RecordKind, Records, WatchEvent};
 use super::seal::Seal;
 use super::trouble::{SaidOnce, ZkError};
 use crate::config::{ClusterConfig, ZookeeperConfig, check_id};
-use sealing::SealedByOthers;
+use others::SealedByOthers;
 use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;

@@ -3,50 +3,15 @@
 use super::{LARGEST, RING, RecordKind, Session};
 use crate::cluster::membership::zk::seal::Seal;
 use crate::cluster::membership::zk::trouble::ZkError;
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The kinds that outlive who has written them. All else is written anew by who starts with another secret.
 const LASTING: [RecordKind; 2] = [RecordKind::Members, RecordKind::Doubts];
-/// So many that others have sealed are known by their places.
-const MOST: usize = 256;
-
-/// The places of records that somebody has sealed with a secret that is none of ours, as they were last read. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct SealedByOthers(Arc<Mutex<BTreeSet<String>>>);
-
-impl SealedByOthers {
-    pub(super) fn note(&self, place: &str, is_so: bool) {
-        let mut places = self.places();
-        if !is_so {
-            places.remove(place);
-        } else if places.len() < MOST {
-            places.insert(place.to_owned());
-        }
-    }
-
-    /// Of this kind there is nothing else.
-    pub(super) fn are_there(&self, kind: RecordKind, ids: &[String]) {
-        let is_gone = |place: &String| {
-            place
-                .split_once('/')
-                .is_some_and(|(folder, id)| folder == kind.name() && !ids.iter().any(|there| there == id))
-        };
-        self.places().retain(|place| !is_gone(place));
-    }
-
-    fn places(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Session {
     /// The places of nodes and fronts that belong to who knows none of our secrets: a machine on which the secret was not rotated
     /// yet, or no more. They answer clients of their own.
     pub fn of_others(&self) -> Vec<String> {
-        let folders = [RecordKind::Nodes, RecordKind::Fronts].map(RecordKind::name);
-        let is_one = |place: &&String| place.split_once('/').is_some_and(|(folder, _)| folders.contains(&folder));
-        self.others.places().iter().filter(is_one).cloned().collect()
+        self.others.of([RecordKind::Nodes, RecordKind::Fronts])
     }
 
     pub(super) fn close_record(&self, kind: RecordKind, id: &str, data: &[u8]) -> Vec<u8> {
