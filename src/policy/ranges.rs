@@ -8,8 +8,8 @@ use crate::wire::view::{FieldView, RequestView};
 use http::{Method, StatusCode};
 use std::ops::Range;
 
-/// More parts than this are refused (RFC 9110 sections 14.2 and 17.15).
-pub const MOST_PARTS: usize = 8;
+/// A `Range` of more is ignored (RFC 9110 sections 14.2 and 17.15). Who updates a file by what has changed asks for hundreds.
+const MOST_RANGES: usize = 512;
 
 /// What answers a request that may have a `Range`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub enum Ranged {
     Part(Range<u64>),
     /// 206 as `multipart/byteranges`; in the order in which they were asked for.
     Parts(Vec<Range<u64>>),
-    /// 416: none can be satisfied, or they are too many, or they overlap.
+    /// 416: none can be satisfied.
     Refused,
 }
 
@@ -90,23 +90,15 @@ enum RangeSpec {
 }
 
 fn satisfy(set: &[u8], length: u64) -> Ranged {
-    let mut parts: Vec<Range<u64>> = Vec::new();
-    if list::split(set).next().is_none() {
+    if list::split(set).next().is_none() || list::split(set).nth(MOST_RANGES).is_some() {
         return Ranged::Whole; // section 14.1.1: a set has at least one
     }
-    for (n, spec) in list::split(set).enumerate() {
-        if n >= MOST_PARTS {
-            return Ranged::Refused;
-        }
+    let mut parts: Vec<Range<u64>> = Vec::new();
+    for spec in list::split(set) {
         match spec_of(spec, length) {
             None => return Ranged::Whole, // section 14.2: not valid
             Some(RangeSpec::Beyond) => {}
-            Some(RangeSpec::Satisfiable(part)) => {
-                if parts.iter().any(|other| part.start < other.end && other.start < part.end) {
-                    return Ranged::Refused;
-                }
-                parts.push(part);
-            }
+            Some(RangeSpec::Satisfiable(part)) => add(&mut parts, part),
         }
     }
     match parts.len() {
@@ -114,6 +106,18 @@ fn satisfy(set: &[u8], length: u64) -> Ranged {
         1 => Ranged::Part(parts.swap_remove(0)),
         _ => Ranged::Parts(parts),
     }
+}
+
+/// Those that overlap are one, in the place of the first (RFC 9110 section 15.3.7.2).
+fn add(parts: &mut Vec<Range<u64>>, mut new: Range<u64>) {
+    let overlap = |a: &Range<u64>, b: &Range<u64>| a.start < b.end && b.start < a.end;
+    let Some(first) = parts.iter().position(|part| overlap(part, &new)) else { return parts.push(new) };
+    // What it grows by may meet others.
+    while let Some(at) = parts.iter().position(|part| overlap(part, &new)) {
+        let other = parts.remove(at);
+        new = new.start.min(other.start)..new.end.max(other.end);
+    }
+    parts.insert(first.min(parts.len()), new);
 }
 
 /// One of `first-last`, `first-`, `-suffix` (RFC 9110 section 14.1.2). `None`: not valid.
