@@ -229,6 +229,8 @@ pub struct Timeouts {
     pub client_silence: Duration,
     /// A kept-alive connection without a request; 60 s.
     pub idle: Duration,
+    /// A connection to an origin is used again for so long; then its name is looked up anew; 2 min.
+    pub origin_age: Duration,
     /// A tunnel in which nothing moves; 10 min.
     pub tunnel_idle: Duration,
     /// From the first byte of a request head to its last; 15 s.

@@ -1,12 +1,13 @@
 //! The tables as the file writes them. Every default is here, once.
 
 use super::model::{AccessLog, Admit, Eviction, LogFormat};
-use super::scalar::{At, Ensemble, Filter, Hidden, Listen, LoadFactor, Net, PlainHost, Token, WholeNumber, ZnodePath};
+use super::scalar::{
+    At, Ensemble, FilePath, Filter, Hidden, Listen, LoadFactor, Net, PlainHost, Token, WholeNumber, ZnodePath,
+};
 use super::units::{KIB, MIB, Size, Time};
 use crate::ring::Hash;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -80,7 +81,7 @@ tables! {
         targeted: Vec<Token> = Vec::new(),
     }
     RawDisk {
-        path: Option<PathBuf> = None,
+        path: Option<FilePath> = None,
         size: Spanned<Size> = nowhere(Size(0)),
         max_object: Size = Size(8 * 1024 * MIB),
         admit: Admit = Admit::Auto,
@@ -113,6 +114,7 @@ tables! {
         client_silence: Option<Time<1>> = None,
         body_stall: Option<Spanned<Time<1>>> = None,
         idle: Time<1> = seconds(60),
+        origin_age: Time<1> = seconds(120),
         tunnel_idle: Time<1> = seconds(600),
         header: Time<1> = seconds(15),
         drain: Time<0> = seconds(30),
@@ -138,12 +140,12 @@ tables! {
     RawHttps {
         hosts: Vec<Spanned<String>> = Vec::new(),
         pass: Vec<Spanned<String>> = Vec::new(),
-        ca: Option<PathBuf> = None,
-        roots: Vec<PathBuf> = Vec::new(),
+        ca: Option<FilePath> = None,
+        roots: Vec<FilePath> = Vec::new(),
         learn: Time<0> = seconds(600),
     }
     RawState {
-        path: Option<PathBuf> = None,
+        path: Option<FilePath> = None,
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use toml::Spanned;
 
 pub(super) fn config(file: raw::File, source: &str, text: &str, places: Places, warnings: Vec<String>) -> Config {
-    let named = file.state.path.map(|written| beside(&written, source));
+    let named = file.state.path.map(|written| beside(&written.0, source));
     Config {
         proxy: proxy(file.proxy),
         hot: HotConfig { memory: file.hot.memory.0 },
@@ -67,7 +67,7 @@ fn cache(raw: raw::RawCache) -> CacheConfig {
 }
 
 fn disk(raw: raw::RawDisk, source: &str) -> DiskConfig {
-    let path = raw.path.map_or_else(cache_home, |written| beside(&written, source));
+    let path = raw.path.map_or_else(cache_home, |written| beside(&written.0, source));
     DiskConfig {
         path,
         size: raw.size.into_inner().0,
@@ -136,6 +136,7 @@ fn timeouts(raw: raw::RawTimeouts) -> Timeouts {
         origin_silence: silence(raw.origin_silence),
         client_silence: silence(raw.client_silence),
         idle: raw.idle.0,
+        origin_age: raw.origin_age.0,
         tunnel_idle: raw.tunnel_idle.0,
         header: raw.header.0,
         drain: raw.drain.0,
@@ -171,8 +172,8 @@ fn https(raw: raw::RawHttps, source: &str, text: &str, state: Option<&Path>) -> 
     HttpsConfig {
         list: HostList { hosts: listed(raw.hosts), pass: listed(raw.pass) },
         ca_is_named: raw.ca.is_some(),
-        ca: raw.ca.map_or_else(|| folder(state), |written| beside(&written, source)),
-        roots: raw.roots.iter().map(|written| beside(written, source)).collect(),
+        ca: raw.ca.map_or_else(|| folder(state), |written| beside(&written.0, source)),
+        roots: raw.roots.iter().map(|written| beside(&written.0, source)).collect(),
         learn: raw.learn.0,
     }
 }

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// A value that is written as text or as a whole number.
 pub(super) trait Scalar: Sized {
@@ -82,6 +83,19 @@ impl Scalar for Net {
     }
     fn from_text(text: &str) -> Option<Net> {
         text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).map(|net: IpNet| Net(net.trunc()))
+    }
+}
+
+/// A file or a folder.
+#[derive(Clone, Debug)]
+pub struct FilePath(pub PathBuf);
+
+impl Scalar for FilePath {
+    fn wanted() -> String {
+        "a path; write for example \"/var/lib/ringhold\"".to_owned()
+    }
+    fn from_text(text: &str) -> Option<FilePath> {
+        Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()).map(FilePath)
     }
 }
 
@@ -179,7 +193,7 @@ fn is_directive(text: &str) -> bool {
     known.iter().any(|k| level.eq_ignore_ascii_case(k)) && tracing_subscriber::EnvFilter::try_new(text).is_ok()
 }
 
-deserialize!([const MIN: u32, const MAX: u32] WholeNumber<MIN, MAX>, [] Net, [] Listen, [] Token, [] Filter, [] Ensemble, [] ZnodePath, [] PlainHost);
+deserialize!([const MIN: u32, const MAX: u32] WholeNumber<MIN, MAX>, [] FilePath, [] Net, [] Listen, [] Token, [] Filter, [] Ensemble, [] ZnodePath, [] PlainHost);
 
 impl<'de> Deserialize<'de> for At {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<At, D::Error> {

@@ -50,7 +50,7 @@ impl PeerLink {
     pub fn new(peer: RemotePeer, limits: Rc<PeerLimits>) -> PeerLink {
         // Who finds all of them in use asks the origin.
         let (connections, idle) = (limits.connections, limits.idle);
-        let room = Room { connections, queue: 0, queue_time: Duration::ZERO, idle };
+        let room = Room { connections, queue: 0, queue_time: Duration::ZERO, idle, age: Duration::MAX };
         let pool = Rc::new(Pool::new(&peer.id, room, limits.http.clone()));
         PeerLink { peer, limits, pool, backoff: Cell::default(), lacking: Cell::default() }
     }

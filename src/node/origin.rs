@@ -76,6 +76,7 @@ impl Origins {
             queue: limits.queue,
             queue_time: timeouts.queue,
             idle: timeouts.idle,
+            age: timeouts.origin_age,
         };
         let limits = ClientLimits {
             bounds: Bounds { bytes: head.bytes.max(8192), fields: head.fields },

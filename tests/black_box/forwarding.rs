@@ -2,11 +2,26 @@
 
 use crate::support::framing::Framing;
 use crate::support::*;
+use std::time::{Duration, Instant};
 
 const NO_STORE: &str = "Cache-Control: no-store\r\n";
 
 fn one_node() -> Cluster {
     Setup::default().nodes(1).start()
+}
+
+#[test]
+fn a_connection_to_an_origin_is_used_again_for_its_time_and_then_opened_anew() {
+    let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).set("timeouts", "origin_age", "300ms").start());
+    origin.on("/o", |x| x.reply(200, NO_STORE, "whole"));
+    let (mut client, begun, mut asked) = (cluster.connect(), Instant::now(), 0);
+    // By then its name may mean another machine.
+    while begun.elapsed() < Duration::from_millis(1200) {
+        assert_eq!(client.get(&origin.url("/o")).text(), "whole");
+        asked += 1;
+    }
+    let opened = origin.connections();
+    assert!((3..=8).contains(&opened) && asked > 3 * opened, "{opened} connections for {asked} requests");
 }
 
 #[test]

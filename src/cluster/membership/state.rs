@@ -139,7 +139,8 @@ impl Delta<Spec> {
 
 /// Replaces a file whole, in a folder that is made where there is none.
 pub fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    // Of a name alone it is empty.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
     let mut new = tempfile::Builder::new().prefix(".new").tempfile_in(folder)?;
     new.write_all(text)?;

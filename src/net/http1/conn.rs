@@ -37,6 +37,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
 pub struct Conn<S = Stream> {
     stream: S,
     reach: Reach,
+    born: Tick,
     /// When its exchange last moved, or it was last used.
     since: Tick,
     /// How much of the head of the request is written.
@@ -143,6 +144,7 @@ impl<S> Conn<S> {
         Conn {
             stream,
             reach,
+            born: since,
             since,
             sent: 0,
             heard: false,
@@ -163,6 +165,11 @@ impl<S> Conn<S> {
     /// When it was last used.
     pub(super) fn since(&self) -> Tick {
         self.since
+    }
+
+    /// For how long it has been open, by when it was last used.
+    pub(super) fn age(&self) -> Duration {
+        self.since.since(self.born)
     }
 
     /// Something moves: whoever owes the next step has time from now on.

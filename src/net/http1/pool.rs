@@ -27,6 +27,8 @@ pub struct Room {
     pub queue_time: Duration,
     /// Idle connections are closed after so long.
     pub idle: Duration,
+    /// And those that are older than this when they could be used again: by then the server's name may mean another.
+    pub age: Duration,
 }
 
 /// All of a kind: a pool for each scheme and authority, and what is idle in all of them.
@@ -249,7 +251,7 @@ impl<S: ByteStream> Lease<S> {
             return;
         }
         let mut idle = pool.idle.borrow_mut();
-        if idle.len() < IDLE {
+        if idle.len() < IDLE && conn.age() < pool.room.age {
             idle.push(conn);
             drop(idle);
             pool.now_idle(1);

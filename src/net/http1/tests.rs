@@ -38,7 +38,7 @@ fn with_limits(scripts: &'static [Turns], limit: Duration) -> Server {
     let bounds = Bounds { bytes: 8192, fields: 100 };
     let limits =
         ClientLimits { bounds, answer: limit, take: limit, give: limit, silence: limit, interim: (256, 1 << 20) };
-    let room = Room { connections: 2, queue: 1, queue_time: limit, idle: PATIENCE };
+    let room = Room { connections: 2, queue: 1, queue_time: limit, idle: PATIENCE, age: Duration::MAX };
     let pool = Rc::new(Pool::new("http://a", room, Rc::new(limits)));
     Server { scripts: RefCell::new(scripts.iter()), pool }
 }

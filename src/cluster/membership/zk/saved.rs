@@ -2,8 +2,9 @@
 
 use super::record::{RingDoc, written};
 use super::seal::Seal;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use crate::cluster::membership::state::replace;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// It is sealed as the record is that it is the shadow of.
@@ -40,12 +41,6 @@ impl SavedRing {
 
     /// Replaces the file whole.
     pub fn save(&self, doc: &RingDoc) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let mut new = tempfile::Builder::new().prefix(".ring").tempfile_in(folder)?;
-        new.write_all(&self.seal.close(PLACE, &written(doc)))?;
-        new.as_file().sync_all()?;
-        new.persist(&self.path)?;
-        File::open(folder)?.sync_all()
+        replace(&self.path, &self.seal.close(PLACE, &written(doc)))
     }
 }
