@@ -13,7 +13,6 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// The largest answer that is read: far more than any control answer has.
@@ -96,7 +95,7 @@ impl Link {
         let answered = async {
             let stream = match in_tls {
                 Some(id) => prove::connect_front(address, id, &self.0).await?,
-                None => Stream::Tcp(TcpStream::connect(address).await?),
+                None => Stream::Tcp(prove::open(address).await?),
             };
             exchange(stream, Method::POST, path, proof, Some(body)).await
         };

@@ -3,6 +3,7 @@
 
 use super::able;
 use super::alive::watch_peer;
+use super::eyeballs;
 use super::http1::ByteStream;
 use super::http1::brief::{self, odd};
 use super::listen::Stream;
@@ -13,7 +14,7 @@ use crate::wire::proof::{self, Binding, HELLO, Hello, Hex, LINK, Nonce, PROVE, P
 use serde::de::DeserializeOwned;
 use std::io::{self, Error, ErrorKind};
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::sleep;
 
 /// Between two looks at a full queue of connections.
@@ -129,9 +130,10 @@ pub fn turns_away(error: &io::Error) -> bool {
     )
 }
 
-async fn open(address: &str) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+/// Connects to `host:port` of the cluster's own. Takes as long as it takes.
+pub async fn open(address: &str) -> io::Result<TcpStream> {
+    let addresses = lookup_host(address).await?.collect();
+    let (stream, _) = eyeballs::connect(addresses, None, Duration::MAX).await?;
     watch_peer(&stream)?;
     Ok(stream)
 }

@@ -1,6 +1,7 @@
 //! What stands around it: logs, folders, descriptors, program files, clocks.
 
 use crate::support::cluster::program;
+use crate::support::netns::Elsewhere;
 use crate::support::unread::{READERS, stdout_closed_when_ready, stdout_until_ready};
 use crate::support::*;
 use rustix::process::Signal;
@@ -13,6 +14,22 @@ fn origin() -> Origin {
     let origin = Origin::start();
     origin.on("/*", |x| x.reply(200, "Cache-Control: max-age=600\r\n", "page"));
     origin
+}
+
+#[test]
+fn a_node_that_there_is_no_way_to_is_named_and_not_taken_for_a_lack_of_ports() {
+    let Some(elsewhere) = Elsewhere::make("a node that there is no way to") else { return };
+    // The system says of both that no address is there to connect from.
+    let script = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && exec \"$0\" \"$@\"";
+    let prefix: Vec<String> = elsewhere.prefix().into_iter().chain(["sh", "-c", script]).map(str::to_owned).collect();
+    let setup = Setup::default().nodes(1).set("proxy", "listen", vec![format!("{}:0", elsewhere.there)]);
+    let setup = setup.set("cluster", "secret", "the-secret-of-this-cluster").set("timeouts", "node_start", "1s");
+    let cluster = setup.node_at("far", "[2001:db8::1]:5001").start_by(&prefix);
+    let is_named = |line: &str| line.contains("node far") && line.contains("has not answered");
+    until_true("it is named", PATIENCE, || cluster.said().lines().any(is_named));
+    let said = cluster.said();
+    let line = said.lines().find(|line| is_named(line)).unwrap();
+    assert!(line.contains("unreachable"), "{line}");
 }
 
 fn pids(cluster: &Cluster) -> BTreeSet<u32> {
