@@ -23,7 +23,7 @@ pub fn load(folder: &Path) -> Arc<Doubts> {
             tracing::warn!("{}: {e}: every node is asked to validate what it holds", path.display());
             StaleRecord::of_everyone()
         }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => StaleRecord::default(),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => StaleRecord::default(),
         Err(e) => {
             tracing::warn!("{}: {e}: every node is asked to validate what it holds", path.display());
             StaleRecord::of_everyone()

@@ -7,7 +7,7 @@ use crate::private;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// In the folder of the state: held by the front that has it, and its process id is in it.
@@ -229,7 +229,8 @@ impl StateFile {
     pub fn load(&self, cluster: &ClusterConfig) -> Result<Delta, StartError> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Delta::default()),
+            // Nothing was kept where there is no folder: what the path says is a file.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Delta::default()),
             Err(e) => return Err(self.broken(&e.to_string(), "make it readable")),
         };
         let cure = "correct it, or move it away to start from the configuration file alone";

@@ -39,6 +39,24 @@ fn state_that_overrides_the_file_is_told_at_the_start_and_there_is_a_way_back() 
 }
 
 #[test]
+fn a_state_that_is_a_file_is_named_and_nothing_is_kept() {
+    let (origin, mut cluster) = (Origin::start(), Setup::default().nodes(1).start());
+    origin.on("/", |x| x.reply(200, "", "page"));
+    cluster.terminate(Signal::TERM);
+    let path = cluster.file().with_file_name("state");
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::write(&path, "").unwrap();
+    cluster = cluster.again();
+    assert_eq!(cluster.get(&origin.url("/")).text(), "page");
+    let said = cluster.said();
+    assert!(
+        said.contains(path.to_str().unwrap()) && said.contains("nothing will be kept there; see [state] path"),
+        "{said}"
+    );
+    assert!(!said.contains("asked to validate"), "{said}");
+}
+
+#[test]
 fn a_reset_undoes_every_kind_of_change() {
     let cluster = Cluster::start();
     for (method, path, body) in [
