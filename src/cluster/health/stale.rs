@@ -49,6 +49,8 @@ struct Book {
     everyone: bool,
     /// Something was told while nobody could say who there is.
     alone: bool,
+    /// How often that has been so.
+    times_alone: u64,
     /// What is still in ZooKeeper and has been paid.
     paid: BTreeMap<String, u64>,
     tokens: (RandomState, u64),
@@ -110,8 +112,28 @@ impl Doubts {
     }
 
     /// Something is told while nobody can say to whom; ends when ZooKeeper is back and the newcomers are doubted.
-    pub fn set_alone(&self, alone: bool) {
-        if std::mem::replace(&mut self.book().alone, alone) != alone {
+    pub fn tells_alone(&self) {
+        let mut book = self.book();
+        book.times_alone += 1;
+        let was = std::mem::replace(&mut book.alone, true);
+        drop(book);
+        if !was {
+            self.changed();
+        }
+    }
+
+    /// How often that has been so: to be asked before all records are read.
+    pub fn times_alone(&self) -> u64 {
+        self.book().times_alone
+    }
+
+    /// All newcomers are doubted, as they were read after it had been so often. What was told since then is not done with.
+    pub fn met_all(&self, times_alone: u64) {
+        let mut book = self.book();
+        let ends = book.alone && book.times_alone == times_alone;
+        book.alone &= !ends;
+        drop(book);
+        if ends {
             self.changed();
         }
     }
@@ -279,6 +301,18 @@ mod tests {
         doubts.unshared("n");
         doubts.learn(&Records::new());
         assert_eq!((doubts.owed("n", 7), doubts.to_unshare().len()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_told_alone_while_the_newcomers_are_read_is_not_forgotten() {
+        let doubts = Doubts::default();
+        doubts.tells_alone();
+        let before = doubts.times_alone();
+        doubts.tells_alone();
+        doubts.met_all(before);
+        assert!(doubts.is_alone(), "somebody may have come who was read before that");
+        doubts.met_all(doubts.times_alone());
+        assert!(!doubts.is_alone());
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Keeper {
     pub fn tells(&self) {
         self.away.told.store(tick().0, Ordering::Relaxed);
         if self.is_down() {
-            self.doubts.set_alone(true);
+            self.doubts.tells_alone();
         }
     }
 
@@ -44,7 +44,7 @@ impl Keeper {
             )
         });
         if confirmed.is_err() {
-            self.doubts.set_alone(true);
+            self.doubts.tells_alone();
         }
         // What is not on this front's ring validates what it has when it comes to be (docs/link.md, One owner).
         confirmed.and_then(|()| match &*self.session().map(|session| session.of_others()).unwrap_or_default() {
@@ -97,7 +97,7 @@ impl Keeper {
         let told = self.away.told.load(Ordering::Relaxed);
         let unnoticed = u64::try_from((2 * self.settings.session).as_millis()).unwrap_or(u64::MAX);
         if told > 0 && tick().0.saturating_sub(told) < unnoticed {
-            self.doubts.set_alone(true);
+            self.doubts.tells_alone();
         }
     }
 
@@ -118,11 +118,6 @@ impl Keeper {
             let strangers = now.iter().filter(|(id, boot)| before.get(*id) != Some(*boot));
             strangers.for_each(|(id, boot)| _ = self.doubts.note(id, *boot));
         }
-    }
-
-    /// All records have been read: who was not known has been noted.
-    pub(super) fn has_met_all(&self) {
-        self.doubts.set_alone(false);
     }
 
     /// Who was a front and is none any more may go on serving, cut off from here.

@@ -363,7 +363,6 @@ impl Life<'_> {
         if !self.keeper.is_listed() {
             self.told = None;
         }
-        self.keeper.has_met_all();
         match &self.lead {
             Some(lead) if !lead.stands(self.session).await? => Err(ZkError::Fenced),
             _ => Ok(()),
@@ -371,6 +370,7 @@ impl Life<'_> {
     }
 
     async fn read_all(&mut self) -> Result<(), ZkError> {
+        let times_alone = self.keeper.doubts.times_alone();
         self.session.sync().await?;
         for kind in RecordKind::ALL {
             *self.seen.of(kind) = match self.session.all(kind).await {
@@ -384,7 +384,7 @@ impl Life<'_> {
         self.session.seal_anew().await?;
         self.missed = false;
         // Whatever else follows from what was read: ZooKeeper can be asked.
-        self.keeper.found(&self.session.number());
+        self.keeper.found(&self.session.number(), times_alone);
         Ok(())
     }
 

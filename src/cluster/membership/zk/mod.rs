@@ -372,12 +372,13 @@ impl Keeper {
         }
     }
 
-    fn found(&self, session: &str) {
+    /// All records were read, and who was not known is noted. `times_alone`: [`Doubts::times_alone`] before that.
+    fn found(&self, session: &str, times_alone: u64) {
         let before = std::mem::replace(&mut *self.lock_line(), ZkLine::Up(session.to_owned()));
         if before != ZkLine::Up(session.to_owned()) {
             tracing::info!(session, "ZooKeeper is there");
         }
-        self.has_met_all();
+        self.doubts.met_all(times_alone);
         self.on(WorldEvent::Connected(true));
     }
 
