@@ -12,6 +12,7 @@ use super::origin::OriginBody;
 use super::ranged;
 use super::settled::Confirmed;
 use super::settled::{self, Unstored};
+use super::withdrawn::Withdrawal;
 use crate::clock;
 use crate::net::rules::Reach;
 use crate::policy::{self, Marks};
@@ -207,12 +208,19 @@ pub async fn begun(
     told: bool,
     otherwise: Else,
 ) -> Response<NodeBody> {
+    let mut answered = answered;
+    let withdrawal = answered.as_mut().ok().and_then(|answer| answer.extensions_mut().remove::<Withdrawal>());
     let answered = match answered {
         Ok(response) if response.body().may_break() => {
             begun::begin(&node.id, response, told, node.config.timeouts.small_body, otherwise).await
         }
         answered => answered,
     };
+    if let (Some(withdrawal), Ok(answer)) = (withdrawal, &answered)
+        && !answer.body().has_broken_off()
+    {
+        Box::pin(withdrawal.carry_out(node)).await;
+    }
     answered.unwrap_or_else(|fault| match told {
         true => fault_to_front(node, &fault),
         false => self::fault(node, &fault),

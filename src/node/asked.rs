@@ -14,6 +14,7 @@ use super::from_disk;
 use super::peer::SIGN;
 use super::refresh;
 use super::settled::Confirmed;
+use super::withdrawn;
 use crate::clock;
 use crate::policy::variants::Selection;
 use crate::policy::{self, Decision, Terms};
@@ -91,6 +92,10 @@ async fn renewed(node: &Rc<CacheNode>, ask: &Rc<Ask>) -> Option<Response<NodeBod
         }
         Got::Erring(_) => {
             refresh::failed(node, ask, stale.as_deref());
+            None
+        }
+        Got::Through(response, ..) => {
+            withdrawn::by_what_nobody_reads(node, response).await;
             None
         }
         _ => None,

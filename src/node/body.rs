@@ -54,6 +54,10 @@ impl NodeBody {
             _ => false,
         }
     }
+    /// Whether it is known that it ends before its end.
+    pub fn has_broken_off(&self) -> bool {
+        matches!(self, NodeBody::Begun(Begun { rest: PartsRest::Broken(_), .. }))
+    }
     /// The whole body of an entry.
     pub fn of(entry: &Arc<Entry>) -> NodeBody {
         match entry.body().whole() {

@@ -7,7 +7,7 @@ use super::counters::add;
 use super::fill::{Fate, Sharing};
 use super::outdone;
 use super::settled::{Confirmed, Unstored, mark};
-use crate::policy::{self, Freshened, HeadEffect, Terms};
+use crate::policy::{self, Freshened, HeadEffect, NotStored, Terms};
 use crate::store::{Entry, Then};
 use crate::wire::fault::{Fault, Kind};
 use http::{HeaderMap, header};
@@ -44,7 +44,7 @@ pub fn by(node: &CacheNode, ask: &Ask, entry: &Entry, answered: &Answered, fate:
             node.renew(&ask.key, entry, &entry_now);
             node.uncacheable.forget(&ask.key);
         }
-        Sharing::Alone(why) if !why.is_the_requests() => drop_stored(node, ask, Unstored::Policy(why)),
+        Sharing::Alone(why) if !why.is_the_requests() => drop_stored(node, ask, why),
         // What is stored stays as it was: it was the request that forbade it.
         Sharing::Alone(_) | Sharing::Outdated => {}
     }
@@ -61,13 +61,12 @@ fn to_store<'a>(ask: &Ask, headers: &'a HeaderMap) -> (Cow<'a, HeaderMap>, Heade
     (Cow::Owned(left), cookies)
 }
 
-/// Nothing of the URL is as it was, and what it is now may not be stored.
-pub fn drop_stored(node: &CacheNode, ask: &Ask, why: Unstored) {
+fn drop_stored(node: &CacheNode, ask: &Ask, why: NotStored) {
     node.drop_stored(&ask.key);
     // Another node may have it still, and does not know that it must not.
     node.peers.bar(&ask.key);
     // Before anybody who waits is released: they must not queue up behind a new leader.
-    node.uncacheable.note(&ask.key, why, Then::Alone);
+    node.uncacheable.note(&ask.key, Unstored::Policy(why), Then::Alone);
     add(&node.counters.invalidated, 1);
 }
 

@@ -9,6 +9,7 @@ use super::fill::Fate;
 use super::forgotten::FetchMoment;
 use super::outgoing::outgoing;
 use super::settled::{Settled, Unstored, stored};
+use super::withdrawn::Withdrawal;
 use crate::clock;
 use crate::net::serve::ClientBody;
 use crate::policy::{self, Failure};
@@ -27,17 +28,11 @@ pub async fn exchange(
     began: FetchMoment,
 ) -> Result<Settled, Fault> {
     let sent = clock::now();
-    let settled = ask_origin(node, ask, body, stale, began).await?;
-    if let Settled::Through(response, _, why) = &settled
-        && stale.is_some()
-        && ask.head.method == Method::GET
-        && why.outdates()
-        && policy::outdates(response.status())
-        // What has come since then is newer.
-        && node.lookup(ask).is_none_or(|entry| entry.terms.received <= sent)
+    let mut settled = ask_origin(node, ask, body, stale, began).await?;
+    if let Settled::Through(response, _, why) = &mut settled
+        && let Some(withdrawal) = Withdrawal::by(node, ask, response, *why, sent)
     {
-        confirm::drop_stored(node, ask, *why);
-        node.until_kept().await;
+        response.extensions_mut().insert(withdrawal);
     }
     Ok(settled)
 }

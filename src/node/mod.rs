@@ -65,6 +65,7 @@ mod source;
 mod spill;
 mod strangers;
 mod upgrade;
+mod withdrawn;
 
 use crate::clock;
 use crate::config::Config;

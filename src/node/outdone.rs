@@ -67,7 +67,7 @@ pub fn unkept(node: &CacheNode, fill: &Fill, why: Unstored, then: Then) {
     let Ok(key) = Key::parse(&fill.key) else { return };
     node.uncacheable.note(&key, why, then);
     let FillStage::Streaming(head) = fill.stage() else { return };
-    if fill.lent || head.seed.is_some() || !policy::outdates(head.status) {
+    if fill.lent || head.seed.is_some() || key.is_addressed() || !why.outdates(head.status, false) {
         return;
     }
     let shelf = node.store.get(&key);

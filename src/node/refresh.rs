@@ -7,6 +7,7 @@ use super::collapse::{Got, join_or_lead};
 use super::fill::{Fate, Sharing};
 use super::forgotten::FetchMoment;
 use super::refreshes::Variant;
+use super::withdrawn;
 use crate::clock::tick;
 use crate::store::Entry;
 use std::cell::Cell;
@@ -46,6 +47,10 @@ async fn renew(node: &Rc<CacheNode>, ask: &Rc<Ask>, stale: Arc<Entry>, began: Fe
         // Whoever answers there has not proved to be the origin: what that one has said is not answered in its place.
         Err(fault) if fault.kind.is_of_tls() => {
             node.store.remove(&ask.key);
+            false
+        }
+        Ok(Got::Through(response, ..)) => {
+            withdrawn::by_what_nobody_reads(node, response).await;
             false
         }
         _ => false,

@@ -4,9 +4,9 @@ use super::fill::{FillHead, Sharing};
 use super::origin::OriginBody;
 use super::source::FillSource;
 use crate::net::rules::Reach;
-use crate::policy::{NotStored, Stored};
+use crate::policy::{self, NotStored, Stored};
 use crate::store::{Entry, Mark};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use std::sync::Arc;
 
 /// What an answer means.
@@ -65,11 +65,13 @@ impl Unstored {
         }
     }
 
-    /// Whether what is stored is outdated by it as by an answer that is stored: it was kept out by what it is, not by who asked, or how.
-    pub fn outdates(self) -> bool {
+    /// Whether what is stored is outdated by an answer of this status as by one that is stored.
+    pub fn outdates(self, status: StatusCode, has_credentials: bool) -> bool {
         match self {
-            Unstored::Policy(why) => !why.is_the_requests(),
-            Unstored::TooLarge | Unstored::Busy | Unstored::LeftByDisk | Unstored::NoLength => true,
+            Unstored::Policy(why) => policy::outdates(status, Some(why), has_credentials),
+            Unstored::TooLarge | Unstored::Busy | Unstored::LeftByDisk | Unstored::NoLength => {
+                policy::outdates(status, None, has_credentials)
+            }
             Unstored::NotForUs | Unstored::Failed | Unstored::Pinned | Unstored::OtherContent => false,
         }
     }

@@ -141,3 +141,123 @@ fn nor_what_has_become_too_large_to_store() {
         assert_eq!(client.get(&url).text(), "gone", "sized: {is_sized}");
     }
 }
+
+/// A page that is stored first and then answered so, and the URL.
+fn page(then: impl Fn(&mut Exchange, usize) -> std::io::Result<()> + Send + Sync + 'static) -> (Origin, String) {
+    let (origin, asked) = (Origin::start(), AtomicUsize::new(0));
+    origin.on("/page", move |x| then(x, asked.fetch_add(1, Ordering::SeqCst)));
+    let url = origin.url("/page");
+    (origin, url)
+}
+
+const GONE: &str = "Cache-Control: no-store\r\n";
+const KEPT: &str = "Cache-Control: max-age=3600\r\nETag: \"old\"\r\n";
+const RELOAD: &str = "Cache-Control: no-cache\r\n";
+
+#[test]
+fn an_answer_that_breaks_off_at_once_ends_nothing() {
+    let cluster = Setup::default().nodes(1).set("timeouts", "small_body", "2s").start();
+    for (first, fields, status) in [
+        ("Cache-Control: max-age=60, stale-if-error=600\r\nAge: 61\r\nETag: \"old\"\r\n", "", 200),
+        ("Cache-Control: max-age=60, stale-if-error=600\r\nAge: 61\r\nETag: \"old\"\r\n", RELOAD, 502),
+        ("Cache-Control: max-age=60, stale-while-revalidate=600\r\nAge: 61\r\nETag: \"old\"\r\n", "", 200),
+    ] {
+        let (origin, url) = page(move |x, n| match n {
+            0 => x.reply(200, first, "old"),
+            1 => {
+                x.raw("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 500\r\n\r\n")?;
+                x.cut();
+                Ok(())
+            }
+            _ => x.reply(503, "", "later"),
+        });
+        let mut client = cluster.connect();
+        client.get(&url);
+        assert_eq!(client.ask("GET", &url, fields, b"").status, status, "{first} {fields}");
+        origin.until_asked("/page", 2);
+        let next = client.get(&url);
+        assert_eq!(next.text(), "old", "{first} {fields}: {}", next.cache_status());
+    }
+}
+
+#[test]
+fn what_is_said_to_who_has_logged_in_is_that_ones_own() {
+    let cluster = Setup::default().nodes(1).start();
+    for (credentials, status, said, ends) in [
+        ("Cookie: a=b\r\n", 200, "Cache-Control: private\r\n", false),
+        ("Cookie: a=b\r\n", 302, "Location: /login\r\nCache-Control: no-store\r\n", false),
+        ("Authorization: Basic YTpi\r\n", 200, GONE, false),
+        ("Authorization: Basic YTpi\r\n", 404, "Cache-Control: private\r\n", false),
+        ("Cookie: a=b\r\n", 404, "", true),
+        ("Cookie: a=b\r\n", 301, "Location: /other\r\nCache-Control: max-age=0\r\n", true),
+    ] {
+        let (_origin, url) = page(move |x, n| match n {
+            0 => x.reply(200, KEPT, "old"),
+            _ => x.reply(status, said, "its own"),
+        });
+        let mut client = cluster.connect();
+        client.get(&url);
+        assert_eq!(client.ask("GET", &url, &format!("{RELOAD}{credentials}"), b"").text(), "its own");
+        assert_eq!(client.get(&url).text() != "old", ends, "{credentials}{status} {said}");
+    }
+}
+
+#[test]
+fn what_was_asked_for_before_is_not_stored_after_it() {
+    let (cluster, gate) = (Setup::default().nodes(1).start(), Gate::default());
+    let held = gate.clone();
+    let (origin, url) = page(move |x, n| match n {
+        0 => x.reply(200, KEPT, "old"),
+        1 => {
+            x.begin_sized(KEPT, 20)?;
+            x.raw("0123456789")?;
+            held.wait()?;
+            x.raw("0123456789")
+        }
+        _ => x.reply(404, GONE, "gone"),
+    });
+    let (mut client, mut before) = (cluster.connect(), cluster.connect());
+    client.get(&url);
+    before.request("GET", &url, RELOAD, b"").unwrap();
+    origin.until_asked("/page", 2);
+    assert_eq!(client.ask("GET", &url, RELOAD, b"").status, 404);
+    gate.open();
+    assert_eq!(before.response("GET").unwrap().body.len(), 20);
+    assert_eq!(client.get(&url).status, 404);
+}
+
+#[test]
+fn stored_parts_end_by_whatever_was_asked_of_the_page() {
+    let cluster = Setup::default().nodes(1).start();
+    let part = "Cache-Control: max-age=3600\r\nETag: \"old\"\r\nContent-Range: bytes 0-2/9\r\n";
+    for fields in [RELOAD, "Range: bytes=3-5\r\n", "If-Match: \"old\"\r\n"] {
+        let (_origin, url) = page(move |x, n| match n {
+            0 => x.reply(206, part, "old"),
+            _ => x.reply(404, GONE, "gone"),
+        });
+        let mut client = cluster.connect();
+        client.ask("GET", &url, "Range: bytes=0-2\r\n", b"");
+        assert!(client.ask("GET", &url, "Range: bytes=0-2\r\n", b"").is_hit());
+        assert_eq!(client.ask("GET", &url, fields, b"").status, 404, "{fields}");
+        assert_eq!(client.ask("GET", &url, "Range: bytes=0-2\r\n", b"").status, 404, "{fields}");
+    }
+}
+
+#[test]
+fn of_several_variants_all_end_unless_the_answer_says_which_it_is() {
+    let cluster = Setup::default().nodes(1).start();
+    for (says, kept) in [("", false), ("Vary: X\r\n", true)] {
+        let (_origin, url) = page(move |x, n| match n {
+            0 | 1 => x.reply(200, &format!("{KEPT}Vary: X\r\n"), "old"),
+            _ => x.reply(404, &format!("{GONE}{says}"), "gone"),
+        });
+        let mut client = cluster.connect();
+        for variant in ["X: 1\r\n", "X: 2\r\n"] {
+            client.ask("GET", &url, variant, b"");
+            assert!(client.ask("GET", &url, variant, b"").is_hit());
+        }
+        assert_eq!(client.ask("GET", &url, &format!("X: 1\r\n{RELOAD}"), b"").status, 404);
+        assert_eq!(client.ask("GET", &url, "X: 2\r\n", b"").text() == "old", kept, "{says}");
+        assert_eq!(client.ask("GET", &url, "X: 1\r\n", b"").status, 404, "{says}");
+    }
+}

@@ -167,9 +167,9 @@ impl<S> Conn<S> {
         self.since
     }
 
-    /// For how long it has been open, by when it was last used.
-    pub(super) fn age(&self) -> Duration {
-        self.since.since(self.born)
+    /// For how long it has been open.
+    pub(super) fn age(&self, now: Tick) -> Duration {
+        now.since(self.born)
     }
 
     /// Something moves: whoever owes the next step has time from now on.

@@ -142,10 +142,11 @@ impl<S: ByteStream> Pool<S> {
         self.idle.borrow_mut().clear();
     }
 
-    /// Closes what was idle for too long, and what was closed at the other end; how many are left.
+    /// Closes what was idle for too long, or is too old, and what was closed at the other end; how many are left.
     pub fn sweep(&self) -> usize {
         let (mut idle, now) = (self.idle.borrow_mut(), tick());
-        idle.retain_mut(|conn| now.since(conn.since()) < self.room.idle && conn.is_quiet());
+        let is_young = |conn: &Conn<S>| now.since(conn.since()) < self.room.idle && conn.age(now) < self.room.age;
+        idle.retain_mut(|conn| is_young(conn) && conn.is_quiet());
         idle.len()
     }
 
@@ -251,7 +252,7 @@ impl<S: ByteStream> Lease<S> {
             return;
         }
         let mut idle = pool.idle.borrow_mut();
-        if idle.len() < IDLE && conn.age() < pool.room.age {
+        if idle.len() < IDLE && conn.age(conn.since()) < pool.room.age {
             idle.push(conn);
             drop(idle);
             pool.now_idle(1);

@@ -134,6 +134,12 @@ fn path(body: &[u8]) -> String {
 
 fn answer(x: &mut exchange::Exchange, does: &Mutex<Does>) -> std::io::Result<()> {
     let is_signed = x.target().split_once("?verify=").is_some_and(|(_, signature)| signature.starts_with("good"));
+    match x.target().split_once("?verify=").map(|(_, signature)| signature) {
+        Some("no404") => return x.reply(404, "", "not for you"),
+        Some("no302") => return x.reply(302, "Location: /login\r\nCache-Control: no-store\r\n", ""),
+        Some("no200") => return x.reply(200, "Cache-Control: no-store\r\n", "log in"),
+        _ => {}
+    }
     let (body, gate, fields) = {
         let mut does = does.lock().unwrap();
         match does.fails {
@@ -223,6 +229,18 @@ fn whom_the_store_refuses_has_that_and_nothing_else() {
     assert_eq!(only.status, 504);
     let said = blobs.stage.cluster.said();
     assert!(said.contains(&blobs.path()) && !said.contains("verify="), "whose signature it was is in no log: {said}");
+}
+
+#[test]
+fn whom_the_store_sends_elsewhere_takes_what_is_stored_from_nobody() {
+    let Some(blobs) = Blobs::new("signed URLs, sent elsewhere", "127.83.0.44") else { return };
+    blobs.gets("?verify=good-a");
+    for (signature, status) in [("no404", 404), ("no302", 302), ("no200", 200)] {
+        let answer = blobs.get(&format!("?verify={signature}"));
+        assert!(answer.status == status && answer.body != blobs.does().body, "{signature}");
+        blobs.gets("?verify=good-b");
+    }
+    assert_eq!(blobs.sent(), 1);
 }
 
 #[test]
