@@ -36,6 +36,20 @@ impl Fills {
         let of_url = fills.get(&key.hash()).into_iter().flatten().filter(|fill| *fill.key == *key.as_str());
         of_url.for_each(|fill| fill.set_fate(Fate::Forget));
     }
+    /// Those of a URL that began this many milliseconds ago, or earlier, are not stored, and nobody joins them any more; whether there
+    /// was one that would have been.
+    pub fn forget_older(&self, key: &Key, millis: u64) -> bool {
+        let fills = self.0.borrow();
+        let of_url = fills.get(&key.hash()).into_iter().flatten().filter(|fill| *fill.key == *key.as_str());
+        let older = of_url.filter(|fill| fill.age().as_millis() >= u128::from(millis));
+        let would_be = |fill: &Rc<Fill>| {
+            let is_coming = matches!(fill.stage(), FillStage::Asking | FillStage::Streaming(_));
+            let is_stored = is_coming && fill.fate() == Fate::Store;
+            fill.set_fate(Fate::Forget);
+            is_stored
+        };
+        older.filter(|fill| would_be(fill)).count() > 0
+    }
     /// The same for what is in one of these groups of an origin, or may be: nothing is known yet of what has no head.
     pub fn forget_groups(&self, of: &Key, names: &[String]) {
         let named = Named::new(of, names);

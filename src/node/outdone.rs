@@ -70,6 +70,8 @@ pub fn unkept(node: &CacheNode, fill: &Fill, why: Unstored, then: Then) {
     if fill.lent || head.seed.is_some() || key.is_addressed() || !why.outdates(head.status, false) {
         return;
     }
+    // Another node may have that still.
+    node.peers.bar(&key);
     let shelf = node.store.get(&key);
     let entries = shelf.iter().flat_map(|shelf| shelf.entries());
     let older = entries.filter(|entry| *entry.selecting() == *head.selecting && entry.terms.received <= head.sent);

@@ -6,11 +6,12 @@ use super::ask::Ask;
 use super::counters::add;
 use super::origin::OriginBody;
 use super::settled::Unstored;
+use crate::clock;
 use crate::policy;
 use crate::store::Entry;
 use crate::wire::date::Timestamp;
 use crate::wire::target::Key;
-use http::{Method, Response, header};
+use http::{HeaderMap, Method, Response, header};
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -19,14 +20,14 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub struct Withdrawal {
     key: Key,
-    /// When the question was: what was received after that is newer.
+    /// When the question was: what was asked for after that is newer.
     sent: Timestamp,
-    /// Of the variant that the answer says it is; `None`: it speaks for all of its URL.
-    variant: Option<(Box<[u8]>, Vec<Arc<Entry>>)>,
+    /// What selects the variant that the answer says it is, and the request's fields; `None`: it speaks for all of its URL.
+    variant: Option<(Box<[u8]>, HeaderMap)>,
 }
 
 impl Withdrawal {
-    /// By an answer that is not stored for this reason. `None`: nothing of its URL is stored, or that stays as it is.
+    /// By an answer that is not stored for this reason. `None`: there is nothing of its URL, or that stays as it is.
     pub fn by(
         node: &CacheNode,
         ask: &Ask,
@@ -41,44 +42,48 @@ impl Withdrawal {
         if !says_so || !why.outdates(response.status(), has_credentials) {
             return None;
         }
-        let shelf = node.store.get(key);
-        if shelf.is_none() && !node.on_disk(key) {
+        if !node.store.holds(key) && !on_disk(node, key, None) && node.fills.streaming(key).is_empty() {
             return None;
         }
         // `*` tells nothing apart that could be stored.
         let selecting = response.headers().contains_key(header::VARY).then_some(());
         let selecting = selecting.and_then(|()| policy::variants::selecting(response.headers(), asked));
-        let variant = selecting.map(|selecting| {
-            let matching = shelf.iter().flat_map(|shelf| shelf.matching(asked, true)).cloned().collect();
-            (selecting, matching)
-        });
+        let variant = selecting.map(|selecting| (selecting, asked.clone()));
         Some(Withdrawal { key: key.clone(), sent, variant })
     }
 
     /// The answer has come. Whoever gets it has to wait for this.
     pub async fn carry_out(self, node: &CacheNode) {
-        let shelf = node.store.get(&self.key);
-        let is_older = |entry: &&Arc<Entry>| entry.terms.received <= self.sent;
-        let is_all_older = shelf.iter().flat_map(|shelf| shelf.entries()).all(|entry| is_older(&entry));
-        match &self.variant {
-            None if is_all_older => _ = node.invalidate(&self.key),
-            None => self.take_out(node, shelf.iter().flat_map(|shelf| shelf.entries()).filter(is_older)),
-            Some((_, entries)) => self.take_out(node, entries.iter().filter(is_older)),
+        let Withdrawal { key, sent, variant } = self;
+        let shelf = node.store.get(&key);
+        let entries = shelf.iter().flat_map(|shelf| shelf.entries().iter());
+        let is_older = |entry: &&Arc<Entry>| entry.terms.asked().0 <= sent.0;
+        let older: Vec<_> = match &variant {
+            None => entries.filter(is_older).collect(),
+            Some((_, asked)) => shelf.iter().flat_map(|shelf| shelf.matching(asked, true)).filter(is_older).collect(),
+        };
+        // All fetches that began before: which variant they bring is not known of all.
+        let comes = node.fills.forget_older(&key, clock::now().millis_since(sent));
+        let on_disk = on_disk(node, &key, variant.as_ref().map(|(selecting, _)| &**selecting));
+        if older.is_empty() && !comes && !on_disk {
+            return;
         }
-        if let (Some(disk), Some((selecting, _)), true) = (&node.disk, &self.variant, is_all_older)
-            && disk.outdates(&self.key, Some(selecting))
-        {
-            disk.forget(&self.key);
+        node.forgotten.borrow_mut().note(key.hash());
+        // Another node may have it still, and does not know that it must not.
+        node.peers.bar(&key);
+        older.iter().for_each(|entry| node.store.take_out(&key, entry));
+        // Other variants with it, and what is newer: those are in memory, or fetched again.
+        if let Some(disk) = node.disk.as_ref().filter(|_| on_disk) {
+            disk.forget(&key);
         }
+        add(&node.counters.invalidated, 1);
         node.until_kept().await;
     }
+}
 
-    fn take_out<'a>(&self, node: &CacheNode, entries: impl Iterator<Item = &'a Arc<Entry>>) {
-        entries.for_each(|entry| node.store.take_out(&self.key, entry));
-        // Another node may have them still, and does not know that it must not.
-        node.peers.bar(&self.key);
-        add(&node.counters.invalidated, 1);
-    }
+/// Whether the disk has it, or may while its index is being read.
+fn on_disk(node: &CacheNode, key: &Key, selecting: Option<&[u8]>) -> bool {
+    node.disk.as_ref().is_some_and(|disk| disk.outdates(key, selecting))
 }
 
 /// The same where nobody waits for the answer, which is let go.

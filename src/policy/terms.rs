@@ -236,6 +236,11 @@ impl Terms {
         self.marks.has(Marks::LENT) && self.is_reusable(now)
     }
 
+    /// When the question was that it answers.
+    pub fn asked(&self) -> Timestamp {
+        Timestamp(self.received.0.saturating_sub(u64::from(self.waited)))
+    }
+
     /// The same, asked for then.
     pub(super) fn asked_at(self, sent: Timestamp) -> Terms {
         Terms { waited: u32::try_from(self.received.millis_since(sent)).unwrap_or(u32::MAX), ..self }

@@ -2,7 +2,6 @@
 
 use crate::support::framing::Framing;
 use crate::support::*;
-use std::time::{Duration, Instant};
 
 const NO_STORE: &str = "Cache-Control: no-store\r\n";
 
@@ -14,14 +13,14 @@ fn one_node() -> Cluster {
 fn a_connection_to_an_origin_is_used_again_for_its_time_and_then_opened_anew() {
     let (origin, cluster) = (Origin::start(), Setup::default().nodes(1).set("timeouts", "origin_age", "300ms").start());
     origin.on("/o", |x| x.reply(200, NO_STORE, "whole"));
-    let (mut client, begun, mut asked) = (cluster.connect(), Instant::now(), 0);
+    let (mut client, mut asked) = (cluster.connect(), 0);
     // By then its name may mean another machine.
-    while begun.elapsed() < Duration::from_millis(1200) {
+    until_true("it was opened anew twice", PATIENCE, || {
         assert_eq!(client.get(&origin.url("/o")).text(), "whole");
         asked += 1;
-    }
-    let opened = origin.connections();
-    assert!((3..=8).contains(&opened) && asked > 3 * opened, "{opened} connections for {asked} requests");
+        origin.connections() > 2
+    });
+    assert!(asked > origin.connections(), "{asked}");
 }
 
 #[test]
