@@ -22,12 +22,6 @@ pub struct Window {
     pub misses: usize,
 }
 
-impl Window {
-    pub fn hit_ratio(&self) -> f64 {
-        1.0 - self.misses as f64 / self.requests as f64
-    }
-}
-
 /// What was seen of a change.
 pub struct Across {
     pub begun: Instant,
@@ -36,9 +30,14 @@ pub struct Across {
 }
 
 impl Across {
-    /// The lowest hit ratio of a window.
+    /// The lowest hit ratio of a window. One in which the machine has stood still for a while, and in which fewer were asked for than
+    /// usual (the median), counts as long as that: what a node does not answer at once is asked of the origin, be it by 50 requests.
     pub fn lowest(&self) -> f64 {
-        self.windows.iter().map(Window::hit_ratio).fold(1.0, f64::min)
+        let mut requests: Vec<_> = self.windows.iter().map(|window| window.requests).collect();
+        requests.sort_unstable();
+        let usual = requests.get(requests.len() / 2).copied().unwrap_or(0);
+        let ratio = |window: &Window| 1.0 - window.misses as f64 / window.requests.max(usual) as f64;
+        self.windows.iter().map(ratio).fold(1.0, f64::min)
     }
 
     /// So many requests were answered before, during and after the change.
