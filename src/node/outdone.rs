@@ -74,7 +74,7 @@ pub fn unkept(node: &CacheNode, fill: &Fill, why: Unstored, then: Then) {
     node.peers.bar(&key);
     let shelf = node.store.get(&key);
     let entries = shelf.iter().flat_map(|shelf| shelf.entries());
-    let older = entries.filter(|entry| *entry.selecting() == *head.selecting && entry.terms.received <= head.sent);
+    let older = entries.filter(|entry| *entry.selecting() == *head.selecting && entry.terms.asked() <= head.sent);
     older.for_each(|entry| node.store.take_out(&key, entry));
 }
 

@@ -57,7 +57,7 @@ impl Withdrawal {
         let Withdrawal { key, sent, variant } = self;
         let shelf = node.store.get(&key);
         let entries = shelf.iter().flat_map(|shelf| shelf.entries().iter());
-        let is_older = |entry: &&Arc<Entry>| entry.terms.asked().0 <= sent.0;
+        let is_older = |entry: &&Arc<Entry>| entry.terms.asked() <= sent;
         let older: Vec<_> = match &variant {
             None => entries.filter(is_older).collect(),
             Some((_, asked)) => shelf.iter().flat_map(|shelf| shelf.matching(asked, true)).filter(is_older).collect(),
@@ -81,9 +81,10 @@ impl Withdrawal {
     }
 }
 
-/// Whether the disk has it, or may while its index is being read.
+/// Whether the disk has it. While its index is not read, or it has failed, nobody knows: were that taken for a yes, each answer that
+/// is not stored would be one that ends something.
 fn on_disk(node: &CacheNode, key: &Key, selecting: Option<&[u8]>) -> bool {
-    node.disk.as_ref().is_some_and(|disk| disk.outdates(key, selecting))
+    node.disk.as_ref().is_some_and(|disk| disk.has(key) && disk.outdates(key, selecting))
 }
 
 /// The same where nobody waits for the answer, which is let go.
